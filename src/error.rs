@@ -1,0 +1,171 @@
+//! The two kinds of error, told apart by type: [`Error`] stops a run, [`ImageError`] is recorded and the run goes on.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What stops a run. Each message says what happened, to which thing, and what to do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The operating system refused an operation on a file or folder.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried, as a verb: "read", "create", "rename".
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The operating system's reason.
+        source: io::Error,
+    },
+    /// The source of images cannot be used.
+    #[error("source {}: {problem}", path.display())]
+    Source {
+        /// The folder that was asked for.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A manifest cannot be read, or says something impossible.
+    #[error("manifest {}: {problem}", path.display())]
+    Manifest {
+        /// The manifest's file.
+        path: PathBuf,
+        /// What is wrong and where, and what to do.
+        problem: String,
+    },
+    /// A teacher card cannot be read or contradicts the teacher.
+    #[error("teacher card {}: {problem}", path.display())]
+    Card {
+        /// The card's file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The teacher's file is no ONNX model, or one that cannot give label maps.
+    #[error("teacher {}: {problem}\n  what you can do: {advice}", path.display())]
+    Teacher {
+        /// The teacher's file.
+        path: PathBuf,
+        /// Why it is refused.
+        problem: String,
+        /// What the user can do about it.
+        advice: String,
+    },
+    /// The rewritten teacher does not give what the unmodified one gives.
+    #[error("teacher {}: the rewrite does not hold, and nothing was labelled: {problem}\n  what you can do: {advice}", path.display())]
+    Proof {
+        /// The teacher's file.
+        path: PathBuf,
+        /// Which comparison failed, with both values.
+        problem: String,
+        /// What the user can do about it.
+        advice: String,
+    },
+    /// ONNX Runtime is missing or cannot be loaded.
+    #[error("{0}")]
+    Runtime(String),
+    /// ONNX Runtime failed while it loaded or ran the teacher.
+    #[error("ONNX Runtime could not {action}: {message}")]
+    Inference {
+        /// What was tried.
+        action: &'static str,
+        /// ONNX Runtime's own words.
+        message: String,
+    },
+    /// The device that was asked for is not there.
+    #[error("device {device}: {problem}")]
+    Device {
+        /// The device as it was asked for.
+        device: String,
+        /// Why it cannot be used, and what to do.
+        problem: String,
+    },
+    /// The store belongs to another run: it was made with something else.
+    #[error("store {} was made with something else, and mixing is refused:\n{}\n  what you can do: {advice}", path.display(), list(differences))]
+    OtherRun {
+        /// The store.
+        path: PathBuf,
+        /// One line for each thing that differs, with both values.
+        differences: Vec<String>,
+        /// What the user can do about it.
+        advice: &'static str,
+    },
+    /// The store is damaged, of another format version, or not a store at all.
+    #[error("store {}: {problem}", path.display())]
+    Store {
+        /// The store.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A value that the caller gave cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// The caller asked for a stop. Everything committed so far is kept.
+    #[error("interrupted; everything committed so far is kept")]
+    Interrupted,
+}
+
+impl Error {
+    /// An [`Error::File`]; made for `map_err(Error::file("read", path))`.
+    pub fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::File { action, path: path.to_path_buf(), source }
+    }
+}
+
+fn list(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n")
+}
+
+/// Why one image could not be labelled. It is written into the shard's record, and the run goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageError {
+    /// What sort of failure it is, for counting.
+    pub kind: ImageErrorKind,
+    /// What happened, in words.
+    pub reason: String,
+}
+
+impl fmt::Display for ImageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.kind, self.reason)
+    }
+}
+
+/// The sorts of [`ImageError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ImageErrorKind {
+    /// The bytes could not be had: the file is gone, or reading it failed.
+    Unreadable,
+    /// The file has no bytes.
+    Empty,
+    /// The bytes are no image of a known format.
+    NotAnImage,
+    /// The file ends before its image does.
+    Truncated,
+    /// The image is damaged in a way that PIL refuses too.
+    Broken,
+    /// More pixels than PIL accepts.
+    TooLarge,
+    /// The teacher gave scores that are no numbers, or that float16 cannot hold.
+    Scores,
+}
+
+impl fmt::Display for ImageErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "unreadable",
+            Self::Empty => "empty",
+            Self::NotAnImage => "not an image",
+            Self::Truncated => "truncated",
+            Self::Broken => "broken",
+            Self::TooLarge => "too large",
+            Self::Scores => "unusable scores",
+        })
+    }
+}

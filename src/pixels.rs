@@ -1,0 +1,113 @@
+//! Bytes of an image file to the pixels that a teacher sees, equal to what PIL makes of them:
+//! `Image.open(file).convert("RGB")`, then `resize`. Pure functions; what PIL refuses is an error here too.
+
+mod sniff;
+mod jpeg;
+mod markers;
+mod cmyk;
+mod other;
+mod orientation;
+
+use relabel_resize::{Sides, resize_rgb8};
+use serde::{Deserialize, Serialize};
+
+pub use relabel_resize::Filter;
+
+use crate::error::{ImageError, ImageErrorKind};
+use crate::geometry::InputSize;
+use sniff::Format;
+
+/// Decodes a file as PIL's `convert("RGB")` shows it. The format is told by the bytes, never by the file's name.
+///
+/// # Errors
+/// What PIL refuses: empty files, files that are no images, truncated and broken ones, and more than
+/// [`MAX_PIXELS`] pixels.
+pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+    let image = match sniff::format_of(bytes)? {
+        Format::Jpeg => jpeg::decode(bytes)?,
+        Format::Other(format) => other::decode(bytes, format)?,
+    };
+    Ok(match exif {
+        ExifOrientation::Ignore => image,
+        ExifOrientation::Apply => orientation::apply(image, orientation::of(bytes)),
+    })
+}
+
+/// Decodes a file and squashes the whole image to `size`: no crop, the aspect ratio is not kept.
+/// The result goes into `out`, `[y, x, channel]` u8.
+///
+/// # Errors
+/// As [`decode`].
+///
+/// # Panics
+/// When `out` is not `size.rgb_bytes()` long.
+pub fn decode_into(bytes: &[u8], exif: ExifOrientation, size: InputSize, filter: Filter, out: &mut [u8]) -> Result<(), ImageError> {
+    assert_eq!(out.len(), size.rgb_bytes(), "room for {size} RGB pixels");
+    let image = decode(bytes, exif)?;
+    let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
+    resize_rgb8(&image.data, image.sides, out, to, filter).map_err(broken)
+}
+
+/// Most pixels that are decoded; PIL calls more a decompression bomb (twice `Image.MAX_IMAGE_PIXELS`).
+pub const MAX_PIXELS: u64 = 2 * 89_478_485;
+
+/// Whether EXIF orientation is applied. torchvision's loader ignores it, and so do the paper's maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExifOrientation {
+    /// Pixels as they are stored.
+    Ignore,
+    /// Turned as `PIL.ImageOps.exif_transpose` turns them.
+    Apply,
+}
+
+/// An 8-bit RGB image, `[y, x, channel]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RgbImage {
+    sides: Sides,
+    data: Vec<u8>,
+}
+
+impl RgbImage {
+    fn new(height_pixels: u32, width_pixels: u32, data: Vec<u8>) -> Result<Self, ImageError> {
+        let expected = u64::from(height_pixels) * u64::from(width_pixels) * 3;
+        if data.len() as u64 != expected || expected == 0 {
+            return Err(broken(format!("{height_pixels}x{width_pixels} pixels came with {} bytes", data.len())));
+        }
+        Ok(Self { sides: Sides { height_pixels, width_pixels }, data })
+    }
+
+    /// Height in pixels.
+    #[must_use]
+    pub fn height_pixels(&self) -> u32 {
+        self.sides.height_pixels
+    }
+
+    /// Width in pixels.
+    #[must_use]
+    pub fn width_pixels(&self) -> u32 {
+        self.sides.width_pixels
+    }
+
+    /// The pixels, `[y, x, channel]`.
+    #[must_use]
+    pub fn data(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+/// Refuses what PIL would call a decompression bomb, before anything is decoded.
+fn check_pixels(height_pixels: u32, width_pixels: u32) -> Result<(), ImageError> {
+    let pixels = u64::from(height_pixels) * u64::from(width_pixels);
+    if pixels > MAX_PIXELS {
+        return Err(ImageError {
+            kind: ImageErrorKind::TooLarge,
+            reason: format!("{height_pixels}x{width_pixels} pixels; PIL refuses more than {MAX_PIXELS} as a decompression bomb"),
+        });
+    }
+    Ok(())
+}
+
+fn broken(reason: String) -> ImageError {
+    ImageError { kind: ImageErrorKind::Broken, reason }
+}

@@ -1,0 +1,40 @@
+//! CMYK to RGB by PIL's rule.
+
+/// Four samples a pixel, as libjpeg gives them, to three.
+///
+/// PIL reads CMYK JPEGs inverted (`rawmode "CMYK;I"`), whether or not an Adobe marker says so, and converts with
+/// `cmyk2rgb` of Pillow's `Convert.c`: `(255 - k) - MULDIV255(c, 255 - k)`.
+pub(super) fn to_rgb(cmyk: &[u8]) -> Vec<u8> {
+    let (pixels, _) = cmyk.as_chunks::<4>();
+    let mut rgb = Vec::with_capacity(pixels.len() * 3);
+    for &[c, m, y, k] in pixels {
+        let white = u32::from(k); // 255 minus the inverted k
+        rgb.extend([c, m, y].map(|ink| (white - muldiv255(255 - u32::from(ink), white)) as u8));
+    }
+    rgb
+}
+
+/// Pillow's `MULDIV255`: `a * b / 255`, rounded.
+fn muldiv255(a: u32, b: u32) -> u32 {
+    let product = a * b + 128;
+    ((product >> 8) + product) >> 8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn division_by_255_is_rounded_exactly() {
+        for a in 0..=255 {
+            for b in 0..=255 {
+                assert_eq!(muldiv255(a, b), (f64::from(a * b) / 255.0).round() as u32, "{a} {b}");
+            }
+        }
+    }
+
+    #[test]
+    fn inverted_inks_become_colours() {
+        assert_eq!(to_rgb(&[255, 255, 255, 255, 0, 0, 0, 0, 0, 255, 255, 255]), [255, 255, 255, 0, 0, 0, 0, 255, 255]);
+    }
+}

@@ -1,0 +1,168 @@
+//! PIL's antialiased resize of 8-bit RGB images (`Image.resize` in Pillow's `Resample.c`).
+//!
+//! A crate of its own, with nothing generic in its interface, because instantiating `fast_image_resize` takes long to
+//! compile and should happen once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use fast_image_resize::images::{TypedImage, TypedImageRef};
+use fast_image_resize::pixels::U8x3;
+use fast_image_resize::{FilterType, ResizeAlg, ResizeOptions, Resizer};
+use serde::{Deserialize, Serialize};
+
+/// PIL's resampling filters; all but `Nearest` are antialiased when they shrink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Filter {
+    /// `PIL.Image.Resampling.NEAREST`
+    Nearest,
+    /// `PIL.Image.Resampling.BOX`
+    Box,
+    /// `PIL.Image.Resampling.BILINEAR`
+    Bilinear,
+    /// `PIL.Image.Resampling.BICUBIC` (a = -0.5)
+    Bicubic,
+    /// `PIL.Image.Resampling.LANCZOS` (a = 3)
+    Lanczos,
+}
+
+impl Filter {
+    /// All filters, with the names that cards use.
+    pub const ALL: [(&'static str, Self); 5] = [
+        ("nearest", Self::Nearest),
+        ("box", Self::Box),
+        ("bilinear", Self::Bilinear),
+        ("bicubic", Self::Bicubic),
+        ("lanczos", Self::Lanczos),
+    ];
+
+    fn algorithm(self) -> ResizeAlg {
+        let convolution = ResizeAlg::Convolution;
+        match self {
+            Self::Nearest => ResizeAlg::Nearest,
+            Self::Box => convolution(FilterType::Box),
+            Self::Bilinear => convolution(FilterType::Bilinear),
+            Self::Bicubic => convolution(FilterType::CatmullRom),
+            Self::Lanczos => convolution(FilterType::Lanczos3),
+        }
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::ALL.iter().find(|(_, filter)| filter == self).map_or("", |(name, _)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = Self::ALL.map(|(name, _)| name).join(", ");
+        Self::ALL
+            .iter()
+            .find(|(name, _)| *name == text)
+            .map(|(_, filter)| *filter)
+            .ok_or_else(|| format!("`{text}` is no filter; there are {names}"))
+    }
+}
+
+/// Height and width in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sides {
+    /// Height in pixels.
+    pub height_pixels: u32,
+    /// Width in pixels.
+    pub width_pixels: u32,
+}
+
+impl Sides {
+    fn rgb_bytes(self) -> usize {
+        self.height_pixels as usize * self.width_pixels as usize * 3
+    }
+}
+
+/// Resizes `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as PIL does: all columns first, then
+/// all rows, rounded to 8 bits in between; a side that stays as it is is not filtered at all.
+///
+/// Within 1 of PIL for bilinear and 2 for bicubic, and rarely different at all (tests `golden::resized_pixels_*`).
+///
+/// # Errors
+/// When a buffer does not have the length that its sides ask for, or a side is 0.
+pub fn resize_rgb8(from: &[u8], from_sides: Sides, to: &mut [u8], to_sides: Sides, filter: Filter) -> Result<(), String> {
+    for (name, buffer, sides) in [("source", from.len(), from_sides), ("target", to.len(), to_sides)] {
+        if buffer != sides.rgb_bytes() || buffer == 0 {
+            return Err(format!(
+                "the {name} has {buffer} bytes; {}x{} pixels need {}",
+                sides.height_pixels,
+                sides.width_pixels,
+                sides.rgb_bytes()
+            ));
+        }
+    }
+    let same_width = from_sides.width_pixels == to_sides.width_pixels;
+    let same_height = from_sides.height_pixels == to_sides.height_pixels;
+    match (same_width, same_height) {
+        (true, true) => to.copy_from_slice(from),
+        (false, true) | (true, false) => pass(from, from_sides, to, to_sides, filter)?,
+        (false, false) if filter == Filter::Nearest => pass(from, from_sides, to, to_sides, filter)?,
+        (false, false) => {
+            // One call for both sides keeps more than 8 bits in between, which PIL does not.
+            let between_sides = Sides { width_pixels: to_sides.width_pixels, ..from_sides };
+            let mut between = vec![0; between_sides.rgb_bytes()];
+            pass(from, from_sides, &mut between, between_sides, filter)?;
+            pass(&between, between_sides, to, to_sides, filter)?;
+        }
+    }
+    Ok(())
+}
+
+fn pass(from: &[u8], from_sides: Sides, to: &mut [u8], to_sides: Sides, filter: Filter) -> Result<(), String> {
+    let source = TypedImageRef::<U8x3>::from_buffer(from_sides.width_pixels, from_sides.height_pixels, from);
+    let target = TypedImage::<U8x3>::from_buffer(to_sides.width_pixels, to_sides.height_pixels, to);
+    let (source, mut target) = (source.map_err(|e| e.to_string())?, target.map_err(|e| e.to_string())?);
+    let options = ResizeOptions::new().resize_alg(filter.algorithm());
+    Resizer::new().resize_typed(&source, &mut target, &options).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sides(height_pixels: u32, width_pixels: u32) -> Sides {
+        Sides { height_pixels, width_pixels }
+    }
+
+    #[test]
+    fn filters_are_called_by_their_names() {
+        for (name, filter) in Filter::ALL {
+            assert_eq!(name.parse(), Ok(filter));
+            assert_eq!(filter.to_string(), name);
+        }
+        assert!("linear".parse::<Filter>().unwrap_err().contains("bilinear, bicubic"));
+    }
+
+    #[test]
+    fn a_side_that_stays_is_not_filtered() {
+        let from: Vec<u8> = (0..3 * 4 * 3).map(|value| value * 7).collect();
+        let mut same = vec![0; from.len()];
+        resize_rgb8(&from, sides(3, 4), &mut same, sides(3, 4), Filter::Lanczos).unwrap();
+        assert_eq!(from, same);
+    }
+
+    #[test]
+    fn halving_with_box_averages_pairs() {
+        let from = [0, 10, 20, 100, 110, 121];
+        let mut to = [0; 3];
+        resize_rgb8(&from, sides(1, 2), &mut to, sides(1, 1), Filter::Box).unwrap();
+        assert_eq!(to, [50, 60, 71]);
+    }
+
+    #[test]
+    fn wrong_lengths_are_refused_with_both_values() {
+        let message = resize_rgb8(&[0; 5], sides(1, 2), &mut [0; 3], sides(1, 1), Filter::Box).unwrap_err();
+        assert!(message.contains("5 bytes") && message.contains("need 6"), "{message}");
+    }
+}

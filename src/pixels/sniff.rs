@@ -1,0 +1,61 @@
+//! Tells the format of a file by its first bytes. ImageNet has a PNG that is named `.JPEG`.
+
+use image::ImageFormat;
+
+use crate::error::{ImageError, ImageErrorKind};
+
+/// A format that is decoded, by the decoder that does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Jpeg,
+    Other(ImageFormat),
+}
+
+pub(super) fn format_of(bytes: &[u8]) -> Result<Format, ImageError> {
+    if bytes.is_empty() {
+        return Err(ImageError { kind: ImageErrorKind::Empty, reason: "the file has no bytes".to_owned() });
+    }
+    if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
+        return Ok(Format::Jpeg);
+    }
+    let readable = [
+        ImageFormat::Png,
+        ImageFormat::WebP,
+        ImageFormat::Bmp,
+        ImageFormat::Gif,
+        ImageFormat::Tiff,
+        ImageFormat::Pnm,
+    ];
+    match image::guess_format(bytes) {
+        Ok(format) if readable.contains(&format) => Ok(Format::Other(format)),
+        _ => Err(ImageError { kind: ImageErrorKind::NotAnImage, reason: format!("no image format begins with {}", first_bytes(bytes)) }),
+    }
+}
+
+fn first_bytes(bytes: &[u8]) -> String {
+    let first = &bytes[..bytes.len().min(12)];
+    if first.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ' || *byte == b'\n') {
+        return format!("{:?}", String::from_utf8_lossy(first));
+    }
+    first.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_decide() {
+        assert_eq!(format_of(b"\xff\xd8\xff\xe0").unwrap(), Format::Jpeg);
+        assert_eq!(format_of(b"\x89PNG\r\n\x1a\n").unwrap(), Format::Other(ImageFormat::Png));
+        assert_eq!(format_of(b"RIFF\x10\0\0\0WEBPVP8 ").unwrap(), Format::Other(ImageFormat::WebP));
+    }
+
+    #[test]
+    fn what_is_no_image_says_what_it_begins_with() {
+        assert_eq!(format_of(b"").unwrap_err().kind, ImageErrorKind::Empty);
+        let text = format_of(b"not an image").unwrap_err();
+        assert_eq!(text.kind, ImageErrorKind::NotAnImage);
+        assert!(text.reason.contains("not an image"), "{}", text.reason);
+    }
+}
