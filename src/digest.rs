@@ -1,0 +1,67 @@
+//! SHA-256, as 64 hexadecimal digits.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::error::Error;
+
+/// A SHA-256 digest in lower-case hexadecimal, as `sha256sum` prints it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Digest(String);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The digest of bytes in memory.
+#[must_use]
+pub fn digest_bytes(bytes: &[u8]) -> Digest {
+    let mut sha = Sha256::new();
+    sha.update(bytes);
+    finish(sha)
+}
+
+/// The digest and the length of a file, read in pieces.
+///
+/// # Errors
+/// When the file cannot be read.
+pub fn digest_file(path: &Path) -> Result<(Digest, u64), Error> {
+    let mut file = File::open(path).map_err(Error::file("open", path))?;
+    let (mut sha, mut bytes) = (Sha256::new(), 0);
+    let mut piece = vec![0; 1 << 20];
+    loop {
+        let read = file.read(&mut piece).map_err(Error::file("read", path))?;
+        if read == 0 {
+            return Ok((finish(sha), bytes));
+        }
+        sha.update(&piece[..read]);
+        bytes += read as u64;
+    }
+}
+
+fn finish(sha: Sha256) -> Digest {
+    Digest(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_are_those_of_sha256sum() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(digest_bytes(b"abc").to_string(), abc);
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"abc").unwrap();
+        let (digest, bytes) = digest_file(file.path()).unwrap();
+        assert_eq!((digest.to_string().as_str(), bytes), (abc, 3));
+    }
+}

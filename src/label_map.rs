@@ -1,0 +1,223 @@
+//! What a teacher says of one image: a [`LabelMap`] for its cells and an [`ImagePrediction`] for the whole.
+//! Shapes, order and finiteness are checked once, here, in the constructors.
+
+use half::f16;
+
+use crate::error::{ImageError, ImageErrorKind};
+use crate::geometry::MapSize;
+
+/// The `k` best classes of every cell of one image: scores and class ids, both `[k, y, x]`.
+///
+/// Scores are raw teacher scores (logits), each cell sorted from high to low.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelMap {
+    k: usize,
+    size: MapSize,
+    scores: Vec<f16>,
+    classes: Vec<u32>,
+}
+
+impl LabelMap {
+    /// From the teacher's own order, `[y, x, k]`: `scores` float32 sorted from high to low in each cell, `classes`
+    /// the class ids beside them.
+    ///
+    /// # Errors
+    /// An [`ImageError`] of kind `Scores` when a score is not finite in float16, since such a map could not be told
+    /// from an empty one.
+    ///
+    /// # Panics
+    /// When the lengths are not `size.cells() * k`: a fault of the caller, not of the image.
+    pub fn from_cells(
+        scores: &[f32],
+        classes: &[i32],
+        k: usize,
+        size: MapSize,
+        rounding: ScoreRounding,
+    ) -> Result<Self, ImageError> {
+        let cells = size.cells();
+        assert_eq!((scores.len(), classes.len()), (cells * k, cells * k), "a map of {size} cells with k = {k}");
+        let mut map = Self { k, size, scores: vec![f16::ZERO; cells * k], classes: vec![0; cells * k] };
+        for cell in 0..cells {
+            for rank in 0..k {
+                let score = rounding.apply(scores[cell * k + rank]);
+                if !score.is_finite() {
+                    return Err(unusable_score(scores[cell * k + rank]));
+                }
+                map.scores[rank * cells + cell] = score;
+                map.classes[rank * cells + cell] = classes[cell * k + rank] as u32;
+            }
+        }
+        Ok(map)
+    }
+
+    /// From stored arrays, both `[k, y, x]`. A stored map whose lengths do not fit is no map: `None`.
+    #[must_use]
+    pub fn from_stored(scores: Vec<f16>, classes: Vec<u32>, k: usize, size: MapSize) -> Option<Self> {
+        let values = k * size.cells();
+        (scores.len() == values && classes.len() == values).then_some(Self { k, size, scores, classes })
+    }
+
+    /// Classes kept in each cell.
+    #[must_use]
+    pub fn k(&self) -> usize {
+        self.k
+    }
+
+    /// Rows and columns of cells.
+    #[must_use]
+    pub fn size(&self) -> MapSize {
+        self.size
+    }
+
+    /// All scores, `[k, y, x]`.
+    #[must_use]
+    pub fn scores(&self) -> &[f16] {
+        &self.scores
+    }
+
+    /// All class ids, `[k, y, x]`.
+    #[must_use]
+    pub fn classes(&self) -> &[u32] {
+        &self.classes
+    }
+
+    /// Score and class of rank `rank` (0 is the best) in cell (`y`, `x`).
+    ///
+    /// # Panics
+    /// When the rank or the cell is outside the map.
+    #[must_use]
+    pub fn at(&self, rank: usize, y: usize, x: usize) -> (f16, u32) {
+        let at = (rank * self.size.height_cells() + y) * self.size.width_cells() + x;
+        (self.scores[at], self.classes[at])
+    }
+}
+
+/// The teacher's own prediction for the whole image: the best classes with their probabilities (softmax over all
+/// classes), from high to low.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImagePrediction {
+    probs: Vec<f16>,
+    classes: Vec<u32>,
+}
+
+impl ImagePrediction {
+    /// From probabilities and class ids of the same length, best first.
+    ///
+    /// # Errors
+    /// An [`ImageError`] of kind `Scores` when a probability is no number between 0 and 1.
+    ///
+    /// # Panics
+    /// When the lengths differ: a fault of the caller.
+    pub fn from_ranks(probs: &[f32], classes: &[i32]) -> Result<Self, ImageError> {
+        assert_eq!(probs.len(), classes.len(), "one probability for each class");
+        if let Some(&bad) = probs.iter().find(|prob| !(0.0..=1.001).contains(*prob)) {
+            return Err(unusable_score(bad));
+        }
+        Ok(Self {
+            probs: probs.iter().map(|&prob| f16::from_f32(prob)).collect(),
+            classes: classes.iter().map(|&class| class as u32).collect(),
+        })
+    }
+
+    /// From stored rows of the same length; `None` when they are not.
+    #[must_use]
+    pub fn from_stored(probs: Vec<f16>, classes: Vec<u32>) -> Option<Self> {
+        (probs.len() == classes.len()).then_some(Self { probs, classes })
+    }
+
+    /// Probabilities, from high to low.
+    #[must_use]
+    pub fn probs(&self) -> &[f16] {
+        &self.probs
+    }
+
+    /// Class ids beside [`ImagePrediction::probs`].
+    #[must_use]
+    pub fn classes(&self) -> &[u32] {
+        &self.classes
+    }
+
+    /// Where `class` stands among the kept classes, 0 being the best.
+    #[must_use]
+    pub fn rank_of(&self, class: u32) -> Option<usize> {
+        self.classes.iter().position(|&kept| kept == class)
+    }
+}
+
+/// Label map and whole-image prediction of one image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageLabels {
+    /// The label map.
+    pub map: LabelMap,
+    /// The whole-image prediction; it may hold more ranks than the map, for counting top-5 agreement.
+    pub prediction: ImagePrediction,
+}
+
+/// How scores are rounded before they are stored. Either keeps each cell sorted, since rounding is monotone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ScoreRounding {
+    /// To the nearest float16, and no further.
+    Float16,
+    /// To the nearest multiple of `1 / steps_per_unit`, then to float16: fewer distinct values compress better.
+    Steps {
+        /// Steps for each unit of score, a power of two, so that float16 holds the multiples exactly.
+        steps_per_unit: u16,
+    },
+}
+
+impl ScoreRounding {
+    /// The stored value of `score`.
+    #[must_use]
+    pub fn apply(self, score: f32) -> f16 {
+        match self {
+            Self::Float16 => f16::from_f32(score),
+            Self::Steps { steps_per_unit } => {
+                let steps = f32::from(steps_per_unit);
+                f16::from_f32((score * steps).round_ties_even() / steps)
+            }
+        }
+    }
+}
+
+fn unusable_score(score: f32) -> ImageError {
+    ImageError {
+        kind: ImageErrorKind::Scores,
+        reason: format!("the teacher gave {score}, which float16 cannot hold"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(height: usize, width: usize) -> MapSize {
+        MapSize::new(height, width).unwrap()
+    }
+
+    #[test]
+    fn cells_are_turned_into_planes() {
+        let scores = [8.0, 1.0, 7.0, 2.0, 6.0, 3.0, 5.0, 4.0, 4.5, 4.25, 4.0, 0.5];
+        let classes = [0, 1, 10, 11, 20, 21, 30, 31, 40, 41, 50, 51];
+        let map = LabelMap::from_cells(&scores, &classes, 2, size(2, 3), ScoreRounding::Float16).unwrap();
+        assert_eq!(map.classes(), [0, 10, 20, 30, 40, 50, 1, 11, 21, 31, 41, 51]);
+        assert_eq!(map.at(1, 1, 0), (f16::from_f32(4.0), 31));
+    }
+
+    #[test]
+    fn scores_that_float16_cannot_hold_fail_the_image() {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 70_000.0] {
+            let error = LabelMap::from_cells(&[bad], &[0], 1, size(1, 1), ScoreRounding::Float16).unwrap_err();
+            assert_eq!(error.kind, ImageErrorKind::Scores);
+        }
+        assert!(ImagePrediction::from_ranks(&[f32::NAN], &[0]).is_err());
+    }
+
+    #[test]
+    fn rounding_keeps_order_and_halves_of_a_step() {
+        let rounding = ScoreRounding::Steps { steps_per_unit: 32 };
+        let scores: Vec<f32> = (0..2000).map(|i| 12.0 - i as f32 * 0.011).collect();
+        let stored: Vec<f32> = scores.iter().map(|&score| rounding.apply(score).to_f32()).collect();
+        assert!(stored.windows(2).all(|pair| pair[1] <= pair[0]));
+        assert!(scores.iter().zip(&stored).all(|(a, b)| (a - b).abs() <= 0.5 / 32.0 + 1e-6));
+    }
+}

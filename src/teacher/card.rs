@@ -1,0 +1,336 @@
+//! The teacher card: how to feed a teacher, and where each of its values came from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::classes::ClassList;
+use crate::error::Error;
+use crate::geometry::InputSize;
+use crate::pixels::{ExifOrientation, Filter};
+
+/// How a teacher is fed: every value in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TeacherCard {
+    /// The teacher's name.
+    pub name: String,
+    /// Input height and width in pixels.
+    pub input_size: InputSize,
+    /// Mean of `x / 255`, in channel order.
+    pub mean: [f64; 3],
+    /// Standard deviation of `x / 255`, in channel order; positive.
+    pub std: [f64; 3],
+    /// PIL's resampling filter.
+    pub filter: Filter,
+    /// The order in which the teacher wants the channels.
+    pub channel_order: ChannelOrder,
+    /// Whether EXIF orientation is applied before the resize.
+    pub exif_orientation: ExifOrientation,
+    /// Name of the output that holds the scores, where the graph has several.
+    pub output: Option<String>,
+    /// Names of the classes, in the order of the outputs.
+    pub classes: ClassList,
+    /// Everything else the card says: source, licence, export command, ...
+    pub remarks: BTreeMap<String, toml::Value>,
+    /// Where the values came from, by key.
+    pub origins: BTreeMap<&'static str, Origin>,
+}
+
+/// The order in which a teacher wants its channels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
+/// Where a value of a card came from. Earlier ones win.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    /// A flag of the command line.
+    Flag,
+    /// The card.
+    Card,
+    /// The metadata inside the ONNX file.
+    OnnxMetadata,
+    /// The fixed shapes of the ONNX graph.
+    OnnxGraph,
+    /// Nothing said anything: the field's usual value.
+    Default,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flag => "flag",
+            Self::Card => "card",
+            Self::OnnxMetadata => "ONNX metadata",
+            Self::OnnxGraph => "ONNX graph",
+            Self::Default => "default",
+        })
+    }
+}
+
+/// What one place says of a card's values; `None` where it says nothing. A card file, the flags of a command line
+/// and a model's metadata are all read into this.
+#[derive(Clone, Debug, Default, Deserialize)]
+pub struct CardValues {
+    /// See [`TeacherCard::name`].
+    pub name: Option<String>,
+    /// See [`TeacherCard::input_size`].
+    pub input_size: Option<InputSize>,
+    /// See [`TeacherCard::mean`].
+    pub mean: Option<[f64; 3]>,
+    /// See [`TeacherCard::std`].
+    pub std: Option<[f64; 3]>,
+    /// See [`TeacherCard::filter`].
+    pub filter: Option<Filter>,
+    /// See [`TeacherCard::channel_order`].
+    pub channel_order: Option<ChannelOrder>,
+    /// See [`TeacherCard::exif_orientation`]: `"ignore"` or `"apply"`.
+    pub exif_orientation: Option<ExifOrientation>,
+    /// See [`TeacherCard::output`].
+    pub output: Option<String>,
+    /// `imagenet-1k`, or a file relative to the card.
+    pub classes: Option<String>,
+    /// Free keys.
+    #[serde(flatten)]
+    pub remarks: BTreeMap<String, toml::Value>,
+}
+
+/// A card as it was found: its file, where there is one, and what it says.
+#[derive(Clone, Debug, Default)]
+pub struct CardFile {
+    /// The file; `None` when the teacher has no card.
+    pub path: Option<PathBuf>,
+    /// What it says.
+    pub values: CardValues,
+}
+
+impl CardFile {
+    /// Reads the card that was named, or else `<teacher>.toml` beside the teacher, if there is one.
+    ///
+    /// # Errors
+    /// When a named card is missing, or a card is no TOML or has values out of range.
+    pub fn find(teacher: &Path, named: Option<&Path>) -> Result<Self, Error> {
+        let beside = teacher.with_extension("toml");
+        let path = match named {
+            Some(path) => path,
+            None if beside.is_file() => &beside,
+            None => return Ok(Self::default()),
+        };
+        let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
+        let values = toml::from_str(&text).map_err(|error| Error::Card {
+            path: path.to_path_buf(),
+            problem: format!("{}", error.to_string().trim_end()),
+        })?;
+        Ok(Self { path: Some(path.to_path_buf()), values })
+    }
+}
+
+/// What the ONNX file itself says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct GraphFacts {
+    pub(crate) metadata: CardValues,
+    /// Fixed height and width of the input.
+    pub(crate) fixed_height_pixels: Option<usize>,
+    pub(crate) fixed_width_pixels: Option<usize>,
+}
+
+/// Reads the keys of a card from a model's metadata, where exporters left them: `mean` or `relabel.mean`, the value
+/// written as in TOML or as plain text. Values that do not parse are passed over.
+pub(crate) fn values_from_metadata<'a>(metadata: impl Iterator<Item = (&'a str, &'a str)>) -> CardValues {
+    let mut table = toml::Table::new();
+    for (key, value) in metadata {
+        let key = key.strip_prefix("relabel.").unwrap_or(key);
+        let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
+        let candidate = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
+        let alone = toml::Table::from_iter([(key.to_owned(), candidate)]);
+        if KEYS.contains(&key) && CardValues::deserialize(alone.clone()).is_ok() {
+            table.extend(alone);
+        }
+    }
+    CardValues::deserialize(table).unwrap_or_default()
+}
+
+/// The keys that feed a teacher; `name` and `output` are left to people.
+const KEYS: [&str; 7] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "classes"];
+
+const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
+const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
+
+/// Settles every value: flags win over the card, the card over metadata, metadata over the graph, and the rest are
+/// the field's usual values. The class list is settled later, when the number of outputs is known: see
+/// [`settle_classes`].
+pub(crate) fn settle(teacher: &Path, flags: &CardValues, card: &CardFile, facts: &GraphFacts) -> Result<TeacherCard, Error> {
+    let mut origins = BTreeMap::new();
+    macro_rules! first_of {
+        ($key:ident, $default:expr) => {{
+            let (value, origin) = if let Some(value) = &flags.$key {
+                (value.clone(), Origin::Flag)
+            } else if let Some(value) = &card.values.$key {
+                (value.clone(), Origin::Card)
+            } else if let Some(value) = &facts.metadata.$key {
+                (value.clone(), Origin::OnnxMetadata)
+            } else {
+                $default
+            };
+            origins.insert(stringify!($key), origin);
+            value
+        }};
+    }
+    let refused = |problem: String| Error::Card {
+        path: card.path.clone().unwrap_or_else(|| teacher.with_extension("toml")),
+        problem,
+    };
+    let from_graph = match (facts.fixed_height_pixels, facts.fixed_width_pixels) {
+        (Some(height), Some(width)) => InputSize::new(height as u32, width as u32).ok(),
+        _ => None,
+    };
+    let input_size = first_of!(input_size, match from_graph {
+        Some(size) => (size, Origin::OnnxGraph),
+        None => {
+            return Err(refused(
+                "the input size is unknown: the graph takes any, and no card says which. Give --input-size 224 (or \
+                 475x640, height x width), or write `input_size = [224, 224]` into the card"
+                    .to_owned(),
+            ));
+        }
+    });
+    let fits = |fixed: Option<usize>, wanted: u32| fixed.is_none_or(|fixed| fixed == wanted as usize);
+    if !fits(facts.fixed_height_pixels, input_size.height_pixels()) || !fits(facts.fixed_width_pixels, input_size.width_pixels()) {
+        let free = |side: Option<usize>| side.map_or("any".to_owned(), |side| side.to_string());
+        return Err(refused(format!(
+            "input_size is {input_size} ({}), but the graph of {} takes only {}x{}. Use that size, or export the teacher \
+             with free height and width",
+            origins["input_size"],
+            teacher.display(),
+            free(facts.fixed_height_pixels),
+            free(facts.fixed_width_pixels),
+        )));
+    }
+    let settled = TeacherCard {
+        name: first_of!(name, {
+            let stem = teacher.file_stem().unwrap_or(teacher.as_os_str());
+            (stem.to_string_lossy().into_owned(), Origin::Default)
+        }),
+        input_size,
+        mean: first_of!(mean, (IMAGENET_MEAN, Origin::Default)),
+        std: first_of!(std, (IMAGENET_STD, Origin::Default)),
+        filter: first_of!(filter, (Filter::Bilinear, Origin::Default)),
+        channel_order: first_of!(channel_order, (ChannelOrder::Rgb, Origin::Default)),
+        exif_orientation: first_of!(exif_orientation, (ExifOrientation::Ignore, Origin::Default)),
+        output: flags.output.clone().or_else(|| card.values.output.clone()),
+        classes: ClassList::unnamed(0),
+        remarks: card.values.remarks.clone(),
+        origins,
+    };
+    if let Some(bad) = settled.mean.iter().find(|mean| !mean.is_finite() || mean.abs() > 255.0) {
+        return Err(refused(format!("mean has {bad}; it is the mean of x/255, about 0.5")));
+    }
+    if let Some(bad) = settled.std.iter().find(|std| !(std.is_finite() && **std > 0.0)) {
+        return Err(refused(format!("std has {bad}; it must be positive, and is about 0.2 for x/255")));
+    }
+    if settled.mean.iter().chain(&settled.std).any(|value| *value > 2.0) {
+        return Err(refused(format!(
+            "mean {:?} and std {:?} look like values for pixels of 0 to 255; write them for x/255, that is, divided by 255",
+            settled.mean, settled.std
+        )));
+    }
+    Ok(settled)
+}
+
+/// Settles the class list of a teacher with `class_count` outputs.
+pub(crate) fn settle_classes(
+    mut settled: TeacherCard,
+    flags: &CardValues,
+    card: &CardFile,
+    facts: &GraphFacts,
+    class_count: usize,
+) -> Result<TeacherCard, Error> {
+    let by_card = |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+    let named = [
+        (flags.classes.as_ref(), Origin::Flag, PathBuf::new()),
+        (card.values.classes.as_ref(), Origin::Card, by_card(&card.path)),
+        (facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K), Origin::OnnxMetadata, PathBuf::new()),
+    ];
+    let (classes, origin) = match named.into_iter().find_map(|(name, origin, folder)| Some((name?, origin, folder))) {
+        Some((name, origin, _)) if name == ClassList::IMAGENET_1K => (ClassList::imagenet_1k(), origin),
+        Some((file, origin, folder)) => (ClassList::read(&folder.join(file))?, origin),
+        None if class_count == 1000 => (ClassList::imagenet_1k(), Origin::Default),
+        None => (ClassList::unnamed(class_count), Origin::Default),
+    };
+    if classes.entries().len() != class_count {
+        return Err(Error::Card {
+            path: card.path.clone().unwrap_or_default(),
+            problem: format!(
+                "the class list {} ({origin}) has {} classes, but the teacher has {class_count} outputs. Name the list that \
+                 it was trained with: `classes = \"my_classes.txt\"`, one class a line in the order of the outputs",
+                classes.source(),
+                classes.entries().len()
+            ),
+        });
+    }
+    settled.classes = classes;
+    settled.origins.insert("classes", origin);
+    Ok(settled)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(side: Option<usize>) -> GraphFacts {
+        GraphFacts { fixed_height_pixels: side, fixed_width_pixels: side, ..GraphFacts::default() }
+    }
+
+    fn card(text: &str) -> CardFile {
+        CardFile { path: Some("t.toml".into()), values: toml::from_str(text).unwrap() }
+    }
+
+    #[test]
+    fn flags_win_over_card_over_metadata_over_graph() {
+        let mut facts = facts(Some(224));
+        facts.metadata = values_from_metadata([("relabel.mean", "[0.1, 0.1, 0.1]"), ("std", "[0.3, 0.3, 0.3]"), ("filter", "nonsense")].into_iter());
+        let card = card("mean = [0.5, 0.5, 0.5]\nfilter = \"bicubic\"\nlicence = \"MIT\"");
+        let flags = CardValues { filter: Some(Filter::Box), ..CardValues::default() };
+        let settled = settle(Path::new("dir/net.onnx"), &flags, &card, &facts).unwrap();
+        assert_eq!((settled.filter, settled.origins["filter"]), (Filter::Box, Origin::Flag));
+        assert_eq!((settled.mean[0], settled.origins["mean"]), (0.5, Origin::Card));
+        assert_eq!((settled.std[0], settled.origins["std"]), (0.3, Origin::OnnxMetadata));
+        assert_eq!(settled.origins["input_size"], Origin::OnnxGraph);
+        assert_eq!((settled.name.as_str(), settled.origins["name"]), ("net", Origin::Default));
+        assert_eq!(settled.remarks["licence"].as_str(), Some("MIT"));
+    }
+
+    #[test]
+    fn contradictions_are_refused_with_both_values() {
+        let message = |text: &str, side| {
+            settle(Path::new("net.onnx"), &CardValues::default(), &card(text), &facts(side)).unwrap_err().to_string()
+        };
+        let size = message("input_size = [475, 475]", Some(224));
+        assert!(size.contains("475x475") && size.contains("224x224"), "{size}");
+        assert!(message("", None).contains("--input-size"));
+        assert!(message("mean = [123.7, 116.3, 103.5]", Some(224)).contains("divided by 255"));
+        assert!(message("std = [0.0, 0.2, 0.2]", Some(224)).contains("positive"));
+    }
+
+    #[test]
+    fn class_lists_must_fit_the_outputs() {
+        let none = CardFile::default();
+        let settled = |count| {
+            let settled = settle(Path::new("net.onnx"), &CardValues::default(), &none, &facts(Some(8))).unwrap();
+            settle_classes(settled, &CardValues::default(), &none, &facts(Some(8)), count)
+        };
+        assert_eq!(settled(1000).unwrap().classes.source(), "imagenet-1k");
+        assert_eq!(settled(10).unwrap().classes.source(), "unnamed");
+        let flags = CardValues { classes: Some("imagenet-1k".into()), ..CardValues::default() };
+        let wrong = settle_classes(settled(10).unwrap(), &flags, &none, &facts(Some(8)), 21_843).unwrap_err().to_string();
+        assert!(wrong.contains("1000 classes") && wrong.contains("21843 outputs"), "{wrong}");
+    }
+}

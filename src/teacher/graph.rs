@@ -1,0 +1,330 @@
+//! An ONNX model as a graph one can ask: who makes a tensor, who uses it, which tensors are constants.
+
+use std::collections::{HashMap, HashSet};
+
+use bytes::Bytes;
+use prost::Message as _;
+
+/// Message types of the ONNX schema, generated from `onnx.proto`.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub(crate) mod proto {
+    include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
+}
+
+pub(crate) use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+
+/// Element types of the schema that matter here (`TensorProto.DataType`).
+pub(crate) mod element {
+    pub(crate) const FLOAT: i32 = 1;
+    pub(crate) const UINT8: i32 = 2;
+    pub(crate) const INT32: i32 = 6;
+    pub(crate) const INT64: i32 = 7;
+    pub(crate) const FLOAT16: i32 = 10;
+}
+
+/// A graph with its indices. Nodes are in topological order, as the ONNX specification asks.
+pub(crate) struct Graph {
+    model: ModelProto,
+    graph: GraphProto,
+    producers: HashMap<String, usize>,
+    consumers: HashMap<String, Vec<usize>>,
+    initializers: HashMap<String, usize>,
+}
+
+/// A graph input or output: its name, element type, and dimensions (`None` where they are free).
+#[derive(Clone, Debug)]
+pub(crate) struct Port {
+    pub(crate) name: String,
+    pub(crate) element: i32,
+    /// `None` when the graph does not even say how many dimensions there are.
+    pub(crate) dims: Option<Vec<Option<usize>>>,
+}
+
+impl Graph {
+    /// Most nodes that are accepted; the largest classifiers have a few thousand.
+    const MAX_NODES: usize = 200_000;
+
+    /// Reads a serialised `ModelProto`. Embedded weights stay slices of `bytes`.
+    pub(crate) fn parse(bytes: Bytes) -> Result<Self, String> {
+        let mut model = ModelProto::decode(bytes).map_err(|error| format!("it is no ONNX model: {error}"))?;
+        let graph = model.graph.take().ok_or("it is no ONNX model: it has no graph")?;
+        if graph.node.is_empty() {
+            return Err("its graph has no nodes".to_owned());
+        }
+        if graph.node.len() > Self::MAX_NODES {
+            return Err(format!("its graph has {} nodes; {} are accepted", graph.node.len(), Self::MAX_NODES));
+        }
+        let mut producers = HashMap::new();
+        let mut consumers: HashMap<String, Vec<usize>> = HashMap::new();
+        let mut known: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
+        known.extend(graph.input.iter().map(ValueInfoProto::name));
+        for (index, node) in graph.node.iter().enumerate() {
+            for input in node.input.iter().filter(|input| !input.is_empty()) {
+                if !known.contains(input.as_str()) {
+                    return Err(format!(
+                        "its graph is not in order: node {index} ({}) uses `{input}`, which nothing before it makes",
+                        node.op_type()
+                    ));
+                }
+                let users = consumers.entry(input.clone()).or_default();
+                if users.last() != Some(&index) {
+                    users.push(index);
+                }
+            }
+            for output in node.output.iter().filter(|output| !output.is_empty()) {
+                if !known.insert(output) {
+                    return Err(format!("its graph makes `{output}` twice"));
+                }
+                producers.insert(output.clone(), index);
+            }
+        }
+        let initializers =
+            graph.initializer.iter().enumerate().map(|(index, tensor)| (tensor.name().to_owned(), index)).collect();
+        Ok(Self { model, graph, producers, consumers, initializers })
+    }
+
+    pub(crate) fn node(&self, index: usize) -> &NodeProto {
+        &self.graph.node[index]
+    }
+
+    pub(crate) fn nodes(&self) -> &[NodeProto] {
+        &self.graph.node
+    }
+
+    /// Index of the node that makes `tensor`.
+    pub(crate) fn producer(&self, tensor: &str) -> Option<usize> {
+        self.producers.get(tensor).copied()
+    }
+
+    /// Indices of the nodes that use `tensor`.
+    pub(crate) fn consumers(&self, tensor: &str) -> &[usize] {
+        self.consumers.get(tensor).map_or(&[], Vec::as_slice)
+    }
+
+    /// Version of the standard operators that the graph is written in.
+    pub(crate) fn opset(&self) -> i64 {
+        let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
+        self.model.opset_import.iter().find(|set| standard(set.domain())).map_or(1, proto::OperatorSetIdProto::version)
+    }
+
+    /// What the model's file says of itself, key by key.
+    pub(crate) fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.model.metadata_props.iter().map(|entry| (entry.key(), entry.value()))
+    }
+
+    /// Graph inputs that a caller has to feed: old exports list their weights as inputs too, which are left out.
+    pub(crate) fn inputs(&self) -> Vec<Port> {
+        let fed = |input: &&ValueInfoProto| !self.initializers.contains_key(input.name());
+        self.graph.input.iter().filter(fed).map(port).collect()
+    }
+
+    pub(crate) fn outputs(&self) -> Vec<Port> {
+        self.graph.output.iter().map(port).collect()
+    }
+
+
+    /// The values of a small constant integer tensor, such as a shape or a list of axes.
+    pub(crate) fn constant_ints(&self, tensor: &str) -> Option<Vec<i64>> {
+        if let Some(&index) = self.initializers.get(tensor) {
+            return tensor_ints(&self.graph.initializer[index]);
+        }
+        let node = self.node(self.producer(tensor)?);
+        if node.op_type() != "Constant" {
+            return None;
+        }
+        let attribute = node.attribute.first()?;
+        match attribute.name() {
+            "value" => tensor_ints(attribute.t.as_ref()?),
+            "value_int" => Some(vec![attribute.i()]),
+            "value_ints" => Some(attribute.ints.clone()),
+            _ => None,
+        }
+    }
+
+    /// Files beside the model that hold weights, relative to its folder.
+    pub(crate) fn external_files(&self) -> Vec<String> {
+        let mut files: Vec<String> = self
+            .graph
+            .initializer
+            .iter()
+            .flat_map(|tensor| &tensor.external_data)
+            .filter(|entry| entry.key() == "location")
+            .map(|entry| entry.value().to_owned())
+            .collect();
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    /// A name that no tensor of the graph has.
+    pub(crate) fn fresh_name(&self, wanted: &str) -> String {
+        let taken = |name: &str| {
+            self.producers.contains_key(name)
+                || self.initializers.contains_key(name)
+                || self.graph.input.iter().any(|input| input.name() == name)
+        };
+        let mut name = format!("relabel/{wanted}");
+        while taken(&name) {
+            name.push('_');
+        }
+        name
+    }
+
+    /// A serialised model with the given nodes, inputs and outputs, which takes version, operators and functions from
+    /// this one and keeps only the weights that its nodes use.
+    pub(crate) fn serialise_with(
+        &self,
+        nodes: Vec<NodeProto>,
+        inputs: Vec<ValueInfoProto>,
+        outputs: Vec<ValueInfoProto>,
+        more_weights: Vec<TensorProto>,
+    ) -> Vec<u8> {
+        let mut used: HashSet<&str> = nodes.iter().flat_map(|node| node.input.iter().map(String::as_str)).collect();
+        used.extend(nodes.iter().flat_map(captured_names));
+        used.extend(outputs.iter().map(ValueInfoProto::name));
+        let is_used = |tensor: &&TensorProto| used.contains(tensor.name());
+        let initializer = self.graph.initializer.iter().filter(is_used).cloned().chain(more_weights).collect();
+        let sparse = self.graph.sparse_initializer.clone();
+        let graph = GraphProto {
+            name: Some("relabel".to_owned()),
+            node: nodes,
+            initializer,
+            sparse_initializer: sparse,
+            input: inputs,
+            output: outputs,
+            ..GraphProto::default()
+        };
+        let model = ModelProto {
+            // Before version 4 every weight had to be an input too.
+            ir_version: Some(self.model.ir_version().max(4)),
+            graph: Some(graph),
+            metadata_props: Vec::new(),
+            training_info: Vec::new(),
+            ..self.model.clone()
+        };
+        model.encode_to_vec()
+    }
+
+    /// The nodes that the tensors in `wanted` need, in order. The walk ends at the tensors in `given`.
+    pub(crate) fn ancestors(&self, wanted: &[String], given: &HashSet<String>) -> Vec<usize> {
+        let mut needed = vec![false; self.graph.node.len()];
+        let mut open: Vec<String> = wanted.to_vec();
+        while let Some(tensor) = open.pop() {
+            if given.contains(&tensor) {
+                continue;
+            }
+            let Some(index) = self.producer(&tensor) else { continue };
+            if !needed[index] {
+                needed[index] = true;
+                open.extend(self.node(index).input.iter().cloned());
+                open.extend(captured_names(self.node(index)).map(str::to_owned));
+            }
+        }
+        (0..needed.len()).filter(|&index| needed[index]).collect()
+    }
+
+    /// The graph's own declaration of an input, to be kept as it is.
+    pub(crate) fn input_declaration(&self, name: &str) -> Option<&ValueInfoProto> {
+        self.graph.input.iter().find(|input| input.name() == name)
+    }
+}
+
+/// Drops the nodes whose outputs nobody uses, directly or through others.
+pub(crate) fn without_dead_nodes(nodes: Vec<NodeProto>, outputs: &[ValueInfoProto]) -> Vec<NodeProto> {
+    let mut wanted: HashSet<String> = outputs.iter().map(|output| output.name().to_owned()).collect();
+    let mut kept: Vec<NodeProto> = Vec::with_capacity(nodes.len());
+    for node in nodes.into_iter().rev() {
+        if node.output.iter().any(|output| wanted.contains(output)) {
+            wanted.extend(node.input.iter().cloned());
+            wanted.extend(captured_names(&node).map(str::to_owned));
+            kept.push(node);
+        }
+    }
+    kept.reverse();
+    kept
+}
+
+/// Names that the bodies of `If`, `Loop` and `Scan` may take from the graph around them.
+fn captured_names(node: &NodeProto) -> impl Iterator<Item = &str> {
+    let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+    let mut open: Vec<&GraphProto> = bodies.collect();
+    let mut names = Vec::new();
+    while let Some(body) = open.pop() {
+        names.extend(body.output.iter().map(ValueInfoProto::name));
+        for inner in &body.node {
+            names.extend(inner.input.iter().map(String::as_str));
+            open.extend(inner.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)));
+        }
+    }
+    names.into_iter()
+}
+
+/// An integer attribute of a node.
+pub(crate) fn attribute_int(node: &NodeProto, name: &str) -> Option<i64> {
+    attribute(node, name).map(AttributeProto::i)
+}
+
+/// An attribute of a node that is a list of integers.
+pub(crate) fn attribute_ints<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
+    attribute(node, name).map(|attribute| attribute.ints.as_slice())
+}
+
+fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+    node.attribute.iter().find(|attribute| attribute.name() == name)
+}
+
+/// Integers of a tensor of at most 64 values; longer ones are weights, which are never looked at.
+fn tensor_ints(tensor: &TensorProto) -> Option<Vec<i64>> {
+    let count = tensor.dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim))?;
+    if !(0..=64).contains(&count) {
+        return None;
+    }
+    let count = count as usize;
+    let raw = tensor.raw_data();
+    let values: Vec<i64> = match tensor.data_type() {
+        element::INT64 if !tensor.int64_data.is_empty() => tensor.int64_data.clone(),
+        element::INT64 => raw.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
+        element::INT32 if !tensor.int32_data.is_empty() => tensor.int32_data.iter().map(|&v| i64::from(v)).collect(),
+        element::INT32 => raw.as_chunks::<4>().0.iter().map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect(),
+        _ => return None,
+    };
+    (values.len() == count).then_some(values)
+}
+
+fn port(info: &ValueInfoProto) -> Port {
+    use proto::tensor_shape_proto::dimension::Value;
+    let tensor = match info.r#type.as_ref().and_then(|kind| kind.value.as_ref()) {
+        Some(proto::type_proto::Value::TensorType(tensor)) => Some(tensor),
+        _ => None,
+    };
+    let dims = tensor.and_then(|tensor| tensor.shape.as_ref()).map(|shape| {
+        let size = |dim: &proto::tensor_shape_proto::Dimension| match dim.value {
+            Some(Value::DimValue(size)) if size > 0 => usize::try_from(size).ok(),
+            _ => None,
+        };
+        shape.dim.iter().map(size).collect()
+    });
+    Port { name: info.name().to_owned(), element: tensor.map_or(0, |tensor| tensor.elem_type()), dims }
+}
+
+/// A declaration of a tensor with the given element type; `None` is a free dimension.
+pub(crate) fn declare(name: &str, element: i32, dims: &[Option<usize>]) -> ValueInfoProto {
+    use proto::tensor_shape_proto::{Dimension, dimension::Value};
+    use proto::{TensorShapeProto, TypeProto, type_proto};
+    let dimension = |(index, dim): (usize, &Option<usize>)| Dimension {
+        denotation: None,
+        value: Some(match dim {
+            Some(size) => Value::DimValue(*size as i64),
+            None => Value::DimParam(format!("free_{index}")),
+        }),
+    };
+    let shape = TensorShapeProto { dim: dims.iter().enumerate().map(dimension).collect() };
+    let tensor = type_proto::Tensor { elem_type: Some(element), shape: Some(shape) };
+    let kind = TypeProto { denotation: None, value: Some(type_proto::Value::TensorType(tensor)) };
+    ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
+}
+
+/// A declaration without a type, which ONNX Runtime infers.
+pub(crate) fn declare_untyped(name: &str) -> ValueInfoProto {
+    ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() }
+}

@@ -1,0 +1,56 @@
+//! Floating-point tensors in and out of ONNX Runtime, float32 or float16 as the graph wants them.
+
+use half::f16;
+use ort::session::{Session, SessionInputValue};
+use ort::value::{DynValue, Tensor};
+
+use super::graph::element;
+use crate::error::Error;
+
+/// A dense tensor on the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Floats {
+    pub(crate) dims: Vec<usize>,
+    pub(crate) values: Vec<f32>,
+    /// The element type it had, or is to have, in the graph.
+    pub(crate) element: i32,
+}
+
+impl Floats {
+    /// A tensor for a graph's input.
+    pub(crate) fn to_value(&self) -> Result<SessionInputValue<'static>, Error> {
+        let value = match self.element {
+            element::FLOAT16 => {
+                let half: Vec<f16> = self.values.iter().map(|&value| f16::from_f32(value)).collect();
+                Tensor::from_array((self.dims.clone(), half)).map(|tensor| tensor.into_dyn())
+            }
+            _ => Tensor::from_array((self.dims.clone(), self.values.clone())).map(|tensor| tensor.into_dyn()),
+        };
+        value.map(SessionInputValue::from).map_err(failed("take an input"))
+    }
+
+    fn from_value(name: &str, value: &DynValue) -> Result<Self, Error> {
+        let dims = |shape: &[i64]| shape.iter().map(|&side| side as usize).collect();
+        if let Ok((shape, values)) = value.try_extract_tensor::<f32>() {
+            return Ok(Self { dims: dims(shape), values: values.to_vec(), element: element::FLOAT });
+        }
+        if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
+            let values = values.iter().map(|value| value.to_f32()).collect();
+            return Ok(Self { dims: dims(shape), values, element: element::FLOAT16 });
+        }
+        Err(Error::Inference { action: "give its output", message: format!("`{name}` is no float tensor") })
+    }
+}
+
+/// Runs a session and takes the named outputs.
+pub(crate) fn run_floats(session: &mut Session, inputs: &[(&str, &Floats)], outputs: &[&str]) -> Result<Vec<Floats>, Error> {
+    let inputs: Vec<(String, SessionInputValue<'static>)> =
+        inputs.iter().map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?))).collect::<Result<_, Error>>()?;
+    let results = session.run(inputs).map_err(failed("run the teacher"))?;
+    outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
+}
+
+/// An [`Error::Inference`]; made for `map_err(failed("run the teacher"))`.
+pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error {
+    move |error| Error::Inference { action, message: error.message().trim().to_owned() }
+}
