@@ -1,0 +1,62 @@
+//! Manifests that users write as CSV.
+
+use std::path::Path;
+
+use super::{Entry, label_from_path};
+use crate::error::Error;
+
+/// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.
+pub(super) fn read_entries(path: &Path, delimiter: u8) -> Result<Vec<Entry>, Error> {
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let file = std::fs::File::open(path).map_err(Error::file("open", path))?;
+    let mut reader = ::csv::ReaderBuilder::new().delimiter(delimiter).from_reader(std::io::BufReader::new(file));
+    let header = reader.headers().map_err(|error| problem(error.to_string()))?.clone();
+    let column = |name: &str| header.iter().position(|title| title.trim_start_matches('\u{feff}') == name);
+    let Some(path_column) = column("path") else {
+        let titles: Vec<_> = header.iter().collect();
+        return Err(problem(format!("it has no column `path`; its first line is `{}`", titles.join(","))));
+    };
+    let (id_column, label_column, bytes_column) = (column("id"), column("label"), column("bytes"));
+    let mut entries = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| problem(error.to_string()))?;
+        let cell = |column: Option<usize>| column.and_then(|column| record.get(column)).unwrap_or("");
+        let file = cell(Some(path_column)).to_owned();
+        let label = match label_column {
+            Some(_) => Some(cell(label_column).to_owned()),
+            None => label_from_path(&file).map(str::to_owned),
+        };
+        entries.push(Entry {
+            id: Some(cell(id_column).to_owned()),
+            label,
+            bytes: cell(bytes_column).parse().unwrap_or(0),
+            path: file,
+        });
+    }
+    Ok(entries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Vec<Entry>, Error> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        read_entries(file.path(), b',')
+    }
+
+    #[test]
+    fn columns_are_found_by_name() {
+        let entries = read("label,extra,path\ntench,1,\"a, b.jpg\"\n,2,c/d.jpg\n").unwrap();
+        assert_eq!((entries[0].path.as_str(), entries[0].label.as_deref()), ("a, b.jpg", Some("tench")));
+        assert_eq!((entries[1].path.as_str(), entries[1].label.as_deref()), ("c/d.jpg", Some("")));
+        assert_eq!(read("path\nc/d.jpg\n").unwrap()[0].label.as_deref(), Some("c"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        assert!(read("file\nx.jpg\n").unwrap_err().to_string().contains("no column `path`"));
+        assert!(read("path,label\nx.jpg\n").unwrap_err().to_string().contains("line: 2"));
+    }
+}

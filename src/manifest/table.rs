@@ -1,0 +1,220 @@
+//! Manifests as Parquet: the store's own `manifest.parquet`, and lists that users bring.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Type as Physical, ZstdLevel};
+use parquet::column::reader::{ColumnReader, get_typed_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
+use parquet::file::properties::WriterProperties;
+use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::parser::parse_message_type;
+
+use super::{Entry, Manifest, label_from_path};
+use crate::error::Error;
+
+const SCHEMA: &str = "message manifest {
+    required int64 row;
+    required binary id (string);
+    required binary path (string);
+    optional binary label (string);
+    required int64 bytes;
+}";
+
+/// Rows that are held at a time while a manifest is written.
+const ROWS_PER_GROUP: usize = 1 << 17;
+
+type ParquetResult<T> = Result<T, parquet::errors::ParquetError>;
+
+/// `manifest.parquet` of a store: a pure function of the list, so that the file's digest stands for the list.
+///
+/// # Errors
+/// Whatever the Parquet writer reports.
+pub fn manifest_bytes(manifest: &Manifest) -> Result<Vec<u8>, String> {
+    encode(manifest).map_err(|error| error.to_string())
+}
+
+fn encode(manifest: &Manifest) -> ParquetResult<Vec<u8>> {
+    let schema = Arc::new(parse_message_type(SCHEMA)?);
+    let properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
+        // The writer's version would make the digest change with it.
+        .set_created_by("relabel".to_owned())
+        .build();
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema, Arc::new(properties))?;
+    for first in (0..manifest.len()).step_by(ROWS_PER_GROUP) {
+        let rows = first..manifest.len().min(first + ROWS_PER_GROUP);
+        let text = |value: &str| ByteArray::from(value.as_bytes().to_vec());
+        let mut group = writer.next_row_group()?;
+        let numbers: Vec<i64> = rows.clone().map(|row| row as i64).collect();
+        write_column::<Int64Type>(&mut group, &numbers, None)?;
+        let ids: Vec<ByteArray> = rows.clone().map(|row| text(manifest.id(row))).collect();
+        write_column::<ByteArrayType>(&mut group, &ids, None)?;
+        let paths: Vec<ByteArray> = rows.clone().map(|row| text(manifest.path(row))).collect();
+        write_column::<ByteArrayType>(&mut group, &paths, None)?;
+        let labels: Vec<ByteArray> = rows.clone().filter_map(|row| manifest.label(row)).map(text).collect();
+        let present: Vec<i16> = rows.clone().map(|row| i16::from(manifest.label(row).is_some())).collect();
+        write_column::<ByteArrayType>(&mut group, &labels, Some(&present))?;
+        let lengths: Vec<i64> = rows.map(|row| manifest.bytes(row) as i64).collect();
+        write_column::<Int64Type>(&mut group, &lengths, None)?;
+        group.close()?;
+    }
+    writer.into_inner()
+}
+
+fn write_column<T: DataType>(group: &mut SerializedRowGroupWriter<'_, Vec<u8>>, values: &[T::T], present: Option<&[i16]>) -> ParquetResult<()> {
+    let missing = || parquet::errors::ParquetError::General("the schema has no further column".to_owned());
+    let mut column = group.next_column()?.ok_or_else(missing)?;
+    column.typed::<T>().write_batch(values, present, None)?;
+    column.close()
+}
+
+/// Reads a store's `manifest.parquet`.
+///
+/// # Errors
+/// When the file cannot be read or is no manifest.
+pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    Manifest::from_entries(read_entries(path)?).map_err(problem)
+}
+
+/// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.
+pub(super) fn read_entries(path: &Path) -> Result<Vec<Entry>, Error> {
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let bytes = Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?);
+    let not_parquet = |error: parquet::errors::ParquetError| problem(format!("it is no readable Parquet file: {error}"));
+    let reader = SerializedFileReader::new(bytes).map_err(not_parquet)?;
+    let columns = Columns::of(&reader);
+    let Some(path_column) = columns.find("path") else {
+        return Err(problem(format!("it has no column `path`; it has {}", columns.names.join(", "))));
+    };
+    let texts = |column| columns.texts(&reader, column).map_err(problem);
+    let paths = texts(path_column)?;
+    let ids = columns.find("id").map(texts).transpose()?;
+    let labels = columns.find("label").map(texts).transpose()?;
+    let lengths = match columns.find("bytes").filter(|&column| columns.kinds[column] == Physical::INT64) {
+        Some(column) => Some(columns.values::<Int64Type>(&reader, column).map_err(problem)?),
+        None => None,
+    };
+    let mut entries = Vec::with_capacity(paths.len());
+    let mut ids = ids.map(Vec::into_iter);
+    let mut labels = labels.map(Vec::into_iter);
+    for (row, path) in paths.into_iter().enumerate() {
+        let path = path.unwrap_or_default();
+        let label = match &mut labels {
+            Some(labels) => labels.next().flatten(),
+            None => label_from_path(&path).map(str::to_owned),
+        };
+        let length = lengths.as_ref().and_then(|lengths| lengths[row]).and_then(|length| u64::try_from(length).ok());
+        entries.push(Entry { id: ids.as_mut().and_then(|ids| ids.next().flatten()), label, bytes: length.unwrap_or(0), path });
+    }
+    Ok(entries)
+}
+
+/// The leaf columns of a Parquet file.
+struct Columns {
+    names: Vec<String>,
+    kinds: Vec<Physical>,
+    nullable: Vec<bool>,
+    nested: Vec<bool>,
+}
+
+impl Columns {
+    fn of(reader: &SerializedFileReader<Bytes>) -> Self {
+        let schema = reader.metadata().file_metadata().schema_descr();
+        let columns = schema.columns();
+        Self {
+            names: columns.iter().map(|column| column.path().string()).collect(),
+            kinds: columns.iter().map(|column| column.physical_type()).collect(),
+            nullable: columns.iter().map(|column| column.max_def_level() > 0).collect(),
+            nested: columns.iter().map(|column| column.max_rep_level() > 0 || column.max_def_level() > 1).collect(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|column| column == name).filter(|&column| !self.nested[column])
+    }
+
+    fn texts(&self, reader: &SerializedFileReader<Bytes>, column: usize) -> Result<Vec<Option<String>>, String> {
+        let name = &self.names[column];
+        match self.kinds[column] {
+            Physical::BYTE_ARRAY => {
+                let text = |value: ByteArray| {
+                    value.as_utf8().map(str::to_owned).map_err(|_| format!("column `{name}` holds text that is not UTF-8"))
+                };
+                self.values::<ByteArrayType>(reader, column)?.into_iter().map(|value| value.map(text).transpose()).collect()
+            }
+            Physical::INT64 => {
+                let values = self.values::<Int64Type>(reader, column)?;
+                Ok(values.into_iter().map(|value| value.map(|value| value.to_string())).collect())
+            }
+            kind => Err(format!("column `{name}` holds {kind}, not text")),
+        }
+    }
+
+    fn values<T: DataType>(&self, reader: &SerializedFileReader<Bytes>, column: usize) -> Result<Vec<Option<T::T>>, String> {
+        let broken = |error: parquet::errors::ParquetError| format!("column `{}`: {error}", self.names[column]);
+        let mut all = Vec::new();
+        for group in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(group).map_err(broken)?;
+            let chunk: ColumnReader = group.get_column_reader(column).map_err(broken)?;
+            let mut chunk = get_typed_column_reader::<T>(chunk);
+            loop {
+                let (mut values, mut present) = (Vec::new(), Vec::new());
+                let levels = self.nullable[column].then_some(&mut present);
+                let (records, _, _) = chunk.read_records(ROWS_PER_GROUP, levels, None, &mut values).map_err(broken)?;
+                if records == 0 {
+                    break;
+                }
+                if self.nullable[column] {
+                    let mut values = values.into_iter();
+                    all.extend(present.into_iter().map(|level| if level > 0 { values.next() } else { None }));
+                } else {
+                    all.extend(values.into_iter().map(Some));
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest(rows: usize) -> Manifest {
+        let entry = |row: usize| Entry {
+            path: if row.is_multiple_of(7) { format!("top{row}.jpg") } else { format!("n{:02}/é{row}.JPEG", row % 10) },
+            id: row.is_multiple_of(5).then(|| format!("chosen-{row}")),
+            label: (!row.is_multiple_of(7)).then(|| format!("n{:02}", row % 10)),
+            bytes: row as u64 * 1000,
+        };
+        Manifest::from_entries((0..rows).map(entry).collect()).unwrap()
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for rows in [1, 100, ROWS_PER_GROUP + 3] {
+            let written = manifest(rows);
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), manifest_bytes(&written).unwrap()).unwrap();
+            let read = read_manifest_parquet(file.path()).unwrap();
+            assert_eq!(read.difference(&written), None);
+            assert!((0..rows).all(|row| read.bytes(row) == written.bytes(row)));
+        }
+    }
+
+    #[test]
+    fn the_same_list_gives_the_same_bytes() {
+        assert_eq!(manifest_bytes(&manifest(50)).unwrap(), manifest_bytes(&manifest(50)).unwrap());
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), b"PAR1 no PAR1").unwrap();
+        assert!(read_manifest_parquet(file.path()).unwrap_err().to_string().contains("no readable Parquet"));
+    }
+}

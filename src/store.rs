@@ -1,0 +1,46 @@
+//! The store: the folder that holds the label maps of a data set, as `docs/format.md` lays it out.
+//! The only room that knows zarrs.
+//!
+//! Everything in a store but `runs/` is a pure function of manifest, teacher, card and settings: an interrupted run
+//! that was resumed leaves the bytes of an unbroken one (test `kill::a_killed_run_resumes_to_the_same_bytes`).
+
+mod info;
+mod arrays;
+mod encode;
+mod commit;
+mod record;
+mod lock;
+mod writer;
+mod reader;
+mod status;
+
+pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+pub use encode::{ShardLabels, encode_shard};
+pub use record::{Agreement, FailedImage, ShardRecord};
+pub use reader::{RowState, StoreReader};
+pub use status::StoreStatus;
+pub use writer::StoreWriter;
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Rows of shard number `shard`.
+fn shard_rows(shard: usize, shard_images: usize, images: usize) -> Range<usize> {
+    let first = shard * shard_images;
+    first..images.min(first + shard_images)
+}
+
+/// Names inside a store.
+pub(crate) mod names {
+    pub(crate) const GROUP: &str = "zarr.json";
+    pub(crate) const MANIFEST: &str = "manifest.parquet";
+    pub(crate) const RECORDS: &str = "records";
+    pub(crate) const RUNS: &str = "runs";
+    /// Files on their way into the store. Nothing in here counts.
+    pub(crate) const STAGING: &str = ".staging";
+    pub(crate) const LOCK: &str = ".lock";
+}
+
+fn record_path(store: &Path, shard: usize) -> PathBuf {
+    store.join(names::RECORDS).join(format!("{shard:06}.json"))
+}

@@ -1,0 +1,117 @@
+//! The four arrays of a store, as Zarr v3 metadata. Only codecs that zarr-python and TensorStore both read.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use zarrs::array::{Array, ArrayMetadata};
+
+use super::info::StoreInfo;
+
+/// One of the arrays of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoreArray {
+    /// float16 `[n, k, y, x]`
+    Scores,
+    /// uint16 or uint32 `[n, k, y, x]`
+    Classes,
+    /// float16 `[n, k]`
+    ImageProbs,
+    /// uint16 or uint32 `[n, k]`
+    ImageClasses,
+}
+
+impl StoreArray {
+    pub(crate) const ALL: [Self; 4] = [Self::Scores, Self::Classes, Self::ImageProbs, Self::ImageClasses];
+
+    /// The array's folder in the store.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Scores => "scores",
+            Self::Classes => "classes",
+            Self::ImageProbs => "image_probs",
+            Self::ImageClasses => "image_classes",
+        }
+    }
+
+    /// The chunk of one shard.
+    pub(crate) fn chunk_of(self, shard: usize) -> Vec<u64> {
+        let mut chunk = vec![0; self.axes().len()];
+        chunk[0] = shard as u64;
+        chunk
+    }
+
+    /// Path of a shard's chunk inside the store: one flat folder for each array.
+    pub(crate) fn file_of(self, shard: usize) -> String {
+        let zeros = ".0".repeat(self.axes().len() - 1);
+        format!("{}/c.{shard}{zeros}", self.name())
+    }
+
+    /// Values of one image.
+    pub(crate) fn image_values(self, info: &StoreInfo) -> usize {
+        if self.is_map() { info.k * info.map_size.cells() } else { info.k }
+    }
+
+    pub(crate) fn is_map(self) -> bool {
+        matches!(self, Self::Scores | Self::Classes)
+    }
+
+    fn axes(self) -> &'static [&'static str] {
+        if self.is_map() { &["image", "rank", "y", "x"] } else { &["image", "rank"] }
+    }
+
+    /// The array's `zarr.json`.
+    pub(crate) fn metadata(self, info: &StoreInfo) -> Value {
+        let (k, height, width) = (info.k, info.map_size.height_cells(), info.map_size.width_cells());
+        let shape = |images: usize| if self.is_map() { json!([images, k, height, width]) } else { json!([images, k]) };
+        let (data_type, fill) = match (self, info.wide_class_ids()) {
+            (Self::Scores, _) => ("float16", json!("-Infinity")),
+            (Self::ImageProbs, _) => ("float16", json!(0.0)),
+            (_, false) => ("uint16", json!(u16::MAX)),
+            (_, true) => ("uint32", json!(u32::MAX)),
+        };
+        let bytes = json!({ "name": "bytes", "configuration": { "endian": "little" } });
+        let checksum = json!({ "name": "crc32c" });
+        let zstd = json!({ "name": "zstd", "configuration": { "level": 19, "checksum": false } });
+        // With k innermost, the ranks of a cell stand side by side and compress better.
+        let k_innermost = json!({ "name": "transpose", "configuration": { "order": [0, 2, 3, 1] } });
+        // float16 compresses best with its high and low bytes apart.
+        let shuffled = json!({ "name": "blosc", "configuration":
+            { "cname": "zstd", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
+        let codecs = match self {
+            Self::Scores => sharded(&shape(1), &json!([k_innermost, bytes, shuffled, checksum])),
+            Self::Classes => sharded(&shape(1), &json!([k_innermost, bytes, zstd, checksum])),
+            Self::ImageProbs | Self::ImageClasses => json!([bytes, zstd, checksum]),
+        };
+        json!({
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": shape(info.images),
+            "data_type": data_type,
+            "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": shape(info.shard_images) } },
+            "chunk_key_encoding": { "name": "default", "configuration": { "separator": "." } },
+            "fill_value": fill,
+            "codecs": codecs,
+            "dimension_names": self.axes(),
+            "attributes": {},
+        })
+    }
+
+    /// The array on a storage, named as in the store.
+    pub(crate) fn open<S>(self, info: &StoreInfo, storage: Arc<S>) -> Result<Array<S>, String>
+    where
+        S: ?Sized,
+    {
+        let metadata: ArrayMetadata = serde_json::from_value(self.metadata(info)).map_err(|error| error.to_string())?;
+        Array::new_with_metadata(storage, &format!("/{}", self.name()), metadata).map_err(|error| error.to_string())
+    }
+}
+
+/// Many images in one file, each compressed and checksummed by itself.
+fn sharded(image_shape: &Value, codecs: &Value) -> Value {
+    json!([{ "name": "sharding_indexed", "configuration": {
+        "chunk_shape": image_shape,
+        "codecs": codecs,
+        "index_codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }, { "name": "crc32c" }],
+        "index_location": "end",
+    } }])
+}

@@ -1,0 +1,198 @@
+//! What a store says of itself: `attributes["relabel"]` of its group.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::names;
+use crate::classes::{ClassEntry, ClassList};
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::geometry::MapSize;
+
+/// The version of the layout that this program writes, and the only one it reads.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// Everything that makes a store what it is. Two runs may fill one store only when these are equal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StoreInfo {
+    /// Version of the layout.
+    pub format_version: u32,
+    /// Version of the program that made the store.
+    pub tool_version: String,
+    /// The teacher and how it was fed.
+    pub teacher: TeacherInfo,
+    /// Classes kept in each cell.
+    pub k: usize,
+    /// Rows and columns of cells.
+    pub map_size: MapSize,
+    /// What a score is.
+    pub score_kind: ScoreKind,
+    /// Steps for each unit of score to which scores are rounded; absent where only float16 rounds them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub score_steps: Option<u16>,
+    /// Number of images, which is the first length of every array.
+    pub images: usize,
+    /// Images in each shard; the last may have fewer.
+    pub shard_images: usize,
+    /// Images in each run of the teacher, which settles the last bits of the scores.
+    pub batch_images: usize,
+    /// SHA-256 of `manifest.parquet`.
+    pub manifest_sha256: Digest,
+    /// The number that `--limit` cut the list to; absent where nothing was cut.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+    /// What the source is called.
+    pub source: String,
+    /// The classes.
+    pub classes: ClassesInfo,
+}
+
+/// The teacher as a store remembers it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TeacherInfo {
+    /// Its name.
+    pub name: String,
+    /// SHA-256 of the ONNX file.
+    pub sha256: Digest,
+    /// SHA-256 of each file of external weights, by location.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub weights_sha256: BTreeMap<String, Digest>,
+    /// The card in force, remarks included.
+    pub card: serde_json::Map<String, Value>,
+    /// Where the card's values came from. Not compared: a value is the same wherever it came from.
+    pub card_origins: BTreeMap<String, String>,
+}
+
+/// What the numbers in `scores` are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScoreKind {
+    /// Raw scores, before softmax.
+    Logits,
+}
+
+/// The class list as a store remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassesInfo {
+    /// Where the list came from.
+    pub list: String,
+    /// Number of classes.
+    pub count: usize,
+    /// What folders of each class are called; empty text where it is not known.
+    pub ids: Vec<String>,
+    /// Names for people.
+    pub names: Vec<String>,
+}
+
+impl From<&ClassList> for ClassesInfo {
+    fn from(list: &ClassList) -> Self {
+        let entries = list.entries();
+        Self {
+            list: list.source().to_owned(),
+            count: entries.len(),
+            ids: entries.iter().map(|entry| entry.id.clone()).collect(),
+            names: entries.iter().map(|entry| entry.name.clone()).collect(),
+        }
+    }
+}
+
+impl From<&ClassesInfo> for ClassList {
+    fn from(info: &ClassesInfo) -> Self {
+        let entry = |(id, name): (&String, &String)| ClassEntry { id: id.clone(), name: name.clone() };
+        Self::from_entries(info.list.clone(), info.ids.iter().zip(&info.names).map(entry).collect())
+    }
+}
+
+impl StoreInfo {
+    /// Number of shards.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.images.div_ceil(self.shard_images)
+    }
+
+    /// Rows of a shard.
+    #[must_use]
+    pub fn rows_of(&self, shard: usize) -> std::ops::Range<usize> {
+        super::shard_rows(shard, self.shard_images, self.images)
+    }
+
+    /// Class ids of at most 65,535 classes are stored as u16, more as u32. 65,535 itself means "not labelled".
+    #[must_use]
+    pub fn wide_class_ids(&self) -> bool {
+        self.classes.count > usize::from(u16::MAX)
+    }
+
+    /// What keeps a run with `wanted` from filling this store, one line each, both values in it.
+    #[must_use]
+    pub fn differences(&self, wanted: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut compare = |what: &str, there: String, here: String| {
+            if there != here {
+                lines.push(format!("{what}: {there} in the store, {here} asked for"));
+            }
+        };
+        compare("format version", self.format_version.to_string(), wanted.format_version.to_string());
+        let file = |teacher: &TeacherInfo| format!("{} (sha256 {:.12}...)", teacher.name, teacher.sha256.to_string());
+        if self.teacher.sha256 != wanted.teacher.sha256 {
+            compare("teacher", file(&self.teacher), file(&wanted.teacher));
+        }
+        for location in self.teacher.weights_sha256.keys().chain(wanted.teacher.weights_sha256.keys()) {
+            let digest = |teacher: &TeacherInfo| teacher.weights_sha256.get(location).map_or("absent".to_owned(), Digest::to_string);
+            compare(&format!("weights {location}"), digest(&self.teacher), digest(&wanted.teacher));
+        }
+        for key in FED_BY {
+            let value = |teacher: &TeacherInfo| teacher.card.get(key).map_or("absent".to_owned(), Value::to_string);
+            compare(&format!("card, {key}"), value(&self.teacher), value(&wanted.teacher));
+        }
+        compare("top-k", self.k.to_string(), wanted.k.to_string());
+        compare("map size", self.map_size.to_string(), wanted.map_size.to_string());
+        let steps = |info: &Self| info.score_steps.map_or("none".to_owned(), |steps| steps.to_string());
+        compare("score steps", steps(self), steps(wanted));
+        compare("class list", self.classes.list.clone(), wanted.classes.list.clone());
+        if self.classes.list == wanted.classes.list && self.classes != wanted.classes {
+            compare("class list's content", "other names".to_owned(), "these names".to_owned());
+        }
+        lines.dedup();
+        lines
+    }
+
+    /// The group's `zarr.json`.
+    #[must_use]
+    pub(crate) fn group_json(&self) -> Vec<u8> {
+        let group = json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": self } });
+        let mut text = serde_json::to_vec_pretty(&group).unwrap_or_default();
+        text.push(b'\n');
+        text
+    }
+
+    /// Reads the group's `zarr.json`.
+    pub(crate) fn read(store: &Path) -> Result<Self, Error> {
+        let path = store.join(names::GROUP);
+        let problem = |problem: String| Error::Store { path: store.to_path_buf(), problem };
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let what = if store.is_dir() { "is no store: it has no zarr.json" } else { "does not exist" };
+                return Err(problem(format!("it {what}. A store is what `relabel run` writes")));
+            }
+            Err(error) => return Err(Error::file("read", &path)(error)),
+        };
+        let group: Value = serde_json::from_slice(&text).map_err(|error| problem(format!("its zarr.json is no JSON: {error}")))?;
+        let attributes = &group["attributes"]["relabel"];
+        let version = attributes["format_version"]
+            .as_u64()
+            .ok_or_else(|| problem("its zarr.json has no attributes of relabel: another program's Zarr group".to_owned()))?;
+        if version != u64::from(FORMAT_VERSION) {
+            return Err(problem(format!(
+                "it has format version {version}; this relabel reads version {FORMAT_VERSION}. Use a relabel that matches"
+            )));
+        }
+        serde_json::from_value(attributes.clone()).map_err(|error| problem(format!("its zarr.json is damaged: {error}")))
+    }
+}
+
+/// The keys of a card that change what the teacher sees. The others (name, licence, ...) may differ.
+const FED_BY: [&str; 6] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"];

@@ -1,0 +1,104 @@
+//! How far a store is, from its records alone.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::info::StoreInfo;
+use super::record::{Agreement, FailedImage, ShardRecord};
+use super::record_path;
+use crate::error::Error;
+
+/// Counts over a store.
+#[derive(Clone, Debug, Serialize)]
+pub struct StoreStatus {
+    /// Images in the manifest.
+    pub images: usize,
+    /// Images with labels.
+    pub labelled: usize,
+    /// Images that could not be labelled.
+    pub failed: usize,
+    /// Images in shards that are not done.
+    pub to_do: usize,
+    /// Shards in all.
+    pub shards_total: usize,
+    /// Shards that are done.
+    pub shards_done: usize,
+    /// Bytes of the finished shards' files.
+    pub label_bytes: u64,
+    /// The same for each labelled image; `None` before the first.
+    pub bytes_per_image: Option<f64>,
+    /// Images per second between the last records (at most 32), by their files' times; `None` with fewer than two.
+    pub images_per_s: Option<f64>,
+    /// Agreement with the folders' classes.
+    pub agreement: Agreement,
+    /// How often each kind of failure came up.
+    pub failures_by_kind: BTreeMap<String, usize>,
+    /// The failed images.
+    pub failed_images: Vec<FailedImage>,
+}
+
+impl StoreStatus {
+    /// Reads every record of a store.
+    ///
+    /// # Errors
+    /// When it is no store, or a record is damaged.
+    pub fn read(store: &Path) -> Result<(StoreInfo, Self), Error> {
+        let info = StoreInfo::read(store)?;
+        let mut records = Vec::new();
+        for shard in 0..info.shards() {
+            records.extend(ShardRecord::read(store, shard)?);
+        }
+        let mut status = Self::of_records(&info, &records);
+        status.images_per_s = rate(store, &records);
+        Ok((info, status))
+    }
+
+    /// Counts over records.
+    #[must_use]
+    pub fn of_records(info: &StoreInfo, records: &[ShardRecord]) -> Self {
+        let labelled: usize = records.iter().map(|record| record.labelled).sum();
+        let failed_images: Vec<_> = records.iter().flat_map(|record| record.failed.iter().cloned()).collect();
+        let mut failures_by_kind = BTreeMap::new();
+        for failed in &failed_images {
+            *failures_by_kind.entry(failed.error.kind.to_string()).or_default() += 1;
+        }
+        let mut agreement = Agreement::default();
+        records.iter().for_each(|record| agreement.add(record.agreement));
+        let label_bytes = records.iter().map(ShardRecord::file_bytes).sum();
+        Self {
+            images: info.images,
+            labelled,
+            failed: failed_images.len(),
+            to_do: info.images - labelled - failed_images.len(),
+            shards_total: info.shards(),
+            shards_done: records.len(),
+            label_bytes,
+            bytes_per_image: (labelled > 0).then(|| label_bytes as f64 / labelled as f64),
+            images_per_s: None,
+            agreement,
+            failures_by_kind,
+            failed_images,
+        }
+    }
+}
+
+/// Images per second over the newest records.
+fn rate(store: &Path, records: &[ShardRecord]) -> Option<f64> {
+    const NEWEST: usize = 32;
+    let mut times: Vec<(SystemTime, usize)> = records
+        .iter()
+        .filter_map(|record| {
+            let written = std::fs::metadata(record_path(store, record.shard)).and_then(|metadata| metadata.modified()).ok()?;
+            Some((written, record.rows))
+        })
+        .collect();
+    times.sort_unstable();
+    let newest = &times[times.len().saturating_sub(NEWEST)..];
+    let (first, last) = (newest.first()?.0, newest.last()?.0);
+    let seconds = last.duration_since(first).ok()?.as_secs_f64();
+    let images: usize = newest.iter().skip(1).map(|(_, rows)| rows).sum();
+    (seconds > 0.0).then(|| images as f64 / seconds)
+}
