@@ -60,7 +60,10 @@ impl ClassList {
         let mut entries = Vec::new();
         for (index, line) in text.trim_end().lines().enumerate() {
             if line.trim().is_empty() {
-                return Err(format!("line {} is empty: each line is one class, in the order of the outputs", index + 1));
+                return Err(format!(
+                    "line {} is empty: each line is one class, in the order of the outputs",
+                    index + 1
+                ));
             }
             let id = line.split('\t').next().unwrap_or(line).trim();
             if let Some(first) = lines_of_ids.insert(id, index) {

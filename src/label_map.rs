@@ -1,6 +1,8 @@
 //! What a teacher says of one image: a [`LabelMap`] for its cells and an [`ImagePrediction`] for the whole.
 //! Shapes, order and finiteness are checked once, here, in the constructors.
 
+use std::collections::HashMap;
+
 use half::f16;
 
 use crate::error::{ImageError, ImageErrorKind};
@@ -36,15 +38,19 @@ impl LabelMap {
     ) -> Result<Self, ImageError> {
         let cells = size.cells();
         assert_eq!((scores.len(), classes.len()), (cells * k, cells * k), "a map of {size} cells with k = {k}");
+        let rounded: Vec<f16> = match rounding {
+            ScoreRounding::Float16 => scores.iter().map(|&score| f16::from_f32(score)).collect(),
+            ScoreRounding::Steps { steps_per_unit } => diffuse(scores, classes, k, size, steps_per_unit),
+        };
         let mut map = Self { k, size, scores: vec![f16::ZERO; cells * k], classes: vec![0; cells * k] };
         for cell in 0..cells {
             for rank in 0..k {
-                let score = rounding.apply(scores[cell * k + rank]);
-                if !score.is_finite() {
-                    return Err(unusable_score(scores[cell * k + rank]));
+                let from = cell * k + rank;
+                if !rounded[from].is_finite() {
+                    return Err(unusable_score(scores[from]));
                 }
-                map.scores[rank * cells + cell] = score;
-                map.classes[rank * cells + cell] = classes[cell * k + rank] as u32;
+                map.scores[rank * cells + cell] = rounded[from];
+                map.classes[rank * cells + cell] = classes[from] as u32;
             }
         }
         Ok(map)
@@ -153,37 +159,58 @@ pub struct ImageLabels {
     pub prediction: ImagePrediction,
 }
 
-/// How scores are rounded before they are stored. Either keeps each cell sorted, since rounding is monotone.
+/// How scores are rounded before they are stored. Either way each cell stays sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ScoreRounding {
     /// To the nearest float16, and no further.
     Float16,
-    /// To the nearest multiple of `1 / steps_per_unit`, then to float16: fewer distinct values compress better.
+    /// To multiples of `1 / steps_per_unit`, then to float16: fewer distinct values compress better. What a score loses
+    /// is passed on to the same class in neighbouring cells, so that sums over an area, which pooling takes, change
+    /// far less than single scores.
     Steps {
         /// Steps for each unit of score, a power of two, so that float16 holds the multiples exactly.
         steps_per_unit: u16,
     },
 }
 
-impl ScoreRounding {
-    /// The stored value of `score`.
-    #[must_use]
-    pub fn apply(self, score: f32) -> f16 {
-        match self {
-            Self::Float16 => f16::from_f32(score),
-            Self::Steps { steps_per_unit } => {
-                let steps = f32::from(steps_per_unit);
-                f16::from_f32((score * steps).round_ties_even() / steps)
+/// Rounds scores `[y, x, k]` to steps and passes the differences on by the weights of Floyd and Steinberg (1976), for
+/// each class by itself.
+fn diffuse(scores: &[f32], classes: &[i32], k: usize, size: MapSize, steps_per_unit: u16) -> Vec<f16> {
+    let steps = f32::from(steps_per_unit);
+    let (height, width) = (size.height_cells(), size.width_cells());
+    let mut carried: HashMap<(usize, i32), f32> = HashMap::new();
+    let mut rounded = Vec::with_capacity(scores.len());
+    for cell in 0..size.cells() {
+        let (y, x) = (cell / width, cell % width);
+        let mut ceiling = f32::INFINITY;
+        for rank in 0..k {
+            let class = classes[cell * k + rank];
+            let wanted = scores[cell * k + rank] + carried.remove(&(cell, class)).unwrap_or(0.0);
+            let given = ((wanted * steps).round_ties_even() / steps).min(ceiling);
+            ceiling = given;
+            rounded.push(f16::from_f32(given));
+            let lost = (wanted - given).clamp(-1.0 / steps, 1.0 / steps);
+            let mut pass_on =
+                |neighbour: usize, share: f32| *carried.entry((neighbour, class)).or_default() += lost * share;
+            if x + 1 < width {
+                pass_on(cell + 1, 7.0 / 16.0);
+            }
+            if y + 1 < height {
+                pass_on(cell + width, 5.0 / 16.0);
+                if x > 0 {
+                    pass_on(cell + width - 1, 3.0 / 16.0);
+                }
+                if x + 1 < width {
+                    pass_on(cell + width + 1, 1.0 / 16.0);
+                }
             }
         }
     }
+    rounded
 }
 
 fn unusable_score(score: f32) -> ImageError {
-    ImageError {
-        kind: ImageErrorKind::Scores,
-        reason: format!("the teacher gave {score}, which float16 cannot hold"),
-    }
+    ImageError { kind: ImageErrorKind::Scores, reason: format!("the teacher gave {score}, which float16 cannot hold") }
 }
 
 #[cfg(test)]
@@ -213,11 +240,20 @@ mod tests {
     }
 
     #[test]
-    fn rounding_keeps_order_and_halves_of_a_step() {
-        let rounding = ScoreRounding::Steps { steps_per_unit: 32 };
-        let scores: Vec<f32> = (0..2000).map(|i| 12.0 - i as f32 * 0.011).collect();
-        let stored: Vec<f32> = scores.iter().map(|&score| rounding.apply(score).to_f32()).collect();
-        assert!(stored.windows(2).all(|pair| pair[1] <= pair[0]));
-        assert!(scores.iter().zip(&stored).all(|(a, b)| (a - b).abs() <= 0.5 / 32.0 + 1e-6));
+    fn steps_keep_cells_sorted_and_areas_nearly_as_they_were() {
+        let (size, k) = (size(12, 12), 3);
+        let score = |at: usize| 9.0 - (at % k) as f32 * 0.07 + ((at / k) as f32 * 0.61).sin() * 0.4;
+        let scores: Vec<f32> = (0..size.cells() * k).map(score).collect();
+        let classes: Vec<i32> = (0..size.cells() * k).map(|at| (at % k) as i32).collect();
+        let map = LabelMap::from_cells(&scores, &classes, k, size, ScoreRounding::Steps { steps_per_unit: 8 }).unwrap();
+        let stored = |rank: usize, cell: usize| map.scores()[rank * size.cells() + cell].to_f32();
+        for cell in 0..size.cells() {
+            assert!((1..k).all(|rank| stored(rank, cell) <= stored(rank - 1, cell)));
+            assert!((0..k).all(|rank| stored(rank, cell) * 8.0 == (stored(rank, cell) * 8.0).round()));
+        }
+        for rank in 0..k {
+            let lost: f32 = (0..size.cells()).map(|cell| stored(rank, cell) - score(cell * k + rank)).sum();
+            assert!((lost / size.cells() as f32).abs() < 0.01, "rank {rank} lost {lost} over the map");
+        }
     }
 }

@@ -1,11 +1,14 @@
 //! relabel
+pub mod classes;
+pub mod digest;
 pub mod error;
 pub mod geometry;
-pub mod digest;
-pub mod classes;
+pub mod inspect;
 pub mod label_map;
 pub mod manifest;
-pub mod source;
+pub mod monitor;
+pub mod pipeline;
 pub mod pixels;
-pub mod teacher;
+pub mod source;
 pub mod store;
+pub mod teacher;

@@ -1,7 +1,7 @@
 //! The manifest: the fixed list of a data set's images. Its order is the row order of every array in the store.
 
-mod table;
 mod csv;
+mod table;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -57,7 +57,8 @@ impl Manifest {
                     labels.len() as u32 - 1
                 })
             });
-            let id = entry.id.filter(|id| !id.is_empty() && *id != id_from_path(&entry.path)).map(String::into_boxed_str);
+            let id =
+                entry.id.filter(|id| !id.is_empty() && *id != id_from_path(&entry.path)).map(String::into_boxed_str);
             rows.push(Row { path: entry.path.into_boxed_str(), id, label, bytes: entry.bytes });
         }
         let mut manifest = Self { rows, labels };
@@ -136,10 +137,18 @@ impl Manifest {
             return Some(format!("{} images there, {} here", self.len(), other.len()));
         }
         let same = |row: &usize| {
-            self.path(*row) == other.path(*row) && self.id(*row) == other.id(*row) && self.label(*row) == other.label(*row)
+            self.path(*row) == other.path(*row)
+                && self.id(*row) == other.id(*row)
+                && self.label(*row) == other.label(*row)
         };
         (0..self.len()).find(|row| !same(row)).map(|row| {
-            format!("row {row} is `{}` ({}) there, `{}` ({}) here", self.path(row), self.id(row), other.path(row), other.id(row))
+            format!(
+                "row {row} is `{}` ({}) there, `{}` ({}) here",
+                self.path(row),
+                self.id(row),
+                other.path(row),
+                other.id(row)
+            )
         })
     }
 
@@ -220,7 +229,11 @@ mod tests {
 
     #[test]
     fn nothing_is_listed_twice() {
-        assert!(Manifest::from_entries(vec![entry("a.jpg"), entry("a.jpg")]).unwrap_err().contains("row 0 and again in row 1"));
+        assert!(
+            Manifest::from_entries(vec![entry("a.jpg"), entry("a.jpg")])
+                .unwrap_err()
+                .contains("row 0 and again in row 1")
+        );
         let chosen = |path: &str| Entry { id: Some("same".into()), ..entry(path) };
         assert!(Manifest::from_entries(vec![chosen("a.jpg"), chosen("b.jpg")]).is_err());
     }

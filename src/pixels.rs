@@ -1,12 +1,12 @@
 //! Bytes of an image file to the pixels that a teacher sees, equal to what PIL makes of them:
 //! `Image.open(file).convert("RGB")`, then `resize`. Pure functions; what PIL refuses is an error here too.
 
-mod sniff;
+mod cmyk;
 mod jpeg;
 mod markers;
-mod cmyk;
-mod other;
 mod orientation;
+mod other;
+mod sniff;
 
 use relabel_resize::{Sides, resize_rgb8};
 use serde::{Deserialize, Serialize};
@@ -41,7 +41,13 @@ pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageErro
 ///
 /// # Panics
 /// When `out` is not `size.rgb_bytes()` long.
-pub fn decode_into(bytes: &[u8], exif: ExifOrientation, size: InputSize, filter: Filter, out: &mut [u8]) -> Result<(), ImageError> {
+pub fn decode_into(
+    bytes: &[u8],
+    exif: ExifOrientation,
+    size: InputSize,
+    filter: Filter,
+    out: &mut [u8],
+) -> Result<(), ImageError> {
     assert_eq!(out.len(), size.rgb_bytes(), "room for {size} RGB pixels");
     let image = decode(bytes, exif)?;
     let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
@@ -102,7 +108,9 @@ fn check_pixels(height_pixels: u32, width_pixels: u32) -> Result<(), ImageError>
     if pixels > MAX_PIXELS {
         return Err(ImageError {
             kind: ImageErrorKind::TooLarge,
-            reason: format!("{height_pixels}x{width_pixels} pixels; PIL refuses more than {MAX_PIXELS} as a decompression bomb"),
+            reason: format!(
+                "{height_pixels}x{width_pixels} pixels; PIL refuses more than {MAX_PIXELS} as a decompression bomb"
+            ),
         });
     }
     Ok(())

@@ -4,20 +4,20 @@
 //! Everything in a store but `runs/` is a pure function of manifest, teacher, card and settings: an interrupted run
 //! that was resumed leaves the bytes of an unbroken one (test `kill::a_killed_run_resumes_to_the_same_bytes`).
 
-mod info;
 mod arrays;
-mod encode;
 mod commit;
-mod record;
+mod encode;
+mod info;
 mod lock;
-mod writer;
 mod reader;
+mod record;
 mod status;
+mod writer;
 
-pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use encode::{ShardLabels, encode_shard};
-pub use record::{Agreement, FailedImage, ShardRecord};
+pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use reader::{RowState, StoreReader};
+pub use record::{Agreement, FailedImage, ShardRecord};
 pub use status::StoreStatus;
 pub use writer::StoreWriter;
 

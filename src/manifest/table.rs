@@ -64,7 +64,11 @@ fn encode(manifest: &Manifest) -> ParquetResult<Vec<u8>> {
     writer.into_inner()
 }
 
-fn write_column<T: DataType>(group: &mut SerializedRowGroupWriter<'_, Vec<u8>>, values: &[T::T], present: Option<&[i16]>) -> ParquetResult<()> {
+fn write_column<T: DataType>(
+    group: &mut SerializedRowGroupWriter<'_, Vec<u8>>,
+    values: &[T::T],
+    present: Option<&[i16]>,
+) -> ParquetResult<()> {
     let missing = || parquet::errors::ParquetError::General("the schema has no further column".to_owned());
     let mut column = group.next_column()?.ok_or_else(missing)?;
     column.typed::<T>().write_batch(values, present, None)?;
@@ -84,7 +88,8 @@ pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
 pub(super) fn read_entries(path: &Path) -> Result<Vec<Entry>, Error> {
     let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
     let bytes = Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?);
-    let not_parquet = |error: parquet::errors::ParquetError| problem(format!("it is no readable Parquet file: {error}"));
+    let not_parquet =
+        |error: parquet::errors::ParquetError| problem(format!("it is no readable Parquet file: {error}"));
     let reader = SerializedFileReader::new(bytes).map_err(not_parquet)?;
     let columns = Columns::of(&reader);
     let Some(path_column) = columns.find("path") else {
@@ -108,7 +113,12 @@ pub(super) fn read_entries(path: &Path) -> Result<Vec<Entry>, Error> {
             None => label_from_path(&path).map(str::to_owned),
         };
         let length = lengths.as_ref().and_then(|lengths| lengths[row]).and_then(|length| u64::try_from(length).ok());
-        entries.push(Entry { id: ids.as_mut().and_then(|ids| ids.next().flatten()), label, bytes: length.unwrap_or(0), path });
+        entries.push(Entry {
+            id: ids.as_mut().and_then(|ids| ids.next().flatten()),
+            label,
+            bytes: length.unwrap_or(0),
+            path,
+        });
     }
     Ok(entries)
 }
@@ -142,9 +152,15 @@ impl Columns {
         match self.kinds[column] {
             Physical::BYTE_ARRAY => {
                 let text = |value: ByteArray| {
-                    value.as_utf8().map(str::to_owned).map_err(|_| format!("column `{name}` holds text that is not UTF-8"))
+                    value
+                        .as_utf8()
+                        .map(str::to_owned)
+                        .map_err(|_| format!("column `{name}` holds text that is not UTF-8"))
                 };
-                self.values::<ByteArrayType>(reader, column)?.into_iter().map(|value| value.map(text).transpose()).collect()
+                self.values::<ByteArrayType>(reader, column)?
+                    .into_iter()
+                    .map(|value| value.map(text).transpose())
+                    .collect()
             }
             Physical::INT64 => {
                 let values = self.values::<Int64Type>(reader, column)?;
@@ -154,7 +170,11 @@ impl Columns {
         }
     }
 
-    fn values<T: DataType>(&self, reader: &SerializedFileReader<Bytes>, column: usize) -> Result<Vec<Option<T::T>>, String> {
+    fn values<T: DataType>(
+        &self,
+        reader: &SerializedFileReader<Bytes>,
+        column: usize,
+    ) -> Result<Vec<Option<T::T>>, String> {
         let broken = |error: parquet::errors::ParquetError| format!("column `{}`: {error}", self.names[column]);
         let mut all = Vec::new();
         for group in 0..reader.num_row_groups() {
@@ -186,7 +206,11 @@ mod tests {
 
     fn manifest(rows: usize) -> Manifest {
         let entry = |row: usize| Entry {
-            path: if row.is_multiple_of(7) { format!("top{row}.jpg") } else { format!("n{:02}/é{row}.JPEG", row % 10) },
+            path: if row.is_multiple_of(7) {
+                format!("top{row}.jpg")
+            } else {
+                format!("n{:02}/é{row}.JPEG", row % 10)
+            },
             id: row.is_multiple_of(5).then(|| format!("chosen-{row}")),
             label: (!row.is_multiple_of(7)).then(|| format!("n{:02}", row % 10)),
             bytes: row as u64 * 1000,

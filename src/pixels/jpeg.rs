@@ -30,7 +30,12 @@ pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
 
 /// A file without an end-of-image marker is truncated, unless its one scan is complete and more bytes follow.
 /// libjpeg reads at most a machine word ahead, so that a scan is complete when the last bytes do not matter.
-fn decompress_without_end(bytes: &[u8], first_scan: usize, markers: &Markers, frame: Frame) -> Result<Vec<u8>, ImageError> {
+fn decompress_without_end(
+    bytes: &[u8],
+    first_scan: usize,
+    markers: &Markers,
+    frame: Frame,
+) -> Result<Vec<u8>, ImageError> {
     const READ_AHEAD_BYTES: usize = 8;
     let missing_end = || truncated("it ends before its image does: there is no end-of-image marker".to_owned());
     let enough = bytes.len().saturating_sub(READ_AHEAD_BYTES);
@@ -75,7 +80,10 @@ fn with_clean_header(bytes: &[u8], markers: &Markers) -> Vec<u8> {
     for segment in &markers.header {
         let start = clean.len();
         clean.extend_from_slice(&bytes[segment.clone()]);
-        if clean[start..].starts_with(&[0xff, 0xe0]) && clean[start + 4..].starts_with(b"JFIF\0") && clean.len() > start + 9 {
+        if clean[start..].starts_with(&[0xff, 0xe0])
+            && clean[start + 4..].starts_with(b"JFIF\0")
+            && clean.len() > start + 9
+        {
             clean[start + 9] = 1;
         }
     }

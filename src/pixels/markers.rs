@@ -47,7 +47,9 @@ pub(super) fn walk(bytes: &[u8]) -> Markers {
             0x01 | code::SOI | 0xd0..=0xd7 => continue,
             _ => {}
         }
-        let Some(length) = bytes.get(at..at + 2).map(|pair| usize::from(u16::from_be_bytes([pair[0], pair[1]]))) else { break };
+        let Some(length) = bytes.get(at..at + 2).map(|pair| usize::from(u16::from_be_bytes([pair[0], pair[1]]))) else {
+            break;
+        };
         let Some(body) = bytes.get(at + 2..at + length.max(2)) else { break };
         match marker {
             // SOF0..SOF15 without DHT, JPG and DAC, which share the numbers.
@@ -91,7 +93,8 @@ fn next_marker(bytes: &[u8], from: usize) -> Option<(usize, u8)> {
 mod tests {
     use super::*;
 
-    const HEADER: &[u8] = b"\xff\xd8\xff\xe1\x00\x0aExif\0\0II\xff\xc2\x00\x0b\x08\x00\x02\x00\x03\x01\x01\x11\x00\xff\xda\x00\x04ab";
+    const HEADER: &[u8] =
+        b"\xff\xd8\xff\xe1\x00\x0aExif\0\0II\xff\xc2\x00\x0b\x08\x00\x02\x00\x03\x01\x01\x11\x00\xff\xda\x00\x04ab";
 
     #[test]
     fn header_and_end_are_found() {

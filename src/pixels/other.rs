@@ -30,7 +30,9 @@ fn rgb_bytes(image: DynamicImage) -> Vec<u8> {
         DynamicImage::ImageRgba16(colour) => {
             colour.pixels().flat_map(|pixel| [0, 1, 2].map(|channel| (pixel.0[channel] >> 8) as u8)).collect()
         }
-        DynamicImage::ImageRgba8(colour) => colour.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]]).collect(),
+        DynamicImage::ImageRgba8(colour) => {
+            colour.pixels().flat_map(|pixel| [pixel.0[0], pixel.0[1], pixel.0[2]]).collect()
+        }
         DynamicImage::ImageLumaA8(grey) => grey.pixels().flat_map(|pixel| [pixel.0[0]; 3]).collect(),
         image => image.into_rgb8().into_raw(),
     }
@@ -40,7 +42,10 @@ fn failure(format: ImageFormat, error: &DecoderError) -> ImageError {
     let name = format.extensions_str().first().copied().unwrap_or("image").to_ascii_uppercase();
     let ends_early = matches!(error, DecoderError::IoError(io) if io.kind() == std::io::ErrorKind::UnexpectedEof);
     if ends_early {
-        return ImageError { kind: ImageErrorKind::Truncated, reason: format!("the {name} ends before its image does") };
+        return ImageError {
+            kind: ImageErrorKind::Truncated,
+            reason: format!("the {name} ends before its image does"),
+        };
     }
     broken(format!("{name}: {error}"))
 }

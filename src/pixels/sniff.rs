@@ -18,17 +18,14 @@ pub(super) fn format_of(bytes: &[u8]) -> Result<Format, ImageError> {
     if bytes.starts_with(&[0xff, 0xd8, 0xff]) {
         return Ok(Format::Jpeg);
     }
-    let readable = [
-        ImageFormat::Png,
-        ImageFormat::WebP,
-        ImageFormat::Bmp,
-        ImageFormat::Gif,
-        ImageFormat::Tiff,
-        ImageFormat::Pnm,
-    ];
+    let readable =
+        [ImageFormat::Png, ImageFormat::WebP, ImageFormat::Bmp, ImageFormat::Gif, ImageFormat::Tiff, ImageFormat::Pnm];
     match image::guess_format(bytes) {
         Ok(format) if readable.contains(&format) => Ok(Format::Other(format)),
-        _ => Err(ImageError { kind: ImageErrorKind::NotAnImage, reason: format!("no image format begins with {}", first_bytes(bytes)) }),
+        _ => Err(ImageError {
+            kind: ImageErrorKind::NotAnImage,
+            reason: format!("no image format begins with {}", first_bytes(bytes)),
+        }),
     }
 }
 

@@ -37,9 +37,10 @@ impl FolderSource {
     }
 
     fn entry(&self, found: &DirEntry) -> Result<Option<Entry>, Error> {
-        let is_image = found.path().extension().is_some_and(|extension| {
-            IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known))
-        });
+        let is_image = found
+            .path()
+            .extension()
+            .is_some_and(|extension| IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)));
         if !is_image || !found.file_type().is_file() {
             return Ok(None);
         }
@@ -106,7 +107,8 @@ mod tests {
         }
         let entries = FolderSource::open(root.path()).unwrap().list().unwrap();
         let listed: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.label.as_deref())).collect();
-        let expected = [("a.b/deep/er/z.png", Some("a.b")), ("a/y.jpg", Some("a")), ("b/x.JPEG", Some("b")), ("top.WEBP", None)];
+        let expected =
+            [("a.b/deep/er/z.png", Some("a.b")), ("a/y.jpg", Some("a")), ("b/x.JPEG", Some("b")), ("top.WEBP", None)];
         assert_eq!(listed, expected);
         assert_eq!(entries[1].bytes, 7);
     }

@@ -74,9 +74,10 @@ impl StoreArray {
         let zstd = json!({ "name": "zstd", "configuration": { "level": 19, "checksum": false } });
         // With k innermost, the ranks of a cell stand side by side and compress better.
         let k_innermost = json!({ "name": "transpose", "configuration": { "order": [0, 2, 3, 1] } });
-        // float16 compresses best with its high and low bytes apart.
+        // float16 compresses best with its high and low bytes apart. With zlib, unlike zstd, c-blosc codes the two planes
+        // by themselves: the low bytes, which are noise, are stored as they are, and the high bytes get codes of their own.
         let shuffled = json!({ "name": "blosc", "configuration":
-            { "cname": "zstd", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
+            { "cname": "zlib", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
         let codecs = match self {
             Self::Scores => sharded(&shape(1), &json!([k_innermost, bytes, shuffled, checksum])),
             Self::Classes => sharded(&shape(1), &json!([k_innermost, bytes, zstd, checksum])),

@@ -15,7 +15,12 @@ use crate::error::Error;
 pub(super) fn commit_file(store: &Path, inside: &str, bytes: &[u8]) -> Result<(), Error> {
     let staged = store.join(names::STAGING).join(inside.replace('/', "~"));
     let place = store.join(inside);
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&staged).map_err(Error::file("create", &staged))?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(&staged)
+        .map_err(Error::file("create", &staged))?;
     file.write_all(bytes).map_err(Error::file("write", &staged))?;
     file.sync_all().map_err(Error::file("flush", &staged))?;
     fs::rename(&staged, &place).map_err(Error::file("move into place", &place))?;

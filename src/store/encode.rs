@@ -10,7 +10,6 @@ use zarrs::storage::store::MemoryStore;
 use super::arrays::StoreArray;
 use super::info::StoreInfo;
 use super::record::FailedImage;
-use crate::error::Error;
 use crate::label_map::ImageLabels;
 
 /// What is known of the images of one shard, in row order: labels, or why there are none.
@@ -25,21 +24,24 @@ pub struct ShardLabels {
 /// The files of a shard: path inside the store, and bytes. An array in which nothing was labelled has no file.
 ///
 /// # Errors
-/// When the codecs fail, or the labels are not those of this store's shape.
-pub fn encode_shard(info: &StoreInfo, labels: &ShardLabels, threads: usize) -> Result<Vec<(String, Vec<u8>)>, Error> {
+/// In words, when the codecs fail, or the labels are not those of this store's shape.
+pub fn encode_shard(info: &StoreInfo, labels: &ShardLabels, threads: usize) -> Result<Vec<(String, Vec<u8>)>, String> {
     let mut files = Vec::new();
     for array in StoreArray::ALL {
-        if let Some(bytes) = encode(info, array, labels, threads).map_err(|problem| Error::Inference {
-            action: "encode a shard",
-            message: format!("{}: {problem}", array.name()),
-        })? {
+        let encoded = encode(info, array, labels, threads);
+        if let Some(bytes) = encoded.map_err(|problem| format!("{}: {problem}", array.name()))? {
             files.push((array.file_of(labels.shard), bytes));
         }
     }
     Ok(files)
 }
 
-fn encode(info: &StoreInfo, array: StoreArray, labels: &ShardLabels, threads: usize) -> Result<Option<Vec<u8>>, String> {
+fn encode(
+    info: &StoreInfo,
+    array: StoreArray,
+    labels: &ShardLabels,
+    threads: usize,
+) -> Result<Option<Vec<u8>>, String> {
     // The codecs write whole chunks; a memory store takes what they would put into a file.
     let memory = Arc::new(MemoryStore::new());
     let zarr = array.open(info, Arc::clone(&memory))?;
@@ -56,7 +58,8 @@ fn encode(info: &StoreInfo, array: StoreArray, labels: &ShardLabels, threads: us
 fn chunk_bytes(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Result<Vec<u8>, String> {
     let image_values = array.image_values(info);
     let mut bytes = Vec::new();
-    let floats = |values: &[f16], bytes: &mut Vec<u8>| bytes.extend(values.iter().flat_map(|value| value.to_ne_bytes()));
+    let floats =
+        |values: &[f16], bytes: &mut Vec<u8>| bytes.extend(values.iter().flat_map(|value| value.to_ne_bytes()));
     let classes = |values: &[u32], bytes: &mut Vec<u8>| {
         if info.wide_class_ids() {
             bytes.extend(values.iter().flat_map(|class| class.to_ne_bytes()));
@@ -72,13 +75,21 @@ fn chunk_bytes(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Res
         if let Some(image) = image {
             let (map, prediction) = (&image.map, &image.prediction);
             if map.k() != info.k || map.size() != info.map_size || prediction.classes().len() < info.k {
-                return Err(format!("image {row} has a map of {} cells and k = {}; the store has {} and {}", map.size(), map.k(), info.map_size, info.k));
+                return Err(format!(
+                    "image {row} has a map of {} cells and k = {}; the store has {} and {}",
+                    map.size(),
+                    map.k(),
+                    info.map_size,
+                    info.k
+                ));
             }
         }
         match array {
             StoreArray::Scores => floats(image.map_or(&empty_scores, |image| image.map.scores()), &mut bytes),
             StoreArray::Classes => classes(image.map_or(&empty_classes, |image| image.map.classes()), &mut bytes),
-            StoreArray::ImageProbs => floats(image.map_or(&empty_probs, |image| &image.prediction.probs()[..info.k]), &mut bytes),
+            StoreArray::ImageProbs => {
+                floats(image.map_or(&empty_probs, |image| &image.prediction.probs()[..info.k]), &mut bytes)
+            }
             StoreArray::ImageClasses => {
                 classes(image.map_or(&empty_classes, |image| &image.prediction.classes()[..info.k]), &mut bytes);
             }

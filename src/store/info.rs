@@ -140,7 +140,9 @@ impl StoreInfo {
             compare("teacher", file(&self.teacher), file(&wanted.teacher));
         }
         for location in self.teacher.weights_sha256.keys().chain(wanted.teacher.weights_sha256.keys()) {
-            let digest = |teacher: &TeacherInfo| teacher.weights_sha256.get(location).map_or("absent".to_owned(), Digest::to_string);
+            let digest = |teacher: &TeacherInfo| {
+                teacher.weights_sha256.get(location).map_or("absent".to_owned(), Digest::to_string)
+            };
             compare(&format!("weights {location}"), digest(&self.teacher), digest(&wanted.teacher));
         }
         for key in FED_BY {
@@ -180,17 +182,19 @@ impl StoreInfo {
             }
             Err(error) => return Err(Error::file("read", &path)(error)),
         };
-        let group: Value = serde_json::from_slice(&text).map_err(|error| problem(format!("its zarr.json is no JSON: {error}")))?;
+        let group: Value =
+            serde_json::from_slice(&text).map_err(|error| problem(format!("its zarr.json is no JSON: {error}")))?;
         let attributes = &group["attributes"]["relabel"];
-        let version = attributes["format_version"]
-            .as_u64()
-            .ok_or_else(|| problem("its zarr.json has no attributes of relabel: another program's Zarr group".to_owned()))?;
+        let version = attributes["format_version"].as_u64().ok_or_else(|| {
+            problem("its zarr.json has no attributes of relabel: another program's Zarr group".to_owned())
+        })?;
         if version != u64::from(FORMAT_VERSION) {
             return Err(problem(format!(
                 "it has format version {version}; this relabel reads version {FORMAT_VERSION}. Use a relabel that matches"
             )));
         }
-        serde_json::from_value(attributes.clone()).map_err(|error| problem(format!("its zarr.json is damaged: {error}")))
+        serde_json::from_value(attributes.clone())
+            .map_err(|error| problem(format!("its zarr.json is damaged: {error}")))
     }
 }
 

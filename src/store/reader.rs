@@ -74,7 +74,10 @@ impl StoreReader {
     /// When there is no such row, or its shard is damaged.
     pub fn row(&self, row: usize) -> Result<RowState, Error> {
         if row >= self.info.images {
-            return Err(Error::Usage(format!("row {row} does not exist; the store has {} rows, from 0", self.info.images)));
+            return Err(Error::Usage(format!(
+                "row {row} does not exist; the store has {} rows, from 0",
+                self.info.images
+            )));
         }
         let Some(record) = ShardRecord::read(&self.path, row / self.info.shard_images)? else {
             return Ok(RowState::ToDo);
@@ -84,7 +87,10 @@ impl StoreReader {
         }
         let damaged = |problem: String| Error::Store {
             path: self.path.clone(),
-            problem: format!("row {row} (shard {}) is damaged: {problem}. Remove its record in records/ and run again", record.shard),
+            problem: format!(
+                "row {row} (shard {}) is damaged: {problem}. Remove its record in records/ and run again",
+                record.shard
+            ),
         };
         let scores = halves(&self.values(StoreArray::Scores, row).map_err(damaged)?);
         let probs = halves(&self.values(StoreArray::ImageProbs, row).map_err(damaged)?);

@@ -102,13 +102,18 @@ impl ShardRecord {
         };
         serde_json::from_slice(&text).map(Some).map_err(|error| Error::Store {
             path: store.to_path_buf(),
-            problem: format!("the record of shard {shard} is damaged ({error}). Remove {} and run again", path.display()),
+            problem: format!(
+                "the record of shard {shard} is damaged ({error}). Remove {} and run again",
+                path.display()
+            ),
         })
     }
 
     /// True when the shard's files are there with the lengths that were recorded.
     pub(super) fn files_are_there(&self, store: &Path) -> bool {
-        self.files.iter().all(|file| std::fs::metadata(store.join(&file.path)).is_ok_and(|metadata| metadata.len() == file.bytes))
+        self.files
+            .iter()
+            .all(|file| std::fs::metadata(store.join(&file.path)).is_ok_and(|metadata| metadata.len() == file.bytes))
     }
 
     /// Bytes of the shard's files.

@@ -91,7 +91,8 @@ fn rate(store: &Path, records: &[ShardRecord]) -> Option<f64> {
     let mut times: Vec<(SystemTime, usize)> = records
         .iter()
         .filter_map(|record| {
-            let written = std::fs::metadata(record_path(store, record.shard)).and_then(|metadata| metadata.modified()).ok()?;
+            let written =
+                std::fs::metadata(record_path(store, record.shard)).and_then(|metadata| metadata.modified()).ok()?;
             Some((written, record.rows))
         })
         .collect();

@@ -36,7 +36,9 @@ impl StoreWriter {
         if let Some(stranger) = first_stranger(path)? {
             return Err(Error::Store {
                 path: path.to_path_buf(),
-                problem: format!("it is no store and not empty (it holds `{stranger}`). Name another --out, or empty it"),
+                problem: format!(
+                    "it is no store and not empty (it holds `{stranger}`). Name another --out, or empty it"
+                ),
             });
         }
         create_folder(path)?;
@@ -75,7 +77,10 @@ impl StoreWriter {
         if digest != info.manifest_sha256 {
             return Err(Error::Store {
                 path: path.to_path_buf(),
-                problem: format!("its manifest was changed: sha256 {digest}, but {} when it was made", info.manifest_sha256),
+                problem: format!(
+                    "its manifest was changed: sha256 {digest}, but {} when it was made",
+                    info.manifest_sha256
+                ),
             });
         }
         let manifest = read_manifest_parquet(&manifest_path)?;
@@ -120,7 +125,12 @@ impl StoreWriter {
     ///
     /// # Errors
     /// When a file cannot be written; the shard then has no record and does not count.
-    pub fn commit(&self, labels: &ShardLabels, files: &[(String, Vec<u8>)], agreement: Agreement) -> Result<ShardRecord, Error> {
+    pub fn commit(
+        &self,
+        labels: &ShardLabels,
+        files: &[(String, Vec<u8>)],
+        agreement: Agreement,
+    ) -> Result<ShardRecord, Error> {
         let failed: Vec<_> = labels.images.iter().filter_map(|image| image.as_ref().err()).cloned().collect();
         let record = ShardRecord {
             shard: labels.shard,
@@ -131,7 +141,11 @@ impl StoreWriter {
             agreement,
             files: files
                 .iter()
-                .map(|(path, bytes)| RecordedFile { path: path.clone(), bytes: bytes.len() as u64, sha256: digest_bytes(bytes) })
+                .map(|(path, bytes)| RecordedFile {
+                    path: path.clone(),
+                    bytes: bytes.len() as u64,
+                    sha256: digest_bytes(bytes),
+                })
                 .collect(),
         };
         for (path, bytes) in files {

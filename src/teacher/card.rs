@@ -148,7 +148,8 @@ pub(crate) fn values_from_metadata<'a>(metadata: impl Iterator<Item = (&'a str, 
     let mut table = toml::Table::new();
     for (key, value) in metadata {
         let key = key.strip_prefix("relabel.").unwrap_or(key);
-        let parsed = toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
+        let parsed =
+            toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
         let candidate = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
         let alone = toml::Table::from_iter([(key.to_owned(), candidate)]);
         if KEYS.contains(&key) && CardValues::deserialize(alone.clone()).is_ok() {
@@ -167,7 +168,12 @@ const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
 /// Settles every value: flags win over the card, the card over metadata, metadata over the graph, and the rest are
 /// the field's usual values. The class list is settled later, when the number of outputs is known: see
 /// [`settle_classes`].
-pub(crate) fn settle(teacher: &Path, flags: &CardValues, card: &CardFile, facts: &GraphFacts) -> Result<TeacherCard, Error> {
+pub(crate) fn settle(
+    teacher: &Path,
+    flags: &CardValues,
+    card: &CardFile,
+    facts: &GraphFacts,
+) -> Result<TeacherCard, Error> {
     let mut origins = BTreeMap::new();
     macro_rules! first_of {
         ($key:ident, $default:expr) => {{
@@ -192,18 +198,23 @@ pub(crate) fn settle(teacher: &Path, flags: &CardValues, card: &CardFile, facts:
         (Some(height), Some(width)) => InputSize::new(height as u32, width as u32).ok(),
         _ => None,
     };
-    let input_size = first_of!(input_size, match from_graph {
-        Some(size) => (size, Origin::OnnxGraph),
-        None => {
-            return Err(refused(
+    let input_size = first_of!(
+        input_size,
+        match from_graph {
+            Some(size) => (size, Origin::OnnxGraph),
+            None => {
+                return Err(refused(
                 "the input size is unknown: the graph takes any, and no card says which. Give --input-size 224 (or \
                  475x640, height x width), or write `input_size = [224, 224]` into the card"
                     .to_owned(),
             ));
+            }
         }
-    });
+    );
     let fits = |fixed: Option<usize>, wanted: u32| fixed.is_none_or(|fixed| fixed == wanted as usize);
-    if !fits(facts.fixed_height_pixels, input_size.height_pixels()) || !fits(facts.fixed_width_pixels, input_size.width_pixels()) {
+    if !fits(facts.fixed_height_pixels, input_size.height_pixels())
+        || !fits(facts.fixed_width_pixels, input_size.width_pixels())
+    {
         let free = |side: Option<usize>| side.map_or("any".to_owned(), |side| side.to_string());
         return Err(refused(format!(
             "input_size is {input_size} ({}), but the graph of {} takes only {}x{}. Use that size, or export the teacher \
@@ -253,11 +264,16 @@ pub(crate) fn settle_classes(
     facts: &GraphFacts,
     class_count: usize,
 ) -> Result<TeacherCard, Error> {
-    let by_card = |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+    let by_card =
+        |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
     let named = [
         (flags.classes.as_ref(), Origin::Flag, PathBuf::new()),
         (card.values.classes.as_ref(), Origin::Card, by_card(&card.path)),
-        (facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K), Origin::OnnxMetadata, PathBuf::new()),
+        (
+            facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K),
+            Origin::OnnxMetadata,
+            PathBuf::new(),
+        ),
     ];
     let (classes, origin) = match named.into_iter().find_map(|(name, origin, folder)| Some((name?, origin, folder))) {
         Some((name, origin, _)) if name == ClassList::IMAGENET_1K => (ClassList::imagenet_1k(), origin),
@@ -296,7 +312,9 @@ mod tests {
     #[test]
     fn flags_win_over_card_over_metadata_over_graph() {
         let mut facts = facts(Some(224));
-        facts.metadata = values_from_metadata([("relabel.mean", "[0.1, 0.1, 0.1]"), ("std", "[0.3, 0.3, 0.3]"), ("filter", "nonsense")].into_iter());
+        facts.metadata = values_from_metadata(
+            [("relabel.mean", "[0.1, 0.1, 0.1]"), ("std", "[0.3, 0.3, 0.3]"), ("filter", "nonsense")].into_iter(),
+        );
         let card = card("mean = [0.5, 0.5, 0.5]\nfilter = \"bicubic\"\nlicence = \"MIT\"");
         let flags = CardValues { filter: Some(Filter::Box), ..CardValues::default() };
         let settled = settle(Path::new("dir/net.onnx"), &flags, &card, &facts).unwrap();
@@ -330,7 +348,8 @@ mod tests {
         assert_eq!(settled(1000).unwrap().classes.source(), "imagenet-1k");
         assert_eq!(settled(10).unwrap().classes.source(), "unnamed");
         let flags = CardValues { classes: Some("imagenet-1k".into()), ..CardValues::default() };
-        let wrong = settle_classes(settled(10).unwrap(), &flags, &none, &facts(Some(8)), 21_843).unwrap_err().to_string();
+        let wrong =
+            settle_classes(settled(10).unwrap(), &flags, &none, &facts(Some(8)), 21_843).unwrap_err().to_string();
         assert!(wrong.contains("1000 classes") && wrong.contains("21843 outputs"), "{wrong}");
     }
 }

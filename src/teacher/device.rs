@@ -75,7 +75,9 @@ impl FromStr for DeviceChoice {
         let device = |part: &str| match part.split_once(':') {
             None if part == "cpu" => Ok(Device::Cpu),
             None if part == "cuda" => Ok(Device::Cuda { index: 0 }),
-            Some(("cuda", index)) if index.parse::<u16>().is_ok() => Ok(Device::Cuda { index: index.parse().unwrap_or(0) }),
+            Some(("cuda", index)) if index.parse::<u16>().is_ok() => {
+                Ok(Device::Cuda { index: index.parse().unwrap_or(0) })
+            }
             _ => Err(format!("`{part}` is no device: write cpu, cuda, cuda:1, cuda:0,cuda:1 or auto")),
         };
         let devices = text.split(',').map(|part| device(part.trim())).collect::<Result<Vec<_>, _>>()?;

@@ -122,7 +122,6 @@ impl Graph {
         self.graph.output.iter().map(port).collect()
     }
 
-
     /// The values of a small constant integer tensor, such as a shape or a list of axes.
     pub(crate) fn constant_ints(&self, tensor: &str) -> Option<Vec<i64>> {
         if let Some(&index) = self.initializers.get(tensor) {

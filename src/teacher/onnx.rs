@@ -86,7 +86,11 @@ impl OnnxTeacher {
     /// # Errors
     /// When the file is no ONNX model, ends in a way that gives no label maps, contradicts its card, cannot be loaded
     /// on a device, or when the rewrite does not hold ([`Error::Proof`]).
-    pub fn load(runtime: &Runtime, request: &TeacherRequest, devices: &[Device]) -> Result<(Vec<Self>, Description), Error> {
+    pub fn load(
+        runtime: &Runtime,
+        request: &TeacherRequest,
+        devices: &[Device],
+    ) -> Result<(Vec<Self>, Description), Error> {
         let path = request.path.as_path();
         let refused = |refusal: Refusal| Error::Teacher {
             path: path.to_path_buf(),
@@ -121,7 +125,10 @@ impl OnnxTeacher {
         let class_count = witness.class_count;
         let card = card::settle_classes(card, &request.flags, &request.card, &facts, class_count)?;
         if request.k == 0 || request.k > class_count {
-            return Err(Error::Usage(format!("--top-k {} cannot be had: the teacher has {class_count} classes", request.k)));
+            return Err(Error::Usage(format!(
+                "--top-k {} cannot be had: the teacher has {class_count} classes",
+                request.k
+            )));
         }
         let wanted = Wanted {
             input_size: card.input_size,
@@ -138,7 +145,8 @@ impl OnnxTeacher {
         };
         let rewrite = in_words(&graph, &tail, &input, &card, &shape);
         let model = labelling_model(&graph, &tail, &input, &card, &wanted);
-        let (opset, input_words, output_words) = (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
+        let (opset, input_words, output_words) =
+            (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
         drop(graph);
 
         let load = |device| -> Result<Self, Error> {
@@ -201,7 +209,14 @@ impl Teacher for OnnxTeacher {
 
 impl OnnxTeacher {
     /// Runs `run_images` images from `first` on, of which the first `kept` count; the rest fill a fixed batch.
-    fn run(&mut self, batch: &PixelBatch, first: usize, run_images: usize, kept: usize, labels: &mut BatchLabels) -> Result<(), Error> {
+    fn run(
+        &mut self,
+        batch: &PixelBatch,
+        first: usize,
+        run_images: usize,
+        kept: usize,
+        labels: &mut BatchLabels,
+    ) -> Result<(), Error> {
         let size = batch.size();
         let image_bytes = size.rgb_bytes();
         let shape = [run_images, size.height_pixels() as usize, size.width_pixels() as usize, 3];
@@ -215,9 +230,14 @@ impl OnnxTeacher {
             &filled
         };
         let input = TensorRef::from_array_view((shape, pixels)).map_err(failed("take pixels"))?;
-        let outputs = self.session.run_with_options(ort::inputs![port::PIXELS => input], &*self.stop).map_err(|error| {
-            if error.message().contains("terminate flag") { Error::Interrupted } else { failed("run the teacher")(error) }
-        })?;
+        let outputs =
+            self.session.run_with_options(ort::inputs![port::PIXELS => input], &*self.stop).map_err(|error| {
+                if error.message().contains("terminate flag") {
+                    Error::Interrupted
+                } else {
+                    failed("run the teacher")(error)
+                }
+            })?;
         let cells = self.shape.map_size.cells();
         let take = failed::<()>("give its labels");
         let floats = |name: &str| outputs[name].try_extract_tensor::<f32>().map(|(_, values)| values).map_err(&take);
@@ -234,7 +254,8 @@ impl OnnxTeacher {
 fn no_model(problem: String) -> Refusal {
     Refusal {
         problem,
-        advice: "check that the file arrived whole and is an .onnx export; `models/README.md` has export commands".to_owned(),
+        advice: "check that the file arrived whole and is an .onnx export; `models/README.md` has export commands"
+            .to_owned(),
     }
 }
 
@@ -307,7 +328,10 @@ fn weights_files(graph: &Graph, folder: &Path) -> Result<Vec<WeightsFile>, Resul
     let mut files = Vec::new();
     for location in graph.external_files() {
         let relative = Path::new(&location);
-        if relative.components().any(|part| !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir)) {
+        if relative
+            .components()
+            .any(|part| !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
+        {
             return Err(Err(Refusal {
                 problem: format!("it asks for weights outside its own folder: {location}"),
                 advice: "keep the weights beside the .onnx file and export it again".to_owned(),
@@ -369,6 +393,9 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
     if let Some(activation) = &tail.final_activation {
         words.push(format!("its final {activation} is left out for the cells: scores are raw"));
     }
-    words.push(format!("the top {} of {} classes are taken inside; only they leave the device", shape.k, shape.class_count));
+    words.push(format!(
+        "the top {} of {} classes are taken inside; only they leave the device",
+        shape.k, shape.class_count
+    ));
     words
 }

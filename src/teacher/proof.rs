@@ -105,17 +105,25 @@ impl Witness {
             }
             Ending::Pooled(pooling) => {
                 let names = [logits, pooling.features.as_str(), pooling.pooled.as_str()];
-                let [scores, features, pooled] = take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
+                let [scores, features, pooled] =
+                    take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
                 drop(whole);
                 let cells = match cells_of(pooling, &features, &pooled, subject.card.input_size) {
                     Ok(cells) => cells,
                     Err(problem) => return Ok(Err(problem)),
                 };
-                let (model, wants_image) =
-                    tail_model(subject.graph, subject.tail, pooling, subject.input, features.element, features.dims.len());
+                let (model, wants_image) = tail_model(
+                    subject.graph,
+                    subject.tail,
+                    pooling,
+                    subject.input,
+                    features.element,
+                    features.dims.len(),
+                );
                 let mut tail = session(&model)?;
                 let image = wants_image.then_some((subject.input.name.as_str(), &input));
-                let cell_scores = head_at_every_cell(&mut tail, &cells, pooling, image, logits, subject.input.fixed_batch)?;
+                let cell_scores =
+                    head_at_every_cell(&mut tail, &cells, pooling, image, logits, subject.input.fixed_batch)?;
                 let class_count = scores.values.len() / images;
                 Ok(Self {
                     pixels,
@@ -174,7 +182,8 @@ impl Witness {
         for image in 0..images {
             let own = &self.image_scores[image * classes..][..classes];
             for (class, &score) in own.iter().enumerate() {
-                let column = self.cell_scores[image * cells * classes..][..cells * classes].iter().skip(class).step_by(classes);
+                let column =
+                    self.cell_scores[image * cells * classes..][..cells * classes].iter().skip(class).step_by(classes);
                 let mean = column.map(|&score| f64::from(score)).sum::<f64>() / cells as f64;
                 mean_difference.see(mean as f32, score);
             }
@@ -287,7 +296,9 @@ fn head_at_every_cell(
             let cell = (first + slot).min(count - 1);
             let vector = &cells.vectors[cell * cells.channels..][..cells.channels];
             match pooling.layout {
-                Layout::Nhwc | Layout::Tokens => (0..cells.map_size.cells()).for_each(|_| values.extend_from_slice(vector)),
+                Layout::Nhwc | Layout::Tokens => {
+                    (0..cells.map_size.cells()).for_each(|_| values.extend_from_slice(vector))
+                }
                 Layout::Nchw | Layout::ChannelTokens => {
                     for &value in vector {
                         values.resize(values.len() + cells.map_size.cells(), value);
@@ -315,7 +326,9 @@ fn random_images(images: usize, size: InputSize) -> PixelBatch {
         for y in 0..height {
             for x in 0..width {
                 let block = ((y * 4 / height) * 4 + x * 4 / width) * 3;
-                data.extend((0..3).map(|channel| (blocks[block + channel] / 4 * 3).saturating_add(random.next_byte() / 4)));
+                data.extend(
+                    (0..3).map(|channel| (blocks[block + channel] / 4 * 3).saturating_add(random.next_byte() / 4)),
+                );
             }
         }
     }
@@ -397,7 +410,8 @@ mod tests {
 
     #[test]
     fn token_grids_have_the_inputs_proportions() {
-        let grid = |tokens, height, width| grid_of(tokens, InputSize::new(height, width).unwrap()).map(<[usize; 2]>::from);
+        let grid =
+            |tokens, height, width| grid_of(tokens, InputSize::new(height, width).unwrap()).map(<[usize; 2]>::from);
         assert_eq!(grid(196, 224, 224), Ok([14, 14]));
         assert_eq!(grid(98, 112, 224), Ok([7, 14]));
         assert!(grid(197, 224, 224).is_err());

@@ -60,12 +60,21 @@ pub(crate) struct Wanted {
 }
 
 /// The teacher that labels: serialised, ready for ONNX Runtime.
-pub(crate) fn labelling_model(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, wanted: &Wanted) -> Vec<u8> {
+pub(crate) fn labelling_model(
+    graph: &Graph,
+    tail: &Tail,
+    input: &ImageInput,
+    card: &TeacherCard,
+    wanted: &Wanted,
+) -> Vec<u8> {
     let mut build = Build::new(graph);
     let size = wanted.input_size;
     let batch = input.fixed_batch;
-    let pixels =
-        declare(port::PIXELS, element::UINT8, &[batch, Some(size.height_pixels() as usize), Some(size.width_pixels() as usize), Some(3)]);
+    let pixels = declare(
+        port::PIXELS,
+        element::UINT8,
+        &[batch, Some(size.height_pixels() as usize), Some(size.width_pixels() as usize), Some(3)],
+    );
 
     build.normalise(input, card);
     build.nodes.extend(graph.nodes().iter().cloned());
@@ -96,10 +105,20 @@ pub(crate) fn witness_model(graph: &Graph, tail: &Tail, input: &ImageInput) -> V
 
 /// The unmodified pooling and head alone: features in, scores out.
 /// The second value says whether it also wants the image, which some exports ask for its shape.
-pub(crate) fn tail_model(graph: &Graph, tail: &Tail, pooling: &Pooling, input: &ImageInput, feature_element: i32, rank: usize) -> (Vec<u8>, bool) {
+pub(crate) fn tail_model(
+    graph: &Graph,
+    tail: &Tail,
+    pooling: &Pooling,
+    input: &ImageInput,
+    feature_element: i32,
+    rank: usize,
+) -> (Vec<u8>, bool) {
     let given = HashSet::from([pooling.features.clone()]);
-    let nodes: Vec<NodeProto> =
-        graph.ancestors(std::slice::from_ref(&tail.logits), &given).into_iter().map(|index| graph.node(index).clone()).collect();
+    let nodes: Vec<NodeProto> = graph
+        .ancestors(std::slice::from_ref(&tail.logits), &given)
+        .into_iter()
+        .map(|index| graph.node(index).clone())
+        .collect();
     let mut inputs = vec![declare(&pooling.features, feature_element, &vec![None; rank])];
     let wants_image = nodes.iter().any(|node| node.input.contains(&input.name));
     if wants_image {
@@ -189,7 +208,9 @@ impl<'a> Build<'a> {
         let features = pooling.features.as_str();
         let (last_channel, spatial_axes) = match pooling.layout {
             Layout::Nchw => (self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 3, 1])]), 2),
-            Layout::ChannelTokens => (self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 1])]), 1),
+            Layout::ChannelTokens => {
+                (self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 1])]), 1)
+            }
             Layout::Nhwc => (features.to_owned(), 2),
             Layout::Tokens => (features.to_owned(), 1),
         };
@@ -255,7 +276,8 @@ impl<'a> Build<'a> {
             attribute: attributes,
             ..NodeProto::default()
         });
-        let places = self.add(&format!("{what}_classes"), "Cast", &[&places], vec![int("to", i64::from(element::INT32))]);
+        let places =
+            self.add(&format!("{what}_classes"), "Cast", &[&places], vec![int("to", i64::from(element::INT32))]);
         (values, places)
     }
 
@@ -310,7 +332,12 @@ enum ReshapeOnCells {
     Skip,
 }
 
-fn reshape_on_cells(graph: &Graph, node: &NodeProto, head: &HashSet<usize>, fixed_batch: Option<usize>) -> ReshapeOnCells {
+fn reshape_on_cells(
+    graph: &Graph,
+    node: &NodeProto,
+    head: &HashSet<usize>,
+    fixed_batch: Option<usize>,
+) -> ReshapeOnCells {
     match node.op_type() {
         "Reshape" => {}
         // The second half of the dynamo exporter's way to write a pooling: flatten to one axis, then gather the same
@@ -324,7 +351,8 @@ fn reshape_on_cells(graph: &Graph, node: &NodeProto, head: &HashSet<usize>, fixe
     let Some(target) = node.input.get(1) else { return ReshapeOnCells::Keep };
     if let Some(mut shape) = graph.constant_ints(target) {
         // `[1, -1]`: the exporter wrote the batch as a number. 0 takes it from the data.
-        let fixes_batch = shape.first().is_some_and(|&first| first > 0 && fixed_batch.is_none_or(|batch| first as usize == batch));
+        let fixes_batch =
+            shape.first().is_some_and(|&first| first > 0 && fixed_batch.is_none_or(|batch| first as usize == batch));
         if fixes_batch && shape.len() > 1 {
             shape[0] = 0;
             return ReshapeOnCells::To(shape);

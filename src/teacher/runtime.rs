@@ -127,7 +127,13 @@ impl Runtime {
     }
 
     /// Loads a model. Weights in external files are taken from `weights_folder` by ONNX Runtime itself.
-    pub(crate) fn session(&self, model: &[u8], weights_folder: &Path, device: Device, threads: usize) -> Result<Session, Error> {
+    pub(crate) fn session(
+        &self,
+        model: &[u8],
+        weights_folder: &Path,
+        device: Device,
+        threads: usize,
+    ) -> Result<Session, Error> {
         let weights_folder = if weights_folder.as_os_str().is_empty() { Path::new(".") } else { weights_folder };
         let options = || -> Result<SessionBuilder, String> {
             let text = |error: &dyn std::fmt::Display| error.to_string();
@@ -140,7 +146,10 @@ impl Runtime {
                 // Waiting threads would otherwise burn the cores that decode the next images.
                 .with_intra_op_spinning(false)
                 .map_err(|e| text(&e))?
-                .with_config_entry("session.model_external_initializers_file_folder_path", weights_folder.to_string_lossy())
+                .with_config_entry(
+                    "session.model_external_initializers_file_folder_path",
+                    weights_folder.to_string_lossy(),
+                )
                 .map_err(|e| text(&e))
         };
         let failed = |action| move |message| Error::Inference { action, message };

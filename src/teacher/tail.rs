@@ -129,7 +129,13 @@ fn last_pooling(graph: &Graph, input: &str, logits: &str) -> Option<Pooling> {
 fn averages_over_map(graph: &Graph, node: &NodeProto) -> Option<(Layout, bool)> {
     match node.op_type() {
         // Whether an AveragePool covers the whole map shows when it runs: the proof looks at its output's shape.
-        "GlobalAveragePool" | "AveragePool" => Some((Layout::Nchw, true)),
+        "GlobalAveragePool" => Some((Layout::Nchw, true)),
+        // An adaptive pooling to the size the map already has (VGG, AlexNet) is exported as one of 1 x 1: it averages
+        // nothing.
+        "AveragePool" => {
+            let averages = attribute_ints(node, "kernel_shape").is_some_and(|sides| sides.iter().any(|&side| side > 1));
+            averages.then_some((Layout::Nchw, true))
+        }
         "ReduceMean" => {
             let axes = match attribute_ints(node, "axes") {
                 Some(axes) => axes.to_vec(),
@@ -191,8 +197,7 @@ fn check_head(graph: &Graph, pooling: &Pooling) -> Result<(), Refusal> {
     for &index in &pooling.head {
         let node = graph.node(index);
         let op = node.op_type();
-        let from_features =
-            node.input.iter().filter(|input| of_features.contains(input.as_str())).count();
+        let from_features = node.input.iter().filter(|input| of_features.contains(input.as_str())).count();
         if from_features == 0 || matches!(op, "Shape" | "Size") {
             continue; // arithmetic on shapes
         }
@@ -237,9 +242,14 @@ fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusal {
         let node = graph.node(index);
         match node.op_type() {
             "GlobalMaxPool" | "ReduceMax" if !sees_around(graph, input, logits, &node.output[0]) => {
-                return Refusal::new("it keeps the maximum over the map, not the mean: no cell has scores of its own", ADVICE);
+                return Refusal::new(
+                    "it keeps the maximum over the map, not the mean: no cell has scores of its own",
+                    ADVICE,
+                );
             }
-            "Gather" | "Slice" if takes_one_token(graph, node) && !sees_around(graph, input, logits, &node.output[0]) => {
+            "Gather" | "Slice"
+                if takes_one_token(graph, node) && !sees_around(graph, input, logits, &node.output[0]) =>
+            {
                 return Refusal::new(
                     format!(
                         "it classifies from its class token ({} `{}` takes one token of the sequence), and the other \
@@ -250,7 +260,9 @@ fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusal {
                     "export it with mean pooling if it was trained so (timm: global_pool='avg'), or use another teacher",
                 );
             }
-            "Flatten" | "Reshape" if !sees_around(graph, input, logits, &node.output[0]) && has_spatial_source(graph, node) => {
+            "Flatten" | "Reshape"
+                if !sees_around(graph, input, logits, &node.output[0]) && has_spatial_source(graph, node) =>
+            {
                 return Refusal::new(
                     format!(
                         "it flattens the whole map into one vector ({} `{}`) and mixes the cells in its first linear \
@@ -272,7 +284,9 @@ fn takes_one_token(graph: &Graph, node: &NodeProto) -> bool {
     match node.op_type() {
         "Gather" => attribute_int(node, "axis") == Some(1) && ints(1).is_some_and(|indices| indices.len() == 1),
         _ => match (ints(1), ints(2)) {
-            (Some(starts), Some(ends)) => starts.iter().zip(&ends).any(|(start, end)| end.checked_sub(*start) == Some(1)),
+            (Some(starts), Some(ends)) => {
+                starts.iter().zip(&ends).any(|(start, end)| end.checked_sub(*start) == Some(1))
+            }
             _ => false,
         },
     }

@@ -43,9 +43,15 @@ impl Floats {
 }
 
 /// Runs a session and takes the named outputs.
-pub(crate) fn run_floats(session: &mut Session, inputs: &[(&str, &Floats)], outputs: &[&str]) -> Result<Vec<Floats>, Error> {
-    let inputs: Vec<(String, SessionInputValue<'static>)> =
-        inputs.iter().map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?))).collect::<Result<_, Error>>()?;
+pub(crate) fn run_floats(
+    session: &mut Session,
+    inputs: &[(&str, &Floats)],
+    outputs: &[&str],
+) -> Result<Vec<Floats>, Error> {
+    let inputs: Vec<(String, SessionInputValue<'static>)> = inputs
+        .iter()
+        .map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?)))
+        .collect::<Result<_, Error>>()?;
     let results = session.run(inputs).map_err(failed("run the teacher"))?;
     outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
 }

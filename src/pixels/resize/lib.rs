@@ -91,7 +91,13 @@ impl Sides {
 ///
 /// # Errors
 /// When a buffer does not have the length that its sides ask for, or a side is 0.
-pub fn resize_rgb8(from: &[u8], from_sides: Sides, to: &mut [u8], to_sides: Sides, filter: Filter) -> Result<(), String> {
+pub fn resize_rgb8(
+    from: &[u8],
+    from_sides: Sides,
+    to: &mut [u8],
+    to_sides: Sides,
+    filter: Filter,
+) -> Result<(), String> {
     for (name, buffer, sides) in [("source", from.len(), from_sides), ("target", to.len(), to_sides)] {
         if buffer != sides.rgb_bytes() || buffer == 0 {
             return Err(format!(

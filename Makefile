@@ -1,0 +1,42 @@
+# make demo   set up what is missing, label the sample photographs, say what was found
+# make test   set up what is missing, run every test
+# make bench  measure; figures and method are in docs/performance.md
+# make check  format, lints, documentation, dependency rules (what CI runs after the tests)
+
+RELABEL := target/release/relabel
+PHOTOS := tests/data/golden/images
+TEACHER := models/efficientnet-lite0.onnx
+DEMO := demo.labels
+
+.PHONY: demo test bench check setup build clean
+
+demo: build
+	@rm -rf $(DEMO)
+	@# Exit code 3 says that some images could not be labelled: the samples contain broken files on purpose.
+	@$(RELABEL) run --teacher $(TEACHER) --in $(PHOTOS) --out $(DEMO) || [ $$? = 3 ]
+	@echo
+	@$(RELABEL) inspect $(DEMO) coffee
+	@echo
+	@echo "The label maps lie in $(DEMO). Other images: $(RELABEL) inspect $(DEMO) chelsea"
+
+test: build
+	cargo test --release --locked --workspace
+
+bench: build
+	cargo bench --locked --bench bare --no-run
+	.venv/bin/python scripts/bench.py
+
+check:
+	cargo fmt --all --check
+	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+
+build: setup
+	cargo build --release --locked
+
+setup:
+	@scripts/setup
+
+clean:
+	cargo clean
+	rm -rf .venv $(DEMO)

@@ -1,0 +1,561 @@
+"""The figures that `make bench` prints, measured on this machine in one run.
+
+(a) What a whole run costs over its parts. Core-seconds per image of `relabel run`, over the sum of ONNX Runtime alone
+    (same rewritten graph, batch and threads) and of reading, decoding and resizing alone. The cost of a run is the
+    slope between two runs of different length, so that loading the teacher and proving the rewrite do not count.
+(b) Images per second of `relabel run` over the same job in Python (`bench_peer.py`), at 224 and 480. The peer runs
+    with the best of several batch sizes, numbers of workers and thread settings, tried before the measurement.
+(c) Reading, decoding and resizing: images per core-second of one thread, over PIL's in one process.
+(d) Bytes per image of the store's files, by array, on photographs at 480; and again with rounded scores, with what
+    the rounding does to pooled targets (total variation over seeded random crops).
+(e) Peak resident memory of a run at 1,000 and at 50,000 images.
+
+Where two programs are compared, they run in turn (A B A B), each ratio is of one pair, and the median of the pairs
+counts. Images are the sample photographs and seeded crops and flips of them. Everything lies below `target/bench`;
+the report goes to `report.md` and `report.json` there. A figure that falls short of its target is reported as it is.
+
+    .venv/bin/python scripts/bench.py [--quick] [--only a,c] [--repeats 3]
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import math
+import os
+import platform
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import PIL
+import zarr
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parent.parent
+WORK = ROOT / "target" / "bench"
+SAMPLES = ROOT / "tests" / "data" / "golden" / "images"
+PEER = ROOT / "scripts" / "bench_peer.py"
+
+SIZES = (224, 480)
+# What `relabel run` takes on the CPU by itself; the bare session of part (a) has to be told.
+BATCH = 16
+SCORE_STEPS = (16, 8)
+CROPS_PER_IMAGE = 20
+ARRAYS = ("scores", "classes", "image_probs", "image_classes")
+SEED = 20_261_123
+POLL_SECONDS = 0.02
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured, and how long."""
+
+    relabel: Path
+    bare: Path | None
+    teacher: Path
+    threads: int
+    repeats: int
+    quick: bool
+
+    def count(self, full: int, quick: int) -> int:
+        return quick if self.quick else full
+
+    def sizes(self) -> tuple[int, ...]:
+        return SIZES[:1] if self.quick else SIZES
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the report."""
+
+    part: str
+    what: str
+    value: float
+    unit: str
+    at_most: float | None = None
+    at_least: float | None = None
+
+    def target(self) -> str:
+        if self.at_most is not None:
+            return f"≤ {number(self.at_most)}"
+        return "" if self.at_least is None else f"≥ {number(self.at_least)}"
+
+    def verdict(self) -> str:
+        if self.at_most is None and self.at_least is None:
+            return ""
+        within = self.value <= (self.at_most or math.inf) and self.value >= (self.at_least or -math.inf)
+        return "met" if within else "short"
+
+
+@dataclass
+class Report:
+    """Figures for the table, and the single measurements behind them."""
+
+    figures: list[Figure] = field(default_factory=list)
+    measurements: dict[str, object] = field(default_factory=dict)
+
+    def add(self, figure: Figure) -> None:
+        self.figures.append(figure)
+        say(f"({figure.part}) {figure.what}: {number(figure.value)} {figure.unit} {figure.verdict()}".rstrip())
+
+
+def say(text: str) -> None:
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+def number(value: float) -> str:
+    if value and abs(value) < 0.01:
+        return f"{value:.1e}"
+    return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.3g}"
+
+
+# Programs
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What a program printed, and what it used."""
+
+    document: dict[str, float]
+    core_seconds: float
+    peak_bytes: int
+
+
+def run(*command: str | Path | int | float) -> Finished:
+    """Runs a program that prints one JSON document, and waits for it."""
+    words = [str(word) for word in command]
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        child = subprocess.Popen(words, stdout=output, stderr=errors, env=environment())
+        usage, peak_bytes = watch(child)
+        if child.returncode != 0:
+            errors.seek(0)
+            raise SystemExit(f"{' '.join(words)}\nended with {child.returncode}:\n{errors.read().decode(errors='replace')}")
+        output.seek(0)
+        return Finished(json.load(output), usage.ru_utime + usage.ru_stime, peak_bytes)
+
+
+def watch(child: subprocess.Popen[bytes]):
+    """Waits for a child; returns its resource usage and its peak resident memory."""
+    # ru_maxrss would do, did it not also count this script's memory, which the child has until its exec.
+    peak_bytes = 0
+    while True:
+        peak_bytes = max(peak_bytes, peak_so_far(child.pid))
+        pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+        if pid:
+            child.returncode = os.waitstatus_to_exitcode(status)
+            return usage, peak_bytes
+        time.sleep(POLL_SECONDS)
+
+
+def peak_so_far(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Every program loads the ONNX Runtime of this Python."""
+    libraries = sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"))
+    return {**os.environ, "ORT_DYLIB_PATH": str(libraries[0])}
+
+
+def label(setup: Setup, images: Path, side: int, *flags: str | int) -> tuple[Finished, Path]:
+    """A whole `relabel run` into a new store."""
+    store = WORK / "store"
+    shutil.rmtree(store, ignore_errors=True)
+    command = [setup.relabel, "run", "--teacher", setup.teacher, "--in", images, "--out", store]
+    finished = run(*command, "--input-size", side, "--threads", setup.threads, "--json", *flags)
+    if finished.document["failed"]:
+        raise SystemExit(f"{finished.document['failed']} of the images in {images} could not be labelled")
+    return finished, store
+
+
+def build_bare() -> Path:
+    """Builds the benchmark of the bare parts, and finds where cargo put it."""
+    say("building the bench of the bare parts")
+    command = ["cargo", "bench", "--bench", "bare", "--no-run", "--message-format=json"]
+    output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
+    for message in map(json.loads, output.splitlines()):
+        if message.get("executable") and message["target"]["name"] == "bare":
+            return Path(message["executable"])
+    raise SystemExit("cargo built no bench called bare")
+
+
+def pairs(setup: Setup, first: Callable[[], float], second: Callable[[], float]) -> list[tuple[float, float]]:
+    return [(first(), second()) for _ in range(setup.repeats)]
+
+
+def median_ratio(measured: Iterable[tuple[float, float]]) -> float:
+    return statistics.median(first / second for first, second in measured)
+
+
+# Images
+
+
+def sources() -> list[Path]:
+    return [*sorted((SAMPLES / "photos").iterdir()), SAMPLES / "odd" / "large_2400x1800.JPEG"]
+
+
+def random_crop(draw: random.Random, size: tuple[int, int]) -> Image.Image:
+    """A part of half to all of a sample photograph's area, perhaps flipped, at the size asked for."""
+    width, height = size
+    with Image.open(draw.choice(sources())) as image:
+        photograph = image.convert("RGB")
+    largest = min(photograph.width / width, photograph.height / height)
+    scale = largest * math.sqrt(draw.uniform(0.5, 1))
+    x0 = draw.uniform(0, photograph.width - scale * width)
+    y0 = draw.uniform(0, photograph.height - scale * height)
+    box = (x0, y0, x0 + scale * width, y0 + scale * height)
+    crop = photograph.resize(size, Image.Resampling.BICUBIC, box)
+    return crop.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if draw.random() < 0.5 else crop
+
+
+def make_once(name: str, fill: Callable[[Path], None]) -> Path:
+    """A folder below `target/bench/data`; an earlier run's is taken when it was finished."""
+    folder = WORK / "data" / name
+    if not folder.is_dir():
+        unfinished = folder.with_name(f"{name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        fill(unfinished)
+        unfinished.rename(folder)
+    return folder
+
+
+def crops(count: int, size: tuple[int, int]) -> Path:
+    def fill(folder: Path) -> None:
+        draw = random.Random(SEED)
+        for index in range(count):
+            random_crop(draw, size).save(folder / f"{index:05}.jpg", quality=90)
+
+    return make_once(f"crops-{count}-{size[0]}x{size[1]}", fill)
+
+
+def repeated(files: Path, count: int) -> Path:
+    """`count` links to the images of a folder, a thousand in each folder."""
+
+    def fill(folder: Path) -> None:
+        for index, file in zip(range(count), itertools.cycle(sorted(files.iterdir()))):
+            target = folder / f"{index // 1000:03}" / f"{index:06}.jpg"
+            target.parent.mkdir(exist_ok=True)
+            os.link(file, target)
+
+    return make_once(f"{files.name}-{count}", fill)
+
+
+def photographs(setup: Setup) -> Path:
+    """Photographs of 500x375, ImageNet's usual size."""
+    return crops(setup.count(256, 32), (500, 375))
+
+
+def sample_set(setup: Setup) -> Path:
+    """The readable sample photographs, and crops of them up to the number wanted."""
+    count = setup.count(64, 24)
+
+    def fill(folder: Path) -> None:
+        for name in ("photos", "odd"):
+            shutil.copytree(SAMPLES / name, folder / name)
+        missing = count - sum(file.is_file() for file in folder.rglob("*"))
+        (folder / "crops").mkdir()
+        for file in sorted(crops(missing, (500, 375)).iterdir()):
+            shutil.copy(file, folder / "crops")
+
+    return make_once(f"samples-{count}", fill)
+
+
+# (a) A whole run over its parts
+
+
+def part_a(setup: Setup, report: Report) -> None:
+    for side in setup.sizes():
+        short = setup.count({224: 64, 480: 32}[side], 16)
+        long = short + setup.count({224: 1024, 480: 320}[side], 32)
+        images = repeated(photographs(setup), long)
+
+        def whole() -> float:
+            core_seconds = [label(setup, images, side, "--batch", BATCH, "--limit", n)[0].core_seconds for n in (short, long)]
+            return (core_seconds[1] - core_seconds[0]) / (long - short)
+
+        def parts() -> float:
+            return bare_session(setup, side, long - short) + bare_pixels(setup, images, side, setup.threads)
+
+        measured = pairs(setup, whole, parts)
+        report.measurements[f"a, {side}: core-seconds per image, whole and parts"] = measured
+        ratio = median_ratio(measured)
+        report.add(Figure("a", f"core-seconds of a run over its parts, at {side}", ratio, "×", at_most=1.05))
+        for what, values in zip(("a run", "its parts"), zip(*measured)):
+            report.add(Figure("a", f"{what}, at {side}", 1000 * statistics.median(values), "core-ms per image"))
+
+
+def bare_session(setup: Setup, side: int, images: int) -> float:
+    """Core-seconds per image of ONNX Runtime alone."""
+    command = [setup.bare, "session", "--teacher", setup.teacher, "--input-size", side, "--batch", BATCH]
+    document = run(*command, "--threads", setup.threads, "--images", images, "--json").document
+    return document["cpu_s"] / document["images"]
+
+
+def bare_pixels(setup: Setup, images: Path, side: int, threads: int) -> float:
+    """Core-seconds per image of reading, decoding and resizing alone."""
+    document = run(setup.bare, "pixels", "--in", images, "--input-size", side, "--threads", threads, "--json").document
+    return document["cpu_s"] / document["images"]
+
+
+# (b) Over the same job in Python
+
+
+def part_b(setup: Setup, report: Report) -> None:
+    for side in setup.sizes():
+        count = setup.count({224: 768, 480: 192}[side], 32)
+        images = repeated(photographs(setup), count)
+        best = best_peer_flags(setup, images, side)
+
+        def ours() -> float:
+            document = label(setup, images, side)[0].document
+            return document["images"] / document["seconds"]
+
+        measured = pairs(setup, ours, lambda: peer_rate(setup, images, side, best))
+        report.measurements[f"b, {side}: images/s, relabel and peer"] = measured
+        report.measurements[f"b, {side}: flags of the peer"] = best
+        report.add(Figure("b", f"images/s over the Python peer's, at {side}", median_ratio(measured), "×", at_least=1.4))
+        for what, values in zip(("relabel", f"the peer ({' '.join(map(str, best))})"), zip(*measured)):
+            report.add(Figure("b", f"{what}, at {side}", statistics.median(values), "images/s"))
+
+
+def best_peer_flags(setup: Setup, images: Path, side: int) -> list[str | int]:
+    batches, workers = ((16,), (setup.threads,)) if setup.quick else ((8, 16, 32), sorted({1, setup.threads}))
+    candidates = [
+        ["--batch", batch, "--workers", count, *spinning]
+        for batch, count, spinning in itertools.product(batches, workers, ([], ["--no-spinning"]))
+    ]
+    limit = setup.count({224: 192, 480: 64}[side], 32)
+    return max(candidates, key=lambda flags: peer_rate(setup, images, side, [*flags, "--limit", limit]))
+
+
+def peer_rate(setup: Setup, images: Path, side: int, flags: list[str | int]) -> float:
+    out = WORK / "peer"
+    shutil.rmtree(out, ignore_errors=True)
+    command = [sys.executable, PEER, "--teacher", setup.teacher, "--in", images, "--out", out]
+    return run(*command, "--input-size", side, "--threads", setup.threads, *flags).document["images_per_s"]
+
+
+# (c) Pixels over PIL
+
+
+def part_c(setup: Setup, report: Report) -> None:
+    side = 224
+    images = photographs(setup)
+    measured = pairs(setup, lambda: 1 / bare_pixels(setup, images, side, 1), lambda: pil_rate(images, side))
+    report.measurements["c: images per core-second, relabel and PIL"] = measured
+    report.add(Figure("c", f"read, decode and resize 500x375 to {side}, over PIL", median_ratio(measured), "×", at_least=2))
+    for what, values in zip(("relabel", "PIL"), zip(*measured)):
+        report.add(Figure("c", what, statistics.median(values), "images per core-second"))
+
+
+def pil_rate(images: Path, side: int) -> float:
+    files = sorted(images.iterdir())
+    started = time.process_time()
+    for file in files:
+        with Image.open(file) as image:
+            image.convert("RGB").resize((side, side), Image.Resampling.BILINEAR)
+    return len(files) / (time.process_time() - started)
+
+
+# (d) Bytes
+
+
+def part_d(setup: Setup, report: Report) -> None:
+    images, side = sample_set(setup), 480
+    _, store = label(setup, images, side)
+    exact = read_maps(store)
+    report_bytes(report, store, "float16 scores", at_most=2900)
+    distinct = statistics.mean(len(np.unique(classes)) for classes in exact[1])
+    report.add(Figure("d", "distinct classes in an image's map, on average", distinct, "classes"))
+    for steps in SCORE_STEPS:
+        rounded = f"scores rounded to 1/{steps}"
+        _, store = label(setup, images, side, "--score-steps", steps)
+        report_bytes(report, store, rounded, at_most=2300)
+        changes = changes_of_targets(exact, read_maps(store))
+        for what, value in (("on average", changes.mean()), ("at most", changes.max())):
+            report.add(Figure("d", f"{rounded}: pooled targets move by, {what}", float(value), "total variation"))
+
+
+def report_bytes(report: Report, store: Path, what: str, at_most: float) -> None:
+    count = zarr.open_group(store, mode="r")["scores"].shape[0]
+    sizes = {name: bytes_of(store / name) / count for name in (*ARRAYS, "records")}
+    report.add(Figure("d", f"{what}: all arrays and records", sum(sizes.values()), "bytes per image", at_most=at_most))
+    for name, size in sizes.items():
+        report.add(Figure("d", f"{what}: {name}", size, "bytes per image"))
+
+
+def bytes_of(folder: Path) -> int:
+    """Bytes of the data; an array's description does not grow with the images."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != "zarr.json")
+
+
+Maps = tuple[np.ndarray, np.ndarray]
+
+
+def read_maps(store: Path) -> Maps:
+    group = zarr.open_group(store, mode="r")
+    return group["scores"][:].astype(np.float64), group["classes"][:].astype(np.int64)
+
+
+def changes_of_targets(exact: Maps, rounded: Maps) -> np.ndarray:
+    """Total variation between the pooled targets of two stores, for every image and crop."""
+    draw = random.Random(SEED)
+    changes = []
+    for row in range(len(exact[0])):
+        for _ in range(CROPS_PER_IMAGE):
+            box = random_box(draw)
+            first, second = (pooled_target(maps[0][row], maps[1][row], box) for maps in (exact, rounded))
+            changes.append(np.abs(first - second).sum() / 2)
+    return np.array(changes)
+
+
+def random_box(draw: random.Random) -> tuple[float, float, float, float]:
+    """x0, y0, x1, y1 in 0..1, drawn as RandomResizedCrop does on a square image."""
+    for _ in range(10):
+        area, ratio = draw.uniform(0.08, 1), math.exp(draw.uniform(math.log(3 / 4), math.log(4 / 3)))
+        width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if width <= 1 and height <= 1:
+            x0, y0 = draw.uniform(0, 1 - width), draw.uniform(0, 1 - height)
+            return x0, y0, x0 + width, y0 + height
+    return 0, 0, 1, 1
+
+
+def pooled_target(scores: np.ndarray, classes: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
+    """LabelPooling: classes that a cell does not hold count as 0, RoIAlign to 1x1, softmax over 1,000 classes."""
+    _, height, width = scores.shape
+    x0, y0, x1, y1 = box
+    weights = np.outer(align_weights(y0, y1, height), align_weights(x0, x1, width))
+    pooled = np.bincount(classes.ravel(), (scores * weights).ravel(), minlength=1000)
+    exponentials = np.exp(pooled - pooled.max())
+    return exponentials / exponentials.sum()
+
+
+def align_weights(start: float, end: float, cells: int) -> np.ndarray:
+    """What `roi_align(aligned=False, sampling_ratio=-1)` gives to each cell along one axis of a 1x1 output."""
+    # In float32, as torchvision: the number of samples jumps where the length is a whole number of cells.
+    first, last = np.float32(start * cells - 0.5), np.float32(end * cells - 0.5)
+    length = float(max(last - first, np.float32(1)))
+    samples = math.ceil(length)
+    weights = np.zeros(cells)
+    for sample in range(samples):
+        position = float(first) + (sample + 0.5) * length / samples
+        if position < -1 or position > cells:
+            continue
+        below = min(int(max(position, 0)), cells - 1)
+        above = min(below + 1, cells - 1)
+        fraction = min(max(position, 0), cells - 1) - below
+        weights[below] += (1 - fraction) / samples
+        weights[above] += fraction / samples
+    return weights
+
+
+# (e) Memory
+
+
+def part_e(setup: Setup, report: Report) -> None:
+    counts = (setup.count(1000, 200), setup.count(50_000, 2000))
+    small = crops(48, (64, 48))
+    peaks = [label(setup, repeated(small, count), 64)[0].peak_bytes for count in counts]
+    report.add(Figure("e", f"peak memory at {counts[1]:,} images over that at {counts[0]:,}", peaks[1] / peaks[0], "×", at_most=1.1))
+    for count, peak in zip(counts, peaks):
+        report.add(Figure("e", f"peak memory at {count:,} images", peak / 2**20, "MiB"))
+
+
+PARTS: dict[str, Callable[[Setup, Report], None]] = {"a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e}
+
+
+# Report
+
+
+def machine(setup: Setup) -> dict[str, str]:
+    models = [line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    version = subprocess.run([setup.relabel, "--version"], capture_output=True, text=True, check=True).stdout.strip()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "processor": models[0] if models else platform.machine(),
+        "threads": str(setup.threads),
+        "memory": f"{memory / 2**30:.0f} GiB",
+        "system": platform.platform(),
+        "load before": f"{os.getloadavg()[0]:.1f}",
+        "program": version,
+        "teacher": setup.teacher.stem,
+        "ONNX Runtime": onnxruntime.__version__,
+        "Pillow": PIL.__version__,
+        "Python": platform.python_version(),
+        "repeats": str(setup.repeats),
+        "measured": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+
+
+def markdown(facts: dict[str, str], report: Report, quick: bool) -> str:
+    lines = ["# Benchmark", "", ", ".join(f"{key}: {value}" for key, value in facts.items()), ""]
+    if quick:
+        lines += ["A smoke test with `--quick`: these figures say nothing about speed.", ""]
+    lines += ["| part | figure | value | target | |", "|---|---|---:|---|---|"]
+    for figure in report.figures:
+        lines.append(f"| {figure.part} | {figure.what} | {number(figure.value)} {figure.unit} | {figure.target()} | {figure.verdict()} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_report(facts: dict[str, str], report: Report, quick: bool) -> str:
+    text = markdown(facts, report, quick)
+    figures = [{**asdict(figure), "verdict": figure.verdict()} for figure in report.figures]
+    document = {"quick": quick, "machine": facts, "figures": figures, "measurements": report.measurements}
+    (WORK / "report.md").write_text(text)
+    (WORK / "report.json").write_text(json.dumps(document, indent=1) + "\n")
+    return text
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to measure, as in a,c")
+    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in under a minute")
+    parser.add_argument("--repeats", type=int, help="pairs of each comparison [default: 3, with --quick 1]")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of every program")
+    parser.add_argument("--teacher", type=Path, default=ROOT / "models" / "efficientnet-lite0.onnx")
+    parser.add_argument("--relabel", type=Path, default=ROOT / "target" / "release" / "relabel", help="the program")
+    parser.add_argument("--bare", type=Path, help="the bench of the bare parts [default: built with cargo]")
+    chosen = parser.parse_args()
+    unknown = set(chosen.only.split(",")) - PARTS.keys()
+    if unknown:
+        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+    if not chosen.relabel.is_file():
+        parser.error(f"{chosen.relabel} is not there; build it with: cargo build --release")
+    return chosen
+
+
+def main() -> None:
+    chosen = arguments()
+    wanted = chosen.only.split(",")
+    WORK.mkdir(parents=True, exist_ok=True)
+    bare = chosen.bare
+    if bare is None and {"a", "c"} & set(wanted):
+        bare = build_bare()
+    repeats = chosen.repeats or (1 if chosen.quick else 3)
+    setup = Setup(chosen.relabel, bare, chosen.teacher, chosen.threads, repeats, chosen.quick)
+    facts = machine(setup)
+    report = Report()
+    for letter in wanted:
+        PARTS[letter](setup, report)
+    print(write_report(facts, report, chosen.quick))
+
+
+if __name__ == "__main__":
+    main()

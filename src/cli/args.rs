@@ -1,0 +1,239 @@
+//! What the user typed. All clap types; nothing is opened or counted here.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use relabel::geometry::InputSize;
+use relabel::pixels::Filter;
+use relabel::teacher::DeviceChoice;
+use relabel::teacher::card::ChannelOrder;
+
+/// Label maps for image data sets: what a strong classifier sees in every cell of every image.
+#[derive(Debug, Parser)]
+#[command(
+    name = "relabel",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  relabel run --teacher models/efficientnet-lite0.onnx --in imagenet/train --out labels/
+  relabel status labels/
+  relabel inspect labels/ n01440764/n01440764_10026
+  relabel teacher effnet-l2.onnx
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images could not be labelled, 130 interrupted
+(what was committed stays, and the same command goes on)."
+)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Print one JSON document on stdout and nothing else there
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Say more on stderr (-vv: still more)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
+    /// Say only errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+    /// How log lines are written on stderr
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    pub log_format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Label a folder of images; the same command again goes on where it stopped
+    Run(Box<RunArguments>),
+    /// Say how far a store is: done, to do, failed, images per second, bytes per image
+    Status(StatusArguments),
+    /// Say what the teacher saw in one image
+    Inspect(InspectArguments),
+    /// Say what a teacher is, how it will be fed and what is rewritten, and prove the rewrite
+    Teacher(TeacherArguments),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --batch 64
+  relabel run --teacher models/efficientnet-lite0.onnx --in photos --input-size 480 --limit 100
+  relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
+
+A teacher card is TOML beside the teacher (net.toml for net.onnx); models/README.md lists its keys.
+To go on after an interruption, give the same command again.")]
+pub struct RunArguments {
+    #[command(flatten)]
+    pub teacher: TeacherFlags,
+    /// Folder of images, of any depth; the first folder below it is an image's class
+    #[arg(long = "in", value_name = "FOLDER")]
+    pub source: PathBuf,
+    /// Store to write [default: ./<source>.<teacher>.labels]
+    #[arg(long, value_name = "STORE")]
+    pub out: Option<PathBuf>,
+    /// List of the images (.csv, .tsv, .parquet) instead of all in the folder; see manifests/README.md
+    #[arg(long, value_name = "FILE")]
+    pub manifest: Option<PathBuf>,
+    /// Take only the first N images of the list
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub limit: Option<usize>,
+    /// Images in each shard, the unit of commit and resume [default: 1024]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub shard_size: Option<usize>,
+    /// Images in each run of the teacher [default: 16 on the CPU, 64 on CUDA, or what the teacher fixes]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub batch: Option<usize>,
+    /// Round scores to multiples of 1/N, N a power of two: smaller files, slightly other labels (docs/performance.md)
+    #[arg(long, value_name = "N", value_parser = steps)]
+    pub score_steps: Option<u16>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relabel teacher models/efficientnet-lite0.onnx
+  relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json")]
+pub struct TeacherArguments {
+    #[command(flatten)]
+    pub flags: TeacherFlags,
+    /// ONNX classifier
+    #[arg(value_name = "T.ONNX", required_unless_present = "teacher", conflicts_with = "teacher")]
+    pub path: Option<PathBuf>,
+}
+
+/// The flags that say what a teacher is and how it is fed.
+#[derive(Debug, Args)]
+pub struct TeacherFlags {
+    /// ONNX classifier
+    #[arg(long, value_name = "T.ONNX")]
+    pub teacher: Option<PathBuf>,
+    /// Teacher card [default: T.toml beside T.onnx]
+    #[arg(long, value_name = "FILE")]
+    pub card: Option<PathBuf>,
+    /// Input in pixels: 475, or 475x640 (height x width)
+    #[arg(long, value_name = "SIZE")]
+    pub input_size: Option<InputSize>,
+    /// Mean of x/255 in channel order: 0.485,0.456,0.406
+    #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
+    pub mean: Option<Three>,
+    /// Standard deviation of x/255 in channel order: 0.229,0.224,0.225
+    #[arg(long, value_name = "R,G,B", value_parser = three)]
+    pub std: Option<Three>,
+    /// Filter of the resize: nearest, box, bilinear, bicubic or lanczos
+    #[arg(long)]
+    pub filter: Option<Filter>,
+    /// Order of the channels
+    #[arg(long, value_enum, value_name = "ORDER")]
+    pub channel_order: Option<Channels>,
+    /// Class list: imagenet-1k, or a file with one class a line in the order of the outputs
+    #[arg(long, value_name = "LIST")]
+    pub classes: Option<String>,
+    /// Classes to keep in each cell
+    #[arg(long, value_name = "K", default_value = "5", value_parser = positive)]
+    pub top_k: usize,
+    /// Where to run: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto (CUDA if it can be used)
+    #[arg(long, default_value = "cpu")]
+    pub device: DeviceChoice,
+    /// Threads [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    /// ONNX Runtime's library [default: found beside the program, in .venv or the active Python, in the system]
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    pub onnxruntime: Option<PathBuf>,
+}
+
+/// One value for each channel.
+#[derive(Clone, Copy, Debug)]
+pub struct Three(pub [f64; 3]);
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Channels {
+    Rgb,
+    Bgr,
+}
+
+impl From<Channels> for ChannelOrder {
+    fn from(channels: Channels) -> Self {
+        match channels {
+            Channels::Rgb => Self::Rgb,
+            Channels::Bgr => Self::Bgr,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relabel status labels/
+  relabel status labels/ --failed
+  relabel status labels/ --json")]
+pub struct StatusArguments {
+    /// The store
+    pub store: PathBuf,
+    /// List every image that could not be labelled, with the reason
+    #[arg(long)]
+    pub failed: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relabel inspect labels/ n01440764/n01440764_10026
+  relabel inspect labels/ n01440764_10026.JPEG
+  relabel inspect labels/ 12 --json")]
+pub struct InspectArguments {
+    /// The store
+    pub store: PathBuf,
+    /// An image's id, path, file name, or row number
+    pub image: String,
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(number) if (1..=1 << 40).contains(&number) => Ok(number),
+        _ => Err("a whole number of at least 1 is needed".to_owned()),
+    }
+}
+
+fn steps(text: &str) -> Result<u16, String> {
+    match text.parse::<u16>() {
+        Ok(steps) if steps.is_power_of_two() && steps <= 1024 => Ok(steps),
+        _ => Err("a power of two up to 1024 is needed: 8, 16, 32, ...".to_owned()),
+    }
+}
+
+fn three(text: &str) -> Result<Three, String> {
+    let numbers: Vec<f64> =
+        text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map_err(|_| three_needed())?;
+    <[f64; 3]>::try_from(numbers).map(Three).map_err(|_| three_needed())
+}
+
+fn three_needed() -> String {
+    "three numbers with commas between them are needed, as in 0.485,0.456,0.406".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

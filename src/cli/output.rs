@@ -1,0 +1,78 @@
+//! Stdout: words for people, or one JSON document. The only file that prints to it.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+use std::io::{self, IsTerminal as _, Write as _};
+
+use relabel::error::Error;
+use serde_json::{Value, json};
+
+/// Where results go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Prints a result: the document with `--json`, the words without.
+    pub fn result(&self, words: &str, document: &Value) {
+        let text = if self.json { format!("{document:#}\n") } else { words.to_owned() };
+        // A closed pipe (`| head`) is no failure.
+        let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
+    }
+
+    /// Says an error on stderr, and in the document with `--json`.
+    pub fn error(&self, error: &Error) {
+        eprintln!("relabel: {error}");
+        if self.json {
+            self.result("", &json!({ "error": error.to_string() }));
+        }
+    }
+}
+
+/// Says something on stderr that is neither result nor log.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Whether stderr is a terminal, where progress bars may be drawn.
+pub fn stderr_is_terminal() -> bool {
+    io::stderr().is_terminal()
+}
+
+/// `1,281,167`
+pub fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `3.4 MB`
+pub fn bytes(number: u64) -> String {
+    match number {
+        0..10_000 => format!("{number} bytes"),
+        10_000..10_000_000 => format!("{:.0} kB", number as f64 / 1e3),
+        10_000_000..10_000_000_000 => format!("{:.1} MB", number as f64 / 1e6),
+        _ => format!("{:.1} GB", number as f64 / 1e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_281_167].map(thousands), ["0", "999", "1,000", "1,281,167"]);
+        assert_eq!([12, 34_000, 3_400_000_000].map(bytes), ["12 bytes", "34 kB", "3400.0 MB"]);
+    }
+}

@@ -1,0 +1,187 @@
+//! From what was typed to what the library needs: the only bridge.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::thread::available_parallelism;
+
+use relabel::error::Error;
+use relabel::manifest::{Manifest, manifest_bytes};
+use relabel::source::{FolderSource, Source};
+use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+use relabel::teacher::{CardFile, CardValues, Description, Device, DeviceChoice, OnnxTeacher, Runtime, TeacherRequest};
+use relabel::{digest, teacher::TeacherCard};
+use serde_json::{Value, json};
+
+use super::args::{RunArguments, TeacherFlags};
+use super::output::say;
+
+/// A loaded teacher and where it runs.
+pub struct LoadedTeacher {
+    pub teachers: Vec<OnnxTeacher>,
+    pub description: Description,
+    pub devices: Vec<Device>,
+    pub card: CardFile,
+    pub library: PathBuf,
+    pub threads: usize,
+}
+
+/// Loads and proves the teacher that the flags name.
+pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, Error> {
+    let card = CardFile::find(path, flags.card.as_deref())?;
+    if !path.is_file() {
+        return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
+    }
+    let runtime = super::onnxruntime::load(flags.onnxruntime.as_deref())?;
+    let threads = flags.threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
+    let request = TeacherRequest {
+        path: path.to_path_buf(),
+        card: card.clone(),
+        flags: card_values(flags),
+        k: flags.top_k,
+        threads,
+    };
+    let (devices, (teachers, description)) = match &flags.device {
+        DeviceChoice::These(devices) => (devices.clone(), OnnxTeacher::load(&runtime, &request, devices)?),
+        DeviceChoice::Auto => {
+            let cuda = vec![Device::Cuda { index: 0 }];
+            match OnnxTeacher::load(&runtime, &request, &cuda) {
+                Ok(loaded) => (cuda, loaded),
+                Err(Error::Device { problem, .. }) => {
+                    say(&format!("relabel: --device auto runs on the CPU, since CUDA cannot be used: {problem}"));
+                    let cpu = vec![Device::Cpu];
+                    let loaded = OnnxTeacher::load(&runtime, &request, &cpu)?;
+                    (cpu, loaded)
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    };
+    if card.path.is_none() && !CARD_FLAGS.iter().all(|given| given(flags)) {
+        say(&format!(
+            "relabel: warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
+             trained otherwise, write a card or give --mean, --std and --filter",
+            path.display(),
+            path.with_extension("toml").display(),
+            description.card.input_size,
+            description.card.mean,
+            description.card.std,
+            description.card.filter,
+        ));
+    }
+    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime_library(&runtime), threads })
+}
+
+fn runtime_library(runtime: &Runtime) -> PathBuf {
+    runtime.library().to_path_buf()
+}
+
+/// The flags that together stand for a card.
+const CARD_FLAGS: [fn(&TeacherFlags) -> bool; 3] =
+    [|flags| flags.mean.is_some(), |flags| flags.std.is_some(), |flags| flags.filter.is_some()];
+
+fn card_values(flags: &TeacherFlags) -> CardValues {
+    CardValues {
+        input_size: flags.input_size,
+        mean: flags.mean.map(|three| three.0),
+        std: flags.std.map(|three| three.0),
+        filter: flags.filter,
+        channel_order: flags.channel_order.map(Into::into),
+        classes: flags.classes.clone(),
+        ..CardValues::default()
+    }
+}
+
+/// The list of a new store: the manifest that was named, or all images of the source.
+pub fn new_manifest(arguments: &RunArguments, source: &FolderSource) -> Result<Manifest, Error> {
+    let mut manifest = match &arguments.manifest {
+        Some(path) => Manifest::read(path)?,
+        None => Manifest::from_entries(source.list()?)
+            .map_err(|problem| Error::Source { path: arguments.source.clone(), problem })?,
+    };
+    if let Some(limit) = arguments.limit {
+        manifest.truncate(limit);
+    }
+    Ok(manifest)
+}
+
+/// What a store of this run says of itself.
+pub fn store_info(
+    arguments: &RunArguments,
+    loaded: &LoadedTeacher,
+    source: &FolderSource,
+    manifest: &Manifest,
+) -> Result<StoreInfo, Error> {
+    let description = &loaded.description;
+    let bytes =
+        manifest_bytes(manifest).map_err(|problem| Error::Manifest { path: arguments.source.clone(), problem })?;
+    let shard_images = arguments.shard_size.unwrap_or(DEFAULT_SHARD_IMAGES).min(manifest.len().max(1));
+    Ok(StoreInfo {
+        format_version: FORMAT_VERSION,
+        tool_version: env!("CARGO_PKG_VERSION").to_owned(),
+        teacher: teacher_info(description),
+        k: description.shape.k,
+        map_size: description.shape.map_size,
+        score_kind: ScoreKind::Logits,
+        score_steps: arguments.score_steps,
+        images: manifest.len(),
+        shard_images,
+        batch_images: batch_images(arguments, loaded)?,
+        manifest_sha256: digest::digest_bytes(&bytes),
+        limit: arguments.limit,
+        source: source.name(),
+        classes: (&description.card.classes).into(),
+    })
+}
+
+/// A thousand records and a few thousand files for ImageNet, and a commit every minute or so on a processor.
+const DEFAULT_SHARD_IMAGES: usize = 1024;
+
+fn batch_images(arguments: &RunArguments, loaded: &LoadedTeacher) -> Result<usize, Error> {
+    let on_cpu = loaded.devices.contains(&Device::Cpu);
+    match (loaded.description.shape.fixed_batch, arguments.batch) {
+        (Some(fixed), Some(asked)) if fixed != asked => Err(Error::Usage(format!(
+            "--batch {asked}: the teacher's batch is fixed at {fixed}. Leave the flag out, or export it with a free batch"
+        ))),
+        (Some(fixed), _) => Ok(fixed),
+        (None, Some(asked)) => Ok(asked),
+        (None, None) => Ok(if on_cpu { 16 } else { 64 }),
+    }
+}
+
+fn teacher_info(description: &Description) -> TeacherInfo {
+    let card = &description.card;
+    TeacherInfo {
+        name: card.name.clone(),
+        sha256: description.sha256.clone(),
+        weights_sha256: description
+            .weights_files
+            .iter()
+            .map(|file| (file.location.clone(), file.sha256.clone()))
+            .collect(),
+        card: card_json(card),
+        card_origins: card.origins.iter().map(|(key, origin)| ((*key).to_owned(), origin.to_string())).collect(),
+    }
+}
+
+/// A card in force as JSON: what feeds the teacher first, remarks after it.
+pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
+    let mut json = serde_json::Map::new();
+    json.insert("name".into(), json!(card.name));
+    json.insert("input_size".into(), json!(card.input_size));
+    json.insert("mean".into(), json!(card.mean));
+    json.insert("std".into(), json!(card.std));
+    json.insert("filter".into(), json!(card.filter));
+    json.insert("channel_order".into(), json!(card.channel_order));
+    json.insert("exif_orientation".into(), json!(card.exif_orientation));
+    json.insert("classes".into(), json!(card.classes.source()));
+    for (key, value) in &card.remarks {
+        json.insert(key.clone(), json!(value));
+    }
+    json
+}
+
+/// `./<source>.<teacher>.labels`
+pub fn default_store(source: &FolderSource, teacher: &Path) -> PathBuf {
+    let stem = teacher.file_stem().unwrap_or_default().to_string_lossy();
+    PathBuf::from(format!("{}.{stem}.labels", source.name()))
+}

@@ -1,0 +1,52 @@
+//! `relabel status`
+
+use relabel::error::Error;
+use relabel::store::StoreStatus;
+use serde_json::json;
+
+use super::Outcome;
+use super::args::StatusArguments;
+use super::output::{Output, bytes, thousands};
+
+pub fn run(arguments: &StatusArguments, output: &Output) -> Result<Outcome, Error> {
+    let (info, status) = StoreStatus::read(&arguments.store)?;
+    let mut words = format!(
+        "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
+        info.teacher.name,
+        info.map_size,
+        info.k,
+        thousands(status.labelled),
+        thousands(status.images),
+        thousands(status.failed),
+        thousands(status.to_do),
+        thousands(status.shards_done),
+        thousands(status.shards_total),
+    );
+    if let Some(rate) = status.images_per_s {
+        words += &format!("rate     {rate:.1} images/s over the last shards\n");
+    }
+    if let Some(per_image) = status.bytes_per_image {
+        words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
+    }
+    if status.agreement.compared > 0 {
+        let agreement = &status.agreement;
+        words += &format!(
+            "agrees   with the folder's class in {:.1} % (top 5: {:.1} %) of {} images\n",
+            agreement.percent(agreement.top1),
+            agreement.percent(agreement.top5),
+            thousands(agreement.compared)
+        );
+    }
+    for (kind, count) in &status.failures_by_kind {
+        words += &format!("failed   {}: {kind}\n", thousands(*count));
+    }
+    if arguments.failed {
+        for failed in &status.failed_images {
+            words += &format!("{}\t{}\t{}\n", failed.row, failed.path, failed.error);
+        }
+    }
+    let mut document = json!(status);
+    document["teacher"] = json!(info.teacher.name);
+    output.result(&words, &document);
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,103 @@
+//! `relabel teacher`
+
+use relabel::error::Error;
+use relabel::teacher::Runtime;
+use serde_json::json;
+
+use super::Outcome;
+use super::args::{Global, TeacherArguments};
+use super::output::Output;
+use super::plan::{card_json, load_teacher};
+
+pub fn run(arguments: &TeacherArguments, _global: &Global, output: &Output) -> Result<Outcome, Error> {
+    let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
+    let path = path.ok_or_else(|| Error::Usage("name an ONNX file".to_owned()))?;
+    let loaded = load_teacher(&arguments.flags, path)?;
+    let (description, shape) = (&loaded.description, &loaded.description.shape);
+    let (card, proof) = (&description.card, &description.proof);
+    let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
+
+    let mut words = format!(
+        "teacher  {} ({}, opset {})\nsha256   {}\n",
+        card.name,
+        path.display(),
+        description.opset,
+        description.sha256
+    );
+    for file in &description.weights_files {
+        words += &format!("weights  {} ({} bytes, sha256 {})\n", file.location, file.bytes, file.sha256);
+    }
+    words += &format!("input    {}\noutput   {}\n", description.input, description.output);
+    words += &format!(
+        "map      {} cells from {} pixels, top {} of {} classes\n",
+        shape.map_size, shape.input_size, shape.k, shape.class_count
+    );
+    words += &format!("device   {} (ONNX Runtime: {})\n", devices.join(", "), loaded.library.display());
+    words += "\nrewrite\n";
+    for line in &description.rewrite {
+        words += &format!("  - {line}\n");
+    }
+    let file = loaded.card.path.as_ref().map_or("no card".to_owned(), |path| path.display().to_string());
+    words += &format!("\ncard ({file})\n");
+    let json_card = card_json(card);
+    for (key, origin) in ORDER.iter().filter_map(|key| Some((key, card.origins.get(key)?))) {
+        words += &format!("  {key:<17} {:<28} {origin}\n", plain(&json_card[*key]));
+    }
+    for (key, value) in &card.remarks {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let first_line = text.trim().lines().next().unwrap_or_default().to_owned();
+        words += &format!("  {key:<17} {first_line}\n");
+    }
+    words += &format!(
+        "\nproof, on {} random images\n  every cell against the unmodified head applied to that cell: differs by at most {:.1e} \
+         ({} cells)\n  mean over cells against the teacher's own scores: differs by at most {:.1e}\n  whole-image probabilities: differ \
+         by at most {:.1e}\n  accepted up to {:.1e}, with scores up to {:.1}: the rewrite holds\n",
+        proof.images,
+        proof.cell_difference,
+        proof.cells,
+        proof.mean_difference,
+        proof.image_difference,
+        proof.tolerance,
+        proof.largest_score
+    );
+    let document = json!({
+        "name": card.name,
+        "path": path,
+        "sha256": description.sha256,
+        "weights": description.weights_files,
+        "opset": description.opset,
+        "input": description.input,
+        "output": description.output,
+        "input_size": shape.input_size,
+        "map_size": shape.map_size,
+        "classes": shape.class_count,
+        "k": shape.k,
+        "fixed_batch": shape.fixed_batch,
+        "devices": devices,
+        "onnxruntime": { "library": loaded.library, "build": Runtime::build_info() },
+        "rewrite": description.rewrite,
+        "card": json_card,
+        "card_file": loaded.card.path,
+        "card_origins": card.origins,
+        "proof": {
+            "holds": true,
+            "images": proof.images,
+            "cells": proof.cells,
+            "cell_difference": proof.cell_difference,
+            "mean_difference": proof.mean_difference,
+            "image_difference": proof.image_difference,
+            "tolerance": proof.tolerance,
+            "largest_score": proof.largest_score,
+        },
+    });
+    output.result(&words, &document);
+    Ok(Outcome::Done)
+}
+
+/// The card's keys, in reading order.
+const ORDER: [&str; 8] =
+    ["name", "input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "classes"];
+
+fn plain(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string().replace(',', ", "), str::to_owned)
+}

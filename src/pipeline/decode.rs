@@ -1,0 +1,95 @@
+//! The first stage: files to batches of pixels.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::{ScopeFifo, ThreadPool};
+
+use super::{DecodedBatch, Ending, Job};
+use crate::error::{Error, ImageError, ImageErrorKind};
+use crate::pixels::decode_into;
+use crate::teacher::PixelBatch;
+
+/// Batches that are decoded at the same time: while the last images of one keep a thread busy, the others begin the
+/// next one.
+const BATCHES_IN_DECODING: usize = 2;
+
+type Slot = (usize, Result<Vec<u8>, ImageError>);
+
+/// Decodes the job's batches on `pool` and sends them on, in order.
+pub(super) fn decode_batches(
+    job: &Job<'_>,
+    pool: &ThreadPool,
+    ending: &Ending,
+    out: &Sender<DecodedBatch>,
+) -> Result<(), Error> {
+    pool.in_place_scope_fifo(|scope| {
+        let mut planned = batches(job).enumerate();
+        let mut started = VecDeque::new();
+        loop {
+            while started.len() < BATCHES_IN_DECODING
+                && !ending.stopping()
+                && let Some((sequence, (shard, rows))) = planned.next()
+            {
+                started.push_back((sequence, shard, rows.len(), start(job, scope, rows)));
+            }
+            let Some((sequence, shard, images, slots)) = started.pop_front() else { break };
+            let (pixels, failures) = collect(job, images, &slots);
+            if ending.stopping() || out.send(DecodedBatch { sequence, shard, pixels, failures }).is_err() {
+                break;
+            }
+        }
+    });
+    Ok(())
+}
+
+/// The batches of the job's shards: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
+fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + 'a {
+    let info = job.store.info();
+    job.shards.iter().flat_map(move |&shard| {
+        let rows = info.rows_of(shard);
+        let end = rows.end;
+        rows.step_by(info.batch_images).map(move |first| (shard, first..end.min(first + info.batch_images)))
+    })
+}
+
+fn start<'scope>(job: &'scope Job<'_>, scope: &ScopeFifo<'scope>, rows: std::ops::Range<usize>) -> Receiver<Slot> {
+    let (done, slots) = bounded(rows.len());
+    for (slot, row) in rows.enumerate() {
+        let done = done.clone();
+        scope.spawn_fifo(move |_| {
+            let _ = done.send((slot, input_pixels(job, row)));
+        });
+    }
+    slots
+}
+
+/// One image as the teacher wants it. A decoder that panics fails its image and nothing else.
+fn input_pixels(job: &Job<'_>, row: usize) -> Result<Vec<u8>, ImageError> {
+    let how = job.preprocessing;
+    let bytes = job.source.read(job.manifest.path(row))?;
+    let decode = || {
+        let mut pixels = vec![0; how.input_size.rgb_bytes()];
+        decode_into(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels).map(|()| pixels)
+    };
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err(ImageError {
+            kind: ImageErrorKind::Broken,
+            reason: "the decoder gave up on it in an unexpected way".to_owned(),
+        })
+    })
+}
+
+fn collect(job: &Job<'_>, images: usize, slots: &Receiver<Slot>) -> (PixelBatch, Vec<Option<ImageError>>) {
+    let size = job.preprocessing.input_size;
+    let mut data = vec![0; images * size.rgb_bytes()];
+    let mut failures = vec![None; images];
+    for (slot, result) in slots.iter() {
+        match result {
+            Ok(pixels) => data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels),
+            Err(error) => failures[slot] = Some(error),
+        }
+    }
+    (PixelBatch::new(images, size, data), failures)
+}

@@ -1,0 +1,94 @@
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+/// A path inside the repository.
+pub fn repository(inside: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(inside)
+}
+
+/// A path inside `tests/data`.
+pub fn data(inside: &str) -> PathBuf {
+    repository("tests/data").join(inside)
+}
+
+/// The teacher that ships with the project.
+pub fn lite0() -> PathBuf {
+    repository("models/efficientnet-lite0.onnx")
+}
+
+/// The program, to be run in `folder`.
+pub fn relabel(folder: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_relabel"));
+    command
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .env_remove("ORT_DYLIB_PATH")
+        .env("VIRTUAL_ENV", repository(".venv"));
+    command
+}
+
+/// How a program ended, and what it said.
+pub struct Ran {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Ran {
+    pub fn of(command: &mut Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Self { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
+    }
+
+    /// Panics with what was said unless the exit code is `code`.
+    pub fn expect(self, code: i32) -> Self {
+        assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
+        self
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// Runs the program in the repository with the given words.
+pub fn run(words: &[&str]) -> Ran {
+    Ran::of(relabel(&repository("")).args(words))
+}
+
+/// Runs a Python script of the tests with the project's Python.
+pub fn python(script: &Path, words: &[&str]) -> Ran {
+    Ran::of(Command::new(repository(".venv/bin/python")).arg(script).args(words))
+}
+
+/// Every file below a folder but the notes of runs and what no reader looks at, with its bytes.
+pub fn store_bytes(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let passed_over = [".lock", ".staging", "runs"];
+    let mut files: Vec<_> = walkdir::WalkDir::new(store)
+        .sort_by_file_name()
+        .into_iter()
+        .filter_entry(|entry| !passed_over.contains(&entry.file_name().to_str().unwrap()))
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file())
+        .map(|entry| (entry.path().strip_prefix(store).unwrap().to_owned(), std::fs::read(entry.path()).unwrap()))
+        .collect();
+    files.sort();
+    files
+}
+
+/// A folder with `count` small photographs in two classes: `n02123045/` (tabby) and `n07920052/` (espresso).
+pub fn small_photographs(folder: &Path, count: usize) {
+    let tiny = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
+    let photograph = std::fs::read(data("golden/images/photos/chelsea.JPEG")).unwrap();
+    for class in ["n02123045", "n07920052"] {
+        std::fs::create_dir_all(folder.join(class)).unwrap();
+    }
+    for number in 0..count {
+        let class = if number * 2 < count { "n02123045" } else { "n07920052" };
+        let bytes = if number.is_multiple_of(3) { &photograph } else { &tiny };
+        std::fs::write(folder.join(class).join(format!("{number:04}.JPEG")), bytes).unwrap();
+    }
+}

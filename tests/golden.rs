@@ -1,0 +1,151 @@
+use std::fs::File;
+use std::path::PathBuf;
+
+use ndarray::{Array4, ArrayD, Axis};
+use ndarray_npy::NpzReader;
+use relabel::geometry::InputSize;
+use relabel::pixels::{ExifOrientation, Filter, decode, decode_into};
+use relabel::store::{RowState, StoreReader};
+use relabel::teacher::{
+    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher, TeacherRequest,
+};
+
+use crate::common::{data, lite0, repository, run};
+
+/// Largest share of the values of one image that may differ from PIL's by 1, whatever the filter.
+const RARE: f64 = 0.02;
+
+#[test]
+fn resized_pixels_equal_pil_bilinear() {
+    compare_resized(Filter::Bilinear, "pixels_bilinear", 1);
+}
+
+#[test]
+fn resized_pixels_equal_pil_bicubic() {
+    compare_resized(Filter::Bicubic, "pixels_bicubic", 2);
+}
+
+fn compare_resized(filter: Filter, array: &str, largest: u8) {
+    let expected: Array4<u8> = golden(array);
+    let size = InputSize::new(224, 224).unwrap();
+    let mut failures = Vec::new();
+    for (id, expected) in ids().iter().zip(expected.axis_iter(Axis(0))) {
+        let bytes = std::fs::read(image_path(id)).unwrap();
+        let mut pixels = vec![0; size.rgb_bytes()];
+        decode_into(&bytes, ExifOrientation::Ignore, size, filter, &mut pixels).unwrap();
+        let differences: Vec<u8> = pixels.iter().zip(expected.iter()).map(|(a, b)| a.abs_diff(*b)).collect();
+        let max = differences.iter().copied().max().unwrap();
+        let share = differences.iter().filter(|difference| **difference > 0).count() as f64 / differences.len() as f64;
+        eprintln!("{id}: max {max}, {:.4} % differ", share * 100.0);
+        if max > largest || share > RARE {
+            failures.push(format!("{id}: max {max}, share {share}"));
+        }
+    }
+    assert!(failures.is_empty(), "{array}: {failures:#?}");
+}
+
+#[test]
+fn what_pil_refuses_is_refused_and_what_it_accepts_is_not() {
+    let verdicts: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(data("golden/pil_verdicts.json")).unwrap()).unwrap();
+    for (file, verdict) in verdicts.as_object().unwrap() {
+        let bytes = std::fs::read(data("golden/images").join(file)).unwrap();
+        let ours = decode(&bytes, ExifOrientation::Ignore);
+        assert_eq!(ours.is_ok(), verdict == "accepted", "{file}: PIL {verdict}, ours {ours:?}");
+    }
+}
+
+#[test]
+fn scores_and_logits_equal_pytorch() {
+    let pixels: Array4<u8> = golden("pixels_bilinear");
+    let (scores, classes): (ArrayD<f32>, ArrayD<i32>) = (golden("scores"), golden("classes"));
+    let logits: ArrayD<f32> = golden("logits");
+    let images = pixels.shape()[0];
+    let mut teacher = lite0_teacher();
+    let batch = PixelBatch::new(images, InputSize::new(224, 224).unwrap(), pixels.into_raw_vec_and_offset().0);
+    let labels = teacher.label(&batch).unwrap();
+    let at = |image: usize, y: usize, x: usize, rank: usize| ((image * 7 + y) * 7 + x) * 5 + rank;
+    for image in 0..images {
+        for (y, x) in (0..49).map(|cell| (cell / 7, cell % 7)) {
+            for rank in 0..5 {
+                let (ours, theirs) = (labels.scores[at(image, y, x, rank)], scores[[image, rank, y, x]]);
+                assert!((ours - theirs).abs() <= 1e-3, "image {image}, cell {y} {x}, rank {rank}: {ours} and {theirs}");
+            }
+            if scores[[image, 0, y, x]] - scores[[image, 1, y, x]] > 1e-3 {
+                assert_eq!(
+                    labels.classes[at(image, y, x, 0)],
+                    classes[[image, 0, y, x]],
+                    "image {image}, cell {y} {x}"
+                );
+            }
+        }
+        let own = logits.index_axis(Axis(0), image);
+        let largest = own.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let sum: f32 = own.iter().map(|score| (score - largest).exp()).sum();
+        for rank in 0..5 {
+            let class = labels.image_classes[image * 5 + rank] as usize;
+            let prob = (own[class] - largest).exp() / sum;
+            assert!((labels.image_probs[image * 5 + rank] - prob).abs() < 1e-4, "image {image}, rank {rank}");
+        }
+    }
+}
+
+#[test]
+fn from_files_to_store_the_best_class_of_every_clear_cell_is_pytorchs() {
+    let out = tempfile::tempdir().unwrap();
+    let store = out.path().join("labels");
+    let words = ["run", "--in", "tests/data/golden/images", "--teacher", "models/efficientnet-lite0.onnx", "--out"];
+    run(&[&words[..], &[store.to_str().unwrap()]].concat()).expect(3);
+    let (scores, classes): (ArrayD<f32>, ArrayD<i32>) = (golden("scores"), golden("classes"));
+    let reader = StoreReader::open(&store).unwrap();
+    let manifest = reader.manifest().unwrap();
+    let mut compared = 0;
+    for (image, id) in ids().iter().enumerate() {
+        let wanted = id.rsplit_once('.').map_or(id.as_str(), |(stem, _)| stem);
+        let row = (0..manifest.len()).find(|&row| manifest.id(row) == wanted || manifest.path(row) == id).unwrap();
+        let RowState::Labelled(labels) = reader.row(row).unwrap() else { panic!("{id} is labelled") };
+        for (y, x) in (0..49).map(|cell| (cell / 7, cell % 7)) {
+            if scores[[image, 0, y, x]] - scores[[image, 1, y, x]] > 0.05 {
+                assert_eq!(labels.map.at(0, y, x).1 as i32, classes[[image, 0, y, x]], "{id}, cell {y} {x}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 900, "only {compared} cells were clear");
+}
+
+fn lite0_teacher() -> OnnxTeacher {
+    let search = RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() };
+    let runtime = Runtime::load(&search.find().unwrap()).unwrap();
+    let request = TeacherRequest {
+        path: lite0(),
+        card: CardFile::find(&lite0(), None).unwrap(),
+        flags: CardValues::default(),
+        k: 5,
+        threads: 2,
+    };
+    OnnxTeacher::load(&runtime, &request, &[Device::Cpu]).unwrap().0.remove(0)
+}
+
+/// Ids of the golden arrays' rows: paths below `images/`, with or without extension.
+fn ids() -> Vec<String> {
+    // NumPy stores text as UTF-32 in a fixed width, which ndarray-npy does not read.
+    let list = std::fs::read_to_string(data("golden/ids.txt")).unwrap();
+    list.lines().map(str::to_owned).collect()
+}
+
+fn image_path(id: &str) -> PathBuf {
+    data("golden/images").join(id)
+}
+
+fn golden<T: ndarray_npy::ReadableElement, D: ndarray::Dimension>(name: &str) -> ndarray::Array<T, D> {
+    let mut archive = NpzReader::new(File::open(data("golden/lite0.npz")).unwrap()).unwrap();
+    archive.by_name(&format!("{name}.npy")).or_else(|_| archive.by_name(name)).unwrap()
+}
+
+#[test]
+fn the_list_of_ids_belongs_to_the_arrays() {
+    let pixels: Array4<u8> = golden("pixels_bilinear");
+    assert_eq!(pixels.shape()[0], ids().len());
+    assert!(ids().iter().all(|id| image_path(id).is_file()));
+}

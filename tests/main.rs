@@ -1,0 +1,21 @@
+//! One integration-test binary: each module is one concern.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+
+/// Every command as a user runs it: help, results, refusals, exit codes.
+mod commands;
+/// Running the program, data sets for tests, Python.
+mod common;
+/// Odd files against PIL's verdict and pixels.
+mod decode;
+/// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
+mod golden;
+/// The rules of the house: which room may import which.
+mod house;
+/// kill -9 at random moments, then the bytes of an unbroken run.
+mod kill;
+/// Stores read by zarr-python and TensorStore.
+mod readers;
+/// Every ending that is recognised, rewritten and proved; every refusal.
+mod teachers;
+/// ONNX graphs made in memory: the endings of real exporters, small.
+mod tiny_graphs;

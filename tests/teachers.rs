@@ -1,0 +1,460 @@
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::common::{Ran, relabel, repository};
+use crate::tiny_graphs::Dim::{Fixed, Free};
+use crate::tiny_graphs::{Dim, TinyGraph, int, ints};
+
+/// Channels and classes of the tiny teachers.
+const C: i64 = 6;
+const CLASSES: i64 = 9;
+
+/// How much of the input's shape a teacher fixes.
+const SHAPES: [(&str, [Dim; 4]); 3] = [
+    ("all fixed, batch 1", [Fixed(1), Fixed(3), Fixed(32), Fixed(48)]),
+    ("free batch", [Free, Fixed(3), Fixed(32), Fixed(48)]),
+    ("all free", [Free, Fixed(3), Free, Free]),
+];
+
+/// A convolution of stride 8 and a Relu: features `[batch, C, 4, 6]` called `f`.
+fn convolution(graph: TinyGraph, input: &[Dim; 4]) -> TinyGraph {
+    let channels = ["w_conv", "b_conv"];
+    graph
+        .input("x", input)
+        .weight("w_conv", &[C, 3, 8, 8])
+        .weight("b_conv", &[C])
+        .node(
+            "Conv",
+            &["x", channels[0], channels[1]],
+            &["conv"],
+            &[ints("kernel_shape", &[8, 8]), ints("strides", &[8, 8])],
+        )
+        .node("Relu", &["conv"], &["f"], &[])
+}
+
+/// The linear layer on `[n, C]`, called `scores`.
+fn gemm(graph: TinyGraph, features: &str) -> TinyGraph {
+    graph.weight("w_fc", &[CLASSES, C]).weight("b_fc", &[CLASSES]).node(
+        "Gemm",
+        &[features, "w_fc", "b_fc"],
+        &["scores"],
+        &[int("transB", 1)],
+    )
+}
+
+fn scores_out(graph: TinyGraph, batch: Dim) -> Vec<u8> {
+    graph.output("scores", &[batch, Fixed(CLASSES)]).finish()
+}
+
+/// Every linear ending of both exporters, by name.
+fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    let dynamo = || convolution(TinyGraph::new(20), input);
+    let fixed_batch = matches!(batch, Fixed(_));
+    let mut all = vec![
+        ("GlobalAveragePool, Flatten, Gemm", {
+            let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node(
+                "Flatten",
+                &["p"],
+                &["v"],
+                &[int("axis", 1)],
+            );
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("GlobalAveragePool, Reshape to a computed shape, Gemm (EfficientNet-Lite)", {
+            let graph = legacy()
+                .node("GlobalAveragePool", &["f"], &["p"], &[])
+                .node("Shape", &["p"], &["p_shape"], &[])
+                .scalar("zero", 0)
+                .node("Gather", &["p_shape", "zero"], &["n"], &[int("axis", 0)])
+                .shape("axes0", &[0])
+                .node("Unsqueeze", &["n", "axes0"], &["n1"], &[])
+                .shape("minus_one", &[-1])
+                .node("Concat", &["n1", "minus_one"], &["target"], &[int("axis", 0)])
+                .node("Reshape", &["p", "target"], &["v"], &[]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("GlobalAveragePool, Reshape to a shape computed from the input, Gemm", {
+            let graph = legacy()
+                .node("GlobalAveragePool", &["f"], &["p"], &[])
+                .node("Shape", &["x"], &["x_shape"], &[])
+                .shape("index0", &[0])
+                .node("Gather", &["x_shape", "index0"], &["n1"], &[int("axis", 0)])
+                .shape("minus_one", &[-1])
+                .node("Concat", &["n1", "minus_one"], &["target"], &[int("axis", 0)])
+                .node("Reshape", &["p", "target"], &["v"], &[]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("ReduceMean with axes as input, Reshape [-1, C], Gemm", {
+            let graph = dynamo()
+                .shape("axes", &[-1, -2])
+                .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
+                .shape("target", &[-1, C])
+                .node("Reshape", &["p", "target"], &["v"], &[int("allowzero", 1)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("ReduceMean with axes attribute, no kept axes, Gemm (ShuffleNet)", {
+            let graph = legacy().node("ReduceMean", &["f"], &["v"], &[ints("axes", &[2, 3]), int("keepdims", 0)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("GlobalAveragePool, Conv 1x1, Flatten (ResNetV2)", {
+            let graph = legacy()
+                .node("GlobalAveragePool", &["f"], &["p"], &[])
+                .weight("w_head", &[CLASSES, C, 1, 1])
+                .weight("b_head", &[CLASSES])
+                .node("Conv", &["p", "w_head", "b_head"], &["s4"], &[ints("kernel_shape", &[1, 1])])
+                .node("Flatten", &["s4"], &["scores"], &[int("axis", 1)]);
+            scores_out(graph, batch)
+        }),
+        ("Conv, Relu, GlobalAveragePool, Flatten (SqueezeNet)", {
+            let graph = legacy()
+                .weight("w_head", &[CLASSES, C, 1, 1])
+                .node("Conv", &["f", "w_head"], &["map"], &[ints("kernel_shape", &[1, 1])])
+                .node("Relu", &["map"], &["positive"], &[])
+                .node("GlobalAveragePool", &["positive"], &["p"], &[])
+                .node("Flatten", &["p"], &["scores"], &[int("axis", 1)]);
+            scores_out(graph, batch)
+        }),
+        ("NHWC, LayerNorm, ReduceMean [1, 2], Gemm (Swin of timm)", {
+            let graph = legacy()
+                .node("Transpose", &["f"], &["last"], &[ints("perm", &[0, 2, 3, 1])])
+                .weight("scale", &[C])
+                .node("LayerNormalization", &["last", "scale"], &["normed"], &[int("axis", -1)])
+                .node("ReduceMean", &["normed"], &["v"], &[ints("axes", &[1, 2]), int("keepdims", 0)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("Transpose, ReduceMean, Reshape [-1], Gather, Reshape, Gemm (Swin of torchvision)", {
+            let graph = dynamo()
+                .shape("axes", &[-1, -2])
+                .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
+                .shape("flat", &[-1])
+                .node("Reshape", &["p", "flat"], &["line"], &[int("allowzero", 0)])
+                // Indices n * C + c of shape [n, C, 1, 1], computed from the input's batch.
+                .node("Shape", &["x"], &["batch"], &[int("start", 0), int("end", 1)])
+                .node("Squeeze", &["batch"], &["count"], &[])
+                .scalar("zero", 0)
+                .scalar("one", 1)
+                .node("Range", &["zero", "count", "one"], &["rows"], &[])
+                .scalar("channels", C)
+                .node("Mul", &["rows", "channels"], &["starts"], &[])
+                .shape("axes123", &[1, 2, 3])
+                .node("Unsqueeze", &["starts", "axes123"], &["starts4"], &[])
+                .shape("arange", &(0..C).collect::<Vec<_>>())
+                .shape("arange_shape", &[1, C, 1, 1])
+                .node("Reshape", &["arange", "arange_shape"], &["arange4"], &[])
+                .node("Add", &["starts4", "arange4"], &["indices"], &[])
+                .node("Gather", &["line", "indices"], &["again"], &[int("axis", 0)])
+                .shape("target", &[-1, C])
+                .node("Reshape", &["again", "target"], &["v"], &[int("allowzero", 1)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("tokens, ReduceMean [1], MatMul and Add (MLP-Mixer)", {
+            let graph = legacy()
+                .node("Shape", &["f"], &["f_shape"], &[])
+                .shape("first_two", &[0, 1])
+                .node("Gather", &["f_shape", "first_two"], &["nc"], &[int("axis", 0)])
+                .shape("minus_one", &[-1])
+                .node("Concat", &["nc", "minus_one"], &["tokens_shape"], &[int("axis", 0)])
+                .node("Reshape", &["f", "tokens_shape"], &["channel_tokens"], &[])
+                .node("Transpose", &["channel_tokens"], &["tokens"], &[ints("perm", &[0, 2, 1])])
+                .node("ReduceMean", &["tokens"], &["v"], &[ints("axes", &[1]), int("keepdims", 0)])
+                .weight("w_mat", &[C, CLASSES])
+                .weight("b_mat", &[CLASSES])
+                .node("MatMul", &["v", "w_mat"], &["product"], &[])
+                .node("Add", &["product", "b_mat"], &["scores"], &[]);
+            scores_out(graph, batch)
+        }),
+        ("a final Softmax", {
+            let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node(
+                "Flatten",
+                &["p"],
+                &["v"],
+                &[int("axis", 1)],
+            );
+            let graph = gemm(graph, "v").node("Softmax", &["scores"], &["probs"], &[int("axis", 1)]);
+            graph.output("probs", &[batch, Fixed(CLASSES)]).finish()
+        }),
+        ("a score map", {
+            let graph = legacy().weight("w_head", &[CLASSES, C, 1, 1]).node(
+                "Conv",
+                &["f", "w_head"],
+                &["map"],
+                &[ints("kernel_shape", &[1, 1])],
+            );
+            graph.output("map", &[batch, Fixed(CLASSES), Free, Free]).finish()
+        }),
+        ("float16", {
+            let graph = convolution(TinyGraph::new(17).in_half(), input)
+                .node("GlobalAveragePool", &["f"], &["p"], &[])
+                .node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+        ("opset 9", {
+            let graph = convolution(TinyGraph::new(9), input).node("GlobalAveragePool", &["f"], &["p"], &[]).node(
+                "Flatten",
+                &["p"],
+                &["v"],
+                &[int("axis", 1)],
+            );
+            scores_out(gemm(graph, "v"), batch)
+        }),
+    ];
+    if fixed_batch {
+        all.push(("GlobalAveragePool, Reshape to [1, -1], Gemm", {
+            let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).shape("target", &[1, -1]).node(
+                "Reshape",
+                &["p", "target"],
+                &["v"],
+                &[],
+            );
+            scores_out(gemm(graph, "v"), batch)
+        }));
+        all.push(("ReduceMean, Reshape to [1, C] with allowzero, Gemm", {
+            let graph = dynamo()
+                .shape("axes", &[-1, -2])
+                .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
+                .shape("target", &[1, C])
+                .node("Reshape", &["p", "target"], &["v"], &[int("allowzero", 1)]);
+            scores_out(gemm(graph, "v"), batch)
+        }));
+    }
+    all
+}
+
+#[test]
+fn every_linear_ending_is_rewritten_and_proved() {
+    for (shape, input) in SHAPES {
+        for (name, model) in endings(&input) {
+            let folder = tempfile::tempdir().unwrap();
+            let description = describe(folder.path(), &model, &["--input-size", "32x48"]).expect(0).json();
+            assert_eq!(description["map_size"], serde_json::json!([4, 6]), "{name}, {shape}");
+            assert_eq!(description["classes"], CLASSES, "{name}, {shape}");
+            let proof = &description["proof"];
+            let (cells, mean) = (number(&proof["cell_difference"]), number(&proof["mean_difference"]));
+            let bound = if name == "float16" { 0.05 } else { 1e-4 };
+            assert!(cells < bound && mean < bound, "{name}, {shape}: cells {cells:e}, mean {mean:e}");
+        }
+    }
+}
+
+#[test]
+fn weights_in_a_file_of_their_own_are_part_of_the_teacher() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]).node(
+        "Flatten",
+        &["p"],
+        &["v"],
+        &[int("axis", 1)],
+    );
+    let (graph, weights) = graph.external_weight("w_fc", &[CLASSES, C], "tiny.onnx.data");
+    let graph = graph.node("Gemm", &["v", "w_fc"], &["scores"], &[int("transB", 1)]);
+    let model = scores_out(graph, Free);
+
+    let missing = describe(folder.path(), &model, &[]).expect(1);
+    assert!(missing.stderr.contains("tiny.onnx.data"), "{}", missing.stderr);
+    std::fs::write(folder.path().join("tiny.onnx.data"), weights).unwrap();
+    let description = describe(folder.path(), &model, &[]).expect(0).json();
+    assert_eq!(description["weights"][0]["location"], "tiny.onnx.data");
+    assert_eq!(description["weights"][0]["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn ties_go_to_the_lower_class() {
+    let folder = tempfile::tempdir().unwrap();
+    // All weights of the last layer are missing: every class scores 0 in every cell.
+    let graph = convolution(TinyGraph::new(17), &SHAPES[1].1)
+        .node("GlobalAveragePool", &["f"], &["p"], &[])
+        .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
+        .node("Sub", &["b_fc0", "b_fc0"], &["zeros"], &[])
+        .weight("b_fc0", &[C, CLASSES])
+        .node("MatMul", &["v", "zeros"], &["scores"], &[]);
+    let model = scores_out(graph, Free);
+    std::fs::write(folder.path().join("tiny.onnx"), model).unwrap();
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    std::fs::copy(repository("tests/data/golden/images/photos/coffee.JPEG"), folder.path().join("in/a.JPEG")).unwrap();
+    Ran::of(relabel(folder.path()).args([
+        "run",
+        "--teacher",
+        "tiny.onnx",
+        "--in",
+        "in",
+        "--out",
+        "out",
+        "--top-k",
+        "3",
+    ]))
+    .expect(0);
+    let reader = relabel::store::StoreReader::open(&folder.path().join("out")).unwrap();
+    let relabel::store::RowState::Labelled(labels) = reader.row(0).unwrap() else { panic!("row 0 is labelled") };
+    let cells = labels.map.size().cells();
+    for rank in 0..3 {
+        assert!(labels.map.classes()[rank * cells..][..cells].iter().all(|&class| class as usize == rank));
+    }
+}
+
+#[test]
+fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
+    let input = &SHAPES[1].1;
+    let legacy = || convolution(TinyGraph::new(17), input);
+    let pooled =
+        || legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "a norm in the head (ConvNeXt)",
+            {
+                let graph = pooled().weight("scale", &[C]).node(
+                    "LayerNormalization",
+                    &["v", "scale"],
+                    &["n"],
+                    &[int("axis", -1)],
+                );
+                scores_out(gemm(graph, "n"), Free)
+            },
+            "head is not linear: LayerNormalization",
+        ),
+        (
+            "an activation in the head (MobileNetV3)",
+            { scores_out(gemm(pooled().node("HardSwish", &["v"], &["h"], &[]), "h"), Free) },
+            "head is not linear: HardSwish",
+        ),
+        (
+            "a map that is flattened (VGG)",
+            {
+                let graph = legacy()
+                    .node("AveragePool", &["f"], &["same"], &[ints("kernel_shape", &[1, 1])])
+                    .node("Flatten", &["same"], &["v"], &[int("axis", 1)])
+                    .weight("w_fc", &[CLASSES, C * 24])
+                    .node("Gemm", &["v", "w_fc"], &["scores"], &[int("transB", 1)]);
+                scores_out(graph, Free)
+            },
+            "flattens the whole map",
+        ),
+        (
+            "a class token (ViT)",
+            {
+                let graph = legacy()
+                    .shape("tokens_shape", &[0, C, 24])
+                    .node("Reshape", &["f", "tokens_shape"], &["ct"], &[])
+                    .node("Transpose", &["ct"], &["tokens"], &[ints("perm", &[0, 2, 1])])
+                    .scalar("zero", 0)
+                    .node("Gather", &["tokens", "zero"], &["v"], &[int("axis", 1)]);
+                scores_out(gemm(graph, "v"), Free)
+            },
+            "class token",
+        ),
+        (
+            "a maximum",
+            {
+                let graph = legacy().node("GlobalMaxPool", &["f"], &["p"], &[]).node(
+                    "Flatten",
+                    &["p"],
+                    &["v"],
+                    &[int("axis", 1)],
+                );
+                scores_out(gemm(graph, "v"), Free)
+            },
+            "maximum over the map",
+        ),
+        (
+            "a pooling that leaves a map",
+            {
+                let graph = legacy()
+                    .node("AveragePool", &["f"], &["p"], &[ints("kernel_shape", &[2, 3]), ints("strides", &[2, 3])])
+                    .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
+                    .weight("w_fc", &[CLASSES, C * 4])
+                    .node("Gemm", &["v", "w_fc"], &["scores"], &[int("transB", 1)]);
+                scores_out(graph, Free)
+            },
+            "does not cover the whole map",
+        ),
+        (
+            "two inputs",
+            {
+                let graph = pooled().input("y", &[Free, Fixed(C)]).node("Add", &["v", "y"], &["sum"], &[]);
+                scores_out(gemm(graph, "sum"), Free)
+            },
+            "2 inputs (x, y)",
+        ),
+        (
+            "two outputs",
+            {
+                let graph = gemm(pooled(), "v").output("v", &[Free, Fixed(C)]);
+                scores_out(graph, Free)
+            },
+            "2 outputs",
+        ),
+        (
+            "one channel",
+            {
+                let graph = TinyGraph::new(17)
+                    .input("x", &[Free, Fixed(1), Fixed(32), Fixed(48)])
+                    .node("GlobalAveragePool", &["x"], &["p"], &[])
+                    .node("Flatten", &["p"], &["scores"], &[int("axis", 1)]);
+                graph.output("scores", &[Free, Fixed(1)]).finish()
+            },
+            "1 channels, not 3",
+        ),
+        ("text", b"this is no model at all".to_vec(), "no ONNX model"),
+        (
+            "half a model",
+            {
+                let mut model = endings(input)[0].1.clone();
+                model.truncate(model.len() / 2);
+                model
+            },
+            "no ONNX model",
+        ),
+        ("nothing", Vec::new(), "no graph"),
+    ];
+    for (name, model, words) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = describe(folder.path(), &model, &[]).expect(1);
+        assert!(refusal.stderr.contains(words), "{name}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains("what you can do"), "{name} gives no advice: {}", refusal.stderr);
+    }
+}
+
+#[test]
+fn a_scoring_output_is_chosen_by_the_card() {
+    let folder = tempfile::tempdir().unwrap();
+    let graph = convolution(TinyGraph::new(17), &SHAPES[1].1)
+        .node("GlobalAveragePool", &["f"], &["p"], &[])
+        .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
+        .output("v", &[Free, Fixed(C)]);
+    let model = scores_out(gemm(graph, "v"), Free);
+    std::fs::write(folder.path().join("tiny.toml"), "output = \"scores\"\n").unwrap();
+    assert_eq!(describe(folder.path(), &model, &[]).expect(0).json()["classes"], CLASSES);
+}
+
+#[test]
+fn metadata_flags_and_card_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tiny.toml"), "mean = [0.5, 0.5, 0.5]\nlicence = \"MIT\"\n").unwrap();
+    let model = endings(&SHAPES[1].1).remove(0).1;
+    let description =
+        describe(folder.path(), &model, &["--std", "0.25,0.25,0.25", "--channel-order", "bgr"]).expect(0).json();
+    let origins = &description["card_origins"];
+    let expected = [
+        ("mean", "card"),
+        ("std", "flag"),
+        ("channel_order", "flag"),
+        ("input_size", "onnx-graph"),
+        ("filter", "default"),
+    ];
+    for (key, origin) in expected {
+        assert_eq!(origins[key], origin, "{key}");
+    }
+    assert_eq!(description["card"]["licence"], "MIT");
+}
+
+fn describe(folder: &Path, model: &[u8], words: &[&str]) -> Ran {
+    let path: PathBuf = folder.join("tiny.onnx");
+    std::fs::write(&path, model).unwrap();
+    Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3", "--json"]).args(words))
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap_or(f64::NAN)
+}

@@ -1,0 +1,181 @@
+//! ONNX classifiers of a few nodes, with the endings of real exporters. They are written with the project's own copy of
+//! the schema's field numbers, a small writer of protobuf, so that the tests do not share code with what they test.
+
+/// A protobuf message under construction.
+#[derive(Clone, Default)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    pub fn int(mut self, field: u32, value: i64) -> Self {
+        self.varint(u64::from(field) << 3);
+        self.varint(value as u64);
+        self
+    }
+
+    pub fn bytes(mut self, field: u32, value: &[u8]) -> Self {
+        self.varint(u64::from(field) << 3 | 2);
+        self.varint(value.len() as u64);
+        self.0.extend_from_slice(value);
+        self
+    }
+
+    pub fn text(self, field: u32, value: &str) -> Self {
+        self.bytes(field, value.as_bytes())
+    }
+
+    pub fn message(self, field: u32, value: &Message) -> Self {
+        self.bytes(field, &value.0)
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        self.0
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+}
+
+/// A dimension that is fixed, or free.
+#[derive(Clone, Copy)]
+pub enum Dim {
+    Fixed(i64),
+    Free,
+}
+
+/// A graph under construction.
+#[derive(Clone, Default)]
+pub struct TinyGraph {
+    graph: Message,
+    opset: i64,
+    half: bool,
+}
+
+const FLOAT: i64 = 1;
+const INT64: i64 = 7;
+const HALF: i64 = 10;
+
+impl TinyGraph {
+    pub fn new(opset: i64) -> Self {
+        Self { graph: Message::default().text(2, "tiny"), opset, half: false }
+    }
+
+    /// Weights, input and output become float16.
+    pub fn in_half(mut self) -> Self {
+        self.half = true;
+        self
+    }
+
+    fn float_type(&self) -> i64 {
+        if self.half { HALF } else { FLOAT }
+    }
+
+    pub fn input(mut self, name: &str, dims: &[Dim]) -> Self {
+        let info = port(name, self.float_type(), dims);
+        self.graph = self.graph.message(11, &info);
+        self
+    }
+
+    pub fn output(mut self, name: &str, dims: &[Dim]) -> Self {
+        let info = port(name, self.float_type(), dims);
+        self.graph = self.graph.message(12, &info);
+        self
+    }
+
+    /// A node; attributes are made by [`ints`], [`int`].
+    pub fn node(mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
+        let mut node = Message::default();
+        for input in inputs {
+            node = node.text(1, input);
+        }
+        for output in outputs {
+            node = node.text(2, output);
+        }
+        node = node.text(3, &format!("{op}_{}", outputs[0])).text(4, op);
+        for attribute in attributes {
+            node = node.message(5, attribute);
+        }
+        self.graph = self.graph.message(1, &node);
+        self
+    }
+
+    /// A weight with values that depend on its name and differ from each other.
+    pub fn weight(mut self, name: &str, dims: &[i64]) -> Self {
+        let seed = name.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
+        let count = dims.iter().product::<i64>() as u32;
+        let value = |at: u32| {
+            let mixed = (at.wrapping_add(seed)).wrapping_mul(2_654_435_761) >> 8;
+            (mixed % 2001) as f32 / 1000.0 - 1.0
+        };
+        let values: Vec<u8> = if self.half {
+            (0..count).flat_map(|at| half::f16::from_f32(value(at)).to_le_bytes()).collect()
+        } else {
+            (0..count).flat_map(|at| value(at).to_le_bytes()).collect()
+        };
+        let tensor = tensor(name, self.float_type(), dims).bytes(9, &values);
+        self.graph = self.graph.message(5, &tensor);
+        self
+    }
+
+    /// The same weight, but its values lie in a file beside the model. Returns the file's bytes too.
+    pub fn external_weight(mut self, name: &str, dims: &[i64], file: &str) -> (Self, Vec<u8>) {
+        let count = dims.iter().product::<i64>();
+        let values: Vec<u8> = (0..count).flat_map(|at| ((at * 37 % 101) as f32 / 50.0 - 1.0).to_le_bytes()).collect();
+        let entry = |key: &str, value: &str| Message::default().text(1, key).text(2, value);
+        let tensor = tensor(name, FLOAT, dims)
+            .message(13, &entry("location", file))
+            .message(13, &entry("offset", "0"))
+            .message(13, &entry("length", &values.len().to_string()))
+            .int(14, 1);
+        self.graph = self.graph.message(5, &tensor);
+        (self, values)
+    }
+
+    pub fn shape(mut self, name: &str, values: &[i64]) -> Self {
+        let raw: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let tensor = tensor(name, INT64, &[values.len() as i64]).bytes(9, &raw);
+        self.graph = self.graph.message(5, &tensor);
+        self
+    }
+
+    /// A single integer without an axis, as indices of a Gather are.
+    pub fn scalar(mut self, name: &str, value: i64) -> Self {
+        let tensor = tensor(name, INT64, &[]).bytes(9, &value.to_le_bytes());
+        self.graph = self.graph.message(5, &tensor);
+        self
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        let opset = Message::default().text(1, "").int(2, self.opset);
+        Message::default().int(1, 8).text(2, "tiny").message(7, &self.graph).message(8, &opset).finish()
+    }
+}
+
+pub fn int(name: &str, value: i64) -> Message {
+    Message::default().text(1, name).int(3, value).int(20, 2)
+}
+
+pub fn ints(name: &str, values: &[i64]) -> Message {
+    values.iter().fold(Message::default().text(1, name), |attribute, &value| attribute.int(8, value)).int(20, 7)
+}
+
+fn tensor(name: &str, kind: i64, dims: &[i64]) -> Message {
+    dims.iter().fold(Message::default(), |tensor, &dim| tensor.int(1, dim)).int(2, kind).text(8, name)
+}
+
+fn port(name: &str, kind: i64, dims: &[Dim]) -> Message {
+    let mut shape = Message::default();
+    for (at, dim) in dims.iter().enumerate() {
+        let dimension = match dim {
+            Dim::Fixed(size) => Message::default().int(1, *size),
+            Dim::Free => Message::default().text(2, &format!("{name}_{at}")),
+        };
+        shape = shape.message(1, &dimension);
+    }
+    let tensor_type = Message::default().int(1, kind).message(2, &shape);
+    Message::default().text(1, name).message(2, &Message::default().message(1, &tensor_type))
+}
