@@ -104,7 +104,7 @@ impl ClassList {
         }
     }
 
-    /// The classes by what a folder may be called: id, name, or short name, ids first.
+    /// The classes by what a folder may be called: id or name, ids first.
     #[must_use]
     pub fn by_label(&self) -> HashMap<String, u32> {
         let mut classes = HashMap::new();

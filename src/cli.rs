@@ -76,7 +76,10 @@ fn start_logs(global: &Global) {
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match global.log_format {
         LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => logs.json().init(),
+        LogFormat::Json => {
+            output::say_in_json();
+            logs.json().init();
+        }
     }
 }
 

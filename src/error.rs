@@ -161,11 +161,11 @@ impl fmt::Display for ImageErrorKind {
         f.write_str(match self {
             Self::Unreadable => "unreadable",
             Self::Empty => "empty",
-            Self::NotAnImage => "not an image",
+            Self::NotAnImage => "not-an-image",
             Self::Truncated => "truncated",
             Self::Broken => "broken",
-            Self::TooLarge => "too large",
-            Self::Scores => "unusable scores",
+            Self::TooLarge => "too-large",
+            Self::Scores => "scores",
         })
     }
 }

@@ -38,6 +38,9 @@ impl LabelMap {
     ) -> Result<Self, ImageError> {
         let cells = size.cells();
         assert_eq!((scores.len(), classes.len()), (cells * k, cells * k), "a map of {size} cells with k = {k}");
+        if let Some(&score) = scores.iter().find(|score| !f16::from_f32(**score).is_finite()) {
+            return Err(unusable_score(score));
+        }
         let rounded: Vec<f16> = match rounding {
             ScoreRounding::Float16 => scores.iter().map(|&score| f16::from_f32(score)).collect(),
             ScoreRounding::Steps { steps_per_unit } => diffuse(scores, classes, k, size, steps_per_unit),
@@ -46,9 +49,6 @@ impl LabelMap {
         for cell in 0..cells {
             for rank in 0..k {
                 let from = cell * k + rank;
-                if !rounded[from].is_finite() {
-                    return Err(unusable_score(scores[from]));
-                }
                 map.scores[rank * cells + cell] = rounded[from];
                 map.classes[rank * cells + cell] = classes[from] as u32;
             }
@@ -233,8 +233,10 @@ mod tests {
     #[test]
     fn scores_that_float16_cannot_hold_fail_the_image() {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 70_000.0] {
-            let error = LabelMap::from_cells(&[bad], &[0], 1, size(1, 1), ScoreRounding::Float16).unwrap_err();
-            assert_eq!(error.kind, ImageErrorKind::Scores);
+            for rounding in [ScoreRounding::Float16, ScoreRounding::Steps { steps_per_unit: 8 }] {
+                let error = LabelMap::from_cells(&[1.0, bad], &[0, 1], 2, size(1, 1), rounding).unwrap_err();
+                assert_eq!(error.kind, ImageErrorKind::Scores);
+            }
         }
         assert!(ImagePrediction::from_ranks(&[f32::NAN], &[0]).is_err());
     }

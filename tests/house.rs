@@ -43,7 +43,7 @@ const NEVER_IN_LIBRARY: &[&str] =
 fn rooms_import_only_what_stands_before_them() {
     let rules: BTreeMap<_, _> = MAY_IMPORT.iter().copied().collect();
     for (room, file, text) in sources() {
-        if room == "cli" || room == "lib" {
+        if ["cli", "main", "lib"].contains(&room.as_str()) {
             continue;
         }
         let allowed = rules

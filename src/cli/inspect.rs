@@ -52,7 +52,8 @@ fn labelled(labels: &ImageLabels, classes: &ClassList, manifest: &Manifest, row:
     let prediction = &labels.prediction;
     let ranked: Vec<(u32, f32)> =
         prediction.classes().iter().copied().zip(prediction.probs().iter().map(|prob| prob.to_f32())).collect();
-    let mut words = String::from("\nthe whole image\n");
+    let mut words = sentence(&regions, &ranked, labels.map.size().cells(), classes);
+    words += "\nthe whole image\n";
     for (class, prob) in &ranked {
         let bar = "#".repeat((prob * 30.0).round() as usize);
         words += &format!("  {:>5.1} %  {:<26} {bar}\n", prob * 100.0, classes.short_name(*class));
@@ -80,6 +81,19 @@ fn labelled(labels: &ImageLabels, classes: &ClassList, manifest: &Manifest, row:
         })).collect::<Vec<_>>(),
     });
     (words, document)
+}
+
+/// The one sentence that says what was found, where, and how sure the teacher is.
+fn sentence(regions: &[Region], ranked: &[(u32, f32)], cells: usize, classes: &ClassList) -> String {
+    let (Some(region), Some((class, prob))) = (regions.first(), ranked.first()) else { return String::new() };
+    format!(
+        "The teacher sees {} most of all, {} ({} of {cells} cells), and is {:.0} % sure that the whole image shows {}.\n",
+        classes.short_name(region.class),
+        region.place(),
+        region.cells,
+        prob * 100.0,
+        classes.short_name(*class),
+    )
 }
 
 fn cell_words(labels: &ImageLabels, regions: &[Region], classes: &ClassList) -> String {

@@ -1,7 +1,7 @@
 //! Stdout: words for people, or one JSON document. The only file that prints to it.
-#![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use relabel::error::Error;
 use serde_json::{Value, json};
@@ -26,21 +26,39 @@ impl Output {
 
     /// Says an error on stderr, and in the document with `--json`.
     pub fn error(&self, error: &Error) {
-        eprintln!("relabel: {error}");
+        say(&error.to_string());
         if self.json {
             self.result("", &json!({ "error": error.to_string() }));
         }
     }
 }
 
-/// Says something on stderr that is neither result nor log.
+/// Set once, when every line on stderr is to be a JSON object.
+static LINES_ARE_JSON: AtomicBool = AtomicBool::new(false);
+
+/// From now on [`say`] writes JSON objects, as the logs do.
+pub fn say_in_json() {
+    LINES_ARE_JSON.store(true, Ordering::Release);
+}
+
+/// Says something on stderr: progress, an announcement, a warning.
 pub fn say(line: &str) {
+    let line = if LINES_ARE_JSON.load(Ordering::Acquire) {
+        json!({ "timestamp": super::clock::now(), "message": line }).to_string()
+    } else {
+        format!("relabel: {line}")
+    };
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Whether stderr is a terminal, where progress bars may be drawn.
-pub fn stderr_is_terminal() -> bool {
-    io::stderr().is_terminal()
+/// Whether a progress bar may be drawn: stderr is a terminal, and its lines are for people.
+pub fn may_draw() -> bool {
+    io::stderr().is_terminal() && !LINES_ARE_JSON.load(Ordering::Acquire)
+}
+
+/// `1 shard`, `1,252 shards`
+pub fn count(number: usize, noun: &str) -> String {
+    format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
 /// `1,281,167`

@@ -47,7 +47,7 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, 
             match OnnxTeacher::load(&runtime, &request, &cuda) {
                 Ok(loaded) => (cuda, loaded),
                 Err(Error::Device { problem, .. }) => {
-                    say(&format!("relabel: --device auto runs on the CPU, since CUDA cannot be used: {problem}"));
+                    say(&format!("--device auto runs on the CPU, since CUDA cannot be used: {problem}"));
                     let cpu = vec![Device::Cpu];
                     let loaded = OnnxTeacher::load(&runtime, &request, &cpu)?;
                     (cpu, loaded)
@@ -58,7 +58,7 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, 
     };
     if card.path.is_none() && !CARD_FLAGS.iter().all(|given| given(flags)) {
         say(&format!(
-            "relabel: warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
+            "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
              trained otherwise, write a card or give --mean, --std and --filter",
             path.display(),
             path.with_extension("toml").display(),

@@ -10,7 +10,7 @@ use relabel::monitor::Monitor;
 use relabel::store::{Agreement, ShardRecord};
 
 use super::clock::in_words;
-use super::output::{say, stderr_is_terminal, thousands};
+use super::output::{may_draw, say, thousands};
 
 /// Images per second are taken over this long.
 const WINDOW: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ struct State {
 impl Progress {
     /// For a run over `images` images of which `done_before` are done and `failed_before` of those failed.
     pub fn new(images: usize, done_before: usize, failed_before: usize, quiet: bool, stop: Arc<AtomicBool>) -> Self {
-        let look = match (quiet, stderr_is_terminal()) {
+        let look = match (quiet, may_draw()) {
             (true, _) => Look::Nothing,
             (false, false) => Look::Lines,
             (false, true) => {
@@ -132,7 +132,7 @@ impl Monitor for Progress {
             }
             Look::Lines if now - state.last_line >= LINE_EVERY => {
                 state.last_line = now;
-                say(&format!("relabel: {}", state.line()));
+                say(&format!("{}", state.line()));
             }
             _ => {}
         }
@@ -152,7 +152,7 @@ impl Monitor for Progress {
 
     fn low_agreement(&self, agreement: Agreement) {
         self.say(&format!(
-            "relabel: warning: after {} images the teacher agrees with the folder's class in {:.1} % (top 5: {:.1} %). Something is \
+            "warning: after {} images the teacher agrees with the folder's class in {:.1} % (top 5: {:.1} %). Something is \
              probably fed wrongly. Check mean and std, channel_order, input_size and filter in the card, and that the class \
              list is in the order of the teacher's outputs (`relabel teacher` shows all of them)",
             agreement.compared,

@@ -8,12 +8,12 @@ use relabel::label_map::ScoreRounding;
 use relabel::manifest::Manifest;
 use relabel::pipeline::{self, Job, Preprocessing};
 use relabel::source::{FolderSource, Source};
-use relabel::store::{StoreStatus, StoreWriter};
+use relabel::store::{StoreInfo, StoreStatus, StoreWriter};
 use relabel::teacher::{Runtime, Teacher};
 use serde_json::json;
 
 use super::args::{Global, RunArguments};
-use super::output::{Output, bytes, say, thousands};
+use super::output::{Output, bytes, count, say, thousands};
 use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, store_info};
 use super::progress::Progress;
 use super::{Outcome, clock, stop_flag};
@@ -25,16 +25,24 @@ pub fn run(arguments: &RunArguments, global: &Global, output: &Output) -> Result
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
     let source = FolderSource::open(&arguments.source)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_store(&source, teacher_path));
-    let is_new = !StoreWriter::exists(&out);
-    // What can be refused is refused before the teacher is loaded.
-    let listed = if is_new { Some(new_manifest(arguments, &source)?) } else { None };
+    // What can be refused is refused before the teacher is loaded, which takes longest.
+    let (existing, manifest) = if StoreWriter::exists(&out) {
+        let (store, manifest) = StoreWriter::resume(&out)?;
+        refuse(&out, early_differences(arguments, store.info(), &source, &manifest)?)?;
+        (Some(store), manifest)
+    } else {
+        StoreWriter::check_free(&out)?;
+        (None, new_manifest(arguments, &source)?)
+    };
     let loaded = load_teacher(&arguments.teacher, teacher_path)?;
-    let (store, manifest) = match listed {
-        Some(manifest) => {
-            let info = store_info(arguments, &loaded, &source, &manifest)?;
-            (StoreWriter::create(&out, info, &manifest)?, manifest)
+    let wanted = store_info(arguments, &loaded, &source, &manifest)?;
+    let is_new = existing.is_none();
+    let store = match existing {
+        Some(store) => {
+            refuse(&out, store.info().differences(&wanted))?;
+            store
         }
-        None => resume(arguments, &loaded, &source, &out)?,
+        None => StoreWriter::create(&out, wanted, &manifest)?,
     };
 
     let (records, to_do) = store.progress()?;
@@ -91,7 +99,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: &Output) -> Result
     if let Err(error) = result {
         if matches!(error, Error::Interrupted) {
             say(&format!(
-                "relabel: {} of {} images are kept in {}. The same command goes on",
+                "{} of {} images are kept in {}. The same command goes on",
                 thousands(status.labelled + status.failed),
                 thousands(status.images),
                 out.display()
@@ -112,17 +120,26 @@ pub fn run(arguments: &RunArguments, global: &Global, output: &Output) -> Result
     Ok(if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
-/// Opens a store to go on with it, when it was made with the same things.
-fn resume(
+/// Refuses to go on with a store that differs from what is asked for.
+fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
+    if differences.is_empty() {
+        return Ok(());
+    }
+    Err(Error::OtherRun {
+        path: out.to_path_buf(),
+        differences,
+        advice: "give the flags that the store was made with, or name another --out",
+    })
+}
+
+/// What differs between a store and the flags, as far as it can be told without the teacher.
+fn early_differences(
     arguments: &RunArguments,
-    loaded: &LoadedTeacher,
+    there: &StoreInfo,
     source: &FolderSource,
-    out: &Path,
-) -> Result<(StoreWriter, Manifest), Error> {
-    let (store, manifest) = StoreWriter::resume(out)?;
-    let there = store.info();
-    let wanted = store_info(arguments, loaded, source, &manifest)?;
-    let mut differences = there.differences(&wanted);
+    manifest: &Manifest,
+) -> Result<Vec<String>, Error> {
+    let mut differences = Vec::new();
     if let Some(path) = &arguments.manifest {
         let mut asked = Manifest::read(path)?;
         if let Some(limit) = arguments.limit {
@@ -139,15 +156,8 @@ fn resume(
     if let Some(asked) = arguments.batch.filter(|&asked| asked != there.batch_images) {
         differences.push(format!("batch: {} in the store, {asked} asked for", there.batch_images));
     }
-    differences.extend(other_source(source, &manifest));
-    if differences.is_empty() {
-        return Ok((store, manifest));
-    }
-    Err(Error::OtherRun {
-        path: out.to_path_buf(),
-        differences,
-        advice: "give the flags that the store was made with, or name another --out",
-    })
+    differences.extend(other_source(source, manifest));
+    Ok(differences)
 }
 
 /// A source that has none of a sample of the manifest's images is another source.
@@ -176,7 +186,7 @@ fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &Load
     let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
     say(&format!(
-        "relabel: {} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, mean to {:.0e})",
+        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, mean to {:.0e})",
         info.teacher.name,
         shape.input_size,
         shape.map_size,
@@ -188,13 +198,14 @@ fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &Load
     ));
     let images = thousands(info.images);
     say(&if is_new {
-        format!("relabel: {images} images in {} shards, into the new store {}", info.shards(), store.path().display())
-    } else {
         format!(
-            "relabel: going on with {}: {} of {images} images are done",
-            store.path().display(),
-            thousands(done_before)
+            "{} in {}, into the new store {}",
+            count(info.images, "image"),
+            count(info.shards(), "shard"),
+            store.path().display()
         )
+    } else {
+        format!("going on with {}: {} of {images} images are done", store.path().display(), thousands(done_before))
     });
 }
 
@@ -245,7 +256,10 @@ impl Summary<'_> {
             words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
         }
         words += &format!("store    {}\n", self.out.display());
-        let example = (0..self.manifest.len()).find(|row| status.failed_images.iter().all(|failed| failed.row != *row));
+        // From the middle of the list: broken files tend to stand at its ends.
+        let half = self.manifest.len() / 2;
+        let is_labelled = |row: &usize| status.failed_images.iter().all(|failed| failed.row != *row);
+        let example = (half..self.manifest.len()).chain(0..half).find(is_labelled);
         if let Some(row) = example {
             words +=
                 &format!("next     relabel inspect {} {}\n", self.out.display(), shell_word(self.manifest.id(row)));

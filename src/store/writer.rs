@@ -28,11 +28,11 @@ impl StoreWriter {
         path.join(names::GROUP).is_file()
     }
 
-    /// Creates an empty store. Its `zarr.json` is written last: what has none is no store.
+    /// Checks that a store may be created at `path`: nothing is there, or what an earlier attempt left.
     ///
     /// # Errors
-    /// When the folder holds something else, cannot be written, or is being written by another process.
-    pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest) -> Result<Self, Error> {
+    /// When the folder holds something else or cannot be read.
+    pub fn check_free(path: &Path) -> Result<(), Error> {
         if let Some(stranger) = first_stranger(path)? {
             return Err(Error::Store {
                 path: path.to_path_buf(),
@@ -41,6 +41,15 @@ impl StoreWriter {
                 ),
             });
         }
+        Ok(())
+    }
+
+    /// Creates an empty store. Its `zarr.json` is written last: what has none is no store.
+    ///
+    /// # Errors
+    /// When the folder holds something else, cannot be written, or is being written by another process.
+    pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest) -> Result<Self, Error> {
+        Self::check_free(path)?;
         create_folder(path)?;
         let lock = Lock::take(path)?;
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {

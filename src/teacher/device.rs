@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use ort::ep;
+use ort::ep::{self, cuda::ConvAlgorithmSearch};
 use ort::session::builder::SessionBuilder;
 
 use crate::error::Error;
@@ -27,7 +27,14 @@ impl Device {
         match self {
             Self::Cpu => Ok(builder),
             Self::Cuda { index } => {
-                let cuda = ep::CUDA::default().with_device_id(index as i32).build().error_on_failure();
+                let cuda = ep::CUDA::default()
+                    .with_device_id(index as i32)
+                    // The default tries algorithms and keeps the fastest, so that two runs could differ in the last bits.
+                    .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
+                    // TF32 keeps 10 bits of each factor: too few for the proof of a float32 teacher.
+                    .with_tf32(false)
+                    .build()
+                    .error_on_failure();
                 builder.with_execution_providers([cuda]).map_err(|error| self.missing(&error.to_string(), library))
             }
         }
@@ -37,9 +44,10 @@ impl Device {
         Error::Device {
             device: self.to_string(),
             problem: format!(
-                "it was asked for and cannot be used: {reason}. ONNX Runtime is {}. For CUDA install the GPU build \
+                "it was asked for and cannot be used: {}. ONNX Runtime is {}. For CUDA install the GPU build \
                  (python3 -m pip install 'onnxruntime-gpu[cuda,cudnn]') on a machine with an NVIDIA driver, or run with \
                  --device cpu",
+                reason.trim().trim_end_matches('.'),
                 library.display()
             ),
         }

@@ -84,8 +84,8 @@ impl Sides {
     }
 }
 
-/// Resizes `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as PIL does: all columns first, then
-/// all rows, rounded to 8 bits in between; a side that stays as it is is not filtered at all.
+/// Resizes `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as Pillow 13 does: one side
+/// after the other, rounded to 8 bits in between; a side that stays as it is is not filtered at all.
 ///
 /// Within 1 of PIL for bilinear and 2 for bicubic, and rarely different at all (tests `golden::resized_pixels_*`).
 ///
@@ -116,13 +116,25 @@ pub fn resize_rgb8(
         (false, false) if filter == Filter::Nearest => pass(from, from_sides, to, to_sides, filter)?,
         (false, false) => {
             // One call for both sides keeps more than 8 bits in between, which PIL does not.
-            let between_sides = Sides { width_pixels: to_sides.width_pixels, ..from_sides };
+            let between_sides = if rows_first(from_sides, to_sides) {
+                Sides { height_pixels: to_sides.height_pixels, ..from_sides }
+            } else {
+                Sides { width_pixels: to_sides.width_pixels, ..from_sides }
+            };
             let mut between = vec![0; between_sides.rgb_bytes()];
             pass(from, from_sides, &mut between, between_sides, filter)?;
             pass(&between, between_sides, to, to_sides, filter)?;
         }
     }
     Ok(())
+}
+
+/// Whether Pillow 13 shrinks the height first. Older versions never did; since images are rounded to 8 bits in between,
+/// the order shows. Found by experiment: it does when more than twice as many rows go away as columns.
+fn rows_first(from: Sides, to: Sides) -> bool {
+    let rows_away = from.height_pixels.saturating_sub(to.height_pixels);
+    let columns_away = from.width_pixels.saturating_sub(to.width_pixels);
+    u64::from(rows_away) > 2 * u64::from(columns_away)
 }
 
 fn pass(from: &[u8], from_sides: Sides, to: &mut [u8], to_sides: Sides, filter: Filter) -> Result<(), String> {
@@ -156,6 +168,27 @@ mod tests {
         let mut same = vec![0; from.len()];
         resize_rgb8(&from, sides(3, 4), &mut same, sides(3, 4), Filter::Lanczos).unwrap();
         assert_eq!(from, same);
+    }
+
+    #[test]
+    fn the_order_of_the_passes_is_pillows() {
+        // (width, target width, target height, first height at which Pillow 13 takes the rows first)
+        let observed = [
+            (300, 224, 224, 377),
+            (800, 224, 224, 1377),
+            (150, 224, 224, 225),
+            (225, 224, 224, 227),
+            (300, 100, 224, 625),
+            (300, 224, 480, 633),
+            (100, 60, 50, 131),
+        ];
+        for (width, to_width, to_height, first_height) in observed {
+            let rows_first_at = |height| rows_first(sides(height, width), sides(to_height, to_width));
+            assert!(
+                rows_first_at(first_height) && !rows_first_at(first_height - 1),
+                "{width} to {to_width}x{to_height}"
+            );
+        }
     }
 
     #[test]
