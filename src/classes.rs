@@ -15,7 +15,7 @@ pub struct ClassList {
 /// One class: the id that folders are called by, and a name for people.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassEntry {
-    /// What a folder of this class is called: a WordNet id such as `n01440764`, or the name itself.
+    /// What a folder of this class is called: a `WordNet` id such as `n01440764`, or the name itself.
     pub id: String,
     /// A name for people: `tench, Tinca tinca`.
     pub name: String,
@@ -25,7 +25,7 @@ impl ClassList {
     /// What a card says to mean the embedded list.
     pub const IMAGENET_1K: &'static str = "imagenet-1k";
 
-    /// The 1,000 classes of ImageNet's challenge, in the order of their WordNet ids (`manifests/imagenet1k_classes.tsv`).
+    /// The 1,000 classes of ImageNet's challenge, in the order of their `WordNet` ids (`manifests/imagenet1k_classes.tsv`).
     #[must_use]
     pub fn imagenet_1k() -> Self {
         let table = include_str!("../manifests/imagenet1k_classes.tsv");

@@ -45,10 +45,10 @@ pub fn main() -> ExitCode {
     start_logs(&arguments.global);
     let output = Output::new(arguments.global.json);
     let result = match &arguments.command {
-        Command::Run(command) => run::run(command, &arguments.global, &output),
-        Command::Status(command) => status::run(command, &output),
-        Command::Inspect(command) => inspect::run(command, &output),
-        Command::Teacher(command) => teacher::run(command, &arguments.global, &output),
+        Command::Run(command) => run::run(command, &arguments.global, output),
+        Command::Status(command) => status::run(command, output),
+        Command::Inspect(command) => inspect::run(command, output),
+        Command::Teacher(command) => teacher::run(command, output),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

@@ -48,7 +48,8 @@ pub fn digest_file(path: &Path) -> Result<(Digest, u64), Error> {
 }
 
 fn finish(sha: Sha256) -> Digest {
-    Digest(sha.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    let digit = |nibble: u8| char::from(b"0123456789abcdef"[usize::from(nibble)]);
+    Digest(sha.finalize().iter().flat_map(|&byte| [digit(byte >> 4), digit(byte & 15)]).collect())
 }
 
 #[cfg(test)]

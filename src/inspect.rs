@@ -87,7 +87,7 @@ pub fn find(manifest: &Manifest, wanted: &str) -> Result<usize, String> {
     let lower = wanted.to_lowercase();
     let close: Vec<_> =
         rows.map(|row| manifest.id(row)).filter(|id| id.to_lowercase().contains(&lower)).take(5).collect();
-    let first = (!manifest.is_empty()).then(|| manifest.id(0)).unwrap_or_default();
+    let first = if manifest.is_empty() { Default::default() } else { manifest.id(0) };
     Err(if close.is_empty() {
         format!(
             "no image is called `{wanted}`. Name one by id, path, file name or row (0 to {}), such as {first}",

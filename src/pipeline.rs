@@ -80,7 +80,7 @@ pub fn run(job: &Job<'_>, teachers: Vec<Box<dyn Teacher>>, monitor: &dyn Monitor
     let (pool, ending_ref, caller) = (&pool, &ending, std::thread::current());
 
     std::thread::scope(|scope| {
-        scope.spawn(move || ending_ref.note(decode::decode_batches(job, pool, ending_ref, &decoded_in)));
+        scope.spawn(move || decode::decode_batches(job, pool, ending_ref, &decoded_in));
         for mut teacher in teachers {
             let (decoded, labelled) = (decoded_out.clone(), labelled_in.clone());
             scope.spawn(move || ending_ref.note(teach(teacher.as_mut(), &decoded, &labelled, ending_ref, monitor)));
@@ -98,7 +98,9 @@ pub fn run(job: &Job<'_>, teachers: Vec<Box<dyn Teacher>>, monitor: &dyn Monitor
                 ending.note(Err(Error::Interrupted));
             }
             if ending.stopping() {
-                stoppers.iter().for_each(|stop| stop());
+                for stop in &stoppers {
+                    stop();
+                }
             }
             std::thread::park_timeout(STOP_POLL);
         }

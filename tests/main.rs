@@ -1,5 +1,12 @@
 //! One integration-test binary: each module is one concern.
-#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stderr,
+    clippy::too_many_lines
+)]
 
 /// Every command as a user runs it: help, results, refusals, exit codes.
 mod commands;
@@ -13,7 +20,7 @@ mod golden;
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.
 mod kill;
-/// Stores read by zarr-python and TensorStore.
+/// Stores read by zarr-python and `TensorStore`.
 mod readers;
 /// Every ending that is recognised, rewritten and proved; every refusal.
 mod teachers;

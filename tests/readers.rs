@@ -1,1 +1,122 @@
+use std::path::Path;
 
+use relabel::digest::digest_bytes;
+use relabel::store::{RowState, StoreReader};
+use serde_json::Value;
+
+use crate::common::{data, python, repository, run};
+
+/// Failed rows of the golden images: what PIL refuses, in the order of the manifest.
+const FAILED_ROWS: [usize; 5] = [0, 1, 3, 4, 5];
+
+#[test]
+fn zarr_python_and_tensorstore_read_what_was_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, report) = golden_store(folder.path());
+    let reader = StoreReader::open(Path::new(&store)).unwrap();
+    let ours = dump(&reader);
+    for (name, dtype) in
+        [("scores", "float16"), ("classes", "uint16"), ("image_probs", "float16"), ("image_classes", "uint16")]
+    {
+        let (zarr_python, tensorstore) = (&report["zarr_python"][name], &report["tensorstore"][name]);
+        assert_eq!(zarr_python, tensorstore, "{name}");
+        assert_eq!(zarr_python["dtype"], dtype);
+        assert_eq!(
+            zarr_python["sha256"],
+            digest_bytes(&ours[name]).to_string(),
+            "{name}: first values {}",
+            zarr_python["first"]
+        );
+    }
+    assert_eq!(report["zarr_python"]["scores"]["shape"], serde_json::json!([27, 5, 7, 7]));
+    assert_eq!(report["zarr_python"]["image_probs"]["shape"], serde_json::json!([27, 5]));
+    assert_eq!(report["sorted"], true);
+    let attributes = &report["attributes"];
+    assert_eq!((&attributes["format_version"], &attributes["k"]), (&Value::from(1), &Value::from(5)));
+    assert_eq!(attributes["teacher"]["name"], "efficientnet-lite0");
+    assert_eq!(attributes["classes"]["count"], 1000);
+}
+
+#[test]
+fn rows_without_labels_are_fill_values() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, report) = golden_store(folder.path());
+    let unlabelled: Vec<usize> = report["labelled"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .enumerate()
+        .filter(|(_, labelled)| *labelled == false)
+        .map(|(row, _)| row)
+        .collect();
+    assert_eq!(unlabelled, FAILED_ROWS);
+    assert_eq!(report["unlabelled_scores"], serde_json::json!(["-inf"]));
+    assert_eq!(report["unlabelled_classes"], serde_json::json!([65535]));
+}
+
+#[test]
+fn a_flipped_bit_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = golden_store(folder.path());
+    for (array, at) in [("scores", 4000), ("classes", 2000)] {
+        let file = Path::new(&store).join(array).join("c.0.0.0.0");
+        let whole = std::fs::read(&file).unwrap();
+        let mut flipped = whole.clone();
+        flipped[at] ^= 4;
+        std::fs::write(&file, flipped).unwrap();
+        let reader = StoreReader::open(Path::new(&store)).unwrap();
+        let damaged = (0..27).filter(|&row| reader.row(row).is_err()).count();
+        assert_eq!(damaged, 1, "{array}: one image holds the bit, and only it is lost");
+        std::fs::write(&file, whole).unwrap();
+    }
+}
+
+#[test]
+fn label_pooling_of_format_md_equals_torchvision() {
+    let (page, arrays) = (repository("docs/format.md"), data("golden/lite0.npz"));
+    python(&repository("tests/python/pool_as_format_md_says.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
+        .expect(0);
+}
+
+#[test]
+fn the_manifest_is_read_back_in_row_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = golden_store(folder.path());
+    let manifest = StoreReader::open(Path::new(&store)).unwrap().manifest().unwrap();
+    let paths: Vec<_> = (0..manifest.len()).map(|row| manifest.path(row)).collect();
+    assert!(paths.is_sorted_by(|a, b| a.as_bytes() < b.as_bytes()));
+    assert_eq!((manifest.id(24), manifest.label(24), manifest.bytes(24)), ("photos/coffee", Some("photos"), 79_975));
+}
+
+/// A store of the golden images, and what other readers see in it.
+fn golden_store(folder: &Path) -> (String, Value) {
+    let store = folder.join("labels").display().to_string();
+    run(&["run", "--teacher", "models/efficientnet-lite0.onnx", "--in", "tests/data/golden/images", "--out", &store])
+        .expect(3);
+    let report = python(&repository("tests/python/read_store.py"), &[&store]).expect(0).json();
+    (store, report)
+}
+
+/// All values as our own reader gives them, little-endian, by array.
+fn dump(reader: &StoreReader) -> std::collections::HashMap<&'static str, Vec<u8>> {
+    let mut arrays: std::collections::HashMap<&'static str, Vec<u8>> = std::collections::HashMap::new();
+    let mut add = |name, bytes: Vec<u8>| arrays.entry(name).or_default().extend(bytes);
+    for row in 0..reader.info().images {
+        match reader.row(row).unwrap() {
+            RowState::Labelled(labels) => {
+                let narrow = |classes: &[u32]| classes.iter().flat_map(|&class| (class as u16).to_le_bytes()).collect();
+                add("scores", labels.map.scores().iter().flat_map(|score| score.to_le_bytes()).collect());
+                add("classes", narrow(labels.map.classes()));
+                add("image_probs", labels.prediction.probs().iter().flat_map(|prob| prob.to_le_bytes()).collect());
+                add("image_classes", narrow(labels.prediction.classes()));
+            }
+            RowState::Failed(_) | RowState::ToDo => {
+                add("scores", half::f16::NEG_INFINITY.to_le_bytes().repeat(245));
+                add("classes", u16::MAX.to_le_bytes().repeat(245));
+                add("image_probs", half::f16::ZERO.to_le_bytes().repeat(5));
+                add("image_classes", u16::MAX.to_le_bytes().repeat(5));
+            }
+        }
+    }
+    arrays
+}

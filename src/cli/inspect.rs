@@ -12,7 +12,7 @@ use super::Outcome;
 use super::args::InspectArguments;
 use super::output::Output;
 
-pub fn run(arguments: &InspectArguments, output: &Output) -> Result<Outcome, Error> {
+pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = StoreReader::open(&arguments.store)?;
     let manifest = store.manifest()?;
     let row =

@@ -18,14 +18,14 @@ impl Output {
     }
 
     /// Prints a result: the document with `--json`, the words without.
-    pub fn result(&self, words: &str, document: &Value) {
+    pub fn result(self, words: &str, document: &Value) {
         let text = if self.json { format!("{document:#}\n") } else { words.to_owned() };
         // A closed pipe (`| head`) is no failure.
         let _ = io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush());
     }
 
     /// Says an error on stderr, and in the document with `--json`.
-    pub fn error(&self, error: &Error) {
+    pub fn error(self, error: &Error) {
         say(&error.to_string());
         if self.json {
             self.result("", &json!({ "error": error.to_string() }));

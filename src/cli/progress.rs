@@ -132,7 +132,7 @@ impl Monitor for Progress {
             }
             Look::Lines if now - state.last_line >= LINE_EVERY => {
                 state.last_line = now;
-                say(&format!("{}", state.line()));
+                say(&state.line().clone());
             }
             _ => {}
         }

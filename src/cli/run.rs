@@ -18,7 +18,7 @@ use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, stor
 use super::progress::Progress;
 use super::{Outcome, clock, stop_flag};
 
-pub fn run(arguments: &RunArguments, global: &Global, output: &Output) -> Result<Outcome, Error> {
+pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag()?;
     let started = clock::now();
     let teacher_path =

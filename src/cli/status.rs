@@ -8,7 +8,7 @@ use super::Outcome;
 use super::args::StatusArguments;
 use super::output::{Output, bytes, thousands};
 
-pub fn run(arguments: &StatusArguments, output: &Output) -> Result<Outcome, Error> {
+pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error> {
     let (info, status) = StoreStatus::read(&arguments.store)?;
     let mut words = format!(
         "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",

@@ -5,11 +5,11 @@ use relabel::teacher::Runtime;
 use serde_json::json;
 
 use super::Outcome;
-use super::args::{Global, TeacherArguments};
+use super::args::TeacherArguments;
 use super::output::Output;
 use super::plan::{card_json, load_teacher};
 
-pub fn run(arguments: &TeacherArguments, _global: &Global, output: &Output) -> Result<Outcome, Error> {
+pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
     let path = path.ok_or_else(|| Error::Usage("name an ONNX file".to_owned()))?;
     let loaded = load_teacher(&arguments.flags, path)?;

@@ -7,7 +7,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{ScopeFifo, ThreadPool};
 
 use super::{DecodedBatch, Ending, Job};
-use crate::error::{Error, ImageError, ImageErrorKind};
+use crate::error::{ImageError, ImageErrorKind};
 use crate::pixels::decode_into;
 use crate::teacher::PixelBatch;
 
@@ -18,12 +18,7 @@ const BATCHES_IN_DECODING: usize = 2;
 type Slot = (usize, Result<Vec<u8>, ImageError>);
 
 /// Decodes the job's batches on `pool` and sends them on, in order.
-pub(super) fn decode_batches(
-    job: &Job<'_>,
-    pool: &ThreadPool,
-    ending: &Ending,
-    out: &Sender<DecodedBatch>,
-) -> Result<(), Error> {
+pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, out: &Sender<DecodedBatch>) {
     pool.in_place_scope_fifo(|scope| {
         let mut planned = batches(job).enumerate();
         let mut started = VecDeque::new();
@@ -41,7 +36,6 @@ pub(super) fn decode_batches(
             }
         }
     });
-    Ok(())
 }
 
 /// The batches of the job's shards: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
@@ -85,7 +79,7 @@ fn collect(job: &Job<'_>, images: usize, slots: &Receiver<Slot>) -> (PixelBatch,
     let size = job.preprocessing.input_size;
     let mut data = vec![0; images * size.rgb_bytes()];
     let mut failures = vec![None; images];
-    for (slot, result) in slots.iter() {
+    for (slot, result) in slots {
         match result {
             Ok(pixels) => data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels),
             Err(error) => failures[slot] = Some(error),

@@ -113,6 +113,6 @@ mod tests {
         for cut in 0..HEADER.len() {
             let _ = walk(&HEADER[..cut]);
         }
-        assert_eq!(walk(b"\xff\xd8\xff\xda\xff\xff").has_end, false);
+        assert!(!walk(b"\xff\xd8\xff\xda\xff\xff").has_end);
     }
 }

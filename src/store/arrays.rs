@@ -1,4 +1,4 @@
-//! The four arrays of a store, as Zarr v3 metadata. Only codecs that zarr-python and TensorStore both read.
+//! The four arrays of a store, as Zarr v3 metadata. Only codecs that zarr-python and `TensorStore` both read.
 
 use std::sync::Arc;
 

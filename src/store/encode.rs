@@ -88,7 +88,7 @@ fn chunk_bytes(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Res
             StoreArray::Scores => floats(image.map_or(&empty_scores, |image| image.map.scores()), &mut bytes),
             StoreArray::Classes => classes(image.map_or(&empty_classes, |image| image.map.classes()), &mut bytes),
             StoreArray::ImageProbs => {
-                floats(image.map_or(&empty_probs, |image| &image.prediction.probs()[..info.k]), &mut bytes)
+                floats(image.map_or(&empty_probs, |image| &image.prediction.probs()[..info.k]), &mut bytes);
             }
             StoreArray::ImageClasses => {
                 classes(image.map_or(&empty_classes, |image| &image.prediction.classes()[..info.k]), &mut bytes);

@@ -50,7 +50,7 @@ impl StoreReader {
             open(StoreArray::ImageProbs)?,
             open(StoreArray::ImageClasses)?,
         ];
-        let caches = arrays.each_ref().map(|array| ArrayShardedReadableExtCache::new(array));
+        let caches = arrays.each_ref().map(ArrayShardedReadableExtCache::new);
         Ok(Self { path: path.to_path_buf(), info, arrays, caches })
     }
 

@@ -66,7 +66,9 @@ impl StoreStatus {
             *failures_by_kind.entry(failed.error.kind.to_string()).or_default() += 1;
         }
         let mut agreement = Agreement::default();
-        records.iter().for_each(|record| agreement.add(record.agreement));
+        for record in records {
+            agreement.add(record.agreement);
+        }
         let label_bytes = records.iter().map(ShardRecord::file_bytes).sum();
         Self {
             images: info.images,

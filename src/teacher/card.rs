@@ -127,7 +127,7 @@ impl CardFile {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         let values = toml::from_str(&text).map_err(|error| Error::Card {
             path: path.to_path_buf(),
-            problem: format!("{}", error.to_string().trim_end()),
+            problem: error.to_string().trim_end().to_string(),
         })?;
         Ok(Self { path: Some(path.to_path_buf()), values })
     }

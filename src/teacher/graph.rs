@@ -25,7 +25,7 @@ pub(crate) mod element {
 /// A graph with its indices. Nodes are in topological order, as the ONNX specification asks.
 pub(crate) struct Graph {
     model: ModelProto,
-    graph: GraphProto,
+    body: GraphProto,
     producers: HashMap<String, usize>,
     consumers: HashMap<String, Vec<usize>>,
     initializers: HashMap<String, usize>,
@@ -80,15 +80,15 @@ impl Graph {
         }
         let initializers =
             graph.initializer.iter().enumerate().map(|(index, tensor)| (tensor.name().to_owned(), index)).collect();
-        Ok(Self { model, graph, producers, consumers, initializers })
+        Ok(Self { model, body: graph, producers, consumers, initializers })
     }
 
     pub(crate) fn node(&self, index: usize) -> &NodeProto {
-        &self.graph.node[index]
+        &self.body.node[index]
     }
 
     pub(crate) fn nodes(&self) -> &[NodeProto] {
-        &self.graph.node
+        &self.body.node
     }
 
     /// Index of the node that makes `tensor`.
@@ -115,17 +115,17 @@ impl Graph {
     /// Graph inputs that a caller has to feed: old exports list their weights as inputs too, which are left out.
     pub(crate) fn inputs(&self) -> Vec<Port> {
         let fed = |input: &&ValueInfoProto| !self.initializers.contains_key(input.name());
-        self.graph.input.iter().filter(fed).map(port).collect()
+        self.body.input.iter().filter(fed).map(port).collect()
     }
 
     pub(crate) fn outputs(&self) -> Vec<Port> {
-        self.graph.output.iter().map(port).collect()
+        self.body.output.iter().map(port).collect()
     }
 
     /// The values of a small constant integer tensor, such as a shape or a list of axes.
     pub(crate) fn constant_ints(&self, tensor: &str) -> Option<Vec<i64>> {
         if let Some(&index) = self.initializers.get(tensor) {
-            return tensor_ints(&self.graph.initializer[index]);
+            return tensor_ints(&self.body.initializer[index]);
         }
         let node = self.node(self.producer(tensor)?);
         if node.op_type() != "Constant" {
@@ -160,7 +160,7 @@ impl Graph {
         let taken = |name: &str| {
             self.producers.contains_key(name)
                 || self.initializers.contains_key(name)
-                || self.graph.input.iter().any(|input| input.name() == name)
+                || self.body.input.iter().any(|input| input.name() == name)
         };
         let mut name = format!("relabel/{wanted}");
         while taken(&name) {
@@ -182,8 +182,8 @@ impl Graph {
         used.extend(nodes.iter().flat_map(captured_names));
         used.extend(outputs.iter().map(ValueInfoProto::name));
         let is_used = |tensor: &&TensorProto| used.contains(tensor.name());
-        let initializer = self.graph.initializer.iter().filter(is_used).cloned().chain(more_weights).collect();
-        let sparse = self.graph.sparse_initializer.clone();
+        let initializer = self.body.initializer.iter().filter(is_used).cloned().chain(more_weights).collect();
+        let sparse = self.body.sparse_initializer.clone();
         let graph = GraphProto {
             name: Some("relabel".to_owned()),
             node: nodes,
@@ -206,7 +206,7 @@ impl Graph {
 
     /// The nodes that the tensors in `wanted` need, in order. The walk ends at the tensors in `given`.
     pub(crate) fn ancestors(&self, wanted: &[String], given: &HashSet<String>) -> Vec<usize> {
-        let mut needed = vec![false; self.graph.node.len()];
+        let mut needed = vec![false; self.body.node.len()];
         let mut open: Vec<String> = wanted.to_vec();
         while let Some(tensor) = open.pop() {
             if given.contains(&tensor) {
@@ -224,7 +224,7 @@ impl Graph {
 
     /// The graph's own declaration of an input, to be kept as it is.
     pub(crate) fn input_declaration(&self, name: &str) -> Option<&ValueInfoProto> {
-        self.graph.input.iter().find(|input| input.name() == name)
+        self.body.input.iter().find(|input| input.name() == name)
     }
 }
 
@@ -303,7 +303,7 @@ fn port(info: &ValueInfoProto) -> Port {
         };
         shape.dim.iter().map(size).collect()
     });
-    Port { name: info.name().to_owned(), element: tensor.map_or(0, |tensor| tensor.elem_type()), dims }
+    Port { name: info.name().to_owned(), element: tensor.map_or(0, proto::type_proto::Tensor::elem_type), dims }
 }
 
 /// A declaration of a tensor with the given element type; `None` is a free dimension.

@@ -171,11 +171,11 @@ impl Witness {
             let mut ranked: Vec<f32> = truth.to_vec();
             ranked.sort_by(|a, b| b.total_cmp(a));
             let k = labels.k;
-            for rank in 0..k {
+            for (rank, &ranked_score) in ranked.iter().enumerate().take(k) {
                 let (score, class) = (labels.scores[at * k + rank], labels.classes[at * k + rank]);
                 // Classes whose scores are equal to within rounding may trade places: both the value at this rank and
                 // the value of this class have to be right.
-                cell_difference.see(score, ranked[rank]);
+                cell_difference.see(score, ranked_score);
                 cell_difference.see(score, truth.get(class as usize).copied().unwrap_or(f32::NAN));
             }
         }
@@ -297,7 +297,7 @@ fn head_at_every_cell(
             let vector = &cells.vectors[cell * cells.channels..][..cells.channels];
             match pooling.layout {
                 Layout::Nhwc | Layout::Tokens => {
-                    (0..cells.map_size.cells()).for_each(|_| values.extend_from_slice(vector))
+                    (0..cells.map_size.cells()).for_each(|_| values.extend_from_slice(vector));
                 }
                 Layout::Nchw | Layout::ChannelTokens => {
                     for &value in vector {
@@ -335,7 +335,7 @@ fn random_images(images: usize, size: InputSize) -> PixelBatch {
     PixelBatch::new(images, size, data)
 }
 
-/// Sebastiano Vigna's SplitMix64: the same images on every machine, without a dependency.
+/// Sebastiano Vigna's `SplitMix64`: the same images on every machine, without a dependency.
 struct SplitMix(u64);
 
 impl SplitMix {

@@ -1,4 +1,4 @@
-//! Finds and loads ONNX Runtime, a shared library that comes from outside (a PyPI wheel, a system package).
+//! Finds and loads ONNX Runtime, a shared library that comes from outside (a `PyPI` wheel, a system package).
 
 use std::path::{Path, PathBuf};
 

@@ -146,7 +146,7 @@ fn averages_over_map(graph: &Graph, node: &NodeProto) -> Option<(Layout, bool)> 
             let layout = match axes[..] {
                 [2, 3] | [-2, -1] => Layout::Nchw,
                 [1, 2] | [-3, -2] => Layout::Nhwc,
-                [1] | [-2] => Layout::Tokens,
+                [1 | -2] => Layout::Tokens,
                 [2] => Layout::ChannelTokens,
                 _ => return None,
             };

@@ -22,9 +22,9 @@ impl Floats {
         let value = match self.element {
             element::FLOAT16 => {
                 let half: Vec<f16> = self.values.iter().map(|&value| f16::from_f32(value)).collect();
-                Tensor::from_array((self.dims.clone(), half)).map(|tensor| tensor.into_dyn())
+                Tensor::from_array((self.dims.clone(), half)).map(ort::value::Value::into_dyn)
             }
-            _ => Tensor::from_array((self.dims.clone(), self.values.clone())).map(|tensor| tensor.into_dyn()),
+            _ => Tensor::from_array((self.dims.clone(), self.values.clone())).map(ort::value::Value::into_dyn),
         };
         value.map(SessionInputValue::from).map_err(failed("take an input"))
     }
