@@ -3,7 +3,6 @@
 
 mod cmyk;
 mod jpeg;
-mod markers;
 mod orientation;
 mod other;
 mod sniff;
@@ -23,14 +22,10 @@ use sniff::Format;
 /// What PIL refuses: empty files, files that are no images, truncated and broken ones, and more than
 /// [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
-    let image = match sniff::format_of(bytes)? {
-        Format::Jpeg => jpeg::decode(bytes)?,
-        Format::Other(format) => other::decode(bytes, format)?,
-    };
-    Ok(match exif {
-        ExifOrientation::Ignore => image,
-        ExifOrientation::Apply => orientation::apply(image, orientation::of(bytes)),
-    })
+    match sniff::format_of(bytes)? {
+        Format::Jpeg => jpeg::decode(bytes, exif),
+        Format::Other(format) => other::decode(bytes, format, exif),
+    }
 }
 
 /// Decodes a file and squashes the whole image to `size`: no crop, the aspect ratio is not kept.
@@ -118,4 +113,8 @@ fn check_pixels(height_pixels: u32, width_pixels: u32) -> Result<(), ImageError>
 
 fn broken(reason: String) -> ImageError {
     ImageError { kind: ImageErrorKind::Broken, reason }
+}
+
+fn truncated(reason: String) -> ImageError {
+    ImageError { kind: ImageErrorKind::Truncated, reason }
 }

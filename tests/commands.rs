@@ -1,1 +1,336 @@
+use std::path::Path;
+use std::process::{Command, Stdio};
 
+use relabel::store::{RowState, StoreReader};
+
+use crate::common::{Ran, data, lite0, relabel, repository, run, small_photographs};
+
+#[test]
+fn every_command_has_help_with_examples() {
+    for command in [&["run"][..], &["status"], &["inspect"], &["teacher"], &[]] {
+        let help = run(&[command, &["--help"]].concat()).expect(0).stdout;
+        assert!(help.contains("Examples:") && help.contains("relabel "), "{command:?}: {help}");
+    }
+    assert!(run(&["--version"]).expect(0).stdout.starts_with("relabel 0."));
+}
+
+#[test]
+fn json_is_one_document_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("labels").display().to_string();
+    let (images, teacher) = (data("golden/images").display().to_string(), lite0().display().to_string());
+    let run_words = ["run", "--teacher", &teacher, "--in", &images, "--out", &store, "--json"];
+    let summary = run(&run_words).expect(3).json();
+    assert_eq!((&summary["images"], &summary["labelled"], &summary["failed"]), (&27.into(), &22.into(), &5.into()));
+    let status = run(&["status", &store, "--json"]).expect(0).json();
+    for (key, value) in [("images", 27), ("labelled", 22), ("failed", 5), ("shards_total", 1), ("shards_done", 1)] {
+        assert_eq!(status[key], value, "{key}");
+    }
+    assert!(status["bytes_per_image"].as_f64().unwrap() > 100.0);
+    let espresso = run(&["inspect", &store, "coffee", "--json"]).expect(0).json();
+    assert_eq!(espresso["regions"][0]["name"], "espresso");
+    assert_eq!(espresso["image"][0]["class"], 967);
+    assert_eq!(run(&["teacher", &teacher, "--json"]).expect(0).json()["proof"]["holds"], true);
+    let error = run(&["status", "/nowhere", "--json"]).expect(1);
+    assert!(error.json()["error"].as_str().unwrap().contains("/nowhere"));
+    assert!(error.stderr.contains("/nowhere"));
+}
+
+#[test]
+fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("labels");
+    let ran = run(&[
+        "run",
+        "--teacher",
+        "models/efficientnet-lite0.onnx",
+        "--in",
+        "tests/data/golden/images",
+        "--out",
+        store.to_str().unwrap(),
+    ]);
+    assert!(ran.expect(3).stdout.contains("failed   5, most often: truncated (2)"));
+    let failed = run(&["status", store.to_str().unwrap(), "--failed"]).expect(0).stdout;
+    for line in [
+        "bad/empty.JPEG\tempty:",
+        "bad/text.JPEG\tnot-an-image:",
+        "bad/truncated_half.JPEG\ttruncated:",
+        "bad/corrupt_header.JPEG\tbroken:",
+    ] {
+        assert!(failed.contains(line), "{line} in {failed}");
+    }
+    let reader = StoreReader::open(&store).unwrap();
+    assert!(matches!(reader.row(1).unwrap(), RowState::Failed(failed) if failed.path == "bad/empty.JPEG"));
+    // Alone, the neighbour of the broken files gets the same labels.
+    let alone = folder.path().join("alone");
+    std::fs::create_dir(&alone).unwrap();
+    std::fs::copy(data("golden/images/bad/noise_in_scan.JPEG"), alone.join("x.JPEG")).unwrap();
+    label(folder.path(), "alone", "alone.labels", &["--input-size", "224"]).expect(0);
+    let RowState::Labelled(alone) = StoreReader::open(&folder.path().join("alone.labels")).unwrap().row(0).unwrap()
+    else {
+        panic!("the one image is labelled")
+    };
+    let RowState::Labelled(among) = reader.row(2).unwrap() else { panic!("row 2 is labelled") };
+    assert_eq!(alone.map.classes(), among.map.classes());
+}
+
+#[test]
+fn the_same_command_again_finds_nothing_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    label(folder.path(), "in", "out", &[]).expect(0);
+    let again = label(folder.path(), "in", "out", &[]).expect(0);
+    assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
+}
+
+#[test]
+fn another_teacher_card_k_or_manifest_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    small_photographs(&folder.path().join("elsewhere/deeper"), 3);
+    std::fs::write(folder.path().join("list.csv"), "path\nn02123045/0000.JPEG\n").unwrap();
+    label(folder.path(), "in", "out", &[]).expect(0);
+    let before = crate::common::store_bytes(&folder.path().join("out"));
+    let cases: &[(&str, &[&str], &[&str])] = &[
+        ("in", &["--mean", "0.4,0.5,0.5"], &["card, mean", "[0.5,0.5,0.5]", "[0.4,0.5,0.5]"]),
+        ("in", &["--filter", "bicubic"], &["card, filter", "bilinear", "bicubic"]),
+        ("in", &["--top-k", "3"], &["top-k: 5 in the store, 3 asked for"]),
+        ("in", &["--limit", "4"], &["limit: none in the store, 4 asked for"]),
+        ("in", &["--manifest", "list.csv"], &["manifest: 12 images there, 1 here"]),
+        ("in", &["--score-steps", "8"], &["score steps: none in the store, 8 asked for"]),
+        ("in", &["--batch", "3"], &["batch: 16 in the store, 3 asked for"]),
+        ("in", &["--shard-size", "5"], &["shard size"]),
+        ("elsewhere", &[], &["manifest: of 12 of its images", "0 are there"]),
+    ];
+    for (source, words, expected) in cases {
+        let refused = label(folder.path(), source, "out", words).expect(1);
+        for text in *expected {
+            assert!(refused.stderr.contains(text), "{words:?}: {text} in {}", refused.stderr);
+        }
+    }
+    let larger = label(folder.path(), "in", "out", &["--input-size", "96"]).expect(1);
+    assert!(larger.stderr.contains("card, input_size: [64,64] in the store, [96,96] asked for"), "{}", larger.stderr);
+    let mut other = std::fs::read(lite0()).unwrap();
+    other.extend([0x12, 0x01, b'x']); // producer_name: the same weights in another file
+    std::fs::write(folder.path().join("other.onnx"), other).unwrap();
+    std::fs::copy(lite0().with_extension("toml"), folder.path().join("other.toml")).unwrap();
+    let teacher = Ran::of(relabel(folder.path()).args([
+        "run",
+        "--teacher",
+        "other.onnx",
+        "--in",
+        "in",
+        "--out",
+        "out",
+        "--input-size",
+        "64",
+    ]));
+    assert!(teacher.expect(1).stderr.contains("teacher: efficientnet-lite0 (sha256"));
+    assert!(before == crate::common::store_bytes(&folder.path().join("out")), "a refused run changes nothing");
+}
+
+#[test]
+fn another_format_version_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 2);
+    label(folder.path(), "in", "out", &[]).expect(0);
+    let group = folder.path().join("out/zarr.json");
+    let text = std::fs::read_to_string(&group).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
+    std::fs::write(&group, text).unwrap();
+    for refused in [Ran::of(relabel(folder.path()).args(["status", "out"])), label(folder.path(), "in", "out", &[])] {
+        let refused = refused.expect(1);
+        assert!(
+            refused.stderr.contains("format version 99") && refused.stderr.contains("version 1"),
+            "{}",
+            refused.stderr
+        );
+    }
+}
+
+#[test]
+fn a_store_names_no_place_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 4);
+    label(folder.path(), "in", "out", &[]).expect(0);
+    let places = [folder.path().display().to_string(), repository("").display().to_string()];
+    for entry in walkdir::WalkDir::new(folder.path().join("out"))
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.file_type().is_file())
+    {
+        let text = String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned();
+        assert!(!places.iter().any(|place| text.contains(place.trim_end_matches('/'))), "{}", entry.path().display());
+    }
+}
+
+#[test]
+fn a_shard_whose_files_are_gone_is_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    label(folder.path(), "in", "out", &["--shard-size", "4"]).expect(0);
+    let whole = crate::common::store_bytes(&folder.path().join("out"));
+    std::fs::remove_file(folder.path().join("out/scores/c.1.0.0.0")).unwrap();
+    std::fs::write(folder.path().join("out/classes/c.2.0.0.0"), b"short").unwrap();
+    label(folder.path(), "in", "out", &["--shard-size", "4"]).expect(0);
+    assert!(whole == crate::common::store_bytes(&folder.path().join("out")));
+}
+
+#[test]
+fn a_manifest_fixes_list_and_order() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 6);
+    std::fs::write(
+        folder.path().join("in/ü b.JPEG"),
+        std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap(),
+    )
+    .unwrap();
+    let list = "path,label,id\nn07920052/0005.JPEG,n07920052,last\nn02123045/gone.JPEG,,\nü b.JPEG,,\n";
+    std::fs::write(folder.path().join("list.csv"), list).unwrap();
+    label(folder.path(), "in", "out", &["--manifest", "list.csv"]).expect(3);
+    let reader = StoreReader::open(&folder.path().join("out")).unwrap();
+    let manifest = reader.manifest().unwrap();
+    let ids: Vec<_> = (0..manifest.len()).map(|row| manifest.id(row)).collect();
+    assert_eq!(ids, ["last", "n02123045/gone", "ü b"]);
+    assert!(
+        matches!(reader.row(1).unwrap(), RowState::Failed(failed) if failed.error.to_string().starts_with("unreadable"))
+    );
+    // A store's own manifest is a manifest too.
+    label(folder.path(), "in", "copy", &["--manifest", "out/manifest.parquet"]).expect(3);
+    let outside = "path\n../../etc/passwd\n";
+    std::fs::write(folder.path().join("list.csv"), outside).unwrap();
+    assert!(label(folder.path(), "in", "x", &["--manifest", "list.csv"]).expect(1).stderr.contains("row 0"));
+}
+
+#[test]
+fn what_can_be_refused_is_refused_before_work_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 2);
+    std::fs::create_dir(folder.path().join("full")).unwrap();
+    std::fs::write(folder.path().join("full/thesis.txt"), "mine").unwrap();
+    std::fs::create_dir(folder.path().join("empty")).unwrap();
+    let cases: &[(&str, &str, &[&str], i32, &str)] = &[
+        ("in", "full", &[], 1, "not empty (it holds `thesis.txt`)"),
+        ("nowhere", "out", &[], 1, "nowhere"),
+        ("empty", "out", &[], 1, "holds no image"),
+        ("in", "out", &["--device", "cuda"], 1, "onnxruntime-gpu"),
+        ("in", "out", &["--device", "gpu"], 2, "no device"),
+        ("in", "out", &["--top-k", "1001"], 2, "1000 classes"),
+        ("in", "out", &["--score-steps", "9"], 2, "power of two"),
+        ("in", "out", &["--std", "0,1,1"], 1, "positive"),
+        ("in", "out", &["--classes", "nowhere.txt"], 1, "nowhere.txt"),
+        ("in", "out", &["--onnxruntime", "/nowhere.so"], 1, "pip install onnxruntime"),
+    ];
+    for (source, out, words, code, expected) in cases {
+        let refused = label(folder.path(), source, out, words).expect(*code);
+        assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
+        assert!(refused.stdout.is_empty(), "{words:?}");
+    }
+    assert!(!folder.path().join("out").exists(), "nothing was created");
+    assert_eq!(std::fs::read_to_string(folder.path().join("full/thesis.txt")).unwrap(), "mine");
+}
+
+#[test]
+fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("relabel");
+    std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
+    let mut command = Command::new(&program);
+    command.current_dir(folder.path()).env_clear().env("PATH", "/nowhere").arg("teacher").arg(lite0());
+    assert!(Ran::of(&mut command).expect(1).stderr.contains("python3 -m pip install onnxruntime"));
+}
+
+#[test]
+fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 2);
+    std::fs::copy(lite0(), folder.path().join("net.onnx")).unwrap();
+    let words = ["run", "--teacher", "net.onnx", "--in", "in", "--input-size", "64"];
+    let warned = Ran::of(relabel(folder.path()).args(words)).expect(0);
+    assert!(warned.stderr.contains("has no card") && warned.stderr.contains("0.485"), "{}", warned.stderr);
+    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store lies beside");
+}
+
+#[test]
+fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
+    let folder = tempfile::tempdir().unwrap();
+    let tiny = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
+    std::fs::create_dir_all(folder.path().join("in/n01440764")).unwrap();
+    for number in 0..520 {
+        std::fs::write(folder.path().join(format!("in/n01440764/{number}.JPEG")), &tiny).unwrap();
+    }
+    let warned = label(folder.path(), "in", "out", &[]).expect(0);
+    assert!(warned.stderr.contains("Check mean and std, channel_order"), "{}", warned.stderr);
+    assert!(warned.stdout.contains("agrees   with the folder's class in 0.0 %"), "{}", warned.stdout);
+}
+
+#[test]
+fn a_second_writer_is_told_who_holds_the_store() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 400);
+    let words = |command: &mut Command| {
+        command
+            .args(["run", "--in", "in", "--out", "out", "--input-size", "128", "--shard-size", "8", "--teacher"])
+            .arg(lite0());
+    };
+    let mut first = relabel(folder.path());
+    words(&mut first);
+    let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !folder.path().join("out/records/000000.json").exists() {
+        assert!(first.try_wait().unwrap().is_none(), "the first run is still at work");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    let second = label(folder.path(), "in", "out", &["--input-size", "128", "--shard-size", "8"]);
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(second.expect(1).stderr.contains(&format!("being written by process {}", first.id())));
+}
+
+#[test]
+fn a_closed_pipe_is_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = format!("'{}' run --help | head -1", env!("CARGO_BIN_EXE_relabel"));
+    let ran = Ran::of(Command::new("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
+    assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
+}
+
+#[test]
+fn images_that_are_not_there_are_answered_with_close_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 4);
+    label(folder.path(), "in", "out", &[]).expect(0);
+    let inspect = |image: &str| Ran::of(relabel(folder.path()).args(["inspect", "out", image]));
+    assert!(inspect("N0212").expect(1).stderr.contains("Close to it: n02123045/0000"));
+    assert!(inspect("zebra").expect(1).stderr.contains("such as n02123045/0000"));
+    assert!(inspect("3").expect(0).stdout.contains("n07920052/0003"));
+}
+
+#[test]
+fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 6);
+    label(folder.path(), "in", "exact", &["--input-size", "224"]).expect(0);
+    label(folder.path(), "in", "steps", &["--input-size", "224", "--score-steps", "8"]).expect(0);
+    let open = |store: &str| StoreReader::open(&folder.path().join(store)).unwrap();
+    let (exact, steps) = (open("exact"), open("steps"));
+    assert_eq!(steps.info().score_steps, Some(8));
+    for row in 0..6 {
+        let (RowState::Labelled(a), RowState::Labelled(b)) = (exact.row(row).unwrap(), steps.row(row).unwrap()) else {
+            panic!("row {row} is labelled")
+        };
+        assert_eq!(a.map.classes(), b.map.classes());
+        for (a, b) in a.map.scores().iter().zip(b.map.scores()) {
+            assert!((b.to_f32() * 8.0).fract().abs() < f32::EPSILON);
+            assert!((a.to_f32() - b.to_f32()).abs() < 0.25);
+        }
+    }
+}
+
+/// Labels `source` into `out`, both in `folder`, with small pixels.
+fn label(folder: &Path, source: &str, out: &str, words: &[&str]) -> Ran {
+    let mut command = relabel(folder);
+    command.args(["run", "--in", source, "--out", out, "--teacher"]).arg(lite0());
+    if !words.contains(&"--input-size") {
+        command.args(["--input-size", "64"]);
+    }
+    Ran::of(command.args(words))
+}

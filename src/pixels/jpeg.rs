@@ -1,111 +1,135 @@
-//! JPEG through libjpeg-turbo, which PIL uses too. What differs is only how damage is judged: TurboJPEG reports every
-//! libjpeg warning as a failure although it has decoded the image, and takes a file that ends early for a warning.
-//! PIL accepts damage with a warning, and refuses a file that ends early.
+//! JPEG through libjpeg-turbo, with PIL's tolerance.
+//!
+//! PIL's decoder *is* libjpeg-turbo, so the pixels agree to the bit. Which files it refuses follows from how it is
+//! called (`JpegDecode.c`): warnings are ignored, and at the end of the file libjpeg is *suspended*, not fed with an
+//! invented end-of-image marker as in `TurboJPEG`. `TurboJPEG` also reports a mere warning exactly like an error, though
+//! the pixels have been written. Hence three cases:
+//!
+//! 1. `TurboJPEG` is content: PIL is, too. This is the way of nearly every file.
+//! 2. libjpeg met an error: PIL refuses.
+//! 3. libjpeg warned: PIL accepts, unless libjpeg wanted bytes beyond the end of the file (`tolerance.rs`).
+
+mod header;
+mod tolerance;
+mod walk;
 
 use turbojpeg::{Decompressor, Image, PixelFormat};
 
-use super::markers::{self, Frame, Markers};
-use super::{RgbImage, broken, check_pixels, cmyk};
-use crate::error::{ImageError, ImageErrorKind};
+use super::{ExifOrientation, RgbImage, broken, check_pixels, cmyk, orientation};
+use crate::error::ImageError;
+use header::Header;
 
-/// Decodes a JPEG to the bit as PIL's `convert("RGB")` does (test `golden::jpeg_pixels_equal_pil`).
-pub(super) fn decode(bytes: &[u8]) -> Result<RgbImage, ImageError> {
-    let markers = markers::walk(bytes);
-    let frame = markers.frame.ok_or_else(|| truncated("it ends before its frame header".to_owned()))?;
-    if frame.height_pixels == 0 || frame.width_pixels == 0 {
-        return Err(broken(format!("its header says {}x{} pixels", frame.height_pixels, frame.width_pixels)));
+/// Decodes a JPEG of one, three or four components.
+///
+/// # Errors
+/// Where PIL refuses: truncated, broken or too large.
+pub(super) fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+    let header = Header::read(bytes)?;
+    let (width, height) = (u32::from(header.width_pixels), u32::from(header.height_pixels));
+    check_pixels(height, width)?;
+    let stored = match decompress(bytes, &header) {
+        Ok(pixels) => pixels,
+        Err(Complaint::Error(message)) => return Err(libjpeg_says(&message)),
+        Err(Complaint::Warning { .. }) => tolerance::pixels_despite_warning(&header)?,
+    };
+    let rgb = if header.components == 4 { cmyk::to_rgb(&stored) } else { stored };
+    let image = RgbImage::new(height, width, rgb)?;
+    match exif {
+        ExifOrientation::Ignore => Ok(image),
+        ExifOrientation::Apply => Ok(orientation::apply(image, orientation::of_app1(header.app1()))),
     }
-    check_pixels(frame.height_pixels, frame.width_pixels)?;
-    let Some(first_scan) = markers.first_scan else {
-        return Err(truncated("it ends before its first scan".to_owned()));
-    };
-    let data = if markers.has_end {
-        decompress(bytes, &markers, frame)?
-    } else {
-        decompress_without_end(bytes, first_scan, &markers, frame)?
-    };
-    let rgb = if frame.components == 4 { cmyk::to_rgb(&data) } else { data };
-    RgbImage::new(frame.height_pixels, frame.width_pixels, rgb)
 }
 
-/// A file without an end-of-image marker is truncated, unless its one scan is complete and more bytes follow.
-/// libjpeg reads at most a machine word ahead, so that a scan is complete when the last bytes do not matter.
-fn decompress_without_end(
-    bytes: &[u8],
-    first_scan: usize,
-    markers: &Markers,
-    frame: Frame,
-) -> Result<Vec<u8>, ImageError> {
-    const READ_AHEAD_BYTES: usize = 8;
-    let missing_end = || truncated("it ends before its image does: there is no end-of-image marker".to_owned());
-    let enough = bytes.len().saturating_sub(READ_AHEAD_BYTES);
-    if frame.progressive || enough <= first_scan {
-        return Err(missing_end());
-    }
-    let continued = |filler: u8| {
-        let mut bytes = bytes[..enough].to_vec();
-        bytes.extend([filler; 4096]);
-        bytes.extend([0xff, 0xd9]);
-        decompress(&bytes, markers, frame)
-    };
-    let (zeros, others) = (continued(0x00)?, continued(0x55)?);
-    if zeros == others { Ok(zeros) } else { Err(missing_end()) }
+/// What `TurboJPEG` calls an error.
+enum Complaint {
+    /// The scan was decoded all the same, unless the warning concerned the header. libjpeg tells the first one only.
+    Warning { message: String, pixels: Vec<u8> },
+    /// There are no pixels, or not all.
+    Error(String),
 }
 
-/// All samples, in RGB or, with four components, in CMYK.
-fn decompress(bytes: &[u8], markers: &Markers, frame: Frame) -> Result<Vec<u8>, ImageError> {
-    let format = if frame.components == 4 { PixelFormat::CMYK } else { PixelFormat::RGB };
-    let (width, height) = (frame.width_pixels as usize, frame.height_pixels as usize);
+/// How libjpeg's warnings begin: all texts `JWRN_*` of `jerror.h`. None of its errors begins like that, and an error
+/// overwrites the text of an earlier warning. (`tj3GetErrorCode` would tell them apart, but the crate hides it.)
+const WARNINGS: [&str; 7] = [
+    "Application transferred too many scanlines",
+    "Corrupt JPEG data: ",
+    "Inconsistent progression sequence for component ",
+    "Invalid SOS parameters for sequential JPEG",
+    "Premature end of JPEG file",
+    "Unknown Adobe color transform code ",
+    "Warning: ",
+];
+
+/// Decodes to RGB, or to CMYK as it is stored when there are four components.
+///
+/// The defaults of `TurboJPEG` are those of PIL: accurate DCT, fancy upsampling, block smoothing.
+fn decompress(jpeg: &[u8], header: &Header) -> Result<Vec<u8>, Complaint> {
+    let format = if header.components == 4 { PixelFormat::CMYK } else { PixelFormat::RGB };
+    let (width, height) = (usize::from(header.width_pixels), usize::from(header.height_pixels));
     let mut pixels = vec![0; width * height * format.size()];
-    let mut decompressor = Decompressor::new().map_err(|error| broken(error.to_string()))?;
-    let cleaned;
-    let bytes = match decompressor.read_header(bytes) {
-        Err(error) if is_warning(&error.to_string()) => {
-            cleaned = with_clean_header(bytes, markers);
-            &cleaned
-        }
-        _ => bytes,
+    let image = Image { pixels: pixels.as_mut_slice(), width, pitch: width * format.size(), height, format };
+    let verdict = Decompressor::new().and_then(|mut decompressor| decompressor.decompress(jpeg, image));
+    let message = match verdict {
+        Ok(()) => return Ok(pixels),
+        Err(turbojpeg::Error::TurboJpegError(message)) => message,
+        Err(other) => other.to_string(),
     };
-    let output = Image { pixels: &mut pixels[..], width, pitch: width * format.size(), height, format };
-    match decompressor.decompress(bytes, output) {
-        Err(error) if !is_warning(&error.to_string()) => Err(broken(format!("libjpeg says: {error}"))),
-        _ => Ok(pixels),
-    }
+    let is_warning = WARNINGS.iter().any(|start| message.starts_with(start));
+    Err(if is_warning { Complaint::Warning { message, pixels } } else { Complaint::Error(message) })
 }
 
-/// The header without what libjpeg only warns of, since TurboJPEG would not go on to the image: bytes between the
-/// segments, and a JFIF version other than 1.
-fn with_clean_header(bytes: &[u8], markers: &Markers) -> Vec<u8> {
-    let mut clean = vec![0xff, 0xd8];
-    for segment in &markers.header {
-        let start = clean.len();
-        clean.extend_from_slice(&bytes[segment.clone()]);
-        if clean[start..].starts_with(&[0xff, 0xe0])
-            && clean[start + 4..].starts_with(b"JFIF\0")
-            && clean.len() > start + 9
-        {
-            clean[start + 9] = 1;
+fn libjpeg_says(message: &str) -> ImageError {
+    broken(format!("libjpeg says: {message}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// 40x24 pixels, 4:2:0, one scan or several.
+    pub(super) fn sample(progressive: bool) -> Vec<u8> {
+        let pixels: Vec<u8> = (0..40 * 24 * 3).map(|i| (i * i / 7 + i / 120 * 5) as u8).collect();
+        let mut compressor = turbojpeg::Compressor::new().unwrap();
+        compressor.set_progressive(progressive).unwrap();
+        compressor.set_subsamp(turbojpeg::Subsamp::Sub2x2).unwrap();
+        let image = Image { pixels: pixels.as_slice(), width: 40, pitch: 120, height: 24, format: PixelFormat::RGB };
+        compressor.compress_to_vec(image).unwrap()
+    }
+
+    fn rgb(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
+        decode(bytes, ExifOrientation::Ignore).map(|image| image.data)
+    }
+
+    #[test]
+    fn whole_files_are_read() {
+        for progressive in [false, true] {
+            let image = decode(&sample(progressive), ExifOrientation::Ignore).unwrap();
+            assert_eq!((image.width_pixels(), image.height_pixels()), (40, 24));
         }
     }
-    clean.extend_from_slice(&bytes[markers.first_scan.unwrap_or(bytes.len())..]);
-    clean
-}
 
-/// libjpeg's warnings (`JWRN_*` in its `jerror.h`), by how they begin. TurboJPEG gives words, not codes.
-fn is_warning(message: &str) -> bool {
-    const WARNINGS: [&str; 7] = [
-        "Corrupt JPEG data:",
-        "Warning:",
-        "Premature end of JPEG file",
-        "Unknown Adobe color transform code",
-        "Inconsistent progression sequence",
-        "Invalid SOS parameters for sequential JPEG",
-        "Application transferred too many scanlines",
-    ];
-    let message = message.strip_prefix("TurboJPEG error: ").unwrap_or(message);
-    WARNINGS.iter().any(|warning| message.starts_with(warning))
-}
+    #[test]
+    fn junk_after_the_end_does_not_matter() {
+        let plain = sample(false);
+        for junk in [b"\0\0\0".as_slice(), b"\xff\xd9", b"\xff\xd8\xff\xe0"] {
+            assert_eq!(rgb(&[&plain, junk].concat()), rgb(&plain));
+        }
+    }
 
-fn truncated(reason: String) -> ImageError {
-    ImageError { kind: ImageErrorKind::Truncated, reason }
+    #[test]
+    fn libjpeg_errors_are_told() {
+        let mut no_tables = sample(false);
+        let at = no_tables.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
+        no_tables[at + 1] = 0xfe;
+        let error = rgb(&no_tables).unwrap_err();
+        assert!(error.reason.starts_with("libjpeg says: Quantization table"), "{error}");
+    }
+
+    #[test]
+    fn size_is_judged_before_decoding() {
+        let mut huge = sample(false);
+        let at = huge.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+        huge[at + 5..at + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
+        assert_eq!(rgb(&huge).unwrap_err().kind, crate::error::ImageErrorKind::TooLarge);
+    }
 }

@@ -143,7 +143,7 @@ impl Graph {
     /// Files beside the model that hold weights, relative to its folder.
     pub(crate) fn external_files(&self) -> Vec<String> {
         let mut files: Vec<String> = self
-            .graph
+            .body
             .initializer
             .iter()
             .flat_map(|tensor| &tensor.external_data)
