@@ -61,7 +61,7 @@ fn commit(
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     let info = job.store.info();
-    let files = pool.install(|| encode_shard(info, labels, job.threads)).map_err(|problem| Error::Store {
+    let files = pool.install(|| encode_shard(info, labels)).map_err(|problem| Error::Store {
         path: job.store.path().to_path_buf(),
         problem: format!("shard {} could not be encoded: {problem}", labels.shard),
     })?;

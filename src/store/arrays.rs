@@ -61,6 +61,10 @@ impl StoreArray {
 
     /// The array's `zarr.json`.
     pub(crate) fn metadata(self, info: &StoreInfo) -> Value {
+        self.metadata_in(info, Chunks::OfShards)
+    }
+
+    fn metadata_in(self, info: &StoreInfo, chunks: Chunks) -> Value {
         let (k, height, width) = (info.k, info.map_size.height_cells(), info.map_size.width_cells());
         let shape = |images: usize| if self.is_map() { json!([images, k, height, width]) } else { json!([images, k]) };
         let (data_type, fill) = match (self, info.wide_class_ids()) {
@@ -79,16 +83,21 @@ impl StoreArray {
         let shuffled = json!({ "name": "blosc", "configuration":
             { "cname": "zlib", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
         let codecs = match self {
-            Self::Scores => sharded(&shape(1), &json!([k_innermost, bytes, shuffled, checksum])),
-            Self::Classes => sharded(&shape(1), &json!([k_innermost, bytes, zstd, checksum])),
+            Self::Scores => json!([k_innermost, bytes, shuffled, checksum]),
+            Self::Classes => json!([k_innermost, bytes, zstd, checksum]),
             Self::ImageProbs | Self::ImageClasses => json!([bytes, zstd, checksum]),
+        };
+        let (chunk_images, codecs) = match chunks {
+            Chunks::OfShards if self.is_map() => (info.shard_images, sharded(&shape(1), &codecs)),
+            Chunks::OfShards => (info.shard_images, codecs),
+            Chunks::OfImages => (1, codecs),
         };
         json!({
             "zarr_format": 3,
             "node_type": "array",
             "shape": shape(info.images),
             "data_type": data_type,
-            "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": shape(info.shard_images) } },
+            "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": shape(chunk_images) } },
             "chunk_key_encoding": { "name": "default", "configuration": { "separator": "." } },
             "fill_value": fill,
             "codecs": codecs,
@@ -98,13 +107,23 @@ impl StoreArray {
     }
 
     /// The array on a storage, named as in the store.
-    pub(crate) fn open<S>(self, info: &StoreInfo, storage: Arc<S>) -> Result<Array<S>, String>
+    pub(crate) fn open<S>(self, info: &StoreInfo, storage: Arc<S>, chunks: Chunks) -> Result<Array<S>, String>
     where
         S: ?Sized,
     {
-        let metadata: ArrayMetadata = serde_json::from_value(self.metadata(info)).map_err(|error| error.to_string())?;
+        let metadata = serde_json::from_value(self.metadata_in(info, chunks)).map_err(|error| error.to_string())?;
+        let metadata: ArrayMetadata = metadata;
         Array::new_with_metadata(storage, &format!("/{}", self.name()), metadata).map_err(|error| error.to_string())
     }
+}
+
+/// How an array is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Chunks {
+    /// As it is stored: a chunk is a shard.
+    OfShards,
+    /// As if each inner chunk stood alone: a chunk is one image, with its own codecs.
+    OfImages,
 }
 
 /// Many images in one file, each compressed and checksummed by itself.

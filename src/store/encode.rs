@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use half::f16;
+use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use zarrs::array::{ArrayBytes, CodecOptions};
 use zarrs::storage::ReadableStorageTraits as _;
 use zarrs::storage::store::MemoryStore;
 
-use super::arrays::StoreArray;
+use super::arrays::{Chunks, StoreArray};
 use super::info::StoreInfo;
 use super::record::FailedImage;
 use crate::label_map::ImageLabels;
@@ -25,28 +26,23 @@ pub struct ShardLabels {
 ///
 /// # Errors
 /// In words, when the codecs fail, or the labels are not those of this store's shape.
-pub fn encode_shard(info: &StoreInfo, labels: &ShardLabels, threads: usize) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let mut files = Vec::new();
-    for array in StoreArray::ALL {
-        let encoded = encode(info, array, labels, threads);
-        if let Some(bytes) = encoded.map_err(|problem| format!("{}: {problem}", array.name()))? {
-            files.push((array.file_of(labels.shard), bytes));
-        }
-    }
-    Ok(files)
+pub fn encode_shard(info: &StoreInfo, labels: &ShardLabels) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let encoded: Vec<Option<Vec<u8>>> = StoreArray::ALL
+        .into_par_iter()
+        .map(|array| encode(info, array, labels).map_err(|problem| format!("{}: {problem}", array.name())))
+        .collect::<Result<_, _>>()?;
+    let files = StoreArray::ALL.into_iter().zip(encoded);
+    Ok(files.filter_map(|(array, bytes)| Some((array.file_of(labels.shard), bytes?))).collect())
 }
 
-fn encode(
-    info: &StoreInfo,
-    array: StoreArray,
-    labels: &ShardLabels,
-    threads: usize,
-) -> Result<Option<Vec<u8>>, String> {
+fn encode(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Result<Option<Vec<u8>>, String> {
     // The codecs write whole chunks; a memory store takes what they would put into a file.
     let memory = Arc::new(MemoryStore::new());
-    let zarr = array.open(info, Arc::clone(&memory))?;
+    let zarr = array.open(info, Arc::clone(&memory), Chunks::OfShards)?;
     let mut options = CodecOptions::default();
-    options.set_concurrent_target(threads);
+    // Inner chunks that are compressed beside each other land in the shard in the order in which they get done, and
+    // the same labels would give other bytes each time.
+    options.set_concurrent_target(1);
     let chunk = array.chunk_of(labels.shard);
     let values = chunk_bytes(info, array, labels)?;
     zarr.store_chunk_opt(&chunk, ArrayBytes::from(values), &options).map_err(|error| error.to_string())?;

@@ -21,7 +21,7 @@ def seen(array: np.ndarray, store: str, name: str) -> dict:
         "dtype": str(array.dtype),
         "fill": str(metadata["fill_value"]),
         "sha256": hashlib.sha256(np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"))).tobytes()).hexdigest(),
-        "first": array[0].astype(float).ravel()[:4].tolist(),
+        "first": [str(value) for value in array[0].ravel()[:4]],
     }
 
 
