@@ -1,15 +1,15 @@
 //! The command line: everything that knows clap, the terminal, the clock and the environment.
 
 mod args;
-mod clock;
-mod inspect;
-mod onnxruntime;
-mod output;
 mod plan;
-mod progress;
 mod run;
 mod status;
+mod inspect;
 mod teacher;
+mod progress;
+mod output;
+mod onnxruntime;
+mod clock;
 
 use std::process::ExitCode;
 use std::sync::Arc;

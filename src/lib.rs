@@ -76,16 +76,16 @@
 //! The library neither prints nor exits, and reads neither clock nor environment. `docs/architecture.md` shows the whole
 //! in ten minutes; the modules below stand in reading order there and in the source.
 
-pub mod classes;
-pub mod digest;
 pub mod error;
 pub mod geometry;
-pub mod inspect;
+pub mod digest;
+pub mod classes;
 pub mod label_map;
 pub mod manifest;
+pub mod source;
+pub mod pixels;
+pub mod teacher;
+pub mod store;
 pub mod monitor;
 pub mod pipeline;
-pub mod pixels;
-pub mod source;
-pub mod store;
-pub mod teacher;
+pub mod inspect;

@@ -1,7 +1,7 @@
 //! The manifest: the fixed list of a data set's images. Its order is the row order of every array in the store.
 
-mod csv;
 mod table;
+mod csv;
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -1,11 +1,11 @@
 //! Bytes of an image file to the pixels that a teacher sees, equal to what PIL makes of them:
 //! `Image.open(file).convert("RGB")`, then `resize`. Pure functions; what PIL refuses is an error here too.
 
-mod cmyk;
-mod jpeg;
-mod orientation;
-mod other;
 mod sniff;
+mod jpeg;
+mod cmyk;
+mod other;
+mod orientation;
 
 use relabel_resize::{Sides, resize_rgb8};
 use serde::{Deserialize, Serialize};

@@ -4,15 +4,15 @@
 //! Everything in a store but `runs/` is a pure function of manifest, teacher, card and settings: an interrupted run
 //! that was resumed leaves the bytes of an unbroken one (test `kill::a_killed_run_resumes_to_the_same_bytes`).
 
-mod arrays;
-mod commit;
-mod encode;
 mod info;
-mod lock;
-mod reader;
+mod arrays;
+mod encode;
+mod commit;
 mod record;
-mod status;
+mod lock;
 mod writer;
+mod reader;
+mod status;
 
 pub use encode::{ShardLabels, encode_shard};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};

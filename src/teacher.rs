@@ -4,14 +4,14 @@
 //! before anything is labelled. See `docs/architecture.md` for the endings that are recognised.
 
 pub mod card;
-pub mod device;
 mod graph;
-mod onnx;
-mod proof;
-mod rewrite;
-pub mod runtime;
 mod tail;
+mod rewrite;
 mod tensors;
+mod proof;
+pub mod device;
+pub mod runtime;
+mod onnx;
 
 pub use card::{CardFile, CardValues, TeacherCard};
 pub use device::{Device, DeviceChoice};

@@ -98,6 +98,32 @@ fn files_stay_small() {
     assert!(at(90).0 <= 540, "one file in ten is longer than {:?}", at(90));
 }
 
+#[test]
+fn every_test_that_is_named_as_a_proof_exists() {
+    let modules = ["golden", "decode", "teachers", "commands", "kill", "readers", "house"];
+    let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
+    let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
+    let mut named = 0;
+    for page in pages.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "md" || ending == "rs")) {
+        let text = std::fs::read_to_string(page.path()).unwrap();
+        for module in modules {
+            let tests = std::fs::read_to_string(repository(&format!("tests/{module}.rs"))).unwrap();
+            for (at, start) in text.match_indices(&format!("`{module}::")) {
+                let name: String =
+                    text[at + start.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                let is_test = tests.contains(&format!("fn {name}("));
+                assert!(
+                    is_test || page.path().starts_with(repository("src/cli")),
+                    "{} promises {module}::{name}",
+                    page.path().display()
+                );
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 20, "only {named} promises were found");
+}
+
 /// (room, file, text) of every source file of the package.
 fn sources() -> Vec<(String, String, String)> {
     let root = repository("src");

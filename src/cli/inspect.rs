@@ -87,7 +87,7 @@ fn labelled(labels: &ImageLabels, classes: &ClassList, manifest: &Manifest, row:
 fn sentence(regions: &[Region], ranked: &[(u32, f32)], cells: usize, classes: &ClassList) -> String {
     let (Some(region), Some((class, prob))) = (regions.first(), ranked.first()) else { return String::new() };
     format!(
-        "The teacher sees {} most of all, {} ({} of {cells} cells), and is {:.0} % sure that the whole image shows {}.\n",
+        "The teacher sees {} most of all, in its {} ({} of {cells} cells), and is {:.0} % sure that the whole image shows {}.\n",
         classes.short_name(region.class),
         region.place(),
         region.cells,

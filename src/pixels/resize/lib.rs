@@ -87,7 +87,8 @@ impl Sides {
 /// Resizes `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as Pillow 13 does: one side
 /// after the other, rounded to 8 bits in between; a side that stays as it is is not filtered at all.
 ///
-/// Within 1 of PIL for bilinear and 2 for bicubic, and rarely different at all (tests `golden::resized_pixels_*`).
+/// Within 1 of PIL for bilinear and 2 for bicubic, and rarely different at all (tests
+/// `golden::resized_pixels_equal_pil_bilinear`, `golden::resized_pixels_equal_pil_bicubic`).
 ///
 /// # Errors
 /// When a buffer does not have the length that its sides ask for, or a side is 0.
