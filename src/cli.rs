@@ -73,7 +73,8 @@ fn start_logs(global: &Global) {
         (false, _) => "trace",
     };
     let filter = EnvFilter::new(level);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logs =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(output::may_draw());
     match global.log_format {
         LogFormat::Text => logs.with_target(false).init(),
         LogFormat::Json => {

@@ -153,15 +153,22 @@ impl Manifest {
     }
 
     fn keep_extensions_where_ids_meet(&mut self) {
+        // An extension that is kept may meet the id of yet another file (`x.png` beside `x.png.JPEG`).
+        while self.keep_extensions_once() {}
+    }
+
+    /// Returns whether an id was changed.
+    fn keep_extensions_once(&mut self) -> bool {
         let mut rows_of_ids: HashMap<&str, u32> = HashMap::with_capacity(self.rows.len());
         for row in 0..self.rows.len() {
             *rows_of_ids.entry(self.id(row)).or_default() += 1;
         }
         let shared: Vec<usize> =
             (0..self.rows.len()).filter(|&row| self.rows[row].id.is_none() && rows_of_ids[self.id(row)] > 1).collect();
-        for row in shared {
+        for &row in &shared {
             self.rows[row].id = Some(self.rows[row].path.clone());
         }
+        !shared.is_empty()
     }
 
     fn check_unique(&self) -> Result<(), String> {
@@ -217,6 +224,16 @@ mod tests {
         let ids: Vec<_> = (0..manifest.len()).map(|row| manifest.id(row)).collect();
         assert_eq!(ids, ["a/x.JPEG", "a/x.png", "a/y.tar", "b/x", "c/.hidden", "top"]);
         assert_eq!((manifest.label(0), manifest.label(5)), (Some("a"), None));
+    }
+
+    #[test]
+    fn kept_extensions_may_meet_other_ids() {
+        let paths = ["a/x.JPEG", "a/x.png", "a/x.JPEG.png"];
+        let manifest = Manifest::from_entries(paths.map(entry).to_vec()).unwrap();
+        assert_eq!(
+            paths.map(str::to_owned).to_vec(),
+            (0..3).map(|row| manifest.id(row).to_owned()).collect::<Vec<_>>()
+        );
     }
 
     #[test]

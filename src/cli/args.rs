@@ -132,7 +132,7 @@ pub struct TeacherFlags {
     #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
     pub mean: Option<Three>,
     /// Standard deviation of x/255 in channel order: 0.229,0.224,0.225
-    #[arg(long, value_name = "R,G,B", value_parser = three)]
+    #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
     pub std: Option<Three>,
     /// Filter of the resize: nearest, box, bilinear, bicubic or lanczos
     #[arg(long)]

@@ -76,7 +76,12 @@ impl Source for FolderSource {
     fn read(&self, path: &str) -> Result<Vec<u8>, ImageError> {
         let unreadable = |reason: String| ImageError { kind: ImageErrorKind::Unreadable, reason };
         let file = self.root.join(path);
-        let length = std::fs::metadata(&file).map_err(|error| unreadable(error.to_string()))?.len();
+        let metadata = std::fs::metadata(&file).map_err(|error| unreadable(error.to_string()))?;
+        // Reading a pipe or a device may never end.
+        if !metadata.is_file() {
+            return Err(unreadable("it is no ordinary file".to_owned()));
+        }
+        let length = metadata.len();
         if length > MAX_FILE_BYTES {
             return Err(unreadable(format!("the file has {length} bytes; at most {MAX_FILE_BYTES} are read")));
         }
@@ -129,7 +134,10 @@ mod tests {
     fn what_is_missing_is_an_image_error() {
         let root = tempfile::tempdir().unwrap();
         let source = FolderSource::open(root.path()).unwrap();
-        assert_eq!(source.read("gone.jpg").unwrap_err().kind, ImageErrorKind::Unreadable);
+        std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
+        for path in ["gone.jpg", "folder.jpg"] {
+            assert_eq!(source.read(path).unwrap_err().kind, ImageErrorKind::Unreadable);
+        }
         assert!(source.list().unwrap_err().to_string().contains("holds no image"));
         assert!(FolderSource::open(&root.path().join("nowhere")).is_err());
     }

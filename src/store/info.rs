@@ -193,10 +193,21 @@ impl StoreInfo {
                 "it has format version {version}; this relabel reads version {FORMAT_VERSION}. Use a relabel that matches"
             )));
         }
-        serde_json::from_value(attributes.clone())
-            .map_err(|error| problem(format!("its zarr.json is damaged: {error}")))
+        let info: Self = serde_json::from_value(attributes.clone())
+            .map_err(|error| problem(format!("its zarr.json is damaged: {error}")))?;
+        let sizes = [info.images, info.shard_images, info.batch_images, info.k];
+        if sizes.contains(&0) || info.images > MAX_IMAGES || info.shard_images > info.images {
+            return Err(problem(format!(
+                "its zarr.json is damaged: {} images, {} a shard, {} a batch, top {}",
+                info.images, info.shard_images, info.batch_images, info.k
+            )));
+        }
+        Ok(info)
     }
 }
+
+/// Far more images than any data set has, so that a damaged number does not keep a reader busy for ever.
+const MAX_IMAGES: usize = 1 << 32;
 
 /// The keys of a card that change what the teacher sees. The others (name, licence, ...) may differ.
 const FED_BY: [&str; 6] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"];

@@ -100,7 +100,15 @@ impl ShardRecord {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(Error::file("read", &path)(error)),
         };
-        serde_json::from_slice(&text).map(Some).map_err(|error| Error::Store {
+        let read = serde_json::from_slice::<Self>(&text).map_err(|error| error.to_string());
+        let checked = read.and_then(|record| {
+            if record.shard == shard && record.labelled.checked_add(record.failed.len()) == Some(record.rows) {
+                Ok(record)
+            } else {
+                Err("its counts do not add up".to_owned())
+            }
+        });
+        checked.map(Some).map_err(|error| Error::Store {
             path: store.to_path_buf(),
             problem: format!(
                 "the record of shard {shard} is damaged ({error}). Remove {} and run again",

@@ -49,7 +49,7 @@ impl StoreStatus {
         let info = StoreInfo::read(store)?;
         let mut records = Vec::new();
         for shard in 0..info.shards() {
-            records.extend(ShardRecord::read(store, shard)?);
+            records.extend(ShardRecord::read(store, shard)?.filter(|record| record.files_are_there(store)));
         }
         let mut status = Self::of_records(&info, &records);
         status.images_per_s = rate(store, &records);
@@ -74,7 +74,7 @@ impl StoreStatus {
             images: info.images,
             labelled,
             failed: failed_images.len(),
-            to_do: info.images - labelled - failed_images.len(),
+            to_do: info.images.saturating_sub(labelled + failed_images.len()),
             shards_total: info.shards(),
             shards_done: records.len(),
             label_bytes,

@@ -49,9 +49,15 @@ impl StoreWriter {
     /// # Errors
     /// When the folder holds something else, cannot be written, or is being written by another process.
     pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest) -> Result<Self, Error> {
-        Self::check_free(path)?;
         create_folder(path)?;
         let lock = Lock::take(path)?;
+        if Self::exists(path) {
+            return Err(Error::Store {
+                path: path.to_path_buf(),
+                problem: "another run has just made it. The same command again goes on with it".to_owned(),
+            });
+        }
+        Self::check_free(path)?;
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
             create_folder(&path.join(folder))?;
         }
