@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use relabel::error::Error;
+use relabel::store::Agreement;
 use serde_json::{Value, json};
 
 /// Where results go.
@@ -59,6 +60,19 @@ pub fn may_draw() -> bool {
 /// `1 shard`, `1,252 shards`
 pub fn count(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
+}
+
+/// The line that says how often the teacher agrees with the folders; nothing where no folder is a known class.
+pub fn agreement_line(agreement: Agreement) -> String {
+    if agreement.compared == 0 {
+        return String::new();
+    }
+    format!(
+        "agrees   with the folder's class in {:.1} % (top 5: {:.1} %) of {} images\n",
+        agreement.percent(agreement.top1),
+        agreement.percent(agreement.top5),
+        thousands(agreement.compared)
+    )
 }
 
 /// `1,281,167`

@@ -8,7 +8,7 @@ use relabel::error::Error;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::source::{FolderSource, Source};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
-use relabel::teacher::{CardFile, CardValues, Description, Device, DeviceChoice, OnnxTeacher, Runtime, TeacherRequest};
+use relabel::teacher::{CardFile, CardValues, Description, Device, DeviceChoice, OnnxTeacher, TeacherRequest};
 use relabel::{digest, teacher::TeacherCard};
 use serde_json::{Value, json};
 
@@ -68,11 +68,7 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, 
             description.card.filter,
         ));
     }
-    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime_library(&runtime), threads })
-}
-
-fn runtime_library(runtime: &Runtime) -> PathBuf {
-    runtime.library().to_path_buf()
+    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads })
 }
 
 /// The flags that together stand for a card.

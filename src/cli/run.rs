@@ -13,7 +13,7 @@ use relabel::teacher::{Runtime, Teacher};
 use serde_json::json;
 
 use super::args::{Global, RunArguments};
-use super::output::{Output, bytes, count, say, thousands};
+use super::output::{Output, agreement_line, bytes, count, say, thousands};
 use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, store_info};
 use super::progress::Progress;
 use super::{Outcome, clock, stop_flag};
@@ -243,15 +243,7 @@ impl Summary<'_> {
                 self.out.display()
             );
         }
-        if status.agreement.compared > 0 {
-            let agreement = &status.agreement;
-            words += &format!(
-                "agrees   with the folder's class in {:.1} % (top 5: {:.1} %) of {} images\n",
-                agreement.percent(agreement.top1),
-                agreement.percent(agreement.top5),
-                thousands(agreement.compared)
-            );
-        }
+        words += &agreement_line(status.agreement);
         if let Some(per_image) = status.bytes_per_image {
             words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
         }

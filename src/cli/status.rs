@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Outcome;
 use super::args::StatusArguments;
-use super::output::{Output, bytes, thousands};
+use super::output::{Output, agreement_line, bytes, thousands};
 
 pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error> {
     let (info, status) = StoreStatus::read(&arguments.store)?;
@@ -28,15 +28,7 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     if let Some(per_image) = status.bytes_per_image {
         words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
     }
-    if status.agreement.compared > 0 {
-        let agreement = &status.agreement;
-        words += &format!(
-            "agrees   with the folder's class in {:.1} % (top 5: {:.1} %) of {} images\n",
-            agreement.percent(agreement.top1),
-            agreement.percent(agreement.top5),
-            thousands(agreement.compared)
-        );
-    }
+    words += &agreement_line(status.agreement);
     for (kind, count) in &status.failures_by_kind {
         words += &format!("failed   {}: {kind}\n", thousands(*count));
     }
