@@ -12,9 +12,11 @@ mod proof;
 pub mod device;
 pub mod runtime;
 mod onnx;
+mod halving;
 
 pub use card::{CardFile, CardValues, TeacherCard};
 pub use device::{Device, DeviceChoice};
+pub use halving::Halving;
 pub use onnx::{Description, OnnxTeacher, TeacherRequest, WeightsFile};
 pub use proof::Proof;
 pub use runtime::{Runtime, RuntimeSearch};
@@ -71,6 +73,12 @@ impl PixelBatch {
         &self.data
     }
 
+    /// So many images from `first` on, as a batch of their own.
+    fn slice(&self, first: usize, images: usize) -> Self {
+        let bytes = self.size.rgb_bytes();
+        Self::new(images, self.size, self.data[first * bytes..(first + images) * bytes].to_vec())
+    }
+
     /// The bytes of one image, `[y, x, channel]`.
     ///
     /// # Panics
@@ -96,6 +104,16 @@ pub struct BatchLabels {
     pub image_probs: Vec<f32>,
     /// Class ids beside them.
     pub image_classes: Vec<i32>,
+}
+
+impl BatchLabels {
+    /// Adds the labels of more images.
+    fn append(&mut self, more: Self) {
+        self.scores.extend(more.scores);
+        self.classes.extend(more.classes);
+        self.image_probs.extend(more.image_probs);
+        self.image_classes.extend(more.image_classes);
+    }
 }
 
 /// What the rest of the program has to know of a teacher.

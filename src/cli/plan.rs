@@ -5,10 +5,14 @@ use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
 use relabel::error::Error;
+use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
+use relabel::pipeline::Preprocessing;
 use relabel::source::{FolderSource, Source};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
-use relabel::teacher::{CardFile, CardValues, Description, Device, DeviceChoice, OnnxTeacher, TeacherRequest};
+use relabel::teacher::{
+    CardFile, CardValues, Description, Device, DeviceChoice, Halving, OnnxTeacher, Teacher, TeacherRequest,
+};
 use relabel::{digest, teacher::TeacherCard};
 use serde_json::{Value, json};
 
@@ -127,6 +131,25 @@ pub fn store_info(
         source: source.name(),
         classes: (&description.card.classes).into(),
     })
+}
+
+/// How images become input pixels.
+pub fn preprocessing(loaded: &LoadedTeacher) -> Preprocessing {
+    let card = &loaded.description.card;
+    Preprocessing { input_size: card.input_size, filter: card.filter, exif_orientation: card.exif_orientation }
+}
+
+/// How scores are rounded.
+pub fn rounding(info: &StoreInfo) -> ScoreRounding {
+    match info.score_steps {
+        None => ScoreRounding::Float16,
+        Some(steps_per_unit) => ScoreRounding::Steps { steps_per_unit },
+    }
+}
+
+/// The teachers as the pipeline takes them. A device whose memory is full gets smaller batches.
+pub fn boxed(teachers: Vec<OnnxTeacher>) -> Vec<Box<dyn Teacher>> {
+    teachers.into_iter().map(|teacher| Box::new(Halving::new(teacher)) as Box<dyn Teacher>).collect()
 }
 
 /// A thousand records and a few thousand files for ImageNet, and a commit every minute or so on a processor.

@@ -4,17 +4,18 @@ use std::path::Path;
 
 use relabel::classes::ClassList;
 use relabel::error::Error;
-use relabel::label_map::ScoreRounding;
 use relabel::manifest::Manifest;
-use relabel::pipeline::{self, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
+use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, ShardWork};
 use relabel::source::{FolderSource, Source};
 use relabel::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
-use relabel::teacher::{Runtime, Teacher};
+use relabel::teacher::Runtime;
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
 use super::output::{Output, bytes, count, say, thousands};
-use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, store_info};
+use super::plan::{
+    LoadedTeacher, boxed, default_store, load_teacher, new_manifest, preprocessing, rounding, store_info,
+};
 use super::progress::Progress;
 use super::summary::Summary;
 use super::{Outcome, clock, stop_flag, task};
@@ -61,33 +62,28 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         }
     }
     let classes: ClassList = (&store.info().classes).into();
-    let card = &loaded.description.card;
     let job = Job {
         source: &source,
         manifest: &manifest,
-        store: &store,
+        info: store.info(),
         shards: shards_to_do(state, arguments.retry_failed),
-        preprocessing: Preprocessing {
-            input_size: card.input_size,
-            filter: card.filter,
-            exif_orientation: card.exif_orientation,
-        },
-        rounding: match store.info().score_steps {
-            None => ScoreRounding::Float16,
-            Some(steps_per_unit) => ScoreRounding::Steps { steps_per_unit },
-        },
+        preprocessing: preprocessing(&loaded),
+        rounding: rounding(store.info()),
+        threads: loaded.threads,
+    };
+    let to = Destination {
+        store: &store,
         classes_by_label: classes.by_label(),
         failure_limit: match arguments.max_failures {
             Some(failures) => FailureLimit::InAll(failures),
             None if arguments.retry_failed => FailureLimit::Never,
             None => FailureLimit::InARow(FAILURES_IN_A_ROW),
         },
-        threads: loaded.threads,
     };
     let failed_before = if arguments.retry_failed { 0 } else { before.failed };
     let progress = Progress::new(before.images, done_before, failed_before, global.quiet, stop);
-    let teachers = loaded.teachers.into_iter().map(|teacher| Box::new(teacher) as Box<dyn Teacher>).collect();
-    let result = pipeline::run(&job, teachers, &progress);
+    let teachers = boxed(loaded.teachers);
+    let result = pipeline::run(&job, &to, teachers, &progress);
     let (seconds, images_per_s) = progress.finish();
 
     let (_, status) = StoreStatus::read_part(&out, part)?;
@@ -144,7 +140,7 @@ fn shards_to_do(state: PartState, retry_failed: bool) -> Vec<ShardWork> {
     if retry_failed {
         work.extend(state.done.into_iter().filter(|record| !record.failed.is_empty()).map(|record| ShardWork {
             shard: record.shard,
-            images: ImagesToDo::Failed(record.failed.iter().map(|failed| failed.row).collect()),
+            images: ImagesToDo::These(record.failed.iter().map(|failed| failed.row).collect()),
         }));
         work.sort_by_key(|work| work.shard);
     }
