@@ -7,6 +7,9 @@
 mod decode;
 mod shards;
 mod failures;
+mod recompute;
+
+pub use recompute::{Accepted, Recomputed, WrongImage, recompute};
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;

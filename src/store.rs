@@ -16,14 +16,18 @@ mod seen;
 mod writer;
 mod reader;
 mod status;
+mod notes;
+mod verify;
 
 pub use commit::Faults;
 pub use encode::{ShardLabels, encode_shard};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+pub use notes::{RunNote, run_notes};
 pub use part::Part;
 pub use reader::{RowState, StoreReader};
 pub use record::{Agreement, FailedImage, ShardRecord};
 pub use status::StoreStatus;
+pub use verify::{Depth, Problem, Repair, Step, Verification, verify};
 pub use writer::{PartState, StoreWriter, WriteAs};
 
 use std::ops::Range;

@@ -19,10 +19,11 @@ Examples:
   relabel run --teacher models/efficientnet-lite0.onnx --in imagenet/train --out labels/
   relabel status labels/
   relabel inspect labels/ n01440764/n01440764_10026
+  relabel verify labels/
   relabel teacher effnet-l2.onnx
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images could not be labelled, 130 interrupted
-(what was committed stays, and the same command goes on)."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images could not be labelled or a check found
+problems, 130 interrupted (what was committed stays, and the same command goes on)."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -61,6 +62,8 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Say how far a store is: done, to do, failed, images per second, bytes per image
     Status(StatusArguments),
+    /// Prove that a store is whole and right, or list everything that is not
+    Verify(Box<VerifyArguments>),
     /// Say what the teacher saw in one image
     Inspect(InspectArguments),
     /// Say what a teacher is, how it will be fed and what is rewritten, and prove the rewrite
@@ -73,6 +76,7 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --batch 64
   relabel run --teacher models/efficientnet-lite0.onnx --in photos --input-size 480 --limit 100
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --dry-run
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
   relabel run --teacher net.onnx --in photos --out labels/ --task-index 3 --task-count 8   (one of 8 processes)
 
@@ -102,6 +106,9 @@ pub struct RunArguments {
     /// Round scores to multiples of 1/N, N a power of two: smaller files, slightly other labels (docs/performance.md)
     #[arg(long, value_name = "N", value_parser = steps)]
     pub score_steps: Option<u16>,
+    /// Write nothing: count, measure a few batches, and say hours and bytes to come
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub dry_run: bool,
     /// Label again what failed before, and only that
     #[arg(long)]
     pub retry_failed: bool,
@@ -137,7 +144,7 @@ pub struct TeacherArguments {
 }
 
 /// The flags that say what a teacher is and how it is fed.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TeacherFlags {
     /// ONNX classifier
     #[arg(long, value_name = "T.ONNX")]
@@ -208,6 +215,33 @@ pub struct StatusArguments {
     /// List every image that could not be labelled, with the reason
     #[arg(long)]
     pub failed: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relabel verify labels/
+  relabel verify labels/ --full
+  relabel verify labels/ --recompute 200 --teacher effnet-l2.onnx --in imagenet/train --device cuda
+
+Exit codes: 0 everything holds, 3 problems were found; each is listed, with what makes it right again.")]
+pub struct VerifyArguments {
+    /// The store
+    pub store: PathBuf,
+    /// Decode every chunk and check its values, too
+    #[arg(long)]
+    pub full: bool,
+    /// Label N random images again and compare; needs --teacher and --in
+    #[arg(long, value_name = "N", value_parser = positive, requires = "source", requires = "teacher")]
+    pub recompute: Option<usize>,
+    /// Which random images: the same number gives the same ones [default: another one each time]
+    #[arg(long, value_name = "NUMBER", requires = "recompute")]
+    pub seed: Option<u64>,
+    /// Where the images are, as for `relabel run`
+    #[arg(long = "in", value_name = "SOURCE", requires = "recompute")]
+    pub source: Option<PathBuf>,
+    #[command(flatten)]
+    pub teacher: TeacherFlags,
 }
 
 #[derive(Debug, Args)]

@@ -133,6 +133,18 @@ pub fn store_info(
     })
 }
 
+/// What a store would say of itself if this teacher had made it, from the same list and with the same settings.
+pub fn store_info_again(there: &StoreInfo, loaded: &LoadedTeacher) -> StoreInfo {
+    let description = &loaded.description;
+    StoreInfo {
+        teacher: teacher_info(description),
+        k: description.shape.k,
+        map_size: description.shape.map_size,
+        classes: (&description.card.classes).into(),
+        ..there.clone()
+    }
+}
+
 /// How images become input pixels.
 pub fn preprocessing(loaded: &LoadedTeacher) -> Preprocessing {
     let card = &loaded.description.card;

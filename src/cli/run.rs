@@ -166,7 +166,7 @@ fn leave_note(store: &StoreWriter, started: &str, note: Value) {
 }
 
 /// Refuses to go on with a store that differs from what is asked for.
-fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
+pub fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
     if differences.is_empty() {
         return Ok(());
     }
@@ -178,7 +178,7 @@ fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
 }
 
 /// What differs between a store and the flags, as far as it can be told without the teacher.
-fn early_differences(
+pub fn early_differences(
     arguments: &RunArguments,
     there: &StoreInfo,
     source: &FolderSource,

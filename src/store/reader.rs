@@ -50,7 +50,11 @@ impl StoreReader {
     /// # Errors
     /// When it is no store of this format version, or its metadata is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let info = StoreInfo::read(path)?;
+        Self::open_described(path, StoreInfo::read(path)?)
+    }
+
+    /// Opens a store whose description was read already.
+    pub(super) fn open_described(path: &Path, info: StoreInfo) -> Result<Self, Error> {
         let broken = |problem: String| Error::Store { path: path.to_path_buf(), problem };
         let storage = Arc::new(FilesystemStore::new(path).map_err(|error| broken(error.to_string()))?);
         let open = |chunks| -> Result<[Array<FilesystemStore>; 4], Error> {
@@ -108,6 +112,32 @@ impl StoreReader {
             (Some(map), Some(prediction)) => Ok(RowState::Labelled(ImageLabels { map, prediction })),
             _ => Err(damaged("its arrays have other shapes".to_owned())),
         }
+    }
+
+    /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
+    pub(super) fn check_unlabelled(&self, row: usize) -> Result<(), (StoreArray, String)> {
+        for array in StoreArray::ALL {
+            let holds = match array {
+                StoreArray::Scores | StoreArray::Classes => {
+                    let image = [row as u64, 0, 0, 0];
+                    let at = array as usize;
+                    self.arrays[at]
+                        .retrieve_encoded_subchunk(&self.caches[at], &image)
+                        .map(|chunk| chunk.is_some())
+                        .map_err(|error| error.to_string())
+                }
+                StoreArray::ImageProbs => {
+                    self.values(array, row).map(|probs| halves(&probs).iter().any(|&p| p != f16::ZERO))
+                }
+                StoreArray::ImageClasses => self.values(array, row).map(|ids| ids.iter().any(|&byte| byte != u8::MAX)),
+            };
+            match holds {
+                Ok(false) => {}
+                Ok(true) => return Err((array, "there are values".to_owned())),
+                Err(problem) => return Err((array, problem)),
+            }
+        }
+        Ok(())
     }
 
     /// The record of a shard, once its files were held against it; `None` when the shard is not done.

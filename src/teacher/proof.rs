@@ -43,6 +43,12 @@ impl Proof {
     /// float16 has 11 bits.
     const RELATIVE_TOLERANCE_HALF: f32 = 1e-2;
 
+    /// How much of the largest score a difference may be.
+    #[must_use]
+    pub fn relative_tolerance(&self) -> f32 {
+        self.tolerance / self.largest_score.max(1.0)
+    }
+
     /// The comparison that failed, in words, or nothing.
     pub(crate) fn failure(&self) -> Option<String> {
         let fails = |difference: f32| !(difference <= self.tolerance);
