@@ -6,6 +6,7 @@
 
 mod info;
 mod arrays;
+mod index;
 mod encode;
 mod seal;
 mod record;

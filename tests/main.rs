@@ -12,6 +12,8 @@
 mod commands;
 /// Running the program, data sets for tests, Python.
 mod common;
+/// Every sort of damage to every kind of file: named, repaired, and never read as something else.
+mod damage;
 /// Odd files against PIL's verdict and pixels.
 mod decode;
 /// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
@@ -20,8 +22,14 @@ mod golden;
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.
 mod kill;
+/// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
+mod mishaps;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// A store made in memory, without a teacher.
+mod synthetic;
+/// Many processes that fill one store.
+mod tasks;
 /// Every ending that is recognised, rewritten and proved; every refusal.
 mod teachers;
 /// ONNX graphs made in memory: the endings of real exporters, small.

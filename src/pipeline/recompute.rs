@@ -37,7 +37,7 @@ pub struct WrongImage {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Accepted {
     /// None: the same program on the same device gives the same bits
-    /// (test `mishaps::recomputed_labels_are_the_stored_ones_to_the_bit`).
+    /// (test `damage::recomputed_labels_are_the_stored_ones_to_the_bit`).
     None,
     /// Scores that differ by so much of the largest score of the map, and by what rounding adds: another device sums in
     /// another order.

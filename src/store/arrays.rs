@@ -48,12 +48,6 @@ impl StoreArray {
         format!("{}/c.{shard}{zeros}", self.name())
     }
 
-    /// The array whose folder a path inside the store begins with.
-    pub(crate) fn of_file(inside: &str) -> Option<Self> {
-        let folder = inside.split('/').next()?;
-        Self::ALL.into_iter().find(|array| array.name() == folder)
-    }
-
     /// Values of one image.
     pub(crate) fn image_values(self, info: &StoreInfo) -> usize {
         if self.is_map() { info.k * info.map_size.cells() } else { info.k }

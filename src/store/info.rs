@@ -200,13 +200,6 @@ impl StoreInfo {
         digest_bytes(&serde_json::to_vec(&info).unwrap_or_default())
     }
 
-    /// Bytes of the index at the end of a file with an inner chunk for each image: offset and length for each, and a
-    /// CRC-32C (Zarr's `sharding_indexed`).
-    #[must_use]
-    pub(crate) fn index_bytes(&self) -> usize {
-        self.shard_images * 16 + 4
-    }
-
     /// The group's `zarr.json`.
     #[must_use]
     pub(crate) fn group_json(&self) -> Vec<u8> {

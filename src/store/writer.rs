@@ -12,7 +12,7 @@ use super::lock::{PartLock, StartLock};
 use super::part::Part;
 use super::record::{Agreement, Identified, RecordState, RecordedFile, ShardRecord};
 use super::seal::{pretty, sealed};
-use super::seen::Seen;
+use super::seen::{Seen, SeenNotes};
 use super::{names, record_file};
 use crate::digest::{Digest, digest_bytes, digest_file};
 use crate::error::Error;
@@ -27,6 +27,7 @@ pub struct StoreWriter {
     part: Part,
     committer: Committer,
     seen: Seen,
+    notes: SeenNotes,
     /// Fixed files that were damaged or gone and have been made again, by their paths inside the store.
     repaired: Vec<String>,
     _lock: PartLock,
@@ -153,9 +154,19 @@ impl StoreWriter {
         }
         clear_staging(path, part, info.shards())?;
         let committer = Committer::new(path, part, faults)?;
-        let seen = Seen::open(path, part)?;
+        let (seen, notes) = (Seen::read(path), SeenNotes::open(path, part)?);
         let identity = info.identity();
-        Ok(Self { path: path.to_path_buf(), info, identity, part, committer, seen, repaired: Vec::new(), _lock: lock })
+        Ok(Self {
+            path: path.to_path_buf(),
+            info,
+            identity,
+            part,
+            committer,
+            seen,
+            notes,
+            repaired: Vec::new(),
+            _lock: lock,
+        })
     }
 
     fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
@@ -271,7 +282,7 @@ impl StoreWriter {
         if digest != file.sha256 {
             return Err(format!("{} has another content than when it was written", file.path));
         }
-        self.seen.note(&file.path, &metadata);
+        self.notes.add(&file.path, &metadata);
         Ok(())
     }
 
@@ -295,14 +306,14 @@ impl StoreWriter {
             labelled: labels.images.len() - failed.len(),
             failed,
             agreement,
-            files: files.iter().map(|(path, bytes)| RecordedFile::of(path, bytes, &self.info)).collect(),
+            files: files.iter().map(|(path, bytes)| RecordedFile::of(path, bytes)).collect(),
         };
         let record_file = record_file(labels.shard);
         self.committer.remove(&record_file)?;
         for (path, bytes) in files {
             self.committer.file(path, bytes)?;
             if let Ok(metadata) = std::fs::metadata(self.path.join(path)) {
-                self.seen.note(path, &metadata);
+                self.notes.add(path, &metadata);
             }
         }
         self.committer.file(&record_file, &record.to_json())?;

@@ -38,7 +38,8 @@ pub(super) fn check(
             checked
         })
         .collect();
-    let mut vouched_for = BTreeSet::new();
+    // Files whose shard is known, and who need no further word.
+    let mut explained = BTreeSet::new();
     let mut to_do = Vec::new();
     for (shard, checked) in shards.into_iter().enumerate() {
         found.files += checked.files;
@@ -49,14 +50,21 @@ pub(super) fn check(
             Some(record) => {
                 found.labelled += record.labelled;
                 found.failed += record.failed.len();
-                vouched_for.insert(record_file(shard));
-                vouched_for.extend(record.files.into_iter().map(|file| file.path));
+                explained.insert(record_file(shard));
+                explained.extend(record.files.into_iter().map(|file| file.path));
             }
-            None if checked.is_to_do => to_do.push(shard),
             None => {
-                // One problem is enough for a shard whose record is damaged.
-                vouched_for.insert(record_file(shard));
-                vouched_for.extend(StoreArray::ALL.map(|array| array.file_of(shard)));
+                let files = StoreArray::ALL.map(|array| array.file_of(shard));
+                if !checked.is_to_do {
+                    explained.insert(record_file(shard));
+                } else if files.iter().any(|file| store.join(file).exists()) {
+                    let what = "it is not there, but files of its shard are: it was deleted, or a run was interrupted";
+                    found.add(record_file(shard), what, Repair::Run);
+                } else {
+                    to_do.push(shard);
+                }
+                // One problem is enough for a shard whose record is damaged or gone.
+                explained.extend(files);
             }
         }
     }
@@ -66,7 +74,7 @@ pub(super) fn check(
         let which = if first == last { format!("shard {first} is") } else { format!("shards {first} to {last} are") };
         found.add(names::RECORDS, format!("{which} to do ({images} images)"), Repair::Run);
     }
-    strays(store, &vouched_for, &to_do, found);
+    strays(store, &explained, found);
     Ok(())
 }
 
@@ -158,10 +166,8 @@ fn compare(store: &Path, file: &RecordedFile) -> Result<(), String> {
     }
 }
 
-/// Files that no record names. Those of shards that are to do were left by an interrupted run, and are made again.
-fn strays(store: &Path, vouched_for: &BTreeSet<String>, to_do: &[usize], found: &mut Verification) {
-    let expected: BTreeSet<String> =
-        to_do.iter().flat_map(|&shard| StoreArray::ALL.map(|array| array.file_of(shard))).collect();
+/// Files that belong to no shard.
+fn strays(store: &Path, explained: &BTreeSet<String>, found: &mut Verification) {
     for folder in StoreArray::ALL.map(StoreArray::name).into_iter().chain([names::RECORDS]) {
         let Ok(entries) = std::fs::read_dir(store.join(folder)) else {
             found.add(folder, "the folder cannot be read", Repair::Run);
@@ -169,15 +175,11 @@ fn strays(store: &Path, vouched_for: &BTreeSet<String>, to_do: &[usize], found: 
         };
         let mut files: Vec<String> = entries
             .filter_map(|entry| Some(format!("{folder}/{}", entry.ok()?.file_name().to_string_lossy())))
-            .filter(|file| !file.ends_with(names::GROUP) && !vouched_for.contains(file))
+            .filter(|file| !file.ends_with(names::GROUP) && !explained.contains(file))
             .collect();
         files.sort();
         for file in files {
-            if expected.contains(&file) {
-                found.add(file, "its shard has no record: an interrupted run left it", Repair::Run);
-            } else {
-                found.add(file, "it belongs to no shard of this store", Repair::Delete);
-            }
+            found.add(file, "it belongs to no shard of this store", Repair::Delete);
         }
     }
 }
