@@ -58,7 +58,9 @@ fn every_damage_is_named_and_repaired() {
             }
             nothing_wrong_is_read(&store, &rows, &case);
             let again = label(folder.path(), &[]).expect(3);
-            assert!(again.stderr.contains("made again") || file == "zarr.json", "{case}: {}", again.stderr);
+            // Without its record a shard is simply to do, as after an interruption.
+            let is_silent = file == "zarr.json" || (file.starts_with("records") && matches!(damage, Damage::Deleted));
+            assert!(is_silent || again.stderr.contains("made again"), "{case}: {}", again.stderr);
             let repaired = store_bytes(&store);
             let differs = whole.iter().zip(&repaired).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
             assert!(whole == repaired, "{case}: {differs:?} is not what it was");
