@@ -20,7 +20,7 @@ use crate::label_map::ScoreRounding;
 use crate::manifest::Manifest;
 use crate::monitor::Monitor;
 use crate::pixels::{ExifOrientation, Filter};
-use crate::source::Source;
+use crate::source::{ImageReader, LengthCheck};
 use crate::store::StoreWriter;
 use crate::teacher::{BatchLabels, PixelBatch, Teacher};
 
@@ -32,8 +32,10 @@ const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// Everything a run needs. The store says which shards are left.
 pub struct Job<'a> {
-    /// Where the images are.
-    pub source: &'a dyn Source,
+    /// Reads the images.
+    pub images: &'a dyn ImageReader,
+    /// Whether images must have the lengths that the list says.
+    pub length_check: LengthCheck,
     /// Which images there are.
     pub manifest: &'a Manifest,
     /// Where the labels go.

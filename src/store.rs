@@ -39,6 +39,8 @@ pub(crate) mod names {
     /// Files on their way into the store. Nothing in here counts.
     pub(crate) const STAGING: &str = ".staging";
     pub(crate) const LOCK: &str = ".lock";
+    /// Where the images lie in the source's archives. Nothing depends on it.
+    pub(crate) const SOURCE_INDEX: &str = ".source-index";
 }
 
 fn record_path(store: &Path, shard: usize) -> PathBuf {

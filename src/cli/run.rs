@@ -7,14 +7,14 @@ use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::Manifest;
 use relabel::pipeline::{self, Job, Preprocessing};
-use relabel::source::{FolderSource, Source};
+use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located};
 use relabel::store::{StoreInfo, StoreStatus, StoreWriter};
 use relabel::teacher::{Runtime, Teacher};
 use serde_json::json;
 
 use super::args::{Global, RunArguments};
 use super::output::{Output, agreement_line, bytes, count, say, thousands};
-use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, store_info};
+use super::plan::{LoadedTeacher, default_store, load_teacher, manifest_digest, new_manifest, store_info};
 use super::progress::Progress;
 use super::{Outcome, clock, stop_flag};
 
@@ -23,19 +23,27 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let started = clock::now();
     let teacher_path =
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
-    let source = FolderSource::open(&arguments.source)?;
-    let out = arguments.out.clone().unwrap_or_else(|| default_store(&source, teacher_path));
+    let source = source::open(&arguments.source)?;
+    let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
     // What can be refused is refused before the teacher is loaded, which takes longest.
-    let (existing, manifest) = if StoreWriter::exists(&out) {
+    let (existing, manifest, manifest_sha256) = if StoreWriter::exists(&out) {
         let (store, manifest) = StoreWriter::resume(&out)?;
-        refuse(&out, early_differences(arguments, store.info(), &source, &manifest)?)?;
-        (Some(store), manifest)
+        let manifest_sha256 = store.info().manifest_sha256.clone();
+        (Some(store), manifest, manifest_sha256)
     } else {
         StoreWriter::check_free(&out)?;
-        (None, new_manifest(arguments, &source)?)
+        let manifest = new_manifest(arguments, &*source)?;
+        let manifest_sha256 = manifest_digest(&manifest)?;
+        (None, manifest, manifest_sha256)
     };
+    let index = existing.as_ref().and_then(StoreWriter::source_index);
+    let Located { images, new_index } =
+        source.locate(&ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index })?;
+    if let Some(store) = &existing {
+        refuse(&out, early_differences(arguments, store.info(), &source.name(), &*images, &manifest)?)?;
+    }
     let loaded = load_teacher(&arguments.teacher, teacher_path)?;
-    let wanted = store_info(arguments, &loaded, &source, &manifest)?;
+    let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let is_new = existing.is_none();
     let store = match existing {
         Some(store) => {
@@ -44,18 +52,24 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         }
         None => StoreWriter::create(&out, wanted, &manifest)?,
     };
+    if let Some(index) = new_index
+        && let Err(error) = store.note_source_index(&index)
+    {
+        tracing::warn!("where the images lie could not be noted, so the next run lists the source again: {error}");
+    }
 
     let (records, to_do) = store.progress()?;
     let before = StoreStatus::of_records(store.info(), &records);
     drop(records);
     let done_before = before.labelled + before.failed;
     if !global.quiet {
-        announce(&store, is_new, done_before, &loaded);
+        announce(&store, is_new, done_before, &loaded, &source.what());
     }
     let classes: ClassList = (&store.info().classes).into();
     let card = &loaded.description.card;
     let job = Job {
-        source: &source,
+        images: &*images,
+        length_check: LengthCheck::AsListed,
         manifest: &manifest,
         store: &store,
         shards: to_do,
@@ -136,7 +150,8 @@ fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
 fn early_differences(
     arguments: &RunArguments,
     there: &StoreInfo,
-    source: &FolderSource,
+    source_name: &str,
+    images: &dyn ImageReader,
     manifest: &Manifest,
 ) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
@@ -156,32 +171,28 @@ fn early_differences(
     if let Some(asked) = arguments.batch.filter(|&asked| asked != there.batch_images) {
         differences.push(format!("batch: {} in the store, {asked} asked for", there.batch_images));
     }
-    differences.extend(other_source(source, manifest));
+    differences.extend(other_source(source_name, images, manifest));
     Ok(differences)
 }
 
 /// A source that has none of a sample of the manifest's images is another source.
-fn other_source(source: &FolderSource, manifest: &Manifest) -> Option<String> {
+fn other_source(source_name: &str, images: &dyn ImageReader, manifest: &Manifest) -> Option<String> {
     const SAMPLE: usize = 64;
     let step = manifest.len().div_ceil(SAMPLE).max(1);
     let rows: Vec<usize> = (0..manifest.len()).step_by(step).collect();
-    let same = |row: &&usize| {
-        let listed = manifest.bytes(**row);
-        source.length(manifest.path(**row)).is_some_and(|length| listed == 0 || length == listed)
-    };
-    let found = rows.iter().filter(same).count();
+    let found = rows.iter().filter(|&&row| images.looks_as_listed(row)).count();
     (found * 2 < rows.len()).then(|| {
         format!(
             "manifest: of {} of its images that were looked for in {}, {} are there with the length that was listed (first: `{}`)",
             rows.len(),
-            source.name(),
+            source_name,
             found,
             manifest.path(rows[0])
         )
     })
 }
 
-fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &LoadedTeacher) {
+fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &LoadedTeacher, source: &str) {
     let info = store.info();
     let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
@@ -199,13 +210,17 @@ fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &Load
     let images = thousands(info.images);
     say(&if is_new {
         format!(
-            "{} in {}, into the new store {}",
+            "from {source}: {} in {}, into the new store {}",
             count(info.images, "image"),
             count(info.shards(), "shard"),
             store.path().display()
         )
     } else {
-        format!("going on with {}: {} of {images} images are done", store.path().display(), thousands(done_before))
+        format!(
+            "going on with {}, from {source}: {} of {images} images are done",
+            store.path().display(),
+            thousands(done_before)
+        )
     });
 }
 

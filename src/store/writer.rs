@@ -11,7 +11,7 @@ use super::record::{Agreement, RecordedFile, ShardRecord};
 use super::{names, record_path};
 use crate::digest::digest_bytes;
 use crate::error::Error;
-use crate::manifest::{Manifest, manifest_bytes, read_manifest_parquet};
+use crate::manifest::{Manifest, manifest_bytes, read_manifest_bytes};
 
 /// A store that this process may write.
 #[derive(Debug)]
@@ -98,7 +98,8 @@ impl StoreWriter {
                 ),
             });
         }
-        let manifest = read_manifest_parquet(&manifest_path)?;
+        let manifest =
+            read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path: manifest_path, problem })?;
         if manifest.len() != info.images {
             return Err(Error::Store {
                 path: path.to_path_buf(),
@@ -171,6 +172,20 @@ impl StoreWriter {
         Ok(record)
     }
 
+    /// What an earlier run noted of where the images lie in their archives, if it did.
+    #[must_use]
+    pub fn source_index(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.path.join(names::SOURCE_INDEX)).ok()
+    }
+
+    /// Notes where the images lie in their archives, so that a run that goes on need not list these again.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing depends on it.
+    pub fn note_source_index(&self, index: &[u8]) -> Result<(), Error> {
+        commit_file(&self.path, names::SOURCE_INDEX, index)
+    }
+
     /// Leaves a note of a run (when, on what, how fast) in `runs/`, the one place of a store that holds times.
     ///
     /// # Errors
@@ -190,7 +205,7 @@ fn first_stranger(path: &Path) -> Result<Option<String>, Error> {
         Err(error) => return Err(Error::file("open", path)(error)),
     };
     let arrays = StoreArray::ALL.map(StoreArray::name);
-    let own = [names::MANIFEST, names::RECORDS, names::RUNS, names::STAGING, names::LOCK];
+    let own = [names::MANIFEST, names::RECORDS, names::RUNS, names::STAGING, names::LOCK, names::SOURCE_INDEX];
     let mut strangers: Vec<String> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
