@@ -22,6 +22,8 @@ mod house;
 mod kill;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.
+mod sources;
 /// Every ending that is recognised, rewritten and proved; every refusal.
 mod teachers;
 /// ONNX graphs made in memory: the endings of real exporters, small.

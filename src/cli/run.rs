@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use relabel::classes::ClassList;
+use relabel::digest::Digest;
 use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::Manifest;
 use relabel::pipeline::{self, Job, Preprocessing};
-use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located};
+use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
 use relabel::store::{StoreInfo, StoreStatus, StoreWriter};
 use relabel::teacher::{Runtime, Teacher};
 use serde_json::json;
@@ -26,16 +27,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let source = source::open(&arguments.source)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
     // What can be refused is refused before the teacher is loaded, which takes longest.
-    let (existing, manifest, manifest_sha256) = if StoreWriter::exists(&out) {
-        let (store, manifest) = StoreWriter::resume(&out)?;
-        let manifest_sha256 = store.info().manifest_sha256.clone();
-        (Some(store), manifest, manifest_sha256)
-    } else {
-        StoreWriter::check_free(&out)?;
-        let manifest = new_manifest(arguments, &*source)?;
-        let manifest_sha256 = manifest_digest(&manifest)?;
-        (None, manifest, manifest_sha256)
-    };
+    let (existing, manifest, manifest_sha256) = store_or_list(arguments, &*source, &out)?;
     let index = existing.as_ref().and_then(StoreWriter::source_index);
     let Located { images, new_index } =
         source.locate(&ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index })?;
@@ -52,12 +44,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         }
         None => StoreWriter::create(&out, wanted, &manifest)?,
     };
-    if let Some(index) = new_index
-        && let Err(error) = store.note_source_index(&index)
-    {
-        tracing::warn!("where the images lie could not be noted, so the next run lists the source again: {error}");
-    }
-
+    note_index(&store, new_index.as_deref());
     let (records, to_do) = store.progress()?;
     let before = StoreStatus::of_records(store.info(), &records);
     drop(records);
@@ -132,6 +119,32 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     };
     output.result(&summary.words(), &summary.document());
     Ok(if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
+}
+
+/// The store to go on with and its list, or a new list; and the list's digest.
+fn store_or_list(
+    arguments: &RunArguments,
+    source: &dyn Source,
+    out: &Path,
+) -> Result<(Option<StoreWriter>, Manifest, Digest), Error> {
+    if StoreWriter::exists(out) {
+        let (store, manifest) = StoreWriter::resume(out)?;
+        let manifest_sha256 = store.info().manifest_sha256.clone();
+        return Ok((Some(store), manifest, manifest_sha256));
+    }
+    StoreWriter::check_free(out)?;
+    let manifest = new_manifest(arguments, source)?;
+    let manifest_sha256 = manifest_digest(&manifest)?;
+    Ok((None, manifest, manifest_sha256))
+}
+
+/// Notes where the images lie, so that the next run need not list the source's archives again.
+fn note_index(store: &StoreWriter, new_index: Option<&[u8]>) {
+    if let Some(index) = new_index
+        && let Err(error) = store.note_source_index(index)
+    {
+        tracing::warn!("where the images lie could not be noted: {error}");
+    }
 }
 
 /// Refuses to go on with a store that differs from what is asked for.
