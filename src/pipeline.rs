@@ -26,7 +26,7 @@ use crate::label_map::{ImageLabels, ScoreRounding};
 use crate::manifest::Manifest;
 use crate::monitor::Monitor;
 use crate::pixels::{ExifOrientation, Filter};
-use crate::source::Source;
+use crate::source::{ImageReader, LengthCheck};
 use crate::store::{StoreInfo, StoreWriter};
 use crate::teacher::{BatchLabels, PixelBatch, Teacher};
 
@@ -38,8 +38,10 @@ const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// Which images are to be labelled, and how.
 pub struct Job<'a> {
-    /// Where the images are.
-    pub source: &'a dyn Source,
+    /// Reads the images.
+    pub images: &'a dyn ImageReader,
+    /// Whether images must have the lengths that the list says.
+    pub length_check: LengthCheck,
     /// Which images there are.
     pub manifest: &'a Manifest,
     /// What the store is that the labels are of.

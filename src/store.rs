@@ -52,8 +52,10 @@ pub(crate) mod names {
     pub(crate) const LOCKS: &str = ".locks";
     /// Which files were compared with their digests.
     pub(crate) const SEEN: &str = ".seen";
+    /// Where the images lie in the source's archives. Nothing depends on it.
+    pub(crate) const SOURCE_INDEX: &str = ".source-index";
     /// Everything in a store but its arrays.
-    pub(crate) const OWN: [&str; 7] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, SEEN];
+    pub(crate) const OWN: [&str; 8] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, SEEN, SOURCE_INDEX];
 }
 
 /// Path of a shard's record inside the store.

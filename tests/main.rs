@@ -26,6 +26,8 @@ mod kill;
 mod mishaps;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.
+mod sources;
 /// A store made in memory, without a teacher.
 mod synthetic;
 /// Many processes that fill one store.

@@ -79,14 +79,18 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --dry-run
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
   relabel run --teacher net.onnx --in photos --out labels/ --task-index 3 --task-count 8   (one of 8 processes)
+  relabel run --teacher effnet-l2.onnx --in ILSVRC2012_img_train.tar
+  relabel run --teacher effnet-l2.onnx --in 'shards/{000000..001281}.tar'
+  relabel run --teacher effnet-l2.onnx --in 'imagenet-1k/data/train-*.parquet'
 
 A teacher card is TOML beside the teacher (net.toml for net.onnx); models/README.md lists its keys.
 To go on after an interruption, give the same command again.")]
 pub struct RunArguments {
     #[command(flatten)]
     pub teacher: TeacherFlags,
-    /// Folder of images, of any depth; the first folder below it is an image's class
-    #[arg(long = "in", value_name = "FOLDER")]
+    /// Images: a folder (its first folders are the classes), a .tar or a tar of tars, several tars as
+    /// 'shards/{000000..001281}.tar' or 'shards/*.tar', or Parquet files as 'data/*.parquet'
+    #[arg(long = "in", value_name = "SOURCE")]
     pub source: PathBuf,
     /// Store to write [default: ./<source>.<teacher>.labels]
     #[arg(long, value_name = "STORE")]

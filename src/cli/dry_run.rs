@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use relabel::error::Error;
 use relabel::monitor::Monitor;
 use relabel::pipeline::{self, ImagesToDo, Job, ShardWork};
-use relabel::source::FolderSource;
+use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{
     Agreement, FailedImage, Part, ShardLabels, StoreInfo, StoreReader, StoreStatus, StoreWriter, encode_shard,
 };
@@ -18,7 +18,9 @@ use serde_json::{Value, json};
 use super::args::RunArguments;
 use super::clock::in_words;
 use super::output::{Output, bytes, count, thousands};
-use super::plan::{boxed, default_store, load_teacher, new_manifest, preprocessing, rounding, store_info};
+use super::plan::{
+    boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding, store_info,
+};
 use super::run::{early_differences, refuse};
 use super::{Outcome, raised, stop_flag, task};
 
@@ -30,19 +32,24 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     let (part, _) = task::part(arguments.task)?;
     let teacher_path =
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
-    let source = FolderSource::open(&arguments.source)?;
-    let out = arguments.out.clone().unwrap_or_else(|| default_store(&source, teacher_path));
+    let source = source::open(&arguments.source)?;
+    let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
     let (there, manifest) = if StoreWriter::exists(&out)? {
         let reader = StoreReader::open(&out)?;
         let manifest = reader.manifest()?;
-        refuse(&out, early_differences(arguments, reader.info(), &source, &manifest)?)?;
         (Some(reader), manifest)
     } else {
         StoreWriter::check_free(&out)?;
-        (None, new_manifest(arguments, &source)?)
+        (None, new_manifest(arguments, &*source)?)
     };
+    let manifest_sha256 = manifest_digest(&manifest)?;
+    let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
+    let Located { images, .. } = source.locate(&list)?;
+    if let Some(reader) = &there {
+        refuse(&out, early_differences(arguments, reader.info(), &source.name(), &*images, &manifest)?)?;
+    }
     let loaded = load_teacher(&arguments.teacher, teacher_path)?;
-    let wanted = store_info(arguments, &loaded, &source, &manifest)?;
+    let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let info = match &there {
         Some(reader) => {
             refuse(&out, reader.info().differences(&wanted))?;
@@ -56,7 +63,8 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     };
     let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
     let mut job = Job {
-        source: &source,
+        images: &*images,
+        length_check: LengthCheck::AsListed,
         manifest: &manifest,
         info: &info,
         shards: sample(&info, part),
@@ -69,7 +77,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     }
     let meter = Meter { stop, done: Mutex::default() };
     let labels = pipeline::label(&job, boxed(loaded.teachers), &meter)?;
-    let images: Vec<_> = labels
+    let sample: Vec<_> = labels
         .into_iter()
         .map(|(row, labels)| {
             let (id, path) = (manifest.id(row).to_owned(), manifest.path(row).to_owned());
@@ -79,15 +87,15 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     let estimate = Estimate {
         to_do,
         images: info.rows_of_part(part).len(),
-        sample_images: images.len(),
-        sample_failed: images.iter().filter(|image| image.is_err()).count(),
+        sample_images: sample.len(),
+        sample_failed: sample.iter().filter(|image| image.is_err()).count(),
         images_per_s: meter.images_per_s(),
-        bytes_per_image: bytes_per_image(&info, images)
+        bytes_per_image: bytes_per_image(&info, sample)
             .map_err(|problem| Error::Store { path: out.clone(), problem })?,
         free_bytes: free_bytes(&out),
     };
     output.result(
-        &estimate.words(&source_words(&source, &out, there.is_some(), &devices)),
+        &estimate.words(&destination(&source.what(), &out, there.is_some(), &devices)),
         &estimate.document(&out, part),
     );
     Ok(Outcome::Done)
@@ -131,10 +139,9 @@ fn free_bytes(out: &Path) -> Option<u64> {
     Some(space.f_bavail * space.f_frsize)
 }
 
-fn source_words(source: &FolderSource, out: &Path, exists: bool, devices: &[String]) -> String {
-    use relabel::source::Source as _;
-    let store = if exists { "the store" } else { "a new store" };
-    format!("from {} into {store}, {}, on {}", source.name(), out.display(), devices.join(" and "))
+fn destination(source: &str, out: &Path, exists: bool, devices: &[String]) -> String {
+    let store = if exists { "the store" } else { "a new store," };
+    format!("from {source} into {store} {}, on {}", out.display(), devices.join(" and "))
 }
 
 /// Notes when batches get done, and passes on the wish to stop.

@@ -4,16 +4,17 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::thread::available_parallelism;
 
+use relabel::digest::{Digest, digest_bytes};
 use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::pipeline::Preprocessing;
-use relabel::source::{FolderSource, Source};
+use relabel::source::Source;
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+use relabel::teacher::TeacherCard;
 use relabel::teacher::{
     CardFile, CardValues, Description, Device, DeviceChoice, Halving, OnnxTeacher, Teacher, TeacherRequest,
 };
-use relabel::{digest, teacher::TeacherCard};
 use serde_json::{Value, json};
 
 use super::args::{RunArguments, TeacherFlags};
@@ -92,11 +93,10 @@ fn card_values(flags: &TeacherFlags) -> CardValues {
 }
 
 /// The list of a new store: the manifest that was named, or all images of the source.
-pub fn new_manifest(arguments: &RunArguments, source: &FolderSource) -> Result<Manifest, Error> {
+pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Manifest, Error> {
     let mut manifest = match &arguments.manifest {
         Some(path) => Manifest::read(path)?,
-        None => Manifest::from_entries(source.list()?)
-            .map_err(|problem| Error::Source { path: arguments.source.clone(), problem })?,
+        None => source.list()?,
     };
     if let Some(limit) = arguments.limit {
         manifest.truncate(limit);
@@ -104,16 +104,21 @@ pub fn new_manifest(arguments: &RunArguments, source: &FolderSource) -> Result<M
     Ok(manifest)
 }
 
+/// The digest of a list's `manifest.parquet`.
+pub fn manifest_digest(manifest: &Manifest) -> Result<Digest, Error> {
+    let bytes = manifest_bytes(manifest).map_err(|problem| Error::Usage(format!("the list of images: {problem}")))?;
+    Ok(digest_bytes(&bytes))
+}
+
 /// What a store of this run says of itself.
 pub fn store_info(
     arguments: &RunArguments,
     loaded: &LoadedTeacher,
-    source: &FolderSource,
+    source: &dyn Source,
     manifest: &Manifest,
+    manifest_sha256: Digest,
 ) -> Result<StoreInfo, Error> {
     let description = &loaded.description;
-    let bytes =
-        manifest_bytes(manifest).map_err(|problem| Error::Manifest { path: arguments.source.clone(), problem })?;
     let shard_images = arguments.shard_size.unwrap_or(DEFAULT_SHARD_IMAGES).min(manifest.len().max(1));
     Ok(StoreInfo {
         format_version: FORMAT_VERSION,
@@ -126,7 +131,7 @@ pub fn store_info(
         images: manifest.len(),
         shard_images,
         batch_images: batch_images(arguments, loaded)?,
-        manifest_sha256: digest::digest_bytes(&bytes),
+        manifest_sha256,
         limit: arguments.limit,
         source: source.name(),
         classes: (&description.card.classes).into(),
@@ -212,7 +217,7 @@ pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
 }
 
 /// `./<source>.<teacher>.labels`
-pub fn default_store(source: &FolderSource, teacher: &Path) -> PathBuf {
+pub fn default_store(source: &dyn Source, teacher: &Path) -> PathBuf {
     let stem = teacher.file_stem().unwrap_or_default().to_string_lossy();
     PathBuf::from(format!("{}.{stem}.labels", source.name()))
 }

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use indicatif::ProgressBar;
 use relabel::error::Error;
 use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
-use relabel::source::FolderSource;
+use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{Depth, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
 use relabel::teacher::Runtime;
 use serde_json::json;
@@ -93,7 +93,10 @@ fn label_again(
     let stop = stop_flag()?;
     let reader = StoreReader::open(&arguments.store)?;
     let manifest = reader.manifest()?;
-    let source = FolderSource::open(source)?;
+    let source = source::open(source)?;
+    let manifest_sha256 = reader.info().manifest_sha256.clone();
+    let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
+    let Located { images: image_reader, .. } = source.locate(&list)?;
     let flags = TeacherFlags { top_k: reader.info().k, ..arguments.teacher.clone() };
     let loaded = load_teacher(&flags, teacher)?;
     refuse(&arguments.store, reader.info().differences(&store_info_again(reader.info(), &loaded)))?;
@@ -114,7 +117,9 @@ fn label_again(
     });
     let rows = random_rows(seed, images, manifest.len());
     let mut job = Job {
-        source: &source,
+        images: &*image_reader,
+        // Images that were mended and labelled again have another length than was listed.
+        length_check: LengthCheck::AsItIs,
         manifest: &manifest,
         info: reader.info(),
         shards: Vec::new(),

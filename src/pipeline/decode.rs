@@ -70,7 +70,7 @@ fn start<'scope>(job: &'scope Job<'_>, scope: &ScopeFifo<'scope>, rows: std::ops
 /// One image as the teacher wants it. A decoder that panics fails its image and nothing else.
 fn input_pixels(job: &Job<'_>, row: usize) -> Result<Vec<u8>, ImageError> {
     let how = job.preprocessing;
-    let bytes = job.source.read(job.manifest.path(row))?;
+    let bytes = job.images.read(row, job.length_check)?;
     let decode = || {
         let mut pixels = vec![0; how.input_size.rgb_bytes()];
         decode_into(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels).map(|()| pixels)

@@ -16,7 +16,7 @@ use super::seen::{Seen, SeenNotes};
 use super::{names, record_file};
 use crate::digest::{Digest, digest_bytes, digest_file};
 use crate::error::Error;
-use crate::manifest::{Manifest, manifest_bytes, read_manifest_parquet};
+use crate::manifest::{Manifest, manifest_bytes, read_manifest_bytes};
 
 /// A store of which this process may write a part.
 #[derive(Debug)]
@@ -171,10 +171,16 @@ impl StoreWriter {
 
     fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
         let path = self.path.join(names::MANIFEST);
-        let there = std::fs::read(&path).map(|bytes| digest_bytes(&bytes));
-        if there.as_ref().is_ok_and(|digest| *digest == self.info.manifest_sha256) {
-            return read_manifest_parquet(&path);
-        }
+        let there = match std::fs::read(&path) {
+            Ok(bytes) => {
+                let digest = digest_bytes(&bytes);
+                if digest == self.info.manifest_sha256 {
+                    return read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path, problem });
+                }
+                Ok(digest)
+            }
+            Err(error) => Err(error),
+        };
         let manifest = list_again()?;
         let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem })?;
         let digest = digest_bytes(&bytes);
@@ -318,6 +324,20 @@ impl StoreWriter {
         }
         self.committer.file(&record_file, &record.to_json())?;
         Ok(record)
+    }
+
+    /// What an earlier run noted of where the images lie in their archives, if it did.
+    #[must_use]
+    pub fn source_index(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.path.join(names::SOURCE_INDEX)).ok()
+    }
+
+    /// Notes where the images lie in their archives, so that a run that goes on need not list these again.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing depends on it.
+    pub fn note_source_index(&self, index: &[u8]) -> Result<(), Error> {
+        self.committer.file(names::SOURCE_INDEX, index)
     }
 
     /// Leaves a note of a run (when, on what, how fast) in `runs/`, the one place of a store that holds times.
