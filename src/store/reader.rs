@@ -20,10 +20,11 @@ use crate::manifest::{Manifest, read_manifest_parquet};
 pub struct StoreReader {
     path: PathBuf,
     info: StoreInfo,
-    arrays: [Array<FilesystemStore>; 4],
+    /// Those of [`StoreArray::of`], in its order.
+    arrays: Vec<Array<FilesystemStore>>,
     /// The same arrays with a chunk for each image, which decode what the shards hold.
-    image_arrays: [Array<FilesystemStore>; 4],
-    caches: [ArrayShardedReadableExtCache; 4],
+    image_arrays: Vec<Array<FilesystemStore>>,
+    caches: Vec<ArrayShardedReadableExtCache>,
 }
 
 /// What a store knows of one row.
@@ -46,13 +47,12 @@ impl StoreReader {
         let info = StoreInfo::read(path)?;
         let broken = |problem: String| Error::Store { path: path.to_path_buf(), problem };
         let storage = Arc::new(FilesystemStore::new(path).map_err(|error| broken(error.to_string()))?);
-        let open = |chunks| -> Result<[Array<FilesystemStore>; 4], Error> {
-            let open = |array: StoreArray| array.open(&info, Arc::clone(&storage), chunks).map_err(broken);
-            let [scores, classes, image_probs, image_classes] = StoreArray::ALL;
-            Ok([open(scores)?, open(classes)?, open(image_probs)?, open(image_classes)?])
+        let open = |chunks| -> Result<Vec<Array<FilesystemStore>>, Error> {
+            let arrays = StoreArray::of(&info).iter();
+            arrays.map(|array| array.open(&info, Arc::clone(&storage), chunks).map_err(broken)).collect()
         };
         let (arrays, image_arrays) = (open(Chunks::OfShards)?, open(Chunks::OfImages)?);
-        let caches = arrays.each_ref().map(ArrayShardedReadableExtCache::new);
+        let caches = arrays.iter().map(ArrayShardedReadableExtCache::new).collect();
         Ok(Self { path: path.to_path_buf(), info, arrays, image_arrays, caches })
     }
 
@@ -101,7 +101,11 @@ impl StoreReader {
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(damaged("its labels are missing although its record says that they are there".to_owned()));
         }
-        let map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        let mut map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        if self.info.with_lse {
+            let lse = halves(&self.values(StoreArray::Lse, row).map_err(damaged)?);
+            map = map.and_then(|map| map.with_stored_lse(lse));
+        }
         let prediction = ImagePrediction::from_stored(probs, image_classes);
         match (map, prediction) {
             (Some(map), Some(prediction)) => Ok(RowState::Labelled(ImageLabels { map, prediction })),

@@ -61,14 +61,14 @@ impl StoreWriter {
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
             create_folder(&path.join(folder))?;
         }
-        for array in StoreArray::ALL {
+        for array in StoreArray::of(&info) {
             create_folder(&path.join(array.name()))?;
         }
         clear_staging(path)?;
         let manifest = manifest_bytes(manifest)
             .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
         commit_file(path, names::MANIFEST, &manifest)?;
-        for array in StoreArray::ALL {
+        for array in StoreArray::of(&info) {
             let mut text = serde_json::to_vec_pretty(&array.metadata(&info)).unwrap_or_default();
             text.push(b'\n');
             commit_file(path, &format!("{}/{}", array.name(), names::GROUP), &text)?;
