@@ -4,10 +4,10 @@ use relabel::error::Error;
 use relabel::teacher::{Linearity, Proof, Runtime};
 use serde_json::json;
 
-use super::{Outcome, stop_flag};
 use super::args::TeacherArguments;
 use super::output::Output;
 use super::plan::{card_json, load_teacher};
+use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
@@ -100,7 +100,10 @@ fn proof_in_words(proof: &Proof) -> String {
     );
     words += &match &proof.linearity {
         Linearity::Linear => {
-            format!("  mean over cells against the teacher's own scores: differs by at most {:.1e}\n", proof.mean_difference)
+            format!(
+                "  mean over cells against the teacher's own scores: differs by at most {:.1e}\n",
+                proof.mean_difference
+            )
         }
         Linearity::NotLinear { because_of } => format!(
             "  mean over cells against the teacher's own scores: up to {:.2} apart, as it has to be where the head is not \

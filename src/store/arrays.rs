@@ -24,8 +24,7 @@ pub(crate) enum StoreArray {
 
 impl StoreArray {
     /// Every array that a store may have.
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Scores, Self::Classes, Self::ImageProbs, Self::ImageClasses, Self::Lse];
+    pub(crate) const ALL: [Self; 5] = [Self::Scores, Self::Classes, Self::ImageProbs, Self::ImageClasses, Self::Lse];
 
     /// The arrays of a store, in the order in which they are written.
     pub(crate) fn of(info: &StoreInfo) -> &'static [Self] {

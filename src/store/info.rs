@@ -215,6 +215,8 @@ impl StoreInfo {
     }
 }
 
+// serde hands it a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_off(on: &bool) -> bool {
     !on
 }

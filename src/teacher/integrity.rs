@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use super::graph::proto::tensor_proto::DataLocation;
+use super::graph::proto::{OperatorSetIdProto, StringStringEntryProto};
 use super::graph::{GraphProto, ModelProto, NodeProto, TensorProto, element};
 
 /// Versions of the standard operators that are understood.
@@ -27,7 +28,7 @@ pub(crate) fn check(model: &ModelProto) -> Result<(), String> {
     }
     let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
     let opsets: Vec<i64> =
-        model.opset_import.iter().filter(|set| standard(set.domain())).map(|set| set.version()).collect();
+        model.opset_import.iter().filter(|set| standard(set.domain())).map(OperatorSetIdProto::version).collect();
     if opsets.len() != 1 || !OPSETS.contains(&opsets[0]) {
         let said = match opsets[..] {
             [] => "names no version of the standard operators".to_owned(),
@@ -104,9 +105,12 @@ enum Place {
 
 fn check_tensor(tensor: &TensorProto, place: Place) -> Result<(), String> {
     let named = || format!("its weight `{}` of shape {:?}", tensor.name(), tensor.dims);
-    let values = count(tensor).ok_or_else(|| format!("{} has more values than there can be, or fewer than none", named()))?;
+    let values =
+        count(tensor).ok_or_else(|| format!("{} has more values than there can be, or fewer than none", named()))?;
     if tensor.data_location() == DataLocation::External || !tensor.external_data.is_empty() {
-        return if place == Place::Weight { External::of(tensor).map(|_| ()) } else {
+        return if place == Place::Weight {
+            External::of(tensor).map(|_| ())
+        } else {
             Err(format!("{} is part of a node but lies in another file", named()))
         };
     }
@@ -169,13 +173,18 @@ impl External {
     /// What a tensor says of it; its path is checked, the file is not looked at.
     pub(crate) fn of(tensor: &TensorProto) -> Result<Self, String> {
         let name = tensor.name().to_owned();
-        let entry = |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(|entry| entry.value());
+        let entry =
+            |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(StringStringEntryProto::value);
         let number = |key: &str| {
-            entry(key).map(|text| text.parse::<u64>().map_err(|_| format!("its weight `{name}` has the {key} `{text}`"))).transpose()
+            entry(key)
+                .map(|text| text.parse::<u64>().map_err(|_| format!("its weight `{name}` has the {key} `{text}`")))
+                .transpose()
         };
         let location = entry("location").filter(|location| !location.is_empty());
-        let location = location.ok_or_else(|| format!("its weight `{name}` lies in a file that is not named"))?.to_owned();
-        let stays = Path::new(&location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let location =
+            location.ok_or_else(|| format!("its weight `{name}` lies in a file that is not named"))?.to_owned();
+        let stays =
+            Path::new(&location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         // ONNX Runtime reads its own memory under this name.
         if !stays || location.contains('\0') || location.contains("_ORT_MEM_ADDR_") {
             return Err(outside(&location));
@@ -190,7 +199,10 @@ impl External {
     pub(crate) fn fits(&self, file_bytes: u64) -> Result<(), String> {
         let length = self.length.unwrap_or(self.bytes);
         if length != self.bytes {
-            return Err(format!("its weight `{}` needs {} bytes, but {length} are set aside for it", self.name, self.bytes));
+            return Err(format!(
+                "its weight `{}` needs {} bytes, but {length} are set aside for it",
+                self.name, self.bytes
+            ));
         }
         match self.offset.checked_add(length) {
             Some(end) if end <= file_bytes => Ok(()),
@@ -207,8 +219,10 @@ impl External {
 
 /// The file at `location` in `folder`, links followed, as long as it stays inside.
 pub(crate) fn inside(folder: &Path, location: &str) -> Result<Option<PathBuf>, String> {
-    let (Ok(folder), Ok(path)) = (std::fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }), std::fs::canonicalize(folder.join(location)))
-    else {
+    let (Ok(folder), Ok(path)) = (
+        std::fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }),
+        std::fs::canonicalize(folder.join(location)),
+    ) else {
         return Ok(None);
     };
     if path.starts_with(&folder) { Ok(path.is_file().then_some(path)) } else { Err(outside(location)) }

@@ -3,7 +3,7 @@
 use super::card::{self, GraphFacts};
 use super::graph::{Graph, Port, element};
 use super::rewrite::{ImageInput, InputLayout};
-use super::tail::Refusal;
+use super::tail::{Refusal, detector};
 
 /// The one image input, and what the graph fixes of it.
 pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Refusal> {
@@ -19,6 +19,12 @@ pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Ref
         problem: format!("its input {} {what}", port_in_words(input)),
         advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
     };
+    if matches!(input.element, element::INT64 | element::INT32) {
+        return Err(Refusal {
+            problem: format!("its input {} takes whole numbers, as models of text do", port_in_words(input)),
+            advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
+        });
+    }
     if !matches!(input.element, element::FLOAT | element::FLOAT16) {
         return Err(unexpected("is neither float32 nor float16".to_owned()));
     }
@@ -52,10 +58,10 @@ pub(super) fn scores_output(graph: &Graph, named: Option<&str>) -> Result<Port, 
             advice: "name one of these as `output` in the card".to_owned(),
         }),
         (None, [one]) => Ok(one.clone()),
-        (None, _) => Err(Refusal {
+        (None, _) => Err(detector(graph).unwrap_or_else(|| Refusal {
             problem: format!("it has {} outputs ({})", outputs.len(), names()),
             advice: "say which one holds the class scores: `output = \"...\"` in the card".to_owned(),
-        }),
+        })),
     }
 }
 

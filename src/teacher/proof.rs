@@ -135,9 +135,9 @@ impl Witness {
         if let Ending::Pooled(pooling) = &subject.tail.ending {
             names.extend([pooling.features.as_str(), pooling.pooled.as_str()]);
         }
-        let mut whole = subject.session(runtime, &rewrite::witness_model(subject.graph, subject.tail, subject.input))?;
-        let [scores, features, pooled] =
-            take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
+        let mut whole =
+            subject.session(runtime, &rewrite::witness_model(subject.graph, subject.tail, subject.input))?;
+        let [scores, features, pooled] = take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
         drop(whole);
         let heard = match &subject.tail.ending {
             Ending::ScoreMap => Heard::of_score_map(&scores, images),
@@ -254,9 +254,8 @@ struct Heard {
 impl Heard {
     /// A score map says everything itself. The second and third value are those of [`Heard::into_witness`].
     fn of_score_map(scores: &Floats, images: usize) -> Result<(Self, Vec<Place>, Vec<f32>), Refusal> {
-        let unusable = |problem: String| {
-            Refusal::new(problem, "export it so that its output is a score map [batch, class, y, x]")
-        };
+        let unusable =
+            |problem: String| Refusal::new(problem, "export it so that its output is a score map [batch, class, y, x]");
         let [shown, class_count, height, width] = scores.dims[..] else {
             let dims = &scores.dims;
             return Err(unusable(format!("its score map has the shape {dims:?}; [batch, class, y, x] was expected")));
@@ -295,9 +294,9 @@ impl Heard {
             let copied = &all_cells[place.at(self.map_size) * classes..][..classes];
             copied.iter().zip(truth).for_each(|(&copied, &truth)| copy_difference.see(copied, truth));
         }
-        let means = all_cells.chunks_exact(self.map_size.cells() * classes).flat_map(|image| {
-            (0..classes).map(move |class| mean(image.iter().copied().skip(class).step_by(classes)))
-        });
+        let means = all_cells
+            .chunks_exact(self.map_size.cells() * classes)
+            .flat_map(|image| (0..classes).map(move |class| mean(image.iter().copied().skip(class).step_by(classes))));
         let means: Vec<f32> = means.collect();
         Witness {
             pixels,

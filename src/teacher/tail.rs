@@ -10,7 +10,7 @@ use std::collections::HashSet;
 use super::graph::Graph;
 pub use head::Linearity;
 pub(crate) use pooling::Layout;
-pub(crate) use refusal::Refusal;
+pub(crate) use refusal::{Refusal, detector};
 
 /// How a teacher ends.
 #[derive(Debug)]
@@ -68,10 +68,17 @@ pub(crate) fn recognise(graph: &Graph, input: &str, output: &str, output_rank: O
     let (logits, final_activation) = strip_final_activation(graph, output);
     refusal::unfit_nodes(graph, &logits)?;
     let ending = match last_pooling(graph, input, &logits) {
-        Some(mut pooling) => {
-            pooling.linearity = head::examine(graph, &pooling)?;
-            Ending::Pooled(pooling)
-        }
+        Some(mut pooling) => match head::examine(graph, &pooling) {
+            Ok(linearity) => {
+                pooling.linearity = linearity;
+                Ending::Pooled(pooling)
+            }
+            // An AveragePool in the middle of a network lets all of the image through too; then the reason lies behind it.
+            Err(_) if graph.node(pooling.node).op_type() == "AveragePool" => {
+                return Err(refusal::why_not_pooled(graph, input, &logits));
+            }
+            Err(refusal) => return Err(refusal),
+        },
         None if output_rank == Some(4) => Ending::ScoreMap,
         None => return Err(refusal::why_not_pooled(graph, input, &logits)),
     };

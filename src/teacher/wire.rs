@@ -85,7 +85,10 @@ impl Kind {
 /// In words: where the bytes are no protobuf, or what there is too much of.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
     if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!("it has {} bytes; {MOST_BYTES} are accepted. Keep weights in a file beside it", bytes.len()));
+        return Err(format!(
+            "it has {} bytes; {MOST_BYTES} are accepted. Keep weights in a file beside it",
+            bytes.len()
+        ));
     }
     let mut counts = Counts { parts: 0, numbers: 0 };
     message(bytes, Kind::Model, 0, &mut counts)

@@ -73,9 +73,7 @@ pub(super) fn cells_of(
     let dims = features.dims.clone();
     let unusable = |problem: String| not_whole_map(problem);
     let (images, channels, map_size) = match (pooling.layout, &dims[..]) {
-        (Layout::Nchw, &[n, c, y, x]) | (Layout::Nhwc, &[n, y, x, c]) => {
-            (n, c, MapSize::new(y, x).map_err(unusable)?)
-        }
+        (Layout::Nchw, &[n, c, y, x]) | (Layout::Nhwc, &[n, y, x, c]) => (n, c, MapSize::new(y, x).map_err(unusable)?),
         (Layout::Tokens, &[n, t, c]) | (Layout::ChannelTokens, &[n, c, t]) => (n, c, grid_of(t, input_size, grid)?),
         _ => {
             return Err(not_whole_map(format!(
@@ -186,7 +184,9 @@ impl Cells {
                 if pooling.layout.channels_last() {
                     (0..cells).for_each(|_| values.extend_from_slice(vector));
                 } else {
-                    vector.iter().for_each(|&value| values.resize(values.len() + cells, value));
+                    for &value in vector {
+                        values.resize(values.len() + cells, value);
+                    }
                 }
             }
             let everywhere = Floats { dims: dims.clone(), values, element: self.element };

@@ -35,11 +35,10 @@ pub(super) fn examine(graph: &Graph, pooling: &Pooling) -> Result<Linearity, Ref
         let rank = fed.iter().map(|&at| ranks[node.input[at].as_str()]).max().flatten();
         let kind = kind(graph, node, &fed, rank);
         match kind {
-            Kind::Linear => {}
             Kind::Bends if linearity == Linearity::Linear => {
                 linearity = Linearity::NotLinear { because_of: in_words(node) };
             }
-            Kind::Bends => {}
+            Kind::Linear | Kind::Bends => {}
             Kind::Mixes => return Err(mixes(node)),
             Kind::Unknown => return Err(unknown(node)),
         }
@@ -77,16 +76,40 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         None => Unknown,
     };
     match node.op_type() {
-        "Identity" | "Cast" | "Neg" | "Add" | "Sub" | "Sum" | "Mean" | "Reshape" => Linear,
+        "Identity" | "Cast" | "Neg" | "Add" | "Sub" | "Sum" | "Mean" | "Reshape" | "GlobalAveragePool"
+        | "AveragePool" => Linear,
         // In training it would be random.
-        "Dropout" => if node.input.len() > 2 { Bends } else { Linear },
-        "Mul" => if fed.len() == 1 { Linear } else { Bends },
-        "Div" => if first_only { Linear } else { Bends },
-        "Flatten" => unless_along_batch(attribute_int(node, "axis").unwrap_or(1), Linear),
-        "Concat" => unless_along_batch(attribute_int(node, "axis").unwrap_or(1), Linear),
+        "Dropout" => {
+            if node.input.len() > 2 {
+                Bends
+            } else {
+                Linear
+            }
+        }
+        "Mul" => {
+            if fed.len() == 1 {
+                Linear
+            } else {
+                Bends
+            }
+        }
+        "Div" => {
+            if first_only {
+                Linear
+            } else {
+                Bends
+            }
+        }
+        "Flatten" | "Concat" => unless_along_batch(attribute_int(node, "axis").unwrap_or(1), Linear),
         "Split" => unless_along_batch(attribute_int(node, "axis").unwrap_or(0), Linear),
         // Along the first axis only as the second half of the dynamo exporter's pooling, which the rewrite skips.
-        "Gather" => if first_only { Linear } else { Unknown },
+        "Gather" => {
+            if first_only {
+                Linear
+            } else {
+                Unknown
+            }
+        }
         "Transpose" => match attribute_ints(node, "perm") {
             Some([0, ..]) => Linear,
             _ => Mixes,
@@ -99,19 +122,33 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
             let axes = attribute_ints(node, "axes").map(<[i64]>::to_vec);
             unless_any_along_batch(axes.or_else(|| graph.constant_ints(node.input.get(3)?)), Linear)
         }
-        "Conv" | "BatchNormalization" => if first_only { Linear } else { Mixes },
-        "Gemm" => if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 { Linear } else { Mixes },
-        "MatMul" => if first_only { Linear } else { Mixes },
+        "Conv" | "BatchNormalization" | "MatMul" => {
+            if first_only {
+                Linear
+            } else {
+                Mixes
+            }
+        }
+        "Gemm" => {
+            if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 {
+                Linear
+            } else {
+                Mixes
+            }
+        }
         "ReduceMean" | "ReduceSum" => unless_any_along_batch(reduced_axes(graph, node), Linear),
         "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMin" | "ReduceSumSquare" | "ReduceLogSumExp" => {
             unless_any_along_batch(reduced_axes(graph, node), Bends)
         }
-        "LayerNormalization" | "SimplifiedLayerNormalization" | "RMSNormalization" | "LpNormalization" | "Softmax"
+        "LayerNormalization"
+        | "SimplifiedLayerNormalization"
+        | "RMSNormalization"
+        | "LpNormalization"
+        | "Softmax"
         | "LogSoftmax" => {
             let usual = if node.op_type().ends_with("max") && graph.opset() < 13 { 1 } else { -1 };
             unless_along_batch(attribute_int(node, "axis").unwrap_or(usual), Bends)
         }
-        "GlobalAveragePool" | "AveragePool" => Linear,
         "InstanceNormalization" | "GroupNormalization" | "GlobalMaxPool" | "MaxPool" => Bends,
         "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "FastGelu" | "QuickGelu" | "Swish"
         | "HardSigmoid" | "HardSwish" | "Mish" | "Sigmoid" | "Tanh" | "Softplus" | "Softsign" | "ThresholdedRelu"

@@ -29,12 +29,7 @@ pub(super) fn unfit_nodes(graph: &Graph, logits: &str) -> Result<(), Refusal> {
     for index in graph.ancestors(&[logits.to_owned()], &HashSet::new()) {
         let node = graph.node(index);
         match node.op_type() {
-            "NonMaxSuppression" => {
-                return Err(Refusal::new(
-                    format!("it is a detector ({} picks boxes), not a classifier of whole images", in_words(node)),
-                    "use a classifier; of a detector only its backbone with a classification head would do",
-                ));
-            }
+            "NonMaxSuppression" => return Err(a_detector(node)),
             "DynamicQuantizeLinear" | "DynamicQuantizeMatMul" | "DynamicQuantizeLSTM" => {
                 return Err(Refusal::new(
                     format!(
@@ -58,22 +53,43 @@ pub(super) fn unfit_nodes(graph: &Graph, logits: &str) -> Result<(), Refusal> {
     Ok(())
 }
 
+/// The refusal of a detector, if the graph is one.
+pub(crate) fn detector(graph: &Graph) -> Option<Refusal> {
+    graph.nodes().iter().find(|node| node.op_type() == "NonMaxSuppression").map(a_detector)
+}
+
+fn a_detector(node: &NodeProto) -> Refusal {
+    Refusal::new(
+        format!("it is a detector ({} picks boxes), not a classifier of whole images", in_words(node)),
+        "use a classifier; of a detector only its backbone with a classification head would do",
+    )
+}
+
 /// Says why no pooling was found.
 pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusal {
     if !graph.sees(logits, input, &[]) {
         return Refusal::new("its scores do not depend on its input", OTHER_TEACHER);
     }
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
-    let all_pass =
-        |node: &NodeProto| node.output.first().is_some_and(|output| !graph.sees(logits, input, &[output]));
+    let all_pass = |node: &NodeProto| node.output.first().is_some_and(|output| !graph.sees(logits, input, &[output]));
     let telling = upstream.iter().rev().map(|&index| graph.node(index)).filter(|node| {
         matches!(
             node.op_type(),
-            "GlobalMaxPool" | "ReduceMax" | "MaxPool" | "Gather" | "Slice" | "Flatten" | "Reshape" | "QLinearGlobalAveragePool"
-                | "QLinearAveragePool" | "ReduceSum" | "GlobalLpPool"
+            "GlobalMaxPool"
+                | "ReduceMax"
+                | "MaxPool"
+                | "Gather"
+                | "Slice"
+                | "Flatten"
+                | "Reshape"
+                | "QLinearGlobalAveragePool"
+                | "QLinearAveragePool"
+                | "ReduceSum"
+                | "GlobalLpPool"
         )
     });
-    for node in telling.take(MOST_REASONS) {
+    let telling: Vec<&NodeProto> = telling.take(MOST_REASONS).collect();
+    for node in &telling {
         match node.op_type() {
             "GlobalMaxPool" | "ReduceMax" if all_pass(node) => return maximum(node),
             "QLinearGlobalAveragePool" | "QLinearAveragePool" if all_pass(node) => return quantised(node),
@@ -84,32 +100,32 @@ pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusa
                 );
             }
             "Gather" | "Slice" if takes_one_token(graph, node) && all_pass(node) => {
-                return if pools_by_attention(graph, input, node) {
-                    attention(node)
-                } else {
-                    class_token(node)
-                };
-            }
-            "Flatten" | "Reshape" if all_pass(node) => {
-                if let Some(source) = spatial_source(graph, node) {
-                    return if source.op_type() == "MaxPool" && leaves_one_cell(graph, node, source) {
-                        maximum(source)
-                    } else {
-                        flattened(node)
-                    };
-                }
+                return if pools_by_attention(graph, input, node) { attention(node) } else { class_token(node) };
             }
             _ => {}
         }
     }
-    // Several branches that only together hold all of the image.
-    let tokens: Vec<&NodeProto> =
-        upstream.iter().map(|&index| graph.node(index)).filter(|node| takes_one_token(graph, node)).collect();
-    let outputs: Vec<&str> = tokens.iter().filter_map(|node| node.output.first()).map(String::as_str).collect();
-    if let Some(last) = tokens.last()
-        && !graph.sees(logits, input, &outputs)
+    // Two tokens, of a distilled DeiT, that only together hold all of the image.
+    let is_token = |node: &&NodeProto| takes_one_token(graph, node) && attribute_int(node, "axis") != Some(0);
+    let tokens: Vec<&NodeProto> = telling.iter().copied().filter(is_token).take(2).collect();
+    if let [last, _] = tokens[..]
+        && !graph.sees(
+            logits,
+            input,
+            &tokens.iter().filter_map(|n| n.output.first()).map(String::as_str).collect::<Vec<_>>(),
+        )
     {
         return class_token(last);
+    }
+    let flattening = telling.iter().filter(|node| matches!(node.op_type(), "Flatten" | "Reshape") && all_pass(node));
+    for node in flattening {
+        if let Some(source) = spatial_source(graph, node) {
+            return if source.op_type() == "MaxPool" && leaves_one_cell(graph, node, source) {
+                maximum(source)
+            } else {
+                flattened(node)
+            };
+        }
     }
     if let Some((mean, maximum)) = mean_beside_maximum(graph, input, logits, &upstream) {
         return Refusal::new(
@@ -201,8 +217,7 @@ fn pools_by_attention(graph: &Graph, input: &str, node: &NodeProto) -> bool {
     let attentions: Vec<&NodeProto> =
         before.iter().map(|&index| graph.node(index)).filter(|node| node.op_type() == "Softmax").collect();
     let Some(last) = attentions.last() else { return false };
-    attentions.len() == 1
-        || query_of(graph, last).is_some_and(|query| !graph.sees(query, input, &[]))
+    attentions.len() == 1 || query_of(graph, last).is_some_and(|query| !graph.sees(query, input, &[]))
 }
 
 /// The first factor of the product of queries and keys that a Softmax weighs.
