@@ -17,7 +17,7 @@ use relabel::geometry::InputSize;
 use relabel::pixels::{ExifOrientation, Filter, decode_into};
 use relabel::source::{FolderSource, LengthCheck, ListedImages, Source as _};
 use relabel::teacher::{
-    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest,
+    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest, Views,
 };
 
 fn main() {
@@ -60,9 +60,11 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         path,
         flags: CardValues { input_size: Some(size), ..CardValues::default() },
         k: 5,
+        views: Views::Image,
+        with_lse: false,
         threads,
     };
-    let mut teacher = OnnxTeacher::load(&runtime, &request, &[Device::Cpu]).unwrap().0.remove(0);
+    let mut teacher = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0);
     let bytes = (0..batch * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let pixels = PixelBatch::new(batch, size, bytes);
     teacher.label(&pixels).unwrap();

@@ -103,7 +103,8 @@ fn files_stay_small() {
 #[test]
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
-        "golden", "decode", "sources", "teachers", "commands", "kill", "damage", "mishaps", "tasks", "readers", "house",
+        "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
+        "tasks", "readers", "house",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());

@@ -18,6 +18,10 @@ mod damage;
 mod decode;
 /// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
 mod golden;
+/// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.
+mod heads;
+/// ONNX files that are broken on purpose.
+mod hostile;
 /// The rules of the house: which room may import which.
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.

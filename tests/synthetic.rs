@@ -36,6 +36,8 @@ pub fn info() -> StoreInfo {
         map_size: MapSize::new(2, 3).unwrap(),
         score_kind: ScoreKind::Logits,
         score_steps: None,
+        flip_average: false,
+        with_lse: false,
         images: IMAGES,
         shard_images: SHARD_IMAGES,
         batch_images: 2,

@@ -177,6 +177,12 @@ pub struct TeacherFlags {
     /// Classes to keep in each cell
     #[arg(long, value_name = "K", default_value = "5", value_parser = positive)]
     pub top_k: usize,
+    /// Average the scores with those of the mirrored image, mirrored back: steadier labels for twice the time and memory
+    #[arg(long)]
+    pub flip_average: bool,
+    /// Keep the log-sum-exp of all classes in each cell too (array `lse`), for true probabilities: exp(score - lse)
+    #[arg(long)]
+    pub with_lse: bool,
     /// Where to run: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto (CUDA if it can be used)
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,

@@ -48,7 +48,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     if let Some(reader) = &there {
         refuse(&out, early_differences(arguments, reader.info(), &source.name(), &*images, &manifest)?)?;
     }
-    let loaded = load_teacher(&arguments.teacher, teacher_path)?;
+    let loaded = load_teacher(&arguments.teacher, teacher_path, &stop)?;
     let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let info = match &there {
         Some(reader) => {

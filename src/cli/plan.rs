@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
 use relabel::digest::{Digest, digest_bytes};
@@ -13,12 +14,13 @@ use relabel::source::Source;
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 use relabel::teacher::TeacherCard;
 use relabel::teacher::{
-    CardFile, CardValues, Description, Device, DeviceChoice, Halving, OnnxTeacher, Teacher, TeacherRequest,
+    CardFile, CardValues, Description, Device, DeviceChoice, Halving, OnnxTeacher, Teacher, TeacherRequest, Views,
 };
 use serde_json::{Value, json};
 
 use super::args::{RunArguments, TeacherFlags};
 use super::output::say;
+use super::raised;
 
 /// A loaded teacher and where it runs.
 pub struct LoadedTeacher {
@@ -30,8 +32,8 @@ pub struct LoadedTeacher {
     pub threads: usize,
 }
 
-/// Loads and proves the teacher that the flags name.
-pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, Error> {
+/// Loads and proves the teacher that the flags name, unless `stop` is raised meanwhile.
+pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Result<LoadedTeacher, Error> {
     let card = CardFile::find(path, flags.card.as_deref())?;
     if !path.is_file() {
         return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
@@ -43,18 +45,21 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, 
         card: card.clone(),
         flags: card_values(flags),
         k: flags.top_k,
+        views: if flags.flip_average { Views::ImageAndMirror } else { Views::Image },
+        with_lse: flags.with_lse,
         threads,
     };
+    let load = |devices: &[Device]| OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop));
     let (devices, (teachers, description)) = match &flags.device {
-        DeviceChoice::These(devices) => (devices.clone(), OnnxTeacher::load(&runtime, &request, devices)?),
+        DeviceChoice::These(devices) => (devices.clone(), load(devices)?),
         DeviceChoice::Auto => {
             let cuda = vec![Device::Cuda { index: 0 }];
-            match OnnxTeacher::load(&runtime, &request, &cuda) {
+            match load(&cuda) {
                 Ok(loaded) => (cuda, loaded),
                 Err(Error::Device { problem, .. }) => {
                     say(&format!("--device auto runs on the CPU, since CUDA cannot be used: {problem}"));
                     let cpu = vec![Device::Cpu];
-                    let loaded = OnnxTeacher::load(&runtime, &request, &cpu)?;
+                    let loaded = load(&cpu)?;
                     (cpu, loaded)
                 }
                 Err(error) => return Err(error),
@@ -128,6 +133,8 @@ pub fn store_info(
         map_size: description.shape.map_size,
         score_kind: ScoreKind::Logits,
         score_steps: arguments.score_steps,
+        flip_average: arguments.teacher.flip_average,
+        with_lse: arguments.teacher.with_lse,
         images: manifest.len(),
         shard_images,
         batch_images: batch_images(arguments, loaded)?,
@@ -209,6 +216,9 @@ pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
     json.insert("filter".into(), json!(card.filter));
     json.insert("channel_order".into(), json!(card.channel_order));
     json.insert("exif_orientation".into(), json!(card.exif_orientation));
+    if let Some(grid) = card.grid {
+        json.insert("grid".into(), json!(grid));
+    }
     json.insert("classes".into(), json!(card.classes.source()));
     for (key, value) in &card.remarks {
         json.insert(key.clone(), json!(value));

@@ -39,7 +39,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     if let Some(store) = &existing {
         refuse(&out, early_differences(arguments, store.info(), &source.name(), &*images, &manifest)?)?;
     }
-    let loaded = load_teacher(&arguments.teacher, teacher_path)?;
+    let loaded = load_teacher(&arguments.teacher, teacher_path, &stop)?;
     let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let is_new = existing.is_none();
     let store = match existing {
@@ -259,7 +259,7 @@ fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &Lo
     let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
     say(&format!(
-        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, mean to {:.0e})",
+        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, {})",
         info.teacher.name,
         shape.input_size,
         shape.map_size,
@@ -267,7 +267,14 @@ fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &Lo
         shape.class_count,
         devices.join(" and "),
         proof.cell_difference,
-        proof.mean_difference,
+        if proof.linear() {
+            format!("mean to {:.0e}", proof.mean_difference)
+        } else {
+            format!(
+                "head not linear, so that the mean over cells is not the image's score: {:.2} apart",
+                proof.mean_difference
+            )
+        },
     ));
     say(&if is_new {
         format!(

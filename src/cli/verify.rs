@@ -97,8 +97,14 @@ fn label_again(
     let manifest_sha256 = reader.info().manifest_sha256.clone();
     let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
     let Located { images: image_reader, .. } = source.locate(&list)?;
-    let flags = TeacherFlags { top_k: reader.info().k, ..arguments.teacher.clone() };
-    let loaded = load_teacher(&flags, teacher)?;
+    let there = reader.info();
+    let flags = TeacherFlags {
+        top_k: there.k,
+        flip_average: there.flip_average,
+        with_lse: there.with_lse,
+        ..arguments.teacher.clone()
+    };
+    let loaded = load_teacher(&flags, teacher, &stop)?;
     refuse(&arguments.store, reader.info().differences(&store_info_again(reader.info(), &loaded)))?;
     let notes = run_notes(&arguments.store)?;
     let same = made_in_the_same_way(&notes, &loaded);

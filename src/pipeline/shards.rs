@@ -173,8 +173,13 @@ fn labels_of(job: &Job<'_>, labels: &BatchLabels, slot: usize) -> Result<ImageLa
     let (values, ranks) = (size.cells() * labels.k, labels.image_ranks);
     let cells = slot * values..(slot + 1) * values;
     let image = slot * ranks..(slot + 1) * ranks;
+    let mut map =
+        LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?;
+    if let Some(lse) = &labels.lse {
+        map = map.with_lse(&lse[slot * size.cells()..][..size.cells()])?;
+    }
     Ok(ImageLabels {
-        map: LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?,
+        map,
         prediction: ImagePrediction::from_ranks(&labels.image_probs[image.clone()], &labels.image_classes[image])?,
     })
 }

@@ -27,9 +27,10 @@ pub struct StoreReader {
     path: PathBuf,
     info: StoreInfo,
     identity: Digest,
-    arrays: [Array<FilesystemStore>; 4],
+    /// Those of [`StoreArray::of`], in its order.
+    arrays: Vec<Array<FilesystemStore>>,
     /// The same arrays with a chunk for each image, which decode what the shards hold.
-    image_arrays: [Array<FilesystemStore>; 4],
+    image_arrays: Vec<Array<FilesystemStore>>,
     seen: Seen,
     /// Finished shards whose files were held against their records.
     shards: RwLock<HashMap<usize, Arc<OpenShard>>>,
@@ -38,8 +39,9 @@ pub struct StoreReader {
 /// A finished shard.
 struct OpenShard {
     record: ShardRecord,
-    /// Of the arrays with an inner chunk for each image; no index where nothing was labelled.
-    indices: [Option<ShardIndex>; 4],
+    /// Of each array that has an inner chunk for each image, in the order of [`StoreArray::of`]; empty where nothing was
+    /// labelled.
+    indices: Vec<Option<ShardIndex>>,
 }
 
 /// What a store knows of one row.
@@ -66,10 +68,9 @@ impl StoreReader {
     pub(super) fn open_described(path: &Path, info: StoreInfo) -> Result<Self, Error> {
         let broken = |problem: String| Error::Store { path: path.to_path_buf(), problem };
         let storage = Arc::new(FilesystemStore::new(path).map_err(|error| broken(error.to_string()))?);
-        let open = |chunks| -> Result<[Array<FilesystemStore>; 4], Error> {
-            let open = |array: StoreArray| array.open(&info, Arc::clone(&storage), chunks).map_err(broken);
-            let [scores, classes, image_probs, image_classes] = StoreArray::ALL;
-            Ok([open(scores)?, open(classes)?, open(image_probs)?, open(image_classes)?])
+        let open = |chunks| -> Result<Vec<Array<FilesystemStore>>, Error> {
+            let arrays = StoreArray::of(&info).iter();
+            arrays.map(|array| array.open(&info, Arc::clone(&storage), chunks).map_err(broken)).collect()
         };
         let (arrays, image_arrays) = (open(Chunks::OfShards)?, open(Chunks::OfImages)?);
         let (identity, seen) = (info.identity(), Seen::read(path));
@@ -115,7 +116,11 @@ impl StoreReader {
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(damaged("its labels are missing although its record says that they are there".to_owned()));
         }
-        let map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        let mut map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        if self.info.with_lse {
+            let lse = halves(&self.map_values(&shard, StoreArray::Lse, row).map_err(damaged)?);
+            map = map.and_then(|map| map.with_stored_lse(lse));
+        }
         let prediction = ImagePrediction::from_stored(probs, image_classes);
         match (map, prediction) {
             (Some(map), Some(prediction)) => Ok(RowState::Labelled(ImageLabels { map, prediction })),
@@ -127,10 +132,10 @@ impl StoreReader {
     pub(super) fn check_unlabelled(&self, row: usize) -> Result<(), (StoreArray, String)> {
         let shard =
             self.shard(row / self.info.shard_images).map_err(|error| (StoreArray::Scores, error.to_string()))?;
-        for array in StoreArray::ALL {
+        for &array in StoreArray::of(&self.info) {
             let index = shard.as_ref().and_then(|shard| shard.indices[array as usize].as_ref());
             let holds = match array {
-                StoreArray::Scores | StoreArray::Classes => {
+                StoreArray::Scores | StoreArray::Classes | StoreArray::Lse => {
                     Ok(index.is_some_and(|index| index.chunk(row % self.info.shard_images).is_some()))
                 }
                 StoreArray::ImageProbs => {
@@ -160,8 +165,9 @@ impl StoreReader {
             RecordState::Absent => return Ok(None),
             RecordState::Damaged(what) => return Err(self.damaged(shard, &format!("its record: {what}"))),
         };
-        let mut indices = [const { None }; 4];
-        for (file, array) in record.files.iter().zip(StoreArray::ALL) {
+        let arrays = StoreArray::of(&self.info);
+        let mut indices: Vec<Option<ShardIndex>> = arrays.iter().map(|_| None).collect();
+        for (file, &array) in record.files.iter().zip(arrays) {
             indices[array as usize] = self
                 .index_of_recorded(file, array)
                 .map_err(|what| self.damaged(shard, &format!("{}: {what}", file.path)))?;

@@ -154,7 +154,7 @@ impl ShardRecord {
         if (record.first_row, record.rows, counted) != (rows.start, rows.len(), Some(rows.len())) {
             return Err("its counts do not add up".to_owned());
         }
-        let wanted = StoreArray::ALL.map(|array| array.file_of(shard));
+        let wanted: Vec<String> = StoreArray::of(of.info).iter().map(|array| array.file_of(shard)).collect();
         let named = record.files.iter().map(|file| file.path.as_str());
         let all_there = record.labelled == 0 || record.files.len() == wanted.len();
         if !all_there || !named.eq(wanted.iter().map(String::as_str).take(record.files.len())) {

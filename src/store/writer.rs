@@ -105,14 +105,14 @@ impl StoreWriter {
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
             create_folder(&path.join(folder))?;
         }
-        for array in StoreArray::ALL {
+        for array in StoreArray::of(&info) {
             create_folder(&path.join(array.name()))?;
         }
         let store = Self::start(path, info, write_as, &start)?;
         let manifest = manifest_bytes(manifest)
             .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
         store.committer.file(names::MANIFEST, &manifest)?;
-        for array in StoreArray::ALL {
+        for &array in StoreArray::of(&store.info) {
             store.committer.file(&array.metadata_file(), &array.metadata_json(&store.info))?;
         }
         store.committer.file(names::GROUP, &store.info.group_json())?;
@@ -133,7 +133,7 @@ impl StoreWriter {
         create_folder(&path.join(names::LOCKS))?;
         let start = StartLock::wait(path)?;
         let mut store = Self::start(path, info, write_as, &start)?;
-        for array in StoreArray::ALL {
+        for &array in StoreArray::of(&store.info) {
             create_folder(&path.join(array.name()))?;
             let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
             if std::fs::read(path.join(&file)).ok().as_ref() != Some(&wanted) {

@@ -56,6 +56,13 @@ pub(crate) fn run_floats(
     outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
 }
 
+/// As many tensors as there are names for; those that were not asked for are empty.
+pub(crate) fn take<const N: usize>(tensors: Vec<Floats>) -> [Floats; N] {
+    let empty = || Floats { dims: vec![], values: vec![], element: element::FLOAT };
+    let mut tensors = tensors.into_iter();
+    std::array::from_fn(|_| tensors.next().unwrap_or_else(empty))
+}
+
 /// An [`Error::Inference`]; made for `map_err(failed("run the teacher"))`.
 pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error {
     move |error| {

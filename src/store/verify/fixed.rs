@@ -12,7 +12,7 @@ use crate::store::seal::unsealed;
 
 /// Checks the arrays' descriptions and the manifest, and gives the manifest if it is whole.
 pub(super) fn check(store: &Path, info: &StoreInfo, found: &mut Verification) -> Option<Manifest> {
-    for array in StoreArray::ALL {
+    for &array in StoreArray::of(info) {
         let file = array.metadata_file();
         found.files += 1;
         match std::fs::read(store.join(&file)) {

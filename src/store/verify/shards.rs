@@ -54,7 +54,7 @@ pub(super) fn check(
                 explained.extend(record.files.into_iter().map(|file| file.path));
             }
             None => {
-                let files = StoreArray::ALL.map(|array| array.file_of(shard));
+                let files: Vec<String> = StoreArray::of(info).iter().map(|array| array.file_of(shard)).collect();
                 if !checked.is_to_do {
                     explained.insert(record_file(shard));
                 } else if files.iter().any(|file| store.join(file).exists()) {
@@ -74,7 +74,7 @@ pub(super) fn check(
         let which = if first == last { format!("shard {first} is") } else { format!("shards {first} to {last} are") };
         found.add(names::RECORDS, format!("{which} to do ({images} images)"), Repair::Run);
     }
-    strays(store, &explained, found);
+    strays(store, info, &explained, found);
     Ok(())
 }
 
@@ -167,8 +167,8 @@ fn compare(store: &Path, file: &RecordedFile) -> Result<(), String> {
 }
 
 /// Files that belong to no shard.
-fn strays(store: &Path, explained: &BTreeSet<String>, found: &mut Verification) {
-    for folder in StoreArray::ALL.map(StoreArray::name).into_iter().chain([names::RECORDS]) {
+fn strays(store: &Path, info: &StoreInfo, explained: &BTreeSet<String>, found: &mut Verification) {
+    for folder in StoreArray::of(info).iter().map(|array| array.name()).chain([names::RECORDS]) {
         let Ok(entries) = std::fs::read_dir(store.join(folder)) else {
             found.add(folder, "the folder cannot be read", Repair::Run);
             continue;
