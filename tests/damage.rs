@@ -1,4 +1,4 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use relabel::store::{Depth, RowState, StoreReader, verify};
 
@@ -186,7 +186,7 @@ fn all_rows(store: &Path) -> Vec<RowState> {
 }
 
 /// Whatever was damaged: a row is an error, or to do, or what it was.
-fn nothing_wrong_is_read(store: &PathBuf, rows: &[RowState], case: &str) {
+fn nothing_wrong_is_read(store: &Path, rows: &[RowState], case: &str) {
     let Ok(reader) = StoreReader::open(store) else { return };
     for (row, was) in rows.iter().enumerate() {
         if let Ok(state) = reader.row(row) {

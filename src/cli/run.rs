@@ -75,15 +75,8 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         rounding: rounding(store.info()),
         threads: loaded.threads,
     };
-    let to = Destination {
-        store: &store,
-        classes_by_label: classes.by_label(),
-        failure_limit: match arguments.max_failures {
-            Some(failures) => FailureLimit::InAll(failures),
-            None if arguments.retry_failed => FailureLimit::Never,
-            None => FailureLimit::InARow(FAILURES_IN_A_ROW),
-        },
-    };
+    let to =
+        Destination { store: &store, classes_by_label: classes.by_label(), failure_limit: failure_limit(arguments) };
     let failed_before = if arguments.retry_failed { 0 } else { before.failed };
     let progress = Progress::new(before.images, done_before, failed_before, global.quiet, stop);
     let teachers = boxed(loaded.teachers);
@@ -110,12 +103,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     leave_note(&store, &started, note);
     if let Err(error) = result {
         if matches!(error, Error::Interrupted) {
-            say(&format!(
-                "{} of {} images are kept in {}. The same command goes on",
-                thousands(status.labelled + status.failed),
-                thousands(status.images),
-                out.display()
-            ));
+            say_what_is_kept(&status, &out);
         }
         return Err(error);
     }
@@ -136,6 +124,14 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
 
 /// Failing images in a row after which a run makes no sense, where `--max-failures` says nothing else.
 const FAILURES_IN_A_ROW: usize = 1000;
+
+fn failure_limit(arguments: &RunArguments) -> FailureLimit {
+    match arguments.max_failures {
+        Some(failures) => FailureLimit::InAll(failures),
+        None if arguments.retry_failed => FailureLimit::Never,
+        None => FailureLimit::InARow(FAILURES_IN_A_ROW),
+    }
+}
 
 /// The store to go on with and its list, or a new list; and the list's digest.
 fn store_or_list(
@@ -176,6 +172,15 @@ fn shards_to_do(state: PartState, retry_failed: bool) -> Vec<ShardWork> {
         work.sort_by_key(|work| work.shard);
     }
     work
+}
+
+fn say_what_is_kept(status: &StoreStatus, out: &Path) {
+    say(&format!(
+        "{} of {} images are kept in {}. The same command goes on",
+        thousands(status.labelled + status.failed),
+        thousands(status.images),
+        out.display()
+    ));
 }
 
 fn say_what_is_repaired(store: &StoreWriter, state: &PartState) {

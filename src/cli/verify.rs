@@ -29,14 +29,14 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
     if let (Some(images), Some(source), Some(teacher)) =
         (arguments.recompute, &arguments.source, &arguments.teacher.teacher)
     {
-        if !holds {
-            say("labels are not computed again: what was found comes first");
-        } else {
+        if holds {
             let (seed, recomputed) = label_again(arguments, global, images, source, teacher)?;
             holds = recomputed.wrong.is_empty();
             words += &recomputed_words(&recomputed, seed);
             document["recomputed"] = json!(recomputed);
             document["seed"] = json!(seed);
+        } else {
+            say("labels are not computed again: what was found comes first");
         }
     }
     document["holds"] = json!(holds);
@@ -73,7 +73,7 @@ fn words(store: &Path, found: &Verification, depth: Depth) -> String {
         words += &format!("{} is whole, and everything in it is what was written\n", store.display());
     } else {
         let by_run = found.problems.iter().filter(|problem| problem.repair != Repair::Delete).count();
-        words += &format!("{}", count(found.problems.len(), "problem"));
+        words += &count(found.problems.len(), "problem");
         if by_run > 0 {
             words += &format!("; the run command that made {} repairs {}", store.display(), thousands(by_run));
         }

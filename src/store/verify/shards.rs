@@ -46,27 +46,24 @@ pub(super) fn check(
         found.compared_bytes += checked.compared_bytes;
         found.decoded += checked.decoded;
         found.problems.extend(checked.problems);
-        match checked.record {
-            Some(record) => {
-                found.labelled += record.labelled;
-                found.failed += record.failed.len();
-                explained.insert(record_file(shard));
-                explained.extend(record.files.into_iter().map(|file| file.path));
-            }
-            None => {
-                let files: Vec<String> = StoreArray::of(info).iter().map(|array| array.file_of(shard)).collect();
-                if !checked.is_to_do {
-                    explained.insert(record_file(shard));
-                } else if files.iter().any(|file| store.join(file).exists()) {
-                    let what = "it is not there, but files of its shard are: it was deleted, or a run was interrupted";
-                    found.add(record_file(shard), what, Repair::Run);
-                } else {
-                    to_do.push(shard);
-                }
-                // One problem is enough for a shard whose record is damaged or gone.
-                explained.extend(files);
-            }
+        if let Some(record) = checked.record {
+            found.labelled += record.labelled;
+            found.failed += record.failed.len();
+            explained.insert(record_file(shard));
+            explained.extend(record.files.into_iter().map(|file| file.path));
+            continue;
         }
+        let files: Vec<String> = StoreArray::of(info).iter().map(|array| array.file_of(shard)).collect();
+        if !checked.is_to_do {
+            explained.insert(record_file(shard));
+        } else if files.iter().any(|file| store.join(file).exists()) {
+            let what = "it is not there, but files of its shard are: it was deleted, or a run was interrupted";
+            found.add(record_file(shard), what, Repair::Run);
+        } else {
+            to_do.push(shard);
+        }
+        // One problem is enough for a shard whose record is damaged or gone.
+        explained.extend(files);
     }
     for shards in to_do.chunk_by(|a, b| a + 1 == *b) {
         let (first, last) = (shards[0], shards[shards.len() - 1]);
