@@ -98,6 +98,17 @@ impl Graph {
         &self.body.node
     }
 
+    /// All nodes, those inside `If`, `Loop` and `Scan` too.
+    pub(crate) fn nodes_everywhere(&self) -> impl Iterator<Item = &NodeProto> {
+        let mut open: Vec<&NodeProto> = self.body.node.iter().collect();
+        std::iter::from_fn(move || {
+            let node = open.pop()?;
+            let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+            open.extend(bodies.flat_map(|body| &body.node));
+            Some(node)
+        })
+    }
+
     /// Index of the node that makes `tensor`.
     pub(crate) fn producer(&self, tensor: &str) -> Option<usize> {
         self.producers.get(tensor).copied()

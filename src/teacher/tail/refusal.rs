@@ -55,7 +55,7 @@ pub(super) fn unfit_nodes(graph: &Graph, logits: &str) -> Result<(), Refusal> {
 
 /// The refusal of a detector, if the graph is one.
 pub(crate) fn detector(graph: &Graph) -> Option<Refusal> {
-    graph.nodes().iter().find(|node| node.op_type() == "NonMaxSuppression").map(a_detector)
+    graph.nodes_everywhere().find(|node| node.op_type() == "NonMaxSuppression").map(a_detector)
 }
 
 fn a_detector(node: &NodeProto) -> Refusal {
@@ -67,6 +67,9 @@ fn a_detector(node: &NodeProto) -> Refusal {
 
 /// Says why no pooling was found.
 pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusal {
+    if let Some(detector) = detector(graph) {
+        return detector;
+    }
     if !graph.sees(logits, input, &[]) {
         return Refusal::new("its scores do not depend on its input", OTHER_TEACHER);
     }
