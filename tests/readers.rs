@@ -51,7 +51,7 @@ fn zarr_python_and_tensorstore_read_lse() {
     for row in 0..27 {
         match reader.row(row).unwrap() {
             RowState::Labelled(labels) => {
-                ours.extend(labels.map.lse().unwrap().iter().flat_map(|lse| lse.to_le_bytes()))
+                ours.extend(labels.map.lse().unwrap().iter().flat_map(|lse| lse.to_le_bytes()));
             }
             RowState::Failed(_) | RowState::ToDo => ours.extend(half::f16::NEG_INFINITY.to_le_bytes().repeat(49)),
         }
