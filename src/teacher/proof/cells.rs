@@ -94,7 +94,8 @@ pub(super) fn cells_of(
             pooled.dims
         )));
     }
-    if map_size.cells() == 1 {
+    let largest_side_pixels = input_size.height_pixels().max(input_size.width_pixels());
+    if map_size.cells() == 1 && largest_side_pixels > ONE_CELL_PIXELS {
         return Err(Refusal::new(
             format!(
                 "the features before its pooling are a single cell ({dims:?}), so that there is no map: what a VGG mixes \
@@ -118,6 +119,9 @@ pub(super) fn cells_of(
     };
     Ok(Cells { map_size, images, channels, vectors, dims, element: features.element })
 }
+
+/// Inputs up to this side may have a single cell, as those of thumbnails do: there is no more to tell apart in them.
+const ONE_CELL_PIXELS: u32 = 32;
 
 fn not_whole_map(problem: String) -> Refusal {
     Refusal::new(
