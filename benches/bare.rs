@@ -1,9 +1,12 @@
 //! What the machine can do without the pipeline: the rewritten teacher alone on pixels that are ready, and reading,
-//! decoding and resizing alone. `scripts/bench.py` holds a whole run against their sum.
+//! decoding and resizing alone. `scripts/bench.py` holds a whole run against their sum. Beside it, what a list of millions
+//! takes: listing alone, and records for a store that nobody has the time to fill.
 //!
 //! ```text
 //! bare session --teacher T.onnx --input-size 224 --batch 16 --threads 2 --images 512 --json
 //! bare pixels --in FOLDER --input-size 224 --threads 2 --json
+//! bare list --in SOURCE --json
+//! bare records --out STORE --leave 1 --json
 //! ```
 #![allow(missing_docs, clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)]
 
@@ -14,8 +17,10 @@ use std::time::Instant;
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use relabel::digest::digest_bytes;
 use relabel::geometry::InputSize;
+use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
 use relabel::pixels::{ExifOrientation, Filter, decode_into};
-use relabel::source::{FolderSource, LengthCheck, ListedImages, Source as _};
+use relabel::source::{self, FolderSource, LengthCheck, ListedImages, Source as _};
+use relabel::store::{Agreement, ShardLabels, StoreInfo, StoreWriter, WriteAs, encode_shard};
 use relabel::teacher::{
     CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest, Views,
 };
@@ -28,7 +33,9 @@ fn main() {
     let (images, measured) = match what.as_str() {
         "session" => session(&flags),
         "pixels" => pixels(&flags),
-        _ => panic!("bare session or bare pixels"),
+        "list" => list(&flags),
+        "records" => records(&flags),
+        _ => panic!("bare session, pixels, list or records"),
     };
     println!(r#"{{"images": {images}, "wall_s": {:.6}, "cpu_s": {:.6}}}"#, measured.wall_s, measured.cpu_s);
 }
@@ -97,6 +104,48 @@ fn pixels(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     }
     let rows = 0..manifest.len();
     (rows.len(), measure(|| pool.install(|| rows.into_par_iter().for_each(|row| drop(one(row))))))
+}
+
+/// Listing a source.
+fn list(flags: &HashMap<&str, &str>) -> (usize, Measured) {
+    let source = source::open(Path::new(flags["--in"])).unwrap();
+    let mut images = 0;
+    let measured = measure(|| images = source.list().unwrap().len());
+    (images, measured)
+}
+
+/// Commits made-up labels for every shard of a store that is to do, but the last `--leave`, which have to be the only
+/// ones of another length. All shards hold the same labels, so that they are encoded once.
+fn records(flags: &HashMap<&str, &str>) -> (usize, Measured) {
+    let list_again = &mut || panic!("the manifest is damaged");
+    let (store, _) = StoreWriter::resume(Path::new(flags["--out"]), WriteAs::default(), list_again).unwrap();
+    let mut shards = store.part_state(&|_| ()).unwrap().to_do;
+    shards.truncate(shards.len().saturating_sub(number(flags, "--leave")));
+    let Some(&first) = shards.first() else { return (0, measure(|| ())) };
+    let files = encode_shard(store.info(), &made_up_labels(store.info(), first)).unwrap();
+    let commit = |shard: usize| {
+        let labels = made_up_labels(store.info(), shard);
+        assert_eq!(labels.images.len(), store.info().shard_images, "a shard of another length needs files of its own");
+        let named = |(path, bytes): &(String, Vec<u8>)| {
+            (path.replacen(&format!("/c.{first}."), &format!("/c.{shard}."), 1), bytes.clone())
+        };
+        let files: Vec<_> = files.iter().map(named).collect();
+        store.commit(&labels, &files, Agreement::default()).unwrap();
+    };
+    // A commit waits for the disk most of the time.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(16).build().unwrap();
+    let images = shards.len() * store.info().shard_images;
+    (images, measure(|| pool.install(|| shards.into_par_iter().for_each(commit))))
+}
+
+fn made_up_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
+    let scores: Vec<f32> = (0..info.map_size.cells()).flat_map(|_| (0..info.k).rev().map(|rank| rank as f32)).collect();
+    let classes: Vec<i32> = (0..info.map_size.cells()).flat_map(|_| 0..info.k as i32).collect();
+    let map = LabelMap::from_cells(&scores, &classes, info.k, info.map_size, ScoreRounding::Float16).unwrap();
+    let probabilities: Vec<f32> = (0..info.k).map(|rank| 0.5_f32.powi(rank as i32 + 1)).collect();
+    let prediction = ImagePrediction::from_ranks(&probabilities, &classes[..info.k]).unwrap();
+    let image = |_| Ok(ImageLabels { map: map.clone(), prediction: prediction.clone() });
+    ShardLabels { shard, images: info.rows_of(shard).map(image).collect() }
 }
 
 fn number(flags: &HashMap<&str, &str>, flag: &str) -> usize {

@@ -9,6 +9,9 @@
 (d) Bytes per image of the store's files, by array, on photographs at 480; and again with rounded scores, with what
     the rounding does to pooled targets (total variation over seeded random crops).
 (e) Peak resident memory of a run at 1,000 and at 50,000 images.
+(f) As many images as ImageNet has, all tiny: listing a folder of 1,000 folders and a tar of 1,000 tars (the folders'
+    entries and the tar's headers are in memory); going on with a store that has all its records, up to the line that
+    says so; `status`. The records hold made-up labels (`benches/bare.rs records`). The images are removed afterwards.
 
 Where two programs are compared, they run in turn (A B A B), each ratio is of one pair, and the median of the pairs
 counts. Images are the sample photographs and seeded crops and flips of them. Everything lies below `target/bench`;
@@ -27,14 +30,17 @@ import os
 import platform
 import random
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -484,7 +490,165 @@ def part_e(setup: Setup, report: Report) -> None:
         report.add(Figure("e", f"peak memory at {count:,} images", peak / 2**20, "MiB"))
 
 
-PARTS: dict[str, Callable[[Setup, Report], None]] = {"a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e}
+# (f) 1.28 million images
+
+
+def part_f(setup: Setup, report: Report) -> None:
+    many = ManyImages(setup.count(1_281_167, 5_000), setup.count(1000, 10))
+    folder, tar, store = (WORK / name for name in ("many", "many.tar", "many.labels"))
+    try:
+        many.make_folder(folder)
+        report_listing(setup, report, many, folder, "a folder of folders")
+        report_going_on(setup, report, many, folder, store)
+        shutil.rmtree(folder)
+        shutil.rmtree(store)
+        many.make_tar(tar)
+        report_listing(setup, report, many, tar, "a tar of tars")
+        report_going_on(setup, report, many, tar, store)
+    finally:
+        for left in (folder, store):
+            shutil.rmtree(left, ignore_errors=True)
+        tar.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class ManyImages:
+    """`count` copies of one small JPEG in `classes` folders."""
+
+    count: int
+    classes: int
+
+    def names(self) -> Iterable[tuple[str, range]]:
+        """Every folder, and the numbers of its images."""
+        for index in range(self.classes):
+            first, end = (self.count * at // self.classes for at in (index, index + 1))
+            yield f"n{index:08}", range(first, end)
+
+    def make_folder(self, folder: Path) -> None:
+        say(f"writing {self.count:,} images")
+        for name, numbers in self.names():
+            (folder / name).mkdir(parents=True)
+            for number in numbers:
+                with open(f"{folder}/{name}/{name}_{number:07}.JPEG", "xb", buffering=0) as file:
+                    file.write(small_jpeg())
+
+    def make_tar(self, path: Path) -> None:
+        say(f"writing a tar of {self.count:,} images")
+        with tarfile.open(path, "w") as outer:
+            for name, numbers in self.names():
+                members = [member(f"{name}_{number:07}.JPEG", small_jpeg()) for number in numbers]
+                inner = b"".join([*members, bytes(2 * tarfile.BLOCKSIZE)])
+                entry = tarfile.TarInfo(f"{name}.tar")
+                entry.size = len(inner)
+                outer.addfile(entry, BytesIO(inner))
+
+
+@cache
+def small_jpeg() -> bytes:
+    file = BytesIO()
+    Image.new("L", (8, 8), 128).save(file, "JPEG", optimize=True)
+    return file.getvalue()
+
+
+def member(name: str, data: bytes) -> bytes:
+    """A header and its data. `tarfile` takes several times as long to write a header anew as to put a name into one."""
+    nameless, rest = nameless_header(len(data)), -len(data) % tarfile.BLOCKSIZE
+    encoded = name.encode()
+    checksum = sum(nameless) + 8 * ord(" ") + sum(encoded)
+    header = encoded.ljust(100, b"\0") + nameless[100:148] + b"%06o\0 " % checksum + nameless[156:]
+    return header + data + bytes(rest)
+
+
+@cache
+def nameless_header(length: int) -> bytes:
+    """A header with zeros for name and checksum."""
+    entry = tarfile.TarInfo()
+    entry.size = length
+    header = entry.tobuf(tarfile.USTAR_FORMAT)
+    return bytes(100) + header[100:148] + bytes(8) + header[156:]
+
+
+def report_listing(setup: Setup, report: Report, many: ManyImages, images: Path, what: str) -> None:
+    # The first one brings entries or headers into memory.
+    documents = [run(setup.bare, "list", "--in", images, "--json").document for _ in range(1 + setup.repeats)][1:]
+    report.measurements[f"f, listing {what}"] = documents
+    if any(document["images"] != many.count for document in documents):
+        raise SystemExit(f"of {many.count:,} images in {images}, {documents[0]['images']:,} were listed")
+    rate = statistics.median(many.count / document["wall_s"] for document in documents)
+    report.add(Figure("f", f"listing {what}", rate, "images/s", at_least=100_000))
+    cost = statistics.median(document["cpu_s"] for document in documents)
+    report.add(Figure("f", f"listing {what}", cost, "core-seconds"))
+
+
+def report_going_on(setup: Setup, report: Report, many: ManyImages, images: Path, store: Path) -> None:
+    what = "folder" if images.is_dir() else "tar"
+    command = [setup.relabel, "run", "--teacher", setup.teacher, "--in", images, "--out", store, "--input-size", 32]
+    command += ["--threads", setup.threads]
+    begun = run_until("into the new store", *command)
+    report.add(Figure("f", f"{what}: a new run up to its first batch", begun.wall_s, "s"))
+    # The last shard is left to do, so that the runs below have something to go on with.
+    run(setup.bare, "records", "--out", store, "--leave", 1, "--json")
+    run_until("going on with", *command)
+    measured = [run_until("going on with", *command) for _ in range(setup.repeats)]
+    report.measurements[f"f, going on, {what}"] = [asdict(reached) for reached in measured]
+    seconds = statistics.median(reached.wall_s for reached in measured)
+    report.add(Figure("f", f"{what}: going on up to the first batch", seconds, "s", at_most=2))
+    cost = statistics.median(reached.core_seconds for reached in measured)
+    report.add(Figure("f", f"{what}: going on up to the first batch", cost, "core-seconds"))
+    peak = run(*command, "--json").peak_bytes
+    report.add(Figure("f", f"{what}: peak memory of the run that ends it", peak / 2**20, "MiB", at_most=1024))
+    report.add(Figure("f", f"{what}: peak memory of a new run up to its first batch", begun.peak_bytes / 2**20, "MiB", at_most=1024))
+    if what == "folder":
+        report_status(setup, report, many, store)
+
+
+def report_status(setup: Setup, report: Report, many: ManyImages, store: Path) -> None:
+    seconds, peaks = [], []
+    for _ in range(setup.repeats):
+        started = time.perf_counter()
+        finished = run(setup.relabel, "status", store, "--json")
+        seconds.append(time.perf_counter() - started)
+        peaks.append(finished.peak_bytes)
+        if finished.document["labelled"] != many.count:
+            raise SystemExit(f"of {many.count:,} images, {finished.document['labelled']:,} have labels")
+    report.measurements["f, status"] = seconds
+    report.add(Figure("f", "status", statistics.median(seconds), "s", at_most=1))
+    report.add(Figure("f", "status: peak memory", max(peaks) / 2**20, "MiB", at_most=1024))
+
+
+@dataclass(frozen=True)
+class Reached:
+    """What a run had used when it printed a line."""
+
+    wall_s: float
+    core_seconds: float
+    peak_bytes: int
+
+
+def run_until(words: str, *command: str | Path | int) -> Reached:
+    """Runs a program up to the line that holds `words`, and then interrupts it."""
+    started = time.perf_counter()
+    child = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
+    said = []
+    for line in child.stderr:
+        wall_s = time.perf_counter() - started
+        said.append(line.decode(errors="replace"))
+        if words in said[-1]:
+            reached = Reached(wall_s, core_seconds_so_far(child.pid), peak_so_far(child.pid))
+            child.send_signal(signal.SIGINT)
+            child.stderr.read()
+            child.wait()
+            return reached
+    raise SystemExit(f"{' '.join(map(str, command))}\nnever said `{words}`:\n{''.join(said)}")
+
+
+def core_seconds_so_far(pid: int) -> float:
+    # The fields after the program's name, which may contain spaces: utime and stime are the 12th and 13th of them.
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+PARTS: dict[str, Callable[[Setup, Report], None]] = {"a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f}
 
 
 # Report
@@ -552,7 +716,7 @@ def main() -> None:
     wanted = chosen.only.split(",")
     WORK.mkdir(parents=True, exist_ok=True)
     bare = chosen.bare
-    if bare is None and {"a", "c"} & set(wanted):
+    if bare is None and {"a", "c", "f"} & set(wanted):
         bare = build_bare()
     repeats = chosen.repeats or (1 if chosen.quick else 3)
     setup = Setup(chosen.relabel, bare, chosen.teacher, chosen.threads, repeats, chosen.quick)

@@ -12,6 +12,7 @@ use crate::error::Error;
 
 use texts::Texts;
 
+pub(crate) use table::read_known_manifest_bytes;
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
 
 /// The frozen list. Row numbers are positions in it.

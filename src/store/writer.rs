@@ -16,7 +16,7 @@ use super::seen::{Seen, SeenNotes};
 use super::{names, record_file};
 use crate::digest::{Digest, digest_bytes, digest_file};
 use crate::error::Error;
-use crate::manifest::{Manifest, manifest_bytes, read_manifest_bytes};
+use crate::manifest::{Manifest, manifest_bytes, read_known_manifest_bytes};
 
 /// A store of which this process may write a part.
 #[derive(Debug)]
@@ -175,7 +175,7 @@ impl StoreWriter {
             Ok(bytes) => {
                 let digest = digest_bytes(&bytes);
                 if digest == self.info.manifest_sha256 {
-                    return read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path, problem });
+                    return read_known_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path, problem });
                 }
                 Ok(digest)
             }
