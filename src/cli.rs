@@ -2,7 +2,9 @@
 
 mod args;
 mod plan;
+mod task;
 mod run;
+mod summary;
 mod status;
 mod inspect;
 mod teacher;

@@ -75,6 +75,34 @@ pub enum Error {
         /// ONNX Runtime's own words.
         message: String,
     },
+    /// The device has too little memory for what was asked of it.
+    #[error(
+        "the device's memory is too small to {action}: {message}\n  what you can do: give a smaller --batch (in a new \
+         store), or free the device of other programs"
+    )]
+    DeviceMemory {
+        /// What was tried.
+        action: &'static str,
+        /// ONNX Runtime's own words.
+        message: String,
+    },
+    /// So many images failed that the run makes no sense.
+    #[error(
+        "stopped: {count} images {} failed, the last one {path} ({error})\n  what you can do: see that the source is there and \
+         whole. The same command goes on; with --retry-failed it labels again what failed; --max-failures says how many \
+         failures are accepted",
+        if *in_a_row { "in a row" } else { "of this run" }
+    )]
+    TooManyFailures {
+        /// How many failed.
+        count: usize,
+        /// Whether all of them stand one after the other.
+        in_a_row: bool,
+        /// The last one's path below the source.
+        path: String,
+        /// Why the last one failed.
+        error: ImageError,
+    },
     /// The device that was asked for is not there.
     #[error("device {device}: {problem}")]
     Device {

@@ -6,8 +6,10 @@
 
 mod decode;
 mod shards;
+mod failures;
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -38,16 +40,49 @@ pub struct Job<'a> {
     pub manifest: &'a Manifest,
     /// Where the labels go.
     pub store: &'a StoreWriter,
-    /// Shards to do, in order.
-    pub shards: Vec<usize>,
+    /// Shards to do, in order, and what of them.
+    pub shards: Vec<ShardWork>,
     /// How images become input pixels.
     pub preprocessing: Preprocessing,
     /// Rounding of scores.
     pub rounding: ScoreRounding,
     /// Classes by what a folder may be called.
     pub classes_by_label: HashMap<String, u32>,
+    /// How many failures make a run senseless.
+    pub failure_limit: FailureLimit,
     /// Threads that decode and encode.
     pub threads: usize,
+}
+
+/// A shard to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardWork {
+    /// Its number.
+    pub shard: usize,
+    /// Which of its images.
+    pub images: ImagesToDo,
+}
+
+/// Which images of a shard are to be labelled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImagesToDo {
+    /// All.
+    All,
+    /// Those that failed before, by their rows; the others keep their labels. Batches that hold one of them run whole,
+    /// so that an image that has become good gets the labels that it would have had at first
+    /// (test `mishaps::what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures`).
+    Failed(Vec<usize>),
+}
+
+/// How many failures stop a run. What was committed before stays.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureLimit {
+    /// None do.
+    Never,
+    /// So many images one after the other: the source is probably gone.
+    InARow(usize),
+    /// More than so many in all.
+    InAll(usize),
 }
 
 /// How images become input pixels.
@@ -110,9 +145,7 @@ pub fn run(job: &Job<'_>, teachers: Vec<Box<dyn Teacher>>, monitor: &dyn Monitor
 
 /// A batch on its way to the teacher.
 struct DecodedBatch {
-    /// Position among all batches of the run.
-    sequence: usize,
-    shard: usize,
+    place: Place,
     pixels: PixelBatch,
     /// One for each slot: why it is black.
     failures: Vec<Option<ImageError>>,
@@ -120,10 +153,21 @@ struct DecodedBatch {
 
 /// A batch on its way to the store.
 struct LabelledBatch {
-    sequence: usize,
-    shard: usize,
+    place: Place,
     labels: BatchLabels,
     failures: Vec<Option<ImageError>>,
+}
+
+/// Where a batch belongs.
+#[derive(Clone, Debug)]
+struct Place {
+    /// Position among all batches of the run.
+    sequence: usize,
+    /// Position of its shard among those to do.
+    work: usize,
+    rows: Range<usize>,
+    /// The last one of its shard's batches.
+    ends_shard: bool,
 }
 
 fn teach(
@@ -139,8 +183,7 @@ fn teach(
         }
         monitor.batch_taken(decoded.len(), labelled.len());
         let labels = teacher.label(&batch.pixels)?;
-        let labelled_batch =
-            LabelledBatch { sequence: batch.sequence, shard: batch.shard, labels, failures: batch.failures };
+        let labelled_batch = LabelledBatch { place: batch.place, labels, failures: batch.failures };
         if labelled.send(labelled_batch).is_err() {
             break;
         }

@@ -7,19 +7,24 @@
 mod info;
 mod arrays;
 mod encode;
-mod commit;
+mod seal;
 mod record;
+mod part;
 mod lock;
+mod commit;
+mod seen;
 mod writer;
 mod reader;
 mod status;
 
+pub use commit::Faults;
 pub use encode::{ShardLabels, encode_shard};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+pub use part::Part;
 pub use reader::{RowState, StoreReader};
 pub use record::{Agreement, FailedImage, ShardRecord};
 pub use status::StoreStatus;
-pub use writer::StoreWriter;
+pub use writer::{PartState, StoreWriter, WriteAs};
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -38,9 +43,19 @@ pub(crate) mod names {
     pub(crate) const RUNS: &str = "runs";
     /// Files on their way into the store. Nothing in here counts.
     pub(crate) const STAGING: &str = ".staging";
-    pub(crate) const LOCK: &str = ".lock";
+    /// Who writes which part.
+    pub(crate) const LOCKS: &str = ".locks";
+    /// Which files were compared with their digests.
+    pub(crate) const SEEN: &str = ".seen";
+    /// Everything in a store but its arrays.
+    pub(crate) const OWN: [&str; 7] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, SEEN];
+}
+
+/// Path of a shard's record inside the store.
+fn record_file(shard: usize) -> String {
+    format!("{}/{shard:06}.json", names::RECORDS)
 }
 
 fn record_path(store: &Path, shard: usize) -> PathBuf {
-    store.join(names::RECORDS).join(format!("{shard:06}.json"))
+    store.join(record_file(shard))
 }

@@ -74,6 +74,7 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --batch 64
   relabel run --teacher models/efficientnet-lite0.onnx --in photos --input-size 480 --limit 100
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
+  relabel run --teacher net.onnx --in photos --out labels/ --task-index 3 --task-count 8   (one of 8 processes)
 
 A teacher card is TOML beside the teacher (net.toml for net.onnx); models/README.md lists its keys.
 To go on after an interruption, give the same command again.")]
@@ -101,6 +102,25 @@ pub struct RunArguments {
     /// Round scores to multiples of 1/N, N a power of two: smaller files, slightly other labels (docs/performance.md)
     #[arg(long, value_name = "N", value_parser = steps)]
     pub score_steps: Option<u16>,
+    /// Label again what failed before, and only that
+    #[arg(long)]
+    pub retry_failed: bool,
+    /// Stop when more than N images of this run fail [default: stop when 1000 fail in a row]
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<usize>,
+    #[command(flatten)]
+    pub task: TaskFlags,
+}
+
+/// Which part of the store one of many processes does.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct TaskFlags {
+    /// Do only this part of the store, counted from 0 [default: what Slurm or Kubernetes say, else everything]
+    #[arg(long, value_name = "I", requires = "task_count")]
+    pub task_index: Option<usize>,
+    /// Parts that the store is done in, one process each
+    #[arg(long, value_name = "N", requires = "task_index", value_parser = positive)]
+    pub task_count: Option<usize>,
 }
 
 #[derive(Debug, Args)]

@@ -85,6 +85,12 @@ impl Progress {
         (seconds, (state.done - state.done_before) as f64 / seconds.max(1e-9))
     }
 
+    /// Images that left the teacher in this run.
+    pub fn images_now(&self) -> usize {
+        let state = self.state();
+        state.done - state.done_before
+    }
+
     /// What was seen of the three stages, in words.
     pub fn bottleneck(&self) -> &'static str {
         self.state().bottleneck()

@@ -6,28 +6,31 @@ use relabel::classes::ClassList;
 use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::Manifest;
-use relabel::pipeline::{self, Job, Preprocessing};
+use relabel::pipeline::{self, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
 use relabel::source::{FolderSource, Source};
-use relabel::store::{StoreInfo, StoreStatus, StoreWriter};
+use relabel::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
 use relabel::teacher::{Runtime, Teacher};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
-use super::output::{Output, agreement_line, bytes, count, say, thousands};
+use super::output::{Output, bytes, count, say, thousands};
 use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, store_info};
 use super::progress::Progress;
-use super::{Outcome, clock, stop_flag};
+use super::summary::Summary;
+use super::{Outcome, clock, stop_flag, task};
 
 pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag()?;
     let started = clock::now();
+    let (part, part_from) = task::part(arguments.task)?;
+    let write_as = || WriteAs { part, holder: task::holder(), ..WriteAs::default() };
     let teacher_path =
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
     let source = FolderSource::open(&arguments.source)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_store(&source, teacher_path));
     // What can be refused is refused before the teacher is loaded, which takes longest.
-    let (existing, manifest) = if StoreWriter::exists(&out) {
-        let (store, manifest) = StoreWriter::resume(&out)?;
+    let (existing, manifest) = if StoreWriter::exists(&out)? {
+        let (store, manifest) = StoreWriter::resume(&out, write_as(), &mut || new_manifest(arguments, &source))?;
         refuse(&out, early_differences(arguments, store.info(), &source, &manifest)?)?;
         (Some(store), manifest)
     } else {
@@ -42,15 +45,20 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
             refuse(&out, store.info().differences(&wanted))?;
             store
         }
-        None => StoreWriter::create(&out, wanted, &manifest)?,
+        None => StoreWriter::create(&out, wanted, &manifest, write_as())?,
     };
 
-    let (records, to_do) = store.progress()?;
-    let before = StoreStatus::of_records(store.info(), &records);
-    drop(records);
-    let done_before = before.labelled + before.failed;
+    let state = store.part_state(&|bytes_to_read| {
+        say(&format!("comparing {} of labels that were not compared since they were copied", bytes(bytes_to_read)));
+    })?;
+    say_what_is_repaired(&store, &state);
+    let before = StoreStatus::of_records(store.info(), part, &state.done);
+    let done_before = if arguments.retry_failed { before.labelled } else { before.labelled + before.failed };
     if !global.quiet {
-        announce(&store, is_new, done_before, &loaded);
+        announce(&store, is_new, &before, &loaded);
+        if !part.is_whole() {
+            announce_part(&store, part, part_from);
+        }
     }
     let classes: ClassList = (&store.info().classes).into();
     let card = &loaded.description.card;
@@ -58,7 +66,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         source: &source,
         manifest: &manifest,
         store: &store,
-        shards: to_do,
+        shards: shards_to_do(state, arguments.retry_failed),
         preprocessing: Preprocessing {
             input_size: card.input_size,
             filter: card.filter,
@@ -69,20 +77,27 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
             Some(steps_per_unit) => ScoreRounding::Steps { steps_per_unit },
         },
         classes_by_label: classes.by_label(),
+        failure_limit: match arguments.max_failures {
+            Some(failures) => FailureLimit::InAll(failures),
+            None if arguments.retry_failed => FailureLimit::Never,
+            None => FailureLimit::InARow(FAILURES_IN_A_ROW),
+        },
         threads: loaded.threads,
     };
-    let progress = Progress::new(manifest.len(), done_before, before.failed, global.quiet, stop);
+    let failed_before = if arguments.retry_failed { 0 } else { before.failed };
+    let progress = Progress::new(before.images, done_before, failed_before, global.quiet, stop);
     let teachers = loaded.teachers.into_iter().map(|teacher| Box::new(teacher) as Box<dyn Teacher>).collect();
     let result = pipeline::run(&job, teachers, &progress);
     let (seconds, images_per_s) = progress.finish();
 
-    let (_, status) = StoreStatus::read(&out)?;
-    let done_now = status.labelled + status.failed - done_before;
+    let (_, status) = StoreStatus::read_part(&out, part)?;
+    let done_now = progress.images_now();
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
     let note = json!({
         "started": started,
         "finished": clock::now(),
         "ended": match &result { Ok(()) => "done", Err(Error::Interrupted) => "interrupted", Err(_) => "failed" },
+        "part": part.to_string(),
         "images": done_now,
         "seconds": seconds,
         "images_per_s": images_per_s,
@@ -92,10 +107,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         "onnxruntime": Runtime::build_info(),
         "tool_version": env!("CARGO_PKG_VERSION"),
     });
-    let name = format!("{}-{}", started.replace(':', ""), std::process::id());
-    if let Err(error) = store.note_run(&name, &note) {
-        tracing::warn!("no note of this run could be left: {error}");
-    }
+    leave_note(&store, &started, note);
     if let Err(error) = result {
         if matches!(error, Error::Interrupted) {
             say(&format!(
@@ -109,15 +121,52 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     }
     let summary = Summary {
         out: &out,
+        part,
         status: &status,
         done_now,
         seconds,
         images_per_s,
         slowest: progress.bottleneck(),
         manifest: &manifest,
+        rows: store.info().rows_of_part(part),
     };
     output.result(&summary.words(), &summary.document());
     Ok(if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
+}
+
+/// Failing images in a row after which a run makes no sense, where `--max-failures` says nothing else.
+const FAILURES_IN_A_ROW: usize = 1000;
+
+/// The shards that have no labels, and with `retry_failed` the failed images of the others.
+fn shards_to_do(state: PartState, retry_failed: bool) -> Vec<ShardWork> {
+    let mut work: Vec<ShardWork> =
+        state.to_do.into_iter().map(|shard| ShardWork { shard, images: ImagesToDo::All }).collect();
+    if retry_failed {
+        work.extend(state.done.into_iter().filter(|record| !record.failed.is_empty()).map(|record| ShardWork {
+            shard: record.shard,
+            images: ImagesToDo::Failed(record.failed.iter().map(|failed| failed.row).collect()),
+        }));
+        work.sort_by_key(|work| work.shard);
+    }
+    work
+}
+
+fn say_what_is_repaired(store: &StoreWriter, state: &PartState) {
+    for file in store.repaired() {
+        say(&format!("{file} was damaged or gone, and has been made again"));
+    }
+    for damage in &state.damaged {
+        say(&format!("{damage}: the shard is made again"));
+    }
+}
+
+fn leave_note(store: &StoreWriter, started: &str, note: Value) {
+    let part = if store.part().is_whole() { String::new() } else { format!("-{}", store.part()) };
+    let name = format!("{}{part}-{}", started.replace(':', ""), std::process::id());
+    let Value::Object(note) = note else { return };
+    if let Err(error) = store.note_run(&name, note) {
+        tracing::warn!("no note of this run could be left: {error}");
+    }
 }
 
 /// Refuses to go on with a store that differs from what is asked for.
@@ -181,7 +230,7 @@ fn other_source(source: &FolderSource, manifest: &Manifest) -> Option<String> {
     })
 }
 
-fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &LoadedTeacher) {
+fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &LoadedTeacher) {
     let info = store.info();
     let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
@@ -196,7 +245,6 @@ fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &Load
         proof.cell_difference,
         proof.mean_difference,
     ));
-    let images = thousands(info.images);
     say(&if is_new {
         format!(
             "{} in {}, into the new store {}",
@@ -205,93 +253,19 @@ fn announce(store: &StoreWriter, is_new: bool, done_before: usize, loaded: &Load
             store.path().display()
         )
     } else {
-        format!("going on with {}: {} of {images} images are done", store.path().display(), thousands(done_before))
+        format!(
+            "going on with {}: {} of {} images are done",
+            store.path().display(),
+            thousands(before.labelled + before.failed),
+            thousands(before.images)
+        )
     });
 }
 
-/// The end of a run.
-struct Summary<'a> {
-    out: &'a Path,
-    status: &'a StoreStatus,
-    done_now: usize,
-    seconds: f64,
-    images_per_s: f64,
-    slowest: &'static str,
-    manifest: &'a Manifest,
-}
-
-impl Summary<'_> {
-    fn words(&self) -> String {
-        let status = self.status;
-        let mut words = format!("labelled {} of {} images", thousands(status.labelled), thousands(status.images));
-        if self.done_now > 0 {
-            words += &format!(
-                "; now {} in {} ({:.1} images/s, slowest stage: {})",
-                thousands(self.done_now),
-                clock::in_words(std::time::Duration::from_secs_f64(self.seconds)),
-                self.images_per_s,
-                self.slowest
-            );
-        } else {
-            words += "; there was nothing left to do";
-        }
-        words.push('\n');
-        if let Some((kind, count)) = status.failures_by_kind.iter().max_by_key(|(_, count)| **count) {
-            words += &format!(
-                "failed   {}, most often: {kind} ({count}); the list: relabel status {} --failed\n",
-                status.failed,
-                self.out.display()
-            );
-        }
-        words += &agreement_line(status.agreement);
-        if let Some(per_image) = status.bytes_per_image {
-            words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
-        }
-        words += &format!("store    {}\n", self.out.display());
-        // From the middle of the list: broken files tend to stand at its ends.
-        let half = self.manifest.len() / 2;
-        let is_labelled = |row: &usize| status.failed_images.iter().all(|failed| failed.row != *row);
-        let example = (half..self.manifest.len()).chain(0..half).find(is_labelled);
-        if let Some(row) = example {
-            words +=
-                &format!("next     relabel inspect {} {}\n", self.out.display(), shell_word(self.manifest.id(row)));
-        }
-        words
-    }
-
-    fn document(&self) -> serde_json::Value {
-        let status = self.status;
-        json!({
-            "store": self.out,
-            "images": status.images,
-            "labelled": status.labelled,
-            "failed": status.failed,
-            "images_now": self.done_now,
-            "seconds": self.seconds,
-            "images_per_s": self.images_per_s,
-            "slowest_stage": self.slowest,
-            "label_bytes": status.label_bytes,
-            "bytes_per_image": status.bytes_per_image,
-            "agreement": status.agreement,
-            "failures_by_kind": status.failures_by_kind,
-            "failed_images": status.failed_images,
-        })
-    }
-}
-
-/// A word that a shell takes as it is.
-fn shell_word(word: &str) -> String {
-    let plain = word.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter));
-    if plain { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ids_are_quoted_only_where_a_shell_needs_it() {
-        assert_eq!(shell_word("n01/n01_1"), "n01/n01_1");
-        assert_eq!(shell_word("a b'c"), r"'a b'\''c'");
-    }
+fn announce_part(store: &StoreWriter, part: Part, from: &str) {
+    let shards = part.shards(store.info().shards());
+    say(&match shards.len() {
+        0 => format!("this is task {part} (by {from}), which has no shard to do"),
+        count => format!("this is task {part} (by {from}): {count} shards, {} to {}", shards.start, shards.end - 1),
+    });
 }

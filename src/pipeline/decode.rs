@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{ScopeFifo, ThreadPool};
 
-use super::{DecodedBatch, Ending, Job};
+use super::{DecodedBatch, Ending, ImagesToDo, Job, Place, ShardWork};
 use crate::error::{ImageError, ImageErrorKind};
 use crate::pixels::decode_into;
 use crate::teacher::PixelBatch;
@@ -20,32 +20,42 @@ type Slot = (usize, Result<Vec<u8>, ImageError>);
 /// Decodes the job's batches on `pool` and sends them on, in order.
 pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, out: &Sender<DecodedBatch>) {
     pool.in_place_scope_fifo(|scope| {
-        let mut planned = batches(job).enumerate();
+        let mut planned = batches(job);
         let mut started = VecDeque::new();
         loop {
             while started.len() < BATCHES_IN_DECODING
                 && !ending.stopping()
-                && let Some((sequence, (shard, rows))) = planned.next()
+                && let Some(place) = planned.next()
             {
-                started.push_back((sequence, shard, rows.len(), start(job, scope, rows)));
+                let slots = start(job, scope, place.rows.clone());
+                started.push_back((place, slots));
             }
-            let Some((sequence, shard, images, slots)) = started.pop_front() else { break };
-            let (pixels, failures) = collect(job, images, &slots);
-            if ending.stopping() || out.send(DecodedBatch { sequence, shard, pixels, failures }).is_err() {
+            let Some((place, slots)) = started.pop_front() else { break };
+            let (pixels, failures) = collect(job, place.rows.len(), &slots);
+            if ending.stopping() || out.send(DecodedBatch { place, pixels, failures }).is_err() {
                 break;
             }
         }
     });
 }
 
-/// The batches of the job's shards: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
-fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = (usize, std::ops::Range<usize>)> + 'a {
+/// The batches of the job: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
+/// Where only failed images are to be done, batches without one are left out, and the others are what they were.
+fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
     let info = job.store.info();
-    job.shards.iter().flat_map(move |&shard| {
-        let rows = info.rows_of(shard);
+    let of_shard = move |(work, to_do): (usize, &'a ShardWork)| {
+        let rows = info.rows_of(to_do.shard);
         let end = rows.end;
-        rows.step_by(info.batch_images).map(move |first| (shard, first..end.min(first + info.batch_images)))
-    })
+        let mut cut: Vec<_> =
+            rows.step_by(info.batch_images).map(|first| first..end.min(first + info.batch_images)).collect();
+        if let ImagesToDo::Failed(failed) = &to_do.images {
+            cut.retain(|rows| failed.iter().any(|row| rows.contains(row)));
+        }
+        let last = cut.len().saturating_sub(1);
+        cut.into_iter().enumerate().map(move |(at, rows)| (work, rows, at == last))
+    };
+    let places = job.shards.iter().enumerate().flat_map(of_shard);
+    places.enumerate().map(|(sequence, (work, rows, ends_shard))| Place { sequence, work, rows, ends_shard })
 }
 
 fn start<'scope>(job: &'scope Job<'_>, scope: &ScopeFifo<'scope>, rows: std::ops::Range<usize>) -> Receiver<Slot> {

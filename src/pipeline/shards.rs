@@ -5,17 +5,13 @@ use std::collections::HashMap;
 use crossbeam_channel::Receiver;
 use rayon::ThreadPool;
 
-use super::{Ending, Job, LabelledBatch};
+use super::failures::{AgreementWatch, FailureWatch};
+use super::{Ending, ImagesToDo, Job, LabelledBatch};
 use crate::error::{Error, ImageError};
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::monitor::Monitor;
-use crate::store::{Agreement, FailedImage, ShardLabels, encode_shard};
+use crate::store::{Agreement, FailedImage, RowState, ShardLabels, StoreReader, encode_shard};
 use crate::teacher::BatchLabels;
-
-/// Compared images after which a share of agreement says something.
-const AGREEMENT_IMAGES: usize = 500;
-/// Percent of agreement below which a teacher is probably fed wrongly.
-const LOW_AGREEMENT_PERCENT: f64 = 1.0;
 
 /// Gathers batches into shards and commits them in order. With several teachers batches may come out of order.
 pub(super) fn commit_shards(
@@ -25,46 +21,66 @@ pub(super) fn commit_shards(
     ending: &Ending,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
-    let info = job.store.info();
     let mut early: HashMap<usize, LabelledBatch> = HashMap::new();
     let mut next = 0;
-    let mut gathered = ShardLabels { shard: 0, images: Vec::new() };
-    let mut shard_agreement = Agreement::default();
-    let mut watch = AgreementWatch::default();
+    let mut shard: Option<ShardLabels> = None;
+    let mut agreement_watch = AgreementWatch::default();
+    let mut failure_watch = FailureWatch::new(job.failure_limit);
     while let Ok(batch) = labelled.recv() {
-        early.insert(batch.sequence, batch);
+        early.insert(batch.place.sequence, batch);
         while let Some(batch) = early.remove(&next) {
             next += 1;
-            gathered.shard = batch.shard;
-            let seen = gather(job, batch, &mut gathered);
-            shard_agreement.add(seen.agreement);
+            let (work, ends_shard) = (batch.place.work, batch.place.ends_shard);
+            let mut gathered = match shard.take() {
+                Some(gathered) => gathered,
+                None => begin(job, work)?,
+            };
+            let seen = gather(job, batch, &mut gathered, &mut failure_watch)?;
             monitor.images_done(seen.labelled, seen.failed, seen.agreement);
-            watch.see(seen.agreement, info.classes.count, monitor);
-            if gathered.images.len() == info.rows_of(gathered.shard).len() {
-                if ending.stopping() {
-                    return Ok(());
-                }
-                commit(job, pool, &gathered, shard_agreement, monitor)?;
-                gathered.images.clear();
-                shard_agreement = Agreement::default();
+            agreement_watch.see(seen.agreement, job.store.info().classes.count, monitor);
+            if !ends_shard {
+                shard = Some(gathered);
+            } else if ending.stopping() {
+                return Ok(());
+            } else {
+                commit(job, pool, &gathered, monitor)?;
             }
         }
     }
     Ok(())
 }
 
-fn commit(
-    job: &Job<'_>,
-    pool: &ThreadPool,
-    labels: &ShardLabels,
-    agreement: Agreement,
-    monitor: &dyn Monitor,
-) -> Result<(), Error> {
+/// A shard before its first batch: empty, or with the labels that it has already.
+fn begin(job: &Job<'_>, work: usize) -> Result<ShardLabels, Error> {
+    let (info, to_do) = (job.store.info(), &job.shards[work]);
+    let images = match to_do.images {
+        ImagesToDo::All => Vec::with_capacity(info.rows_of(to_do.shard).len()),
+        ImagesToDo::Failed(_) => {
+            let reader = StoreReader::open(job.store.path())?;
+            let kept = |row| match reader.row(row)? {
+                RowState::Labelled(labels) => Ok(Ok(labels)),
+                RowState::Failed(failed) => Ok(Err(failed)),
+                RowState::ToDo => Err(Error::Store {
+                    path: job.store.path().to_path_buf(),
+                    problem: format!("the record of shard {} has gone while it was read", to_do.shard),
+                }),
+            };
+            info.rows_of(to_do.shard).map(kept).collect::<Result<_, Error>>()?
+        }
+    };
+    Ok(ShardLabels { shard: to_do.shard, images })
+}
+
+fn commit(job: &Job<'_>, pool: &ThreadPool, labels: &ShardLabels, monitor: &dyn Monitor) -> Result<(), Error> {
     let info = job.store.info();
     let files = pool.install(|| encode_shard(info, labels)).map_err(|problem| Error::Store {
         path: job.store.path().to_path_buf(),
         problem: format!("shard {} could not be encoded: {problem}", labels.shard),
     })?;
+    let mut agreement = Agreement::default();
+    for (row, image) in info.rows_of(labels.shard).zip(&labels.images) {
+        see_agreement(job, row, image, &mut agreement);
+    }
     let record = job.store.commit(labels, &files, agreement)?;
     monitor.shard_committed(&record);
     Ok(())
@@ -78,31 +94,42 @@ struct Seen {
     agreement: Agreement,
 }
 
-/// Adds a batch to the shard.
-fn gather(job: &Job<'_>, batch: LabelledBatch, shard: &mut ShardLabels) -> Seen {
-    let first_row = job.store.info().rows_of(batch.shard).start + shard.images.len();
+/// Puts a batch into its shard. Images that have labels keep them.
+fn gather(
+    job: &Job<'_>,
+    batch: LabelledBatch,
+    shard: &mut ShardLabels,
+    failure_watch: &mut FailureWatch,
+) -> Result<Seen, Error> {
+    let first_row = job.store.info().rows_of(shard.shard).start;
     let mut seen = Seen::default();
-    for (slot, failure) in batch.failures.into_iter().enumerate() {
-        let row = first_row + slot;
-        let image = failure.map_or_else(|| labels_of(job, &batch.labels, slot), Err);
-        match &image {
-            Ok(labels) => {
-                seen.labelled += 1;
-                let class = job.manifest.label(row).and_then(|label| job.classes_by_label.get(label));
-                if let Some(&class) = class {
-                    seen.agreement.see(labels.prediction.rank_of(class));
-                }
-            }
-            Err(_) => seen.failed += 1,
+    for (slot, (row, failure)) in batch.place.rows.clone().zip(batch.failures).enumerate() {
+        if matches!(shard.images.get(row - first_row), Some(Ok(_))) {
+            continue;
         }
-        shard.images.push(image.map_err(|error| FailedImage {
+        let image = failure.map_or_else(|| labels_of(job, &batch.labels, slot), Err).map_err(|error| FailedImage {
             row,
             id: job.manifest.id(row).to_owned(),
             path: job.manifest.path(row).to_owned(),
             error,
-        }));
+        });
+        see_agreement(job, row, &image, &mut seen.agreement);
+        failure_watch.see(image.as_ref().err())?;
+        seen.labelled += usize::from(image.is_ok());
+        seen.failed += usize::from(image.is_err());
+        match shard.images.get_mut(row - first_row) {
+            Some(place) => *place = image,
+            None => shard.images.push(image),
+        }
     }
-    seen
+    Ok(seen)
+}
+
+fn see_agreement(job: &Job<'_>, row: usize, image: &Result<ImageLabels, FailedImage>, agreement: &mut Agreement) {
+    let class = job.manifest.label(row).and_then(|label| job.classes_by_label.get(label));
+    if let (Ok(labels), Some(&class)) = (image, class) {
+        agreement.see(labels.prediction.rank_of(class));
+    }
 }
 
 fn labels_of(job: &Job<'_>, labels: &BatchLabels, slot: usize) -> Result<ImageLabels, ImageError> {
@@ -114,23 +141,4 @@ fn labels_of(job: &Job<'_>, labels: &BatchLabels, slot: usize) -> Result<ImageLa
         map: LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?,
         prediction: ImagePrediction::from_ranks(&labels.image_probs[image.clone()], &labels.image_classes[image])?,
     })
-}
-
-/// Says once when the teacher hardly ever agrees with the folders.
-#[derive(Default)]
-struct AgreementWatch {
-    agreement: Agreement,
-    said: bool,
-}
-
-impl AgreementWatch {
-    fn see(&mut self, more: Agreement, classes: usize, monitor: &dyn Monitor) {
-        self.agreement.add(more);
-        let chance_percent = 100.0 / classes.max(1) as f64;
-        let low = self.agreement.percent(self.agreement.top1) < LOW_AGREEMENT_PERCENT;
-        if !self.said && self.agreement.compared >= AGREEMENT_IMAGES && low && chance_percent < LOW_AGREEMENT_PERCENT {
-            self.said = true;
-            monitor.low_agreement(self.agreement);
-        }
-    }
 }

@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayMetadata};
 
 use super::info::StoreInfo;
+use super::names;
+use super::seal::pretty;
 
 /// One of the arrays of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +48,12 @@ impl StoreArray {
         format!("{}/c.{shard}{zeros}", self.name())
     }
 
+    /// The array whose folder a path inside the store begins with.
+    pub(crate) fn of_file(inside: &str) -> Option<Self> {
+        let folder = inside.split('/').next()?;
+        Self::ALL.into_iter().find(|array| array.name() == folder)
+    }
+
     /// Values of one image.
     pub(crate) fn image_values(self, info: &StoreInfo) -> usize {
         if self.is_map() { info.k * info.map_size.cells() } else { info.k }
@@ -59,9 +67,14 @@ impl StoreArray {
         if self.is_map() { &["image", "rank", "y", "x"] } else { &["image", "rank"] }
     }
 
-    /// The array's `zarr.json`.
-    pub(crate) fn metadata(self, info: &StoreInfo) -> Value {
-        self.metadata_in(info, Chunks::OfShards)
+    /// The bytes of the array's `zarr.json`.
+    pub(crate) fn metadata_json(self, info: &StoreInfo) -> Vec<u8> {
+        pretty(&self.metadata_in(info, Chunks::OfShards))
+    }
+
+    /// Path of the array's `zarr.json` inside the store.
+    pub(crate) fn metadata_file(self) -> String {
+        format!("{}/{}", self.name(), names::GROUP)
     }
 
     fn metadata_in(self, info: &StoreInfo, chunks: Chunks) -> Value {

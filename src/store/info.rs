@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::names;
+use super::part::Part;
+use super::seal::{pretty, sealed, unsealed};
 use crate::classes::{ClassEntry, ClassList};
-use crate::digest::Digest;
+use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::geometry::MapSize;
 
@@ -119,6 +121,14 @@ impl StoreInfo {
         super::shard_rows(shard, self.shard_images, self.images)
     }
 
+    /// Rows of a part.
+    #[must_use]
+    pub fn rows_of_part(&self, part: Part) -> std::ops::Range<usize> {
+        let shards = part.shards(self.shards());
+        let row = |shard: usize| self.images.min(shard * self.shard_images);
+        row(shards.start)..row(shards.end)
+    }
+
     /// Class ids of at most 65,535 classes are stored as u16, more as u32. 65,535 itself means "not labelled".
     #[must_use]
     pub fn wide_class_ids(&self) -> bool {
@@ -161,48 +171,140 @@ impl StoreInfo {
         lines
     }
 
+    /// The same for a store that is not there yet: its list and how it is cut count as well.
+    #[must_use]
+    pub(crate) fn differences_to_new(&self, wanted: &Self) -> Vec<String> {
+        let mut lines = self.differences(wanted);
+        let mut compare = |what: &str, there: String, here: String| {
+            if there != here {
+                lines.push(format!("{what}: {there} in the store, {here} asked for"));
+            }
+        };
+        compare("manifest", self.manifest_sha256.to_string(), wanted.manifest_sha256.to_string());
+        compare("shard size", self.shard_images.to_string(), wanted.shard_images.to_string());
+        compare("batch", self.batch_images.to_string(), wanted.batch_images.to_string());
+        lines
+    }
+
+    /// A digest of everything that the labels of a shard depend on, but the images. Each record carries it.
+    /// What is said only for people (names, remarks, the program's version) does not count.
+    #[must_use]
+    pub fn identity(&self) -> Digest {
+        let mut info = self.clone();
+        info.tool_version.clear();
+        info.source.clear();
+        info.limit = None;
+        info.teacher.name.clear();
+        info.teacher.card_origins.clear();
+        info.teacher.card.retain(|key, _| FED_BY.contains(&key.as_str()));
+        digest_bytes(&serde_json::to_vec(&info).unwrap_or_default())
+    }
+
+    /// Bytes of the index at the end of a file with an inner chunk for each image: offset and length for each, and a
+    /// CRC-32C (Zarr's `sharding_indexed`).
+    #[must_use]
+    pub(crate) fn index_bytes(&self) -> usize {
+        self.shard_images * 16 + 4
+    }
+
     /// The group's `zarr.json`.
     #[must_use]
     pub(crate) fn group_json(&self) -> Vec<u8> {
-        let group = json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": self } });
-        let mut text = serde_json::to_vec_pretty(&group).unwrap_or_default();
-        text.push(b'\n');
-        text
+        let Ok(Value::Object(info)) = serde_json::to_value(self) else { return Vec::new() };
+        pretty(&json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": sealed(info) } }))
     }
 
     /// Reads the group's `zarr.json`.
+    ///
+    /// # Errors
+    /// When it is not there, damaged, of another format version or of another program.
     pub(crate) fn read(store: &Path) -> Result<Self, Error> {
-        let path = store.join(names::GROUP);
         let problem = |problem: String| Error::Store { path: store.to_path_buf(), problem };
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        match GroupState::read(store)? {
+            GroupState::Whole(info) => Ok(*info),
+            GroupState::Absent => {
                 let what = if store.is_dir() { "is no store: it has no zarr.json" } else { "does not exist" };
-                return Err(problem(format!("it {what}. A store is what `relabel run` writes")));
+                Err(problem(format!("it {what}. A store is what `relabel run` writes")))
             }
-            Err(error) => return Err(Error::file("read", &path)(error)),
-        };
-        let group: Value =
-            serde_json::from_slice(&text).map_err(|error| problem(format!("its zarr.json is no JSON: {error}")))?;
-        let attributes = &group["attributes"]["relabel"];
-        let version = attributes["format_version"].as_u64().ok_or_else(|| {
-            problem("its zarr.json has no attributes of relabel: another program's Zarr group".to_owned())
-        })?;
-        if version != u64::from(FORMAT_VERSION) {
-            return Err(problem(format!(
-                "it has format version {version}; this relabel reads version {FORMAT_VERSION}. Use a relabel that matches"
+            GroupState::Damaged(what) => Err(problem(format!(
+                "its zarr.json is damaged: {what}. The run command that made the store makes it again"
+            ))),
+        }
+    }
+
+    fn from_json(text: &[u8]) -> Result<Self, Unreadable> {
+        let damaged = |error: &dyn std::fmt::Display| Unreadable::Damaged(error.to_string());
+        let group: Value = serde_json::from_slice(text).map_err(|error| damaged(&error))?;
+        let attributes = group["attributes"]["relabel"].as_object().ok_or(Unreadable::Nameless)?;
+        let version = attributes.get("format_version").and_then(Value::as_u64);
+        if version.is_some_and(|version| version != u64::from(FORMAT_VERSION)) {
+            return Err(Unreadable::Foreign(format!(
+                "it has format version {}; this relabel reads version {FORMAT_VERSION}. Use a relabel that matches",
+                version.unwrap_or_default()
             )));
         }
-        let info: Self = serde_json::from_value(attributes.clone())
-            .map_err(|error| problem(format!("its zarr.json is damaged: {error}")))?;
+        if group["zarr_format"] != 3 || group["node_type"] != "group" {
+            return Err(Unreadable::Damaged("it does not describe a Zarr v3 group".to_owned()));
+        }
+        let content = unsealed(attributes.clone()).map_err(Unreadable::Damaged)?;
+        let info: Self = serde_json::from_value(content.into()).map_err(|error| damaged(&error))?;
         let sizes = [info.images, info.shard_images, info.batch_images, info.k];
         if sizes.contains(&0) || info.images > MAX_IMAGES || info.shard_images > info.images {
-            return Err(problem(format!(
-                "its zarr.json is damaged: {} images, {} a shard, {} a batch, top {}",
+            return Err(Unreadable::Damaged(format!(
+                "{} images, {} a shard, {} a batch, top {}",
                 info.images, info.shard_images, info.batch_images, info.k
             )));
         }
         Ok(info)
+    }
+}
+
+/// What lies in the place of a group's `zarr.json`.
+pub(crate) enum GroupState {
+    /// Nothing.
+    Absent,
+    /// What it should be.
+    Whole(Box<StoreInfo>),
+    /// Something that this program or a mishap left, and why it cannot be used.
+    Damaged(String),
+}
+
+/// Why a `zarr.json` is not what it should be.
+enum Unreadable {
+    /// It does not say that it is ours.
+    Nameless,
+    /// It is of another format version.
+    Foreign(String),
+    /// Something happened to it.
+    Damaged(String),
+}
+
+impl GroupState {
+    /// Reads what is there.
+    ///
+    /// # Errors
+    /// When it is of another format version or program, or cannot be read.
+    pub(crate) fn read(store: &Path) -> Result<Self, Error> {
+        let path = store.join(names::GROUP);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Absent),
+            Err(error) => return Err(Error::file("read", &path)(error)),
+        };
+        match StoreInfo::from_json(&text) {
+            Ok(info) => Ok(Self::Whole(Box::new(info))),
+            Err(Unreadable::Damaged(what)) => Ok(Self::Damaged(what)),
+            Err(Unreadable::Nameless)
+                if store.join(names::MANIFEST).is_file() && store.join(names::RECORDS).is_dir() =>
+            {
+                Ok(Self::Damaged("it has no attributes of relabel".to_owned()))
+            }
+            Err(Unreadable::Nameless) => Err(Error::Store {
+                path: store.to_path_buf(),
+                problem: "its zarr.json has no attributes of relabel: another program's Zarr group".to_owned(),
+            }),
+            Err(Unreadable::Foreign(problem)) => Err(Error::Store { path: store.to_path_buf(), problem }),
+        }
     }
 }
 

@@ -1,47 +1,103 @@
-//! One writer at a time. The operating system lets go of a lock when its holder dies, however it dies.
+//! One writer for each part. The operating system lets go of a lock when its holder dies, however it dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::names;
+use super::part::Part;
 use crate::error::Error;
 
-/// Held while a store is written.
+/// Held for a moment while a writer starts: it makes the store or finds it, and takes the lock of its part.
+/// Writers that start together wait here for each other, so that one of them makes the store.
 #[derive(Debug)]
-pub(super) struct Lock {
+pub(super) struct StartLock {
     _file: File,
 }
 
-impl Lock {
-    /// Takes the lock of a store.
-    pub(super) fn take(store: &Path) -> Result<Self, Error> {
-        let path = store.join(names::LOCK);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(Error::file("create", &path))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                return Err(Error::Store {
-                    path: store.to_path_buf(),
-                    problem: format!("it is being written by {}. Wait for it, or stop it first", holder.trim()),
-                });
+impl StartLock {
+    pub(super) fn wait(store: &Path) -> Result<Self, Error> {
+        let path = lock_path(store, "start");
+        let file = open(&path)?;
+        file.lock().map_err(Error::file("lock", &path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Held while a part of a store is written.
+#[derive(Debug)]
+pub(super) struct PartLock {
+    _file: File,
+}
+
+impl PartLock {
+    /// Takes the lock of a part of a store with so many shards. `holder` says to others who holds it.
+    ///
+    /// # Errors
+    /// When another writer holds this part, or one that has shards in common with it.
+    pub(super) fn take(
+        store: &Path,
+        part: Part,
+        shards: usize,
+        holder: &str,
+        _start: &StartLock,
+    ) -> Result<Self, Error> {
+        for other in parts_in(store)?.into_iter().filter(|other| *other != part && other.overlaps(part, shards)) {
+            let path = lock_path(store, &other.to_string());
+            if try_lock(&open(&path)?, &path)? == Attempt::IsHeld {
+                return Err(held(store, &path, other));
             }
-            Err(TryLockError::Error(error)) => return Err(Error::file("lock", &path)(error)),
         }
-        let holder = format!("process {}\n", std::process::id());
+        let path = lock_path(store, &part.to_string());
+        let mut file = open(&path)?;
+        if try_lock(&file, &path)? == Attempt::IsHeld {
+            return Err(held(store, &path, part));
+        }
         file.set_len(0)
             .and_then(|()| file.rewind())
-            .and_then(|()| file.write_all(holder.as_bytes()))
+            .and_then(|()| writeln!(file, "{holder}"))
             .map_err(Error::file("write", &path))?;
         Ok(Self { _file: file })
+    }
+}
+
+fn lock_path(store: &Path, name: &str) -> PathBuf {
+    store.join(names::LOCKS).join(name)
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    opened.map_err(Error::file("create", path))
+}
+
+#[derive(PartialEq, Eq)]
+enum Attempt {
+    IsOurs,
+    IsHeld,
+}
+
+fn try_lock(file: &File, path: &Path) -> Result<Attempt, Error> {
+    match file.try_lock() {
+        Ok(()) => Ok(Attempt::IsOurs),
+        Err(TryLockError::WouldBlock) => Ok(Attempt::IsHeld),
+        Err(TryLockError::Error(error)) => Err(Error::file("lock", path)(error)),
+    }
+}
+
+/// Every part whose lock was ever taken.
+fn parts_in(store: &Path) -> Result<Vec<Part>, Error> {
+    let folder = store.join(names::LOCKS);
+    let entries = std::fs::read_dir(&folder).map_err(Error::file("list", &folder))?;
+    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+}
+
+fn held(store: &Path, path: &Path, part: Part) -> Error {
+    let mut holder = String::new();
+    let _ = File::open(path).and_then(|mut file| file.read_to_string(&mut holder));
+    let what = if part.is_whole() { "it".to_owned() } else { format!("part {part} of it") };
+    Error::Store {
+        path: store.to_path_buf(),
+        problem: format!("{what} is being written by {}. Wait for it, or stop it first", holder.trim()),
     }
 }
 
@@ -49,13 +105,33 @@ impl Lock {
 mod tests {
     use super::*;
 
+    fn take(store: &Path, part: &str) -> Result<PartLock, Error> {
+        let start = StartLock::wait(store)?;
+        PartLock::take(store, part.parse().unwrap(), 8, &format!("process 7 of host a ({part})"), &start)
+    }
+
     #[test]
     fn a_second_writer_is_told_who_holds_it() {
         let store = tempfile::tempdir().unwrap();
-        let held = Lock::take(store.path()).unwrap();
-        let refusal = Lock::take(store.path()).unwrap_err().to_string();
-        assert!(refusal.contains(&format!("process {}", std::process::id())), "{refusal}");
+        std::fs::create_dir(store.path().join(names::LOCKS)).unwrap();
+        let held = take(store.path(), "0-of-1").unwrap();
+        let refusal = take(store.path(), "0-of-1").unwrap_err().to_string();
+        assert!(refusal.contains("process 7 of host a"), "{refusal}");
         drop(held);
-        Lock::take(store.path()).unwrap();
+        take(store.path(), "0-of-1").unwrap();
+    }
+
+    #[test]
+    fn parts_are_held_beside_each_other_unless_they_share_a_shard() {
+        let store = tempfile::tempdir().unwrap();
+        std::fs::create_dir(store.path().join(names::LOCKS)).unwrap();
+        let _first = take(store.path(), "0-of-4").unwrap();
+        let second = take(store.path(), "1-of-4").unwrap();
+        let refusal = take(store.path(), "0-of-2").unwrap_err().to_string();
+        assert!(refusal.contains("part 0-of-4") || refusal.contains("part 1-of-4"), "{refusal}");
+        assert!(take(store.path(), "0-of-1").is_err());
+        take(store.path(), "1-of-2").unwrap();
+        drop(second);
+        take(store.path(), "1-of-4").unwrap();
     }
 }

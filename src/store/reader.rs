@@ -1,7 +1,10 @@
 //! Reads label maps back.
 
+use std::collections::HashMap;
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use half::f16;
 use zarrs::array::ArrayToBytesCodecTraits as _;
@@ -11,7 +14,8 @@ use zarrs::filesystem::FilesystemStore;
 use super::arrays::{Chunks, StoreArray};
 use super::info::StoreInfo;
 use super::names;
-use super::record::{FailedImage, ShardRecord};
+use super::record::{FailedImage, Identified, RecordState, RecordedFile, ShardRecord};
+use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::manifest::{Manifest, read_manifest_parquet};
@@ -20,10 +24,13 @@ use crate::manifest::{Manifest, read_manifest_parquet};
 pub struct StoreReader {
     path: PathBuf,
     info: StoreInfo,
+    identity: Digest,
     arrays: [Array<FilesystemStore>; 4],
     /// The same arrays with a chunk for each image, which decode what the shards hold.
     image_arrays: [Array<FilesystemStore>; 4],
     caches: [ArrayShardedReadableExtCache; 4],
+    /// Finished shards whose files were held against their records.
+    shards: RwLock<HashMap<usize, Arc<ShardRecord>>>,
 }
 
 /// What a store knows of one row.
@@ -53,7 +60,8 @@ impl StoreReader {
         };
         let (arrays, image_arrays) = (open(Chunks::OfShards)?, open(Chunks::OfImages)?);
         let caches = arrays.each_ref().map(ArrayShardedReadableExtCache::new);
-        Ok(Self { path: path.to_path_buf(), info, arrays, image_arrays, caches })
+        let identity = info.identity();
+        Ok(Self { path: path.to_path_buf(), info, identity, arrays, image_arrays, caches, shards: RwLock::default() })
     }
 
     /// What the store is.
@@ -70,7 +78,8 @@ impl StoreReader {
         read_manifest_parquet(&self.path.join(names::MANIFEST))
     }
 
-    /// What is known of a row. Checksums are checked on the way.
+    /// What is known of a row. Checksums are checked on the way, and that the shard's files are those that its record
+    /// names (test `mishaps::every_damage_is_named_and_repaired`).
     ///
     /// # Errors
     /// When there is no such row, or its shard is damaged.
@@ -81,19 +90,11 @@ impl StoreReader {
                 self.info.images
             )));
         }
-        let Some(record) = ShardRecord::read(&self.path, row / self.info.shard_images)? else {
-            return Ok(RowState::ToDo);
-        };
-        if let Some(failed) = record.failed.into_iter().find(|failed| failed.row == row) {
-            return Ok(RowState::Failed(failed));
+        let Some(record) = self.record(row / self.info.shard_images)? else { return Ok(RowState::ToDo) };
+        if let Some(failed) = record.failed.iter().find(|failed| failed.row == row) {
+            return Ok(RowState::Failed(failed.clone()));
         }
-        let damaged = |problem: String| Error::Store {
-            path: self.path.clone(),
-            problem: format!(
-                "row {row} (shard {}) is damaged: {problem}. Remove its record in records/ and run again",
-                record.shard
-            ),
-        };
+        let damaged = |problem: String| self.damaged(record.shard, &format!("row {row}: {problem}"));
         let scores = halves(&self.values(StoreArray::Scores, row).map_err(damaged)?);
         let probs = halves(&self.values(StoreArray::ImageProbs, row).map_err(damaged)?);
         let classes = self.class_ids(&self.values(StoreArray::Classes, row).map_err(damaged)?);
@@ -106,6 +107,53 @@ impl StoreReader {
         match (map, prediction) {
             (Some(map), Some(prediction)) => Ok(RowState::Labelled(ImageLabels { map, prediction })),
             _ => Err(damaged("its arrays have other shapes".to_owned())),
+        }
+    }
+
+    /// The record of a shard, once its files were held against it; `None` when the shard is not done.
+    fn record(&self, shard: usize) -> Result<Option<Arc<ShardRecord>>, Error> {
+        if let Some(record) = self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&shard) {
+            return Ok(Some(Arc::clone(record)));
+        }
+        let of = Identified { info: &self.info, identity: &self.identity };
+        let record = match RecordState::read(&self.path, &of, shard)? {
+            RecordState::Valid(record) => Arc::new(record),
+            RecordState::Absent => return Ok(None),
+            RecordState::Damaged(what) => return Err(self.damaged(shard, &format!("its record: {what}"))),
+        };
+        for file in &record.files {
+            self.check_is_the_recorded(file).map_err(|what| self.damaged(shard, &format!("{}: {what}", file.path)))?;
+        }
+        self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&record));
+        Ok(Some(record))
+    }
+
+    /// Inner chunks have checksums of their own, but another shard's file has right ones too. So the index, which is
+    /// read anyway, must be the recorded one; files without an index are small, and compared whole.
+    fn check_is_the_recorded(&self, file: &RecordedFile) -> Result<(), String> {
+        let text = |error: std::io::Error| error.to_string();
+        let opened = File::open(self.path.join(&file.path)).map_err(text)?;
+        let length = opened.metadata().map_err(text)?.len();
+        if length != file.bytes {
+            return Err(format!("it has {length} bytes, {} when it was written", file.bytes));
+        }
+        let (digest, first) = match &file.index_sha256 {
+            Some(digest) => (digest, length.saturating_sub(self.info.index_bytes() as u64)),
+            None => (&file.sha256, 0),
+        };
+        let mut bytes = vec![0; (length - first) as usize];
+        opened.read_exact_at(&mut bytes, first).map_err(text)?;
+        if digest_bytes(&bytes) == *digest {
+            Ok(())
+        } else {
+            Err("it is not the file that its record names".to_owned())
+        }
+    }
+
+    fn damaged(&self, shard: usize, problem: &str) -> Error {
+        Error::Store {
+            path: self.path.clone(),
+            problem: format!("shard {shard} is damaged: {problem}. The run command that made the store makes it again"),
         }
     }
 

@@ -4,13 +4,18 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::arrays::StoreArray;
+use super::info::StoreInfo;
 use super::record_path;
-use crate::digest::Digest;
+use super::seal::{pretty, sealed, unsealed};
+use crate::digest::{Digest, digest_bytes};
 use crate::error::{Error, ImageError};
 
 /// What became of one shard. It holds no times, so that a shard that is made again gives the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRecord {
+    /// What the shard was made with: [`StoreInfo::identity`]. A record of another store does not count.
+    pub made_with: Digest,
     /// Number of the shard.
     pub shard: usize,
     /// Its first row.
@@ -50,6 +55,22 @@ pub struct RecordedFile {
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
+    /// SHA-256 of the index at its end, for files with an inner chunk for each image: a reader that takes single images
+    /// compares it, and so does not take another shard's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index_sha256: Option<Digest>,
+}
+
+impl RecordedFile {
+    pub(super) fn of(path: &str, bytes: &[u8], info: &StoreInfo) -> Self {
+        let index = StoreArray::of_file(path).filter(|array| array.is_map()).map(|_| info.index_bytes());
+        Self {
+            path: path.to_owned(),
+            bytes: bytes.len() as u64,
+            sha256: digest_bytes(bytes),
+            index_sha256: index.map(|length| digest_bytes(&bytes[bytes.len().saturating_sub(length)..])),
+        }
+    }
 }
 
 /// Counts of images whose folder is a class that the teacher knows.
@@ -85,36 +106,74 @@ impl Agreement {
     }
 }
 
-impl ShardRecord {
-    pub(super) fn to_json(&self) -> Vec<u8> {
-        let mut text = serde_json::to_vec_pretty(self).unwrap_or_default();
-        text.push(b'\n');
-        text
-    }
+/// A store and its identity, which takes too long to compute for each record anew.
+#[derive(Clone, Copy)]
+pub(crate) struct Identified<'a> {
+    pub(crate) info: &'a StoreInfo,
+    pub(crate) identity: &'a Digest,
+}
 
-    /// Reads a shard's record; `None` when the shard has none.
-    pub(super) fn read(store: &Path, shard: usize) -> Result<Option<Self>, Error> {
+/// What lies in the place of a shard's record.
+#[derive(Debug)]
+pub(crate) enum RecordState {
+    /// Nothing: the shard is to do.
+    Absent,
+    /// The shard is done, if its files are as the record says.
+    Valid(ShardRecord),
+    /// Something that cannot be this shard's record, and why.
+    Damaged(String),
+}
+
+impl RecordState {
+    /// Reads a shard's record.
+    ///
+    /// # Errors
+    /// When something is there that cannot be read.
+    pub(crate) fn read(store: &Path, of: &Identified<'_>, shard: usize) -> Result<Self, Error> {
         let path = record_path(store, shard);
         let text = match std::fs::read(&path) {
             Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Absent),
             Err(error) => return Err(Error::file("read", &path)(error)),
         };
-        let read = serde_json::from_slice::<Self>(&text).map_err(|error| error.to_string());
-        let checked = read.and_then(|record| {
-            if record.shard == shard && record.labelled.checked_add(record.failed.len()) == Some(record.rows) {
-                Ok(record)
-            } else {
-                Err("its counts do not add up".to_owned())
-            }
-        });
-        checked.map(Some).map_err(|error| Error::Store {
-            path: store.to_path_buf(),
-            problem: format!(
-                "the record of shard {shard} is damaged ({error}). Remove {} and run again",
-                path.display()
-            ),
-        })
+        Ok(ShardRecord::from_json(&text, of, shard).map_or_else(Self::Damaged, Self::Valid))
+    }
+}
+
+impl ShardRecord {
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        match serde_json::to_value(self) {
+            Ok(serde_json::Value::Object(object)) => pretty(&sealed(object)),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Reads a record and holds it against the store and the shard that it should be of.
+    pub(super) fn from_json(text: &[u8], of: &Identified<'_>, shard: usize) -> Result<Self, String> {
+        let object = serde_json::from_slice(text).map_err(|error| format!("it is no JSON object: {error}"))?;
+        let record: Self = serde_json::from_value(unsealed(object)?.into())
+            .map_err(|error| format!("it is no record of a shard: {error}"))?;
+        if record.shard != shard {
+            return Err(format!("it is the record of shard {}", record.shard));
+        }
+        if record.made_with != *of.identity {
+            return Err("it is of a store that was made with something else".to_owned());
+        }
+        let rows = of.info.rows_of(shard);
+        let counted = record.labelled.checked_add(record.failed.len());
+        if (record.first_row, record.rows, counted) != (rows.start, rows.len(), Some(rows.len())) {
+            return Err("its counts do not add up".to_owned());
+        }
+        let wanted = StoreArray::ALL.map(|array| array.file_of(shard));
+        let named = record.files.iter().map(|file| file.path.as_str());
+        let all_there = record.labelled == 0 || record.files.len() == wanted.len();
+        if !all_there || !named.eq(wanted.iter().map(String::as_str).take(record.files.len())) {
+            return Err("it names other files than the shard has".to_owned());
+        }
+        if let Some(stray) = record.failed.iter().find(|failed| !rows.contains(&failed.row)) {
+            return Err(format!("row {}, which failed, is not in it", stray.row));
+        }
+        Ok(record)
     }
 
     /// True when the shard's files are there with the lengths that were recorded.

@@ -7,7 +7,8 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::info::StoreInfo;
-use super::record::{Agreement, FailedImage, ShardRecord};
+use super::part::Part;
+use super::record::{Agreement, FailedImage, Identified, RecordState, ShardRecord};
 use super::record_path;
 use crate::error::Error;
 
@@ -26,6 +27,8 @@ pub struct StoreStatus {
     pub shards_total: usize,
     /// Shards that are done.
     pub shards_done: usize,
+    /// Shards to do again: their records are damaged, or their files are gone or of another length.
+    pub damaged_shards: Vec<usize>,
     /// Bytes of the finished shards' files.
     pub label_bytes: u64,
     /// The same for each labelled image; `None` before the first.
@@ -44,21 +47,37 @@ impl StoreStatus {
     /// Reads every record of a store.
     ///
     /// # Errors
-    /// When it is no store, or a record is damaged.
+    /// When it is no store, or a record cannot be read.
     pub fn read(store: &Path) -> Result<(StoreInfo, Self), Error> {
+        Self::read_part(store, Part::WHOLE)
+    }
+
+    /// Reads the records of a part of a store; all counts are those of the part.
+    ///
+    /// # Errors
+    /// When it is no store, or a record cannot be read.
+    pub fn read_part(store: &Path, part: Part) -> Result<(StoreInfo, Self), Error> {
         let info = StoreInfo::read(store)?;
-        let mut records = Vec::new();
-        for shard in 0..info.shards() {
-            records.extend(ShardRecord::read(store, shard)?.filter(|record| record.files_are_there(store)));
+        let (mut records, mut damaged_shards) = (Vec::new(), Vec::new());
+        let of = Identified { info: &info, identity: &info.identity() };
+        for shard in part.shards(info.shards()) {
+            match RecordState::read(store, &of, shard)? {
+                RecordState::Valid(record) if record.files_are_there(store) => records.push(record),
+                RecordState::Valid(_) | RecordState::Damaged(_) => damaged_shards.push(shard),
+                RecordState::Absent => {}
+            }
         }
-        let mut status = Self::of_records(&info, &records);
+        let mut status = Self::of_records(&info, part, &records);
+        status.damaged_shards = damaged_shards;
         status.images_per_s = rate(store, &records);
         Ok((info, status))
     }
 
-    /// Counts over records.
+    /// Counts over the records of a part.
     #[must_use]
-    pub fn of_records(info: &StoreInfo, records: &[ShardRecord]) -> Self {
+    pub fn of_records(info: &StoreInfo, part: Part, records: &[ShardRecord]) -> Self {
+        let shards = part.shards(info.shards());
+        let images = info.rows_of_part(part).len();
         let labelled: usize = records.iter().map(|record| record.labelled).sum();
         let failed_images: Vec<_> = records.iter().flat_map(|record| record.failed.iter().cloned()).collect();
         let mut failures_by_kind = BTreeMap::new();
@@ -71,12 +90,13 @@ impl StoreStatus {
         }
         let label_bytes = records.iter().map(ShardRecord::file_bytes).sum();
         Self {
-            images: info.images,
+            images,
             labelled,
             failed: failed_images.len(),
-            to_do: info.images.saturating_sub(labelled + failed_images.len()),
-            shards_total: info.shards(),
+            to_do: images.saturating_sub(labelled + failed_images.len()),
+            shards_total: shards.len(),
             shards_done: records.len(),
+            damaged_shards: Vec::new(),
             label_bytes,
             bytes_per_image: (labelled > 0).then(|| label_bytes as f64 / labelled as f64),
             images_per_s: None,

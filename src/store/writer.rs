@@ -1,31 +1,67 @@
-//! Creates a store, finds what is left to do in one, and commits shards.
+//! Creates a store, goes on with one, and commits shards.
 
 use std::path::{Path, PathBuf};
 
+use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
+
 use super::arrays::StoreArray;
-use super::commit::{clear_staging, commit_file, create_folder};
+use super::commit::{Committer, Faults, clear_staging, create_folder};
 use super::encode::ShardLabels;
-use super::info::StoreInfo;
-use super::lock::Lock;
-use super::record::{Agreement, RecordedFile, ShardRecord};
-use super::{names, record_path};
-use crate::digest::digest_bytes;
+use super::info::{GroupState, StoreInfo};
+use super::lock::{PartLock, StartLock};
+use super::part::Part;
+use super::record::{Agreement, Identified, RecordState, RecordedFile, ShardRecord};
+use super::seal::{pretty, sealed};
+use super::seen::Seen;
+use super::{names, record_file};
+use crate::digest::{Digest, digest_bytes, digest_file};
 use crate::error::Error;
 use crate::manifest::{Manifest, manifest_bytes, read_manifest_parquet};
 
-/// A store that this process may write.
+/// A store of which this process may write a part.
 #[derive(Debug)]
 pub struct StoreWriter {
     path: PathBuf,
     info: StoreInfo,
-    _lock: Lock,
+    identity: Digest,
+    part: Part,
+    committer: Committer,
+    seen: Seen,
+    /// Fixed files that were damaged or gone and have been made again, by their paths inside the store.
+    repaired: Vec<String>,
+    _lock: PartLock,
+}
+
+/// Who writes, and what of the store.
+#[derive(Debug, Default)]
+pub struct WriteAs {
+    /// The part of the store that is this process's.
+    pub part: Part,
+    /// What others are told while this process writes: `process 4711 on node3`.
+    pub holder: String,
+    /// Failures on purpose; none outside tests.
+    pub faults: Faults,
+}
+
+/// How far a writer's part is.
+#[derive(Debug, Default)]
+pub struct PartState {
+    /// Records of the shards that are done.
+    pub done: Vec<ShardRecord>,
+    /// Numbers of the others, in order.
+    pub to_do: Vec<usize>,
+    /// Why shards that were done are to do again, in words.
+    pub damaged: Vec<String>,
 }
 
 impl StoreWriter {
-    /// True when there is a store at `path`, whole or partly filled.
-    #[must_use]
-    pub fn exists(path: &Path) -> bool {
-        path.join(names::GROUP).is_file()
+    /// True when there is a store at `path`, whole or partly filled. One whose `zarr.json` is damaged is none: it is
+    /// made again, and keeps the shards that fit.
+    ///
+    /// # Errors
+    /// When it is of another format version or another program.
+    pub fn exists(path: &Path) -> Result<bool, Error> {
+        Ok(matches!(GroupState::read(path)?, GroupState::Whole(_)))
     }
 
     /// Checks that a store may be created at `path`: nothing is there, or what an earlier attempt left.
@@ -45,17 +81,24 @@ impl StoreWriter {
     }
 
     /// Creates an empty store. Its `zarr.json` is written last: what has none is no store.
+    /// Where another process has just made the same store, goes on with that one.
     ///
     /// # Errors
-    /// When the folder holds something else, cannot be written, or is being written by another process.
-    pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest) -> Result<Self, Error> {
+    /// When the folder holds something else, cannot be written, or its part is being written by another process.
+    pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, write_as: WriteAs) -> Result<Self, Error> {
         create_folder(path)?;
-        let lock = Lock::take(path)?;
-        if Self::exists(path) {
-            return Err(Error::Store {
-                path: path.to_path_buf(),
-                problem: "another run has just made it. The same command again goes on with it".to_owned(),
-            });
+        create_folder(&path.join(names::LOCKS))?;
+        let start = StartLock::wait(path)?;
+        if let GroupState::Whole(there) = GroupState::read(path)? {
+            let differences = there.differences_to_new(&info);
+            if !differences.is_empty() {
+                return Err(Error::OtherRun {
+                    path: path.to_path_buf(),
+                    differences,
+                    advice: "another process has just made this store. Give all of them the same flags",
+                });
+            }
+            return Self::start(path, *there, write_as, &start);
         }
         Self::check_free(path)?;
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
@@ -64,48 +107,80 @@ impl StoreWriter {
         for array in StoreArray::ALL {
             create_folder(&path.join(array.name()))?;
         }
-        clear_staging(path)?;
+        let store = Self::start(path, info, write_as, &start)?;
         let manifest = manifest_bytes(manifest)
             .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
-        commit_file(path, names::MANIFEST, &manifest)?;
+        store.committer.file(names::MANIFEST, &manifest)?;
         for array in StoreArray::ALL {
-            let mut text = serde_json::to_vec_pretty(&array.metadata(&info)).unwrap_or_default();
-            text.push(b'\n');
-            commit_file(path, &format!("{}/{}", array.name(), names::GROUP), &text)?;
+            store.committer.file(&array.metadata_file(), &array.metadata_json(&store.info))?;
         }
-        commit_file(path, names::GROUP, &info.group_json())?;
-        Ok(Self { path: path.to_path_buf(), info, _lock: lock })
+        store.committer.file(names::GROUP, &store.info.group_json())?;
+        Ok(store)
     }
 
-    /// Opens a store to go on with it.
+    /// Opens a store to go on with it. Fixed files that are damaged or gone are made again: the arrays' descriptions
+    /// from the group's, and the manifest from `list_again`, if that gives the same list.
     ///
     /// # Errors
-    /// When it is no store, is damaged, or is being written by another process.
-    pub fn resume(path: &Path) -> Result<(Self, Manifest), Error> {
+    /// When it is no store, is damaged beyond that, or this part of it is being written by another process.
+    pub fn resume(
+        path: &Path,
+        write_as: WriteAs,
+        list_again: &mut dyn FnMut() -> Result<Manifest, Error>,
+    ) -> Result<(Self, Manifest), Error> {
         let info = StoreInfo::read(path)?;
-        let lock = Lock::take(path)?;
-        create_folder(&path.join(names::STAGING))?;
-        clear_staging(path)?;
-        let manifest_path = path.join(names::MANIFEST);
-        let bytes = std::fs::read(&manifest_path).map_err(Error::file("read", &manifest_path))?;
+        create_folder(&path.join(names::LOCKS))?;
+        let start = StartLock::wait(path)?;
+        let mut store = Self::start(path, info, write_as, &start)?;
+        for array in StoreArray::ALL {
+            create_folder(&path.join(array.name()))?;
+            let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
+            if std::fs::read(path.join(&file)).ok().as_ref() != Some(&wanted) {
+                store.committer.file(&file, &wanted)?;
+                store.repaired.push(file);
+            }
+        }
+        let manifest = store.manifest(list_again)?;
+        Ok((store, manifest))
+    }
+
+    /// Takes the part's lock and tidies up after its last writer.
+    fn start(path: &Path, info: StoreInfo, write_as: WriteAs, start: &StartLock) -> Result<Self, Error> {
+        let WriteAs { part, holder, faults } = write_as;
+        let lock = PartLock::take(path, part, info.shards(), &holder, start)?;
+        for folder in [names::STAGING, names::RECORDS, names::RUNS] {
+            create_folder(&path.join(folder))?;
+        }
+        clear_staging(path, part, info.shards())?;
+        let committer = Committer::new(path, part, faults)?;
+        let seen = Seen::open(path, part)?;
+        let identity = info.identity();
+        Ok(Self { path: path.to_path_buf(), info, identity, part, committer, seen, repaired: Vec::new(), _lock: lock })
+    }
+
+    fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
+        let path = self.path.join(names::MANIFEST);
+        let there = std::fs::read(&path).map(|bytes| digest_bytes(&bytes));
+        if there.as_ref().is_ok_and(|digest| *digest == self.info.manifest_sha256) {
+            return read_manifest_parquet(&path);
+        }
+        let manifest = list_again()?;
+        let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem })?;
         let digest = digest_bytes(&bytes);
-        if digest != info.manifest_sha256 {
+        if digest != self.info.manifest_sha256 {
+            let found = there.map_or_else(|error| error.to_string(), |digest| format!("sha256 {digest}"));
             return Err(Error::Store {
-                path: path.to_path_buf(),
+                path: self.path.clone(),
                 problem: format!(
-                    "its manifest was changed: sha256 {digest}, but {} when it was made",
-                    info.manifest_sha256
+                    "its manifest was changed ({found}, but {} when it was made), and the source gives another list now \
+                     ({digest}). Put the original manifest.parquet back",
+                    self.info.manifest_sha256
                 ),
             });
         }
-        let manifest = read_manifest_parquet(&manifest_path)?;
-        if manifest.len() != info.images {
-            return Err(Error::Store {
-                path: path.to_path_buf(),
-                problem: format!("its manifest has {} rows, its arrays {}", manifest.len(), info.images),
-            });
-        }
-        Ok((Self { path: path.to_path_buf(), info, _lock: lock }, manifest))
+        self.committer.file(names::MANIFEST, &bytes)?;
+        self.repaired.push(names::MANIFEST.to_owned());
+        Ok(manifest)
     }
 
     /// What the store is.
@@ -120,23 +195,88 @@ impl StoreWriter {
         &self.path
     }
 
-    /// The records of finished shards, and the numbers of the others, both in order. A shard counts as finished when
-    /// its record is there and so are its files, with the lengths that were recorded.
-    ///
-    /// # Errors
-    /// When a record cannot be read.
-    pub fn progress(&self) -> Result<(Vec<ShardRecord>, Vec<usize>), Error> {
-        let (mut done, mut to_do) = (Vec::new(), Vec::new());
-        for shard in 0..self.info.shards() {
-            match ShardRecord::read(&self.path, shard)? {
-                Some(record) if record.files_are_there(&self.path) => done.push(record),
-                _ => to_do.push(shard),
-            }
-        }
-        Ok((done, to_do))
+    /// The part that is this writer's.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        self.part
     }
 
-    /// Commits a shard: its files first, each whole, and its record last.
+    /// Paths inside the store of the files that [`StoreWriter::resume`] made again.
+    #[must_use]
+    pub fn repaired(&self) -> &[String] {
+        &self.repaired
+    }
+
+    /// How far this writer's part is. A shard is done when its record is there and holds, and its files are what the
+    /// record says. Files that were compared before and not touched since are not read again; `reading` hears how
+    /// many bytes will be.
+    ///
+    /// # Errors
+    /// When a record or file is there and cannot be read.
+    pub fn part_state(&self, reading: &dyn Fn(u64)) -> Result<PartState, Error> {
+        let shards = self.part.shards(self.info.shards());
+        let of = Identified { info: &self.info, identity: &self.identity };
+        let states: Vec<(usize, RecordState)> = shards
+            .into_par_iter()
+            .map(|shard| Ok((shard, RecordState::read(&self.path, &of, shard)?)))
+            .collect::<Result<_, Error>>()?;
+        let unknown = |file: &&RecordedFile| {
+            let metadata = std::fs::metadata(self.path.join(&file.path));
+            metadata.is_ok_and(|metadata| !self.seen.knows(&file.path, &metadata))
+        };
+        let valid = |(_, state): &(usize, RecordState)| match state {
+            RecordState::Valid(record) => record.files.iter().filter(unknown).map(|file| file.bytes).sum(),
+            _ => 0,
+        };
+        let unknown_bytes: u64 = states.par_iter().map(valid).sum();
+        if unknown_bytes > 0 {
+            reading(unknown_bytes);
+        }
+        let compared: Vec<Result<(), String>> = states
+            .par_iter()
+            .map(|(_, state)| match state {
+                RecordState::Valid(record) => record.files.iter().try_for_each(|file| self.compare(file)),
+                _ => Ok(()),
+            })
+            .collect();
+        let mut state_of_part = PartState::default();
+        for ((shard, state), compared) in states.into_iter().zip(compared) {
+            match (state, compared) {
+                (RecordState::Valid(record), Ok(())) => state_of_part.done.push(record),
+                (RecordState::Absent, _) => state_of_part.to_do.push(shard),
+                (RecordState::Damaged(what), _) => {
+                    state_of_part.damaged.push(format!("the record of shard {shard}: {what}"));
+                    state_of_part.to_do.push(shard);
+                }
+                (RecordState::Valid(_), Err(what)) => {
+                    state_of_part.damaged.push(what);
+                    state_of_part.to_do.push(shard);
+                }
+            }
+        }
+        Ok(state_of_part)
+    }
+
+    /// Holds a file against its record.
+    fn compare(&self, file: &RecordedFile) -> Result<(), String> {
+        let path = self.path.join(&file.path);
+        let metadata = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", file.path))?;
+        if metadata.len() != file.bytes {
+            return Err(format!("{} has {} bytes, {} when it was written", file.path, metadata.len(), file.bytes));
+        }
+        if self.seen.knows(&file.path, &metadata) {
+            return Ok(());
+        }
+        let (digest, _) = digest_file(&path).map_err(|error| error.to_string())?;
+        if digest != file.sha256 {
+            return Err(format!("{} has another content than when it was written", file.path));
+        }
+        self.seen.note(&file.path, &metadata);
+        Ok(())
+    }
+
+    /// Commits a shard: its files first, each whole, and its record last. A shard that is made again loses its old
+    /// record first, so that no record ever vouches for files of another time.
     ///
     /// # Errors
     /// When a file cannot be written; the shard then has no record and does not count.
@@ -148,26 +288,24 @@ impl StoreWriter {
     ) -> Result<ShardRecord, Error> {
         let failed: Vec<_> = labels.images.iter().filter_map(|image| image.as_ref().err()).cloned().collect();
         let record = ShardRecord {
+            made_with: self.identity.clone(),
             shard: labels.shard,
             first_row: self.info.rows_of(labels.shard).start,
             rows: labels.images.len(),
             labelled: labels.images.len() - failed.len(),
             failed,
             agreement,
-            files: files
-                .iter()
-                .map(|(path, bytes)| RecordedFile {
-                    path: path.clone(),
-                    bytes: bytes.len() as u64,
-                    sha256: digest_bytes(bytes),
-                })
-                .collect(),
+            files: files.iter().map(|(path, bytes)| RecordedFile::of(path, bytes, &self.info)).collect(),
         };
+        let record_file = record_file(labels.shard);
+        self.committer.remove(&record_file)?;
         for (path, bytes) in files {
-            commit_file(&self.path, path, bytes)?;
+            self.committer.file(path, bytes)?;
+            if let Ok(metadata) = std::fs::metadata(self.path.join(path)) {
+                self.seen.note(path, &metadata);
+            }
         }
-        let inside = record_path(Path::new(""), labels.shard);
-        commit_file(&self.path, &inside.to_string_lossy(), &record.to_json())?;
+        self.committer.file(&record_file, &record.to_json())?;
         Ok(record)
     }
 
@@ -175,10 +313,8 @@ impl StoreWriter {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub fn note_run(&self, name: &str, note: &serde_json::Value) -> Result<(), Error> {
-        let mut text = serde_json::to_vec_pretty(note).unwrap_or_default();
-        text.push(b'\n');
-        commit_file(&self.path, &format!("{}/{name}.json", names::RUNS), &text)
+    pub fn note_run(&self, name: &str, note: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
+        self.committer.file(&format!("{}/{name}.json", names::RUNS), &pretty(&sealed(note)))
     }
 }
 
@@ -190,11 +326,10 @@ fn first_stranger(path: &Path) -> Result<Option<String>, Error> {
         Err(error) => return Err(Error::file("open", path)(error)),
     };
     let arrays = StoreArray::ALL.map(StoreArray::name);
-    let own = [names::MANIFEST, names::RECORDS, names::RUNS, names::STAGING, names::LOCK];
     let mut strangers: Vec<String> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| !own.contains(&name.as_str()) && !arrays.contains(&name.as_str()))
+        .filter(|name| !names::OWN.contains(&name.as_str()) && !arrays.contains(&name.as_str()))
         .collect();
     strangers.sort();
     Ok(strangers.into_iter().next())
