@@ -44,7 +44,7 @@ DEFAULT_OPSET = {"legacy": 17, "dynamo": 20}
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 # The first shows padding that was computed for one size; networks that need whole strides get the second.
 OTHER_SIZES = ((33, 50), (32, 64))
-FILTERS = {"nearest": "nearest", "box": "box", "bilinear": "bilinear", "bicubic": "bicubic", "lanczos": "lanczos"}
+FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 Size = tuple[int, int]
 
@@ -183,9 +183,11 @@ def timm_classifier(wish: argparse.Namespace) -> Classifier:
     settings = {"num_classes": wish.num_classes, "global_pool": wish.global_pool}
     settings = {key: value for key, value in settings.items() if value is not None}
     published = not (wish.checkpoint or wish.random_weights)
+    # Attention as plain products, which both exporters know. timm's `exportable` would do it too, but it keeps the
+    # padding of the first size it sees, also in PyTorch, so that the check at another size would compare with nothing.
+    timm.layers.set_fused_attn(False)
     try:
-        # `exportable` has attention written out, and padding as a constant of the graph.
-        module = timm.create_model(wish.name, pretrained=published, exportable=True, **settings)
+        module = timm.create_model(wish.name, pretrained=published, **settings)
     except Exception as problem:  # Whatever timm raises, it is about what was asked for.
         names = [*timm.list_models(), *timm.list_pretrained()]
         raise Refused(why_not_created(wish, problem, names)) from problem
@@ -212,7 +214,7 @@ def timm_classifier(wish: argparse.Namespace) -> Classifier:
         "crop_mode": feeding["crop_mode"],
     }
     classes = timm_classes(module, config) if published else default_classes(module.num_classes)
-    filter_name = FILTERS.get(feeding["interpolation"], "bilinear")
+    filter_name = feeding["interpolation"] if feeding["interpolation"] in FILTERS else "bilinear"
     classifier = Classifier(name, module.eval(), size, feeding["mean"], feeding["std"], filter_name, classes, remarks)
     if wish.global_pool and published:
         classifier.notes.append(f"Exported with --global-pool {wish.global_pool}: right only if the head was trained with this pooling.")
@@ -255,12 +257,24 @@ def with_own_weights(classifier: Classifier, wish: argparse.Namespace) -> Classi
         classifier.remarks |= {"weights": wish.checkpoint.name, "weights_sha256": sha256(wish.checkpoint)}
         classifier.notes.append("Weights of a checkpoint: mean, std, filter and class order are those of the published network, unless changed here.")
     if wish.random_weights:
+        randomise(classifier.module)
         classifier.remarks["weights"] = "none: random numbers"
         classifier.notes.append("Random weights, for trying the program. Its labels mean nothing.")
     if wish.checkpoint or wish.random_weights:
         for key in ("weights_origin", "licence"):
             classifier.remarks.pop(key, None)
     return classifier
+
+
+def randomise(module: Module) -> None:
+    """Heads and norms often start as zeros and ones; a file with such weights would show little of what it does."""
+    import torch
+
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.numel() > 1 and weight.std() < 1e-3:
+                weight.add_(torch.randn(weight.shape, generator=draw), alpha=0.1 if weight.ndim == 1 else 0.02)
 
 
 def why_not_created(wish: argparse.Namespace, problem: Exception, names: list[str], prefix: str = "") -> str:
