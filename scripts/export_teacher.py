@@ -24,6 +24,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import warnings
@@ -96,6 +97,8 @@ class Check:
 
 def main() -> int:
     wish = arguments()
+    # So that a stopped export takes its unfinished files with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         refuse_at_once(wish)
         warnings.filterwarnings("ignore")
@@ -189,8 +192,9 @@ def timm_classifier(wish: argparse.Namespace) -> Classifier:
     try:
         module = timm.create_model(wish.name, pretrained=published, **settings)
     except Exception as problem:  # Whatever timm raises, it is about what was asked for.
-        names = [*timm.list_models(), *timm.list_pretrained()]
-        raise Refused(why_not_created(wish, problem, names)) from problem
+        if "nknown model" in str(problem):
+            raise Refused(not_known(wish, [*timm.list_models(), *timm.list_pretrained()])) from problem
+        raise Refused(why_not_created(wish, problem)) from problem
     config = module.pretrained_cfg
     if not module.num_classes:
         raise Refused(f"{wish.name} has no classifier, only features: choose weights that were fine-tuned, or --checkpoint with --num-classes")
@@ -225,6 +229,10 @@ def torchvision_classifier(wish: argparse.Namespace) -> Classifier:
     from torchvision import models
 
     name, _, tag = wish.name.removeprefix(TORCHVISION).partition(".")
+    # Detectors and the like live in modules of their own, and are not in this list.
+    classifiers = models.list_models(module=models)
+    if name not in classifiers:
+        raise Refused(not_known(wish, classifiers, TORCHVISION))
     try:
         known = models.get_model_weights(name)
         weights = known[tag] if tag else known.DEFAULT
@@ -234,9 +242,9 @@ def torchvision_classifier(wish: argparse.Namespace) -> Classifier:
         recipe = weights.transforms()
         size, resized = recipe.crop_size[0], recipe.resize_size[0]
     except (KeyError, AttributeError) as problem:
-        raise Refused(f"{wish.name} is no classifier of images with weights {tag or 'of its own'} in torchvision") from problem
+        raise Refused(f"torchvision has no weights {tag or 'at all'} for {name}") from problem
     except Exception as problem:  # As above.
-        raise Refused(why_not_created(wish, problem, models.list_models(module=models), TORCHVISION)) from problem
+        raise Refused(why_not_created(wish, problem)) from problem
     if wish.checkpoint:
         load_checkpoint(module, wish.checkpoint)
     remarks = {
@@ -277,13 +285,15 @@ def randomise(module: Module) -> None:
                 weight.add_(torch.randn(weight.shape, generator=draw), alpha=0.1 if weight.ndim == 1 else 0.02)
 
 
-def why_not_created(wish: argparse.Namespace, problem: Exception, names: list[str], prefix: str = "") -> str:
-    text = " ".join(str(problem).split()) or type(problem).__name__
+def not_known(wish: argparse.Namespace, names: list[str], prefix: str = "") -> str:
     asked = wish.name.removeprefix(prefix)
-    if "nknown model" in text:
-        close = difflib.get_close_matches(asked, names, n=5) or difflib.get_close_matches(asked.split(".")[0], names, n=5)
-        advice = f"close names: {', '.join(prefix + name for name in close)}" if close else "`timm.list_models()` lists the names"
-        return f"{wish.name} is no known classifier; {advice}"
+    close = difflib.get_close_matches(asked, names, n=5) or difflib.get_close_matches(asked.split(".")[0], names, n=5)
+    advice = f"; close names: {', '.join(prefix + name for name in close)}" if close else ""
+    return f"{wish.name} is no known classifier of images{advice}"
+
+
+def why_not_created(wish: argparse.Namespace, problem: Exception) -> str:
+    text = " ".join(str(problem).split()) or type(problem).__name__
     if "404" in text or "401" in text:
         return f"{wish.name} is not on the hub, or needs a login: {text[:200]}"
     if isinstance(problem, OSError):
@@ -381,7 +391,8 @@ def export(classifier: Classifier, wish: argparse.Namespace) -> None:
                 os.replace(path, target)
             elif path != staged:
                 target.unlink(missing_ok=True)
-    print(f"{wish.out} ({attempt}, {wish.out.stat().st_size / 1e6:,.1f} MB) {check}")
+    megabytes = sum(path.stat().st_size for path in written_beside(wish.out) if path.exists()) / 1e6
+    print(f"{wish.out} ({attempt}, {megabytes:,.1f} MB) {check}")
     print(f"look at it: relabel teacher {shlex.quote(str(wish.out))}")
 
 

@@ -72,13 +72,19 @@ def main() -> int:
         command += ["--threads", str(max(1, int(wish.cpus_per_task)))]
     tasks = [Task(index) for index in range(wish.tasks)]
     running: dict[ray.ObjectRef, Task] = {}
+    wish_to_stop = ray.remote(StopFlag).options(num_cpus=0).remote()
     try:
-        work_off(tasks, running, wish, lambda task: remote.remote(command, task.index, wish.tasks, os.getcwd()))
+        work_off(tasks, running, wish, lambda task: remote.remote(command, task.index, wish.tasks, os.getcwd(), wish_to_stop))
     except KeyboardInterrupt:
-        say(f"interrupted: asking {len(running)} tasks to stop")
-        stop(running)
+        say("interrupted: asking the tasks to stop")
+        ray.get(wish_to_stop.set.remote())
+        wait_for(running)
         summary(tasks, wish)
         return INTERRUPTED
+    if any(task.ending and task.ending.code == WRONG_USAGE for task in tasks):
+        # All tasks have the same flags.
+        ray.get(wish_to_stop.set.remote())
+        wait_for(running)
     summary(tasks, wish)
     codes = {task.ending.code for task in tasks if task.ending}
     if WRONG_USAGE in codes:
@@ -127,20 +133,36 @@ def value_of(words: Sequence[str], flag: str) -> str | None:
     return None
 
 
-def label_part(command: Sequence[str], index: int, count: int, folder: str) -> Ending:
-    """Runs on a machine of the cluster: one process, until it ends or Ray cancels the task."""
+class StopFlag:
+    """Lives in the cluster, where every task can see it. `ray.cancel` did not reach tasks that wait for a process."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def set(self) -> None:
+        self.is_set = True
+
+    def get(self) -> bool:
+        return self.is_set
+
+
+def label_part(command: Sequence[str], index: int, count: int, folder: str, wish_to_stop) -> Ending:
+    """Runs on a machine of the cluster: one process, until it ends or is to stop."""
+    import ray
+
+    if ray.get(wish_to_stop.get.remote()):
+        return Ending(INTERRUPTED, "not started")
     words = [*command, "--task-index", str(index), "--task-count", str(count)]
     # If Ray's worker dies, the process must not go on alone and keep its lock: the kernel then sends it SIGTERM.
     if shutil.which("setpriv"):
         words = ["setpriv", "--pdeathsig", "TERM", *words]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
-        try:
-            while process.poll() is None:
-                time.sleep(POLL_SECONDS)
-        except KeyboardInterrupt:  # What `ray.cancel` raises here.
-            process.terminate()
-            process.wait()
+        while process.poll() is None:
+            time.sleep(POLL_SECONDS)
+            if ray.get(wish_to_stop.get.remote()):
+                process.terminate()
+                process.wait()
         length = errors.seek(0, os.SEEK_END)
         errors.seek(max(0, length - TAIL_BYTES))
         lines = errors.read().decode(errors="replace").strip().splitlines()
@@ -165,8 +187,6 @@ def work_off(tasks: list[Task], running: dict, wish: argparse.Namespace, start) 
             task.not_before = time.monotonic() + WAIT_BEFORE_RETRY_SECONDS
             report_ending(task, wish)
             if task.ending.code == WRONG_USAGE:
-                # All tasks have the same flags.
-                stop(running)
                 return
         if time.monotonic() >= next_report:
             report_progress(tasks, running, wish)
@@ -182,16 +202,16 @@ def ending(reference) -> Ending:
         return Ending(-signal.SIGKILL, f"its worker is gone: {str(problem).splitlines()[0]}")
 
 
-def stop(running: dict) -> None:
-    """SIGTERM to every process, and wait until they have ended: each keeps the shards that it has committed."""
+def wait_for(running: dict) -> None:
+    """Until the processes have ended: each keeps the shards that it has committed."""
     import ray
 
-    for reference in running:
-        ray.cancel(reference, force=False)
-    if running:
-        _, left = ray.wait(list(running), num_returns=len(running), timeout=WAIT_FOR_STOP_SECONDS)
-        if left:
-            say(f"{len(left)} tasks did not stop within {WAIT_FOR_STOP_SECONDS} s; leaving them to Ray")
+    left = ray.wait(list(running), num_returns=len(running), timeout=WAIT_FOR_STOP_SECONDS)[1] if running else []
+    for reference, task in running.items():
+        if reference not in left:
+            task.ending = ending(reference)
+    if left:
+        say(f"{len(left)} tasks did not stop within {WAIT_FOR_STOP_SECONDS} s; leaving them to Ray")
 
 
 def report_ending(task: Task, wish: argparse.Namespace) -> None:
