@@ -12,11 +12,12 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
+use relabel::digest::digest_bytes;
 use relabel::geometry::InputSize;
 use relabel::pixels::{ExifOrientation, Filter, decode_into};
-use relabel::source::{FolderSource, Source as _};
+use relabel::source::{FolderSource, LengthCheck, ListedImages, Source as _};
 use relabel::teacher::{
-    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest,
+    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest, Views,
 };
 
 fn main() {
@@ -59,9 +60,11 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         path,
         flags: CardValues { input_size: Some(size), ..CardValues::default() },
         k: 5,
+        views: Views::Image,
+        with_lse: false,
         threads,
     };
-    let mut teacher = OnnxTeacher::load(&runtime, &request, &[Device::Cpu]).unwrap().0.remove(0);
+    let mut teacher = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0);
     let bytes = (0..batch * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let pixels = PixelBatch::new(batch, size, bytes);
     teacher.label(&pixels).unwrap();
@@ -78,20 +81,22 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
 fn pixels(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let source = FolderSource::open(Path::new(flags["--in"])).unwrap();
     let size: InputSize = flags["--input-size"].parse().unwrap();
-    let entries = source.list().unwrap();
+    let manifest = source.list().unwrap();
+    let list = ListedImages { manifest: &manifest, manifest_sha256: &digest_bytes(b""), index: None };
+    let images = source.locate(&list).unwrap().images;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(number(flags, "--threads")).build().unwrap();
-    let one = |path: &str| {
+    let one = |row: usize| {
         let mut pixels = vec![0; size.rgb_bytes()];
-        let bytes = source.read(path).unwrap();
+        let bytes = images.read(row, LengthCheck::AsListed).unwrap();
         // Broken files are part of some folders; they cost what they cost.
         let _ = decode_into(&bytes, ExifOrientation::Ignore, size, Filter::Bilinear, &mut pixels);
         pixels
     };
-    for entry in entries.iter().take(8) {
-        one(&entry.path);
+    for row in 0..manifest.len().min(8) {
+        one(row);
     }
-    let images = entries.len();
-    (images, measure(|| pool.install(|| entries.into_par_iter().for_each(|entry| drop(one(&entry.path))))))
+    let rows = 0..manifest.len();
+    (rows.len(), measure(|| pool.install(|| rows.into_par_iter().for_each(|row| drop(one(row))))))
 }
 
 fn number(flags: &HashMap<&str, &str>, flag: &str) -> usize {

@@ -104,7 +104,7 @@ impl ClassList {
         }
     }
 
-    /// The classes by what a folder may be called: id or name, ids first.
+    /// The classes by what a folder or a label may be called: id, name or position among the outputs, in this order.
     #[must_use]
     pub fn by_label(&self) -> HashMap<String, u32> {
         let mut classes = HashMap::new();
@@ -115,6 +115,9 @@ impl ClassList {
         if self.source != "unnamed" {
             for (entry, class) in indexed() {
                 classes.entry(entry.name.clone()).or_insert(class);
+            }
+            for (_, class) in indexed() {
+                classes.entry(class.to_string()).or_insert(class);
             }
         }
         classes
@@ -142,12 +145,15 @@ mod tests {
         assert_eq!(list.short_name(967), "espresso");
         assert!(list.entries().windows(2).all(|pair| pair[0].id < pair[1].id));
         assert_eq!(list.by_label()["n15075141"], 999);
+        assert_eq!(list.by_label()["999"], 999);
     }
 
     #[test]
     fn files_are_one_class_a_line() {
         let list = ClassList::parse("pets.txt", "cat\ndog\n\n").unwrap();
         assert_eq!(list.by_label()["dog"], 1);
+        let digits = ClassList::parse("digits.txt", "1\n0\n").unwrap().by_label();
+        assert_eq!((digits["0"], digits["1"]), (1, 0), "an id counts before a position");
         assert!(ClassList::parse("x", "cat\n\ndog").unwrap_err().contains("line 2 is empty"));
         assert!(ClassList::parse("x", "cat\ndog\ncat").unwrap_err().contains("line 1 and again on line 3"));
         assert!(ClassList::parse("x", "\n").is_err());

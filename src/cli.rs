@@ -4,8 +4,10 @@ mod args;
 mod plan;
 mod task;
 mod run;
+mod dry_run;
 mod summary;
 mod status;
+mod verify;
 mod inspect;
 mod teacher;
 mod progress;
@@ -47,8 +49,10 @@ pub fn main() -> ExitCode {
     start_logs(&arguments.global);
     let output = Output::new(arguments.global.json);
     let result = match &arguments.command {
+        Command::Run(command) if command.dry_run => dry_run::run(command, output),
         Command::Run(command) => run::run(command, &arguments.global, output),
         Command::Status(command) => status::run(command, output),
+        Command::Verify(command) => verify::run(command, &arguments.global, output),
         Command::Inspect(command) => inspect::run(command, output),
         Command::Teacher(command) => teacher::run(command, output),
     };

@@ -23,7 +23,7 @@ pub enum Error {
     /// The source of images cannot be used.
     #[error("source {}: {problem}", path.display())]
     Source {
-        /// The folder that was asked for.
+        /// The folder, archive or pattern.
         path: PathBuf,
         /// What is wrong, and what to do.
         problem: String,
@@ -170,6 +170,8 @@ impl fmt::Display for ImageError {
 pub enum ImageErrorKind {
     /// The bytes could not be had: the file is gone, or reading it failed.
     Unreadable,
+    /// It is not what was listed: it has another length, or its archive was changed.
+    Changed,
     /// The file has no bytes.
     Empty,
     /// The bytes are no image of a known format.
@@ -188,6 +190,7 @@ impl fmt::Display for ImageErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Unreadable => "unreadable",
+            Self::Changed => "changed",
             Self::Empty => "empty",
             Self::NotAnImage => "not-an-image",
             Self::Truncated => "truncated",

@@ -17,6 +17,7 @@ pub struct LabelMap {
     size: MapSize,
     scores: Vec<f16>,
     classes: Vec<u32>,
+    lse: Option<Vec<f16>>,
 }
 
 impl LabelMap {
@@ -45,7 +46,7 @@ impl LabelMap {
             ScoreRounding::Float16 => scores.iter().map(|&score| f16::from_f32(score)).collect(),
             ScoreRounding::Steps { steps_per_unit } => diffuse(scores, classes, k, size, steps_per_unit),
         };
-        let mut map = Self { k, size, scores: vec![f16::ZERO; cells * k], classes: vec![0; cells * k] };
+        let mut map = Self { k, size, scores: vec![f16::ZERO; cells * k], classes: vec![0; cells * k], lse: None };
         for cell in 0..cells {
             for rank in 0..k {
                 let from = cell * k + rank;
@@ -60,7 +61,31 @@ impl LabelMap {
     #[must_use]
     pub fn from_stored(scores: Vec<f16>, classes: Vec<u32>, k: usize, size: MapSize) -> Option<Self> {
         let values = k * size.cells();
-        (scores.len() == values && classes.len() == values).then_some(Self { k, size, scores, classes })
+        (scores.len() == values && classes.len() == values).then_some(Self { k, size, scores, classes, lse: None })
+    }
+
+    /// The same map with the log-sum-exp over all classes of each cell, `[y, x]`, rounded to float16.
+    ///
+    /// # Errors
+    /// An [`ImageError`] of kind `Scores` when a value is not finite in float16.
+    ///
+    /// # Panics
+    /// When there is not one value for each cell: a fault of the caller.
+    pub fn with_lse(mut self, lse: &[f32]) -> Result<Self, ImageError> {
+        assert_eq!(lse.len(), self.size.cells(), "one log-sum-exp for each cell of {}", self.size);
+        if let Some(&bad) = lse.iter().find(|lse| !f16::from_f32(**lse).is_finite()) {
+            return Err(unusable_score(bad));
+        }
+        self.lse = Some(lse.iter().map(|&lse| f16::from_f32(lse)).collect());
+        Ok(self)
+    }
+
+    /// The same map with a stored log-sum-exp, `[y, x]`; `None` when there is not one finite value for each cell.
+    #[must_use]
+    pub fn with_stored_lse(mut self, lse: Vec<f16>) -> Option<Self> {
+        let fits = lse.len() == self.size.cells() && lse.iter().all(|lse| lse.is_finite());
+        self.lse = Some(lse);
+        fits.then_some(self)
     }
 
     /// Classes kept in each cell.
@@ -85,6 +110,13 @@ impl LabelMap {
     #[must_use]
     pub fn classes(&self) -> &[u32] {
         &self.classes
+    }
+
+    /// Log-sum-exp over all classes of each cell, `[y, x]`, where it is kept: `exp(score - lse)` is the probability of a
+    /// class in its cell.
+    #[must_use]
+    pub fn lse(&self) -> Option<&[f16]> {
+        self.lse.as_deref()
     }
 
     /// Score and class of rank `rank` (0 is the best) in cell (`y`, `x`).

@@ -7,7 +7,7 @@
 //!
 //! use relabel::label_map::{LabelMap, ScoreRounding};
 //! use relabel::pixels::decode_into;
-//! use relabel::teacher::{CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest};
+//! use relabel::teacher::{CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest, Views};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let runtime = Runtime::load(Path::new("libonnxruntime.so"))?;
@@ -17,9 +17,11 @@
 //!     card: CardFile::find(path, None)?,
 //!     flags: CardValues::default(),
 //!     k: 5,
+//!     views: Views::Image,
+//!     with_lse: false,
 //!     threads: 4,
 //! };
-//! let (mut teachers, described) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu])?;
+//! let (mut teachers, described) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false)?;
 //!
 //! let (card, shape) = (&described.card, described.shape);
 //! let photograph = std::fs::read("coffee.jpg")?;

@@ -1,5 +1,7 @@
 //! The manifest: the fixed list of a data set's images. Its order is the row order of every array in the store.
 
+mod texts;
+mod unique;
 mod table;
 mod csv;
 
@@ -8,24 +10,27 @@ use std::path::Path;
 
 use crate::error::Error;
 
-pub use table::{manifest_bytes, read_manifest_parquet};
+use texts::Texts;
+
+pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
 
 /// The frozen list. Row numbers are positions in it.
+///
+/// A data set has millions of images, so texts lie one behind the other in memory: about 50 bytes an image beside its
+/// path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    rows: Vec<Row>,
-    labels: Vec<String>,
+    paths: Texts,
+    /// Empty where the id is the path without its extension; no texts at all where that holds for every row.
+    ids: Option<Texts>,
+    /// Positions in `label_names`, or [`NO_LABEL`].
+    labels: Vec<u32>,
+    label_names: Vec<String>,
+    lengths: Vec<u64>,
 }
 
-/// One image, packed: a data set has millions.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Row {
-    path: Box<str>,
-    /// `None` where the id is the path without its extension.
-    id: Option<Box<str>>,
-    label: Option<u32>,
-    bytes: u64,
-}
+/// The label of an image that has none.
+const NO_LABEL: u32 = u32::MAX;
 
 /// One image as a source or a file lists it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,31 +45,84 @@ pub struct Entry {
     pub bytes: u64,
 }
 
+/// Puts a manifest together, row by row.
+#[derive(Debug, Default)]
+pub struct ManifestBuilder {
+    manifest: Manifest,
+    label_numbers: HashMap<String, u32>,
+}
+
+impl ManifestBuilder {
+    /// Adds the next row. An id or label that is empty counts as none.
+    ///
+    /// # Errors
+    /// When the path is empty, absolute or leaves the source; the message names the row.
+    pub fn push(&mut self, path: &str, id: Option<&str>, label: Option<&str>, bytes: u64) -> Result<(), String> {
+        let row = self.manifest.len();
+        check_path(path).map_err(|problem| format!("row {row}: {problem}"))?;
+        if let Some(id) = id.filter(|id| !id.is_empty() && *id != id_from_path(path)) {
+            self.manifest.choose_id(row, id);
+        } else if let Some(ids) = &mut self.manifest.ids {
+            ids.push("");
+        }
+        let label = match label.filter(|label| !label.is_empty()) {
+            None => NO_LABEL,
+            Some(label) => self.label_number(label),
+        };
+        self.manifest.paths.push(path);
+        self.manifest.labels.push(label);
+        self.manifest.lengths.push(bytes);
+        Ok(())
+    }
+
+    fn label_number(&mut self, label: &str) -> u32 {
+        let names = &mut self.manifest.label_names;
+        // Images of a class mostly stand together.
+        if let Some(&last) = self.manifest.labels.last()
+            && names.get(last as usize).is_some_and(|name| name == label)
+        {
+            return last;
+        }
+        if let Some(&number) = self.label_numbers.get(label) {
+            return number;
+        }
+        let number = names.len() as u32;
+        names.push(label.to_owned());
+        self.label_numbers.insert(label.to_owned(), number);
+        number
+    }
+
+    /// The whole list. Two images that would share an id keep their extensions in it.
+    ///
+    /// # Errors
+    /// When a path or a chosen id stands twice.
+    pub fn finish(self) -> Result<Manifest, String> {
+        let mut manifest = self.manifest;
+        // An extension that is kept may meet the id of yet another file (`x.png` beside `x.png.JPEG`).
+        while let Some(shared) = unique::rows_that_share(manifest.len(), |row| manifest.id(row)) {
+            let has_no_own = |row: &usize| manifest.chosen_id(*row).is_none();
+            let to_change: Vec<usize> = shared.iter().copied().filter(has_no_own).collect();
+            if to_change.is_empty() {
+                let (first, again) = (shared[0], shared[1]);
+                return Err(format!("`{}` is listed in row {first} and again in row {again}", manifest.id(again)));
+            }
+            manifest.keep_extensions(&to_change);
+        }
+        Ok(manifest)
+    }
+}
+
 impl Manifest {
     /// From entries in row order. Two entries that would share an id keep their extensions in it.
     ///
     /// # Errors
     /// When a path is empty, absolute, leaves the source or is listed twice, or when a chosen id stands twice.
     pub fn from_entries(entries: Vec<Entry>) -> Result<Self, String> {
-        let mut labels = Vec::new();
-        let mut label_numbers: HashMap<String, u32> = HashMap::new();
-        let mut rows = Vec::with_capacity(entries.len());
-        for (row, entry) in entries.into_iter().enumerate() {
-            check_path(&entry.path).map_err(|problem| format!("row {row}: {problem}"))?;
-            let label = entry.label.filter(|label| !label.is_empty()).map(|label| {
-                *label_numbers.entry(label).or_insert_with_key(|label| {
-                    labels.push(label.clone());
-                    labels.len() as u32 - 1
-                })
-            });
-            let id =
-                entry.id.filter(|id| !id.is_empty() && *id != id_from_path(&entry.path)).map(String::into_boxed_str);
-            rows.push(Row { path: entry.path.into_boxed_str(), id, label, bytes: entry.bytes });
+        let mut builder = ManifestBuilder::default();
+        for entry in entries {
+            builder.push(&entry.path, entry.id.as_deref(), entry.label.as_deref(), entry.bytes)?;
         }
-        let mut manifest = Self { rows, labels };
-        manifest.keep_extensions_where_ids_meet();
-        manifest.check_unique()?;
-        Ok(manifest)
+        builder.finish()
     }
 
     /// Reads a list that a user made, CSV or Parquet by its name. `manifests/README.md` says what it may hold.
@@ -74,32 +132,40 @@ impl Manifest {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let entries = match extension.as_str() {
-            "parquet" => table::read_entries(path)?,
-            "csv" | "tsv" => csv::read_entries(path, if extension == "tsv" { b'\t' } else { b',' })?,
+        let builder = match extension.as_str() {
+            "parquet" => {
+                let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+                table::read_rows(bytes).map_err(problem)?
+            }
+            "csv" | "tsv" => csv::read_rows(path, if extension == "tsv" { b'\t' } else { b',' })?,
             _ => return Err(problem("a manifest is a .csv, .tsv or .parquet file".to_owned())),
         };
-        if entries.is_empty() {
+        if builder.manifest.is_empty() {
             return Err(problem("it lists no image".to_owned()));
         }
-        Self::from_entries(entries).map_err(problem)
+        builder.finish().map_err(problem)
     }
 
     /// Keeps only the first `count` rows.
     pub fn truncate(&mut self, count: usize) {
-        self.rows.truncate(count);
+        self.paths.truncate(count);
+        self.labels.truncate(count);
+        self.lengths.truncate(count);
+        if let Some(ids) = &mut self.ids {
+            ids.truncate(count);
+        }
     }
 
     /// Number of images.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.lengths.len()
     }
 
     /// True when there is no image.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.lengths.is_empty()
     }
 
     /// Path below the source.
@@ -108,26 +174,29 @@ impl Manifest {
     /// When there is no such row; so do the others.
     #[must_use]
     pub fn path(&self, row: usize) -> &str {
-        &self.rows[row].path
+        self.paths.get(row)
     }
 
     /// Id: the path without its extension, unless it was chosen or would be shared.
     #[must_use]
     pub fn id(&self, row: usize) -> &str {
-        let row = &self.rows[row];
-        row.id.as_deref().unwrap_or_else(|| id_from_path(&row.path))
+        self.chosen_id(row).unwrap_or_else(|| id_from_path(self.path(row)))
+    }
+
+    fn chosen_id(&self, row: usize) -> Option<&str> {
+        self.ids.as_ref().map(|ids| ids.get(row)).filter(|id| !id.is_empty())
     }
 
     /// The folder's class, if the image is in one.
     #[must_use]
     pub fn label(&self, row: usize) -> Option<&str> {
-        self.rows[row].label.map(|label| self.labels[label as usize].as_str())
+        self.label_names.get(self.labels[row] as usize).map(String::as_str)
     }
 
     /// Length of the file when it was listed.
     #[must_use]
     pub fn bytes(&self, row: usize) -> u64 {
-        self.rows[row].bytes
+        self.lengths[row]
     }
 
     /// The first row in which two manifests differ, in words; `None` when they list the same images in the same order.
@@ -152,33 +221,20 @@ impl Manifest {
         })
     }
 
-    fn keep_extensions_where_ids_meet(&mut self) {
-        // An extension that is kept may meet the id of yet another file (`x.png` beside `x.png.JPEG`).
-        while self.keep_extensions_once() {}
+    /// Gives the next row, number `row`, an id of its own.
+    fn choose_id(&mut self, row: usize, id: &str) {
+        self.ids.get_or_insert_with(|| Texts::empty(row)).push(id);
     }
 
-    /// Returns whether an id was changed.
-    fn keep_extensions_once(&mut self) -> bool {
-        let mut rows_of_ids: HashMap<&str, u32> = HashMap::with_capacity(self.rows.len());
-        for row in 0..self.rows.len() {
-            *rows_of_ids.entry(self.id(row)).or_default() += 1;
+    /// Makes whole paths the ids of `rows`, which stand in order.
+    fn keep_extensions(&mut self, rows: &[usize]) {
+        let mut ids = Texts::default();
+        let mut next = rows.iter().copied().peekable();
+        for row in 0..self.len() {
+            let keeps = next.next_if_eq(&row).is_some();
+            ids.push(if keeps { self.path(row) } else { self.chosen_id(row).unwrap_or_default() });
         }
-        let shared: Vec<usize> =
-            (0..self.rows.len()).filter(|&row| self.rows[row].id.is_none() && rows_of_ids[self.id(row)] > 1).collect();
-        for &row in &shared {
-            self.rows[row].id = Some(self.rows[row].path.clone());
-        }
-        !shared.is_empty()
-    }
-
-    fn check_unique(&self) -> Result<(), String> {
-        let mut rows_of_ids: HashMap<&str, usize> = HashMap::with_capacity(self.rows.len());
-        for row in 0..self.rows.len() {
-            if let Some(first) = rows_of_ids.insert(self.id(row), row) {
-                return Err(format!("`{}` is listed in row {first} and again in row {row}", self.id(row)));
-            }
-        }
-        Ok(())
+        self.ids = Some(ids);
     }
 }
 
@@ -193,14 +249,19 @@ fn id_from_path(path: &str) -> &str {
 
 /// Only paths below the source are read, whatever a manifest says.
 fn check_path(path: &str) -> Result<(), String> {
-    let bad_part = |part: &str| part.is_empty() || part == "." || part == "..";
     if path.is_empty() {
         return Err("the path is empty".to_owned());
     }
-    if path.starts_with('/') || path.contains('\0') || path.split('/').any(bad_part) {
+    if !is_path_below_source(path) {
         return Err(format!("`{path}` is no path below the source (no `..`, no `//`, not absolute)"));
     }
     Ok(())
+}
+
+/// True for a path that a list may hold.
+pub(crate) fn is_path_below_source(path: &str) -> bool {
+    let bad_part = |part: &str| part.is_empty() || part == "." || part == "..";
+    !path.contains('\0') && !path.split('/').any(bad_part)
 }
 
 /// The first folder of a path, which is the image's class.

@@ -7,23 +7,27 @@
 mod decode;
 mod shards;
 mod failures;
+mod recompute;
 
-use std::collections::HashMap;
+pub use recompute::{Accepted, Recomputed, WrongImage, recompute};
+
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::ThreadPool;
 
 use crate::error::{Error, ImageError};
 use crate::geometry::InputSize;
-use crate::label_map::ScoreRounding;
+use crate::label_map::{ImageLabels, ScoreRounding};
 use crate::manifest::Manifest;
 use crate::monitor::Monitor;
 use crate::pixels::{ExifOrientation, Filter};
-use crate::source::Source;
-use crate::store::StoreWriter;
+use crate::source::{ImageReader, LengthCheck};
+use crate::store::{StoreInfo, StoreWriter};
 use crate::teacher::{BatchLabels, PixelBatch, Teacher};
 
 /// Batches that wait between two stages.
@@ -32,24 +36,22 @@ const QUEUED_BATCHES: usize = 2;
 /// How often a run looks whether it should stop.
 const STOP_POLL: Duration = Duration::from_millis(50);
 
-/// Everything a run needs. The store says which shards are left.
+/// Which images are to be labelled, and how.
 pub struct Job<'a> {
-    /// Where the images are.
-    pub source: &'a dyn Source,
+    /// Reads the images.
+    pub images: &'a dyn ImageReader,
+    /// Whether images must have the lengths that the list says.
+    pub length_check: LengthCheck,
     /// Which images there are.
     pub manifest: &'a Manifest,
-    /// Where the labels go.
-    pub store: &'a StoreWriter,
+    /// What the store is that the labels are of.
+    pub info: &'a StoreInfo,
     /// Shards to do, in order, and what of them.
     pub shards: Vec<ShardWork>,
     /// How images become input pixels.
     pub preprocessing: Preprocessing,
     /// Rounding of scores.
     pub rounding: ScoreRounding,
-    /// Classes by what a folder may be called.
-    pub classes_by_label: HashMap<String, u32>,
-    /// How many failures make a run senseless.
-    pub failure_limit: FailureLimit,
     /// Threads that decode and encode.
     pub threads: usize,
 }
@@ -68,10 +70,29 @@ pub struct ShardWork {
 pub enum ImagesToDo {
     /// All.
     All,
-    /// Those that failed before, by their rows; the others keep their labels. Batches that hold one of them run whole,
-    /// so that an image that has become good gets the labels that it would have had at first
+    /// Those of these rows; the others keep their labels. Batches that hold one of them run whole, so that an image gets
+    /// the labels that it gets when all are done
     /// (test `mishaps::what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures`).
-    Failed(Vec<usize>),
+    These(Vec<usize>),
+}
+
+impl ImagesToDo {
+    fn include(&self, row: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::These(rows) => rows.contains(&row),
+        }
+    }
+}
+
+/// Where the labels go, and what is said of them.
+pub struct Destination<'a> {
+    /// The store.
+    pub store: &'a StoreWriter,
+    /// Classes by what a folder may be called.
+    pub classes_by_label: HashMap<String, u32>,
+    /// How many failures make a run senseless.
+    pub failure_limit: FailureLimit,
 }
 
 /// How many failures stop a run. What was committed before stays.
@@ -102,7 +123,41 @@ pub struct Preprocessing {
 /// # Errors
 /// [`Error::Interrupted`] when the monitor asked for a stop; otherwise what made a stage fail. Either way every shard
 /// that was committed stays.
-pub fn run(job: &Job<'_>, teachers: Vec<Box<dyn Teacher>>, monitor: &dyn Monitor) -> Result<(), Error> {
+pub fn run(
+    job: &Job<'_>,
+    to: &Destination<'_>,
+    teachers: Vec<Box<dyn Teacher>>,
+    monitor: &dyn Monitor,
+) -> Result<(), Error> {
+    flow(job, teachers, monitor, |pool, labelled, ending| {
+        shards::commit_shards(job, to, pool, labelled, ending, monitor)
+    })
+}
+
+/// Labels the job's images and keeps the labels in memory, by row: for a sample, or a comparison.
+///
+/// # Errors
+/// As [`run`].
+pub fn label(
+    job: &Job<'_>,
+    teachers: Vec<Box<dyn Teacher>>,
+    monitor: &dyn Monitor,
+) -> Result<BTreeMap<usize, Result<ImageLabels, ImageError>>, Error> {
+    let rows = Mutex::new(BTreeMap::new());
+    flow(job, teachers, monitor, |_, labelled, _| {
+        shards::keep_rows(job, labelled, monitor, &rows);
+        Ok(())
+    })?;
+    Ok(rows.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Lets the stages run beside each other. `last` takes what the teachers give.
+fn flow(
+    job: &Job<'_>,
+    teachers: Vec<Box<dyn Teacher>>,
+    monitor: &dyn Monitor,
+    last: impl FnOnce(&ThreadPool, &Receiver<LabelledBatch>, &Ending) -> Result<(), Error> + Send,
+) -> Result<(), Error> {
     let stoppers: Vec<_> = teachers.iter().map(|teacher| teacher.stopper()).collect();
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(job.threads)
@@ -122,13 +177,13 @@ pub fn run(job: &Job<'_>, teachers: Vec<Box<dyn Teacher>>, monitor: &dyn Monitor
         }
         // Only the stages hold the ends of their queues, so that each sees when its neighbour is gone.
         drop((decoded_out, labelled_in));
-        let shards = scope.spawn(move || {
-            let result = shards::commit_shards(job, pool, &labelled_out, ending_ref, monitor);
+        let taker = scope.spawn(move || {
+            let result = last(pool, &labelled_out, ending_ref);
             drop(labelled_out);
             ending_ref.note(result);
             caller.unpark();
         });
-        while !shards.is_finished() {
+        while !taker.is_finished() {
             if monitor.stop_requested() {
                 ending.note(Err(Error::Interrupted));
             }

@@ -6,6 +6,7 @@
 
 mod info;
 mod arrays;
+mod index;
 mod encode;
 mod seal;
 mod record;
@@ -16,14 +17,18 @@ mod seen;
 mod writer;
 mod reader;
 mod status;
+mod notes;
+mod verify;
 
 pub use commit::Faults;
 pub use encode::{ShardLabels, encode_shard};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+pub use notes::{RunNote, run_notes};
 pub use part::Part;
 pub use reader::{RowState, StoreReader};
 pub use record::{Agreement, FailedImage, ShardRecord};
 pub use status::StoreStatus;
+pub use verify::{Depth, Problem, Repair, Step, Verification, verify};
 pub use writer::{PartState, StoreWriter, WriteAs};
 
 use std::ops::Range;
@@ -47,8 +52,10 @@ pub(crate) mod names {
     pub(crate) const LOCKS: &str = ".locks";
     /// Which files were compared with their digests.
     pub(crate) const SEEN: &str = ".seen";
+    /// Where the images lie in the source's archives. Nothing depends on it.
+    pub(crate) const SOURCE_INDEX: &str = ".source-index";
     /// Everything in a store but its arrays.
-    pub(crate) const OWN: [&str; 7] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, SEEN];
+    pub(crate) const OWN: [&str; 8] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, SEEN, SOURCE_INDEX];
 }
 
 /// Path of a shard's record inside the store.

@@ -4,7 +4,11 @@
 //! before anything is labelled. See `docs/architecture.md` for the endings that are recognised.
 
 pub mod card;
+mod wire;
+mod integrity;
 mod graph;
+mod ports;
+mod weights;
 mod tail;
 mod rewrite;
 mod tensors;
@@ -12,12 +16,16 @@ mod proof;
 pub mod device;
 pub mod runtime;
 mod onnx;
+mod halving;
 
 pub use card::{CardFile, CardValues, TeacherCard};
 pub use device::{Device, DeviceChoice};
-pub use onnx::{Description, OnnxTeacher, TeacherRequest, WeightsFile};
+pub use halving::Halving;
+pub use onnx::{Description, OnnxTeacher, TeacherRequest, check_onnx};
 pub use proof::Proof;
 pub use runtime::{Runtime, RuntimeSearch};
+pub use tail::Linearity;
+pub use weights::WeightsFile;
 
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
@@ -71,6 +79,12 @@ impl PixelBatch {
         &self.data
     }
 
+    /// So many images from `first` on, as a batch of their own.
+    fn slice(&self, first: usize, images: usize) -> Self {
+        let bytes = self.size.rgb_bytes();
+        Self::new(images, self.size, self.data[first * bytes..(first + images) * bytes].to_vec())
+    }
+
     /// The bytes of one image, `[y, x, channel]`.
     ///
     /// # Panics
@@ -96,6 +110,43 @@ pub struct BatchLabels {
     pub image_probs: Vec<f32>,
     /// Class ids beside them.
     pub image_classes: Vec<i32>,
+    /// Log-sum-exp over all classes, `[image, y, x]`, where it was asked for.
+    pub lse: Option<Vec<f32>>,
+}
+
+/// What of each image is shown to a teacher.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Views {
+    /// The image.
+    #[default]
+    Image,
+    /// The image and its mirror image, whose scores are mirrored back; what counts is the mean of both. It takes twice
+    /// the time and memory.
+    ImageAndMirror,
+}
+
+impl Views {
+    /// How many there are of each image.
+    #[must_use]
+    pub fn count(self) -> usize {
+        match self {
+            Self::Image => 1,
+            Self::ImageAndMirror => 2,
+        }
+    }
+}
+
+impl BatchLabels {
+    /// Adds the labels of more images.
+    fn append(&mut self, more: Self) {
+        self.scores.extend(more.scores);
+        self.classes.extend(more.classes);
+        self.image_probs.extend(more.image_probs);
+        self.image_classes.extend(more.image_classes);
+        if let (Some(lse), Some(more)) = (&mut self.lse, more.lse) {
+            lse.extend(more);
+        }
+    }
 }
 
 /// What the rest of the program has to know of a teacher.

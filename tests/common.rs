@@ -66,7 +66,7 @@ pub fn python(script: &Path, words: &[&str]) -> Ran {
 
 /// Every file below a folder but the notes of runs and what no reader looks at, with its bytes.
 pub fn store_bytes(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let passed_over = [".locks", ".seen", ".staging", "runs"];
+    let passed_over = [".locks", ".seen", ".source-index", ".staging", "runs"];
     let mut files: Vec<_> = walkdir::WalkDir::new(store)
         .sort_by_file_name()
         .into_iter()

@@ -7,7 +7,7 @@ use relabel::geometry::InputSize;
 use relabel::pixels::{ExifOrientation, Filter, decode, decode_into};
 use relabel::store::{RowState, StoreReader};
 use relabel::teacher::{
-    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher, TeacherRequest,
+    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher, TeacherRequest, Views,
 };
 
 use crate::common::{data, lite0, repository, run};
@@ -120,9 +120,11 @@ fn lite0_teacher() -> OnnxTeacher {
         card: CardFile::find(&lite0(), None).unwrap(),
         flags: CardValues::default(),
         k: 5,
+        views: Views::Image,
+        with_lse: false,
         threads: 2,
     };
-    OnnxTeacher::load(&runtime, &request, &[Device::Cpu]).unwrap().0.remove(0)
+    OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0)
 }
 
 /// Ids of the golden arrays' rows: paths below `images/`, with or without extension.

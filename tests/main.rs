@@ -12,16 +12,30 @@
 mod commands;
 /// Running the program, data sets for tests, Python.
 mod common;
+/// Every sort of damage to every kind of file: named, repaired, and never read as something else.
+mod damage;
 /// Odd files against PIL's verdict and pixels.
 mod decode;
 /// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
 mod golden;
+/// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.
+mod heads;
+/// ONNX files that are broken on purpose.
+mod hostile;
 /// The rules of the house: which room may import which.
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.
 mod kill;
+/// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
+mod mishaps;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.
+mod sources;
+/// A store made in memory, without a teacher.
+mod synthetic;
+/// Many processes that fill one store.
+mod tasks;
 /// Every ending that is recognised, rewritten and proved; every refusal.
 mod teachers;
 /// ONNX graphs made in memory: the endings of real exporters, small.

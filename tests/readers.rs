@@ -31,10 +31,34 @@ fn zarr_python_and_tensorstore_read_what_was_written() {
     assert_eq!(report["zarr_python"]["scores"]["shape"], serde_json::json!([27, 5, 7, 7]));
     assert_eq!(report["zarr_python"]["image_probs"]["shape"], serde_json::json!([27, 5]));
     assert_eq!(report["sorted"], true);
+    assert!(report["zarr_python"]["lse"].is_null() && report["attributes"]["with_lse"].is_null());
     let attributes = &report["attributes"];
     assert_eq!((&attributes["format_version"], &attributes["k"]), (&Value::from(1), &Value::from(5)));
     assert_eq!(attributes["teacher"]["name"], "efficientnet-lite0");
     assert_eq!(attributes["classes"]["count"], 1000);
+}
+
+#[test]
+fn zarr_python_and_tensorstore_read_lse() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, report) = golden_store_with(folder.path(), &["--with-lse", "--flip-average"]);
+    let (zarr_python, tensorstore) = (&report["zarr_python"]["lse"], &report["tensorstore"]["lse"]);
+    assert_eq!(zarr_python, tensorstore);
+    assert_eq!((&zarr_python["dtype"], &zarr_python["fill"]), (&"float16".into(), &"-Infinity".into()));
+    assert_eq!(zarr_python["shape"], serde_json::json!([27, 1, 7, 7]));
+    let reader = StoreReader::open(Path::new(&store)).unwrap();
+    let mut ours: Vec<u8> = Vec::new();
+    for row in 0..27 {
+        match reader.row(row).unwrap() {
+            RowState::Labelled(labels) => {
+                ours.extend(labels.map.lse().unwrap().iter().flat_map(|lse| lse.to_le_bytes()))
+            }
+            RowState::Failed(_) | RowState::ToDo => ours.extend(half::f16::NEG_INFINITY.to_le_bytes().repeat(49)),
+        }
+    }
+    assert_eq!(zarr_python["sha256"], digest_bytes(&ours).to_string());
+    let attributes = &report["attributes"];
+    assert_eq!((&attributes["with_lse"], &attributes["flip_average"]), (&true.into(), &true.into()));
 }
 
 #[test]
@@ -63,10 +87,13 @@ fn a_flipped_bit_is_an_error() {
         let whole = std::fs::read(&file).unwrap();
         let mut flipped = whole.clone();
         flipped[at] ^= 4;
-        std::fs::write(&file, flipped).unwrap();
         let reader = StoreReader::open(Path::new(&store)).unwrap();
-        let damaged = (0..27).filter(|&row| reader.row(row).is_err()).count();
-        assert_eq!(damaged, 1, "{array}: one image holds the bit, and only it is lost");
+        reader.row(6).unwrap();
+        std::fs::write(&file, flipped).unwrap();
+        let damaged = |reader: &StoreReader| (0..27).filter(|&row| reader.row(row).is_err()).count();
+        assert_eq!(damaged(&reader), 1, "{array}: after the file was compared, checksums find the one image");
+        let late = StoreReader::open(Path::new(&store)).unwrap();
+        assert_eq!(damaged(&late), 27, "{array}: a file that is not the recorded one is not read at all");
         std::fs::write(&file, whole).unwrap();
     }
 }
@@ -90,9 +117,14 @@ fn the_manifest_is_read_back_in_row_order() {
 
 /// A store of the golden images, and what other readers see in it.
 fn golden_store(folder: &Path) -> (String, Value) {
+    golden_store_with(folder, &[])
+}
+
+fn golden_store_with(folder: &Path, words: &[&str]) -> (String, Value) {
     let store = folder.join("labels").display().to_string();
-    run(&["run", "--teacher", "models/efficientnet-lite0.onnx", "--in", "tests/data/golden/images", "--out", &store])
-        .expect(3);
+    let run_words =
+        ["run", "--teacher", "models/efficientnet-lite0.onnx", "--in", "tests/data/golden/images", "--out", &store];
+    run(&[&run_words, words].concat()).expect(3);
     let report = python(&repository("tests/python/read_store.py"), &[&store]).expect(0).json();
     (store, report)
 }

@@ -142,11 +142,29 @@ impl TinyGraph {
         self
     }
 
+    /// A single number without an axis.
+    pub fn number(mut self, name: &str, value: f32) -> Self {
+        let tensor = tensor(name, FLOAT, &[]).bytes(9, &value.to_le_bytes());
+        self.graph = self.graph.message(5, &tensor);
+        self
+    }
+
+    /// Whatever field of the graph: for graphs that no exporter would write.
+    pub fn raw(mut self, field: u32, message: &Message) -> Self {
+        self.graph = self.graph.message(field, message);
+        self
+    }
+
     /// A single integer without an axis, as indices of a Gather are.
     pub fn scalar(mut self, name: &str, value: i64) -> Self {
         let tensor = tensor(name, INT64, &[]).bytes(9, &value.to_le_bytes());
         self.graph = self.graph.message(5, &tensor);
         self
+    }
+
+    /// The graph without the model around it.
+    pub fn graph(self) -> Message {
+        self.graph
     }
 
     pub fn finish(self) -> Vec<u8> {
@@ -163,7 +181,19 @@ pub fn ints(name: &str, values: &[i64]) -> Message {
     values.iter().fold(Message::default().text(1, name), |attribute, &value| attribute.int(8, value)).int(20, 7)
 }
 
-fn tensor(name: &str, kind: i64, dims: &[i64]) -> Message {
+pub fn float(name: &str, value: f32) -> Message {
+    let mut attribute = Message::default().text(1, name).int(20, 1);
+    attribute.0.push(2 << 3 | 5);
+    attribute.0.extend(value.to_le_bytes());
+    attribute
+}
+
+/// An attribute that is a graph, as `If` and `Loop` have.
+pub fn subgraph(name: &str, graph: &Message) -> Message {
+    Message::default().text(1, name).message(6, graph).int(20, 5)
+}
+
+pub fn tensor(name: &str, kind: i64, dims: &[i64]) -> Message {
     dims.iter().fold(Message::default(), |tensor, &dim| tensor.int(1, dim)).int(2, kind).text(8, name)
 }
 

@@ -19,10 +19,11 @@ Examples:
   relabel run --teacher models/efficientnet-lite0.onnx --in imagenet/train --out labels/
   relabel status labels/
   relabel inspect labels/ n01440764/n01440764_10026
+  relabel verify labels/
   relabel teacher effnet-l2.onnx
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images could not be labelled, 130 interrupted
-(what was committed stays, and the same command goes on)."
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images could not be labelled or a check found
+problems, 130 interrupted (what was committed stays, and the same command goes on)."
 )]
 pub struct Arguments {
     #[command(flatten)]
@@ -61,6 +62,8 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Say how far a store is: done, to do, failed, images per second, bytes per image
     Status(StatusArguments),
+    /// Prove that a store is whole and right, or list everything that is not
+    Verify(Box<VerifyArguments>),
     /// Say what the teacher saw in one image
     Inspect(InspectArguments),
     /// Say what a teacher is, how it will be fed and what is rewritten, and prove the rewrite
@@ -73,16 +76,21 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --batch 64
   relabel run --teacher models/efficientnet-lite0.onnx --in photos --input-size 480 --limit 100
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --dry-run
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
   relabel run --teacher net.onnx --in photos --out labels/ --task-index 3 --task-count 8   (one of 8 processes)
+  relabel run --teacher effnet-l2.onnx --in ILSVRC2012_img_train.tar
+  relabel run --teacher effnet-l2.onnx --in 'shards/{000000..001281}.tar'
+  relabel run --teacher effnet-l2.onnx --in 'imagenet-1k/data/train-*.parquet'
 
 A teacher card is TOML beside the teacher (net.toml for net.onnx); models/README.md lists its keys.
 To go on after an interruption, give the same command again.")]
 pub struct RunArguments {
     #[command(flatten)]
     pub teacher: TeacherFlags,
-    /// Folder of images, of any depth; the first folder below it is an image's class
-    #[arg(long = "in", value_name = "FOLDER")]
+    /// Images: a folder (its first folders are the classes), a .tar or a tar of tars, several tars as
+    /// 'shards/{000000..001281}.tar' or 'shards/*.tar', or Parquet files as 'data/*.parquet'
+    #[arg(long = "in", value_name = "SOURCE")]
     pub source: PathBuf,
     /// Store to write [default: ./<source>.<teacher>.labels]
     #[arg(long, value_name = "STORE")]
@@ -102,6 +110,9 @@ pub struct RunArguments {
     /// Round scores to multiples of 1/N, N a power of two: smaller files, slightly other labels (docs/performance.md)
     #[arg(long, value_name = "N", value_parser = steps)]
     pub score_steps: Option<u16>,
+    /// Write nothing: count, measure a few batches, and say hours and bytes to come
+    #[arg(long, conflicts_with = "retry_failed")]
+    pub dry_run: bool,
     /// Label again what failed before, and only that
     #[arg(long)]
     pub retry_failed: bool,
@@ -137,7 +148,7 @@ pub struct TeacherArguments {
 }
 
 /// The flags that say what a teacher is and how it is fed.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct TeacherFlags {
     /// ONNX classifier
     #[arg(long, value_name = "T.ONNX")]
@@ -166,6 +177,12 @@ pub struct TeacherFlags {
     /// Classes to keep in each cell
     #[arg(long, value_name = "K", default_value = "5", value_parser = positive)]
     pub top_k: usize,
+    /// Average the scores with those of the mirrored image, mirrored back: steadier labels for twice the time and memory
+    #[arg(long)]
+    pub flip_average: bool,
+    /// Keep the log-sum-exp of all classes in each cell too (array `lse`), for true probabilities: exp(score - lse)
+    #[arg(long)]
+    pub with_lse: bool,
     /// Where to run: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto (CUDA if it can be used)
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,
@@ -208,6 +225,33 @@ pub struct StatusArguments {
     /// List every image that could not be labelled, with the reason
     #[arg(long)]
     pub failed: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  relabel verify labels/
+  relabel verify labels/ --full
+  relabel verify labels/ --recompute 200 --teacher effnet-l2.onnx --in imagenet/train --device cuda
+
+Exit codes: 0 everything holds, 3 problems were found; each is listed, with what makes it right again.")]
+pub struct VerifyArguments {
+    /// The store
+    pub store: PathBuf,
+    /// Decode every chunk and check its values, too
+    #[arg(long)]
+    pub full: bool,
+    /// Label N random images again and compare; needs --teacher and --in
+    #[arg(long, value_name = "N", value_parser = positive, requires = "source", requires = "teacher")]
+    pub recompute: Option<usize>,
+    /// Which random images: the same number gives the same ones [default: another one each time]
+    #[arg(long, value_name = "NUMBER", requires = "recompute")]
+    pub seed: Option<u64>,
+    /// Where the images are, as for `relabel run`
+    #[arg(long = "in", value_name = "SOURCE", requires = "recompute")]
+    pub source: Option<PathBuf>,
+    #[command(flatten)]
+    pub teacher: TeacherFlags,
 }
 
 #[derive(Debug, Args)]

@@ -2,18 +2,25 @@
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
+use relabel::digest::{Digest, digest_bytes};
 use relabel::error::Error;
+use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
-use relabel::source::{FolderSource, Source};
+use relabel::pipeline::Preprocessing;
+use relabel::source::Source;
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
-use relabel::teacher::{CardFile, CardValues, Description, Device, DeviceChoice, OnnxTeacher, TeacherRequest};
-use relabel::{digest, teacher::TeacherCard};
+use relabel::teacher::TeacherCard;
+use relabel::teacher::{
+    CardFile, CardValues, Description, Device, DeviceChoice, Halving, OnnxTeacher, Teacher, TeacherRequest, Views,
+};
 use serde_json::{Value, json};
 
 use super::args::{RunArguments, TeacherFlags};
 use super::output::say;
+use super::raised;
 
 /// A loaded teacher and where it runs.
 pub struct LoadedTeacher {
@@ -25,8 +32,8 @@ pub struct LoadedTeacher {
     pub threads: usize,
 }
 
-/// Loads and proves the teacher that the flags name.
-pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, Error> {
+/// Loads and proves the teacher that the flags name, unless `stop` is raised meanwhile.
+pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Result<LoadedTeacher, Error> {
     let card = CardFile::find(path, flags.card.as_deref())?;
     if !path.is_file() {
         return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
@@ -38,18 +45,21 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path) -> Result<LoadedTeacher, 
         card: card.clone(),
         flags: card_values(flags),
         k: flags.top_k,
+        views: if flags.flip_average { Views::ImageAndMirror } else { Views::Image },
+        with_lse: flags.with_lse,
         threads,
     };
+    let load = |devices: &[Device]| OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop));
     let (devices, (teachers, description)) = match &flags.device {
-        DeviceChoice::These(devices) => (devices.clone(), OnnxTeacher::load(&runtime, &request, devices)?),
+        DeviceChoice::These(devices) => (devices.clone(), load(devices)?),
         DeviceChoice::Auto => {
             let cuda = vec![Device::Cuda { index: 0 }];
-            match OnnxTeacher::load(&runtime, &request, &cuda) {
+            match load(&cuda) {
                 Ok(loaded) => (cuda, loaded),
                 Err(Error::Device { problem, .. }) => {
                     say(&format!("--device auto runs on the CPU, since CUDA cannot be used: {problem}"));
                     let cpu = vec![Device::Cpu];
-                    let loaded = OnnxTeacher::load(&runtime, &request, &cpu)?;
+                    let loaded = load(&cpu)?;
                     (cpu, loaded)
                 }
                 Err(error) => return Err(error),
@@ -88,11 +98,10 @@ fn card_values(flags: &TeacherFlags) -> CardValues {
 }
 
 /// The list of a new store: the manifest that was named, or all images of the source.
-pub fn new_manifest(arguments: &RunArguments, source: &FolderSource) -> Result<Manifest, Error> {
+pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Manifest, Error> {
     let mut manifest = match &arguments.manifest {
         Some(path) => Manifest::read(path)?,
-        None => Manifest::from_entries(source.list()?)
-            .map_err(|problem| Error::Source { path: arguments.source.clone(), problem })?,
+        None => source.list()?,
     };
     if let Some(limit) = arguments.limit {
         manifest.truncate(limit);
@@ -100,16 +109,21 @@ pub fn new_manifest(arguments: &RunArguments, source: &FolderSource) -> Result<M
     Ok(manifest)
 }
 
+/// The digest of a list's `manifest.parquet`.
+pub fn manifest_digest(manifest: &Manifest) -> Result<Digest, Error> {
+    let bytes = manifest_bytes(manifest).map_err(|problem| Error::Usage(format!("the list of images: {problem}")))?;
+    Ok(digest_bytes(&bytes))
+}
+
 /// What a store of this run says of itself.
 pub fn store_info(
     arguments: &RunArguments,
     loaded: &LoadedTeacher,
-    source: &FolderSource,
+    source: &dyn Source,
     manifest: &Manifest,
+    manifest_sha256: Digest,
 ) -> Result<StoreInfo, Error> {
     let description = &loaded.description;
-    let bytes =
-        manifest_bytes(manifest).map_err(|problem| Error::Manifest { path: arguments.source.clone(), problem })?;
     let shard_images = arguments.shard_size.unwrap_or(DEFAULT_SHARD_IMAGES).min(manifest.len().max(1));
     Ok(StoreInfo {
         format_version: FORMAT_VERSION,
@@ -119,14 +133,47 @@ pub fn store_info(
         map_size: description.shape.map_size,
         score_kind: ScoreKind::Logits,
         score_steps: arguments.score_steps,
+        flip_average: arguments.teacher.flip_average,
+        with_lse: arguments.teacher.with_lse,
         images: manifest.len(),
         shard_images,
         batch_images: batch_images(arguments, loaded)?,
-        manifest_sha256: digest::digest_bytes(&bytes),
+        manifest_sha256,
         limit: arguments.limit,
         source: source.name(),
         classes: (&description.card.classes).into(),
     })
+}
+
+/// What a store would say of itself if this teacher had made it, from the same list and with the same settings.
+pub fn store_info_again(there: &StoreInfo, loaded: &LoadedTeacher) -> StoreInfo {
+    let description = &loaded.description;
+    StoreInfo {
+        teacher: teacher_info(description),
+        k: description.shape.k,
+        map_size: description.shape.map_size,
+        classes: (&description.card.classes).into(),
+        ..there.clone()
+    }
+}
+
+/// How images become input pixels.
+pub fn preprocessing(loaded: &LoadedTeacher) -> Preprocessing {
+    let card = &loaded.description.card;
+    Preprocessing { input_size: card.input_size, filter: card.filter, exif_orientation: card.exif_orientation }
+}
+
+/// How scores are rounded.
+pub fn rounding(info: &StoreInfo) -> ScoreRounding {
+    match info.score_steps {
+        None => ScoreRounding::Float16,
+        Some(steps_per_unit) => ScoreRounding::Steps { steps_per_unit },
+    }
+}
+
+/// The teachers as the pipeline takes them. A device whose memory is full gets smaller batches.
+pub fn boxed(teachers: Vec<OnnxTeacher>) -> Vec<Box<dyn Teacher>> {
+    teachers.into_iter().map(|teacher| Box::new(Halving::new(teacher)) as Box<dyn Teacher>).collect()
 }
 
 /// A thousand records and a few thousand files for ImageNet, and a commit every minute or so on a processor.
@@ -169,6 +216,9 @@ pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
     json.insert("filter".into(), json!(card.filter));
     json.insert("channel_order".into(), json!(card.channel_order));
     json.insert("exif_orientation".into(), json!(card.exif_orientation));
+    if let Some(grid) = card.grid {
+        json.insert("grid".into(), json!(grid));
+    }
     json.insert("classes".into(), json!(card.classes.source()));
     for (key, value) in &card.remarks {
         json.insert(key.clone(), json!(value));
@@ -177,7 +227,7 @@ pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
 }
 
 /// `./<source>.<teacher>.labels`
-pub fn default_store(source: &FolderSource, teacher: &Path) -> PathBuf {
+pub fn default_store(source: &dyn Source, teacher: &Path) -> PathBuf {
     let stem = teacher.file_stem().unwrap_or_default().to_string_lossy();
     PathBuf::from(format!("{}.{stem}.labels", source.name()))
 }

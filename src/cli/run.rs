@@ -3,18 +3,21 @@
 use std::path::Path;
 
 use relabel::classes::ClassList;
+use relabel::digest::Digest;
 use relabel::error::Error;
-use relabel::label_map::ScoreRounding;
 use relabel::manifest::Manifest;
-use relabel::pipeline::{self, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
-use relabel::source::{FolderSource, Source};
+use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, ShardWork};
+use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
 use relabel::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
-use relabel::teacher::{Runtime, Teacher};
+use relabel::teacher::Runtime;
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
 use super::output::{Output, bytes, count, say, thousands};
-use super::plan::{LoadedTeacher, default_store, load_teacher, new_manifest, store_info};
+use super::plan::{
+    LoadedTeacher, boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding,
+    store_info,
+};
 use super::progress::Progress;
 use super::summary::Summary;
 use super::{Outcome, clock, stop_flag, task};
@@ -26,19 +29,18 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let write_as = || WriteAs { part, holder: task::holder(), ..WriteAs::default() };
     let teacher_path =
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
-    let source = FolderSource::open(&arguments.source)?;
-    let out = arguments.out.clone().unwrap_or_else(|| default_store(&source, teacher_path));
+    let source = source::open(&arguments.source)?;
+    let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
     // What can be refused is refused before the teacher is loaded, which takes longest.
-    let (existing, manifest) = if StoreWriter::exists(&out)? {
-        let (store, manifest) = StoreWriter::resume(&out, write_as(), &mut || new_manifest(arguments, &source))?;
-        refuse(&out, early_differences(arguments, store.info(), &source, &manifest)?)?;
-        (Some(store), manifest)
-    } else {
-        StoreWriter::check_free(&out)?;
-        (None, new_manifest(arguments, &source)?)
-    };
-    let loaded = load_teacher(&arguments.teacher, teacher_path)?;
-    let wanted = store_info(arguments, &loaded, &source, &manifest)?;
+    let (existing, manifest, manifest_sha256) = store_or_list(arguments, &*source, &out, write_as())?;
+    let index = existing.as_ref().and_then(StoreWriter::source_index);
+    let Located { images, new_index } =
+        source.locate(&ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index })?;
+    if let Some(store) = &existing {
+        refuse(&out, early_differences(arguments, store.info(), &source.name(), &*images, &manifest)?)?;
+    }
+    let loaded = load_teacher(&arguments.teacher, teacher_path, &stop)?;
+    let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let is_new = existing.is_none();
     let store = match existing {
         Some(store) => {
@@ -47,6 +49,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         }
         None => StoreWriter::create(&out, wanted, &manifest, write_as())?,
     };
+    note_index(&store, new_index.as_deref());
 
     let state = store.part_state(&|bytes_to_read| {
         say(&format!("comparing {} of labels that were not compared since they were copied", bytes(bytes_to_read)));
@@ -55,39 +58,29 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let before = StoreStatus::of_records(store.info(), part, &state.done);
     let done_before = if arguments.retry_failed { before.labelled } else { before.labelled + before.failed };
     if !global.quiet {
-        announce(&store, is_new, &before, &loaded);
+        announce(&store, is_new, &before, &loaded, &source.what());
         if !part.is_whole() {
             announce_part(&store, part, part_from);
         }
     }
     let classes: ClassList = (&store.info().classes).into();
-    let card = &loaded.description.card;
     let job = Job {
-        source: &source,
+        images: &*images,
+        // An image that was mended has another length.
+        length_check: if arguments.retry_failed { LengthCheck::AsItIs } else { LengthCheck::AsListed },
         manifest: &manifest,
-        store: &store,
+        info: store.info(),
         shards: shards_to_do(state, arguments.retry_failed),
-        preprocessing: Preprocessing {
-            input_size: card.input_size,
-            filter: card.filter,
-            exif_orientation: card.exif_orientation,
-        },
-        rounding: match store.info().score_steps {
-            None => ScoreRounding::Float16,
-            Some(steps_per_unit) => ScoreRounding::Steps { steps_per_unit },
-        },
-        classes_by_label: classes.by_label(),
-        failure_limit: match arguments.max_failures {
-            Some(failures) => FailureLimit::InAll(failures),
-            None if arguments.retry_failed => FailureLimit::Never,
-            None => FailureLimit::InARow(FAILURES_IN_A_ROW),
-        },
+        preprocessing: preprocessing(&loaded),
+        rounding: rounding(store.info()),
         threads: loaded.threads,
     };
+    let to =
+        Destination { store: &store, classes_by_label: classes.by_label(), failure_limit: failure_limit(arguments) };
     let failed_before = if arguments.retry_failed { 0 } else { before.failed };
     let progress = Progress::new(before.images, done_before, failed_before, global.quiet, stop);
-    let teachers = loaded.teachers.into_iter().map(|teacher| Box::new(teacher) as Box<dyn Teacher>).collect();
-    let result = pipeline::run(&job, teachers, &progress);
+    let teachers = boxed(loaded.teachers);
+    let result = pipeline::run(&job, &to, teachers, &progress);
     let (seconds, images_per_s) = progress.finish();
 
     let (_, status) = StoreStatus::read_part(&out, part)?;
@@ -110,12 +103,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     leave_note(&store, &started, note);
     if let Err(error) = result {
         if matches!(error, Error::Interrupted) {
-            say(&format!(
-                "{} of {} images are kept in {}. The same command goes on",
-                thousands(status.labelled + status.failed),
-                thousands(status.images),
-                out.display()
-            ));
+            say_what_is_kept(&status, &out);
         }
         return Err(error);
     }
@@ -137,6 +125,41 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
 /// Failing images in a row after which a run makes no sense, where `--max-failures` says nothing else.
 const FAILURES_IN_A_ROW: usize = 1000;
 
+fn failure_limit(arguments: &RunArguments) -> FailureLimit {
+    match arguments.max_failures {
+        Some(failures) => FailureLimit::InAll(failures),
+        None if arguments.retry_failed => FailureLimit::Never,
+        None => FailureLimit::InARow(FAILURES_IN_A_ROW),
+    }
+}
+
+/// The store to go on with and its list, or a new list; and the list's digest.
+fn store_or_list(
+    arguments: &RunArguments,
+    source: &dyn Source,
+    out: &Path,
+    write_as: WriteAs,
+) -> Result<(Option<StoreWriter>, Manifest, Digest), Error> {
+    if StoreWriter::exists(out)? {
+        let (store, manifest) = StoreWriter::resume(out, write_as, &mut || new_manifest(arguments, source))?;
+        let manifest_sha256 = store.info().manifest_sha256.clone();
+        return Ok((Some(store), manifest, manifest_sha256));
+    }
+    StoreWriter::check_free(out)?;
+    let manifest = new_manifest(arguments, source)?;
+    let manifest_sha256 = manifest_digest(&manifest)?;
+    Ok((None, manifest, manifest_sha256))
+}
+
+/// Notes where the images lie, so that the next run need not list the source's archives again.
+fn note_index(store: &StoreWriter, new_index: Option<&[u8]>) {
+    if let Some(index) = new_index
+        && let Err(error) = store.note_source_index(index)
+    {
+        tracing::warn!("where the images lie could not be noted: {error}");
+    }
+}
+
 /// The shards that have no labels, and with `retry_failed` the failed images of the others.
 fn shards_to_do(state: PartState, retry_failed: bool) -> Vec<ShardWork> {
     let mut work: Vec<ShardWork> =
@@ -144,11 +167,20 @@ fn shards_to_do(state: PartState, retry_failed: bool) -> Vec<ShardWork> {
     if retry_failed {
         work.extend(state.done.into_iter().filter(|record| !record.failed.is_empty()).map(|record| ShardWork {
             shard: record.shard,
-            images: ImagesToDo::Failed(record.failed.iter().map(|failed| failed.row).collect()),
+            images: ImagesToDo::These(record.failed.iter().map(|failed| failed.row).collect()),
         }));
         work.sort_by_key(|work| work.shard);
     }
     work
+}
+
+fn say_what_is_kept(status: &StoreStatus, out: &Path) {
+    say(&format!(
+        "{} of {} images are kept in {}. The same command goes on",
+        thousands(status.labelled + status.failed),
+        thousands(status.images),
+        out.display()
+    ));
 }
 
 fn say_what_is_repaired(store: &StoreWriter, state: &PartState) {
@@ -170,7 +202,7 @@ fn leave_note(store: &StoreWriter, started: &str, note: Value) {
 }
 
 /// Refuses to go on with a store that differs from what is asked for.
-fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
+pub fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
     if differences.is_empty() {
         return Ok(());
     }
@@ -182,10 +214,11 @@ fn refuse(out: &Path, differences: Vec<String>) -> Result<(), Error> {
 }
 
 /// What differs between a store and the flags, as far as it can be told without the teacher.
-fn early_differences(
+pub fn early_differences(
     arguments: &RunArguments,
     there: &StoreInfo,
-    source: &FolderSource,
+    source_name: &str,
+    images: &dyn ImageReader,
     manifest: &Manifest,
 ) -> Result<Vec<String>, Error> {
     let mut differences = Vec::new();
@@ -205,37 +238,33 @@ fn early_differences(
     if let Some(asked) = arguments.batch.filter(|&asked| asked != there.batch_images) {
         differences.push(format!("batch: {} in the store, {asked} asked for", there.batch_images));
     }
-    differences.extend(other_source(source, manifest));
+    differences.extend(other_source(source_name, images, manifest));
     Ok(differences)
 }
 
 /// A source that has none of a sample of the manifest's images is another source.
-fn other_source(source: &FolderSource, manifest: &Manifest) -> Option<String> {
+fn other_source(source_name: &str, images: &dyn ImageReader, manifest: &Manifest) -> Option<String> {
     const SAMPLE: usize = 64;
     let step = manifest.len().div_ceil(SAMPLE).max(1);
     let rows: Vec<usize> = (0..manifest.len()).step_by(step).collect();
-    let same = |row: &&usize| {
-        let listed = manifest.bytes(**row);
-        source.length(manifest.path(**row)).is_some_and(|length| listed == 0 || length == listed)
-    };
-    let found = rows.iter().filter(same).count();
+    let found = rows.iter().filter(|&&row| images.looks_as_listed(row)).count();
     (found * 2 < rows.len()).then(|| {
         format!(
             "manifest: of {} of its images that were looked for in {}, {} are there with the length that was listed (first: `{}`)",
             rows.len(),
-            source.name(),
+            source_name,
             found,
             manifest.path(rows[0])
         )
     })
 }
 
-fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &LoadedTeacher) {
+fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &LoadedTeacher, source: &str) {
     let info = store.info();
     let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
     say(&format!(
-        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, mean to {:.0e})",
+        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, {})",
         info.teacher.name,
         shape.input_size,
         shape.map_size,
@@ -243,18 +272,25 @@ fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &Lo
         shape.class_count,
         devices.join(" and "),
         proof.cell_difference,
-        proof.mean_difference,
+        if proof.linear() {
+            format!("mean to {:.0e}", proof.mean_difference)
+        } else {
+            format!(
+                "head not linear, so that the mean over cells is not the image's score: {:.2} apart",
+                proof.mean_difference
+            )
+        },
     ));
     say(&if is_new {
         format!(
-            "{} in {}, into the new store {}",
+            "from {source}: {} in {}, into the new store {}",
             count(info.images, "image"),
             count(info.shards(), "shard"),
             store.path().display()
         )
     } else {
         format!(
-            "going on with {}: {} of {} images are done",
+            "going on with {}, from {source}: {} of {} images are done",
             store.path().display(),
             thousands(before.labelled + before.failed),
             thousands(before.images)

@@ -1,18 +1,18 @@
 //! `relabel teacher`
 
 use relabel::error::Error;
-use relabel::teacher::Runtime;
+use relabel::teacher::{Linearity, Proof, Runtime};
 use serde_json::json;
 
-use super::Outcome;
 use super::args::TeacherArguments;
 use super::output::Output;
 use super::plan::{card_json, load_teacher};
+use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
     let path = path.ok_or_else(|| Error::Usage("name an ONNX file".to_owned()))?;
-    let loaded = load_teacher(&arguments.flags, path)?;
+    let loaded = load_teacher(&arguments.flags, path, &*stop_flag()?)?;
     let (description, shape) = (&loaded.description, &loaded.description.shape);
     let (card, proof) = (&description.card, &description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
@@ -48,18 +48,7 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         let first_line = text.trim().lines().next().unwrap_or_default().to_owned();
         words += &format!("  {key:<17} {first_line}\n");
     }
-    words += &format!(
-        "\nproof, on {} random images\n  every cell against the unmodified head applied to that cell: differs by at most {:.1e} \
-         ({} cells)\n  mean over cells against the teacher's own scores: differs by at most {:.1e}\n  whole-image probabilities: differ \
-         by at most {:.1e}\n  accepted up to {:.1e}, with scores up to {:.1}: the rewrite holds\n",
-        proof.images,
-        proof.cell_difference,
-        proof.cells,
-        proof.mean_difference,
-        proof.image_difference,
-        proof.tolerance,
-        proof.largest_score
-    );
+    words += &proof_in_words(proof);
     let document = json!({
         "name": card.name,
         "path": path,
@@ -73,6 +62,8 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         "classes": shape.class_count,
         "k": shape.k,
         "fixed_batch": shape.fixed_batch,
+        "flip_average": arguments.flags.flip_average,
+        "with_lse": arguments.flags.with_lse,
         "devices": devices,
         "onnxruntime": { "library": loaded.library, "build": Runtime::build_info() },
         "rewrite": description.rewrite,
@@ -82,16 +73,53 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         "proof": {
             "holds": true,
             "images": proof.images,
-            "cells": proof.cells,
+            "cells": proof.compared_cells,
+            "cells_in_all": proof.cells,
+            "linear": proof.linear(),
             "cell_difference": proof.cell_difference,
             "mean_difference": proof.mean_difference,
             "image_difference": proof.image_difference,
+            "lse_difference": proof.lse_difference,
             "tolerance": proof.tolerance,
             "largest_score": proof.largest_score,
         },
     });
     output.result(&words, &document);
     Ok(Outcome::Done)
+}
+
+fn proof_in_words(proof: &Proof) -> String {
+    let cells = if proof.compared_cells == proof.cells {
+        format!("every cell ({})", proof.cells)
+    } else {
+        format!("{} of {} cells, spread over the map,", proof.compared_cells, proof.cells)
+    };
+    let mut words = format!(
+        "\nproof, on {} random images\n  {cells} against the unmodified head applied to that cell: differs by at most {:.1e}\n",
+        proof.images, proof.cell_difference
+    );
+    words += &match &proof.linearity {
+        Linearity::Linear => {
+            format!(
+                "  mean over cells against the teacher's own scores: differs by at most {:.1e}\n",
+                proof.mean_difference
+            )
+        }
+        Linearity::NotLinear { because_of } => format!(
+            "  mean over cells against the teacher's own scores: up to {:.2} apart, as it has to be where the head is not \
+             linear\n    ({because_of}): what such a head makes of a mean is not the mean of what it makes of the cells\n",
+            proof.mean_difference
+        ),
+    };
+    if let Some(difference) = proof.lse_difference {
+        words += &format!("  log-sum-exp of these cells: differs by at most {difference:.1e}\n");
+    }
+    words
+        + &format!(
+            "  whole-image probabilities: differ by at most {:.1e}\n  accepted up to {:.1e}, with scores up to {:.1}: the \
+             rewrite holds\n",
+            proof.image_difference, proof.tolerance, proof.largest_score
+        )
 }
 
 /// The card's keys, in reading order.

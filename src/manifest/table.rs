@@ -8,11 +8,11 @@ use parquet::basic::{Compression, Type as Physical, ZstdLevel};
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader as _, SerializedFileReader};
+use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
-use super::{Entry, Manifest, label_from_path};
+use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::error::Error;
 
 const SCHEMA: &str = "message manifest {
@@ -80,47 +80,48 @@ fn write_column<T: DataType>(
 /// # Errors
 /// When the file cannot be read or is no manifest.
 pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
-    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
-    Manifest::from_entries(read_entries(path)?).map_err(problem)
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path: path.to_path_buf(), problem })
+}
+
+/// Reads a manifest from the bytes of a Parquet file.
+///
+/// # Errors
+/// When they are no manifest, in words.
+pub fn read_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
+    read_rows(bytes)?.finish()
 }
 
 /// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.
-pub(super) fn read_entries(path: &Path) -> Result<Vec<Entry>, Error> {
-    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
-    let bytes = Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?);
-    let not_parquet =
-        |error: parquet::errors::ParquetError| problem(format!("it is no readable Parquet file: {error}"));
-    let reader = SerializedFileReader::new(bytes).map_err(not_parquet)?;
+pub(super) fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
+    let reader = SerializedFileReader::new(Bytes::from(bytes))
+        .map_err(|error| format!("it is no readable Parquet file: {error}"))?;
     let columns = Columns::of(&reader);
     let Some(path_column) = columns.find("path") else {
-        return Err(problem(format!("it has no column `path`; it has {}", columns.names.join(", "))));
+        return Err(format!("it has no column `path`; it has {}", columns.names.join(", ")));
     };
-    let texts = |column| columns.texts(&reader, column).map_err(problem);
-    let paths = texts(path_column)?;
-    let ids = columns.find("id").map(texts).transpose()?;
-    let labels = columns.find("label").map(texts).transpose()?;
-    let lengths = match columns.find("bytes").filter(|&column| columns.kinds[column] == Physical::INT64) {
-        Some(column) => Some(columns.values::<Int64Type>(&reader, column).map_err(problem)?),
-        None => None,
-    };
-    let mut entries = Vec::with_capacity(paths.len());
-    let mut ids = ids.map(Vec::into_iter);
-    let mut labels = labels.map(Vec::into_iter);
-    for (row, path) in paths.into_iter().enumerate() {
-        let path = path.unwrap_or_default();
-        let label = match &mut labels {
-            Some(labels) => labels.next().flatten(),
-            None => label_from_path(&path).map(str::to_owned),
-        };
-        let length = lengths.as_ref().and_then(|lengths| lengths[row]).and_then(|length| u64::try_from(length).ok());
-        entries.push(Entry {
-            id: ids.as_mut().and_then(|ids| ids.next().flatten()),
-            label,
-            bytes: length.unwrap_or(0),
-            path,
-        });
+    let (id_column, label_column) = (columns.find("id"), columns.find("label"));
+    let length_column = columns.find("bytes").filter(|&column| columns.kinds[column] == Physical::INT64);
+    let mut rows = ManifestBuilder::default();
+    for group in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(group).map_err(|error| format!("row group {group}: {error}"))?;
+        let group = group.as_ref();
+        let paths = columns.texts(group, path_column)?;
+        let ids = id_column.map(|column| columns.texts(group, column)).transpose()?;
+        let labels = label_column.map(|column| columns.texts(group, column)).transpose()?;
+        let lengths = length_column.map(|column| columns.values::<Int64Type>(group, column)).transpose()?;
+        for row in 0..paths.len() {
+            let path = paths.get(row)?.unwrap_or_default();
+            let id = ids.as_ref().map(|ids| ids.get(row)).transpose()?.flatten();
+            let label = match &labels {
+                Some(labels) => labels.get(row)?,
+                None => label_from_path(path),
+            };
+            let length = lengths.as_ref().and_then(|lengths| *lengths.get(row)?).unwrap_or(0);
+            rows.push(path, id, label, u64::try_from(length).unwrap_or(0))?;
+        }
     }
-    Ok(entries)
+    Ok(rows)
 }
 
 /// The leaf columns of a Parquet file.
@@ -147,62 +148,78 @@ impl Columns {
         self.names.iter().position(|column| column == name).filter(|&column| !self.nested[column])
     }
 
-    fn texts(&self, reader: &SerializedFileReader<Bytes>, column: usize) -> Result<Vec<Option<String>>, String> {
+    fn texts(&self, group: &dyn RowGroupReader, column: usize) -> Result<TextColumn<'_>, String> {
         let name = &self.names[column];
-        match self.kinds[column] {
-            Physical::BYTE_ARRAY => {
-                let text = |value: ByteArray| {
-                    value
-                        .as_utf8()
-                        .map(str::to_owned)
-                        .map_err(|_| format!("column `{name}` holds text that is not UTF-8"))
-                };
-                self.values::<ByteArrayType>(reader, column)?
-                    .into_iter()
-                    .map(|value| value.map(text).transpose())
-                    .collect()
-            }
+        let values = match self.kinds[column] {
+            Physical::BYTE_ARRAY => TextValues::Texts(self.values::<ByteArrayType>(group, column)?),
             Physical::INT64 => {
-                let values = self.values::<Int64Type>(reader, column)?;
-                Ok(values.into_iter().map(|value| value.map(|value| value.to_string())).collect())
+                let numbers = self.values::<Int64Type>(group, column)?;
+                TextValues::Numbers(numbers.into_iter().map(|number| number.map(|number| number.to_string())).collect())
             }
-            kind => Err(format!("column `{name}` holds {kind}, not text")),
+            kind => return Err(format!("column `{name}` holds {kind}, not text")),
+        };
+        Ok(TextColumn { name, values })
+    }
+
+    /// A column of a row group.
+    fn values<T: DataType>(&self, group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<T::T>>, String> {
+        let broken = |error: parquet::errors::ParquetError| format!("column `{}`: {error}", self.names[column]);
+        let chunk: ColumnReader = group.get_column_reader(column).map_err(broken)?;
+        let mut chunk = get_typed_column_reader::<T>(chunk);
+        let mut all = Vec::new();
+        loop {
+            let (mut values, mut present) = (Vec::new(), Vec::new());
+            let levels = self.nullable[column].then_some(&mut present);
+            let (records, _, _) = chunk.read_records(ROWS_PER_GROUP, levels, None, &mut values).map_err(broken)?;
+            if records == 0 {
+                return Ok(all);
+            }
+            if self.nullable[column] {
+                let mut values = values.into_iter();
+                all.extend(present.into_iter().map(|level| if level > 0 { values.next() } else { None }));
+            } else {
+                all.extend(values.into_iter().map(Some));
+            }
+        }
+    }
+}
+
+/// A column of texts, or of numbers as texts.
+struct TextColumn<'a> {
+    name: &'a str,
+    values: TextValues,
+}
+
+enum TextValues {
+    Texts(Vec<Option<ByteArray>>),
+    Numbers(Vec<Option<String>>),
+}
+
+impl TextColumn<'_> {
+    fn len(&self) -> usize {
+        match &self.values {
+            TextValues::Texts(values) => values.len(),
+            TextValues::Numbers(values) => values.len(),
         }
     }
 
-    fn values<T: DataType>(
-        &self,
-        reader: &SerializedFileReader<Bytes>,
-        column: usize,
-    ) -> Result<Vec<Option<T::T>>, String> {
-        let broken = |error: parquet::errors::ParquetError| format!("column `{}`: {error}", self.names[column]);
-        let mut all = Vec::new();
-        for group in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(group).map_err(broken)?;
-            let chunk: ColumnReader = group.get_column_reader(column).map_err(broken)?;
-            let mut chunk = get_typed_column_reader::<T>(chunk);
-            loop {
-                let (mut values, mut present) = (Vec::new(), Vec::new());
-                let levels = self.nullable[column].then_some(&mut present);
-                let (records, _, _) = chunk.read_records(ROWS_PER_GROUP, levels, None, &mut values).map_err(broken)?;
-                if records == 0 {
-                    break;
-                }
-                if self.nullable[column] {
-                    let mut values = values.into_iter();
-                    all.extend(present.into_iter().map(|level| if level > 0 { values.next() } else { None }));
-                } else {
-                    all.extend(values.into_iter().map(Some));
-                }
-            }
+    /// The text in a row of the group; `None` where it is null or the column is shorter.
+    fn get(&self, row: usize) -> Result<Option<&str>, String> {
+        match &self.values {
+            TextValues::Numbers(values) => Ok(values.get(row).and_then(Option::as_deref)),
+            TextValues::Texts(values) => values
+                .get(row)
+                .and_then(Option::as_ref)
+                .map(|text| text.as_utf8().map_err(|_| format!("column `{}` holds text that is not UTF-8", self.name)))
+                .transpose(),
         }
-        Ok(all)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::manifest::Entry;
 
     fn manifest(rows: usize) -> Manifest {
         let entry = |row: usize| Entry {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{ScopeFifo, ThreadPool};
 
-use super::{DecodedBatch, Ending, ImagesToDo, Job, Place, ShardWork};
+use super::{DecodedBatch, Ending, Job, Place, ShardWork};
 use crate::error::{ImageError, ImageErrorKind};
 use crate::pixels::decode_into;
 use crate::teacher::PixelBatch;
@@ -40,17 +40,15 @@ pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, 
 }
 
 /// The batches of the job: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
-/// Where only failed images are to be done, batches without one are left out, and the others are what they were.
+/// Where only some images are to be done, batches without one are left out, and the others are what they were.
 fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
-    let info = job.store.info();
+    let info = job.info;
     let of_shard = move |(work, to_do): (usize, &'a ShardWork)| {
         let rows = info.rows_of(to_do.shard);
         let end = rows.end;
         let mut cut: Vec<_> =
             rows.step_by(info.batch_images).map(|first| first..end.min(first + info.batch_images)).collect();
-        if let ImagesToDo::Failed(failed) = &to_do.images {
-            cut.retain(|rows| failed.iter().any(|row| rows.contains(row)));
-        }
+        cut.retain(|rows| rows.clone().any(|row| to_do.images.include(row)));
         let last = cut.len().saturating_sub(1);
         cut.into_iter().enumerate().map(move |(at, rows)| (work, rows, at == last))
     };
@@ -72,7 +70,7 @@ fn start<'scope>(job: &'scope Job<'_>, scope: &ScopeFifo<'scope>, rows: std::ops
 /// One image as the teacher wants it. A decoder that panics fails its image and nothing else.
 fn input_pixels(job: &Job<'_>, row: usize) -> Result<Vec<u8>, ImageError> {
     let how = job.preprocessing;
-    let bytes = job.source.read(job.manifest.path(row))?;
+    let bytes = job.images.read(row, job.length_check)?;
     let decode = || {
         let mut pixels = vec![0; how.input_size.rgb_bytes()];
         decode_into(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels).map(|()| pixels)

@@ -1,21 +1,23 @@
 //! The last stage: batches of labels to committed shards.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, PoisonError};
 
 use crossbeam_channel::Receiver;
 use rayon::ThreadPool;
 
 use super::failures::{AgreementWatch, FailureWatch};
-use super::{Ending, ImagesToDo, Job, LabelledBatch};
+use super::{Destination, Ending, ImagesToDo, Job, LabelledBatch};
 use crate::error::{Error, ImageError};
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::monitor::Monitor;
-use crate::store::{Agreement, FailedImage, RowState, ShardLabels, StoreReader, encode_shard};
+use crate::store::{Agreement, FailedImage, RowState, ShardLabels, StoreReader, StoreWriter, encode_shard};
 use crate::teacher::BatchLabels;
 
 /// Gathers batches into shards and commits them in order. With several teachers batches may come out of order.
 pub(super) fn commit_shards(
     job: &Job<'_>,
+    to: &Destination<'_>,
     pool: &ThreadPool,
     labelled: &Receiver<LabelledBatch>,
     ending: &Ending,
@@ -25,7 +27,7 @@ pub(super) fn commit_shards(
     let mut next = 0;
     let mut shard: Option<ShardLabels> = None;
     let mut agreement_watch = AgreementWatch::default();
-    let mut failure_watch = FailureWatch::new(job.failure_limit);
+    let mut failure_watch = FailureWatch::new(to.failure_limit);
     while let Ok(batch) = labelled.recv() {
         early.insert(batch.place.sequence, batch);
         while let Some(batch) = early.remove(&next) {
@@ -33,17 +35,17 @@ pub(super) fn commit_shards(
             let (work, ends_shard) = (batch.place.work, batch.place.ends_shard);
             let mut gathered = match shard.take() {
                 Some(gathered) => gathered,
-                None => begin(job, work)?,
+                None => begin(job, to.store, work)?,
             };
-            let seen = gather(job, batch, &mut gathered, &mut failure_watch)?;
+            let seen = gather(job, to, batch, &mut gathered, &mut failure_watch)?;
             monitor.images_done(seen.labelled, seen.failed, seen.agreement);
-            agreement_watch.see(seen.agreement, job.store.info().classes.count, monitor);
+            agreement_watch.see(seen.agreement, job.info.classes.count, monitor);
             if !ends_shard {
                 shard = Some(gathered);
             } else if ending.stopping() {
                 return Ok(());
             } else {
-                commit(job, pool, &gathered, monitor)?;
+                commit(job, to, pool, &gathered, monitor)?;
             }
         }
     }
@@ -51,17 +53,17 @@ pub(super) fn commit_shards(
 }
 
 /// A shard before its first batch: empty, or with the labels that it has already.
-fn begin(job: &Job<'_>, work: usize) -> Result<ShardLabels, Error> {
-    let (info, to_do) = (job.store.info(), &job.shards[work]);
+fn begin(job: &Job<'_>, store: &StoreWriter, work: usize) -> Result<ShardLabels, Error> {
+    let (info, to_do) = (job.info, &job.shards[work]);
     let images = match to_do.images {
         ImagesToDo::All => Vec::with_capacity(info.rows_of(to_do.shard).len()),
-        ImagesToDo::Failed(_) => {
-            let reader = StoreReader::open(job.store.path())?;
+        ImagesToDo::These(_) => {
+            let reader = StoreReader::open(store.path())?;
             let kept = |row| match reader.row(row)? {
                 RowState::Labelled(labels) => Ok(Ok(labels)),
                 RowState::Failed(failed) => Ok(Err(failed)),
                 RowState::ToDo => Err(Error::Store {
-                    path: job.store.path().to_path_buf(),
+                    path: store.path().to_path_buf(),
                     problem: format!("the record of shard {} has gone while it was read", to_do.shard),
                 }),
             };
@@ -71,19 +73,46 @@ fn begin(job: &Job<'_>, work: usize) -> Result<ShardLabels, Error> {
     Ok(ShardLabels { shard: to_do.shard, images })
 }
 
-fn commit(job: &Job<'_>, pool: &ThreadPool, labels: &ShardLabels, monitor: &dyn Monitor) -> Result<(), Error> {
-    let info = job.store.info();
+fn commit(
+    job: &Job<'_>,
+    to: &Destination<'_>,
+    pool: &ThreadPool,
+    labels: &ShardLabels,
+    monitor: &dyn Monitor,
+) -> Result<(), Error> {
+    let info = job.info;
     let files = pool.install(|| encode_shard(info, labels)).map_err(|problem| Error::Store {
-        path: job.store.path().to_path_buf(),
+        path: to.store.path().to_path_buf(),
         problem: format!("shard {} could not be encoded: {problem}", labels.shard),
     })?;
     let mut agreement = Agreement::default();
     for (row, image) in info.rows_of(labels.shard).zip(&labels.images) {
-        see_agreement(job, row, image, &mut agreement);
+        see_agreement(job, to, row, image, &mut agreement);
     }
-    let record = job.store.commit(labels, &files, agreement)?;
+    let record = to.store.commit(labels, &files, agreement)?;
     monitor.shard_committed(&record);
     Ok(())
+}
+
+/// Keeps the labels of the images that were asked for.
+pub(super) fn keep_rows(
+    job: &Job<'_>,
+    labelled: &Receiver<LabelledBatch>,
+    monitor: &dyn Monitor,
+    rows: &Mutex<BTreeMap<usize, Result<ImageLabels, ImageError>>>,
+) {
+    while let Ok(batch) = labelled.recv() {
+        let mut seen = Seen::default();
+        for (slot, (row, failure)) in batch.place.rows.clone().zip(batch.failures).enumerate() {
+            let image = failure.map_or_else(|| labels_of(job, &batch.labels, slot), Err);
+            seen.labelled += usize::from(image.is_ok());
+            seen.failed += usize::from(image.is_err());
+            if job.shards[batch.place.work].images.include(row) {
+                rows.lock().unwrap_or_else(PoisonError::into_inner).insert(row, image);
+            }
+        }
+        monitor.images_done(seen.labelled, seen.failed, seen.agreement);
+    }
 }
 
 /// Counts over one batch.
@@ -97,11 +126,12 @@ struct Seen {
 /// Puts a batch into its shard. Images that have labels keep them.
 fn gather(
     job: &Job<'_>,
+    to: &Destination<'_>,
     batch: LabelledBatch,
     shard: &mut ShardLabels,
     failure_watch: &mut FailureWatch,
 ) -> Result<Seen, Error> {
-    let first_row = job.store.info().rows_of(shard.shard).start;
+    let first_row = job.info.rows_of(shard.shard).start;
     let mut seen = Seen::default();
     for (slot, (row, failure)) in batch.place.rows.clone().zip(batch.failures).enumerate() {
         if matches!(shard.images.get(row - first_row), Some(Ok(_))) {
@@ -113,7 +143,7 @@ fn gather(
             path: job.manifest.path(row).to_owned(),
             error,
         });
-        see_agreement(job, row, &image, &mut seen.agreement);
+        see_agreement(job, to, row, &image, &mut seen.agreement);
         failure_watch.see(image.as_ref().err())?;
         seen.labelled += usize::from(image.is_ok());
         seen.failed += usize::from(image.is_err());
@@ -125,20 +155,31 @@ fn gather(
     Ok(seen)
 }
 
-fn see_agreement(job: &Job<'_>, row: usize, image: &Result<ImageLabels, FailedImage>, agreement: &mut Agreement) {
-    let class = job.manifest.label(row).and_then(|label| job.classes_by_label.get(label));
+fn see_agreement(
+    job: &Job<'_>,
+    to: &Destination<'_>,
+    row: usize,
+    image: &Result<ImageLabels, FailedImage>,
+    agreement: &mut Agreement,
+) {
+    let class = job.manifest.label(row).and_then(|label| to.classes_by_label.get(label));
     if let (Ok(labels), Some(&class)) = (image, class) {
         agreement.see(labels.prediction.rank_of(class));
     }
 }
 
 fn labels_of(job: &Job<'_>, labels: &BatchLabels, slot: usize) -> Result<ImageLabels, ImageError> {
-    let size = job.store.info().map_size;
+    let size = job.info.map_size;
     let (values, ranks) = (size.cells() * labels.k, labels.image_ranks);
     let cells = slot * values..(slot + 1) * values;
     let image = slot * ranks..(slot + 1) * ranks;
+    let mut map =
+        LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?;
+    if let Some(lse) = &labels.lse {
+        map = map.with_lse(&lse[slot * size.cells()..][..size.cells()])?;
+    }
     Ok(ImageLabels {
-        map: LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?,
+        map,
         prediction: ImagePrediction::from_ranks(&labels.image_probs[image.clone()], &labels.image_classes[image])?,
     })
 }

@@ -1,18 +1,15 @@
 //! A folder of any depth; the first folder below it is an image's class.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use walkdir::{DirEntry, WalkDir};
+use rayon::slice::ParallelSliceMut as _;
 
-use super::Source;
-use crate::error::{Error, ImageError, ImageErrorKind};
-use crate::manifest::{Entry, label_from_path};
-
-/// Endings that are taken for images, in any case: torchvision's `IMG_EXTENSIONS`, and GIF.
-const IMAGE_EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
-
-/// Longest file that is read, so that a stray disk image does not fill the memory.
-const MAX_FILE_BYTES: u64 = 1 << 30;
+use super::{
+    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, on_listing_threads, unreadable, walk,
+};
+use crate::error::{Error, ImageError};
+use crate::manifest::{Manifest, ManifestBuilder, label_from_path};
 
 /// Images in a folder.
 #[derive(Clone, Debug)]
@@ -28,28 +25,9 @@ impl FolderSource {
     pub fn open(root: &Path) -> Result<Self, Error> {
         let metadata = std::fs::metadata(root).map_err(Error::file("open", root))?;
         if !metadata.is_dir() {
-            return Err(Error::Source {
-                path: root.to_path_buf(),
-                problem: "it is no folder; --in takes a folder of images".to_owned(),
-            });
+            return Err(Error::Source { path: root.to_path_buf(), problem: "it is no folder".to_owned() });
         }
         Ok(Self { root: root.to_path_buf() })
-    }
-
-    fn entry(&self, found: &DirEntry) -> Result<Option<Entry>, Error> {
-        let is_image = found
-            .path()
-            .extension()
-            .is_some_and(|extension| IMAGE_EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)));
-        if !is_image || !found.file_type().is_file() {
-            return Ok(None);
-        }
-        let below = found.path().strip_prefix(&self.root).unwrap_or(found.path());
-        let Some(path) = below.to_str() else {
-            return Err(self.problem(format!("the name of {} is not UTF-8; rename the file", below.display())));
-        };
-        let bytes = found.metadata().map_err(|error| self.problem(error.to_string()))?.len();
-        Ok(Some(Entry { path: path.to_owned(), id: None, label: label_from_path(path).map(str::to_owned), bytes }))
     }
 
     fn problem(&self, problem: String) -> Error {
@@ -58,49 +36,80 @@ impl FolderSource {
 }
 
 impl Source for FolderSource {
-    fn list(&self) -> Result<Vec<Entry>, Error> {
-        let visible = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().as_encoded_bytes().starts_with(b".");
-        let mut entries = Vec::new();
-        // Data sets are often put together from links.
-        for found in WalkDir::new(&self.root).follow_links(true).into_iter().filter_entry(visible) {
-            let found = found.map_err(|error| self.problem(format!("it cannot be listed whole: {error}")))?;
-            entries.extend(self.entry(&found)?);
-        }
-        if entries.is_empty() {
-            return Err(self.problem(format!("it holds no image (looked for {})", IMAGE_EXTENSIONS.join(", "))));
-        }
-        entries.sort_unstable_by(|a, b| a.path.as_bytes().cmp(b.path.as_bytes()));
-        Ok(entries)
+    fn what(&self) -> String {
+        "a folder of images".to_owned()
     }
 
-    fn read(&self, path: &str) -> Result<Vec<u8>, ImageError> {
-        let unreadable = |reason: String| ImageError { kind: ImageErrorKind::Unreadable, reason };
-        let file = self.root.join(path);
+    fn name(&self) -> String {
+        folder_name(&self.root)
+    }
+
+    fn list(&self) -> Result<Manifest, Error> {
+        let found = on_listing_threads(|| {
+            let mut found = walk::image_files(&self.root)?;
+            found.par_sort_unstable_by(|a, b| a.path.as_os_str().as_bytes().cmp(b.path.as_os_str().as_bytes()));
+            Ok(found)
+        })?;
+        let found = found.map_err(|problem: String| self.problem(format!("it cannot be listed whole: {problem}")))?;
+        if found.is_empty() {
+            return Err(self.problem(format!("it holds no image (looked for {})", IMAGE_EXTENSIONS.join(", "))));
+        }
+        let mut list = ManifestBuilder::default();
+        for file in found {
+            let Some(path) = file.path.to_str() else {
+                return Err(self.problem(format!("the name of {} is not UTF-8; rename it", file.path.display())));
+            };
+            list.push(path, None, label_from_path(path), file.bytes).map_err(|problem| self.problem(problem))?;
+        }
+        list.finish().map_err(|problem| self.problem(problem))
+    }
+
+    fn locate<'a>(&'a self, list: &ListedImages<'a>) -> Result<Located<'a>, Error> {
+        let images = FolderImages { root: &self.root, manifest: list.manifest };
+        Ok(Located { images: Box::new(images), new_index: None })
+    }
+}
+
+/// A folder's own name, whatever way it was named.
+pub(super) fn folder_name(folder: &Path) -> String {
+    let absolute = std::fs::canonicalize(folder).unwrap_or_else(|_| folder.to_path_buf());
+    absolute.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// In a folder, an image's path says where it is.
+struct FolderImages<'a> {
+    root: &'a Path,
+    manifest: &'a Manifest,
+}
+
+impl ImageReader for FolderImages<'_> {
+    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ImageError> {
+        let file = self.root.join(self.manifest.path(row));
         let metadata = std::fs::metadata(&file).map_err(|error| unreadable(error.to_string()))?;
         // Reading a pipe or a device may never end.
         if !metadata.is_file() {
             return Err(unreadable("it is no ordinary file".to_owned()));
         }
-        let length = metadata.len();
-        if length > MAX_FILE_BYTES {
-            return Err(unreadable(format!("the file has {length} bytes; at most {MAX_FILE_BYTES} are read")));
-        }
-        std::fs::read(&file).map_err(|error| unreadable(error.to_string()))
+        check.check(self.manifest.bytes(row), metadata.len())?;
+        let bytes = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
+        // It may have been written to in between.
+        check.check(self.manifest.bytes(row), bytes.len() as u64)?;
+        Ok(bytes)
     }
 
-    fn length(&self, path: &str) -> Option<u64> {
-        std::fs::metadata(self.root.join(path)).ok().map(|metadata| metadata.len())
-    }
-
-    fn name(&self) -> String {
-        let absolute = std::fs::canonicalize(&self.root).unwrap_or_else(|_| self.root.clone());
-        absolute.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    fn looks_as_listed(&self, row: usize) -> bool {
+        let listed_bytes = self.manifest.bytes(row);
+        std::fs::metadata(self.root.join(self.manifest.path(row)))
+            .is_ok_and(|metadata| listed_bytes == 0 || metadata.len() == listed_bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::digest_bytes;
+    use crate::error::ImageErrorKind;
+    use crate::manifest::Entry;
 
     #[test]
     fn images_are_listed_in_byte_order_with_their_class() {
@@ -110,15 +119,14 @@ mod tests {
             std::fs::create_dir_all(file.parent().unwrap()).unwrap();
             std::fs::write(file, path).unwrap();
         }
-        let entries = FolderSource::open(root.path()).unwrap().list().unwrap();
-        let listed: Vec<_> = entries.iter().map(|entry| (entry.path.as_str(), entry.label.as_deref())).collect();
+        let list = FolderSource::open(root.path()).unwrap().list().unwrap();
+        let listed: Vec<_> = (0..list.len()).map(|row| (list.path(row), list.label(row))).collect();
         let expected =
             [("a.b/deep/er/z.png", Some("a.b")), ("a/y.jpg", Some("a")), ("b/x.JPEG", Some("b")), ("top.WEBP", None)];
         assert_eq!(listed, expected);
-        assert_eq!(entries[1].bytes, 7);
+        assert_eq!(list.bytes(1), 7);
     }
 
-    #[cfg(unix)]
     #[test]
     fn links_are_followed_and_loops_refused() {
         let root = tempfile::tempdir().unwrap();
@@ -127,18 +135,27 @@ mod tests {
         std::os::unix::fs::symlink(root.path().join("real"), root.path().join("linked")).unwrap();
         assert_eq!(FolderSource::open(root.path()).unwrap().list().unwrap().len(), 2);
         std::os::unix::fs::symlink(root.path(), root.path().join("real/loop")).unwrap();
-        assert!(FolderSource::open(root.path()).unwrap().list().is_err());
+        let refusal = FolderSource::open(root.path()).unwrap().list().unwrap_err().to_string();
+        assert!(refusal.contains("leads back"), "{refusal}");
     }
 
     #[test]
-    fn what_is_missing_is_an_image_error() {
+    fn what_is_missing_or_changed_is_an_image_error() {
         let root = tempfile::tempdir().unwrap();
         let source = FolderSource::open(root.path()).unwrap();
-        std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
-        for path in ["gone.jpg", "folder.jpg"] {
-            assert_eq!(source.read(path).unwrap_err().kind, ImageErrorKind::Unreadable);
-        }
         assert!(source.list().unwrap_err().to_string().contains("holds no image"));
         assert!(FolderSource::open(&root.path().join("nowhere")).is_err());
+        std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
+        std::fs::write(root.path().join("longer.jpg"), "12345").unwrap();
+        let entry = |path: &str| Entry { path: path.to_owned(), bytes: 4, ..Entry::default() };
+        let manifest = Manifest::from_entries(["gone.jpg", "folder.jpg", "longer.jpg"].map(entry).to_vec()).unwrap();
+        let list = ListedImages { manifest: &manifest, manifest_sha256: &digest_bytes(b""), index: None };
+        let images = source.locate(&list).unwrap().images;
+        let kind = |row, check| images.read(row, check).map_err(|error| error.kind);
+        assert_eq!(kind(0, LengthCheck::AsListed), Err(ImageErrorKind::Unreadable));
+        assert_eq!(kind(1, LengthCheck::AsItIs), Err(ImageErrorKind::Unreadable));
+        assert_eq!(kind(2, LengthCheck::AsListed), Err(ImageErrorKind::Changed));
+        assert_eq!(kind(2, LengthCheck::AsItIs), Ok(b"12345".to_vec()));
+        assert!(!images.looks_as_listed(0) && !images.looks_as_listed(2));
     }
 }

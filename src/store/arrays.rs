@@ -1,4 +1,4 @@
-//! The four arrays of a store, as Zarr v3 metadata. Only codecs that zarr-python and `TensorStore` both read.
+//! The arrays of a store, as Zarr v3 metadata. Only codecs that zarr-python and `TensorStore` both read.
 
 use std::sync::Arc;
 
@@ -20,10 +20,18 @@ pub(crate) enum StoreArray {
     ImageProbs,
     /// uint16 or uint32 `[n, k]`
     ImageClasses,
+    /// float16 `[n, 1, y, x]`; only in stores that were asked for it
+    Lse,
 }
 
 impl StoreArray {
-    pub(crate) const ALL: [Self; 4] = [Self::Scores, Self::Classes, Self::ImageProbs, Self::ImageClasses];
+    /// Every array that a store may have.
+    pub(crate) const ALL: [Self; 5] = [Self::Scores, Self::Classes, Self::ImageProbs, Self::ImageClasses, Self::Lse];
+
+    /// The arrays of a store, in the order in which they are written.
+    pub(crate) fn of(info: &StoreInfo) -> &'static [Self] {
+        if info.with_lse { &Self::ALL } else { &Self::ALL[..4] }
+    }
 
     /// The array's folder in the store.
     pub(crate) fn name(self) -> &'static str {
@@ -32,6 +40,7 @@ impl StoreArray {
             Self::Classes => "classes",
             Self::ImageProbs => "image_probs",
             Self::ImageClasses => "image_classes",
+            Self::Lse => "lse",
         }
     }
 
@@ -48,19 +57,17 @@ impl StoreArray {
         format!("{}/c.{shard}{zeros}", self.name())
     }
 
-    /// The array whose folder a path inside the store begins with.
-    pub(crate) fn of_file(inside: &str) -> Option<Self> {
-        let folder = inside.split('/').next()?;
-        Self::ALL.into_iter().find(|array| array.name() == folder)
-    }
-
     /// Values of one image.
     pub(crate) fn image_values(self, info: &StoreInfo) -> usize {
-        if self.is_map() { info.k * info.map_size.cells() } else { info.k }
+        if self.is_map() { self.ranks(info) * info.map_size.cells() } else { info.k }
     }
 
     pub(crate) fn is_map(self) -> bool {
-        matches!(self, Self::Scores | Self::Classes)
+        matches!(self, Self::Scores | Self::Classes | Self::Lse)
+    }
+
+    fn ranks(self, info: &StoreInfo) -> usize {
+        if self == Self::Lse { 1 } else { info.k }
     }
 
     fn axes(self) -> &'static [&'static str] {
@@ -78,10 +85,10 @@ impl StoreArray {
     }
 
     fn metadata_in(self, info: &StoreInfo, chunks: Chunks) -> Value {
-        let (k, height, width) = (info.k, info.map_size.height_cells(), info.map_size.width_cells());
+        let (k, height, width) = (self.ranks(info), info.map_size.height_cells(), info.map_size.width_cells());
         let shape = |images: usize| if self.is_map() { json!([images, k, height, width]) } else { json!([images, k]) };
         let (data_type, fill) = match (self, info.wide_class_ids()) {
-            (Self::Scores, _) => ("float16", json!("-Infinity")),
+            (Self::Scores | Self::Lse, _) => ("float16", json!("-Infinity")),
             (Self::ImageProbs, _) => ("float16", json!(0.0)),
             (_, false) => ("uint16", json!(u16::MAX)),
             (_, true) => ("uint32", json!(u32::MAX)),
@@ -96,7 +103,7 @@ impl StoreArray {
         let shuffled = json!({ "name": "blosc", "configuration":
             { "cname": "zlib", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
         let codecs = match self {
-            Self::Scores => json!([k_innermost, bytes, shuffled, checksum]),
+            Self::Scores | Self::Lse => json!([k_innermost, bytes, shuffled, checksum]),
             Self::Classes => json!([k_innermost, bytes, zstd, checksum]),
             Self::ImageProbs | Self::ImageClasses => json!([bytes, zstd, checksum]),
         };

@@ -27,11 +27,12 @@ pub struct ShardLabels {
 /// # Errors
 /// In words, when the codecs fail, or the labels are not those of this store's shape.
 pub fn encode_shard(info: &StoreInfo, labels: &ShardLabels) -> Result<Vec<(String, Vec<u8>)>, String> {
-    let encoded: Vec<Option<Vec<u8>>> = StoreArray::ALL
+    let arrays = StoreArray::of(info);
+    let encoded: Vec<Option<Vec<u8>>> = arrays
         .into_par_iter()
-        .map(|array| encode(info, array, labels).map_err(|problem| format!("{}: {problem}", array.name())))
+        .map(|&array| encode(info, array, labels).map_err(|problem| format!("{}: {problem}", array.name())))
         .collect::<Result<_, _>>()?;
-    let files = StoreArray::ALL.into_iter().zip(encoded);
+    let files = arrays.iter().zip(encoded);
     Ok(files.filter_map(|(array, bytes)| Some((array.file_of(labels.shard), bytes?))).collect())
 }
 
@@ -86,6 +87,11 @@ fn chunk_bytes(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Res
             StoreArray::ImageProbs => {
                 floats(image.map_or(&empty_probs, |image| &image.prediction.probs()[..info.k]), &mut bytes);
             }
+            StoreArray::Lse => match image.map(|image| image.map.lse()) {
+                None => floats(&empty_scores, &mut bytes),
+                Some(Some(lse)) => floats(lse, &mut bytes),
+                Some(None) => return Err(format!("image {row} has no log-sum-exp, which the store keeps")),
+            },
             StoreArray::ImageClasses => {
                 classes(image.map_or(&empty_classes, |image| &image.prediction.classes()[..info.k]), &mut bytes);
             }

@@ -35,6 +35,12 @@ pub struct StoreInfo {
     /// Steps for each unit of score to which scores are rounded; absent where only float16 rounds them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub score_steps: Option<u16>,
+    /// Whether scores are the mean of those of the image and of its mirror image; absent where they are not.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub flip_average: bool,
+    /// Whether there is an array `lse`; absent where there is none.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub with_lse: bool,
     /// Number of images, which is the first length of every array.
     pub images: usize,
     /// Images in each shard; the last may have fewer.
@@ -163,6 +169,9 @@ impl StoreInfo {
         compare("map size", self.map_size.to_string(), wanted.map_size.to_string());
         let steps = |info: &Self| info.score_steps.map_or("none".to_owned(), |steps| steps.to_string());
         compare("score steps", steps(self), steps(wanted));
+        let on = |on: bool| if on { "on" } else { "off" }.to_owned();
+        compare("flip average", on(self.flip_average), on(wanted.flip_average));
+        compare("lse", on(self.with_lse), on(wanted.with_lse));
         compare("class list", self.classes.list.clone(), wanted.classes.list.clone());
         if self.classes.list == wanted.classes.list && self.classes != wanted.classes {
             compare("class list's content", "other names".to_owned(), "these names".to_owned());
@@ -198,13 +207,6 @@ impl StoreInfo {
         info.teacher.card_origins.clear();
         info.teacher.card.retain(|key, _| FED_BY.contains(&key.as_str()));
         digest_bytes(&serde_json::to_vec(&info).unwrap_or_default())
-    }
-
-    /// Bytes of the index at the end of a file with an inner chunk for each image: offset and length for each, and a
-    /// CRC-32C (Zarr's `sharding_indexed`).
-    #[must_use]
-    pub(crate) fn index_bytes(&self) -> usize {
-        self.shard_images * 16 + 4
     }
 
     /// The group's `zarr.json`.
@@ -306,6 +308,12 @@ impl GroupState {
             Err(Unreadable::Foreign(problem)) => Err(Error::Store { path: store.to_path_buf(), problem }),
         }
     }
+}
+
+// serde hands it a reference.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_off(on: &bool) -> bool {
+    !on
 }
 
 /// Far more images than any data set has, so that a damaged number does not keep a reader busy for ever.

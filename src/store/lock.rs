@@ -12,7 +12,17 @@ use crate::error::Error;
 /// Writers that start together wait here for each other, so that one of them makes the store.
 #[derive(Debug)]
 pub(super) struct StartLock {
-    _file: File,
+    _held: Held,
+}
+
+/// A locked file. It is let go of by name, and not only closed: a process that was forked meanwhile has it open, too.
+#[derive(Debug)]
+struct Held(File);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 impl StartLock {
@@ -20,14 +30,14 @@ impl StartLock {
         let path = lock_path(store, "start");
         let file = open(&path)?;
         file.lock().map_err(Error::file("lock", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { _held: Held(file) })
     }
 }
 
 /// Held while a part of a store is written.
 #[derive(Debug)]
 pub(super) struct PartLock {
-    _file: File,
+    _held: Held,
 }
 
 impl PartLock {
@@ -44,7 +54,8 @@ impl PartLock {
     ) -> Result<Self, Error> {
         for other in parts_in(store)?.into_iter().filter(|other| *other != part && other.overlaps(part, shards)) {
             let path = lock_path(store, &other.to_string());
-            if try_lock(&open(&path)?, &path)? == Attempt::IsHeld {
+            let file = Held(open(&path)?);
+            if try_lock(&file.0, &path)? == Attempt::IsHeld {
                 return Err(held(store, &path, other));
             }
         }
@@ -57,7 +68,7 @@ impl PartLock {
             .and_then(|()| file.rewind())
             .and_then(|()| writeln!(file, "{holder}"))
             .map_err(Error::file("write", &path))?;
-        Ok(Self { _file: file })
+        Ok(Self { _held: Held(file) })
     }
 }
 

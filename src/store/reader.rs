@@ -8,13 +8,15 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use half::f16;
 use zarrs::array::ArrayToBytesCodecTraits as _;
-use zarrs::array::{Array, ArrayShardedReadableExt as _, ArrayShardedReadableExtCache, CodecOptions};
+use zarrs::array::{Array, CodecOptions};
 use zarrs::filesystem::FilesystemStore;
 
 use super::arrays::{Chunks, StoreArray};
+use super::index::ShardIndex;
 use super::info::StoreInfo;
 use super::names;
 use super::record::{FailedImage, Identified, RecordState, RecordedFile, ShardRecord};
+use super::seen::Seen;
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
@@ -25,12 +27,21 @@ pub struct StoreReader {
     path: PathBuf,
     info: StoreInfo,
     identity: Digest,
-    arrays: [Array<FilesystemStore>; 4],
+    /// Those of [`StoreArray::of`], in its order.
+    arrays: Vec<Array<FilesystemStore>>,
     /// The same arrays with a chunk for each image, which decode what the shards hold.
-    image_arrays: [Array<FilesystemStore>; 4],
-    caches: [ArrayShardedReadableExtCache; 4],
+    image_arrays: Vec<Array<FilesystemStore>>,
+    seen: Seen,
     /// Finished shards whose files were held against their records.
-    shards: RwLock<HashMap<usize, Arc<ShardRecord>>>,
+    shards: RwLock<HashMap<usize, Arc<OpenShard>>>,
+}
+
+/// A finished shard.
+struct OpenShard {
+    record: ShardRecord,
+    /// Of each array that has an inner chunk for each image, in the order of [`StoreArray::of`]; empty where nothing was
+    /// labelled.
+    indices: Vec<Option<ShardIndex>>,
 }
 
 /// What a store knows of one row.
@@ -50,18 +61,20 @@ impl StoreReader {
     /// # Errors
     /// When it is no store of this format version, or its metadata is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let info = StoreInfo::read(path)?;
+        Self::open_described(path, StoreInfo::read(path)?)
+    }
+
+    /// Opens a store whose description was read already.
+    pub(super) fn open_described(path: &Path, info: StoreInfo) -> Result<Self, Error> {
         let broken = |problem: String| Error::Store { path: path.to_path_buf(), problem };
         let storage = Arc::new(FilesystemStore::new(path).map_err(|error| broken(error.to_string()))?);
-        let open = |chunks| -> Result<[Array<FilesystemStore>; 4], Error> {
-            let open = |array: StoreArray| array.open(&info, Arc::clone(&storage), chunks).map_err(broken);
-            let [scores, classes, image_probs, image_classes] = StoreArray::ALL;
-            Ok([open(scores)?, open(classes)?, open(image_probs)?, open(image_classes)?])
+        let open = |chunks| -> Result<Vec<Array<FilesystemStore>>, Error> {
+            let arrays = StoreArray::of(&info).iter();
+            arrays.map(|array| array.open(&info, Arc::clone(&storage), chunks).map_err(broken)).collect()
         };
         let (arrays, image_arrays) = (open(Chunks::OfShards)?, open(Chunks::OfImages)?);
-        let caches = arrays.each_ref().map(ArrayShardedReadableExtCache::new);
-        let identity = info.identity();
-        Ok(Self { path: path.to_path_buf(), info, identity, arrays, image_arrays, caches, shards: RwLock::default() })
+        let (identity, seen) = (info.identity(), Seen::read(path));
+        Ok(Self { path: path.to_path_buf(), info, identity, arrays, image_arrays, seen, shards: RwLock::default() })
     }
 
     /// What the store is.
@@ -79,7 +92,7 @@ impl StoreReader {
     }
 
     /// What is known of a row. Checksums are checked on the way, and that the shard's files are those that its record
-    /// names (test `mishaps::every_damage_is_named_and_repaired`).
+    /// names (test `damage::every_damage_is_named_and_repaired`).
     ///
     /// # Errors
     /// When there is no such row, or its shard is damaged.
@@ -90,19 +103,24 @@ impl StoreReader {
                 self.info.images
             )));
         }
-        let Some(record) = self.record(row / self.info.shard_images)? else { return Ok(RowState::ToDo) };
+        let Some(shard) = self.shard(row / self.info.shard_images)? else { return Ok(RowState::ToDo) };
+        let record = &shard.record;
         if let Some(failed) = record.failed.iter().find(|failed| failed.row == row) {
             return Ok(RowState::Failed(failed.clone()));
         }
         let damaged = |problem: String| self.damaged(record.shard, &format!("row {row}: {problem}"));
-        let scores = halves(&self.values(StoreArray::Scores, row).map_err(damaged)?);
-        let probs = halves(&self.values(StoreArray::ImageProbs, row).map_err(damaged)?);
-        let classes = self.class_ids(&self.values(StoreArray::Classes, row).map_err(damaged)?);
-        let image_classes = self.class_ids(&self.values(StoreArray::ImageClasses, row).map_err(damaged)?);
+        let scores = halves(&self.map_values(&shard, StoreArray::Scores, row).map_err(damaged)?);
+        let probs = halves(&self.small_values(StoreArray::ImageProbs, row).map_err(damaged)?);
+        let classes = self.class_ids(&self.map_values(&shard, StoreArray::Classes, row).map_err(damaged)?);
+        let image_classes = self.class_ids(&self.small_values(StoreArray::ImageClasses, row).map_err(damaged)?);
         if scores.iter().any(|score| !score.is_finite()) {
             return Err(damaged("its labels are missing although its record says that they are there".to_owned()));
         }
-        let map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        let mut map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        if self.info.with_lse {
+            let lse = halves(&self.map_values(&shard, StoreArray::Lse, row).map_err(damaged)?);
+            map = map.and_then(|map| map.with_stored_lse(lse));
+        }
         let prediction = ImagePrediction::from_stored(probs, image_classes);
         match (map, prediction) {
             (Some(map), Some(prediction)) => Ok(RowState::Labelled(ImageLabels { map, prediction })),
@@ -110,44 +128,74 @@ impl StoreReader {
         }
     }
 
-    /// The record of a shard, once its files were held against it; `None` when the shard is not done.
-    fn record(&self, shard: usize) -> Result<Option<Arc<ShardRecord>>, Error> {
-        if let Some(record) = self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&shard) {
-            return Ok(Some(Arc::clone(record)));
+    /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
+    pub(super) fn check_unlabelled(&self, row: usize) -> Result<(), (StoreArray, String)> {
+        let shard =
+            self.shard(row / self.info.shard_images).map_err(|error| (StoreArray::Scores, error.to_string()))?;
+        for &array in StoreArray::of(&self.info) {
+            let index = shard.as_ref().and_then(|shard| shard.indices[array as usize].as_ref());
+            let holds = match array {
+                StoreArray::Scores | StoreArray::Classes | StoreArray::Lse => {
+                    Ok(index.is_some_and(|index| index.chunk(row % self.info.shard_images).is_some()))
+                }
+                StoreArray::ImageProbs => {
+                    self.small_values(array, row).map(|probs| halves(&probs).iter().any(|&prob| prob != f16::ZERO))
+                }
+                StoreArray::ImageClasses => {
+                    self.small_values(array, row).map(|ids| ids.iter().any(|&byte| byte != u8::MAX))
+                }
+            };
+            match holds {
+                Ok(false) => {}
+                Ok(true) => return Err((array, "there are values".to_owned())),
+                Err(problem) => return Err((array, problem)),
+            }
+        }
+        Ok(())
+    }
+
+    /// A shard, once its files were held against its record; `None` when it is not done.
+    fn shard(&self, shard: usize) -> Result<Option<Arc<OpenShard>>, Error> {
+        if let Some(open) = self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&shard) {
+            return Ok(Some(Arc::clone(open)));
         }
         let of = Identified { info: &self.info, identity: &self.identity };
         let record = match RecordState::read(&self.path, &of, shard)? {
-            RecordState::Valid(record) => Arc::new(record),
+            RecordState::Valid(record) => record,
             RecordState::Absent => return Ok(None),
             RecordState::Damaged(what) => return Err(self.damaged(shard, &format!("its record: {what}"))),
         };
-        for file in &record.files {
-            self.check_is_the_recorded(file).map_err(|what| self.damaged(shard, &format!("{}: {what}", file.path)))?;
+        let arrays = StoreArray::of(&self.info);
+        let mut indices: Vec<Option<ShardIndex>> = arrays.iter().map(|_| None).collect();
+        for (file, &array) in record.files.iter().zip(arrays) {
+            indices[array as usize] = self
+                .index_of_recorded(file, array)
+                .map_err(|what| self.damaged(shard, &format!("{}: {what}", file.path)))?;
         }
-        self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&record));
-        Ok(Some(record))
+        let open = Arc::new(OpenShard { record, indices });
+        self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&open));
+        Ok(Some(open))
     }
 
-    /// Inner chunks have checksums of their own, but another shard's file has right ones too. So the index, which is
-    /// read anyway, must be the recorded one; files without an index are small, and compared whole.
-    fn check_is_the_recorded(&self, file: &RecordedFile) -> Result<(), String> {
+    /// Inner chunks have checksums of their own, but another shard's file has right ones too. So a file is compared with
+    /// its record when it is first read, unless it was compared before and not touched since.
+    fn index_of_recorded(&self, file: &RecordedFile, array: StoreArray) -> Result<Option<ShardIndex>, String> {
         let text = |error: std::io::Error| error.to_string();
         let opened = File::open(self.path.join(&file.path)).map_err(text)?;
-        let length = opened.metadata().map_err(text)?.len();
-        if length != file.bytes {
-            return Err(format!("it has {length} bytes, {} when it was written", file.bytes));
+        let metadata = opened.metadata().map_err(text)?;
+        if metadata.len() != file.bytes {
+            return Err(format!("it has {} bytes, {} when it was written", metadata.len(), file.bytes));
         }
-        let (digest, first) = match &file.index_sha256 {
-            Some(digest) => (digest, length.saturating_sub(self.info.index_bytes() as u64)),
-            None => (&file.sha256, 0),
-        };
-        let mut bytes = vec![0; (length - first) as usize];
+        let index_at = metadata.len().saturating_sub(ShardIndex::bytes(self.info.shard_images) as u64);
+        let is_known = self.seen.knows(&file.path, &metadata);
+        let first = if is_known { index_at } else { 0 };
+        let mut bytes = vec![0; (metadata.len() - first) as usize];
         opened.read_exact_at(&mut bytes, first).map_err(text)?;
-        if digest_bytes(&bytes) == *digest {
-            Ok(())
-        } else {
-            Err("it is not the file that its record names".to_owned())
+        if !is_known && digest_bytes(&bytes) != file.sha256 {
+            return Err("it is not the file that its record names".to_owned());
         }
+        let index = &bytes[(index_at - first) as usize..];
+        array.is_map().then(|| ShardIndex::parse(index, index_at)).transpose()
     }
 
     fn damaged(&self, shard: usize, problem: &str) -> Error {
@@ -157,33 +205,33 @@ impl StoreReader {
         }
     }
 
-    /// Bytes of one image's values, in this machine's byte order.
-    fn values(&self, array: StoreArray, row: usize) -> Result<Vec<u8>, String> {
-        let at = array as usize;
-        let options = CodecOptions::default();
-        if array.is_map() {
-            return self.map_values(at, row, &options);
-        }
+    /// Bytes of one image's values in an array without inner chunks, in this machine's byte order.
+    fn small_values(&self, array: StoreArray, row: usize) -> Result<Vec<u8>, String> {
         let chunk = array.chunk_of(row / self.info.shard_images);
-        let bytes: zarrs::array::ArrayBytes<'static> =
-            self.arrays[at].retrieve_chunk_opt(&chunk, &options).map_err(|error| error.to_string())?;
+        let bytes: zarrs::array::ArrayBytes<'static> = self.arrays[array as usize]
+            .retrieve_chunk_opt(&chunk, &CodecOptions::default())
+            .map_err(|error| error.to_string())?;
         let bytes = bytes.into_fixed().map_err(|error| error.to_string())?;
         let image_bytes = bytes.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;
         Ok(bytes[first..first + image_bytes].to_vec())
     }
 
-    /// Bytes of one image's inner chunk. It is decoded whole, since zarrs passes over checksums when it decodes parts
-    /// (test `readers::a_flipped_bit_is_an_error`).
-    fn map_values(&self, at: usize, row: usize, options: &CodecOptions) -> Result<Vec<u8>, String> {
-        let image = [row as u64, 0, 0, 0];
-        let encoded = self.arrays[at].retrieve_encoded_subchunk(&self.caches[at], &image).map_err(|e| e.to_string())?;
-        let encoded = encoded.ok_or("its chunk is missing")?;
-        let alone = &self.image_arrays[at];
-        let shape = alone.chunk_shape(&image).map_err(|error| error.to_string())?;
+    /// Bytes of one image's inner chunk, decoded, in this machine's byte order. It is decoded whole, since zarrs passes
+    /// over checksums when it decodes parts (test `readers::a_flipped_bit_is_an_error`).
+    fn map_values(&self, shard: &OpenShard, array: StoreArray, row: usize) -> Result<Vec<u8>, String> {
+        let index = shard.indices[array as usize].as_ref();
+        let place = index.and_then(|index| index.chunk(row % self.info.shard_images)).ok_or("its chunk is missing")?;
+        let file = self.path.join(array.file_of(shard.record.shard));
+        let mut encoded = vec![0; place.bytes];
+        File::open(file)
+            .and_then(|file| file.read_exact_at(&mut encoded, place.offset))
+            .map_err(|error| error.to_string())?;
+        let alone = &self.image_arrays[array as usize];
+        let shape = alone.chunk_shape(&[row as u64, 0, 0, 0]).map_err(|error| error.to_string())?;
         let decoded = alone
             .codecs()
-            .decode(encoded.into(), &shape, alone.data_type(), alone.fill_value(), options)
+            .decode(encoded.into(), &shape, alone.data_type(), alone.fill_value(), &CodecOptions::default())
             .map_err(|error| error.to_string())?;
         Ok(decoded.into_fixed().map_err(|error| error.to_string())?.into_owned())
     }

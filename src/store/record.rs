@@ -55,21 +55,11 @@ pub struct RecordedFile {
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
-    /// SHA-256 of the index at its end, for files with an inner chunk for each image: a reader that takes single images
-    /// compares it, and so does not take another shard's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub index_sha256: Option<Digest>,
 }
 
 impl RecordedFile {
-    pub(super) fn of(path: &str, bytes: &[u8], info: &StoreInfo) -> Self {
-        let index = StoreArray::of_file(path).filter(|array| array.is_map()).map(|_| info.index_bytes());
-        Self {
-            path: path.to_owned(),
-            bytes: bytes.len() as u64,
-            sha256: digest_bytes(bytes),
-            index_sha256: index.map(|length| digest_bytes(&bytes[bytes.len().saturating_sub(length)..])),
-        }
+    pub(super) fn of(path: &str, bytes: &[u8]) -> Self {
+        Self { path: path.to_owned(), bytes: bytes.len() as u64, sha256: digest_bytes(bytes) }
     }
 }
 
@@ -164,7 +154,7 @@ impl ShardRecord {
         if (record.first_row, record.rows, counted) != (rows.start, rows.len(), Some(rows.len())) {
             return Err("its counts do not add up".to_owned());
         }
-        let wanted = StoreArray::ALL.map(|array| array.file_of(shard));
+        let wanted: Vec<String> = StoreArray::of(of.info).iter().map(|array| array.file_of(shard)).collect();
         let named = record.files.iter().map(|file| file.path.as_str());
         let all_there = record.labelled == 0 || record.files.len() == wanted.len();
         if !all_there || !named.eq(wanted.iter().map(String::as_str).take(record.files.len())) {

@@ -1,5 +1,5 @@
 //! Which files were compared with their digests already, and how they looked then, so that going on with a store does
-//! not read all of it again. A file that was touched since is compared anew (test `mishaps::every_damage_is_named_and_repaired`).
+//! not read all of it again. A file that was touched since is compared anew (test `damage::every_damage_is_named_and_repaired`).
 //!
 //! Nothing depends on it: without it, the next run reads every file once.
 
@@ -14,38 +14,50 @@ use super::names;
 use super::part::Part;
 use crate::error::Error;
 
-/// What was seen by earlier writers, and a place to note more.
-#[derive(Debug)]
+/// What was compared before, by anybody.
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     looks: HashMap<String, String>,
-    notes: Mutex<Option<File>>,
 }
 
 impl Seen {
-    /// Reads the notes of all parts, and opens those of `part`.
-    pub(super) fn open(store: &Path, part: Part) -> Result<Self, Error> {
-        let folder = store.join(names::SEEN);
-        super::commit::create_folder(&folder)?;
+    /// Reads the notes of all parts, as far as there are any.
+    pub(super) fn read(store: &Path) -> Self {
         let mut looks = HashMap::new();
-        for notes in std::fs::read_dir(&folder).map_err(Error::file("list", &folder))?.filter_map(Result::ok) {
+        let entries = std::fs::read_dir(store.join(names::SEEN)).into_iter().flatten();
+        for notes in entries.filter_map(Result::ok) {
             let text = std::fs::read_to_string(notes.path()).unwrap_or_default();
             // A line that was cut off by a crash has no end, and does not count.
             let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
             looks.extend(lines.filter_map(|line| line.split_once('\t')).map(|(look, path)| (path.into(), look.into())));
         }
-        let path = folder.join(part.to_string());
-        let notes = OpenOptions::new().append(true).create(true).open(&path).map_err(Error::file("create", &path))?;
-        Ok(Self { looks, notes: Mutex::new(Some(notes)) })
+        Self { looks }
     }
 
     /// True when the file was compared, and looks as it did then.
     pub(super) fn knows(&self, inside: &str, metadata: &Metadata) -> bool {
         self.looks.get(inside).is_some_and(|seen| *seen == look(metadata))
     }
+}
+
+/// Where a writer notes what it compared, or has just written.
+#[derive(Debug)]
+pub(super) struct SeenNotes {
+    file: Mutex<Option<File>>,
+}
+
+impl SeenNotes {
+    pub(super) fn open(store: &Path, part: Part) -> Result<Self, Error> {
+        let folder = store.join(names::SEEN);
+        super::commit::create_folder(&folder)?;
+        let path = folder.join(part.to_string());
+        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(Error::file("create", &path))?;
+        Ok(Self { file: Mutex::new(Some(file)) })
+    }
 
     /// Notes that the file holds what its record says. `metadata` is from before it was read.
-    pub(super) fn note(&self, inside: &str, metadata: &Metadata) {
-        let mut notes = self.notes.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn add(&self, inside: &str, metadata: &Metadata) {
+        let mut notes = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = notes.as_mut() else { return };
         let line = format!("{}\t{inside}\n", look(metadata));
         if file.write_all(line.as_bytes()).is_err() {
@@ -70,14 +82,14 @@ mod tests {
         let store = tempfile::tempdir().unwrap();
         let file = store.path().join("x");
         std::fs::write(&file, "as it was").unwrap();
-        let knows = |seen: &Seen| seen.knows("x", &std::fs::metadata(&file).unwrap());
-        let seen = Seen::open(store.path(), Part::WHOLE).unwrap();
-        assert!(!knows(&seen));
-        seen.note("x", &std::fs::metadata(&file).unwrap());
-        assert!(knows(&Seen::open(store.path(), Part::new(0, 2).unwrap()).unwrap()), "parts see each other's notes");
+        let knows = || Seen::read(store.path()).knows("x", &std::fs::metadata(&file).unwrap());
+        let notes = SeenNotes::open(store.path(), Part::new(1, 2).unwrap()).unwrap();
+        assert!(!knows());
+        notes.add("x", &std::fs::metadata(&file).unwrap());
+        assert!(knows());
         std::thread::sleep(std::time::Duration::from_millis(20));
         std::fs::write(&file, "as it is!").unwrap();
-        assert!(!knows(&Seen::open(store.path(), Part::WHOLE).unwrap()));
+        assert!(!knows());
     }
 
     #[test]
@@ -85,11 +97,10 @@ mod tests {
         let store = tempfile::tempdir().unwrap();
         std::fs::write(store.path().join("x"), "x").unwrap();
         let metadata = std::fs::metadata(store.path().join("x")).unwrap();
-        Seen::open(store.path(), Part::WHOLE).unwrap().note("x", &metadata);
+        SeenNotes::open(store.path(), Part::WHOLE).unwrap().add("x", &metadata);
         let notes = store.path().join(names::SEEN).join("0-of-1");
         let text = std::fs::read_to_string(&notes).unwrap();
         std::fs::write(&notes, text.trim_end()).unwrap();
-        let seen = Seen::open(store.path(), Part::WHOLE).unwrap();
-        assert!(!seen.knows("x", &metadata));
+        assert!(!Seen::read(store.path()).knows("x", &metadata));
     }
 }

@@ -12,11 +12,11 @@ use super::lock::{PartLock, StartLock};
 use super::part::Part;
 use super::record::{Agreement, Identified, RecordState, RecordedFile, ShardRecord};
 use super::seal::{pretty, sealed};
-use super::seen::Seen;
+use super::seen::{Seen, SeenNotes};
 use super::{names, record_file};
 use crate::digest::{Digest, digest_bytes, digest_file};
 use crate::error::Error;
-use crate::manifest::{Manifest, manifest_bytes, read_manifest_parquet};
+use crate::manifest::{Manifest, manifest_bytes, read_manifest_bytes};
 
 /// A store of which this process may write a part.
 #[derive(Debug)]
@@ -27,6 +27,7 @@ pub struct StoreWriter {
     part: Part,
     committer: Committer,
     seen: Seen,
+    notes: SeenNotes,
     /// Fixed files that were damaged or gone and have been made again, by their paths inside the store.
     repaired: Vec<String>,
     _lock: PartLock,
@@ -104,14 +105,14 @@ impl StoreWriter {
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
             create_folder(&path.join(folder))?;
         }
-        for array in StoreArray::ALL {
+        for array in StoreArray::of(&info) {
             create_folder(&path.join(array.name()))?;
         }
         let store = Self::start(path, info, write_as, &start)?;
         let manifest = manifest_bytes(manifest)
             .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
         store.committer.file(names::MANIFEST, &manifest)?;
-        for array in StoreArray::ALL {
+        for &array in StoreArray::of(&store.info) {
             store.committer.file(&array.metadata_file(), &array.metadata_json(&store.info))?;
         }
         store.committer.file(names::GROUP, &store.info.group_json())?;
@@ -132,7 +133,7 @@ impl StoreWriter {
         create_folder(&path.join(names::LOCKS))?;
         let start = StartLock::wait(path)?;
         let mut store = Self::start(path, info, write_as, &start)?;
-        for array in StoreArray::ALL {
+        for &array in StoreArray::of(&store.info) {
             create_folder(&path.join(array.name()))?;
             let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
             if std::fs::read(path.join(&file)).ok().as_ref() != Some(&wanted) {
@@ -153,17 +154,33 @@ impl StoreWriter {
         }
         clear_staging(path, part, info.shards())?;
         let committer = Committer::new(path, part, faults)?;
-        let seen = Seen::open(path, part)?;
+        let (seen, notes) = (Seen::read(path), SeenNotes::open(path, part)?);
         let identity = info.identity();
-        Ok(Self { path: path.to_path_buf(), info, identity, part, committer, seen, repaired: Vec::new(), _lock: lock })
+        Ok(Self {
+            path: path.to_path_buf(),
+            info,
+            identity,
+            part,
+            committer,
+            seen,
+            notes,
+            repaired: Vec::new(),
+            _lock: lock,
+        })
     }
 
     fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
         let path = self.path.join(names::MANIFEST);
-        let there = std::fs::read(&path).map(|bytes| digest_bytes(&bytes));
-        if there.as_ref().is_ok_and(|digest| *digest == self.info.manifest_sha256) {
-            return read_manifest_parquet(&path);
-        }
+        let there = match std::fs::read(&path) {
+            Ok(bytes) => {
+                let digest = digest_bytes(&bytes);
+                if digest == self.info.manifest_sha256 {
+                    return read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path, problem });
+                }
+                Ok(digest)
+            }
+            Err(error) => Err(error),
+        };
         let manifest = list_again()?;
         let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem })?;
         let digest = digest_bytes(&bytes);
@@ -271,7 +288,7 @@ impl StoreWriter {
         if digest != file.sha256 {
             return Err(format!("{} has another content than when it was written", file.path));
         }
-        self.seen.note(&file.path, &metadata);
+        self.notes.add(&file.path, &metadata);
         Ok(())
     }
 
@@ -295,18 +312,32 @@ impl StoreWriter {
             labelled: labels.images.len() - failed.len(),
             failed,
             agreement,
-            files: files.iter().map(|(path, bytes)| RecordedFile::of(path, bytes, &self.info)).collect(),
+            files: files.iter().map(|(path, bytes)| RecordedFile::of(path, bytes)).collect(),
         };
         let record_file = record_file(labels.shard);
         self.committer.remove(&record_file)?;
         for (path, bytes) in files {
             self.committer.file(path, bytes)?;
             if let Ok(metadata) = std::fs::metadata(self.path.join(path)) {
-                self.seen.note(path, &metadata);
+                self.notes.add(path, &metadata);
             }
         }
         self.committer.file(&record_file, &record.to_json())?;
         Ok(record)
+    }
+
+    /// What an earlier run noted of where the images lie in their archives, if it did.
+    #[must_use]
+    pub fn source_index(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.path.join(names::SOURCE_INDEX)).ok()
+    }
+
+    /// Notes where the images lie in their archives, so that a run that goes on need not list these again.
+    ///
+    /// # Errors
+    /// When it cannot be written; nothing depends on it.
+    pub fn note_source_index(&self, index: &[u8]) -> Result<(), Error> {
+        self.committer.file(names::SOURCE_INDEX, index)
     }
 
     /// Leaves a note of a run (when, on what, how fast) in `runs/`, the one place of a store that holds times.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::classes::ClassList;
 use crate::error::Error;
-use crate::geometry::InputSize;
+use crate::geometry::{InputSize, MapSize};
 use crate::pixels::{ExifOrientation, Filter};
 
 /// How a teacher is fed: every value in force.
@@ -30,6 +30,8 @@ pub struct TeacherCard {
     pub exif_orientation: ExifOrientation,
     /// Name of the output that holds the scores, where the graph has several.
     pub output: Option<String>,
+    /// Rows and columns of cells, where a sequence of tokens does not have the input's proportions.
+    pub grid: Option<MapSize>,
     /// Names of the classes, in the order of the outputs.
     pub classes: ClassList,
     /// Everything else the card says: source, licence, export command, ...
@@ -96,6 +98,8 @@ pub struct CardValues {
     pub exif_orientation: Option<ExifOrientation>,
     /// See [`TeacherCard::output`].
     pub output: Option<String>,
+    /// See [`TeacherCard::grid`]: `[rows, columns]`.
+    pub grid: Option<MapSize>,
     /// `imagenet-1k`, or a file relative to the card.
     pub classes: Option<String>,
     /// Free keys.
@@ -160,7 +164,7 @@ pub(crate) fn values_from_metadata<'a>(metadata: impl Iterator<Item = (&'a str, 
 }
 
 /// The keys that feed a teacher; `name` and `output` are left to people.
-const KEYS: [&str; 7] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "classes"];
+const KEYS: [&str; 8] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "grid", "classes"];
 
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
@@ -237,6 +241,7 @@ pub(crate) fn settle(
         channel_order: first_of!(channel_order, (ChannelOrder::Rgb, Origin::Default)),
         exif_orientation: first_of!(exif_orientation, (ExifOrientation::Ignore, Origin::Default)),
         output: flags.output.clone().or_else(|| card.values.output.clone()),
+        grid: flags.grid.or(card.values.grid).or(facts.metadata.grid),
         classes: ClassList::unnamed(0),
         remarks: card.values.remarks.clone(),
         origins,

@@ -5,6 +5,8 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::{integrity, wire};
+
 /// Message types of the ONNX schema, generated from `onnx.proto`.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub(crate) mod proto {
@@ -19,6 +21,7 @@ pub(crate) mod element {
     pub(crate) const UINT8: i32 = 2;
     pub(crate) const INT32: i32 = 6;
     pub(crate) const INT64: i32 = 7;
+    pub(crate) const STRING: i32 = 8;
     pub(crate) const FLOAT16: i32 = 10;
 }
 
@@ -42,11 +45,15 @@ pub(crate) struct Port {
 
 impl Graph {
     /// Most nodes that are accepted; the largest classifiers have a few thousand.
-    const MAX_NODES: usize = 200_000;
+    const MAX_NODES: usize = 100_000;
 
     /// Reads a serialised `ModelProto`. Embedded weights stay slices of `bytes`.
     pub(crate) fn parse(bytes: Bytes) -> Result<Self, String> {
+        wire::check(&bytes)?;
         let mut model = ModelProto::decode(bytes).map_err(|error| format!("it is no ONNX model: {error}"))?;
+        if model.graph.is_some() {
+            integrity::check(&model)?;
+        }
         let graph = model.graph.take().ok_or("it is no ONNX model: it has no graph")?;
         if graph.node.is_empty() {
             return Err("its graph has no nodes".to_owned());
@@ -89,6 +96,17 @@ impl Graph {
 
     pub(crate) fn nodes(&self) -> &[NodeProto] {
         &self.body.node
+    }
+
+    /// All nodes, those inside `If`, `Loop` and `Scan` too.
+    pub(crate) fn nodes_everywhere(&self) -> impl Iterator<Item = &NodeProto> {
+        let mut open: Vec<&NodeProto> = self.body.node.iter().collect();
+        std::iter::from_fn(move || {
+            let node = open.pop()?;
+            let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
+            open.extend(bodies.flat_map(|body| &body.node));
+            Some(node)
+        })
     }
 
     /// Index of the node that makes `tensor`.
@@ -140,19 +158,9 @@ impl Graph {
         }
     }
 
-    /// Files beside the model that hold weights, relative to its folder.
-    pub(crate) fn external_files(&self) -> Vec<String> {
-        let mut files: Vec<String> = self
-            .body
-            .initializer
-            .iter()
-            .flat_map(|tensor| &tensor.external_data)
-            .filter(|entry| entry.key() == "location")
-            .map(|entry| entry.value().to_owned())
-            .collect();
-        files.sort();
-        files.dedup();
-        files
+    /// Weights that lie in files beside the model.
+    pub(crate) fn external_weights(&self) -> impl Iterator<Item = Result<integrity::External, String>> {
+        self.body.initializer.iter().filter(|tensor| !tensor.external_data.is_empty()).map(integrity::External::of)
     }
 
     /// A name that no tensor of the graph has.
@@ -163,8 +171,10 @@ impl Graph {
                 || self.body.input.iter().any(|input| input.name() == name)
         };
         let mut name = format!("relabel/{wanted}");
+        let mut number = 2_usize;
         while taken(&name) {
-            name.push('_');
+            name = format!("relabel/{wanted}.{number}");
+            number += 1;
         }
         name
     }
@@ -220,6 +230,48 @@ impl Graph {
             }
         }
         (0..needed.len()).filter(|&index| needed[index]).collect()
+    }
+
+    /// True when `target` depends on values of `source` in a way that passes through none of the `blocked` tensors.
+    /// Shapes are no values: a path through `Shape` carries nothing of an image.
+    pub(crate) fn sees(&self, target: &str, source: &str, blocked: &[&str]) -> bool {
+        let mut seen: HashSet<&str> = blocked.iter().copied().collect();
+        let mut open = vec![target];
+        while let Some(tensor) = open.pop() {
+            if tensor == source {
+                return true;
+            }
+            if !seen.insert(tensor) {
+                continue;
+            }
+            let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { continue };
+            if !matches!(node.op_type(), "Shape" | "Size") {
+                open.extend(node.input.iter().map(String::as_str));
+                open.extend(captured_names(node));
+            }
+        }
+        false
+    }
+
+    /// True when a tensor is computed from shapes and constants alone, near where it is used.
+    pub(crate) fn is_arithmetic_on_shapes(&self, tensor: &str) -> bool {
+        let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { return false };
+        match node.op_type() {
+            "Shape" | "Size" => true,
+            "Cast" | "Identity" | "Squeeze" | "Unsqueeze" | "Slice" => {
+                node.input.first().is_some_and(|input| self.is_shape(input))
+            }
+            _ => false,
+        }
+    }
+
+    fn is_shape(&self, tensor: &str) -> bool {
+        self.producer(tensor).is_some_and(|index| self.node(index).op_type() == "Shape")
+    }
+
+    /// Dimensions of a weight.
+    pub(crate) fn weight_dims(&self, tensor: &str) -> Option<&[i64]> {
+        self.initializers.get(tensor).map(|&index| self.body.initializer[index].dims.as_slice())
     }
 
     /// The graph's own declaration of an input, to be kept as it is.

@@ -6,19 +6,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ort::session::{RunOptions, Session};
 use ort::value::TensorRef;
-use serde::Serialize;
 
-use super::card::{self, CardFile, CardValues, GraphFacts, TeacherCard};
+use super::card::{self, CardFile, CardValues, TeacherCard};
 use super::device::Device;
-use super::graph::{Graph, Port, element};
+use super::graph::{Graph, element};
+use super::ports::{image_input, port_in_words, scores_output};
 use super::proof::{Proof, Subject, Witness};
-use super::rewrite::{ImageInput, InputLayout, Wanted, labelling_model, port};
+use super::rewrite::{ImageInput, Wanted, copied_head_model, labelling_model, port, tail_model};
 use super::runtime::Runtime;
-use super::tail::{self, Ending, Refusal, Tail};
-use super::tensors::failed;
-use super::{BatchLabels, PixelBatch, Teacher, TeacherShape};
-use crate::digest::{Digest, digest_bytes, digest_file};
+use super::tail::{self, Ending, Linearity, Refusal, Tail};
+use super::tensors::{Floats, failed};
+use super::weights::{WeightsFile, weights_files};
+use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, wire};
+use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
+use crate::geometry::{InputSize, MapSize};
 
 /// What is asked of a teacher.
 #[derive(Clone, Debug)]
@@ -31,6 +33,10 @@ pub struct TeacherRequest {
     pub flags: CardValues,
     /// Classes to keep in each cell.
     pub k: usize,
+    /// What of each image is shown to the teacher.
+    pub views: Views,
+    /// Whether the log-sum-exp of all classes is given for each cell.
+    pub with_lse: bool,
     /// Threads of each session.
     pub threads: usize,
 }
@@ -40,6 +46,7 @@ pub struct OnnxTeacher {
     session: Session,
     shape: TeacherShape,
     image_ranks: usize,
+    with_lse: bool,
     stop: Arc<RunOptions>,
 }
 
@@ -66,30 +73,21 @@ pub struct Description {
     pub proof: Proof,
 }
 
-/// A file of external weights. It is part of what the teacher is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WeightsFile {
-    /// Its path relative to the ONNX file.
-    pub location: String,
-    /// Its length.
-    pub bytes: u64,
-    /// SHA-256 of its bytes.
-    pub sha256: Digest,
-}
-
 impl OnnxTeacher {
     /// Whole-image classes that are kept for counting top-5 agreement, even where fewer are stored.
     const AGREEMENT_RANKS: usize = 5;
 
-    /// Loads, rewrites and proves a teacher, one session for each device.
+    /// Loads, rewrites and proves a teacher, one session for each device. `stop_requested` is asked between the steps.
     ///
     /// # Errors
     /// When the file is no ONNX model, ends in a way that gives no label maps, contradicts its card, cannot be loaded
-    /// on a device, or when the rewrite does not hold ([`Error::Proof`]).
+    /// on a device, when the rewrite does not hold ([`Error::Proof`]), or when a stop was requested
+    /// ([`Error::Interrupted`]).
     pub fn load(
         runtime: &Runtime,
         request: &TeacherRequest,
         devices: &[Device],
+        stop_requested: &dyn Fn() -> bool,
     ) -> Result<(Vec<Self>, Description), Error> {
         let path = request.path.as_path();
         let refused = |refusal: Refusal| Error::Teacher {
@@ -97,11 +95,16 @@ impl OnnxTeacher {
             problem: refusal.problem,
             advice: refusal.advice,
         };
+        let length = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
+        if length > wire::MOST_BYTES {
+            return Err(refused(no_model(format!("it has {length} bytes; {} are accepted", wire::MOST_BYTES))));
+        }
         let bytes = Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?);
         let sha256 = digest_bytes(&bytes);
         let graph = Graph::parse(bytes).map_err(|problem| refused(no_model(problem)))?;
         let (input, facts) = image_input(&graph).map_err(refused)?;
         let card = card::settle(path, &request.flags, &request.card, &facts)?;
+        check_batch(&input, &card, request.views).map_err(refused)?;
         let output = scores_output(&graph, card.output.as_deref()).map_err(refused)?;
         let rank = output.dims.as_ref().map(Vec::len);
         let tail = tail::recognise(&graph, &input.name, &output.name, rank).map_err(refused)?;
@@ -120,8 +123,10 @@ impl OnnxTeacher {
             weights_folder,
             device: first,
             threads: request.threads,
+            views: request.views,
+            stop_requested,
         };
-        let witness = Witness::hear(runtime, &subject)?.map_err(|problem| refused(not_whole_map(problem)))?;
+        let witness = Witness::hear(runtime, &subject)?.map_err(refused)?;
         let class_count = witness.class_count;
         let card = card::settle_classes(card, &request.flags, &request.card, &facts, class_count)?;
         if request.k == 0 || request.k > class_count {
@@ -135,24 +140,30 @@ impl OnnxTeacher {
             map_size: witness.map_size,
             k: request.k,
             image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
+            class_count,
+            views: request.views,
+            with_lse: request.with_lse,
         };
         let shape = TeacherShape {
             input_size: card.input_size,
             map_size: witness.map_size,
             class_count,
             k: request.k,
-            fixed_batch: input.fixed_batch,
+            fixed_batch: input.fixed_batch.map(|batch| batch / request.views.count()),
         };
-        let rewrite = in_words(&graph, &tail, &input, &card, &shape);
+        let rewrite = in_words(&graph, &tail, &input, &card, &wanted);
         let model = labelling_model(&graph, &tail, &input, &card, &wanted);
         let (opset, input_words, output_words) =
             (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
         drop(graph);
 
         let load = |device| -> Result<Self, Error> {
+            if stop_requested() {
+                return Err(Error::Interrupted);
+            }
             let session = runtime.session(&model, weights_folder, device, request.threads)?;
             let stop = Arc::new(RunOptions::new().map_err(failed("prepare a run"))?);
-            Ok(Self { session, shape, image_ranks: wanted.image_ranks, stop })
+            Ok(Self { session, shape, image_ranks: wanted.image_ranks, with_lse: wanted.with_lse, stop })
         };
         let mut teachers = devices.iter().map(|&device| load(device)).collect::<Result<Vec<_>, _>>()?;
         let proof = witness.compare(&teachers[0].label(&witness.pixels)?);
@@ -190,7 +201,12 @@ impl Teacher for OnnxTeacher {
     fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error> {
         let images = batch.images();
         let run_images = self.shape.fixed_batch.unwrap_or(images);
-        let mut labels = BatchLabels { k: self.shape.k, image_ranks: self.image_ranks, ..BatchLabels::default() };
+        let mut labels = BatchLabels {
+            k: self.shape.k,
+            image_ranks: self.image_ranks,
+            lse: self.with_lse.then(Vec::new),
+            ..BatchLabels::default()
+        };
         for first in (0..images).step_by(run_images.max(1)) {
             self.run(batch, first, run_images, run_images.min(images - first), &mut labels)?;
         }
@@ -247,6 +263,9 @@ impl OnnxTeacher {
         labels.classes.extend_from_slice(&ints(port::CLASSES)?[..per_map]);
         labels.image_probs.extend_from_slice(&floats(port::IMAGE_PROBS)?[..per_image]);
         labels.image_classes.extend_from_slice(&ints(port::IMAGE_CLASSES)?[..per_image]);
+        if let Some(lse) = &mut labels.lse {
+            lse.extend_from_slice(&floats(port::LSE)?[..kept * cells]);
+        }
         Ok(())
     }
 }
@@ -259,117 +278,72 @@ fn no_model(problem: String) -> Refusal {
     }
 }
 
-fn not_whole_map(problem: String) -> Refusal {
-    Refusal {
-        problem,
-        advice: "use a teacher that averages its features over the whole map before one linear layer, or another \
-                 --input-size if the export fixed one"
-            .to_owned(),
+/// What `relabel teacher` does first, on the bytes of an ONNX file: it is parsed, its ending is recognised and its
+/// rewrite is built. No file is opened and ONNX Runtime has no part in it; this is the function for a fuzzer.
+///
+/// # Errors
+/// Why the file is refused, in words.
+pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
+    let refused = |refusal: Refusal| format!("{}; {}", refusal.problem, refusal.advice);
+    let graph = Graph::parse(Bytes::from(bytes))?;
+    let (input, facts) = image_input(&graph).map_err(refused)?;
+    let free = facts.fixed_height_pixels.is_none() || facts.fixed_width_pixels.is_none();
+    let flags = CardValues {
+        input_size: if free { InputSize::new(224, 224).ok() } else { None },
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+        ..CardValues::default()
+    };
+    let card = card::settle(Path::new("teacher.onnx"), &flags, &CardFile::default(), &facts);
+    let card = card.map_err(|error| error.to_string())?;
+    let output = scores_output(&graph, None).map_err(refused)?;
+    let rank = output.dims.as_ref().map(Vec::len);
+    let tail = tail::recognise(&graph, &input.name, &output.name, rank).map_err(refused)?;
+    check_batch(&input, &card, Views::Image).map_err(refused)?;
+    for views in [Views::Image, Views::ImageAndMirror] {
+        let wanted = Wanted {
+            input_size: card.input_size,
+            map_size: MapSize::new(7, 7)?,
+            k: 1,
+            image_ranks: 1,
+            class_count: 1,
+            views,
+            with_lse: true,
+        };
+        labelling_model(&graph, &tail, &input, &card, &wanted);
+    }
+    if let Ending::Pooled(pooling) = &tail.ending {
+        let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
+        tail_model(&graph, &tail, pooling, &input, &features);
+        copied_head_model(&graph, &tail, pooling, &input, &features);
+    }
+    graph.external_weights().try_for_each(|weight| weight.map(|_| ()))
+}
+
+/// A batch that the graph fixes has to be one that can be made.
+fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) -> Result<(), Refusal> {
+    /// Bytes of one batch as float32.
+    const MOST_BYTES: usize = 1 << 33;
+    let Some(batch) = input.fixed_batch else { return Ok(()) };
+    if !batch.is_multiple_of(views.count()) {
+        return Err(Refusal::new(
+            format!(
+                "its batch is fixed at {batch}, and --flip-average shows each image beside its mirror image, so that a batch \
+                 is even"
+            ),
+            "export it with a free batch or an even one, or leave --flip-average out",
+        ));
+    }
+    match batch.checked_mul(card.input_size.rgb_bytes() * size_of::<f32>()) {
+        Some(bytes) if bytes <= MOST_BYTES => Ok(()),
+        _ => Err(Refusal::new(
+            format!("its batch is fixed at {batch} images of {} pixels, which no memory holds", card.input_size),
+            "export it with a free batch",
+        )),
     }
 }
 
-/// The one image input, and what the graph fixes of it.
-fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Refusal> {
-    let inputs = graph.inputs();
-    let [input] = &inputs[..] else {
-        let names: Vec<_> = inputs.iter().map(|input| input.name.as_str()).collect();
-        return Err(Refusal {
-            problem: format!("it has {} inputs ({}); a classifier of images has one", names.len(), names.join(", ")),
-            advice: "export only the image classifier".to_owned(),
-        });
-    };
-    let unexpected = |what: String| Refusal {
-        problem: format!("its input {} {what}", port_in_words(input)),
-        advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
-    };
-    if !matches!(input.element, element::FLOAT | element::FLOAT16) {
-        return Err(unexpected("is neither float32 nor float16".to_owned()));
-    }
-    let dims = match &input.dims {
-        Some(dims) if dims.len() == 4 => dims,
-        None => &vec![None; 4],
-        Some(dims) => return Err(unexpected(format!("has {} dimensions, not 4", dims.len()))),
-    };
-    let (layout, height, width) = match (dims[1], dims[3]) {
-        (Some(3), _) => (InputLayout::Nchw, dims[2], dims[3]),
-        (_, Some(3)) => (InputLayout::Nhwc, dims[1], dims[2]),
-        (None, _) => (InputLayout::Nchw, dims[2], dims[3]),
-        (Some(channels), _) => return Err(unexpected(format!("has {channels} channels, not 3"))),
-    };
-    let image = ImageInput { name: input.name.clone(), element: input.element, layout, fixed_batch: dims[0] };
-    let facts = GraphFacts {
-        metadata: card::values_from_metadata(graph.metadata()),
-        fixed_height_pixels: height,
-        fixed_width_pixels: width,
-    };
-    Ok((image, facts))
-}
-
-/// The output that holds the class scores.
-fn scores_output(graph: &Graph, named: Option<&str>) -> Result<Port, Refusal> {
-    let outputs = graph.outputs();
-    let names = || outputs.iter().map(port_in_words).collect::<Vec<_>>().join(", ");
-    match (named, &outputs[..]) {
-        (Some(name), _) => outputs.iter().find(|output| output.name == name).cloned().ok_or_else(|| Refusal {
-            problem: format!("it has no output `{name}`; there are {}", names()),
-            advice: "name one of these as `output` in the card".to_owned(),
-        }),
-        (None, [one]) => Ok(one.clone()),
-        (None, _) => Err(Refusal {
-            problem: format!("it has {} outputs ({})", outputs.len(), names()),
-            advice: "say which one holds the class scores: `output = \"...\"` in the card".to_owned(),
-        }),
-    }
-}
-
-/// The external weights, with digests: the same graph with other weights is another teacher. The bytes are hashed on
-/// the way past and not kept; ONNX Runtime loads them by itself.
-fn weights_files(graph: &Graph, folder: &Path) -> Result<Vec<WeightsFile>, Result<Error, Refusal>> {
-    let mut files = Vec::new();
-    for location in graph.external_files() {
-        let relative = Path::new(&location);
-        if relative
-            .components()
-            .any(|part| !matches!(part, std::path::Component::Normal(_) | std::path::Component::CurDir))
-        {
-            return Err(Err(Refusal {
-                problem: format!("it asks for weights outside its own folder: {location}"),
-                advice: "keep the weights beside the .onnx file and export it again".to_owned(),
-            }));
-        }
-        let path = folder.join(relative);
-        if !path.is_file() {
-            return Err(Err(Refusal {
-                problem: format!("its weights are missing: it keeps them in `{location}`, which is not beside it"),
-                advice: format!("copy `{location}` into the folder of the .onnx file"),
-            }));
-        }
-        let (sha256, bytes) = digest_file(&path).map_err(Ok)?;
-        files.push(WeightsFile { location, bytes, sha256 });
-    }
-    Ok(files)
-}
-
-fn port_in_words(port: &Port) -> String {
-    let dims = match &port.dims {
-        None => "of unknown shape".to_owned(),
-        Some(dims) => {
-            let sides: Vec<_> = dims.iter().map(|dim| dim.map_or("any".to_owned(), |size| size.to_string())).collect();
-            format!("[{}]", sides.join(", "))
-        }
-    };
-    let kind = match port.element {
-        element::FLOAT => "float32",
-        element::FLOAT16 => "float16",
-        element::UINT8 => "uint8",
-        element::INT32 => "int32",
-        element::INT64 => "int64",
-        _ => "of another type",
-    };
-    format!("`{}` {dims} {kind}", port.name)
-}
-
-fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, shape: &TeacherShape) -> Vec<String> {
+fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, wanted: &Wanted) -> Vec<String> {
     let mut words = vec![format!(
         "pixels enter as u8 {} and become (x/255 - mean) / std inside{}",
         card.input_size,
@@ -383,19 +357,35 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
                 "{} averages {} features {} over {} cells; a second copy of what follows it ({}) runs on every cell instead",
                 node.op_type(),
                 pooling.layout.in_words(),
-                shape.map_size,
-                shape.map_size.cells(),
+                wanted.map_size,
+                wanted.map_size.cells(),
                 if head.is_empty() { "nothing".to_owned() } else { head.join(", ") }
             ));
         }
-        Ending::ScoreMap => words.push(format!("the graph ends in a score map of {} cells already", shape.map_size)),
+        Ending::ScoreMap => words.push(format!("the graph ends in a score map of {} cells already", wanted.map_size)),
+    }
+    if let Linearity::NotLinear { because_of } = tail.linearity() {
+        words.push(format!(
+            "its head is not linear ({because_of}): the mean over cells is not the image's score, since what the head makes \
+             of a mean is not the mean of what it makes of the cells"
+        ));
+    }
+    if wanted.views == Views::ImageAndMirror {
+        words.push(
+            "each image is shown beside its mirror image; the mirror image's scores are mirrored back, and both are averaged \
+             before they are ranked"
+                .to_owned(),
+        );
+    }
+    if wanted.with_lse {
+        words.push("the log-sum-exp of all classes leaves the device too, one number a cell".to_owned());
     }
     if let Some(activation) = &tail.final_activation {
         words.push(format!("its final {activation} is left out for the cells: scores are raw"));
     }
     words.push(format!(
         "the top {} of {} classes are taken inside; only they leave the device",
-        shape.k, shape.class_count
+        wanted.k, wanted.class_count
     ));
     words
 }

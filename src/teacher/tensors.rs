@@ -56,7 +56,34 @@ pub(crate) fn run_floats(
     outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
 }
 
+/// As many tensors as there are names for; those that were not asked for are empty.
+pub(crate) fn take<const N: usize>(tensors: Vec<Floats>) -> [Floats; N] {
+    let empty = || Floats { dims: vec![], values: vec![], element: element::FLOAT };
+    let mut tensors = tensors.into_iter();
+    std::array::from_fn(|_| tensors.next().unwrap_or_else(empty))
+}
+
 /// An [`Error::Inference`]; made for `map_err(failed("run the teacher"))`.
 pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error {
-    move |error| Error::Inference { action, message: error.message().trim().to_owned() }
+    move |error| {
+        let message = error.message().trim().to_owned();
+        if tells_of_full_memory(&message) {
+            Error::DeviceMemory { action, message }
+        } else {
+            Error::Inference { action, message }
+        }
+    }
+}
+
+/// What ONNX Runtime says when an allocation fails, on the processor (`bad_alloc`, its arena) and on CUDA.
+fn tells_of_full_memory(message: &str) -> bool {
+    const WORDS: [&str; 6] = [
+        "bad_alloc",
+        "bad allocation",
+        "Failed to allocate memory",
+        "out of memory",
+        "cudaErrorMemoryAllocation",
+        "CUBLAS_STATUS_ALLOC_FAILED",
+    ];
+    WORDS.iter().any(|words| message.contains(words))
 }

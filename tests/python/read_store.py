@@ -5,6 +5,7 @@ Nothing of relabel is used: this is what anybody's reader does.
 
 import hashlib
 import json
+import os
 import sys
 
 import numpy as np
@@ -12,6 +13,10 @@ import tensorstore
 import zarr
 
 ARRAYS = ("scores", "classes", "image_probs", "image_classes")
+
+
+def arrays(store: str) -> tuple[str, ...]:
+    return ARRAYS + (("lse",) if os.path.isdir(f"{store}/lse") else ())
 
 
 def seen(array: np.ndarray, store: str, name: str) -> dict:
@@ -27,7 +32,7 @@ def seen(array: np.ndarray, store: str, name: str) -> dict:
 
 def by_zarr_python(store: str) -> dict:
     group = zarr.open_group(store, mode="r")
-    return {name: group[name][:] for name in ARRAYS}
+    return {name: group[name][:] for name in arrays(store)}
 
 
 def by_tensorstore(store: str) -> dict:
@@ -35,7 +40,7 @@ def by_tensorstore(store: str) -> dict:
         spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": f"{store}/{name}/"}}
         return tensorstore.open(spec, open=True).result().read().result()
 
-    return {name: read(name) for name in ARRAYS}
+    return {name: read(name) for name in arrays(store)}
 
 
 def main(store: str) -> None:

@@ -1,0 +1,196 @@
+//! `relabel verify`
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use indicatif::ProgressBar;
+use relabel::error::Error;
+use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
+use relabel::source::{self, LengthCheck, ListedImages, Located};
+use relabel::store::{Depth, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
+use relabel::teacher::Runtime;
+use serde_json::json;
+
+use super::args::{Global, TeacherFlags, VerifyArguments};
+use super::output::{Output, bytes, count, may_draw, say, thousands};
+use super::plan::{LoadedTeacher, boxed, load_teacher, preprocessing, rounding, store_info_again};
+use super::progress::Progress;
+use super::run::refuse;
+use super::{Outcome, stop_flag};
+
+pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+    let depth = if arguments.full { Depth::Values } else { Depth::Files };
+    let found = look(&arguments.store, depth, global.quiet)?;
+    let mut words = words(&arguments.store, &found, depth);
+    let mut document = json!(found);
+    let mut holds = found.problems.is_empty();
+    if let (Some(images), Some(source), Some(teacher)) =
+        (arguments.recompute, &arguments.source, &arguments.teacher.teacher)
+    {
+        if holds {
+            let (seed, recomputed) = label_again(arguments, global, images, source, teacher)?;
+            holds = recomputed.wrong.is_empty();
+            words += &recomputed_words(&recomputed, seed);
+            document["recomputed"] = json!(recomputed);
+            document["seed"] = json!(seed);
+        } else {
+            say("labels are not computed again: what was found comes first");
+        }
+    }
+    document["holds"] = json!(holds);
+    output.result(&words, &document);
+    Ok(if holds { Outcome::Done } else { Outcome::DoneWithProblems })
+}
+
+fn look(store: &Path, depth: Depth, quiet: bool) -> Result<Verification, Error> {
+    let bar = if may_draw() && !quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let found = verify(store, depth, &|step| match step {
+        Step::Shards(shards) => bar.set_length(shards as u64),
+        Step::ShardDone => bar.inc(1),
+    });
+    bar.finish_and_clear();
+    found
+}
+
+fn words(store: &Path, found: &Verification, depth: Depth) -> String {
+    let mut words = format!(
+        "looked at {} ({} of labels), {} labelled, {} failed",
+        count(found.files, "file"),
+        bytes(found.compared_bytes),
+        count(found.labelled, "image"),
+        thousands(found.failed),
+    );
+    if depth == Depth::Values {
+        words += &format!(", the values of {}", count(found.decoded, "image"));
+    }
+    words.push('\n');
+    for problem in &found.problems {
+        words += &format!("{}: {} ({})\n", problem.file, problem.problem, problem.repair);
+    }
+    if found.problems.is_empty() {
+        words += &format!("{} is whole, and everything in it is what was written\n", store.display());
+    } else {
+        let by_run = found.problems.iter().filter(|problem| problem.repair != Repair::Delete).count();
+        words += &count(found.problems.len(), "problem");
+        if by_run > 0 {
+            words += &format!("; the run command that made {} repairs {}", store.display(), thousands(by_run));
+        }
+        words.push('\n');
+    }
+    words
+}
+
+/// Labels random images again. Gives the seed that chose them, and what came out.
+fn label_again(
+    arguments: &VerifyArguments,
+    global: &Global,
+    images: usize,
+    source: &Path,
+    teacher: &Path,
+) -> Result<(u64, Recomputed), Error> {
+    let stop = stop_flag()?;
+    let reader = StoreReader::open(&arguments.store)?;
+    let manifest = reader.manifest()?;
+    let source = source::open(source)?;
+    let manifest_sha256 = reader.info().manifest_sha256.clone();
+    let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
+    let Located { images: image_reader, .. } = source.locate(&list)?;
+    let there = reader.info();
+    let flags = TeacherFlags {
+        top_k: there.k,
+        flip_average: there.flip_average,
+        with_lse: there.with_lse,
+        ..arguments.teacher.clone()
+    };
+    let loaded = load_teacher(&flags, teacher, &stop)?;
+    refuse(&arguments.store, reader.info().differences(&store_info_again(reader.info(), &loaded)))?;
+    let notes = run_notes(&arguments.store)?;
+    let same = made_in_the_same_way(&notes, &loaded);
+    let accepted = if same {
+        Accepted::None
+    } else {
+        say(
+            "the store was made on another device, with other threads or another ONNX Runtime: small differences are accepted",
+        );
+        Accepted::Relative(loaded.description.proof.relative_tolerance())
+    };
+    let seed = arguments.seed.unwrap_or_else(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() ^ u64::from(since.subsec_nanos()))
+    });
+    let rows = random_rows(seed, images, manifest.len());
+    let mut job = Job {
+        images: &*image_reader,
+        // Images that were mended and labelled again have another length than was listed.
+        length_check: LengthCheck::AsItIs,
+        manifest: &manifest,
+        info: reader.info(),
+        shards: Vec::new(),
+        preprocessing: preprocessing(&loaded),
+        rounding: rounding(reader.info()),
+        threads: loaded.threads,
+    };
+    let progress = Progress::new(rows.len(), 0, 0, global.quiet, stop);
+    let recomputed = recompute(&mut job, &reader, &rows, accepted, boxed(loaded.teachers), &progress);
+    progress.finish();
+    Ok((seed, recomputed?))
+}
+
+/// True when every run that made the store was like this one, so that the same bits are to be expected.
+fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
+    let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
+    !notes.is_empty()
+        && notes.iter().all(|note| {
+            note.devices == devices && note.threads == loaded.threads && note.onnxruntime == Runtime::build_info()
+        })
+}
+
+/// So many different rows, in order; all of them where there are no more.
+fn random_rows(seed: u64, count: usize, rows: usize) -> Vec<usize> {
+    let state = AtomicUsize::new(0);
+    let next = || {
+        // SplitMix64
+        let step = state.fetch_add(1, Ordering::Relaxed) as u64 + 1;
+        let mut mixed = seed.wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    };
+    let mut chosen = BTreeSet::new();
+    while chosen.len() < count.min(rows) {
+        chosen.insert((next() % rows as u64) as usize);
+    }
+    chosen.into_iter().collect()
+}
+
+fn recomputed_words(recomputed: &Recomputed, seed: u64) -> String {
+    let mut words = format!(
+        "labelled {} again (--seed {seed}): {} equal to the bit",
+        count(recomputed.images, "image"),
+        thousands(recomputed.equal)
+    );
+    if recomputed.equal < recomputed.images {
+        words += &format!(", the others' scores differ by up to {:.4}", recomputed.largest_difference);
+    }
+    words.push('\n');
+    for wrong in &recomputed.wrong {
+        words += &format!("row {} ({}): {}\n", wrong.row, wrong.path, wrong.problem);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_rows_are_different_ones_and_all_where_there_are_no_more() {
+        assert_eq!(random_rows(7, 100, 5), [0, 1, 2, 3, 4]);
+        let rows = random_rows(7, 50, 1_000_000);
+        assert_eq!((rows.len(), &rows), (50, &random_rows(7, 50, 1_000_000)));
+        assert_ne!(rows, random_rows(8, 50, 1_000_000));
+    }
+}

@@ -1,0 +1,176 @@
+//! Which columns of a Parquet file hold images, and the names and classes in it.
+
+use parquet::basic::Type as Physical;
+use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::reader::{FileReader, RowGroupReader};
+
+/// Columns that may hold an image's bytes: Hugging Face's struct first.
+const IMAGE_COLUMNS: [&str; 7] = ["image.bytes", "image", "jpg", "jpeg", "png", "img.bytes", "bytes"];
+/// Columns that may hold an image's name.
+const PATH_COLUMNS: [&str; 3] = ["image.path", "img.path", "path"];
+/// Columns that may hold an image's class.
+const LABEL_COLUMNS: [&str; 2] = ["label", "cls"];
+
+/// Rows that are decoded at a time.
+const ROWS_AT_A_TIME: usize = 1 << 14;
+
+/// The columns that matter, by position.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Columns {
+    pub(super) image: Column,
+    pub(super) path: Option<Column>,
+    label: Option<Column>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Column {
+    pub(super) at: usize,
+    kind: Physical,
+    /// Definition level of a value that is there: how many of the column and the structs around it may be null.
+    defined: i16,
+}
+
+impl Columns {
+    /// # Errors
+    /// When no column holds images; the message names those that there are.
+    pub(super) fn of(metadata: &ParquetMetaData) -> Result<Self, String> {
+        let schema = metadata.file_metadata().schema_descr();
+        let find = |names: &[&str], kinds: &[Physical]| {
+            let named = |name: &&str| {
+                let fits = |at: &usize| {
+                    let column = schema.column(*at);
+                    column.path().string() == **name
+                        && column.max_rep_level() == 0
+                        && kinds.contains(&column.physical_type())
+                };
+                (0..schema.num_columns()).find(fits)
+            };
+            let at = names.iter().find_map(named)?;
+            let column = schema.column(at);
+            Some(Column { at, kind: column.physical_type(), defined: column.max_def_level() })
+        };
+        let image = find(&IMAGE_COLUMNS, &[Physical::BYTE_ARRAY]).ok_or_else(|| {
+            let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
+            format!(
+                "no column holds images (looked for binary columns {}); it has {}",
+                IMAGE_COLUMNS.join(", "),
+                names.join(", ")
+            )
+        })?;
+        let path = find(&PATH_COLUMNS, &[Physical::BYTE_ARRAY]);
+        let label = find(&LABEL_COLUMNS, &[Physical::INT64, Physical::INT32, Physical::BYTE_ARRAY]);
+        Ok(Self { image, path, label })
+    }
+}
+
+/// Name and class of one row.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NamedRow {
+    pub(super) path: Option<String>,
+    pub(super) label: Option<String>,
+}
+
+/// Names and classes of all rows of a file. Images are not touched.
+pub(super) fn named_rows(file: &dyn FileReader) -> Result<Vec<NamedRow>, String> {
+    let columns = Columns::of(file.metadata())?;
+    let mut rows = Vec::new();
+    for number in 0..file.num_row_groups() {
+        let in_group = |error: ParquetError| format!("row group {number}: {error}");
+        let group = file.get_row_group(number).map_err(in_group)?;
+        let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        let paths = columns.path.map(|column| texts(group.as_ref(), column)).transpose().map_err(in_group)?;
+        let labels = columns.label.map(|column| texts(group.as_ref(), column)).transpose().map_err(in_group)?;
+        for column in [&paths, &labels].into_iter().flatten() {
+            if column.len() != count {
+                return Err(format!("row group {number} says {count} rows, but a column has {}", column.len()));
+            }
+        }
+        let image_rows = group.metadata().column(columns.image.at).num_values();
+        if image_rows != count as i64 {
+            return Err(format!("row group {number} says {count} rows, but {image_rows} images"));
+        }
+        let (mut paths, mut labels) = (paths.map(Vec::into_iter), labels.map(Vec::into_iter));
+        // A count that nothing backs could be any number.
+        if paths.is_none() && labels.is_none() {
+            count_images(group.as_ref(), columns.image, count).map_err(in_group)?;
+        }
+        for _ in 0..count {
+            let path = paths.as_mut().and_then(|paths| paths.next().flatten());
+            // Hugging Face writes -1 where the class is not told.
+            let label = labels.as_mut().and_then(|labels| labels.next().flatten()).filter(|label| label != "-1");
+            rows.push(NamedRow { path, label });
+        }
+    }
+    Ok(rows)
+}
+
+/// Counts the images of a group without decoding them.
+fn count_images(group: &dyn RowGroupReader, column: Column, expected: usize) -> Result<(), ParquetError> {
+    let mut values = values::<ByteArrayType>(group, column)?;
+    let (mut count, mut left) = (0, expected);
+    while left > 0 {
+        let skipped = values.skip_records(left)?;
+        if skipped == 0 {
+            return Err(ParquetError::General(format!("it says {expected} rows, but has {count} images")));
+        }
+        count += skipped;
+        left = left.saturating_sub(skipped);
+    }
+    Ok(())
+}
+
+/// A column's reader, at the beginning of the group.
+pub(super) fn values<T: DataType>(
+    group: &dyn RowGroupReader,
+    column: Column,
+) -> Result<ColumnReaderImpl<T>, ParquetError> {
+    Ok(get_typed_column_reader::<T>(group.get_column_reader(column.at)?))
+}
+
+/// The next `count` values, fewer only at the end of the group.
+pub(super) fn next_values<T: DataType>(
+    values: &mut ColumnReaderImpl<T>,
+    column: Column,
+    count: usize,
+) -> Result<Vec<Option<T::T>>, ParquetError> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let wanted = (count - all.len()).min(ROWS_AT_A_TIME);
+        let (mut there, mut levels) = (Vec::new(), Vec::new());
+        let (records, _, _) =
+            values.read_records(wanted, (column.defined > 0).then_some(&mut levels), None, &mut there)?;
+        if records == 0 {
+            break;
+        }
+        let mut there = there.into_iter();
+        if column.defined > 0 {
+            all.extend(levels.into_iter().map(|level| if level == column.defined { there.next() } else { None }));
+        } else {
+            all.extend(there.map(Some));
+        }
+    }
+    Ok(all)
+}
+
+/// A whole column as texts.
+fn texts(group: &dyn RowGroupReader, column: Column) -> Result<Vec<Option<String>>, ParquetError> {
+    fn all<T: DataType>(group: &dyn RowGroupReader, column: Column) -> Result<Vec<Option<T::T>>, ParquetError> {
+        next_values(&mut values::<T>(group, column)?, column, usize::MAX)
+    }
+    let text = |value: ByteArray| value.as_utf8().map(str::to_owned);
+    Ok(match column.kind {
+        Physical::INT64 => {
+            all::<Int64Type>(group, column)?.into_iter().map(|value| value.map(|value| value.to_string())).collect()
+        }
+        Physical::INT32 => {
+            all::<Int32Type>(group, column)?.into_iter().map(|value| value.map(|value| value.to_string())).collect()
+        }
+        _ => {
+            let values = all::<ByteArrayType>(group, column)?;
+            values.into_iter().map(|value| value.map(text).transpose()).collect::<Result<_, _>>()?
+        }
+    })
+}

@@ -1,0 +1,74 @@
+//! Where each image lies in a shard's file: the index at its end, as Zarr's `sharding_indexed` lays it out
+//! (offset and length of each inner chunk, 64 bits each, little-endian; then a CRC-32C).
+
+/// The inner chunks of one file.
+#[derive(Debug)]
+pub(super) struct ShardIndex {
+    chunks: Vec<Option<InnerChunk>>,
+}
+
+/// Where one inner chunk lies in its file. It ends before the index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct InnerChunk {
+    pub(super) offset: u64,
+    pub(super) bytes: usize,
+}
+
+impl ShardIndex {
+    /// Bytes of an index of so many images.
+    pub(super) const fn bytes(shard_images: usize) -> usize {
+        shard_images * 16 + 4
+    }
+
+    /// Reads an index whose digest was compared. `chunks_end` is where it begins in its file.
+    pub(super) fn parse(bytes: &[u8], chunks_end: u64) -> Result<Self, String> {
+        let entry = |at: usize, entry: &[u8; 16]| {
+            let [offset, length] = [0, 8].map(|half| {
+                let mut number = [0; 8];
+                number.copy_from_slice(&entry[half..half + 8]);
+                u64::from_le_bytes(number)
+            });
+            if offset == u64::MAX && length == u64::MAX {
+                return Ok(None);
+            }
+            match offset.checked_add(length) {
+                Some(end) if end <= chunks_end => Ok(Some(InnerChunk { offset, bytes: length as usize })),
+                _ => Err(format!("its image {at} lies outside of it ({length} bytes at {offset} of {chunks_end})")),
+            }
+        };
+        let entries = bytes.as_chunks::<16>().0.iter().enumerate();
+        let chunks = entries.map(|(at, bytes)| entry(at, bytes)).collect::<Result<_, String>>()?;
+        Ok(Self { chunks })
+    }
+
+    /// The inner chunk of the image in this place of the shard; `None` where it has none.
+    pub(super) fn chunk(&self, at: usize) -> Option<InnerChunk> {
+        self.chunks.get(at).copied().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn index(entries: &[(u64, u64)]) -> Vec<u8> {
+        let numbers = entries.iter().flat_map(|(offset, length)| [*offset, *length]);
+        numbers.flat_map(u64::to_le_bytes).chain([0; 4]).collect()
+    }
+
+    #[test]
+    fn chunks_are_found_and_absent_ones_are_absent() {
+        let bytes = index(&[(0, 10), (u64::MAX, u64::MAX), (10, 5)]);
+        assert_eq!(bytes.len(), ShardIndex::bytes(3));
+        let index = ShardIndex::parse(&bytes, 15).unwrap();
+        let found: Vec<_> = (0..4).map(|at| index.chunk(at).map(|chunk| (chunk.offset, chunk.bytes))).collect();
+        assert_eq!(found, [Some((0, 10)), None, Some((10, 5)), None]);
+    }
+
+    #[test]
+    fn chunks_outside_of_the_file_are_refused() {
+        for bad in [(0, 16), (15, 1), (u64::MAX, 1), (1, u64::MAX), (u64::MAX - 1, 3)] {
+            assert!(ShardIndex::parse(&index(&[bad]), 15).is_err(), "{bad:?}");
+        }
+    }
+}

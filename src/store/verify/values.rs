@@ -1,0 +1,74 @@
+//! Every value of a shard, against what `docs/format.md` promises.
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::label_map::ImageLabels;
+use crate::store::arrays::StoreArray;
+use crate::store::info::StoreInfo;
+use crate::store::reader::{RowState, StoreReader};
+use crate::store::record::ShardRecord;
+
+/// Decodes rows and looks at their values.
+pub(super) struct Values {
+    reader: StoreReader,
+}
+
+impl Values {
+    pub(super) fn open(store: &Path, info: &StoreInfo) -> Result<Self, Error> {
+        Ok(Self { reader: StoreReader::open_described(store, info.clone())? })
+    }
+
+    /// Checks every row of a shard. Gives the number of rows, or the file that is wrong and why.
+    pub(super) fn check(&self, record: &ShardRecord) -> Result<usize, (String, String)> {
+        let rows = record.first_row..record.first_row + record.rows;
+        let of = |array: StoreArray| array.file_of(record.shard);
+        for row in rows.clone() {
+            let state = self.reader.row(row).map_err(|error| (of(StoreArray::Scores), error.to_string()))?;
+            if let RowState::Labelled(labels) = state {
+                self.check_labels(&labels).map_err(|(array, problem)| (of(array), format!("row {row}: {problem}")))?;
+            }
+        }
+        for failed in &record.failed {
+            self.reader
+                .check_unlabelled(failed.row)
+                .map_err(|(array, problem)| (of(array), format!("row {}, which failed: {problem}", failed.row)))?;
+        }
+        Ok(rows.len())
+    }
+
+    fn check_labels(&self, labels: &ImageLabels) -> Result<(), (StoreArray, String)> {
+        let (map, info) = (&labels.map, self.reader.info());
+        let (k, cells) = (map.k(), map.size().cells());
+        for cell in 0..cells {
+            let score = |rank: usize| map.scores()[rank * cells + cell];
+            if let Some(rank) = (1..k).find(|&rank| score(rank) > score(rank - 1)) {
+                let what = format!("cell {cell} is not sorted: {} after {}", score(rank), score(rank - 1));
+                return Err((StoreArray::Scores, what));
+            }
+            let classes = (0..k).map(|rank| map.classes()[rank * cells + cell]);
+            check_classes(classes, info.classes.count)
+                .map_err(|problem| (StoreArray::Classes, format!("cell {cell}: {problem}")))?;
+        }
+        let probs = labels.prediction.probs();
+        if !probs.iter().all(|prob| (0.0..=1.001).contains(&prob.to_f32())) || !probs.is_sorted_by(|a, b| a >= b) {
+            return Err((StoreArray::ImageProbs, format!("{probs:?} are no sorted probabilities")));
+        }
+        check_classes(labels.prediction.classes().iter().copied(), info.classes.count)
+            .map_err(|problem| (StoreArray::ImageClasses, problem))
+    }
+}
+
+fn check_classes(classes: impl Iterator<Item = u32>, count: usize) -> Result<(), String> {
+    let mut seen = HashSet::new();
+    for class in classes {
+        if class as usize >= count {
+            return Err(format!("class {class} of {count}"));
+        }
+        if !seen.insert(class) {
+            return Err(format!("class {class} stands twice"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,86 @@
+//! What goes into a teacher and what comes out: one float image, one tensor of scores.
+
+use super::card::{self, GraphFacts};
+use super::graph::{Graph, Port, element};
+use super::rewrite::{ImageInput, InputLayout};
+use super::tail::{Refusal, detector};
+
+/// The one image input, and what the graph fixes of it.
+pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Refusal> {
+    let inputs = graph.inputs();
+    let [input] = &inputs[..] else {
+        let names: Vec<_> = inputs.iter().map(|input| input.name.as_str()).collect();
+        return Err(Refusal {
+            problem: format!("it has {} inputs ({}); a classifier of images has one", names.len(), names.join(", ")),
+            advice: "export only the image classifier".to_owned(),
+        });
+    };
+    let unexpected = |what: String| Refusal {
+        problem: format!("its input {} {what}", port_in_words(input)),
+        advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
+    };
+    if matches!(input.element, element::INT64 | element::INT32) {
+        return Err(Refusal {
+            problem: format!("its input {} takes whole numbers, as models of text do", port_in_words(input)),
+            advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
+        });
+    }
+    if !matches!(input.element, element::FLOAT | element::FLOAT16) {
+        return Err(unexpected("is neither float32 nor float16".to_owned()));
+    }
+    let dims = match &input.dims {
+        Some(dims) if dims.len() == 4 => dims,
+        None => &vec![None; 4],
+        Some(dims) => return Err(unexpected(format!("has {} dimensions, not 4", dims.len()))),
+    };
+    let (layout, height, width) = match (dims[1], dims[3]) {
+        (Some(3), _) => (InputLayout::Nchw, dims[2], dims[3]),
+        (_, Some(3)) => (InputLayout::Nhwc, dims[1], dims[2]),
+        (None, _) => (InputLayout::Nchw, dims[2], dims[3]),
+        (Some(channels), _) => return Err(unexpected(format!("has {channels} channels, not 3"))),
+    };
+    let image = ImageInput { name: input.name.clone(), element: input.element, layout, fixed_batch: dims[0] };
+    let facts = GraphFacts {
+        metadata: card::values_from_metadata(graph.metadata()),
+        fixed_height_pixels: height,
+        fixed_width_pixels: width,
+    };
+    Ok((image, facts))
+}
+
+/// The output that holds the class scores.
+pub(super) fn scores_output(graph: &Graph, named: Option<&str>) -> Result<Port, Refusal> {
+    let outputs = graph.outputs();
+    let names = || outputs.iter().map(port_in_words).collect::<Vec<_>>().join(", ");
+    match (named, &outputs[..]) {
+        (Some(name), _) => outputs.iter().find(|output| output.name == name).cloned().ok_or_else(|| Refusal {
+            problem: format!("it has no output `{name}`; there are {}", names()),
+            advice: "name one of these as `output` in the card".to_owned(),
+        }),
+        (None, [one]) => Ok(one.clone()),
+        (None, _) => Err(detector(graph).unwrap_or_else(|| Refusal {
+            problem: format!("it has {} outputs ({})", outputs.len(), names()),
+            advice: "say which one holds the class scores: `output = \"...\"` in the card".to_owned(),
+        })),
+    }
+}
+
+/// A port's name, shape and element type.
+pub(super) fn port_in_words(port: &Port) -> String {
+    let dims = match &port.dims {
+        None => "of unknown shape".to_owned(),
+        Some(dims) => {
+            let sides: Vec<_> = dims.iter().map(|dim| dim.map_or("any".to_owned(), |size| size.to_string())).collect();
+            format!("[{}]", sides.join(", "))
+        }
+    };
+    let kind = match port.element {
+        element::FLOAT => "float32",
+        element::FLOAT16 => "float16",
+        element::UINT8 => "uint8",
+        element::INT32 => "int32",
+        element::INT64 => "int64",
+        _ => "of another type",
+    };
+    format!("`{}` {dims} {kind}", port.name)
+}

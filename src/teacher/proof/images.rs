@@ -1,0 +1,107 @@
+//! The random images of a proof, and how the unmodified teacher is fed with them.
+
+use crate::geometry::InputSize;
+use crate::teacher::card::ChannelOrder;
+use crate::teacher::rewrite::{ImageInput, InputLayout};
+use crate::teacher::tensors::Floats;
+use crate::teacher::{PixelBatch, TeacherCard};
+
+/// Images with large and small structures, so that cells differ: 4 x 4 blocks of random colour, and noise.
+pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
+    let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
+    let mut random = SplitMix(0x7265_6c61_6265_6c00);
+    let mut data = Vec::with_capacity(images * size.rgb_bytes());
+    for _ in 0..images {
+        let blocks: Vec<u8> = (0..4 * 4 * 3).map(|_| random.next_byte()).collect();
+        for y in 0..height {
+            for x in 0..width {
+                let block = ((y * 4 / height) * 4 + x * 4 / width) * 3;
+                data.extend(
+                    (0..3).map(|channel| (blocks[block + channel] / 4 * 3).saturating_add(random.next_byte() / 4)),
+                );
+            }
+        }
+    }
+    PixelBatch::new(images, size, data)
+}
+
+/// Sebastiano Vigna's `SplitMix64`: the same images on every machine, without a dependency.
+pub(super) struct SplitMix(pub(super) u64);
+
+impl SplitMix {
+    fn next_byte(&mut self) -> u8 {
+        (self.next() >> 56) as u8
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+}
+
+/// `(x / 255 - mean) / std` on the host, as the contract says it, for the unmodified teacher.
+pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> Floats {
+    let size = card.input_size;
+    let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
+    let source_channel = |channel: usize| match card.channel_order {
+        ChannelOrder::Rgb => channel,
+        ChannelOrder::Bgr => 2 - channel,
+    };
+    let value = |image: usize, channel: usize, at: usize| {
+        let byte = pixels.image(image)[at * 3 + source_channel(channel)];
+        ((f64::from(byte) / 255.0 - card.mean[channel]) / card.std[channel]) as f32
+    };
+    let images = pixels.images();
+    let mut values = Vec::with_capacity(images * size.rgb_bytes());
+    let dims = match input.layout {
+        InputLayout::Nchw => {
+            for image in 0..images {
+                for channel in 0..3 {
+                    values.extend((0..height * width).map(|at| value(image, channel, at)));
+                }
+            }
+            vec![images, 3, height, width]
+        }
+        InputLayout::Nhwc => {
+            for image in 0..images {
+                values.extend((0..height * width * 3).map(|at| value(image, at % 3, at / 3)));
+            }
+            vec![images, height, width, 3]
+        }
+    };
+    Floats { dims, values, element: input.element }
+}
+
+/// The images, and after them each of them mirrored: what was left is right.
+pub(super) fn with_mirrors(pixels: &PixelBatch) -> PixelBatch {
+    let size = pixels.size();
+    let row_bytes = size.width_pixels() as usize * 3;
+    let mut data = pixels.data().to_vec();
+    for row in pixels.data().chunks_exact(row_bytes) {
+        data.extend(row.rchunks_exact(3).flatten());
+    }
+    PixelBatch::new(pixels.images() * 2, size, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_images_are_the_same_every_time_and_not_flat() {
+        let size = InputSize::new(16, 24).unwrap();
+        let (a, b) = (random_images(2, size), random_images(2, size));
+        assert_eq!(a.data(), b.data());
+        assert_ne!(a.image(0), a.image(1));
+        assert!(a.data().iter().max() > a.data().iter().min());
+    }
+
+    #[test]
+    fn mirrors_turn_rows_and_keep_colours() {
+        let pixels = PixelBatch::new(1, InputSize::new(1, 2).unwrap(), vec![1, 2, 3, 4, 5, 6]);
+        assert_eq!(with_mirrors(&pixels).data(), [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,196 @@
+use std::path::Path;
+
+use relabel::store::{Depth, RowState, StoreReader, verify};
+
+use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
+
+/// What may happen to a file.
+#[derive(Clone, Copy, Debug)]
+enum Damage {
+    Deleted,
+    Truncated,
+    /// One bit, in so many hundredths of the file.
+    Flipped(usize),
+    /// By the same file of another shard or array.
+    Replaced,
+}
+
+const DAMAGES: [Damage; 6] = [
+    Damage::Deleted,
+    Damage::Truncated,
+    Damage::Flipped(4),
+    Damage::Flipped(50),
+    Damage::Flipped(96),
+    Damage::Replaced,
+];
+
+/// Each kind of file in a store, and what it can be mistaken for.
+const FILES: [(&str, &str); 10] = [
+    ("zarr.json", "scores/zarr.json"),
+    ("scores/zarr.json", "classes/zarr.json"),
+    ("image_classes/zarr.json", "image_probs/zarr.json"),
+    ("manifest.parquet", "zarr.json"),
+    ("scores/c.1.0.0.0", "scores/c.2.0.0.0"),
+    ("classes/c.1.0.0.0", "classes/c.0.0.0.0"),
+    ("image_probs/c.1.0", "image_probs/c.2.0"),
+    ("image_classes/c.1.0", "image_classes/c.0.0"),
+    ("records/000001.json", "records/000002.json"),
+    ("records/000000.json", "records/000001.json"),
+];
+
+#[test]
+fn every_damage_is_named_and_repaired() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    std::fs::write(folder.path().join("in/n02123045/0001.JPEG"), "no image").unwrap();
+    label(folder.path(), &[]).expect(3);
+    let store = folder.path().join("out");
+    let whole = store_bytes(&store);
+    let rows = all_rows(&store);
+    assert!(verify(&store, Depth::Values, &|_| ()).unwrap().problems.is_empty());
+    for (file, mistaken_for) in FILES {
+        for damage in DAMAGES {
+            let case = format!("{file}, {damage:?}");
+            damage_file(&store, file, mistaken_for, damage);
+            for depth in [Depth::Files, Depth::Values] {
+                let found = verify(&store, depth, &|_| ()).unwrap();
+                assert!(found.problems.iter().any(|problem| problem.file == file), "{case}: {:?}", found.problems);
+            }
+            nothing_wrong_is_read(&store, &rows, &case);
+            let again = label(folder.path(), &[]).expect(3);
+            // Without its record a shard is simply to do, as after an interruption.
+            let is_silent = file == "zarr.json" || (file.starts_with("records") && matches!(damage, Damage::Deleted));
+            assert!(is_silent || again.stderr.contains("made again"), "{case}: {}", again.stderr);
+            let repaired = store_bytes(&store);
+            let differs = whole.iter().zip(&repaired).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
+            assert!(whole == repaired, "{case}: {differs:?} is not what it was");
+        }
+    }
+}
+
+#[test]
+fn damaged_notes_of_runs_are_named_and_may_be_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 4);
+    label(folder.path(), &[]).expect(0);
+    let store = folder.path().join("out");
+    let note = std::fs::read_dir(store.join("runs")).unwrap().next().unwrap().unwrap().path();
+    let inside = format!("runs/{}", note.file_name().unwrap().to_str().unwrap());
+    for damage in [Damage::Truncated, Damage::Flipped(50)] {
+        damage_file(&store, &inside, "", damage);
+        let said = Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(3).stdout;
+        assert!(said.contains(&inside) && said.contains("may be deleted"), "{said}");
+    }
+    std::fs::remove_file(note).unwrap();
+    Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(0);
+}
+
+#[test]
+fn all_problems_are_listed_and_strays_too() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    label(folder.path(), &[]).expect(0);
+    let store = folder.path().join("out");
+    std::fs::remove_file(store.join("records/000002.json")).unwrap();
+    damage_file(&store, "scores/c.0.0.0.0", "", Damage::Flipped(50));
+    damage_file(&store, "classes/c.1.0.0.0", "", Damage::Truncated);
+    std::fs::write(store.join("scores/c.9.0.0.0"), "stray").unwrap();
+    let ran = Ran::of(relabel(folder.path()).args(["verify", "out", "--json"])).expect(3);
+    let found = ran.json();
+    assert_eq!(found["holds"], false);
+    let named: Vec<(&str, &str)> = found["problems"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|problem| (problem["file"].as_str().unwrap(), problem["repair"].as_str().unwrap()))
+        .collect();
+    for expected in [
+        ("scores/c.0.0.0.0", "run"),
+        ("classes/c.1.0.0.0", "run"),
+        ("records/000002.json", "run"),
+        ("scores/c.9.0.0.0", "delete"),
+    ] {
+        assert!(named.contains(&expected), "{expected:?} in {named:?}");
+    }
+    label(folder.path(), &[]).expect(0);
+    std::fs::remove_file(store.join("scores/c.9.0.0.0")).unwrap();
+    let whole = Ran::of(relabel(folder.path()).args(["verify", "out", "--full"])).expect(0).stdout;
+    assert!(whole.contains("12 images labelled") && whole.contains("is whole"), "{whole}");
+}
+
+#[test]
+fn values_that_no_run_writes_are_found_by_full() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 4);
+    label(folder.path(), &[]).expect(0);
+    let store = folder.path().join("out");
+    // A store whose digests all hold, but whose class list is shorter than its class ids.
+    let forged = Ran::of(
+        std::process::Command::new(crate::common::repository(".venv/bin/python"))
+            .arg(crate::common::repository("tests/python/forge_class_count.py"))
+            .arg(&store),
+    );
+    forged.expect(0);
+    Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(0);
+    let found = Ran::of(relabel(folder.path()).args(["verify", "out", "--full"])).expect(3).stdout;
+    assert!(found.contains("classes/c.0.0.0.0: row 0: cell 0: class"), "{found}");
+}
+
+#[test]
+fn recomputed_labels_are_the_stored_ones_to_the_bit() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    label(folder.path(), &[]).expect(0);
+    let teacher = lite0().display().to_string();
+    let words = ["verify", "out", "--recompute", "50", "--in", "in", "--input-size", "64", "--teacher", &teacher];
+    let recompute = || Ran::of(relabel(folder.path()).args(words).arg("--json"));
+    let same = recompute().expect(0).json();
+    assert_eq!((&same["recomputed"]["images"], &same["recomputed"]["equal"]), (&12.into(), &12.into()));
+    // On other threads nothing is promised but the bound.
+    let bounded = Ran::of(relabel(folder.path()).args(words).args(["--threads", "1"])).expect(0);
+    assert!(bounded.stderr.contains("small differences are accepted"), "{}", bounded.stderr);
+    // Labels of another photograph are found.
+    std::fs::copy(data("golden/images/photos/coffee.JPEG"), folder.path().join("in/n07920052/0011.JPEG")).unwrap();
+    let other = recompute().expect(3).json();
+    assert_eq!(other["holds"], false);
+    assert_eq!(other["recomputed"]["wrong"][0]["path"], "n07920052/0011.JPEG");
+    assert_eq!(other["recomputed"]["equal"], 11);
+    let another_teacher = Ran::of(relabel(folder.path()).args(words).args(["--filter", "bicubic"])).expect(1);
+    assert!(another_teacher.stderr.contains("card, filter"), "{}", another_teacher.stderr);
+}
+
+fn label(folder: &Path, words: &[&str]) -> Ran {
+    let mut command = relabel(folder);
+    command.args(["run", "--in", "in", "--out", "out", "--input-size", "64", "--shard-size", "4", "--batch", "4"]);
+    Ran::of(command.arg("--teacher").arg(lite0()).args(words))
+}
+
+fn damage_file(store: &Path, file: &str, mistaken_for: &str, damage: Damage) {
+    let path = store.join(file);
+    let mut bytes = std::fs::read(&path).unwrap();
+    match damage {
+        Damage::Deleted => return std::fs::remove_file(path).unwrap(),
+        Damage::Truncated => bytes.truncate(bytes.len() * 2 / 3),
+        Damage::Flipped(hundredths) => {
+            let at = bytes.len() * hundredths / 100;
+            bytes[at] ^= 0x10;
+        }
+        Damage::Replaced => bytes = std::fs::read(store.join(mistaken_for)).unwrap(),
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn all_rows(store: &Path) -> Vec<RowState> {
+    let reader = StoreReader::open(store).unwrap();
+    (0..reader.info().images).map(|row| reader.row(row).unwrap()).collect()
+}
+
+/// Whatever was damaged: a row is an error, or to do, or what it was.
+fn nothing_wrong_is_read(store: &Path, rows: &[RowState], case: &str) {
+    let Ok(reader) = StoreReader::open(store) else { return };
+    for (row, was) in rows.iter().enumerate() {
+        if let Ok(state) = reader.row(row) {
+            assert!(state == *was || state == RowState::ToDo, "{case}: row {row} reads as something else");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+use std::path::Path;
+
+use relabel::teacher::check_onnx;
+
+use crate::common::Ran;
+use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, scores_out};
+use crate::tiny_graphs::Dim::{Fixed, Free};
+use crate::tiny_graphs::{Message, TinyGraph, int, subgraph, tensor};
+
+const FLOAT: i64 = 1;
+
+fn pooled(opset: i64) -> TinyGraph {
+    convolution(TinyGraph::new(opset), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]).node(
+        "Flatten",
+        &["p"],
+        &["v"],
+        &[int("axis", 1)],
+    )
+}
+
+fn whole() -> Vec<u8> {
+    scores_out(gemm(pooled(17), "v"), Free)
+}
+
+/// A graph whose last layer has a weight of the tester's making.
+fn with_weight(weight: &Message) -> Vec<u8> {
+    let graph = pooled(17).raw(5, weight).node("Gemm", &["v", "w"], &["scores"], &[int("transB", 1)]);
+    scores_out(graph, Free)
+}
+
+fn external(entries: &[(&str, &str)]) -> Vec<u8> {
+    let entry = |(key, value): &(&str, &str)| Message::default().text(1, key).text(2, value);
+    let weight = tensor("w", FLOAT, &[CLASSES, C]).int(14, 1);
+    with_weight(&entries.iter().fold(weight, |weight, pair| weight.message(13, &entry(pair))))
+}
+
+#[test]
+fn models_that_contradict_themselves_are_refused_before_onnx_runtime_sees_them() {
+    let weight = |dims: &[i64], bytes: usize| with_weight(&tensor("w", FLOAT, dims).bytes(9, &vec![0; bytes]));
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        ("data too short", weight(&[CLASSES, C], 8), "should have 216 bytes and has 8"),
+        ("dimensions that overflow", weight(&[i64::MAX, i64::MAX], 8), "more values than there can be"),
+        ("a negative dimension", weight(&[-9, 6], 216), "more values than there can be, or fewer than none"),
+        (
+            "float values that are too few",
+            with_weight(&tensor("w", FLOAT, &[CLASSES, C]).bytes(4, &[0; 16])),
+            "should have 54 values and has 4",
+        ),
+        ("opset 8", scores_out(gemm(pooled(8), "v"), Free), "opsets 9 to 24 are supported"),
+        ("opset 9999", scores_out(gemm(pooled(9999), "v"), Free), "opsets 9 to 24 are supported"),
+        (
+            "a version of the format from the future",
+            Message::default().int(1, 4000).message(7, &pooled(17).graph()).finish(),
+            "version 4000 of the ONNX format; 3 to 13 are supported",
+        ),
+        (
+            "a cycle",
+            scores_out(
+                gemm(pooled(17).node("Add", &["v", "later"], &["sooner"], &[]), "sooner").node(
+                    "Relu",
+                    &["sooner"],
+                    &["later"],
+                    &[],
+                ),
+                Free,
+            ),
+            "is not in order",
+        ),
+        (
+            "a weight that is there twice",
+            scores_out(gemm(pooled(17).weight("w_fc", &[CLASSES, C]), "v"), Free),
+            "`w_fc` is there twice",
+        ),
+        ("a batch that no memory holds", huge_batch(), "which no memory holds"),
+        ("a file without a name", external(&[("offset", "0")]), "lies in a file that is not named"),
+        ("an offset that is no number", external(&[("location", "w"), ("offset", "-1")]), "has the offset `-1`"),
+        ("an absolute path", external(&[("location", "/etc/passwd")]), "outside its own folder"),
+        ("a path upwards", external(&[("location", "../w")]), "outside its own folder"),
+        ("the memory of ONNX Runtime", external(&[("location", "*/_ORT_MEM_ADDR_/*")]), "outside its own folder"),
+    ];
+    for (name, model, words) in cases {
+        let told = check_onnx(model.clone()).expect_err(name);
+        assert!(told.contains(words), "{name}: {told}");
+        let folder = tempfile::tempdir().unwrap();
+        let refusal = describe(folder.path(), &model, &[]).expect(1);
+        assert!(
+            refusal.stderr.contains(words) && refusal.stderr.contains("what you can do"),
+            "{name}: {}",
+            refusal.stderr
+        );
+    }
+}
+
+fn huge_batch() -> Vec<u8> {
+    let graph = convolution(TinyGraph::new(17), &[Fixed(1 << 40), Fixed(3), Fixed(32), Fixed(48)])
+        .node("GlobalAveragePool", &["f"], &["p"], &[])
+        .node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
+    scores_out(gemm(graph, "v"), Free)
+}
+
+#[test]
+fn weights_that_lie_elsewhere_than_they_should_are_refused() {
+    let refused =
+        |folder: &Path, entries: &[(&str, &str)]| -> Ran { describe(folder, &external(entries), &[]).expect(1) };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("short"), [0; 100]).unwrap();
+    let beyond = refused(folder.path(), &[("location", "short")]);
+    assert!(beyond.stderr.contains("bytes 0 to 216 of `short`, which has 100"), "{}", beyond.stderr);
+    let beyond = refused(folder.path(), &[("location", "short"), ("offset", &u64::MAX.to_string())]);
+    assert!(beyond.stderr.contains("which has 100"), "{}", beyond.stderr);
+    let other = refused(folder.path(), &[("location", "short"), ("length", "50")]);
+    assert!(other.stderr.contains("needs 216 bytes, but 50 are set aside"), "{}", other.stderr);
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    std::fs::write(elsewhere.path().join("w"), [0; 216]).unwrap();
+    std::os::unix::fs::symlink(elsewhere.path().join("w"), folder.path().join("link")).unwrap();
+    let link = refused(folder.path(), &[("location", "link")]);
+    assert!(link.stderr.contains("outside its own folder: link") && link.stderr.contains("no link"), "{}", link.stderr);
+}
+
+#[test]
+fn limits_are_checked_before_memory_is_asked_for() {
+    let graph = |inside: Vec<u8>| Message::default().int(1, 8).bytes(7, &inside).finish();
+    // Two bytes each in the file, and hundreds in memory.
+    let nodes = graph([10, 0].repeat(4_000_000));
+    assert!(check_onnx(nodes).unwrap_err().contains("more than 1000000 parts"));
+    let long = Message::default().text(4, &"a".repeat(100 << 20)).finish();
+    assert!(check_onnx(graph(Message::default().bytes(1, &long).finish())).unwrap_err().contains("name of"));
+    let mut nested = TinyGraph::new(17).node("Relu", &["x"], &["y"], &[]).graph();
+    for _ in 0..40 {
+        nested = TinyGraph::new(17).node("If", &["x"], &["y"], &[subgraph("then_branch", &nested)]).graph();
+    }
+    let deep = Message::default().int(1, 8).message(7, &nested).finish();
+    assert!(check_onnx(deep).unwrap_err().contains("inside each other"));
+}
+
+#[test]
+fn no_file_makes_the_reader_panic() {
+    let whole = whole();
+    assert_eq!(check_onnx(whole.clone()), Ok(()));
+    for end in (0..whole.len()).step_by(7) {
+        assert!(check_onnx(whole[..end].to_vec()).is_err(), "{end} bytes of {}", whole.len());
+    }
+    let mut random = 0x2545_f491_4f6c_dd1d_u64;
+    for _ in 0..20_000 {
+        let mut broken = whole.clone();
+        for _ in 0..4 {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            let at = (random >> 8) as usize % broken.len();
+            broken[at] = random as u8;
+        }
+        // Most changes are in weights and leave a model that is whole; what counts is that there is an answer.
+        if let Err(told) = check_onnx(broken) {
+            assert!(!told.is_empty());
+        }
+    }
+}

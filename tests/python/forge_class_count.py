@@ -1,0 +1,34 @@
+"""Rewrites a store so that it says it has 10 classes, with every digest made to fit: what only a bug could write."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+store = Path(sys.argv[1])
+
+
+def compact(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def seal(content: dict) -> dict:
+    content.pop("sha256", None)
+    return {**content, "sha256": hashlib.sha256(compact(content)).hexdigest()}
+
+
+group = json.loads((store / "zarr.json").read_text())
+info = group["attributes"]["relabel"]
+info["classes"] = {"list": "forged", "count": 10, "ids": [""] * 10, "names": [""] * 10}
+group["attributes"]["relabel"] = seal(info)
+(store / "zarr.json").write_text(json.dumps(group, indent=2) + "\n")
+
+identity = {key: value for key, value in info.items() if key not in ("sha256", "limit")}
+fed_by = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"]
+teacher = {**identity["teacher"], "name": "", "card_origins": {}}
+teacher["card"] = {key: value for key, value in teacher["card"].items() if key in fed_by}
+identity = {**identity, "tool_version": "", "source": "", "teacher": teacher}
+made_with = hashlib.sha256(compact(identity)).hexdigest()
+for path in (store / "records").glob("*.json"):
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps(seal({**record, "made_with": made_with}), indent=2) + "\n")
