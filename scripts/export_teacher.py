@@ -1,0 +1,595 @@
+"""Exports a timm or torchvision classifier to ONNX, and writes the teacher card beside it.
+
+Afterwards `relabel run --teacher effnet-l2.onnx` needs nothing else. The file is run with ONNX Runtime against
+PyTorch, with several batches and, where height and width are free, at two sizes; one that differs is not kept.
+
+    python scripts/export_teacher.py tf_efficientnet_l2.ns_jft_in1k_475 -o effnet-l2.onnx --fp16
+    python scripts/export_teacher.py torchvision:convnext_tiny -o convnext.onnx
+    python scripts/export_teacher.py hf-hub:timm/resnet50.a1_in1k -o resnet50.onnx
+    python scripts/export_teacher.py resnet50 --checkpoint mine.pth --num-classes 120 -o dogs.onnx
+    python scripts/export_teacher.py vit_base_patch16_224 --random-weights --global-pool avg -o try.onnx
+
+It needs Python 3.11 and: pip install torch torchvision timm onnx onnxscript onnxruntime
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import hashlib
+import importlib.metadata
+import importlib.util
+import itertools
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.nn import Module
+
+PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime")
+TORCHVISION = "torchvision:"
+# What a protobuf file may hold is 2 GiB; graphs need some room beside the weights.
+LARGEST_EMBEDDED_BYTES = 1_800_000_000
+DEFAULT_OPSET = {"legacy": 17, "dynamo": 20}
+# Of the largest score. float16 keeps three digits, and deep networks lose one of them.
+TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
+# The first shows padding that was computed for one size; networks that need whole strides get the second.
+OTHER_SIZES = ((33, 50), (32, 64))
+FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
+
+Size = tuple[int, int]
+
+
+class Refused(Exception):
+    """What cannot be exported, why, and what to do."""
+
+
+@dataclass
+class Classifier:
+    """A network with what is known about it. Sizes are height, width in pixels."""
+
+    name: str
+    module: Module
+    input_size: Size
+    mean: Sequence[float]
+    std: Sequence[float]
+    filter: str
+    classes: str | list[str] | None
+    remarks: dict[str, object]
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One way to export."""
+
+    exporter: str
+    opset: int
+    free_size: bool
+
+    def __str__(self) -> str:
+        size = "free height and width" if self.free_size else "fixed height and width"
+        return f"{self.exporter} exporter, opset {self.opset}, {size}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """How far the written file is from PyTorch."""
+
+    difference: float
+    largest_score: float
+    sizes: list[Size]
+
+    def __str__(self) -> str:
+        sizes = " and ".join(words(size) for size in self.sizes)
+        return f"differs from PyTorch by at most {self.difference:.1e}, with scores up to {self.largest_score:.3g}, at {sizes}"
+
+
+def main() -> int:
+    wish = arguments()
+    # So that a stopped export takes its unfinished files with it.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        refuse_at_once(wish)
+        warnings.filterwarnings("ignore")
+        logging.disable(logging.WARNING)
+        classifier = torchvision_classifier(wish) if wish.name.startswith(TORCHVISION) else timm_classifier(wish)
+        refuse_what_has_no_cells(classifier, wish)
+        export(classifier, wish)
+    except Refused as refusal:
+        print(f"export_teacher: {refusal}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("export_teacher: interrupted; nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    about, _, examples = (__doc__ or "").partition("\n\n    ")
+    parser = argparse.ArgumentParser(
+        description=about, epilog=f"examples:\n    {examples}", formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("name", metavar="NAME", help="a timm model (with or without tag), hf-hub:REPOSITORY, or torchvision:NAME[.WEIGHTS]")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="T.onnx", help="the card is written beside it, as T.toml")
+    weights = parser.add_mutually_exclusive_group()
+    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of your own (.pth, .safetensors) instead of the published ones")
+    weights.add_argument("--random-weights", action="store_true", help="no weights: to try an export without a download")
+    parser.add_argument("--num-classes", type=positive, metavar="N", help="outputs, with --checkpoint or --random-weights")
+    parser.add_argument("--global-pool", metavar="POOL", help="avg: mean pooling for a network that has it as a choice (timm)")
+    parser.add_argument("--input-size", type=size_argument, metavar="H[xW]", help="pixels; default: what the weights were evaluated with")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--dynamic", action="store_true", help="insist on free height and width; default: free where it works")
+    sizes.add_argument("--fixed", action="store_true", help="fix height and width (the batch stays free)")
+    parser.add_argument("--fp16", action="store_true", help="weights and arithmetic in float16; input and scores stay float32")
+    parser.add_argument("--external-data", action="store_true", help="weights in T.onnx.data; done by itself from 1.8 GB up")
+    parser.add_argument("--exporter", choices=["auto", "legacy", "dynamo"], default="auto", help="auto: legacy, then dynamo where that fails")
+    parser.add_argument("--opset", type=positive, metavar="N", help="default: 17 (legacy), 20 (dynamo)")
+    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    wish = parser.parse_args()
+    if wish.out.suffix != ".onnx":
+        parser.error(f"--out {wish.out}: the name must end in .onnx")
+    if wish.num_classes and not (wish.checkpoint or wish.random_weights):
+        parser.error("--num-classes goes with --checkpoint or --random-weights: published weights have the classes they have")
+    if wish.global_pool and wish.name.startswith(TORCHVISION):
+        parser.error("--global-pool: torchvision's networks offer no choice of pooling")
+    return wish
+
+
+def positive(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+    return int(text)
+
+
+def size_argument(text: str) -> Size:
+    height, _, width = text.partition("x")
+    return positive(height), positive(width or height)
+
+
+def refuse_at_once(wish: argparse.Namespace) -> None:
+    """What can be known before PyTorch is loaded, which takes seconds."""
+    if not wish.out.parent.is_dir():
+        raise Refused(f"--out {wish.out}: there is no folder {wish.out.parent}")
+    there = [path for path in written_beside(wish.out) if path.exists()]
+    if there and not wish.force:
+        raise Refused(f"{there[0]} is there already: give another --out, or --force to overwrite it")
+    if wish.checkpoint and not wish.checkpoint.is_file():
+        raise Refused(f"--checkpoint {wish.checkpoint}: there is no such file")
+    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if missing:
+        raise Refused(f"{' and '.join(missing)} missing in this Python; python -m pip install {' '.join(PACKAGES)}")
+
+
+def written_beside(out: Path) -> list[Path]:
+    """The graph, its weights if they are apart, its card, and its class list if it needs one."""
+    return [out, out.with_name(f"{out.name}.data"), out.with_suffix(".toml"), out.with_suffix(".classes.txt")]
+
+
+# Networks
+
+
+def timm_classifier(wish: argparse.Namespace) -> Classifier:
+    import timm
+    from timm.data import resolve_data_config
+
+    settings = {"num_classes": wish.num_classes, "global_pool": wish.global_pool}
+    settings = {key: value for key, value in settings.items() if value is not None}
+    published = not (wish.checkpoint or wish.random_weights)
+    # Attention as plain products, which both exporters know. timm's `exportable` would do it too, but it keeps the
+    # padding of the first size it sees, also in PyTorch, so that the check at another size would compare with nothing.
+    timm.layers.set_fused_attn(False)
+    try:
+        module = timm.create_model(wish.name, pretrained=published, **settings)
+    except Exception as problem:  # Whatever timm raises, it is about what was asked for.
+        if "nknown model" in str(problem):
+            raise Refused(not_known(wish, [*timm.list_models(), *timm.list_pretrained()])) from problem
+        raise Refused(why_not_created(wish, problem)) from problem
+    config = module.pretrained_cfg
+    if not module.num_classes:
+        raise Refused(f"{wish.name} has no classifier, only features: choose weights that were fine-tuned, or --checkpoint with --num-classes")
+    if wish.checkpoint:
+        load_checkpoint(module, wish.checkpoint)
+    feeding = resolve_data_config({}, pretrained_cfg=config, use_test_size=not config.get("fixed_input_size"))
+    usual = feeding["input_size"][1:]
+    size = wish.input_size or usual
+    if size != usual and hasattr(module, "set_input_size"):
+        module.set_input_size(img_size=size)
+    name = wish.name.removeprefix("hf-hub:").split("/")[-1]
+    tag = config.get("tag")
+    name = name if "." in name or not tag or not published else f"{name}.{tag}"
+    hub = config.get("hf_hub_id")
+    remarks = {
+        "source": f"timm: {name}",
+        "weights": f"https://huggingface.co/{hub}" if hub else config.get("url") or "not stated by timm",
+        "weights_origin": config.get("url") or None,
+        "licence": config.get("license") or "not stated by timm",
+        "crop_fraction": feeding["crop_pct"],
+        "crop_mode": feeding["crop_mode"],
+    }
+    classes = timm_classes(module, config) if published else default_classes(module.num_classes)
+    filter_name = feeding["interpolation"] if feeding["interpolation"] in FILTERS else "bilinear"
+    classifier = Classifier(name, module.eval(), size, feeding["mean"], feeding["std"], filter_name, classes, remarks)
+    if wish.global_pool and published:
+        classifier.notes.append(f"Exported with --global-pool {wish.global_pool}: right only if the head was trained with this pooling.")
+    return with_own_weights(classifier, wish)
+
+
+def torchvision_classifier(wish: argparse.Namespace) -> Classifier:
+    from torchvision import models
+
+    name, _, tag = wish.name.removeprefix(TORCHVISION).partition(".")
+    # Detectors and the like live in modules of their own, and are not in this list.
+    classifiers = models.list_models(module=models)
+    if name not in classifiers:
+        raise Refused(not_known(wish, classifiers, TORCHVISION))
+    try:
+        known = models.get_model_weights(name)
+        weights = known[tag] if tag else known.DEFAULT
+        published = not (wish.checkpoint or wish.random_weights)
+        settings = {} if published or not wish.num_classes else {"num_classes": wish.num_classes}
+        module = models.get_model(name, weights=weights if published else None, **settings)
+        recipe = weights.transforms()
+        size, resized = recipe.crop_size[0], recipe.resize_size[0]
+    except (KeyError, AttributeError) as problem:
+        raise Refused(f"torchvision has no weights {tag or 'at all'} for {name}") from problem
+    except Exception as problem:  # As above.
+        raise Refused(why_not_created(wish, problem)) from problem
+    if wish.checkpoint:
+        load_checkpoint(module, wish.checkpoint)
+    remarks = {
+        "source": f"torchvision: {name}" + (f", weights {weights.name}" if published else ""),
+        "weights": weights.url,
+        "licence": weights.meta.get("license", "not stated by torchvision"),
+        "crop_fraction": round(size / resized, 4),
+    }
+    classes = default_classes(wish.num_classes or 1000)
+    size = wish.input_size or (size, size)
+    classifier = Classifier(name, module.eval(), size, recipe.mean, recipe.std, recipe.interpolation.value, classes, remarks)
+    return with_own_weights(classifier, wish)
+
+
+def with_own_weights(classifier: Classifier, wish: argparse.Namespace) -> Classifier:
+    """Weights that were not published have other remarks."""
+    if wish.checkpoint:
+        classifier.remarks |= {"weights": wish.checkpoint.name, "weights_sha256": sha256(wish.checkpoint)}
+        classifier.notes.append("Weights of a checkpoint: mean, std, filter and class order are those of the published network, unless changed here.")
+    if wish.random_weights:
+        randomise(classifier.module)
+        classifier.remarks["weights"] = "none: random numbers"
+        classifier.notes.append("Random weights, for trying the program. Its labels mean nothing.")
+    if wish.checkpoint or wish.random_weights:
+        for key in ("weights_origin", "licence"):
+            classifier.remarks.pop(key, None)
+    return classifier
+
+
+def randomise(module: Module) -> None:
+    """Heads and norms often start as zeros and ones; a file with such weights would show little of what it does."""
+    import torch
+
+    draw = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for weight in module.parameters():
+            if weight.numel() > 1 and weight.std() < 1e-3:
+                weight.add_(torch.randn(weight.shape, generator=draw), alpha=0.1 if weight.ndim == 1 else 0.02)
+
+
+def not_known(wish: argparse.Namespace, names: list[str], prefix: str = "") -> str:
+    asked = wish.name.removeprefix(prefix)
+    close = difflib.get_close_matches(asked, names, n=5) or difflib.get_close_matches(asked.split(".")[0], names, n=5)
+    advice = f"; close names: {', '.join(prefix + name for name in close)}" if close else ""
+    return f"{wish.name} is no known classifier of images{advice}"
+
+
+def why_not_created(wish: argparse.Namespace, problem: Exception) -> str:
+    text = " ".join(str(problem).split()) or type(problem).__name__
+    if "404" in text or "401" in text:
+        return f"{wish.name} is not on the hub, or needs a login: {text[:200]}"
+    if isinstance(problem, OSError):
+        return (
+            f"the weights of {wish.name} could not be downloaded ({text[:120]}). Download them elsewhere and give"
+            " --checkpoint FILE, or try the export with --random-weights"
+        )
+    if "size mismatch" in text or "Missing key" in text:
+        return f"the published weights of {wish.name} do not fit it with {wish.global_pool or 'these'} settings: {text[:300]}"
+    return f"{wish.name} cannot be made: {text[:300]}"
+
+
+def load_checkpoint(module: Module, path: Path) -> None:
+    from timm.models import load_state_dict
+
+    try:
+        found = load_state_dict(str(path))
+    except Exception as problem:  # torch and safetensors raise many kinds.
+        raise Refused(f"--checkpoint {path} cannot be read: {' '.join(str(problem).split())[:200]}") from problem
+    wanted = module.state_dict()
+    differing = [
+        f"{key} is {tuple(found[key].shape)}, not {tuple(wanted[key].shape)}"
+        for key in wanted if key in found and found[key].shape != wanted[key].shape
+    ]
+    for key, kind in [(key, "missing") for key in wanted if key not in found] + [(key, "not known") for key in found if key not in wanted]:
+        differing.append(f"{key} is {kind}")
+    if differing:
+        more = f", and {len(differing) - 6} more" if len(differing) > 6 else ""
+        advice = "--num-classes" if any("fc" in line or "head" in line or "classifier" in line for line in differing[:2]) else "the name"
+        if "fc_norm.weight is not known" in differing:
+            advice = "--global-pool avg"
+        raise Refused(f"--checkpoint {path} does not fit: {'; '.join(differing[:6])}{more}. Look at {advice}")
+    module.load_state_dict(found)
+
+
+def timm_classes(module: Module, config: dict) -> str | list[str] | None:
+    """`imagenet-1k`, or lines of a class list (id, tab, name), or nothing known."""
+    from timm.data import ImageNetInfo, infer_imagenet_subset
+
+    labels = config.get("label_names")
+    if labels and len(labels) == module.num_classes:
+        if list(labels) == ImageNetInfo().label_names():
+            return "imagenet-1k"
+        named = config.get("label_descriptions") or {}
+        return [f"{label}\t{named[label]}" if label in named else label for label in labels]
+    subset = infer_imagenet_subset({"num_classes": module.num_classes})
+    if subset is None or subset == "imagenet-1k":
+        return subset
+    info = ImageNetInfo(subset)
+    return [f"{info.index_to_label_name(index)}\t{info.index_to_description(index)}" for index in range(module.num_classes)]
+
+
+def default_classes(count: int) -> str | None:
+    return "imagenet-1k" if count == 1000 else None
+
+
+def refuse_what_has_no_cells(classifier: Classifier, wish: argparse.Namespace) -> None:
+    """What `relabel` refuses as well, said before the export."""
+    module = classifier.module
+    kind = type(module).__name__
+    pooling = getattr(module, "global_pool", None) or getattr(getattr(module, "head", None), "global_pool", None)
+    pooling = pooling if isinstance(pooling, str) else getattr(pooling, "pool_type", None)
+    if pooling == "token" and hasattr(module, "num_prefix_tokens") and kind not in ("Xcit", "Cait"):
+        raise Refused(
+            f"{wish.name} classifies from its class token, so its cells have no scores. Only if the head of these weights was trained"
+            " on the mean of the tokens (as after MAE, or with `gap` in the name), export with --global-pool avg; otherwise take another teacher"
+        )
+    if pooling == "token" or hasattr(module, "class_token"):
+        raise Refused(f"{wish.name} classifies from a token that attends to the others, so its cells have no scores: take another teacher")
+    if pooling == "map" or getattr(module, "attn_pool", None) is not None:
+        raise Refused(f"{wish.name} pools by attention, so its cells have no scores: take another teacher (for ViT, one with `gap` in its name)")
+    if pooling in ("max", "avgmax", "catavgmax"):
+        raise Refused(f"{wish.name} takes the maximum over the map, so its cells have no scores: take another teacher")
+    if kind in ("VGG", "AlexNet"):
+        raise Refused(f"{wish.name} puts the whole map into its first linear layer, so its cells have no scores: take another teacher")
+
+
+# Files
+
+
+def export(classifier: Classifier, wish: argparse.Namespace) -> None:
+    """Writes into a folder beside the target and moves what was found right; the graph comes last."""
+    reference, module = references(classifier.module, wish.fp16)
+    other_sizes = sizes_taken(reference, classifier)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=wish.out.parent) as folder:
+        staged = Path(folder) / wish.out.name
+        attempt, check = first_right(module, reference, classifier, other_sizes, wish, staged)
+        if isinstance(classifier.classes, list):
+            lines = "\n".join(classifier.classes) + "\n"
+            staged.with_suffix(".classes.txt").write_text(lines, encoding="utf-8")
+        staged.with_suffix(".toml").write_text(card(classifier, wish, attempt, check), encoding="utf-8")
+        for path in reversed(written_beside(staged)):
+            target = wish.out.with_name(path.name)
+            if path.exists():
+                os.replace(path, target)
+            elif path != staged:
+                target.unlink(missing_ok=True)
+    megabytes = sum(path.stat().st_size for path in written_beside(wish.out) if path.exists()) / 1e6
+    print(f"{wish.out} ({attempt}, {megabytes:,.1f} MB) {check}")
+    print(f"look at it: relabel teacher {shlex.quote(str(wish.out))}")
+
+
+def references(module: Module, fp16: bool) -> tuple[Module, Module]:
+    """What the file is compared with, in float32, and what is exported. They differ with float16 only."""
+    import copy
+
+    import torch
+
+    if not fp16:
+        return module, module
+
+    class Half(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = copy.deepcopy(module).half()
+
+        def forward(self, pixels):
+            return self.inner(pixels.half()).float()
+
+    return module, Half().eval()
+
+
+def sizes_taken(module: Module, classifier: Classifier) -> list[Size]:
+    """Other sizes that the network itself takes. None: its size is fixed."""
+    height, width = classifier.input_size
+    try:
+        scores(module, random_pixels(1, classifier.input_size))
+    except Exception as problem:
+        raise Refused(f"{classifier.name} does not take {words(classifier.input_size)} pixels: {' '.join(str(problem).split())[:200]}") from problem
+    taken = []
+    for more_height, more_width in OTHER_SIZES:
+        size = (height + more_height, width + more_width)
+        try:
+            scores(module, random_pixels(1, size))
+            taken.append(size)
+        except Exception:  # A network says in its own way that it does not take a size.
+            continue
+    return taken[:1]
+
+
+def first_right(
+    module: Module, reference: Module, classifier: Classifier, other_sizes: list[Size], wish: argparse.Namespace, staged: Path
+) -> tuple[Attempt, Check]:
+    failures = []
+    for attempt in attempts(wish, bool(other_sizes)):
+        for left in staged.parent.iterdir():
+            left.unlink()
+        try:
+            write_graph(module, classifier.input_size, attempt, wish, staged)
+            check = compared(staged, reference, [classifier.input_size, *(other_sizes if attempt.free_size else [])])
+        except Exception as problem:  # Exporters raise whatever a network makes them stumble over.
+            failures.append(f"{attempt}: {type(problem).__name__}: {' '.join(str(problem).split())[:200]}")
+            continue
+        if check.difference <= TOLERANCE["float16" if wish.fp16 else "float32"] * check.largest_score:
+            for failure in failures:
+                print(f"export_teacher: not taken: {failure}", file=sys.stderr)
+            return attempt, check
+        failures.append(f"{attempt}: it {check}")
+    if wish.dynamic and not other_sizes:
+        failures.append(f"the network takes {words(classifier.input_size)} only; leave --dynamic out")
+    raise Refused("no export gave PyTorch's scores, and nothing was written:\n  " + "\n  ".join(failures))
+
+
+def attempts(wish: argparse.Namespace, may_be_free: bool) -> Iterator[Attempt]:
+    exporters = ("legacy", "dynamo") if wish.exporter == "auto" else (wish.exporter,)
+    freedoms = [True] * (may_be_free and not wish.fixed) + [False] * (not wish.dynamic)
+    for exporter, free_size in itertools.product(exporters, freedoms):
+        yield Attempt(exporter, wish.opset or DEFAULT_OPSET[exporter], free_size)
+
+
+def write_graph(module: Module, size: Size, attempt: Attempt, wish: argparse.Namespace, path: Path) -> None:
+    import contextlib
+
+    import onnx
+    import torch
+
+    pixels = random_pixels(2, size)
+    names = {"input_names": ["input"], "output_names": ["logits"]}
+    weight_bytes = sum(weight.numel() * weight.element_size() for weight in module.state_dict().values())
+    external = wish.external_data or weight_bytes >= LARGEST_EMBEDDED_BYTES
+    # Exporters print their progress to stdout.
+    with contextlib.redirect_stdout(sys.stderr if os.environ.get("EXPORT_TEACHER_VERBOSE") else open(os.devnull, "w")):
+        if attempt.exporter == "legacy":
+            axes = {0: "batch", 2: "height", 3: "width"} if attempt.free_size else {0: "batch"}
+            axes = {"input": axes, "logits": {0: "batch"}}
+            torch.onnx.export(module, (pixels,), str(path), dynamo=False, opset_version=attempt.opset, dynamic_axes=axes, **names)
+        else:
+            free = torch.export.Dim.DYNAMIC
+            shapes = ({0: free, 2: free, 3: free} if attempt.free_size else {0: free},)
+            torch.onnx.export(
+                module, (pixels,), str(path), dynamo=True, opset_version=attempt.opset, dynamic_shapes=shapes,
+                external_data=external, verbose=False, **names,
+            )
+    if external:
+        # One file of weights, whatever the exporter made of them.
+        model = onnx.load(path)
+        for left in path.parent.iterdir():
+            left.unlink()
+        onnx.save_model(model, path, save_as_external_data=True, location=f"{path.name}.data", size_threshold=1024)
+
+
+def compared(path: Path, reference: Module, sizes: list[Size]) -> Check:
+    import numpy as np
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    difference, largest = 0.0, 0.0
+    for batch, size in [(1, sizes[0]), *((3, size) for size in sizes)]:
+        pixels = random_pixels(batch, size)
+        expected = scores(reference, pixels)
+        given = session.run(None, {"input": pixels.numpy()})[0]
+        if given.shape != expected.shape:
+            raise ValueError(f"scores have the shape {given.shape}, not {expected.shape}")
+        apart = float(np.abs(given - expected).max())
+        # NaN is larger than nothing, so it would pass.
+        difference = max(difference, apart if np.isfinite(apart) else float("inf"))
+        largest = max(largest, float(np.abs(expected).max()))
+    return Check(difference, largest, sizes)
+
+
+def scores(module: Module, pixels):
+    import torch
+
+    with torch.no_grad():
+        output = module(pixels)
+    if not isinstance(output, torch.Tensor) or output.ndim != 2:
+        raise ValueError("it does not give one row of scores for each image")
+    return output.numpy()
+
+
+def random_pixels(batch: int, size: Size):
+    import torch
+
+    return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(batch))
+
+
+# The card
+
+
+def card(classifier: Classifier, wish: argparse.Namespace, attempt: Attempt, check: Check) -> str:
+    """TOML, in the order of the cards in `models/`."""
+    file = wish.out.with_suffix(".classes.txt").name
+    keys = {
+        "name": classifier.name,
+        "input_size": list(classifier.input_size),
+        "mean": list(classifier.mean),
+        "std": list(classifier.std),
+        "filter": classifier.filter,
+        "channel_order": "rgb",
+        "classes": file if isinstance(classifier.classes, list) else classifier.classes,
+        "grid": token_grid(classifier),
+    }
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    remarks = classifier.remarks | {
+        "parameters": sum(weight.numel() for weight in classifier.module.parameters()),
+        "precision": "float16, with float32 input and scores" if wish.fp16 else "float32",
+        "exported_with": f"{attempt}; {', '.join(versions)}",
+        "export_tested": f"the file {check}",
+        # Names only: a card travels with the labels, and folders of this machine are nobody's business.
+        "export": shlex.join(["python", "scripts/export_teacher.py", *(Path(word).name if os.sep in word and ":" not in word else word for word in sys.argv[1:])]),
+    }
+    lines = [f"{key} = {toml(value)}" for key, value in keys.items() if value is not None]
+    lines += ["", *(f"{key} = {toml(value)}" for key, value in remarks.items() if value is not None)]
+    lines += ["", *(f"notes = '''\n{note}\n'''" for note in ["\n".join(classifier.notes)] if note)]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def token_grid(classifier: Classifier) -> list[int] | None:
+    """Rows and columns of the tokens, for networks that end in tokens."""
+    import torch
+
+    module = classifier.module
+    grid = getattr(getattr(module, "patch_embed", None), "grid_size", None) or getattr(getattr(module, "stem", None), "grid_size", None)
+    if grid is None or not hasattr(module, "forward_features"):
+        return None
+    with torch.no_grad():
+        features = module.forward_features(random_pixels(1, classifier.input_size))
+    prefix = getattr(module, "num_prefix_tokens", 0)
+    fits = isinstance(features, torch.Tensor) and features.ndim == 3 and features.shape[1] == grid[0] * grid[1] + prefix
+    return list(grid) if fits else None
+
+
+def toml(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def words(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
