@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use relabel::store::{Depth, Faults, RowState, StoreReader, StoreWriter, WriteAs, verify};
 
-use crate::common::{Ran, lite0, relabel, small_photographs, store_bytes};
+use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest};
 
 #[test]
@@ -133,7 +133,7 @@ fn a_run_that_makes_no_sense_is_stopped() {
 }
 
 #[test]
-fn an_image_that_vanishes_during_a_run_fails_alone() {
+fn images_that_vanish_or_change_during_a_run_fail_alone() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
     let mut run = command(folder.path(), "out", &[]);
@@ -143,9 +143,15 @@ fn an_image_that_vanishes_during_a_run_fails_alone() {
     }
     let gone = folder.path().join("in/n07920052/0399.JPEG");
     std::fs::remove_file(gone).unwrap();
+    let changed = folder.path().join("in/n07920052/0398.JPEG");
+    std::fs::write(&changed, std::fs::read(data("golden/images/photos/coffee.JPEG")).unwrap()).unwrap();
     assert_eq!(run.wait_with_output().unwrap().status.code(), Some(3));
     let failed = Ran::of(relabel(folder.path()).args(["status", "out", "--failed"])).expect(0).stdout;
     assert!(failed.contains("n07920052/0399.JPEG\tunreadable"), "{failed}");
+    assert!(failed.contains("n07920052/0398.JPEG\tchanged: it has 79975 bytes now"), "{failed}");
+    // That it was changed on purpose can be said.
+    let kept = label(folder.path(), "out", &["--retry-failed"]).expect(3).stdout;
+    assert!(kept.contains("labelled 399 of 400 images"), "{kept}");
     assert!(verify(&folder.path().join("out"), Depth::Values, &|_| ()).unwrap().problems.is_empty());
 }
 
