@@ -30,6 +30,8 @@ mod kill;
 mod mishaps;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// The Python scripts that export a teacher and label with Ray: their refusals.
+mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.
 mod sources;
 /// A store made in memory, without a teacher.

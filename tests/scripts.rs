@@ -1,0 +1,66 @@
+//! The Python scripts, as far as they go without PyTorch and Ray. What they give with them stands in `docs/guide.md`.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::common::{Ran, repository};
+
+#[test]
+fn exporting_without_pytorch_says_how_to_install_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ran = script("export_teacher.py", folder.path(), &["resnet18", "-o", "net.onnx"]).expect(1);
+    assert!(
+        ran.stderr.contains("missing in this Python; python -m pip install torch torchvision timm"),
+        "{}",
+        ran.stderr
+    );
+    assert!(!ran.stderr.contains("Traceback"), "{}", ran.stderr);
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn an_export_is_refused_before_pytorch_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("there.toml"), "name = \"mine\"").unwrap();
+    let refused: [(&[&str], i32, &str); 7] = [
+        (&["resnet18"], 2, "required: -o"),
+        (&["resnet18", "-o", "net.pth"], 2, "must end in .onnx"),
+        (&["resnet18", "-o", "net.onnx", "--num-classes", "12"], 2, "published weights have the classes they have"),
+        (&["resnet18", "-o", "net.onnx", "--input-size", "224x0"], 2, "'0' is no whole number above 0"),
+        (&["resnet18", "-o", "none/net.onnx"], 1, "there is no folder none"),
+        (&["resnet18", "-o", "net.onnx", "--checkpoint", "gone.pth"], 1, "gone.pth: there is no such file"),
+        (&["resnet18", "-o", "there.onnx"], 1, "there.toml is there already"),
+    ];
+    for (words, code, reason) in refused {
+        let ran = script("export_teacher.py", folder.path(), words).expect(code);
+        assert!(ran.stderr.contains(reason), "{words:?}: {}", ran.stderr);
+    }
+    assert_eq!(std::fs::read_to_string(folder.path().join("there.toml")).unwrap(), "name = \"mine\"");
+}
+
+#[test]
+fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = env!("CARGO_BIN_EXE_relabel");
+    let refused: [(&[&str], i32, &str); 5] = [
+        (
+            &["--tasks", "2", "--relabel", program, "--", "--in", "photos"],
+            2,
+            "name the store: --out STORE after the --",
+        ),
+        (&["--tasks", "0", "--relabel", program, "--", "--out", "labels"], 2, "--tasks must be at least 1"),
+        (&["--tasks", "2", "--", "--out", "labels", "--task-index=1"], 2, "--task-index is given by this script"),
+        (&["--tasks", "2", "--relabel", "no-such-program", "--", "--out", "labels"], 2, "there is no such program"),
+        (&["--tasks", "2", "--relabel", program, "--", "--out", "labels"], 1, "python -m pip install ray"),
+    ];
+    for (words, code, reason) in refused {
+        let ran = script("relabel_ray.py", folder.path(), words).expect(code);
+        assert!(ran.stderr.contains(reason), "{words:?}: {}", ran.stderr);
+    }
+}
+
+/// Runs one of `scripts/` in `folder`, with the project's Python: it has neither PyTorch nor Ray.
+fn script(name: &str, folder: &Path, words: &[&str]) -> Ran {
+    let python = repository(".venv/bin/python");
+    Ran::of(Command::new(python).arg(repository("scripts").join(name)).args(words).current_dir(folder))
+}
