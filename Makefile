@@ -1,5 +1,6 @@
 # make demo   set up what is missing, label the sample photographs, say what was found
 # make test   set up what is missing, run every test
+# make fuzz   break files at random for about ten minutes; what a reader stumbles over is printed, with the seed of the run
 # make bench  measure; figures and method are in docs/performance.md
 # make check  format, lints, documentation, dependency rules (what CI runs after the tests)
 
@@ -7,8 +8,10 @@ RELABEL := target/release/relabel
 PHOTOS := tests/data/golden/images
 TEACHER := models/efficientnet-lite0.onnx
 DEMO := demo.labels
+# How often as many files are broken as in `make test`.
+FUZZ_TIMES := 60
 
-.PHONY: demo test bench check setup build clean
+.PHONY: demo test fuzz bench check setup build clean
 
 demo: build
 	@rm -rf $(DEMO)
@@ -21,6 +24,11 @@ demo: build
 
 test: build
 	cargo test --release --locked --workspace
+
+# A reader that believes a length and asks for as much memory is aborted by the limit.
+fuzz: build
+	cargo test --release --locked --test integration --no-run
+	ulimit -v 4194304 && RELABEL_FUZZ_TIMES=$(FUZZ_TIMES) cargo test --release --locked --test integration fuzz::
 
 bench: build
 	cargo bench --locked --bench bare --no-run

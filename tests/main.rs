@@ -16,6 +16,8 @@ mod common;
 mod damage;
 /// Odd files against PIL's verdict and pixels.
 mod decode;
+/// Files of every kind that were valid and then got broken at random: an answer, never a panic.
+mod fuzz;
 /// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
 mod golden;
 /// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.

@@ -58,7 +58,7 @@ pub fn scores_out(graph: TinyGraph, batch: Dim) -> Vec<u8> {
 }
 
 /// Every linear ending of both exporters, by name.
-fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
+pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
     let batch = input[0];
     let legacy = || convolution(TinyGraph::new(17), input);
     let dynamo = || convolution(TinyGraph::new(20), input);

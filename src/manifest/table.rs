@@ -1,5 +1,6 @@
 //! Manifests as Parquet: the store's own `manifest.parquet`, and lists that users bring.
 
+use std::panic::catch_unwind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -99,7 +100,15 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, Stri
 }
 
 /// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.
+///
+/// Parquet's reader panics on some damaged files, for one on offsets that are negative. They are refused as others are
+/// (test `fuzz::a_parquet_manifest_is_read_or_refused`).
 pub(super) fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
+    let gave_up = "it is no readable Parquet file: its reader gave up in an unexpected way";
+    catch_unwind(|| rows_of(bytes)).unwrap_or_else(|_| Err(gave_up.to_owned()))
+}
+
+fn rows_of(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
     let reader = SerializedFileReader::new(Bytes::from(bytes))
         .map_err(|error| format!("it is no readable Parquet file: {error}"))?;
     let columns = Columns::of(&reader);
@@ -263,6 +272,18 @@ mod tests {
     #[test]
     fn the_same_list_gives_the_same_bytes() {
         assert_eq!(manifest_bytes(&manifest(50)).unwrap(), manifest_bytes(&manifest(50)).unwrap());
+    }
+
+    #[test]
+    fn negative_offsets_are_refused() {
+        // The shortest damage that was found: one byte of the footer, read as a varint, makes an offset negative.
+        let whole = manifest_bytes(&manifest(3)).unwrap();
+        let refusals = (0..whole.len()).filter_map(|at| {
+            let mut damaged = whole.clone();
+            damaged[at] = 159;
+            read_manifest_bytes(damaged).err()
+        });
+        assert!(refusals.filter(|refusal| refusal.contains("unexpected way")).count() > 0);
     }
 
     #[test]

@@ -1,0 +1,167 @@
+//! Files that were valid and then got broken at random. Whatever they hold, a reader answers: it never panics, aborts
+//! or hangs, and of a store nothing wrong is read back.
+//!
+//! The same cases are tried each time, so that a run that passed passes again. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which
+//! tries so many times more, from a seed of the moment; `RELABEL_FUZZ_SEED` repeats a run whose seed was told.
+//! Memory is limited there from outside, so that a reader which believes a length and asks for as much is aborted.
+
+mod mutations;
+mod seeds;
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use proptest::collection::vec;
+use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
+use relabel::manifest::{Manifest, read_manifest_bytes};
+use relabel::source::{list_parquet_bytes, list_tar_bytes};
+use relabel::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs, verify};
+use relabel::teacher::{CardFile, check_onnx};
+
+use crate::common::store_bytes;
+use crate::synthetic;
+use mutations::{Mutation, mutated, mutation};
+
+/// Far more than a reader needs for a few kilobytes, even on a machine that is busy.
+const LONGEST_CASE: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_parquet_manifest_is_read_or_refused() {
+    fuzz("a manifest", 5000, &seeds::manifests(), |bytes| {
+        let _ = read_manifest_bytes(bytes.to_vec());
+    });
+}
+
+#[test]
+fn a_csv_manifest_is_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("list.csv");
+    fuzz("a CSV manifest", 20_000, &seeds::csv_manifests(), |bytes| {
+        replace(&file, bytes);
+        let _ = Manifest::read(&file);
+    });
+}
+
+#[test]
+fn an_onnx_file_is_checked_or_refused() {
+    fuzz("an ONNX file", 20_000, &seeds::onnx_files(), |bytes| {
+        let _ = check_onnx(bytes.to_vec());
+    });
+}
+
+#[test]
+fn a_teacher_card_is_read_or_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("card.toml");
+    fuzz("a teacher card", 20_000, &seeds::cards(), |bytes| {
+        replace(&file, bytes);
+        let _ = CardFile::find(Path::new("teacher.onnx"), Some(&file));
+    });
+}
+
+#[test]
+fn a_tar_is_listed_or_refused() {
+    fuzz("a tar", 40_000, &seeds::tars(), |bytes| {
+        let _ = list_tar_bytes(bytes);
+        // Else hardly any change in a header gets past its checksum.
+        let _ = list_tar_bytes(&seeds::with_right_checksums(bytes));
+    });
+}
+
+#[test]
+fn a_parquet_file_of_images_is_listed_or_refused() {
+    fuzz("a Parquet file of images", 20_000, &seeds::parquet_files(), |bytes| {
+        let _ = list_parquet_bytes(bytes.to_vec());
+    });
+}
+
+#[test]
+fn of_a_damaged_store_nothing_wrong_is_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+    synthetic::fill(&writer).unwrap();
+    drop(writer);
+    let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic::IMAGES).map(|row| reader.row(row)).collect() };
+    let original: Vec<RowState> = rows(&StoreReader::open(&store).unwrap()).into_iter().map(Result::unwrap).collect();
+    let (names, seeds): (Vec<_>, Vec<_>) = store_bytes(&store).into_iter().unzip();
+    fuzz_each("a file of a store", 1000, &seeds, |number, bytes| {
+        let path = store.join(&names[number]);
+        replace(&path, bytes);
+        let verified = verify(&store, Depth::Values, &|_| ());
+        let _ = StoreStatus::read(&store);
+        if let Ok(reader) = StoreReader::open(&store) {
+            let _ = reader.manifest();
+            for (row, (state, was)) in rows(&reader).into_iter().zip(&original).enumerate() {
+                let Ok(state) = state else { continue };
+                assert_eq!(state, *was, "row {row}, with another {}", names[number].display());
+            }
+        }
+        // Descriptions may be written in other ways that say the same.
+        if bytes != seeds[number] && names[number].extension().is_none_or(|ending| ending != "json") {
+            assert!(
+                verified.is_ok_and(|found| !found.problems.is_empty()),
+                "{} was changed, and no verification tells",
+                names[number].display()
+            );
+        }
+        replace(&path, &seeds[number]);
+    });
+}
+
+/// Shows a reader `cases` mutations of the seeds.
+fn fuzz(what: &str, cases: u32, seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
+    fuzz_each(what, cases, seeds, |_, bytes| read(bytes));
+}
+
+/// The same for a reader that wants to know which seed the bytes were.
+fn fuzz_each(what: &str, cases: u32, seeds: &[Vec<u8>], read: impl Fn(usize, &[u8])) {
+    for (number, seed) in seeds.iter().enumerate() {
+        read(number, seed);
+    }
+    let (seed, times) = (run_seed(), number_in("RELABEL_FUZZ_TIMES").unwrap_or(1));
+    let mut random = [0; 32];
+    random[..8].copy_from_slice(&seed.to_le_bytes());
+    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &random);
+    let config =
+        Config { cases: cases * times as u32, failure_persistence: None, max_shrink_iters: 2000, ..Config::default() };
+    let bytes_of =
+        |number: usize, other: usize, mutations: &[Mutation]| mutated(&seeds[number], &seeds[other], mutations);
+    let strategy = (0..seeds.len(), 0..seeds.len(), vec(mutation(), 1..6));
+    let answer = TestRunner::new_with_rng(config, random).run(&strategy, |(number, other, mutations)| {
+        let started = Instant::now();
+        read(number, &bytes_of(number, other, &mutations));
+        let took = started.elapsed();
+        if took < LONGEST_CASE { Ok(()) } else { Err(TestCaseError::fail(format!("it took {took:?}"))) }
+    });
+    match answer {
+        Ok(()) => {}
+        Err(TestError::Fail(why, (number, other, mutations))) => panic!(
+            "{what}: {why}\nseed {number} (and {other}) with {mutations:?}\n`RELABEL_FUZZ_SEED={seed}` tries it again. \
+             The bytes:\n{}",
+            hexadecimal(&bytes_of(number, other, &mutations))
+        ),
+        Err(TestError::Abort(why)) => panic!("{what}: {why}"),
+    }
+}
+
+/// Writes a new file in the place of another. Writing over it would make the file system wait for the disk.
+fn replace(path: &Path, bytes: &[u8]) {
+    std::fs::remove_file(path).or_else(|error| if path.exists() { Err(error) } else { Ok(()) }).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn run_seed() -> u64 {
+    let of_the_moment = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let fixed = || if number_in("RELABEL_FUZZ_TIMES").is_some() { of_the_moment() } else { 1 };
+    number_in("RELABEL_FUZZ_SEED").unwrap_or_else(fixed)
+}
+
+fn number_in(variable: &str) -> Option<u64> {
+    let text = std::env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, which is no number")))
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
