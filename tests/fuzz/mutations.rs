@@ -103,15 +103,15 @@ impl Mutation {
         match self {
             Self::FlipBit { at, bit } => bytes[at.index(size)] ^= 1 << bit,
             Self::Overwrite { at, with } => {
-                let range = range(at, with.len(), size);
+                let range = range(*at, with.len(), size);
                 let count = range.len();
                 bytes[range].copy_from_slice(&with[..count]);
             }
             Self::Byte { at, byte } => bytes[at.index(size)] = *byte,
             Self::Truncate { at } => bytes.truncate(at.index(size)),
-            Self::Delete { from, length } => drop(bytes.drain(range(from, *length, size))),
+            Self::Delete { from, length } => drop(bytes.drain(range(*from, *length, size))),
             Self::Duplicate { from, length, to } => {
-                let copy = bytes[range(from, *length, size)].to_vec();
+                let copy = bytes[range(*from, *length, size)].to_vec();
                 let to = to.index(size);
                 bytes.splice(to..to, copy);
             }
@@ -122,7 +122,7 @@ impl Mutation {
             }
             Self::Splice { from, length, to } => {
                 let to = to.index(size);
-                bytes.splice(to..to, other[range(from, *length, other.len())].iter().copied());
+                bytes.splice(to..to, other[range(*from, *length, other.len())].iter().copied());
             }
             Self::Cross { at, other: from } => {
                 bytes.truncate(at.index(size));
@@ -134,7 +134,7 @@ impl Mutation {
 }
 
 /// At most `length` bytes from a place on, inside `size`.
-fn range(from: &Index, length: usize, size: usize) -> Range<usize> {
+fn range(from: Index, length: usize, size: usize) -> Range<usize> {
     let from = from.index(size);
     from..size.min(from + length)
 }

@@ -21,7 +21,7 @@ pub fn manifests() -> Vec<Vec<u8>> {
     let chosen = |row: usize| Entry {
         path: format!("{row}/é.png"),
         id: Some(format!("id{row}")),
-        label: (row % 3 != 0).then(|| format!("n{}", row % 5)),
+        label: (!row.is_multiple_of(3)).then(|| format!("n{}", row % 5)),
         bytes: 1000 + row as u64,
     };
     let of = |entries: Vec<Entry>| manifest_bytes(&Manifest::from_entries(entries).unwrap()).unwrap();
@@ -33,11 +33,11 @@ pub fn manifests() -> Vec<Vec<u8>> {
 }
 
 pub fn csv_manifests() -> Vec<Vec<u8>> {
-    let rows: String = (0..30).map(|row| format!("\"a, {row}.jpg\",tench,{row},id \"\"{row}\"\"\n")).collect();
+    let rows: Vec<_> = (0..30).map(|row| format!("\"a, {row}.jpg\",tench,{row},id \"\"{row}\"\"\n")).collect();
     vec![
         b"path\nc/d.jpg\nc/e.jpg\n".to_vec(),
         b"\xef\xbb\xbflabel,extra,path\r\ntench,1,\"a, b.jpg\"\r\n,2,c/d.jpg\r\n".to_vec(),
-        format!("path,label,bytes,id\n{rows}").into_bytes(),
+        format!("path,label,bytes,id\n{}", rows.concat()).into_bytes(),
     ]
 }
 
