@@ -16,7 +16,7 @@ use super::index::ShardIndex;
 use super::info::StoreInfo;
 use super::names;
 use super::record::{FailedImage, Identified, RecordState, RecordedFile, ShardRecord};
-use super::seen::Seen;
+use super::seen::{Look, Seen};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
@@ -42,6 +42,8 @@ struct OpenShard {
     /// Of each array that has an inner chunk for each image, in the order of [`StoreArray::of`]; empty where nothing was
     /// labelled.
     indices: Vec<Option<ShardIndex>>,
+    /// How each file looked when it was compared, in the same order.
+    looks: Vec<Look>,
 }
 
 /// What a store knows of one row.
@@ -156,8 +158,10 @@ impl StoreReader {
 
     /// A shard, once its files were held against its record; `None` when it is not done.
     fn shard(&self, shard: usize) -> Result<Option<Arc<OpenShard>>, Error> {
-        if let Some(open) = self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&shard) {
-            return Ok(Some(Arc::clone(open)));
+        let known = self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&shard).cloned();
+        // A shard that was made again meanwhile has its images in other places.
+        if let Some(open) = known.filter(|open| self.looks_as_compared(open)) {
+            return Ok(Some(open));
         }
         let of = Identified { info: &self.info, identity: &self.identity };
         let record = match RecordState::read(&self.path, &of, shard)? {
@@ -167,19 +171,22 @@ impl StoreReader {
         };
         let arrays = StoreArray::of(&self.info);
         let mut indices: Vec<Option<ShardIndex>> = arrays.iter().map(|_| None).collect();
+        let mut looks = Vec::new();
         for (file, &array) in record.files.iter().zip(arrays) {
-            indices[array as usize] = self
+            let (index, look) = self
                 .index_of_recorded(file, array)
                 .map_err(|what| self.damaged(shard, &format!("{}: {what}", file.path)))?;
+            indices[array as usize] = index;
+            looks.push(look);
         }
-        let open = Arc::new(OpenShard { record, indices });
+        let open = Arc::new(OpenShard { record, indices, looks });
         self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&open));
         Ok(Some(open))
     }
 
     /// Inner chunks have checksums of their own, but another shard's file has right ones too. So a file is compared with
     /// its record when it is first read, unless it was compared before and not touched since.
-    fn index_of_recorded(&self, file: &RecordedFile, array: StoreArray) -> Result<Option<ShardIndex>, String> {
+    fn index_of_recorded(&self, file: &RecordedFile, array: StoreArray) -> Result<(Option<ShardIndex>, Look), String> {
         let text = |error: std::io::Error| error.to_string();
         let opened = File::open(self.path.join(&file.path)).map_err(text)?;
         let metadata = opened.metadata().map_err(text)?;
@@ -195,7 +202,14 @@ impl StoreReader {
             return Err("it is not the file that its record names".to_owned());
         }
         let index = &bytes[(index_at - first) as usize..];
-        array.is_map().then(|| ShardIndex::parse(index, index_at)).transpose()
+        let index = array.is_map().then(|| ShardIndex::parse(index, index_at)).transpose()?;
+        Ok((index, Look::of(&metadata)))
+    }
+
+    fn looks_as_compared(&self, shard: &OpenShard) -> bool {
+        shard.record.files.iter().zip(&shard.looks).all(|(file, look)| {
+            std::fs::metadata(self.path.join(&file.path)).is_ok_and(|metadata| Look::of(&metadata) == *look)
+        })
     }
 
     fn damaged(&self, shard: usize, problem: &str) -> Error {

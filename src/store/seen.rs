@@ -4,6 +4,7 @@
 //! Nothing depends on it: without it, the next run reads every file once.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -36,7 +37,7 @@ impl Seen {
 
     /// True when the file was compared, and looks as it did then.
     pub(super) fn knows(&self, inside: &str, metadata: &Metadata) -> bool {
-        self.looks.get(inside).is_some_and(|seen| *seen == look(metadata))
+        self.looks.get(inside).is_some_and(|seen| *seen == Look::of(metadata).to_string())
     }
 }
 
@@ -59,7 +60,7 @@ impl SeenNotes {
     pub(super) fn add(&self, inside: &str, metadata: &Metadata) {
         let mut notes = self.file.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(file) = notes.as_mut() else { return };
-        let line = format!("{}\t{inside}\n", look(metadata));
+        let line = format!("{}\t{inside}\n", Look::of(metadata));
         if file.write_all(line.as_bytes()).is_err() {
             // Only time is lost: the next run reads the file again.
             *notes = None;
@@ -67,10 +68,31 @@ impl SeenNotes {
     }
 }
 
-/// Length, times and number of a file: what changes when anybody writes to it.
-fn look(metadata: &Metadata) -> String {
-    let (modified, changed) = ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
-    format!("{} {}.{:09} {}.{:09} {}", metadata.len(), modified.0, modified.1, changed.0, changed.1, metadata.ino())
+/// Length, times and number of a file: what changes when anybody writes to it, or puts another in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Look {
+    bytes: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+    number: u64,
+}
+
+impl Look {
+    pub(super) fn of(metadata: &Metadata) -> Self {
+        Self {
+            bytes: metadata.len(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+            number: metadata.ino(),
+        }
+    }
+}
+
+impl fmt::Display for Look {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { bytes, modified, changed, number } = self;
+        write!(f, "{bytes} {}.{:09} {}.{:09} {number}", modified.0, modified.1, changed.0, changed.1)
+    }
 }
 
 #[cfg(test)]
