@@ -582,7 +582,7 @@ def report_listing(setup: Setup, report: Report, many: ManyImages, images: Path,
 
 def report_going_on(setup: Setup, report: Report, many: ManyImages, images: Path, store: Path) -> None:
     what = "folder" if images.is_dir() else "tar"
-    command = [setup.relabel, "run", "--teacher", setup.teacher, "--in", images, "--out", store, "--input-size", 32]
+    command = [setup.relabel, "run", "--teacher", setup.teacher, "--in", images, "--out", store, "--input-size", 64]
     command += ["--threads", setup.threads]
     begun = run_until("into the new store", *command)
     report.add(Figure("f", f"{what}: a new run up to its first batch", begun.wall_s, "s"))
