@@ -25,10 +25,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
 
 DONE, FAILED, WRONG_USAGE, SOME_IMAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 # What a failed task left, such as the lock of a machine that is gone, may need some time to go away.
 WAIT_BEFORE_RETRY_SECONDS = 10
+WAIT_FOR_HEARING_SECONDS = 5
 WAIT_FOR_STOP_SECONDS = 120
 POLL_SECONDS = 0.5
 TAIL_BYTES = 2_000
@@ -50,6 +55,7 @@ class Task:
     attempts: int = 0
     not_before: float = 0.0
     ending: Ending | None = None
+    labeller: ActorHandle | None = None
 
     def is_over(self, retries: int) -> bool:
         if self.ending is None:
@@ -66,25 +72,28 @@ def main() -> int:
         return FAILED
     ray.init(address=wish.address, log_to_driver=False, logging_level="warning")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    remote = ray.remote(label_part).options(num_cpus=wish.cpus_per_task, num_gpus=wish.gpus_per_task, max_retries=0)
+    place = {"num_cpus": wish.cpus_per_task, "num_gpus": wish.gpus_per_task}
+    remote = ray.remote(Labeller).options(max_concurrency=2, **place)
     command = [wish.relabel, "run", *wish.run]
     if "--threads" not in wish.run:
         command += ["--threads", str(max(1, int(wish.cpus_per_task)))]
     tasks = [Task(index) for index in range(wish.tasks)]
     running: dict[ray.ObjectRef, Task] = {}
-    wish_to_stop = ray.remote(StopFlag).options(num_cpus=0).remote()
+
+    def start(task: Task) -> ray.ObjectRef:
+        task.labeller = remote.remote()
+        return task.labeller.label.remote(command, task.index, wish.tasks, os.getcwd())
+
     try:
-        work_off(tasks, running, wish, lambda task: remote.remote(command, task.index, wish.tasks, os.getcwd(), wish_to_stop))
+        work_off(tasks, running, wish, start)
     except KeyboardInterrupt:
         say("interrupted: asking the tasks to stop")
-        ray.get(wish_to_stop.set.remote())
-        wait_for(running)
+        stop(running)
         summary(tasks, wish)
         return INTERRUPTED
     if any(task.ending and task.ending.code == WRONG_USAGE for task in tasks):
         # All tasks have the same flags.
-        ray.get(wish_to_stop.set.remote())
-        wait_for(running)
+        stop(running)
     summary(tasks, wish)
     codes = {task.ending.code for task in tasks if task.ending}
     if WRONG_USAGE in codes:
@@ -133,40 +142,36 @@ def value_of(words: Sequence[str], flag: str) -> str | None:
     return None
 
 
-class StopFlag:
-    """Lives in the cluster, where every task can see it. `ray.cancel` did not reach tasks that wait for a process."""
+class Labeller:
+    """Lives on a machine of the cluster with the cores and GPUs of one task, and labels one range of shards.
+
+    It has two threads, so that `stop` is heard while `label` waits. (A task that asked a flag would not do: each time
+    a task waits for Ray, Ray gives its cores away. And `ray.cancel` did not reach a task that waits for a process.)
+    """
 
     def __init__(self) -> None:
-        self.is_set = False
+        self.is_stopping = False
 
-    def set(self) -> None:
-        self.is_set = True
+    def stop(self) -> None:
+        self.is_stopping = True
 
-    def get(self) -> bool:
-        return self.is_set
-
-
-def label_part(command: Sequence[str], index: int, count: int, folder: str, wish_to_stop) -> Ending:
-    """Runs on a machine of the cluster: one process, until it ends or is to stop."""
-    import ray
-
-    if ray.get(wish_to_stop.get.remote()):
-        return Ending(INTERRUPTED, "not started")
-    words = [*command, "--task-index", str(index), "--task-count", str(count)]
-    # If Ray's worker dies, the process must not go on alone and keep its lock: the kernel then sends it SIGTERM.
-    if shutil.which("setpriv"):
-        words = ["setpriv", "--pdeathsig", "TERM", *words]
-    with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
-        while process.poll() is None:
-            time.sleep(POLL_SECONDS)
-            if ray.get(wish_to_stop.get.remote()):
-                process.terminate()
-                process.wait()
-        length = errors.seek(0, os.SEEK_END)
-        errors.seek(max(0, length - TAIL_BYTES))
-        lines = errors.read().decode(errors="replace").strip().splitlines()
-        return Ending(process.returncode, lines[-1] if lines else "it said nothing")
+    def label(self, command: Sequence[str], index: int, count: int, folder: str) -> Ending:
+        """Runs one process, until it ends or is to stop."""
+        words = [*command, "--task-index", str(index), "--task-count", str(count)]
+        # If Ray's worker dies, the process must not go on alone and keep its lock: the kernel then sends it SIGTERM.
+        if shutil.which("setpriv"):
+            words = ["setpriv", "--pdeathsig", "TERM", *words]
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=errors)
+            while process.poll() is None:
+                time.sleep(POLL_SECONDS)
+                if self.is_stopping:
+                    process.terminate()
+                    process.wait()
+            length = errors.seek(0, os.SEEK_END)
+            errors.seek(max(0, length - TAIL_BYTES))
+            lines = errors.read().decode(errors="replace").strip().splitlines()
+            return Ending(process.returncode, lines[-1] if lines else "it said nothing")
 
 
 def work_off(tasks: list[Task], running: dict, wish: argparse.Namespace, start) -> None:
@@ -184,6 +189,7 @@ def work_off(tasks: list[Task], running: dict, wish: argparse.Namespace, start) 
         for reference in ready:
             task = running.pop(reference)
             task.ending = ending(reference)
+            task.labeller = None  # Which gives its cores and GPUs back.
             task.not_before = time.monotonic() + WAIT_BEFORE_RETRY_SECONDS
             report_ending(task, wish)
             if task.ending.code == WRONG_USAGE:
@@ -202,10 +208,14 @@ def ending(reference) -> Ending:
         return Ending(-signal.SIGKILL, f"its worker is gone: {str(problem).splitlines()[0]}")
 
 
-def wait_for(running: dict) -> None:
-    """Until the processes have ended: each keeps the shards that it has committed."""
+def stop(running: dict) -> None:
+    """SIGTERM to the processes, and waits until they have ended: each keeps the shards that it has committed."""
     import ray
 
+    heard = {task.labeller.stop.remote(): task for task in running.values()}
+    # Who does not hear has no machine yet, or lost it.
+    for reference in ray.wait(list(heard), num_returns=len(heard), timeout=WAIT_FOR_HEARING_SECONDS)[1] if heard else []:
+        ray.kill(heard[reference].labeller)
     left = ray.wait(list(running), num_returns=len(running), timeout=WAIT_FOR_STOP_SECONDS)[1] if running else []
     for reference, task in running.items():
         if reference not in left:
