@@ -58,7 +58,7 @@ pub enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Label a folder of images; the same command again goes on where it stopped
+    /// Label a folder or an archive of images; the same command again goes on where it stopped
     Run(Box<RunArguments>),
     /// Say how far a store is: done, to do, failed, images per second, bytes per image
     Status(StatusArguments),
@@ -113,7 +113,7 @@ pub struct RunArguments {
     /// Write nothing: count, measure a few batches, and say hours and bytes to come
     #[arg(long, conflicts_with = "retry_failed")]
     pub dry_run: bool,
-    /// Label again what failed before, and only that
+    /// Label again what failed before, beside what is still to do; images with labels keep them
     #[arg(long)]
     pub retry_failed: bool,
     /// Stop when more than N images of this run fail [default: stop when 1000 fail in a row]
