@@ -70,7 +70,8 @@
 //! * *manifest*: the frozen list of images ([`manifest::Manifest`]). *row*: position in it, and in every array. *label*:
 //!   the class that an image is filed under, its first folder.
 //! * *store*: the folder that holds the label maps of a data set ([`store`]). *shard*: a range of rows, the unit of work,
-//!   of commit and of resume. *record*: the file that makes a shard count as done.
+//!   of commit and of resume. *record*: the file that makes a shard count as done. *part*: the shards that one of many
+//!   processes does.
 //! * *failed image*: one that could not be labelled, and is recorded with its reason ([`error::ImageError`]).
 //! * Spaces ([`geometry`]): `image` pixels of the decoded file, `input` pixels of the teacher, `map` cells, `unit` 0..1
 //!   of the image. Boxes are `x0, y0, x1, y1`, half-open; arrays are `[.., y, x]`.

@@ -1,7 +1,7 @@
 //! The store: the folder that holds the label maps of a data set, as `docs/format.md` lays it out.
 //! The only room that knows zarrs.
 //!
-//! Everything in a store but `runs/` is a pure function of manifest, teacher, card and settings: an interrupted run
+//! Everything in a store but `runs/` and what has a dot before its name is a pure function of manifest, teacher, card and settings: an interrupted run
 //! that was resumed leaves the bytes of an unbroken one (test `kill::a_killed_run_resumes_to_the_same_bytes`).
 
 mod info;

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
@@ -150,11 +149,11 @@ fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
 
 /// So many different rows, in order; all of them where there are no more.
 fn random_rows(seed: u64, count: usize, rows: usize) -> Vec<usize> {
-    let state = AtomicUsize::new(0);
-    let next = || {
+    let mut state = seed;
+    let mut next = || {
         // SplitMix64
-        let step = state.fetch_add(1, Ordering::Relaxed) as u64 + 1;
-        let mut mixed = seed.wrapping_add(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
