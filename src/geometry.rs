@@ -1,4 +1,4 @@
-//! Sizes, one type for each space.
+//! Sizes and boxes, one type for each space.
 //!
 //! Four spaces exist: `image` (pixels of the decoded file), `input` (pixels that the teacher sees), `map` (cells of
 //! the label map) and `unit` (0..1 of the image). The whole image is squashed to the input, so that a `unit`
@@ -158,6 +158,113 @@ impl From<MapSize> for [usize; 2] {
     }
 }
 
+/// A box in `unit` coordinates: 0..1 of the image, `x0, y0, x1, y1`, half-open. It may touch or cross the image's edge.
+///
+/// Float32, because the number of samples that RoIAlign takes jumps where a side is a whole number of cells, and
+/// torchvision counts them in float32 (`docs/format.md`, `LabelPooling`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct UnitBox {
+    x0: f32,
+    y0: f32,
+    x1: f32,
+    y1: f32,
+}
+
+impl UnitBox {
+    /// The whole image.
+    pub const WHOLE: Self = Self { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+
+    /// Largest coordinate, to either side, that is taken for one in `unit` space. Pixels are mostly larger.
+    pub const MAX_COORDINATE: f32 = 16.0;
+
+    /// A box from its left, upper, right and lower side.
+    ///
+    /// # Errors
+    /// When a coordinate is not finite or beyond [`UnitBox::MAX_COORDINATE`], or the box is empty or reversed.
+    pub fn new(x0: f32, y0: f32, x1: f32, y1: f32) -> Result<Self, String> {
+        let corners = format!("x0 = {x0}, y0 = {y0}, x1 = {x1}, y1 = {y1}");
+        let sides = [x0, y0, x1, y1];
+        if sides.iter().any(|side| !side.is_finite()) {
+            return Err(format!("a coordinate of the box is no finite number: {corners}"));
+        }
+        if sides.iter().any(|side| side.abs() > Self::MAX_COORDINATE) {
+            return Err(format!(
+                "the box lies far outside of the image, which is 0..1 in both directions: {corners}. Are these pixels? \
+                 Divide x by the image's width and y by its height"
+            ));
+        }
+        for (name, low, high) in [("x", x0, x1), ("y", y0, y1)] {
+            if low == high {
+                return Err(format!("the box is empty, {name}0 and {name}1 are the same: {corners}"));
+            }
+            if low > high {
+                return Err(format!(
+                    "the box is reversed, {name}0 is larger than {name}1: {corners}. The order is x0, y0, x1, y1, not \
+                     left, upper, width, height"
+                ));
+            }
+        }
+        Ok(Self { x0, y0, x1, y1 })
+    }
+
+    /// Left side.
+    #[must_use]
+    pub const fn x0(self) -> f32 {
+        self.x0
+    }
+
+    /// Upper side.
+    #[must_use]
+    pub const fn y0(self) -> f32 {
+        self.y0
+    }
+
+    /// Right side, outside of the box.
+    #[must_use]
+    pub const fn x1(self) -> f32 {
+        self.x1
+    }
+
+    /// Lower side, outside of the box.
+    #[must_use]
+    pub const fn y1(self) -> f32 {
+        self.y1
+    }
+
+    /// The part of this box that `inside` names in 0..1 of the box itself.
+    #[must_use]
+    pub fn part(self, inside: Self) -> Self {
+        let (width, height) = (self.x1 - self.x0, self.y1 - self.y0);
+        Self {
+            x0: self.x0 + width * inside.x0,
+            y0: self.y0 + height * inside.y0,
+            x1: self.x0 + width * inside.x1,
+            y1: self.y0 + height * inside.y1,
+        }
+    }
+
+    /// The same box in an image that is mirrored left to right.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        Self { x0: 1.0 - self.x1, x1: 1.0 - self.x0, ..self }
+    }
+}
+
+/// A crop of an image: its box, and whether it was mirrored left to right afterwards.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Crop {
+    /// Where it was cut out of the image.
+    pub unit_box: UnitBox,
+    /// Whether it was mirrored after that.
+    pub is_flipped: bool,
+}
+
+impl From<UnitBox> for Crop {
+    fn from(unit_box: UnitBox) -> Self {
+        Self { unit_box, is_flipped: false }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -176,5 +283,29 @@ mod tests {
         let map = MapSize::new(2, 4).unwrap();
         assert_eq!(map.unit_from_cell(0, 0), (0.125, 0.25));
         assert_eq!(map.unit_from_cell(1, 3), (0.875, 0.75));
+    }
+
+    #[test]
+    fn boxes_that_are_none_are_refused_with_the_reason() {
+        for (sides, reason) in [
+            ([f32::NAN, 0.0, 1.0, 1.0], "no finite number"),
+            ([0.0, 0.0, f32::INFINITY, 1.0], "no finite number"),
+            ([0.5, 0.0, 0.5, 1.0], "empty"),
+            ([0.5, 0.7, 0.9, 0.2], "reversed, y0"),
+            ([0.0, 0.0, 224.0, 224.0], "pixels"),
+        ] {
+            let [x0, y0, x1, y1] = sides;
+            let refusal = UnitBox::new(x0, y0, x1, y1).unwrap_err();
+            assert!(refusal.contains(reason), "{refusal}");
+        }
+        assert!(UnitBox::new(-0.25, -0.5, 1.5, 3.0).is_ok(), "a box may cross the edge");
+    }
+
+    #[test]
+    fn parts_of_boxes_and_mirrored_boxes() {
+        let whole = UnitBox::new(0.5, 0.25, 1.0, 0.75).unwrap();
+        let lower_left = UnitBox::new(0.0, 0.5, 0.5, 1.0).unwrap();
+        assert_eq!(whole.part(lower_left), UnitBox::new(0.5, 0.5, 0.75, 0.75).unwrap());
+        assert_eq!(lower_left.mirrored(), UnitBox::new(0.5, 0.5, 1.0, 1.0).unwrap());
     }
 }

@@ -85,10 +85,15 @@ pub mod digest;
 pub mod classes;
 pub mod label_map;
 pub mod manifest;
+#[cfg(feature = "label")]
 pub mod source;
+#[cfg(feature = "label")]
 pub mod pixels;
+#[cfg(feature = "label")]
 pub mod teacher;
 pub mod store;
+#[cfg(feature = "label")]
 pub mod monitor;
+#[cfg(feature = "label")]
 pub mod pipeline;
 pub mod inspect;

@@ -1,0 +1,129 @@
+//! `RoIAlign` along one axis: where the samples lie, and how much each cell counts.
+
+/// The samples of a box's side, part by part. Positions are in `map` coordinates, computed in float32 in the order in
+/// which `torchvision.ops.roi_align(aligned=False, sampling_ratio=-1)` computes them.
+#[derive(Debug)]
+pub(super) struct Axis {
+    cells: usize,
+    samples_per_part: usize,
+    /// Of all parts, one behind the other; `None` where a sample lies so far outside that it counts as 0.
+    samples: Vec<Option<Sample>>,
+}
+
+/// A sample between two cells.
+#[derive(Clone, Copy, Debug)]
+struct Sample {
+    below: usize,
+    above: usize,
+    /// Share of the cell above.
+    fraction: f32,
+}
+
+impl Axis {
+    /// A side from `ends[0]` to `ends[1]` in `unit` coordinates, on an axis of `cells` cells and cut into `parts` parts.
+    /// `scale_cells` is the number by which unit coordinates become map coordinates.
+    pub(super) fn new(ends: [f32; 2], scale_cells: usize, cells: usize, parts: usize) -> Self {
+        let [start, end] = ends.map(|unit| unit * scale_cells as f32 - 0.5);
+        let length = (end - start).max(1.0);
+        let part_length = length / parts as f32;
+        let samples_per_part = part_length.ceil() as usize;
+        let positions = (0..parts).flat_map(|part| (0..samples_per_part).map(move |sample| (part, sample)));
+        let samples = positions.map(|(part, sample)| {
+            let in_part = (sample as f32 + 0.5) * part_length / samples_per_part as f32;
+            Sample::at(start + part as f32 * part_length + in_part, cells)
+        });
+        Self { cells, samples_per_part, samples: samples.collect() }
+    }
+
+    /// How much each cell counts in the mean of one part.
+    pub(super) fn part_weights(&self, part: usize) -> Vec<f64> {
+        let first = part * self.samples_per_part;
+        let share = 1.0 / self.samples_per_part as f64;
+        self.weights((first..first + self.samples_per_part).map(|sample| (sample, share)))
+    }
+
+    /// How much each cell counts in the sum of the samples, each times the share of its stretch that lies between
+    /// `from` and `to`, which are in 0..1 of the side.
+    pub(super) fn covered_weights(&self, from: f32, to: f32) -> Vec<f64> {
+        let count = self.samples.len() as f64;
+        let (from, to) = (f64::from(from) * count, f64::from(to) * count);
+        let covered = |sample: usize| (to.min(sample as f64 + 1.0) - from.max(sample as f64)).clamp(0.0, 1.0);
+        self.weights((0..self.samples.len()).map(|sample| (sample, covered(sample))))
+    }
+
+    /// Number of samples.
+    pub(super) fn samples(&self) -> usize {
+        self.samples.len()
+    }
+
+    fn weights(&self, shares: impl Iterator<Item = (usize, f64)>) -> Vec<f64> {
+        let mut weights = vec![0.0; self.cells];
+        for (sample, share) in shares {
+            if let Some(sample) = self.samples[sample] {
+                let fraction = f64::from(sample.fraction);
+                weights[sample.below] += (1.0 - fraction) * share;
+                weights[sample.above] += fraction * share;
+            }
+        }
+        weights
+    }
+}
+
+impl Sample {
+    /// Beyond one cell outside of the map a sample counts as 0; nearer than that it takes the value at the edge.
+    fn at(position: f32, cells: usize) -> Option<Self> {
+        if !(-1.0..=cells as f32).contains(&position) {
+            return None;
+        }
+        let position = position.max(0.0);
+        let below = position as usize;
+        if below >= cells - 1 {
+            return Some(Self { below: cells - 1, above: cells - 1, fraction: 0.0 });
+        }
+        Some(Self { below, above: below + 1, fraction: position - below as f32 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whole(cells: usize) -> Vec<f64> {
+        Axis::new([0.0, 1.0], cells, cells, 1).part_weights(0)
+    }
+
+    #[test]
+    fn the_whole_side_is_sampled_between_its_cells() {
+        // Samples lie at 0, 1, 2, 3 from -0.5 + 0.5: each in the middle of a cell.
+        assert_eq!(whole(4), [0.25; 4]);
+        assert_eq!(whole(1), [1.0]);
+    }
+
+    #[test]
+    fn a_short_side_is_widened_to_one_cell() {
+        // From 1.5 - 0.5 on for one cell: one sample, in the middle between cells 1 and 2.
+        assert_eq!(Axis::new([0.375, 0.4], 4, 4, 1).part_weights(0), [0.0, 0.5, 0.5, 0.0]);
+    }
+
+    #[test]
+    fn samples_outside_count_as_nothing() {
+        let beside = Axis::new([2.0, 3.0], 4, 4, 1).part_weights(0);
+        assert_eq!(beside, [0.0; 4]);
+        let total: f64 = Axis::new([-1.0, 1.0], 4, 4, 1).part_weights(0).iter().sum();
+        assert!((total - 0.625).abs() < 1e-12, "5 of 8 samples are within a cell of the map: {total}");
+    }
+
+    #[test]
+    fn parts_are_the_side_in_pieces() {
+        let axis = Axis::new([0.0, 1.0], 4, 4, 2);
+        assert_eq!(axis.part_weights(0), [0.5, 0.5, 0.0, 0.0]);
+        assert_eq!(axis.part_weights(1), [0.0, 0.0, 0.5, 0.5]);
+    }
+
+    #[test]
+    fn covered_stretches_count_by_their_share() {
+        let axis = Axis::new([0.0, 1.0], 4, 4, 1);
+        assert_eq!(axis.covered_weights(0.125, 0.625), [0.5, 1.0, 0.5, 0.0]);
+        assert_eq!(axis.covered_weights(0.0, 1.0).iter().sum::<f64>(), axis.samples() as f64);
+    }
+}
