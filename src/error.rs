@@ -129,6 +129,30 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A row has no labels.
+    #[error("store {}: row {row} has no labels: {reason}", store.display())]
+    NotLabelled {
+        /// The store.
+        store: PathBuf,
+        /// The row.
+        row: usize,
+        /// Why not, and what to do.
+        reason: String,
+    },
+    /// There is no image of this id.
+    #[error(
+        "store {}: it has no image `{id}`. An id is the path below the source without its extension; the first one \
+         here is `{example}`",
+        store.display()
+    )]
+    UnknownId {
+        /// The store.
+        store: PathBuf,
+        /// The id that was asked for.
+        id: String,
+        /// An id that exists.
+        example: String,
+    },
     /// A value that the caller gave cannot be used.
     #[error("{0}")]
     Usage(String),

@@ -194,7 +194,7 @@ impl UnitBox {
             ));
         }
         for (name, low, high) in [("x", x0, x1), ("y", y0, y1)] {
-            if low == high {
+            if high - low == 0.0 {
                 return Err(format!("the box is empty, {name}0 and {name}1 are the same: {corners}"));
             }
             if low > high {

@@ -96,4 +96,7 @@ pub mod store;
 pub mod monitor;
 #[cfg(feature = "label")]
 pub mod pipeline;
+pub mod pool;
+pub mod cutmix;
+pub mod labels;
 pub mod inspect;

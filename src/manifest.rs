@@ -4,6 +4,7 @@ mod texts;
 mod unique;
 mod table;
 mod csv;
+mod row_index;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -12,7 +13,8 @@ use crate::error::Error;
 
 use texts::Texts;
 
-pub(crate) use table::read_known_manifest_bytes;
+pub use row_index::RowIndex;
+pub(crate) use table::{read_known_manifest, read_known_manifest_bytes};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
 
 /// The frozen list. Row numbers are positions in it.

@@ -11,13 +11,16 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("digest", &["error"]),
     ("classes", &["error"]),
     ("label_map", &["error", "geometry"]),
-    ("manifest", &["error"]),
+    ("manifest", &["error", "digest"]),
     ("source", &["error", "digest", "manifest"]),
     ("pixels", &["error", "geometry"]),
     ("teacher", &["error", "geometry", "digest", "classes", "pixels"]),
     ("store", &["error", "geometry", "digest", "classes", "label_map", "manifest"]),
     ("monitor", &["store"]),
     ("pipeline", &["error", "geometry", "label_map", "manifest", "source", "pixels", "teacher", "store", "monitor"]),
+    ("pool", &["geometry", "label_map"]),
+    ("cutmix", &["geometry", "pool"]),
+    ("labels", &["error", "geometry", "classes", "label_map", "manifest", "store", "pool", "cutmix"]),
     ("inspect", &["geometry", "label_map", "manifest"]),
 ];
 
@@ -25,6 +28,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("ort::", &["teacher"]),
     ("prost::", &["teacher"]),
+    ("ndarray::", &["labels"]),
     ("zarrs::", &["store"]),
     ("turbojpeg::", &["pixels"]),
     ("image::", &["pixels"]),

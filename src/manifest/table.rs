@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::{Manifest, ManifestBuilder, label_from_path};
+use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 
 const SCHEMA: &str = "message manifest {
@@ -97,6 +98,20 @@ pub fn read_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
 /// when it was written, and takes as long again as reading it.
 pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
     Ok(read_rows(bytes)?.manifest)
+}
+
+/// Reads the manifest of a store, which is the one that the store vouches for or none.
+pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manifest, Error> {
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let found = digest_bytes(&bytes);
+    if found != *sha256 {
+        return Err(problem(format!(
+            "it is not the list with which the store was made: its sha256 is {found}, not {sha256}. Put the original \
+             back; the run command that made the store makes it again"
+        )));
+    }
+    read_known_manifest_bytes(bytes).map_err(problem)
 }
 
 /// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.

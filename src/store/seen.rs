@@ -86,6 +86,10 @@ impl Look {
             number: metadata.ino(),
         }
     }
+
+    pub(super) fn bytes(self) -> u64 {
+        self.bytes
+    }
 }
 
 impl fmt::Display for Look {

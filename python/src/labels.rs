@@ -1,0 +1,209 @@
+//! A store that is read: arrays in, arrays out, without the interpreter's lock in between.
+
+use std::path::PathBuf;
+
+use half::f16;
+use numpy::{
+    IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods as _,
+};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use relabel::cutmix::CutRect;
+use relabel::geometry::Crop;
+use relabel::labels::{PastedBatch, State};
+use relabel::pool::{Pooling, TargetValue};
+
+use crate::errors::python;
+use crate::options::{self, PoolingWords};
+
+#[pyclass(frozen)]
+pub(crate) struct Labels {
+    labels: relabel::labels::Labels,
+}
+
+/// Class ids, probabilities, rests, and how many classes each target has, one behind the other.
+type SparseArrays<'py> = (
+    Bound<'py, PyArray1<i64>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<f32>>,
+    Bound<'py, PyArray1<i64>>,
+);
+
+/// A number for each row's state; row and reason of each failed image.
+type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
+
+/// Scores, class ids and log-sum-exp of a map, flat.
+type MapArrays<'py> =
+    (Bound<'py, PyArray1<f16>>, Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyArray1<f16>>>);
+
+#[pymethods]
+impl Labels {
+    #[new]
+    fn new(path: PathBuf) -> PyResult<Self> {
+        Ok(Self { labels: relabel::labels::Labels::open(&path).map_err(python)? })
+    }
+
+    /// The store's description, as JSON.
+    fn info(&self) -> PyResult<String> {
+        serde_json::to_string(self.labels.info()).map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    fn rows<'py>(&self, py: Python<'py>, ids: Vec<String>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let rows = py.detach(|| self.labels.rows(&ids)).map_err(python)?;
+        Ok(rows.into_iter().map(|row| row as i64).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    /// -1 for an id that the store does not have.
+    fn find_rows<'py>(&self, py: Python<'py>, ids: Vec<String>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let rows = py.detach(|| self.labels.find_rows(&ids)).map_err(python)?;
+        let number = |row: Option<usize>| row.map_or(-1, |row| row as i64);
+        Ok(rows.into_iter().map(number).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    fn ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
+        Ok((0..manifest.len()).map(|row| manifest.id(row).to_owned()).collect())
+    }
+
+    /// Class index of each row's folder, -1 where it has none that is a class.
+    fn folder_classes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
+        let list: relabel::classes::ClassList = (&self.labels.info().classes).into();
+        let by_label = list.by_label();
+        let class = |row| manifest.label(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class));
+        Ok((0..manifest.len()).map(class).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    /// 0 to do, 1 labelled, 2 failed, by row; and (row, reason) of each failed one.
+    fn states<'py>(&self, py: Python<'py>) -> PyResult<StateArrays<'py>> {
+        let states = py.detach(|| self.labels.states()).map_err(python)?;
+        let number = |state: &State| match state {
+            State::ToDo => 0,
+            State::Labelled => 1,
+            State::Failed => 2,
+        };
+        let numbers: Vec<u8> = states.states.iter().map(number).collect();
+        let failed = states.failed.into_iter().map(|failed| (failed.row, failed.error.to_string())).collect();
+        Ok((numbers.into_pyarray(py), failed))
+    }
+
+    fn pool<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        boxes: PyReadonlyArray2<'py, f32>,
+        flipped: PyReadonlyArray1<'py, bool>,
+        pooling: PoolingWords,
+        dtype: &str,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let crops = options::crops(&boxes, &flipped)?;
+        let batch = Batch { rows: options::rows(&rows)?, crops, pooling: options::pooling(pooling)?, threads };
+        match dtype {
+            "float32" => self.pool_as::<f32>(py, &batch),
+            "float64" => self.pool_as::<f64>(py, &batch),
+            "float16" => self.pool_as::<f16>(py, &batch),
+            other => Err(PyValueError::new_err(format!("dtype is `{other}`; it is float32, float16 or float64"))),
+        }
+    }
+
+    fn pool_sparse<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        boxes: PyReadonlyArray2<'py, f32>,
+        flipped: PyReadonlyArray1<'py, bool>,
+        pooling: PoolingWords,
+        threads: usize,
+    ) -> PyResult<SparseArrays<'py>> {
+        let (rows, crops) = (options::rows(&rows)?, options::crops(&boxes, &flipped)?);
+        let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
+        let targets = py.detach(|| self.labels.pool_sparse(&rows, &crops, pooling, threads)).map_err(python)?;
+        let targets: Vec<_> = targets.into_iter().flatten().collect();
+        let classes: Vec<i64> = targets.iter().flat_map(|target| target.classes.iter().map(|&id| i64::from(id))).collect();
+        let probs: Vec<f32> = targets.iter().flat_map(|target| target.probs.iter().copied()).collect();
+        let rests: Vec<f32> = targets.iter().map(|target| target.rest).collect();
+        let counts: Vec<i64> = targets.iter().map(|target| target.classes.len() as i64).collect();
+        Ok((classes.into_pyarray(py), probs.into_pyarray(py), rests.into_pyarray(py), counts.into_pyarray(py)))
+    }
+
+    /// Targets of CutMix by region, flat. `rects` are `x0, y0, x1, y1` in pixels of an input of (height, width).
+    fn cutmix<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        boxes: PyReadonlyArray2<'py, f32>,
+        flipped: PyReadonlyArray1<'py, bool>,
+        partners: PyReadonlyArray1<'py, i64>,
+        rects: PyReadonlyArray2<'py, u32>,
+        input: (u32, u32),
+        pooling: PoolingWords,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let (rows, crops) = (options::rows(&rows)?, options::crops(&boxes, &flipped)?);
+        let (partners, input) = (options::rows(&partners)?, options::input_size(input.0, input.1)?);
+        let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
+        if rects.shape()[1] != 4 {
+            return Err(PyValueError::new_err("a pasted box has 4 numbers, x0, y0, x1, y1"));
+        }
+        let rect = |sides: numpy::ndarray::ArrayView1<'_, u32>| {
+            CutRect::new(input, sides[0], sides[1], sides[2], sides[3]).map_err(PyValueError::new_err)
+        };
+        let rects: Vec<_> = rects.as_array().outer_iter().map(rect).collect::<PyResult<_>>()?;
+        let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
+        let batch = PastedBatch { rows: &rows, crops: &crops, partners: &partners, rects: &rects };
+        py.detach(|| self.labels.cutmix_into(&batch, pooling, threads, &mut targets)).map_err(python)?;
+        Ok(targets.into_pyarray(py))
+    }
+
+    fn image_targets<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let (rows, threads) = (options::rows(&rows)?, options::threads(threads)?);
+        let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
+        py.detach(|| self.labels.image_targets_into(&rows, threads, &mut targets)).map_err(python)?;
+        Ok(targets.into_pyarray(py))
+    }
+
+    fn map<'py>(&self, py: Python<'py>, row: usize) -> PyResult<MapArrays<'py>> {
+        let map = py.detach(|| self.labels.map(row)).map_err(python)?;
+        let classes: Vec<i64> = map.classes().iter().map(|&class| i64::from(class)).collect();
+        let lse = map.lse().map(|lse| lse.to_vec().into_pyarray(py));
+        Ok((map.scores().to_vec().into_pyarray(py), classes.into_pyarray(py), lse))
+    }
+}
+
+/// What is pooled, and how.
+struct Batch {
+    rows: Vec<usize>,
+    crops: Vec<Crop>,
+    pooling: Pooling,
+    threads: usize,
+}
+
+impl Labels {
+    fn pool_as<'py, T: TargetValue + numpy::Element>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyAny>> {
+        let Batch { rows, crops, pooling, threads } = batch;
+        let threads = options::threads(*threads)?;
+        let mut targets = vec![T::default(); rows.len() * self.labels.class_count() * pooling.output.parts()];
+        py.detach(|| self.labels.pool_into(rows, crops, *pooling, threads, &mut targets)).map_err(python)?;
+        Ok(targets.into_pyarray(py).into_any())
+    }
+}
+
+/// The box of CutMix, `x0, y0, x1, y1` in pixels, and λ from its clipped area.
+#[pyfunction]
+pub(crate) fn cut_rect(
+    height: u32,
+    width: u32,
+    lambda: f64,
+    centre_x: u32,
+    centre_y: u32,
+) -> PyResult<([u32; 4], f64)> {
+    let input = options::input_size(height, width)?;
+    let rect = CutRect::around(input, lambda, centre_x, centre_y).map_err(PyValueError::new_err)?;
+    Ok((rect.sides(), rect.lambda()))
+}

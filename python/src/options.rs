@@ -1,0 +1,77 @@
+//! Options in Python's words.
+
+use std::num::NonZeroUsize;
+
+use numpy::{PyReadonlyArray1, PyReadonlyArray2};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use relabel::geometry::{Crop, InputSize, UnitBox};
+use relabel::pool::{Convention, Fill, OutputSize, Pooling, Temperature};
+
+/// What stands for absent classes: a score, or `"rest"`.
+#[derive(FromPyObject)]
+pub(crate) enum FillWord {
+    Constant(f32),
+    Named(String),
+}
+
+/// How to pool, as Python says it: output size (rows, columns), fill, temperature, convention.
+pub(crate) type PoolingWords = ((usize, usize), FillWord, f32, String);
+
+pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
+    let ((rows, columns), fill, temperature, convention) = words;
+    let fill = match fill {
+        FillWord::Constant(score) if score.is_finite() => Fill::Constant(score),
+        FillWord::Constant(score) => return Err(PyValueError::new_err(format!("fill is {score}; it is a finite score"))),
+        FillWord::Named(word) if word == "rest" => Fill::Rest,
+        FillWord::Named(word) => return Err(PyValueError::new_err(format!("fill is `{word}`; it is a score or \"rest\""))),
+    };
+    let convention = match convention.as_str() {
+        "relabel" => Convention::XFirst,
+        "naver" => Convention::Naver,
+        word => {
+            return Err(PyValueError::new_err(format!("convention is `{word}`; it is \"relabel\" or \"naver\"")));
+        }
+    };
+    Ok(Pooling {
+        output: OutputSize::new(rows, columns).map_err(PyValueError::new_err)?,
+        fill,
+        temperature: Temperature::new(temperature).map_err(PyValueError::new_err)?,
+        convention,
+    })
+}
+
+/// Boxes `[image, (x0, y0, x1, y1)]`, and which crops were mirrored; `boxes_are` says how a refusal calls them.
+pub(crate) fn crops(boxes: &PyReadonlyArray2<'_, f32>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
+    let (boxes, flipped) = (boxes.as_array(), flipped.as_array());
+    if boxes.ncols() != 4 {
+        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", boxes.ncols())));
+    }
+    if boxes.nrows() != flipped.len() {
+        let words = format!("the numbers of boxes and of flips differ: {} and {}", boxes.nrows(), flipped.len());
+        return Err(PyValueError::new_err(words));
+    }
+    let crop = |(at, (sides, &is_flipped)): (usize, (_, &bool))| {
+        let sides: numpy::ndarray::ArrayView1<'_, f32> = sides;
+        let unit_box = UnitBox::new(sides[0], sides[1], sides[2], sides[3]);
+        let unit_box = unit_box.map_err(|problem| PyValueError::new_err(format!("row {at} of boxes: {problem}")))?;
+        Ok(Crop { unit_box, is_flipped })
+    };
+    boxes.outer_iter().zip(flipped).enumerate().map(crop).collect()
+}
+
+/// Row numbers, none of them negative.
+pub(crate) fn rows(rows: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
+    let row = |&row: &i64| {
+        usize::try_from(row).map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows count from 0")))
+    };
+    rows.as_array().iter().map(row).collect()
+}
+
+pub(crate) fn threads(threads: usize) -> PyResult<NonZeroUsize> {
+    NonZeroUsize::new(threads).ok_or_else(|| PyValueError::new_err("threads is 0; it is at least 1"))
+}
+
+pub(crate) fn input_size(height: u32, width: u32) -> PyResult<InputSize> {
+    InputSize::new(height, width).map_err(PyValueError::new_err)
+}

@@ -1,0 +1,315 @@
+//! What training code asks of a store: the labels of crops, by image.
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use relabel::geometry::UnitBox;
+//! use relabel::labels::Labels;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let labels = Labels::open(Path::new("labels"))?;
+//! let rows = labels.rows(&["n01440764/n01440764_10026"])?;
+//! let targets = labels.pool(&rows, &[UnitBox::new(0.25, 0.0, 0.75, 0.5)?])?;       // float32, [image, class]
+//! println!("{:?} of {} classes", targets.dim(), labels.class_count());
+//! # Ok(())
+//! # }
+//! ```
+
+mod parallel;
+mod states;
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use ndarray::Array2;
+
+use crate::cutmix::{CutRect, mix};
+use crate::error::Error;
+use crate::geometry::{Crop, UnitBox};
+use crate::label_map::{ImagePrediction, LabelMap};
+use crate::manifest::{Manifest, RowIndex};
+use crate::pool::{Fill, Pooler, Pooling, SparseTarget, TargetValue};
+use crate::store::{RowState, StoreInfo, StoreReader};
+
+pub use states::{RowStates, State};
+
+/// A store, open for training. Threads may share it, and it survives `fork`.
+pub struct Labels {
+    reader: StoreReader,
+    threads: NonZeroUsize,
+    list: OnceLock<(Manifest, RowIndex)>,
+}
+
+impl Labels {
+    /// Opens a store. The list of images is read when an id is first looked up.
+    ///
+    /// # Errors
+    /// When it is no store of this format version, or its metadata is damaged.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Ok(Self { reader: StoreReader::open(path)?, threads: NonZeroUsize::MIN, list: OnceLock::new() })
+    }
+
+    /// The same labels, pooled by so many threads; one without this.
+    #[must_use]
+    pub fn with_threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// What the store is.
+    #[must_use]
+    pub fn info(&self) -> &StoreInfo {
+        self.reader.info()
+    }
+
+    /// Where the store lies.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.reader.path()
+    }
+
+    /// Number of classes, the last length of every target.
+    #[must_use]
+    pub fn class_count(&self) -> usize {
+        self.info().classes.count
+    }
+
+    /// The list of images.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is not the one with which the store was made.
+    pub fn manifest(&self) -> Result<&Manifest, Error> {
+        Ok(&self.list()?.0)
+    }
+
+    /// The rows of ids.
+    ///
+    /// # Errors
+    /// [`Error::UnknownId`] for the first that the store does not have; when the list cannot be read.
+    pub fn rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<usize>, Error> {
+        let (manifest, index) = self.list()?;
+        let row = |id: &str| {
+            index.row(manifest, id).ok_or_else(|| Error::UnknownId {
+                store: self.path().to_path_buf(),
+                id: id.to_owned(),
+                example: manifest.id(0).to_owned(),
+            })
+        };
+        ids.iter().map(|id| row(id.as_ref())).collect()
+    }
+
+    /// The rows of ids, `None` for those that the store does not have.
+    ///
+    /// # Errors
+    /// When the list cannot be read.
+    pub fn find_rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<Option<usize>>, Error> {
+        let (manifest, index) = self.list()?;
+        Ok(ids.iter().map(|id| index.row(manifest, id.as_ref())).collect())
+    }
+
+    /// LabelPooling as the paper does it: for each row the label of a box of its image, float32 `[image, class]`, each
+    /// a softmax over all classes. Within 1e-5 of torchvision (test `pooling::golden_boxes_pool_to_the_golden_targets`).
+    ///
+    /// # Errors
+    /// [`Error::NotLabelled`] for the first row without labels; when the lengths differ, there is no such row, or its
+    /// shard is damaged.
+    pub fn pool(&self, rows: &[usize], boxes: &[UnitBox]) -> Result<Array2<f32>, Error> {
+        let crops: Vec<Crop> = boxes.iter().copied().map(Crop::from).collect();
+        let mut targets = Array2::zeros((rows.len(), self.class_count()));
+        self.pool_into(rows, &crops, Pooling::default(), self.threads, targets.as_slice_mut().unwrap_or_default())?;
+        Ok(targets)
+    }
+
+    /// The same with every choice there is, into `targets`: `[image, class, y, x]` with the output's rows and columns.
+    ///
+    /// # Errors
+    /// As for [`Labels::pool`], and when the fill needs a log-sum-exp that the store does not have.
+    pub fn pool_into<T: TargetValue>(
+        &self,
+        rows: &[usize],
+        crops: &[Crop],
+        pooling: Pooling,
+        threads: NonZeroUsize,
+        targets: &mut [T],
+    ) -> Result<(), Error> {
+        self.check_fill(pooling)?;
+        same_length("rows and boxes", rows.len(), crops.len())?;
+        let values = self.class_count() * pooling.output.parts();
+        same_length("values of targets and rows times classes", targets.len(), rows.len() * values)?;
+        parallel::for_each(threads, targets, values, || self.pooler(pooling), |pooler, at, target| {
+            pooler.pool(&self.map(rows[at])?, crops[at], target).map_err(|problem| self.unusable(rows[at], &problem))
+        })
+    }
+
+    /// The same without the classes that no cell of the crop holds, which have the rest in equal shares: for each row a
+    /// target for each part of the output.
+    ///
+    /// # Errors
+    /// As for [`Labels::pool_into`].
+    pub fn pool_sparse(
+        &self,
+        rows: &[usize],
+        crops: &[Crop],
+        pooling: Pooling,
+        threads: NonZeroUsize,
+    ) -> Result<Vec<Vec<SparseTarget>>, Error> {
+        self.check_fill(pooling)?;
+        same_length("rows and boxes", rows.len(), crops.len())?;
+        let mut targets = vec![Vec::new(); rows.len()];
+        parallel::for_each(threads, &mut targets, 1, || self.pooler(pooling), |pooler, at, target| {
+            let pooled = pooler.pool_sparse(&self.map(rows[at])?, crops[at]);
+            target[0] = pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
+            Ok(())
+        })?;
+        Ok(targets)
+    }
+
+    /// Targets of CutMix by region: into `targets`, `[image, class]`, the labels of `crops[i]` under `rects[i]`, in
+    /// which the same part of crop number `partners[i]` was pasted. [`crate::cutmix`] defines them.
+    ///
+    /// # Errors
+    /// As for [`Labels::pool_into`]; when a partner does not exist or the output is not 1×1.
+    pub fn cutmix_into(
+        &self,
+        batch: &PastedBatch<'_>,
+        pooling: Pooling,
+        threads: NonZeroUsize,
+        targets: &mut [f32],
+    ) -> Result<(), Error> {
+        let PastedBatch { rows, crops, partners, rects } = *batch;
+        self.check_fill(pooling)?;
+        same_length("rows and boxes", rows.len(), crops.len())?;
+        same_length("rows and partners", rows.len(), partners.len())?;
+        same_length("rows and pasted boxes", rows.len(), rects.len())?;
+        same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
+        if pooling.output.parts() != 1 {
+            return Err(Error::Usage("CutMix by region makes one label of a crop; ask for an output of 1x1".to_owned()));
+        }
+        if let Some(partner) = partners.iter().find(|partner| **partner >= rows.len()) {
+            return Err(Error::Usage(format!("partner {partner} does not exist; the batch has {} crops", rows.len())));
+        }
+        let make = || (self.pooler(pooling), vec![0.0; self.class_count()]);
+        parallel::for_each(threads, targets, self.class_count(), make, |(pooler, pasted), at, target| {
+            let (rect, partner) = (rects[at], partners[at]);
+            let host = self.map(rows[at])?;
+            let pooled = match (rect.unit_from_input(), rect.pasted_crop(crops[partner])) {
+                (Some(hidden), Some(part)) => {
+                    let other = self.map(rows[partner])?;
+                    pooler
+                        .pool_visible(&host, crops[at], hidden, target)
+                        .and_then(|()| pooler.pool(&other, part, pasted))
+                }
+                _ => pooler.pool(&host, crops[at], target),
+            };
+            pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
+            // Nothing is pasted: λ is 1.
+            mix(target, pasted, rect.lambda());
+            Ok(())
+        })
+    }
+
+    /// The teacher's prediction for whole images, as global soft labels: into `targets`, `[image, class]`. The store
+    /// keeps the best `k` classes; what they leave is spread evenly over the others.
+    ///
+    /// # Errors
+    /// As for [`Labels::pool`].
+    pub fn image_targets_into<T: TargetValue>(
+        &self,
+        rows: &[usize],
+        threads: NonZeroUsize,
+        targets: &mut [T],
+    ) -> Result<(), Error> {
+        same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
+        parallel::for_each(threads, targets, self.class_count(), || (), |(), at, target| {
+            let prediction = self.prediction(rows[at])?;
+            let probs = prediction.probs().iter().map(|prob| prob.to_f32());
+            let rest = (1.0 - probs.clone().sum::<f32>()).max(0.0);
+            let others = target.len().saturating_sub(prediction.classes().len()).max(1);
+            target.fill(T::from_probability(rest / others as f32));
+            for (&class, prob) in prediction.classes().iter().zip(probs) {
+                let value = target.get_mut(class as usize);
+                *value.ok_or_else(|| self.unusable(rows[at], "it has a class that the teacher does not have"))? =
+                    T::from_probability(prob);
+            }
+            Ok(())
+        })
+    }
+
+    /// The label map of a row.
+    ///
+    /// # Errors
+    /// As for [`Labels::pool`].
+    pub fn map(&self, row: usize) -> Result<LabelMap, Error> {
+        self.labelled(row, self.reader.map(row)?)
+    }
+
+    /// The teacher's prediction for the whole image of a row.
+    ///
+    /// # Errors
+    /// As for [`Labels::pool`].
+    pub fn prediction(&self, row: usize) -> Result<ImagePrediction, Error> {
+        self.labelled(row, self.reader.prediction(row)?)
+    }
+
+    /// What is known of each row, from the records alone.
+    ///
+    /// # Errors
+    /// When a record is damaged.
+    pub fn states(&self) -> Result<RowStates, Error> {
+        RowStates::read(&self.reader)
+    }
+
+    fn labelled<T>(&self, row: usize, state: RowState<T>) -> Result<T, Error> {
+        let reason = match state {
+            RowState::Labelled(labels) => return Ok(labels),
+            RowState::Failed(failed) => format!("{} could not be labelled ({})", failed.path, failed.error),
+            RowState::ToDo => "its shard is not done yet; the run command that made the store goes on".to_owned(),
+        };
+        Err(Error::NotLabelled { store: self.path().to_path_buf(), row, reason })
+    }
+
+    fn list(&self) -> Result<&(Manifest, RowIndex), Error> {
+        if let Some(list) = self.list.get() {
+            return Ok(list);
+        }
+        let manifest = self.reader.manifest()?;
+        let index = RowIndex::new(&manifest);
+        Ok(self.list.get_or_init(|| (manifest, index)))
+    }
+
+    fn pooler(&self, pooling: Pooling) -> Pooler {
+        Pooler::new(self.class_count(), pooling)
+    }
+
+    fn check_fill(&self, pooling: Pooling) -> Result<(), Error> {
+        if pooling.fill == Fill::Rest && !self.info().with_lse {
+            return Err(Error::Usage(format!(
+                "store {} has no array lse, which the fill `rest` needs; `relabel run --with-lse` writes one",
+                self.path().display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn unusable(&self, row: usize, problem: &str) -> Error {
+        Error::Store { path: self.path().to_path_buf(), problem: format!("row {row}: {problem}") }
+    }
+}
+
+/// A batch of crops, each with a part of another pasted in.
+#[derive(Clone, Copy, Debug)]
+pub struct PastedBatch<'a> {
+    /// Rows of the hosts.
+    pub rows: &'a [usize],
+    /// Their crops.
+    pub crops: &'a [Crop],
+    /// Position in the batch of the crop that is pasted into each.
+    pub partners: &'a [usize],
+    /// What is pasted.
+    pub rects: &'a [CutRect],
+}
+
+fn same_length(what: &str, first: usize, second: usize) -> Result<(), Error> {
+    if first == second { Ok(()) } else { Err(Error::Usage(format!("the numbers of {what} differ: {first} and {second}"))) }
+}
