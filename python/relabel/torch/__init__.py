@@ -1,0 +1,24 @@
+"""Label maps in PyTorch. A training script for ImageNet changes three lines:
+
+    transform = v2.Compose([relabel.torch.RandomResizedCrop(224), v2.RandomHorizontalFlip(), ...])      # 1: hands out its box
+    dataset = relabel.torch.LabelMapDataset(ImageFolder(root, transform), relabel.open("labels/"))      # 2: pools it
+    for images, targets, boxes in loader: loss = cross_entropy(model(images), targets)                  # 3: soft targets
+
+``docs/training.md`` has the whole recipe, CutMix, token labels, timm, DALI and FFCV.
+"""
+
+from .crops import Crop, OnImage, RandomHorizontalFlip, RandomResizedCrop
+from .data import CropDataset, LabelMapDataset, PoolCollate
+from .mix import CutMix, MixUp
+
+__all__ = [
+    "Crop",
+    "CropDataset",
+    "CutMix",
+    "LabelMapDataset",
+    "MixUp",
+    "OnImage",
+    "PoolCollate",
+    "RandomHorizontalFlip",
+    "RandomResizedCrop",
+]
