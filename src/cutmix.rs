@@ -34,7 +34,9 @@ impl CutRect {
         }
         let (width, height) = (input.width_pixels(), input.height_pixels());
         if centre_x >= width || centre_y >= height {
-            return Err(format!("the centre {centre_x}, {centre_y} (x, y) lies outside of the input of {input} pixels"));
+            return Err(format!(
+                "the centre {centre_x}, {centre_y} (x, y) lies outside of the input of {input} pixels"
+            ));
         }
         let half = |side: u32| (0.5 * (1.0 - lambda).sqrt() * f64::from(side)) as u32;
         let (half_width, half_height) = (half(width), half(height));
@@ -82,8 +84,8 @@ impl CutRect {
     /// The same box in 0..1 of the input; `None` when it is empty.
     #[must_use]
     pub fn unit_from_input(self) -> Option<UnitBox> {
-        let x = |pixels: u32| pixels as f32 / self.input.width_pixels() as f32;
-        let y = |pixels: u32| pixels as f32 / self.input.height_pixels() as f32;
+        let x = |pixels: u32| f64::from(pixels) / f64::from(self.input.width_pixels());
+        let y = |pixels: u32| f64::from(pixels) / f64::from(self.input.height_pixels());
         UnitBox::new(x(self.x0), y(self.y0), x(self.x1), y(self.y1)).ok()
     }
 

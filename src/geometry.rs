@@ -160,28 +160,50 @@ impl From<MapSize> for [usize; 2] {
 
 /// A box in `unit` coordinates: 0..1 of the image, `x0, y0, x1, y1`, half-open. It may touch or cross the image's edge.
 ///
-/// Float32, because the number of samples that RoIAlign takes jumps where a side is a whole number of cells, and
-/// torchvision counts them in float32 (`docs/format.md`, `LabelPooling`).
+/// It remembers whether it was given in float32 or float64: `RoIAlign` takes as many samples as a side has cells, rounded
+/// up, so that the last bit of a side of a whole number of cells decides. Results are those of torchvision when the box
+/// is scaled in the numbers in which it was given (`docs/format.md`, LabelPooling).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitBox {
-    x0: f32,
-    y0: f32,
-    x1: f32,
-    y1: f32,
+    x0: f64,
+    y0: f64,
+    x1: f64,
+    y1: f64,
+    given_in: Precision,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Precision {
+    Float32,
+    Float64,
 }
 
 impl UnitBox {
     /// The whole image.
-    pub const WHOLE: Self = Self { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+    pub const WHOLE: Self = Self { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0, given_in: Precision::Float64 };
 
     /// Largest coordinate, to either side, that is taken for one in `unit` space. Pixels are mostly larger.
-    pub const MAX_COORDINATE: f32 = 16.0;
+    pub const MAX_COORDINATE: f64 = 16.0;
 
     /// A box from its left, upper, right and lower side.
     ///
     /// # Errors
     /// When a coordinate is not finite or beyond [`UnitBox::MAX_COORDINATE`], or the box is empty or reversed.
-    pub fn new(x0: f32, y0: f32, x1: f32, y1: f32) -> Result<Self, String> {
+    pub fn new(x0: f64, y0: f64, x1: f64, y1: f64) -> Result<Self, String> {
+        Self { x0, y0, x1, y1, given_in: Precision::Float64 }.checked()
+    }
+
+    /// A box from its left, upper, right and lower side, given in float32.
+    ///
+    /// # Errors
+    /// As for [`UnitBox::new`].
+    pub fn from_float32(sides: [f32; 4]) -> Result<Self, String> {
+        let [x0, y0, x1, y1] = sides.map(f64::from);
+        Self { x0, y0, x1, y1, given_in: Precision::Float32 }.checked()
+    }
+
+    fn checked(self) -> Result<Self, String> {
+        let Self { x0, y0, x1, y1, .. } = self;
         let corners = format!("x0 = {x0}, y0 = {y0}, x1 = {x1}, y1 = {y1}");
         let sides = [x0, y0, x1, y1];
         if sides.iter().any(|side| !side.is_finite()) {
@@ -204,31 +226,43 @@ impl UnitBox {
                 ));
             }
         }
-        Ok(Self { x0, y0, x1, y1 })
+        Ok(self)
     }
 
     /// Left side.
     #[must_use]
-    pub const fn x0(self) -> f32 {
+    pub const fn x0(self) -> f64 {
         self.x0
     }
 
     /// Upper side.
     #[must_use]
-    pub const fn y0(self) -> f32 {
+    pub const fn y0(self) -> f64 {
         self.y0
     }
 
     /// Right side, outside of the box.
     #[must_use]
-    pub const fn x1(self) -> f32 {
+    pub const fn x1(self) -> f64 {
         self.x1
     }
 
     /// Lower side, outside of the box.
     #[must_use]
-    pub const fn y1(self) -> f32 {
+    pub const fn y1(self) -> f64 {
         self.y1
+    }
+
+    /// Left and right side in `map` coordinates, cell centres lying on whole numbers, of a map with so many columns.
+    #[must_use]
+    pub fn map_x_from_unit(self, width_cells: usize) -> [f32; 2] {
+        [self.x0, self.x1].map(|side| self.given_in.map_from_unit(side, width_cells))
+    }
+
+    /// Upper and lower side in `map` coordinates, of a map with so many rows.
+    #[must_use]
+    pub fn map_y_from_unit(self, height_cells: usize) -> [f32; 2] {
+        [self.y0, self.y1].map(|side| self.given_in.map_from_unit(side, height_cells))
     }
 
     /// The part of this box that `inside` names in 0..1 of the box itself.
@@ -240,6 +274,7 @@ impl UnitBox {
             y0: self.y0 + height * inside.y0,
             x1: self.x0 + width * inside.x1,
             y1: self.y0 + height * inside.y1,
+            given_in: Precision::Float64,
         }
     }
 
@@ -247,6 +282,15 @@ impl UnitBox {
     #[must_use]
     pub fn mirrored(self) -> Self {
         Self { x0: 1.0 - self.x1, x1: 1.0 - self.x0, ..self }
+    }
+}
+
+impl Precision {
+    fn map_from_unit(self, side: f64, cells: usize) -> f32 {
+        match self {
+            Self::Float32 => side as f32 * cells as f32 - 0.5,
+            Self::Float64 => (side * cells as f64 - 0.5) as f32,
+        }
     }
 }
 
@@ -288,8 +332,8 @@ mod tests {
     #[test]
     fn boxes_that_are_none_are_refused_with_the_reason() {
         for (sides, reason) in [
-            ([f32::NAN, 0.0, 1.0, 1.0], "no finite number"),
-            ([0.0, 0.0, f32::INFINITY, 1.0], "no finite number"),
+            ([f64::NAN, 0.0, 1.0, 1.0], "no finite number"),
+            ([0.0, 0.0, f64::INFINITY, 1.0], "no finite number"),
             ([0.5, 0.0, 0.5, 1.0], "empty"),
             ([0.5, 0.7, 0.9, 0.2], "reversed, y0"),
             ([0.0, 0.0, 224.0, 224.0], "pixels"),
@@ -299,6 +343,16 @@ mod tests {
             assert!(refusal.contains(reason), "{refusal}");
         }
         assert!(UnitBox::new(-0.25, -0.5, 1.5, 3.0).is_ok(), "a box may cross the edge");
+    }
+
+    #[test]
+    fn boxes_are_scaled_in_the_numbers_in_which_they_were_given() {
+        // 0.7 of 15 cells is 10.5 in float64 after rounding to float32; in float32 the product is rounded by itself.
+        let sides = [0.1_f32, 0.3, 0.7, 0.9];
+        let single = UnitBox::from_float32(sides).unwrap();
+        assert_eq!(single.map_x_from_unit(15), [0.1_f32 * 15.0 - 0.5, 0.7_f32 * 15.0 - 0.5]);
+        let double = UnitBox::new(0.1, 0.3, 0.7, 0.9).unwrap();
+        assert_eq!(double.map_y_from_unit(15), [(0.3_f64 * 15.0 - 0.5) as f32, (0.9_f64 * 15.0 - 0.5) as f32]);
     }
 
     #[test]

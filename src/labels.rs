@@ -137,9 +137,17 @@ impl Labels {
         same_length("rows and boxes", rows.len(), crops.len())?;
         let values = self.class_count() * pooling.output.parts();
         same_length("values of targets and rows times classes", targets.len(), rows.len() * values)?;
-        parallel::for_each(threads, targets, values, || self.pooler(pooling), |pooler, at, target| {
-            pooler.pool(&self.map(rows[at])?, crops[at], target).map_err(|problem| self.unusable(rows[at], &problem))
-        })
+        parallel::for_each(
+            threads,
+            targets,
+            values,
+            || self.pooler(pooling),
+            |pooler, at, target| {
+                pooler
+                    .pool(&self.map(rows[at])?, crops[at], target)
+                    .map_err(|problem| self.unusable(rows[at], &problem))
+            },
+        )
     }
 
     /// The same without the classes that no cell of the crop holds, which have the rest in equal shares: for each row a
@@ -157,11 +165,17 @@ impl Labels {
         self.check_fill(pooling)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
         let mut targets = vec![Vec::new(); rows.len()];
-        parallel::for_each(threads, &mut targets, 1, || self.pooler(pooling), |pooler, at, target| {
-            let pooled = pooler.pool_sparse(&self.map(rows[at])?, crops[at]);
-            target[0] = pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
-            Ok(())
-        })?;
+        parallel::for_each(
+            threads,
+            &mut targets,
+            1,
+            || self.pooler(pooling),
+            |pooler, at, target| {
+                let pooled = pooler.pool_sparse(&self.map(rows[at])?, crops[at]);
+                target[0] = pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
+                Ok(())
+            },
+        )?;
         Ok(targets)
     }
 
@@ -184,7 +198,9 @@ impl Labels {
         same_length("rows and pasted boxes", rows.len(), rects.len())?;
         same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
         if pooling.output.parts() != 1 {
-            return Err(Error::Usage("CutMix by region makes one label of a crop; ask for an output of 1x1".to_owned()));
+            return Err(Error::Usage(
+                "CutMix by region makes one label of a crop; ask for an output of 1x1".to_owned(),
+            ));
         }
         if let Some(partner) = partners.iter().find(|partner| **partner >= rows.len()) {
             return Err(Error::Usage(format!("partner {partner} does not exist; the batch has {} crops", rows.len())));
@@ -221,19 +237,25 @@ impl Labels {
         targets: &mut [T],
     ) -> Result<(), Error> {
         same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
-        parallel::for_each(threads, targets, self.class_count(), || (), |(), at, target| {
-            let prediction = self.prediction(rows[at])?;
-            let probs = prediction.probs().iter().map(|prob| prob.to_f32());
-            let rest = (1.0 - probs.clone().sum::<f32>()).max(0.0);
-            let others = target.len().saturating_sub(prediction.classes().len()).max(1);
-            target.fill(T::from_probability(rest / others as f32));
-            for (&class, prob) in prediction.classes().iter().zip(probs) {
-                let value = target.get_mut(class as usize);
-                *value.ok_or_else(|| self.unusable(rows[at], "it has a class that the teacher does not have"))? =
-                    T::from_probability(prob);
-            }
-            Ok(())
-        })
+        parallel::for_each(
+            threads,
+            targets,
+            self.class_count(),
+            || (),
+            |(), at, target| {
+                let prediction = self.prediction(rows[at])?;
+                let probs = prediction.probs().iter().map(|prob| prob.to_f32());
+                let rest = (1.0 - probs.clone().sum::<f32>()).max(0.0);
+                let others = target.len().saturating_sub(prediction.classes().len()).max(1);
+                target.fill(T::from_probability(rest / others as f32));
+                for (&class, prob) in prediction.classes().iter().zip(probs) {
+                    let value = target.get_mut(class as usize);
+                    *value.ok_or_else(|| self.unusable(rows[at], "it has a class that the teacher does not have"))? =
+                        T::from_probability(prob);
+                }
+                Ok(())
+            },
+        )
     }
 
     /// The label map of a row.
@@ -311,5 +333,9 @@ pub struct PastedBatch<'a> {
 }
 
 fn same_length(what: &str, first: usize, second: usize) -> Result<(), Error> {
-    if first == second { Ok(()) } else { Err(Error::Usage(format!("the numbers of {what} differ: {first} and {second}"))) }
+    if first == second {
+        Ok(())
+    } else {
+        Err(Error::Usage(format!("the numbers of {what} differ: {first} and {second}")))
+    }
 }

@@ -14,8 +14,8 @@ use crate::error::Error;
 use texts::Texts;
 
 pub use row_index::RowIndex;
-pub(crate) use table::{read_known_manifest, read_known_manifest_bytes};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
+pub(crate) use table::{read_known_manifest, read_known_manifest_bytes};
 
 /// The frozen list. Row numbers are positions in it.
 ///

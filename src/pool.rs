@@ -116,12 +116,12 @@ impl Pooler {
         let (height, width) = (map.size().height_cells(), map.size().width_cells());
         match self.pooling.convention {
             Convention::XFirst => (
-                Axis::new([unit.y0(), unit.y1()], height, height, rows),
-                Axis::new([unit.x0(), unit.x1()], width, width, columns),
+                Axis::new(unit.map_y_from_unit(height), height, rows),
+                Axis::new(unit.map_x_from_unit(width), width, columns),
             ),
             Convention::Naver => (
-                Axis::new([unit.x0(), unit.x1()], width, height, rows),
-                Axis::new([unit.y0(), unit.y1()], width, width, columns),
+                Axis::new(unit.map_x_from_unit(width), height, rows),
+                Axis::new(unit.map_y_from_unit(width), width, columns),
             ),
         }
     }

@@ -30,6 +30,8 @@ mod house;
 mod kill;
 /// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
 mod mishaps;
+/// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.
+mod pooling;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
 /// The Python scripts that export a teacher and label with Ray: their refusals.

@@ -23,7 +23,7 @@ class Labels:
     def pool(
         self,
         rows: NDArray[np.int64],
-        boxes: NDArray[np.float32],
+        boxes: NDArray[np.float32] | NDArray[np.float64],
         flipped: NDArray[np.bool_],
         pooling: _Pooling,
         dtype: str,
@@ -32,7 +32,7 @@ class Labels:
     def pool_sparse(
         self,
         rows: NDArray[np.int64],
-        boxes: NDArray[np.float32],
+        boxes: NDArray[np.float32] | NDArray[np.float64],
         flipped: NDArray[np.bool_],
         pooling: _Pooling,
         threads: int,
@@ -40,7 +40,7 @@ class Labels:
     def cutmix(
         self,
         rows: NDArray[np.int64],
-        boxes: NDArray[np.float32],
+        boxes: NDArray[np.float32] | NDArray[np.float64],
         flipped: NDArray[np.bool_],
         partners: NDArray[np.int64],
         rects: NDArray[np.uint32],

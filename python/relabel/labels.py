@@ -149,7 +149,9 @@ class Labels:
 
         Args:
             ids: ``B`` ids or row numbers.
-            boxes: ``[B, 4]``, ``x0, y0, x1, y1`` in 0..1 of the image, rounded to float32. A box may cross the edge.
+            boxes: ``[B, 4]``, ``x0, y0, x1, y1`` in 0..1 of the image. A box may cross the edge. Float32 boxes are scaled to
+                the map in float32, others in float64, as torchvision's caller would (it decides where a side is a whole
+                number of cells, see ``docs/format.md``).
             output_size: parts of the box that get a label each, for token labels; one label without it.
             flip: bool ``[B]``, crops that were mirrored left to right after cutting. It only moves parts.
             dtype: float32, float16 or float64.
@@ -264,9 +266,10 @@ class Labels:
 
     def _batch(
         self, ids: Ids, boxes: ArrayLike, flip: ArrayLike | None
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.bool_]]:
+    ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_]]:
         rows = self.rows(ids)
-        crops = np.ascontiguousarray(np.asarray(boxes), dtype=np.float32)
+        crops = np.asarray(boxes)
+        crops = np.ascontiguousarray(crops, dtype=np.float32 if crops.dtype == np.float32 else np.float64)
         if crops.ndim == 1 and crops.size == 4 and len(rows) == 1:
             crops = crops.reshape(1, 4)
         if crops.ndim != 2 or crops.shape != (len(rows), 4):

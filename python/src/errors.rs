@@ -6,7 +6,12 @@ use pyo3::prelude::*;
 use relabel::error::Error;
 
 create_exception!(_relabel, StoreError, PyException, "A store is damaged, of another version, or not a store at all.");
-create_exception!(_relabel, NotLabelled, StoreError, "A row has no labels: its image failed, or its shard is not done.");
+create_exception!(
+    _relabel,
+    NotLabelled,
+    StoreError,
+    "A row has no labels: its image failed, or its shard is not done."
+);
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StoreError", module.py().get_type::<StoreError>())?;

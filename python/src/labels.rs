@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use half::f16;
-use numpy::{
-    IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods as _,
-};
+use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::cutmix::CutRect;
@@ -14,7 +12,7 @@ use relabel::labels::{PastedBatch, State};
 use relabel::pool::{Pooling, TargetValue};
 
 use crate::errors::python;
-use crate::options::{self, PoolingWords};
+use crate::options::{self, Boxes, PoolingWords};
 
 #[pyclass(frozen)]
 pub(crate) struct Labels {
@@ -22,19 +20,14 @@ pub(crate) struct Labels {
 }
 
 /// Class ids, probabilities, rests, and how many classes each target has, one behind the other.
-type SparseArrays<'py> = (
-    Bound<'py, PyArray1<i64>>,
-    Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray1<f32>>,
-    Bound<'py, PyArray1<i64>>,
-);
+type SparseArrays<'py> =
+    (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>);
 
 /// A number for each row's state; row and reason of each failed image.
 type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
 
 /// Scores, class ids and log-sum-exp of a map, flat.
-type MapArrays<'py> =
-    (Bound<'py, PyArray1<f16>>, Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyArray1<f16>>>);
+type MapArrays<'py> = (Bound<'py, PyArray1<f16>>, Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyArray1<f16>>>);
 
 #[pymethods]
 impl Labels {
@@ -70,7 +63,8 @@ impl Labels {
         let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
         let list: relabel::classes::ClassList = (&self.labels.info().classes).into();
         let by_label = list.by_label();
-        let class = |row| manifest.label(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class));
+        let class =
+            |row| manifest.label(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class));
         Ok((0..manifest.len()).map(class).collect::<Vec<_>>().into_pyarray(py))
     }
 
@@ -91,7 +85,7 @@ impl Labels {
         &self,
         py: Python<'py>,
         rows: PyReadonlyArray1<'py, i64>,
-        boxes: PyReadonlyArray2<'py, f32>,
+        boxes: Boxes<'py>,
         flipped: PyReadonlyArray1<'py, bool>,
         pooling: PoolingWords,
         dtype: &str,
@@ -111,7 +105,7 @@ impl Labels {
         &self,
         py: Python<'py>,
         rows: PyReadonlyArray1<'py, i64>,
-        boxes: PyReadonlyArray2<'py, f32>,
+        boxes: Boxes<'py>,
         flipped: PyReadonlyArray1<'py, bool>,
         pooling: PoolingWords,
         threads: usize,
@@ -120,7 +114,8 @@ impl Labels {
         let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
         let targets = py.detach(|| self.labels.pool_sparse(&rows, &crops, pooling, threads)).map_err(python)?;
         let targets: Vec<_> = targets.into_iter().flatten().collect();
-        let classes: Vec<i64> = targets.iter().flat_map(|target| target.classes.iter().map(|&id| i64::from(id))).collect();
+        let classes: Vec<i64> =
+            targets.iter().flat_map(|target| target.classes.iter().map(|&id| i64::from(id))).collect();
         let probs: Vec<f32> = targets.iter().flat_map(|target| target.probs.iter().copied()).collect();
         let rests: Vec<f32> = targets.iter().map(|target| target.rest).collect();
         let counts: Vec<i64> = targets.iter().map(|target| target.classes.len() as i64).collect();
@@ -132,7 +127,7 @@ impl Labels {
         &self,
         py: Python<'py>,
         rows: PyReadonlyArray1<'py, i64>,
-        boxes: PyReadonlyArray2<'py, f32>,
+        boxes: Boxes<'py>,
         flipped: PyReadonlyArray1<'py, bool>,
         partners: PyReadonlyArray1<'py, i64>,
         rects: PyReadonlyArray2<'py, u32>,
@@ -143,13 +138,8 @@ impl Labels {
         let (rows, crops) = (options::rows(&rows)?, options::crops(&boxes, &flipped)?);
         let (partners, input) = (options::rows(&partners)?, options::input_size(input.0, input.1)?);
         let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
-        if rects.shape()[1] != 4 {
-            return Err(PyValueError::new_err("a pasted box has 4 numbers, x0, y0, x1, y1"));
-        }
-        let rect = |sides: numpy::ndarray::ArrayView1<'_, u32>| {
-            CutRect::new(input, sides[0], sides[1], sides[2], sides[3]).map_err(PyValueError::new_err)
-        };
-        let rects: Vec<_> = rects.as_array().outer_iter().map(rect).collect::<PyResult<_>>()?;
+        let rect = |[x0, y0, x1, y1]: [u32; 4]| CutRect::new(input, x0, y0, x1, y1).map_err(PyValueError::new_err);
+        let rects: Vec<_> = options::quadruples(rects.as_array())?.map(rect).collect::<PyResult<_>>()?;
         let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
         let batch = PastedBatch { rows: &rows, crops: &crops, partners: &partners, rects: &rects };
         py.detach(|| self.labels.cutmix_into(&batch, pooling, threads, &mut targets)).map_err(python)?;
@@ -185,7 +175,11 @@ struct Batch {
 }
 
 impl Labels {
-    fn pool_as<'py, T: TargetValue + numpy::Element>(&self, py: Python<'py>, batch: &Batch) -> PyResult<Bound<'py, PyAny>> {
+    fn pool_as<'py, T: TargetValue + numpy::Element>(
+        &self,
+        py: Python<'py>,
+        batch: &Batch,
+    ) -> PyResult<Bound<'py, PyAny>> {
         let Batch { rows, crops, pooling, threads } = batch;
         let threads = options::threads(*threads)?;
         let mut targets = vec![T::default(); rows.len() * self.labels.class_count() * pooling.output.parts()];

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use numpy::ndarray::ArrayView2;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -22,9 +23,13 @@ pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
     let ((rows, columns), fill, temperature, convention) = words;
     let fill = match fill {
         FillWord::Constant(score) if score.is_finite() => Fill::Constant(score),
-        FillWord::Constant(score) => return Err(PyValueError::new_err(format!("fill is {score}; it is a finite score"))),
+        FillWord::Constant(score) => {
+            return Err(PyValueError::new_err(format!("fill is {score}; it is a finite score")));
+        }
         FillWord::Named(word) if word == "rest" => Fill::Rest,
-        FillWord::Named(word) => return Err(PyValueError::new_err(format!("fill is `{word}`; it is a score or \"rest\""))),
+        FillWord::Named(word) => {
+            return Err(PyValueError::new_err(format!("fill is `{word}`; it is a score or \"rest\"")));
+        }
     };
     let convention = match convention.as_str() {
         "relabel" => Convention::XFirst,
@@ -41,23 +46,41 @@ pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
     })
 }
 
-/// Boxes `[image, (x0, y0, x1, y1)]`, and which crops were mirrored; `boxes_are` says how a refusal calls them.
-pub(crate) fn crops(boxes: &PyReadonlyArray2<'_, f32>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
-    let (boxes, flipped) = (boxes.as_array(), flipped.as_array());
-    if boxes.ncols() != 4 {
-        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", boxes.ncols())));
-    }
-    if boxes.nrows() != flipped.len() {
-        let words = format!("the numbers of boxes and of flips differ: {} and {}", boxes.nrows(), flipped.len());
+/// Boxes `[image, (x0, y0, x1, y1)]`, in the numbers in which they were given.
+#[derive(FromPyObject)]
+pub(crate) enum Boxes<'py> {
+    Float32(PyReadonlyArray2<'py, f32>),
+    Float64(PyReadonlyArray2<'py, f64>),
+}
+
+/// Boxes with which crops were mirrored.
+pub(crate) fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
+    let unit_boxes: Vec<Result<UnitBox, String>> = match boxes {
+        Boxes::Float32(boxes) => {
+            quadruples(boxes.as_array())?.map(|[x0, y0, x1, y1]| UnitBox::from_float32([x0, y0, x1, y1])).collect()
+        }
+        Boxes::Float64(boxes) => {
+            quadruples(boxes.as_array())?.map(|[x0, y0, x1, y1]| UnitBox::new(x0, y0, x1, y1)).collect()
+        }
+    };
+    let flipped = flipped.as_array();
+    if unit_boxes.len() != flipped.len() {
+        let words = format!("the numbers of boxes and of flips differ: {} and {}", unit_boxes.len(), flipped.len());
         return Err(PyValueError::new_err(words));
     }
-    let crop = |(at, (sides, &is_flipped)): (usize, (_, &bool))| {
-        let sides: numpy::ndarray::ArrayView1<'_, f32> = sides;
-        let unit_box = UnitBox::new(sides[0], sides[1], sides[2], sides[3]);
+    let crop = |(at, (unit_box, &is_flipped)): (usize, (Result<UnitBox, String>, &bool))| {
         let unit_box = unit_box.map_err(|problem| PyValueError::new_err(format!("row {at} of boxes: {problem}")))?;
         Ok(Crop { unit_box, is_flipped })
     };
-    boxes.outer_iter().zip(flipped).enumerate().map(crop).collect()
+    unit_boxes.into_iter().zip(flipped).enumerate().map(crop).collect()
+}
+
+/// The rows of an array with four columns.
+pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Iterator<Item = [T; 4]>> {
+    if array.ncols() != 4 {
+        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", array.ncols())));
+    }
+    Ok((0..array.nrows()).map(move |row| [0, 1, 2, 3].map(|side| array[[row, side]])))
 }
 
 /// Row numbers, none of them negative.

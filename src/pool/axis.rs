@@ -20,10 +20,8 @@ struct Sample {
 }
 
 impl Axis {
-    /// A side from `ends[0]` to `ends[1]` in `unit` coordinates, on an axis of `cells` cells and cut into `parts` parts.
-    /// `scale_cells` is the number by which unit coordinates become map coordinates.
-    pub(super) fn new(ends: [f32; 2], scale_cells: usize, cells: usize, parts: usize) -> Self {
-        let [start, end] = ends.map(|unit| unit * scale_cells as f32 - 0.5);
+    /// A side between two places in `map` coordinates, on an axis of `cells` cells and cut into `parts` parts.
+    pub(super) fn new([start, end]: [f32; 2], cells: usize, parts: usize) -> Self {
         let length = (end - start).max(1.0);
         let part_length = length / parts as f32;
         let samples_per_part = part_length.ceil() as usize;
@@ -44,9 +42,9 @@ impl Axis {
 
     /// How much each cell counts in the sum of the samples, each times the share of its stretch that lies between
     /// `from` and `to`, which are in 0..1 of the side.
-    pub(super) fn covered_weights(&self, from: f32, to: f32) -> Vec<f64> {
+    pub(super) fn covered_weights(&self, from: f64, to: f64) -> Vec<f64> {
         let count = self.samples.len() as f64;
-        let (from, to) = (f64::from(from) * count, f64::from(to) * count);
+        let (from, to) = (from * count, to * count);
         let covered = |sample: usize| (to.min(sample as f64 + 1.0) - from.max(sample as f64)).clamp(0.0, 1.0);
         self.weights((0..self.samples.len()).map(|sample| (sample, covered(sample))))
     }
@@ -89,7 +87,7 @@ mod tests {
     use super::*;
 
     fn whole(cells: usize) -> Vec<f64> {
-        Axis::new([0.0, 1.0], cells, cells, 1).part_weights(0)
+        Axis::new([-0.5, cells as f32 - 0.5], cells, 1).part_weights(0)
     }
 
     #[test]
@@ -102,27 +100,27 @@ mod tests {
     #[test]
     fn a_short_side_is_widened_to_one_cell() {
         // From 1.5 - 0.5 on for one cell: one sample, in the middle between cells 1 and 2.
-        assert_eq!(Axis::new([0.375, 0.4], 4, 4, 1).part_weights(0), [0.0, 0.5, 0.5, 0.0]);
+        assert_eq!(Axis::new([1.0, 1.1], 4, 1).part_weights(0), [0.0, 0.5, 0.5, 0.0]);
     }
 
     #[test]
     fn samples_outside_count_as_nothing() {
-        let beside = Axis::new([2.0, 3.0], 4, 4, 1).part_weights(0);
+        let beside = Axis::new([7.5, 11.5], 4, 1).part_weights(0);
         assert_eq!(beside, [0.0; 4]);
-        let total: f64 = Axis::new([-1.0, 1.0], 4, 4, 1).part_weights(0).iter().sum();
+        let total: f64 = Axis::new([-4.5, 3.5], 4, 1).part_weights(0).iter().sum();
         assert!((total - 0.625).abs() < 1e-12, "5 of 8 samples are within a cell of the map: {total}");
     }
 
     #[test]
     fn parts_are_the_side_in_pieces() {
-        let axis = Axis::new([0.0, 1.0], 4, 4, 2);
+        let axis = Axis::new([-0.5, 3.5], 4, 2);
         assert_eq!(axis.part_weights(0), [0.5, 0.5, 0.0, 0.0]);
         assert_eq!(axis.part_weights(1), [0.0, 0.0, 0.5, 0.5]);
     }
 
     #[test]
     fn covered_stretches_count_by_their_share() {
-        let axis = Axis::new([0.0, 1.0], 4, 4, 1);
+        let axis = Axis::new([-0.5, 3.5], 4, 1);
         assert_eq!(axis.covered_weights(0.125, 0.625), [0.5, 1.0, 0.5, 0.0]);
         assert_eq!(axis.covered_weights(0.0, 1.0).iter().sum::<f64>(), axis.samples() as f64);
     }

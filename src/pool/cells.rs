@@ -25,7 +25,7 @@ impl<'a> CellWeights<'a> {
     /// the box, and the shares are brought to a sum of 1. Where nothing is visible, as if nothing were hidden: the
     /// label's share of a target is 0 then.
     pub(super) fn visible(y: &Axis, x: &Axis, hidden: UnitBox) -> Self {
-        let side = |from: f32, to: f32| f64::from(to.clamp(0.0, 1.0)) - f64::from(from.clamp(0.0, 1.0));
+        let side = |from: f64, to: f64| to.clamp(0.0, 1.0) - from.clamp(0.0, 1.0);
         let visible_share = 1.0 - side(hidden.y0(), hidden.y1()) * side(hidden.x0(), hidden.x1());
         let (whole_y, whole_x) = (y.part_weights(0), x.part_weights(0));
         if visible_share < 1e-9 {

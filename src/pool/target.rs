@@ -126,7 +126,13 @@ impl ClassSums {
     }
 
     /// Writes softmax over all classes to every `parts`-th value of `target` from `part` on.
-    pub(super) fn write_dense<T: TargetValue>(&self, temperature: Temperature, target: &mut [T], part: usize, parts: usize) {
+    pub(super) fn write_dense<T: TargetValue>(
+        &self,
+        temperature: Temperature,
+        target: &mut [T],
+        part: usize,
+        parts: usize,
+    ) {
         let softmax = self.softmax(temperature);
         let absent = T::from_probability(softmax.absent as f32);
         if parts == 1 {

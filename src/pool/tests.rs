@@ -69,7 +69,8 @@ fn sparse_targets_hold_what_dense_ones_do() {
 
 #[test]
 fn temperature_and_constant_fill_act_on_pooled_scores() {
-    let pooling = Pooling { temperature: Temperature::new(2.0).unwrap(), fill: Fill::Constant(-3.0), ..Pooling::default() };
+    let pooling =
+        Pooling { temperature: Temperature::new(2.0).unwrap(), fill: Fill::Constant(-3.0), ..Pooling::default() };
     // Each class stands in one of four cells, the fill in the other three.
     let scores = [4.0, 3.0, 2.0, 1.0, -3.0, -3.0].map(|score| (score - 9.0) / 4.0 / 2.0);
     let absent = -3.0 / 2.0;
@@ -113,7 +114,7 @@ fn a_class_that_the_teacher_does_not_have_is_an_error_and_leaves_nothing_behind(
 #[test]
 fn nothing_hidden_is_the_crop_itself_and_a_hidden_half_leaves_the_other() {
     let mut pooler = Pooler::new(CLASSES, Pooling::default());
-    let mut visible = |hidden: [f32; 4], is_flipped: bool| {
+    let mut visible = |hidden: [f64; 4], is_flipped: bool| {
         let mut target = vec![0.0_f32; CLASSES];
         let [x0, y0, x1, y1] = hidden;
         let hidden = UnitBox::new(x0, y0, x1, y1).unwrap();

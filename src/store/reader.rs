@@ -140,7 +140,8 @@ impl StoreReader {
             Err(ReadFailure::Damaged(problem)) => Err((array, problem)),
         };
         for &array in StoreArray::of(&self.info) {
-            let is_nothing_recorded = !shard.record.files.iter().any(|file| file.path == array.file_of(shard.record.shard));
+            let is_nothing_recorded =
+                !shard.record.files.iter().any(|file| file.path == array.file_of(shard.record.shard));
             let holds = match array {
                 StoreArray::Scores | StoreArray::Classes | StoreArray::Lse => {
                     shard.has_chunk(array, row % self.info.shard_images)
@@ -228,12 +229,7 @@ impl StoreReader {
     }
 
     /// Bytes of one image's values in an array without inner chunks, in this machine's byte order.
-    fn small_values<'a>(
-        &self,
-        shard: &'a OpenShard,
-        array: StoreArray,
-        row: usize,
-    ) -> Result<&'a [u8], ReadFailure> {
+    fn small_values<'a>(&self, shard: &'a OpenShard, array: StoreArray, row: usize) -> Result<&'a [u8], ReadFailure> {
         let values = shard.values(&self.path, array, |encoded| self.decode(array, encoded))?;
         let image_bytes = values.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;

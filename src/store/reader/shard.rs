@@ -131,5 +131,9 @@ fn missing(what: &str) -> ReadFailure {
 }
 
 fn in_words(error: &std::io::Error) -> ReadFailure {
-    if error.kind() == std::io::ErrorKind::NotFound { ReadFailure::Changed } else { ReadFailure::Damaged(error.to_string()) }
+    if error.kind() == std::io::ErrorKind::NotFound {
+        ReadFailure::Changed
+    } else {
+        ReadFailure::Damaged(error.to_string())
+    }
 }
