@@ -1,0 +1,168 @@
+"""Crops, data sets and collation, as a training script uses them."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader, Subset
+from torch.utils.data.distributed import DistributedSampler
+from torchvision import transforms as v1
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import v2
+
+import relabel
+import relabel.torch as rt
+
+
+def training_transform(size=64):
+    return v2.Compose(
+        [
+            rt.RandomResizedCrop(size, antialias=True),
+            rt.RandomHorizontalFlip(),
+            v2.ColorJitter(0.2),
+            v2.ToImage(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize([0.5] * 3, [0.5] * 3),
+        ]
+    )
+
+
+@pytest.mark.parametrize("kind", ["pil", "tensor"])
+def test_crops_are_torchvisions_own(kind):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (3, 90, 150), dtype=torch.uint8, generator=generator)
+    image = v2.functional.to_pil_image(image) if kind == "pil" else image
+    for seed in range(20):
+        torch.manual_seed(seed)
+        wanted = v2.RandomResizedCrop(32, scale=(0.05, 1))(image)
+        torch.manual_seed(seed)
+        found, crop = rt.RandomResizedCrop(32, scale=(0.05, 1))(image)
+        assert np.array_equal(np.asarray(found), np.asarray(wanted))
+        x0, y0, x1, y1 = (round(side * pixels) for side, pixels in zip(crop.box, (150, 90, 150, 90), strict=True))
+        again = v2.functional.resized_crop(image, y0, x0, y1 - y0, x1 - x0, [32, 32])
+        assert np.array_equal(np.asarray(found), np.asarray(again)), "the box is where the pixels are from"
+
+
+def test_flips_are_torchvisions_own_and_remembered():
+    image = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4))
+    crop = rt.Crop(0, 0, 1, 1)
+    seen = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        wanted = v2.RandomHorizontalFlip()(image)
+        torch.manual_seed(seed)
+        found, flipped = rt.RandomHorizontalFlip()(image, crop)
+        assert np.array_equal(found, wanted)
+        assert flipped == dataclasses.replace(crop, flipped=not np.array_equal(found, image))
+        seen.add(flipped.flipped)
+    assert seen == {True, False}
+
+
+def test_transforms_of_both_generations_hand_the_crop_on(photographs):
+    old = v1.Compose([rt.RandomResizedCrop(32), rt.OnImage(v1.Compose([v1.ToTensor(), v1.Normalize([0.5] * 3, [0.5] * 3)]))])
+    image = ImageFolder(photographs)[0][0]
+    for transform in (training_transform(32), old):
+        tensor, crop = transform(image)
+        assert tensor.shape == (3, 32, 32) and isinstance(crop, rt.Crop)
+    with pytest.raises(TypeError, match="put it after"):
+        rt.OnImage(v1.ToTensor())(image)
+    with pytest.raises(TypeError, match="put it first"):
+        rt.RandomResizedCrop(32)(image, 3)
+
+
+def test_a_sample_is_image_target_and_box(photographs, labels):
+    data = rt.LabelMapDataset(ImageFolder(photographs, training_transform()), labels)
+    assert len(data) == 24
+    image, target, box = data[5]
+    assert image.shape == (3, 64, 64) and target.shape == (1000,) and box.shape == (4,)
+    assert target.dtype == box.dtype == torch.float32
+    assert np.array_equal(target.numpy(), labels.pool([5], box[None])[0])
+
+
+def test_a_batch_is_pooled_at_once_and_as_samples_are(photographs, labels, monkeypatch):
+    data = rt.LabelMapDataset(ImageFolder(photographs), labels, training_transform(), output_size=2, temperature=2.0)
+    calls = []
+    pool = relabel.Labels.pool
+    monkeypatch.setattr(relabel.Labels, "pool", lambda self, ids, *rest, **more: calls.append(len(ids)) or pool(self, ids, *rest, **more))
+    images, targets, boxes = next(iter(DataLoader(data, batch_size=8)))
+    assert calls == [8]
+    assert images.shape == (8, 3, 64, 64) and targets.shape == (8, 1000, 2, 2) and boxes.shape == (8, 4)
+
+
+def test_collation_pools_the_batch(photographs, labels):
+    data = rt.CropDataset(ImageFolder(photographs, training_transform()), labels)
+    samples = [data[row] for row in (3, 17)]
+    images, targets = rt.PoolCollate(data)(samples)
+    assert images.shape == (2, 3, 64, 64)
+    boxes = np.float32([crop.box for _, crop in samples])
+    assert np.array_equal(targets.numpy(), labels.pool([3, 17], boxes))
+    _, whole = rt.PoolCollate(data, target="image")(samples)
+    assert np.array_equal(whole.numpy(), labels.image_targets([3, 17]))
+
+
+def test_subsets_ids_of_ones_own_and_distributed_sampling(photographs, labels):
+    folder = ImageFolder(photographs, training_transform())
+    subset = rt.LabelMapDataset(Subset(folder, [20, 3]), labels)
+    assert subset.rows.tolist() == [20, 3]
+
+    class Nameless(torch.utils.data.Dataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return folder[index]
+
+    with pytest.raises(TypeError, match="pass ids="):
+        rt.LabelMapDataset(Nameless(), labels)
+    named = rt.LabelMapDataset(Nameless(), labels, ids=["n02123045/n02123045_0.JPEG", "n02123045/n02123045_1"])
+    assert named.rows.tolist() == labels.rows(["n02123045/n02123045_0", "n02123045/n02123045_1"]).tolist()
+    with pytest.raises(KeyError, match="1 of 1 images are not in the store.*`elsewhere/7`"):
+        rt.LabelMapDataset(Subset(folder, [0]), labels, ids=["elsewhere/7.JPEG"])
+    seen = []
+    for rank in range(2):
+        data = rt.LabelMapDataset(folder, labels)
+        sampler = DistributedSampler(data, num_replicas=2, rank=rank, shuffle=True, seed=1)
+        for images, targets, boxes in DataLoader(data, batch_size=6, sampler=sampler):
+            assert len(images) == len(targets) == len(boxes) == 6
+        seen += list(sampler)
+    assert sorted(seen) == list(range(24))
+
+
+def test_images_without_labels_are_refused_left_out_or_labelled_hard(golden_labels):
+    from conftest import GOLDEN
+
+    ids = golden_labels.ids()
+
+    class Photographs(torch.utils.data.Dataset):
+        def __len__(self):
+            return len(ids)
+
+        def __getitem__(self, index):
+            return training_transform(32)(Image.open(GOLDEN / "images/photos/coffee.JPEG").convert("RGB"))
+
+    with pytest.raises(relabel.NotLabelled, match="5 of 27 images have no labels.*missing="):
+        rt.LabelMapDataset(Photographs(), golden_labels, ids=ids)
+    dropped = rt.LabelMapDataset(Photographs(), golden_labels, ids=ids, missing="drop")
+    assert len(dropped) == 22 and golden_labels.labelled()[dropped.rows].all()
+    with pytest.raises(ValueError, match="no class of the teacher"):
+        rt.LabelMapDataset(Photographs(), golden_labels, ids=ids, missing="hard")
+
+
+def test_hard_labels_stand_in_where_that_is_wanted(photographs, labels, monkeypatch):
+    monkeypatch.setattr(relabel.Labels, "labelled", lambda self: np.arange(24) != 14)
+    folder = ImageFolder(photographs, training_transform(32))
+    data = rt.LabelMapDataset(folder, labels, missing="hard")
+    targets = torch.stack([target for _, target, _ in data.__getitems__([13, 14])])
+    assert targets[1].argmax() == 967 and targets[1].max() == 1 and targets[0].max() < 1
+    crops = rt.CropDataset(folder, labels, missing="hard")
+    torch.manual_seed(5)
+    collate = rt.PoolCollate(crops, cutmix=rt.CutMix(region=True))
+    _, mixed = collate([crops[row] for row in (13, 14, 15, 2)])
+    assert torch.allclose(mixed.sum(1), torch.ones(4), atol=1e-5)
+
+
+def test_a_transform_without_a_box_is_named(photographs, labels):
+    with pytest.raises(TypeError, match="gives no box"):
+        rt.LabelMapDataset(ImageFolder(photographs, v2.CenterCrop(32)), labels)[0]
