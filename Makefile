@@ -1,5 +1,6 @@
 # make demo   set up what is missing, label the sample photographs, say what was found
 # make test   set up what is missing, run every test
+# make wheel  build the Python package
 # make fuzz   break files at random for about ten minutes; what a reader stumbles over is printed, with the seed of the run
 # make bench  measure; figures and method are in docs/performance.md
 # make check  format, lints, documentation, dependency rules (what CI runs after the tests)
@@ -11,7 +12,7 @@ DEMO := demo.labels
 # How often as many files are broken as in `make test`.
 FUZZ_TIMES := 60
 
-.PHONY: demo test fuzz bench check setup build clean
+.PHONY: demo test wheel fuzz bench check setup build clean
 
 demo: build
 	@rm -rf $(DEMO)
@@ -24,6 +25,13 @@ demo: build
 
 test: build
 	cargo test --release --locked --workspace
+	@scripts/setup training
+	.venv/bin/python -m pytest -q tests/python/training
+
+# The Python package as a file to install elsewhere, in target/wheels. `pip install ./python` does as well.
+wheel: build
+	@scripts/setup training
+	PATH="$(CURDIR)/.venv/bin:$$PATH" maturin build --release --locked --manifest-path python/Cargo.toml
 
 # A reader that believes a length and asks for as much memory is aborted by the limit.
 fuzz: build
@@ -31,6 +39,7 @@ fuzz: build
 	ulimit -v 4194304 && RELABEL_FUZZ_TIMES=$(FUZZ_TIMES) cargo test --release --locked --test integration fuzz::
 
 bench: build
+	@scripts/setup training
 	cargo bench --locked --bench bare --no-run
 	.venv/bin/python scripts/bench.py
 

@@ -1,12 +1,14 @@
 //! What the machine can do without the pipeline: the rewritten teacher alone on pixels that are ready, and reading,
 //! decoding and resizing alone. `scripts/bench.py` holds a whole run against their sum. Beside it, what a list of millions
-//! takes: listing alone, and records for a store that nobody has the time to fill.
+//! takes: listing alone, records for a store that nobody has the time to fill, and a large store made of the label maps of
+//! a small one.
 //!
 //! ```text
 //! bare session --teacher T.onnx --input-size 224 --batch 16 --threads 2 --images 512 --json
 //! bare pixels --in FOLDER --input-size 224 --threads 2 --json
 //! bare list --in SOURCE --json
 //! bare records --out STORE --leave 1 --json
+//! bare copies --from STORE --out STORE --images 100000 --json
 //! ```
 #![allow(missing_docs, clippy::print_stdout, clippy::expect_used, clippy::unwrap_used)]
 
@@ -18,9 +20,10 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use relabel::digest::digest_bytes;
 use relabel::geometry::InputSize;
 use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
+use relabel::manifest::{Entry, Manifest, manifest_bytes};
 use relabel::pixels::{ExifOrientation, Filter, decode_into};
 use relabel::source::{self, FolderSource, LengthCheck, ListedImages, Source as _};
-use relabel::store::{Agreement, ShardLabels, StoreInfo, StoreWriter, WriteAs, encode_shard};
+use relabel::store::{Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
 use relabel::teacher::{
     CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest, Views,
 };
@@ -35,7 +38,8 @@ fn main() {
         "pixels" => pixels(&flags),
         "list" => list(&flags),
         "records" => records(&flags),
-        _ => panic!("bare session, pixels, list or records"),
+        "copies" => copies(&flags),
+        _ => panic!("bare session, pixels, list, records or copies"),
     };
     println!(r#"{{"images": {images}, "wall_s": {:.6}, "cpu_s": {:.6}}}"#, measured.wall_s, measured.cpu_s);
 }
@@ -121,10 +125,41 @@ fn records(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let (store, _) = StoreWriter::resume(Path::new(flags["--out"]), WriteAs::default(), list_again).unwrap();
     let mut shards = store.part_state(&|_| ()).unwrap().to_do;
     shards.truncate(shards.len().saturating_sub(number(flags, "--leave")));
-    let Some(&first) = shards.first() else { return (0, measure(|| ())) };
-    let files = encode_shard(store.info(), &made_up_labels(store.info(), first)).unwrap();
-    let commit = |shard: usize| {
-        let labels = made_up_labels(store.info(), shard);
+    let labels = |shard: usize| made_up_labels(store.info(), shard);
+    (shards.len() * store.info().shard_images, measure(|| commit_alike(&store, &shards, &labels)))
+}
+
+/// A store of many images with the label maps of a small store, again and again; each shard holds the same.
+fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
+    let images = number(flags, "--images");
+    let small = StoreReader::open(Path::new(flags["--from"])).unwrap();
+    let known: Vec<_> = (0..small.info().images)
+        .filter_map(|row| match small.row(row).unwrap() {
+            RowState::Labelled(labels) => Some(labels),
+            RowState::Failed(_) | RowState::ToDo => None,
+        })
+        .collect();
+    let entry =
+        |row: usize| Entry { path: format!("n{:08}/n{:08}_{row}.JPEG", row / 1300, row / 1300), ..Entry::default() };
+    let manifest = Manifest::from_entries((0..images).map(entry).collect()).unwrap();
+    let manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
+    let info =
+        StoreInfo { images, shard_images: images.min(1000), manifest_sha256, limit: None, ..small.info().clone() };
+    let store = StoreWriter::create(Path::new(flags["--out"]), info, &manifest, WriteAs::default()).unwrap();
+    let labels = |shard: usize| {
+        let rows = store.info().rows_of(shard);
+        ShardLabels { shard, images: rows.map(|row| Ok(known[row * 7 % known.len()].clone())).collect() }
+    };
+    let shards: Vec<usize> = (0..store.info().shards()).collect();
+    (images, measure(|| commit_alike(&store, &shards, &labels)))
+}
+
+/// Commits shards that all hold the files of the first, so that they are encoded once.
+fn commit_alike(store: &StoreWriter, shards: &[usize], labels: &(impl Fn(usize) -> ShardLabels + Sync)) {
+    let Some(&first) = shards.first() else { return };
+    let files = encode_shard(store.info(), &labels(first)).unwrap();
+    let commit = |&shard: &usize| {
+        let labels = labels(shard);
         assert_eq!(labels.images.len(), store.info().shard_images, "a shard of another length needs files of its own");
         let named = |(path, bytes): &(String, Vec<u8>)| {
             (path.replacen(&format!("/c.{first}."), &format!("/c.{shard}."), 1), bytes.clone())
@@ -134,8 +169,7 @@ fn records(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     };
     // A commit waits for the disk most of the time.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(16).build().unwrap();
-    let images = shards.len() * store.info().shard_images;
-    (images, measure(|| pool.install(|| shards.into_par_iter().for_each(commit))))
+    pool.install(|| shards.into_par_iter().for_each(commit));
 }
 
 fn made_up_labels(info: &StoreInfo, shard: usize) -> ShardLabels {

@@ -123,7 +123,8 @@ class Labels:
 
     def labelled(self) -> NDArray[np.bool_]:
         """Which rows have labels, bool ``[len]``."""
-        return self._core.states()[0] == 1
+        has_labels: NDArray[np.bool_] = np.equal(self._core.states()[0], 1)
+        return has_labels
 
     def failed(self) -> dict[int, str]:
         """Why rows could not be labelled, by row."""

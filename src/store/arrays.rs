@@ -86,7 +86,11 @@ impl StoreArray {
 
     fn metadata_in(self, info: &StoreInfo, chunks: Chunks) -> Value {
         let (k, height, width) = (self.ranks(info), info.map_size.height_cells(), info.map_size.width_cells());
-        let shape = |images: usize| if self.is_map() { json!([images, k, height, width]) } else { json!([images, k]) };
+        let shape = |images: usize| match (self.is_map(), chunks) {
+            (false, _) => json!([images, k]),
+            (true, Chunks::OfShards) => json!([images, k, height, width]),
+            (true, Chunks::OfImages) => json!([images, height, width, k]),
+        };
         let (data_type, fill) = match (self, info.wide_class_ids()) {
             (Self::Scores | Self::Lse, _) => ("float16", json!("-Infinity")),
             (Self::ImageProbs, _) => ("float16", json!(0.0)),
@@ -102,10 +106,13 @@ impl StoreArray {
         // by themselves: the low bytes, which are noise, are stored as they are, and the high bytes get codes of their own.
         let shuffled = json!({ "name": "blosc", "configuration":
             { "cname": "zlib", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
-        let codecs = match self {
-            Self::Scores | Self::Lse => json!([k_innermost, bytes, shuffled, checksum]),
-            Self::Classes => json!([k_innermost, bytes, zstd, checksum]),
-            Self::ImageProbs | Self::ImageClasses => json!([bytes, zstd, checksum]),
+        let codecs = match (self, chunks) {
+            (Self::Scores | Self::Lse, Chunks::OfShards) => json!([k_innermost, bytes, shuffled, checksum]),
+            (Self::Scores | Self::Lse, Chunks::OfImages) => json!([bytes, shuffled, checksum]),
+            (Self::Classes, Chunks::OfShards) => json!([k_innermost, bytes, zstd, checksum]),
+            (Self::Classes, Chunks::OfImages) | (Self::ImageProbs | Self::ImageClasses, _) => {
+                json!([bytes, zstd, checksum])
+            }
         };
         let (chunk_images, codecs) = match chunks {
             Chunks::OfShards if self.is_map() => (info.shard_images, sharded(&shape(1), &codecs)),
@@ -121,7 +128,7 @@ impl StoreArray {
             "chunk_key_encoding": { "name": "default", "configuration": { "separator": "." } },
             "fill_value": fill,
             "codecs": codecs,
-            "dimension_names": self.axes(),
+            "dimension_names": if chunks == Chunks::OfShards { json!(self.axes()) } else { json!(null) },
             "attributes": {},
         })
     }
@@ -142,7 +149,8 @@ impl StoreArray {
 pub(crate) enum Chunks {
     /// As it is stored: a chunk is a shard.
     OfShards,
-    /// As if each inner chunk stood alone: a chunk is one image, with its own codecs.
+    /// As if each inner chunk stood alone, its values in the order in which they are stored: a chunk is one image,
+    /// `[n, y, x, k]` for maps. Turning the axes round costs zarrs more than all the rest of decoding.
     OfImages,
 }
 

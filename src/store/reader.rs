@@ -208,13 +208,14 @@ impl StoreReader {
     }
 
     fn map_in(&self, shard: &OpenShard, row: usize) -> Result<LabelMap, ReadFailure> {
-        let scores = halves(&self.chunk_values(shard, StoreArray::Scores, row)?);
-        let classes = self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row)?);
+        let k = self.info.k;
+        let scores = planes(&halves(&self.chunk_values(shard, StoreArray::Scores, row)?), k);
+        let classes = planes(&self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row)?), k);
         if scores.iter().any(|score| !score.is_finite()) {
             let problem = "its labels are missing although its record says that they are there";
             return Err(ReadFailure::Damaged(problem.to_owned()));
         }
-        let mut map = LabelMap::from_stored(scores, classes, self.info.k, self.info.map_size);
+        let mut map = LabelMap::from_stored(scores, classes, k, self.info.map_size);
         if self.info.with_lse {
             let lse = halves(&self.chunk_values(shard, StoreArray::Lse, row)?);
             map = map.and_then(|map| map.with_stored_lse(lse));
@@ -236,7 +237,7 @@ impl StoreReader {
         Ok(&values[first..first + image_bytes])
     }
 
-    /// Bytes of one image's inner chunk, in this machine's byte order.
+    /// Bytes of one image's inner chunk, `[y, x, k]`, in this machine's byte order.
     fn chunk_values(&self, shard: &OpenShard, array: StoreArray, row: usize) -> Result<Vec<u8>, ReadFailure> {
         let encoded = shard.chunk(&self.path, array, row % self.info.shard_images)?;
         self.decode(array, encoded).map_err(ReadFailure::Damaged)
@@ -268,6 +269,15 @@ impl StoreReader {
 
 fn halves(bytes: &[u8]) -> Vec<f16> {
     bytes.as_chunks::<2>().0.iter().map(|half| f16::from_ne_bytes(*half)).collect()
+}
+
+/// `[k, y, x]` from `[y, x, k]`.
+fn planes<T: Copy>(cells: &[T], k: usize) -> Vec<T> {
+    let mut planes = Vec::with_capacity(cells.len());
+    for rank in 0..k {
+        planes.extend(cells.iter().skip(rank).step_by(k));
+    }
+    planes
 }
 
 fn other_shapes() -> ReadFailure {

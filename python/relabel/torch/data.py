@@ -149,7 +149,7 @@ class PoolCollate:
         if self.cutmix is None:
             return images, self.targets(crops)
         if not self.cutmix.region:
-            return self.cutmix(images, self.targets(crops))
+            return self.cutmix.forward(images, self.targets(crops))
         paste = self.cutmix.paste(images)
         if paste is None:
             return images, self.targets(crops)

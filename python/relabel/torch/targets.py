@@ -42,7 +42,7 @@ class Targets:
             return torch.from_numpy(self._soft(rows, crops))
         hard = self.hard[rows]
         has_labels = np.flatnonzero(hard < 0)
-        soft = self._soft(rows[has_labels], [crops[at] for at in has_labels])
+        soft = self._soft(rows[has_labels], [crops[at] for at in has_labels.tolist()])
         targets = np.zeros((len(crops), *soft.shape[1:]), dtype=soft.dtype)
         targets[has_labels] = soft
         has_none = np.flatnonzero(hard >= 0)
@@ -68,7 +68,7 @@ class Targets:
             behind = np.arange(len(both), dtype=np.int64)
             behind[: len(pairs)] += len(pairs)
             rects = np.tile(rects[:1], (len(both), 1))
-            regional = self._region(rows[both], [crops[at] for at in both], behind, rects, paste.input_size)
+            regional = self._region(rows[both], [crops[at] for at in both.tolist()], behind, rects, paste.input_size)
             targets[torch.from_numpy(pairs)] = torch.from_numpy(regional[: len(pairs)])
         return targets
 
@@ -94,12 +94,12 @@ def rows_of_names(labels: Labels, names: Sequence[str]) -> NDArray[np.int64]:
     """Rows of ids or of paths below the source; an id is the path without its extension, unless two files would share it."""
     rows = labels.find_rows([os.path.splitext(name)[0] for name in names])
     left = np.flatnonzero(rows < 0)
-    rows[left] = labels.find_rows([names[at] for at in left])
+    rows[left] = labels.find_rows([names[at] for at in left.tolist()])
     left = np.flatnonzero(rows < 0)
     if len(left):
         # Says which one, and shows an id that exists.
         try:
-            labels.rows([os.path.splitext(names[left[0]])[0]])
+            labels.rows([os.path.splitext(names[int(left[0])])[0]])
         except KeyError as unknown:
             raise KeyError(f"{len(left)} of {len(names)} images are not in the store. {unknown.args[0]}") from None
     return rows

@@ -1,0 +1,178 @@
+"""The training side in pieces, each a process of its own that prints one JSON document; `scripts/bench.py` holds them
+against each other.
+
+    bench_training.py recipe --pt FOLDER            the authors' recipe: a file per image, dense maps, RoIAlign, softmax
+    bench_training.py pool --store STORE            relabel on random images of a store
+    bench_training.py loader --images FOLDER [--store STORE]     an epoch of decoding and cropping, with or without targets
+    bench_training.py open --store STORE            opening a store and finding one image
+    bench_training.py write-pt --store STORE --pt FOLDER --count 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+
+
+def random_boxes(count: int, seed: int) -> np.ndarray:
+    """float32 `[count, 4]`, drawn as RandomResizedCrop does on a square image."""
+    draw = random.Random(seed)
+    boxes = []
+    while len(boxes) < count:
+        area, ratio = draw.uniform(0.08, 1), math.exp(draw.uniform(math.log(3 / 4), math.log(4 / 3)))
+        width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
+        if width <= 1 and height <= 1:
+            x0, y0 = draw.uniform(0, 1 - width), draw.uniform(0, 1 - height)
+            boxes.append((x0, y0, x0 + width, y0 + height))
+    return np.array(boxes, dtype=np.float32)
+
+
+def memory(key: str) -> int:
+    """Bytes of this process: `VmRSS` now, `VmHWM` at most so far."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+def timed_batches(chosen: argparse.Namespace, images: int, make) -> dict[str, float]:
+    """Makes targets of random batches: first some that are not timed, then the others."""
+    draw = np.random.default_rng(chosen.seed)
+    batches = [draw.integers(0, images, chosen.batch) for _ in range(chosen.batches)]
+    boxes = [random_boxes(chosen.batch, chosen.seed + number) for number in range(chosen.batches)]
+    before = memory("VmRSS")
+    output = make(batches[0], boxes[0])
+    peak = memory("VmHWM") - before - output.nbytes
+    for rows, batch in zip(batches[1:3], boxes[1:3], strict=True):
+        make(rows, batch)
+    started, core_started = time.perf_counter(), time.process_time()
+    for rows, batch in zip(batches, boxes, strict=True):
+        output = make(rows, batch)
+    seconds, core_seconds = time.perf_counter() - started, time.process_time() - core_started
+    done = chosen.batch * chosen.batches
+    return {
+        "images_per_s": done / seconds,
+        "images_per_core_s": done / core_seconds,
+        "bytes_beyond_output": max(peak, memory("VmHWM") - before - output.nbytes),
+    }
+
+
+def recipe(chosen: argparse.Namespace) -> dict[str, float]:
+    import torch
+    from torchvision.ops import roi_align
+
+    torch.set_num_threads(chosen.threads)
+    files = sorted(chosen.pt.glob("*.pt"))
+
+    def make(rows: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        maps = [torch.load(files[row], weights_only=True) for row in rows]
+        height, width = maps[0].shape[2:]
+        dense = torch.zeros(len(rows), 1000, height, width)
+        for full, stored in zip(dense, maps, strict=True):
+            full.scatter_(0, stored[1].long(), stored[0])
+        scale = torch.tensor([width, height, width, height])
+        numbers = torch.arange(len(rows), dtype=torch.float32)[:, None]
+        rois = torch.cat([numbers, torch.from_numpy(boxes) * scale - 0.5], 1)
+        return roi_align(dense, rois, (1, 1)).squeeze().softmax(1)
+
+    return timed_batches(chosen, len(files), make)
+
+
+def pool(chosen: argparse.Namespace) -> dict[str, float]:
+    import relabel
+
+    labels = relabel.open(chosen.store)
+    # Every shard is opened once: an epoch does it once.
+    shard = labels.info["shard_images"]
+    firsts = np.arange(0, len(labels), shard)
+    labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)))
+    return timed_batches(chosen, len(labels), lambda rows, boxes: labels.pool(rows, boxes, threads=chosen.threads))
+
+
+def loader(chosen: argparse.Namespace) -> dict[str, float]:
+    import torch
+    from torch.utils.data import DataLoader
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    import relabel
+    import relabel.torch
+
+    crop = relabel.torch.RandomResizedCrop(224) if chosen.store else v2.RandomResizedCrop(224)
+    end = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+    data = ImageFolder(chosen.images, v2.Compose([crop, v2.RandomHorizontalFlip(), *end]))
+    if chosen.store:
+        labels = relabel.open(chosen.store)
+        spread = np.random.default_rng(0).choice(len(labels), len(data), replace=False)
+        names = labels.ids()
+        data = relabel.torch.LabelMapDataset(data, labels, ids=[names[row] for row in spread])
+    batches = DataLoader(data, 64, shuffle=True, num_workers=chosen.threads, persistent_workers=False)
+    torch.manual_seed(chosen.seed)
+    started = time.perf_counter()
+    for _ in range(chosen.epochs):
+        for _ in batches:
+            pass
+    seconds = time.perf_counter() - started
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return {"seconds": seconds, "worker_core_seconds": used.ru_utime + used.ru_stime, "images": chosen.epochs * len(data)}
+
+
+def open_store(chosen: argparse.Namespace) -> dict[str, float]:
+    import relabel
+
+    before = memory("VmRSS")
+    started = time.perf_counter()
+    labels = relabel.open(chosen.store)
+    opened = time.perf_counter()
+    labels.rows([chosen.id])
+    found = time.perf_counter()
+    return {
+        "open_s": opened - started,
+        "open_and_find_s": found - started,
+        "bytes": memory("VmHWM"),
+        "bytes_of_store": memory("VmHWM") - before,
+    }
+
+
+def write_pt(chosen: argparse.Namespace) -> dict[str, float]:
+    import torch
+
+    import relabel
+
+    labels = relabel.open(chosen.store)
+    chosen.pt.mkdir(parents=True, exist_ok=True)
+    for row in range(chosen.count):
+        scores, classes = labels.map(row)
+        stored = torch.stack([torch.from_numpy(scores.astype(np.float32)), torch.from_numpy(classes.astype(np.float32))])
+        torch.save(stored, chosen.pt / f"{row}.pt")
+    return {"images": chosen.count}
+
+
+def main() -> None:
+    # OpenMP's threads and relabel's are set by hand; without this, torch takes every core while it starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = {"recipe": recipe, "pool": pool, "loader": loader, "open": open_store, "write-pt": write_pt}
+    parser.add_argument("what", choices=what)
+    parser.add_argument("--pt", type=Path)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--id")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args()
+    print(json.dumps(what[chosen.what](chosen)))
+
+
+if __name__ == "__main__":
+    main()
