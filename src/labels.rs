@@ -30,7 +30,7 @@ use crate::geometry::{Crop, UnitBox};
 use crate::label_map::{ImagePrediction, LabelMap};
 use crate::manifest::{Manifest, RowIndex};
 use crate::pool::{Fill, Pooler, Pooling, SparseTarget, TargetValue};
-use crate::store::{RowState, StoreInfo, StoreReader};
+use crate::store::{DecodeScratch, RowState, StoreInfo, StoreReader};
 
 pub use states::{RowStates, State};
 
@@ -141,10 +141,10 @@ impl Labels {
             threads,
             targets,
             values,
-            || self.pooler(pooling),
-            |pooler, at, target| {
+            || self.workplace(pooling),
+            |(pooler, scratch), at, target| {
                 pooler
-                    .pool(&self.map(rows[at])?, crops[at], target)
+                    .pool(&self.map_with(rows[at], scratch)?, crops[at], target)
                     .map_err(|problem| self.unusable(rows[at], &problem))
             },
         )
@@ -169,9 +169,9 @@ impl Labels {
             threads,
             &mut targets,
             1,
-            || self.pooler(pooling),
-            |pooler, at, target| {
-                let pooled = pooler.pool_sparse(&self.map(rows[at])?, crops[at]);
+            || self.workplace(pooling),
+            |(pooler, scratch), at, target| {
+                let pooled = pooler.pool_sparse(&self.map_with(rows[at], scratch)?, crops[at]);
                 target[0] = pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
                 Ok(())
             },
@@ -205,13 +205,13 @@ impl Labels {
         if let Some(partner) = partners.iter().find(|partner| **partner >= rows.len()) {
             return Err(Error::Usage(format!("partner {partner} does not exist; the batch has {} crops", rows.len())));
         }
-        let make = || (self.pooler(pooling), vec![0.0; self.class_count()]);
-        parallel::for_each(threads, targets, self.class_count(), make, |(pooler, pasted), at, target| {
+        let make = || (self.workplace(pooling), vec![0.0; self.class_count()]);
+        parallel::for_each(threads, targets, self.class_count(), make, |((pooler, scratch), pasted), at, target| {
             let (rect, partner) = (rects[at], partners[at]);
-            let host = self.map(rows[at])?;
+            let host = self.map_with(rows[at], scratch)?;
             let pooled = match (rect.unit_from_input(), rect.pasted_crop(crops[partner])) {
                 (Some(hidden), Some(part)) => {
-                    let other = self.map(rows[partner])?;
+                    let other = self.map_with(rows[partner], scratch)?;
                     pooler
                         .pool_visible(&host, crops[at], hidden, target)
                         .and_then(|()| pooler.pool(&other, part, pasted))
@@ -263,7 +263,11 @@ impl Labels {
     /// # Errors
     /// As for [`Labels::pool`].
     pub fn map(&self, row: usize) -> Result<LabelMap, Error> {
-        self.labelled(row, self.reader.map(row)?)
+        self.map_with(row, &mut DecodeScratch::default())
+    }
+
+    fn map_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<LabelMap, Error> {
+        self.labelled(row, self.reader.map(row, scratch)?)
     }
 
     /// The teacher's prediction for the whole image of a row.
@@ -300,8 +304,9 @@ impl Labels {
         Ok(self.list.get_or_init(|| (manifest, index)))
     }
 
-    fn pooler(&self, pooling: Pooling) -> Pooler {
-        Pooler::new(self.class_count(), pooling)
+    /// What a thread uses again for each image.
+    fn workplace(&self, pooling: Pooling) -> (Pooler, DecodeScratch) {
+        (Pooler::new(self.class_count(), pooling), DecodeScratch::default())
     }
 
     fn check_fill(&self, pooling: Pooling) -> Result<(), Error> {

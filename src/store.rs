@@ -15,12 +15,14 @@ mod lock;
 mod commit;
 mod seen;
 mod writer;
+mod decode;
 mod reader;
 mod status;
 mod notes;
 mod verify;
 
 pub use commit::Faults;
+pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use notes::{RunNote, run_notes};

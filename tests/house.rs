@@ -30,6 +30,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("prost::", &["teacher"]),
     ("ndarray::", &["labels"]),
     ("zarrs::", &["store"]),
+    ("zstd::", &["store"]),
+    ("crc32c::", &["store"]),
     ("turbojpeg::", &["pixels"]),
     ("image::", &["pixels"]),
     ("parquet::", &["manifest", "source"]),

@@ -7,11 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use half::f16;
-use zarrs::array::ArrayToBytesCodecTraits as _;
-use zarrs::array::{Array, CodecOptions};
-use zarrs::storage::store::MemoryStore;
 
-use super::arrays::{Chunks, StoreArray};
+use super::arrays::StoreArray;
+use super::decode::{DecodeScratch, Decoders};
 use super::info::StoreInfo;
 use super::names;
 use super::record::{FailedImage, Identified, RecordState, ShardRecord};
@@ -21,17 +19,16 @@ use crate::error::Error;
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::manifest::{Manifest, read_known_manifest};
 
-use shard::{OpenShard, ReadFailure};
+use shard::{KeptFiles, OpenShard, ReadFailure};
 
 /// A store, open for reading. Threads may share it.
 pub struct StoreReader {
     path: PathBuf,
     info: StoreInfo,
     identity: Digest,
-    /// By [`StoreArray`]: what decodes the smallest piece that has a checksum of its own, an image's inner chunk or,
-    /// for arrays without these, the shard's chunk.
-    decoders: Vec<Array<MemoryStore>>,
+    decoders: Decoders,
     seen: Seen,
+    kept_files: KeptFiles,
     /// Finished shards whose files were held against their records.
     shards: RwLock<HashMap<usize, Arc<OpenShard>>>,
 }
@@ -59,14 +56,10 @@ impl StoreReader {
     /// Opens a store whose description was read already.
     pub(super) fn open_described(path: &Path, info: StoreInfo) -> Result<Self, Error> {
         let broken = |problem: String| Error::Store { path: path.to_path_buf(), problem };
-        let storage = Arc::new(MemoryStore::new());
-        let decoder = |array: &StoreArray| {
-            let chunks = if array.is_map() { Chunks::OfImages } else { Chunks::OfShards };
-            array.open(&info, Arc::clone(&storage), chunks)
-        };
-        let decoders = StoreArray::of(&info).iter().map(decoder).collect::<Result<_, _>>().map_err(broken)?;
+        let decoders = Decoders::new(&info).map_err(broken)?;
         let (identity, seen) = (info.identity(), Seen::read(path));
-        Ok(Self { path: path.to_path_buf(), info, identity, decoders, seen, shards: RwLock::default() })
+        let kept_files = KeptFiles::default();
+        Ok(Self { path: path.to_path_buf(), info, identity, decoders, seen, kept_files, shards: RwLock::default() })
     }
 
     /// What the store is.
@@ -95,8 +88,10 @@ impl StoreReader {
     /// # Errors
     /// When there is no such row, or its shard is damaged.
     pub fn row(&self, row: usize) -> Result<RowState, Error> {
+        let scratch = &mut DecodeScratch::default();
         self.labelled(row, |shard| {
-            Ok(ImageLabels { map: self.map_in(shard, row)?, prediction: self.prediction_in(shard, row)? })
+            let map = self.map_in(shard, row, scratch)?;
+            Ok(ImageLabels { map, prediction: self.prediction_in(shard, row)? })
         })
     }
 
@@ -104,8 +99,8 @@ impl StoreReader {
     ///
     /// # Errors
     /// When there is no such row, or its shard is damaged.
-    pub fn map(&self, row: usize) -> Result<RowState<LabelMap>, Error> {
-        self.labelled(row, |shard| self.map_in(shard, row))
+    pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
+        self.labelled(row, |shard| self.map_in(shard, row, scratch))
     }
 
     /// The whole-image prediction of a row, as [`StoreReader::row`] reads it.
@@ -160,7 +155,7 @@ impl StoreReader {
     fn labelled<T>(
         &self,
         row: usize,
-        read: impl Fn(&OpenShard) -> Result<T, ReadFailure>,
+        mut read: impl FnMut(&OpenShard) -> Result<T, ReadFailure>,
     ) -> Result<RowState<T>, Error> {
         if row >= self.info.images {
             return Err(Error::Usage(format!(
@@ -180,7 +175,10 @@ impl StoreReader {
                 Ok(labels) => return Ok(RowState::Labelled(labels)),
                 Err(ReadFailure::Damaged(problem)) => return Err(damaged(&problem)),
                 Err(ReadFailure::Changed) => {
-                    self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard_number);
+                    let old = self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard_number);
+                    if let Some(old) = old {
+                        old.give_back(&self.kept_files);
+                    }
                 }
             }
         }
@@ -207,17 +205,17 @@ impl StoreReader {
         }
     }
 
-    fn map_in(&self, shard: &OpenShard, row: usize) -> Result<LabelMap, ReadFailure> {
+    fn map_in(&self, shard: &OpenShard, row: usize, scratch: &mut DecodeScratch) -> Result<LabelMap, ReadFailure> {
         let k = self.info.k;
-        let scores = planes(&halves(&self.chunk_values(shard, StoreArray::Scores, row)?), k);
-        let classes = planes(&self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row)?), k);
+        let scores = planes(&halves(&self.chunk_values(shard, StoreArray::Scores, row, scratch)?), k);
+        let classes = planes(&self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row, scratch)?), k);
         if scores.iter().any(|score| !score.is_finite()) {
             let problem = "its labels are missing although its record says that they are there";
             return Err(ReadFailure::Damaged(problem.to_owned()));
         }
         let mut map = LabelMap::from_stored(scores, classes, k, self.info.map_size);
         if self.info.with_lse {
-            let lse = halves(&self.chunk_values(shard, StoreArray::Lse, row)?);
+            let lse = halves(&self.chunk_values(shard, StoreArray::Lse, row, scratch)?);
             map = map.and_then(|map| map.with_stored_lse(lse));
         }
         map.ok_or_else(other_shapes)
@@ -231,31 +229,23 @@ impl StoreReader {
 
     /// Bytes of one image's values in an array without inner chunks, in this machine's byte order.
     fn small_values<'a>(&self, shard: &'a OpenShard, array: StoreArray, row: usize) -> Result<&'a [u8], ReadFailure> {
-        let values = shard.values(&self.path, array, |encoded| self.decode(array, encoded))?;
+        let values = shard
+            .values(&self.path, array, |encoded| self.decoders.decode(array, encoded, &mut DecodeScratch::default()))?;
         let image_bytes = values.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;
         Ok(&values[first..first + image_bytes])
     }
 
     /// Bytes of one image's inner chunk, `[y, x, k]`, in this machine's byte order.
-    fn chunk_values(&self, shard: &OpenShard, array: StoreArray, row: usize) -> Result<Vec<u8>, ReadFailure> {
-        let encoded = shard.chunk(&self.path, array, row % self.info.shard_images)?;
-        self.decode(array, encoded).map_err(ReadFailure::Damaged)
-    }
-
-    /// Decodes a whole chunk, since zarrs passes over checksums when it decodes parts (test
-    /// `readers::a_flipped_bit_is_an_error`), in this thread: a process that was forked has no others.
-    fn decode(&self, array: StoreArray, encoded: Vec<u8>) -> Result<Vec<u8>, String> {
-        let decoder = &self.decoders[array as usize];
-        let first = vec![0; decoder.dimensionality()];
-        let shape = decoder.chunk_shape(&first).map_err(|error| error.to_string())?;
-        let mut options = CodecOptions::default();
-        options.set_concurrent_target(1);
-        let decoded = decoder
-            .codecs()
-            .decode(encoded.into(), &shape, decoder.data_type(), decoder.fill_value(), &options)
-            .map_err(|error| error.to_string())?;
-        Ok(decoded.into_fixed().map_err(|error| error.to_string())?.into_owned())
+    fn chunk_values(
+        &self,
+        shard: &OpenShard,
+        array: StoreArray,
+        row: usize,
+        scratch: &mut DecodeScratch,
+    ) -> Result<Vec<u8>, ReadFailure> {
+        let encoded = shard.chunk(&self.path, array, row % self.info.shard_images, &self.kept_files)?;
+        self.decoders.decode(array, encoded, scratch).map_err(ReadFailure::Damaged)
     }
 
     fn class_ids(&self, bytes: &[u8]) -> Vec<u32> {
@@ -272,10 +262,13 @@ fn halves(bytes: &[u8]) -> Vec<f16> {
 }
 
 /// `[k, y, x]` from `[y, x, k]`.
-fn planes<T: Copy>(cells: &[T], k: usize) -> Vec<T> {
-    let mut planes = Vec::with_capacity(cells.len());
-    for rank in 0..k {
-        planes.extend(cells.iter().skip(rank).step_by(k));
+fn planes<T: Copy + Default>(cells: &[T], k: usize) -> Vec<T> {
+    let mut planes = vec![T::default(); cells.len()];
+    let plane = cells.len() / k;
+    for (cell, ranks) in cells.chunks_exact(k).enumerate() {
+        for (&value, place) in ranks.iter().zip(planes[cell..].iter_mut().step_by(plane)) {
+            *place = value;
+        }
     }
     planes
 }

@@ -4,6 +4,9 @@ use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use rustix::process::{Resource, getrlimit};
 
 use crate::digest::digest_bytes;
 use crate::store::arrays::StoreArray;
@@ -28,6 +31,32 @@ struct OpenFile {
     index: Option<ShardIndex>,
     /// All values of an array without inner chunks, once they were asked for.
     values: OnceLock<Vec<u8>>,
+    /// Where there is room for one more.
+    kept: OnceLock<File>,
+}
+
+/// How many files may still be kept open. A data set has thousands, and a process may have few.
+#[derive(Debug)]
+pub(super) struct KeptFiles {
+    left: AtomicUsize,
+}
+
+impl Default for KeptFiles {
+    fn default() -> Self {
+        let allowed = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        Self { left: AtomicUsize::new((allowed / 4).min(8192) as usize) }
+    }
+}
+
+impl KeptFiles {
+    fn take(&self) -> bool {
+        let less = |left: usize| left.checked_sub(1);
+        self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
+    }
+
+    fn give_back(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
 }
 
 /// Why something could not be read from a shard.
@@ -60,13 +89,33 @@ impl OpenShard {
     }
 
     /// Encoded bytes of the inner chunk of the image in this place of the shard.
-    pub(super) fn chunk(&self, store: &Path, array: StoreArray, at: usize) -> Result<Vec<u8>, ReadFailure> {
+    pub(super) fn chunk(
+        &self,
+        store: &Path,
+        array: StoreArray,
+        at: usize,
+        kept_files: &KeptFiles,
+    ) -> Result<Vec<u8>, ReadFailure> {
         let known = self.known(array)?;
         let place = known.index.as_ref().and_then(|index| index.chunk(at)).ok_or_else(|| missing("its chunk"))?;
         let mut encoded = vec![0; place.bytes];
+        if let Some(file) = known.kept.get() {
+            // It stays the file that was compared, whatever takes its place.
+            file.read_exact_at(&mut encoded, place.offset).map_err(|error| in_words(&error))?;
+            return Ok(encoded);
+        }
         let file = self.reopen(store, array, known)?;
         file.read_exact_at(&mut encoded, place.offset).map_err(|error| in_words(&error))?;
+        if kept_files.take() && known.kept.set(file).is_err() {
+            kept_files.give_back();
+        }
         Ok(encoded)
+    }
+
+    /// Says that its files are closed.
+    pub(super) fn give_back(&self, kept_files: &KeptFiles) {
+        let kept = self.files.iter().flatten().filter(|file| file.kept.get().is_some());
+        kept.for_each(|_| kept_files.give_back());
     }
 
     /// All values of an array without inner chunks, decoded by `decode` when they are first asked for.
@@ -90,7 +139,6 @@ impl OpenShard {
         self.files[array as usize].as_ref().ok_or_else(|| missing("its file"))
     }
 
-    /// Opened for each read: a data set has thousands of files, more than a process may keep open.
     fn reopen(&self, store: &Path, array: StoreArray, known: &OpenFile) -> Result<File, ReadFailure> {
         let file = File::open(store.join(array.file_of(self.record.shard))).map_err(|error| in_words(&error))?;
         let metadata = file.metadata().map_err(|error| in_words(&error))?;
@@ -122,7 +170,7 @@ impl OpenFile {
         }
         let index = &bytes[(index_at - first) as usize..];
         let index = array.is_map().then(|| ShardIndex::parse(index, index_at)).transpose()?;
-        Ok(Self { look: Look::of(&metadata), index, values: OnceLock::new() })
+        Ok(Self { look: Look::of(&metadata), index, values: OnceLock::new(), kept: OnceLock::new() })
     }
 }
 

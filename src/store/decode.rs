@@ -1,0 +1,84 @@
+//! Decodes what the shards hold: for each piece that has a checksum of its own, what its codecs did.
+
+use std::sync::Arc;
+
+use zarrs::array::ArrayToBytesCodecTraits as _;
+use zarrs::array::{Array, CodecOptions};
+use zarrs::storage::store::MemoryStore;
+use zstd::bulk::Decompressor;
+
+use super::arrays::{Chunks, StoreArray};
+use super::info::StoreInfo;
+
+/// Decoders of the arrays of a store.
+pub(super) struct Decoders {
+    /// By [`StoreArray`].
+    arrays: Vec<Array<MemoryStore>>,
+}
+
+/// What decoding uses again for each image; make one for each thread.
+#[derive(Default)]
+pub struct DecodeScratch {
+    zstd: Option<Decompressor<'static>>,
+}
+
+impl Decoders {
+    pub(super) fn new(info: &StoreInfo) -> Result<Self, String> {
+        let storage = Arc::new(MemoryStore::new());
+        let decoder = |array: &StoreArray| {
+            let chunks = if array.is_map() { Chunks::OfImages } else { Chunks::OfShards };
+            array.open(info, Arc::clone(&storage), chunks)
+        };
+        Ok(Self { arrays: StoreArray::of(info).iter().map(decoder).collect::<Result<_, _>>()? })
+    }
+
+    /// Decodes an image's inner chunk (`[y, x, k]`) or, of arrays without these, a shard's chunk, into this machine's byte
+    /// order. It is decoded whole, since zarrs passes over checksums when it decodes parts (test
+    /// `readers::a_flipped_bit_is_an_error`), and in this thread: a process that was forked has no others.
+    pub(super) fn decode(
+        &self,
+        array: StoreArray,
+        encoded: Vec<u8>,
+        scratch: &mut DecodeScratch,
+    ) -> Result<Vec<u8>, String> {
+        let decoder = &self.arrays[array as usize];
+        let first = vec![0; decoder.dimensionality()];
+        let shape = decoder.chunk_shape(&first).map_err(|error| error.to_string())?;
+        if array == StoreArray::Classes && cfg!(target_endian = "little") {
+            let values: u64 = shape.iter().map(|side| side.get()).product();
+            let value_bytes = decoder.data_type().fixed_size().unwrap_or_default();
+            return scratch.checked_zstd(&encoded, values as usize * value_bytes);
+        }
+        let mut options = CodecOptions::default();
+        options.set_concurrent_target(1);
+        let decoded = decoder
+            .codecs()
+            .decode(encoded.into(), &shape, decoder.data_type(), decoder.fill_value(), &options)
+            .map_err(|error| error.to_string())?;
+        Ok(decoded.into_fixed().map_err(|error| error.to_string())?.into_owned())
+    }
+}
+
+impl DecodeScratch {
+    /// What the codecs `zstd` and `crc32c` did. zarrs would do as well, but makes a new zstd context for each chunk, which
+    /// takes longer than decompressing it.
+    fn checked_zstd(&mut self, encoded: &[u8], bytes: usize) -> Result<Vec<u8>, String> {
+        let Some((content, checksum)) = encoded.split_last_chunk::<4>() else {
+            return Err("its chunk is shorter than its checksum".to_owned());
+        };
+        let (found, wanted) = (crc32c::crc32c(content), u32::from_le_bytes(*checksum));
+        if found != wanted {
+            return Err(format!("the checksum of its chunk is {found:08x}, not {wanted:08x}"));
+        }
+        let zstd = match &mut self.zstd {
+            Some(zstd) => zstd,
+            None => self.zstd.insert(Decompressor::new().map_err(|error| error.to_string())?),
+        };
+        let decoded = zstd.decompress(content, bytes).map_err(|error| error.to_string())?;
+        if decoded.len() == bytes {
+            Ok(decoded)
+        } else {
+            Err(format!("its chunk has {} bytes, not {bytes}", decoded.len()))
+        }
+    }
+}
