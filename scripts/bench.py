@@ -12,6 +12,10 @@
 (f) As many images as ImageNet has, all tiny: listing a folder of 1,000 folders and a tar of 1,000 tars (the folders'
     entries and the tar's headers are in memory); going on with a store that has all its records, up to the line that
     says so; `status`. The records hold made-up labels (`benches/bare.rs records`). The images are removed afterwards.
+(g) Training (`bench_training.py`): LabelPooling of random images of a store of 100,000, batch 256, warm, over the recipe
+    of the paper's authors (a `.pt` file per image, dense maps, RoIAlign, softmax); what targets add to an epoch of a
+    DataLoader that decodes and crops; opening a store of ImageNet's size. The maps are real ones of 200 photographs at
+    480 (15x15 cells, top 5), again and again.
 
 Where two programs are compared, they run in turn (A B A B), each ratio is of one pair, and the median of the pairs
 counts. Images are the sample photographs and seeded crops and flips of them. Everything lies below `target/bench`;
@@ -648,7 +652,85 @@ def core_seconds_so_far(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-PARTS: dict[str, Callable[[Setup, Report], None]] = {"a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f}
+# (g) Training
+
+
+def part_g(setup: Setup, report: Report) -> None:
+    def piece(what: str, *flags: str | Path | int) -> dict[str, float]:
+        return run(sys.executable, ROOT / "scripts" / "bench_training.py", what, *flags).document
+
+    images = crops(setup.count(200, 10), (500, 375))
+    _, small = label(setup, images, 480)
+    large, whole, files = WORK / "large", WORK / "whole", WORK / "pt"
+    try:
+        count = setup.count(100_000, 2000)
+        run(setup.bare, "copies", "--from", small, "--out", large, "--images", count)
+        piece("write-pt", "--store", large, "--pt", files, "--count", setup.count(2000, 300))
+        report_pooling(setup, report, piece, large, files)
+        report_epoch(setup, report, piece, large)
+        many = setup.count(1_281_167, 5000)
+        run(setup.bare, "copies", "--from", small, "--out", whole, "--images", many)
+        opened = [piece("open", "--store", whole, "--id", "n00000001/n00000001_1300") for _ in range(setup.repeats)]
+        for key, what in (("open_s", "opening"), ("open_and_find_s", "opening and finding an image by its id")):
+            seconds = statistics.median(one[key] for one in opened)
+            report.add(Figure("g", f"{what}, {many:,} images", seconds, "s", at_most=0.5))
+        peak = max(one["bytes"] for one in opened) / 2**20
+        report.add(Figure("g", f"peak memory of that process, {many:,} images", peak, "MiB", at_most=300))
+    finally:
+        for left in (large, whole, files):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def report_pooling(setup: Setup, report: Report, piece: Callable[..., dict[str, float]], large: Path, files: Path) -> None:
+    """LabelPooling of random images of a store against the authors' recipe on a file per image."""
+    batches = setup.count(100, 4)
+    for threads, cores in ((1, "one core"), (setup.threads, f"{setup.threads} threads")):
+        measured = []
+        for _ in range(setup.repeats):
+            ours = piece("pool", "--store", large, "--batches", batches, "--threads", threads)
+            theirs = piece("recipe", "--pt", files, "--batches", setup.count(6, 1), "--threads", threads)
+            measured.append((ours, theirs))
+        key = "images_per_core_s" if threads == 1 else "images_per_s"
+        ratio = median_ratio((ours[key], theirs[key]) for ours, theirs in measured)
+        target = {"at_least": 30} if threads == 1 else {}
+        report.add(Figure("g", f"pooled images over the authors' recipe, {cores}", ratio, "×", **target))
+        for who, at in (("relabel", 0), ("the authors' recipe", 1)):
+            rate = statistics.median(pair[at][key] for pair in measured)
+            report.add(Figure("g", f"{who}, {cores}", rate, "images/s"))
+            beyond = max(pair[at]["bytes_beyond_output"] for pair in measured) / 2**20
+            bound = {"at_most": 32} if at == 0 else {}
+            report.add(Figure("g", f"{who}, {cores}: memory beyond the output, batch 256", beyond, "MiB", **bound))
+        report.measurements[f"g, pooling, {cores}"] = measured
+
+
+def report_epoch(setup: Setup, report: Report, piece: Callable[..., dict[str, float]], large: Path) -> None:
+    """What targets add to an epoch of a DataLoader that decodes, crops and normalises ImageNet-size JPEGs."""
+    folder = make_once(f"epoch-{setup.count(1000, 40)}", lambda folder: fill_classes(folder, setup.count(1000, 40)))
+    flags = ("--images", folder, "--threads", setup.threads, "--epochs", setup.count(2, 1))
+    measured = []
+    for _ in range(setup.repeats):
+        with_targets = piece("loader", *flags, "--store", large)
+        measured.append((with_targets, piece("loader", *flags)))
+    for key, what, target in (
+        ("worker_core_seconds", "core-seconds of the workers", {"at_most": 1.02}),
+        ("seconds", "seconds", {"at_most": 1.02}),
+    ):
+        ratio = median_ratio((ours[key], plain[key]) for ours, plain in measured)
+        report.add(Figure("g", f"an epoch with targets over one without, {what}", ratio, "×", **target))
+    report.measurements["g, epoch"] = measured
+
+
+def fill_classes(folder: Path, count: int) -> None:
+    draw = random.Random(7)
+    for at in range(count):
+        place = folder / f"class_{at % 10}"
+        place.mkdir(exist_ok=True)
+        random_crop(draw, (500, 375)).save(place / f"{at:05}.JPEG", quality=90)
+
+
+PARTS: dict[str, Callable[[Setup, Report], None]] = {
+    "a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f, "g": part_g,
+}
 
 
 # Report
@@ -716,7 +798,7 @@ def main() -> None:
     wanted = chosen.only.split(",")
     WORK.mkdir(parents=True, exist_ok=True)
     bare = chosen.bare
-    if bare is None and {"a", "c", "f"} & set(wanted):
+    if bare is None and {"a", "c", "f", "g"} & set(wanted):
         bare = build_bare()
     repeats = chosen.repeats or (1 if chosen.quick else 3)
     setup = Setup(chosen.relabel, bare, chosen.teacher, chosen.threads, repeats, chosen.quick)
