@@ -44,8 +44,10 @@ bench: build
 	.venv/bin/python scripts/bench.py
 
 check:
+	@scripts/setup training
 	cargo fmt --all --check
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
+	cd python && ../.venv/bin/python -m mypy
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
 
 build: setup

@@ -84,6 +84,16 @@ def test_torchvisions_own_cutmix_and_mixup_take_pooled_targets():
         assert torch.allclose(mixed_targets.sum(1), torch.ones(6), atol=1e-5)
 
 
+def test_timms_mixup_takes_pooled_targets_when_told_that_they_are_dense():
+    from timm.data import Mixup
+
+    images, targets = batch()
+    mix = Mixup(mixup_alpha=0.2, cutmix_alpha=1.0, label_smoothing=0.0, num_classes=5, multi_label=True)
+    mixed, mixed_targets = mix(images.clone(), targets)
+    assert mixed.shape == images.shape
+    assert torch.allclose(mixed_targets.sum(1), torch.ones(6), atol=1e-5)
+
+
 def folder_of(photographs):
     transform = v2.Compose(
         [rt.RandomResizedCrop((48, 64)), rt.RandomHorizontalFlip(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)]
