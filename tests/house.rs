@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pool", &["geometry", "label_map"]),
     ("cutmix", &["geometry", "pool"]),
     ("labels", &["error", "geometry", "classes", "label_map", "manifest", "store", "pool", "cutmix"]),
+    ("exchange", &["error", "geometry", "digest", "classes", "label_map", "manifest", "store", "pool"]),
     ("inspect", &["geometry", "label_map", "manifest"]),
 ];
 
