@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         )
     with _claim(folder, note.of_store(labels.info, arguments.dtype)):
         for warning in warnings:
-            output.say(f"warning: {warning}")
+            output.warn(warning)
         output.say(f"{count(len(rows), 'label map')} of {arguments.store} as {arguments.dtype} into {folder}")
         progress = Progress(output, "exported", len(rows))
         written = _write_files(labels, ids, rows, folder, arguments.dtype, progress, stop)

@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         f"{count(len(listed), 'file')} of {list((2, *lengths))} {dtype}: {ranks.words}; {orientation.words}"
     )
     for warning in warnings:
-        output.say(f"warning: {warning}")
+        output.warn(warning)
     done_before = len(listed) - images_to_do
     output.say(
         f"into the new store {arguments.out}" if store.is_new()
@@ -236,7 +236,8 @@ def _ask_reference(
 def _best_classes(values: NDArray[np.float32], ranks: str) -> NDArray[np.int64]:
     scores, ids = values if ranks == "first" else np.moveaxis(values, 3, 1)
     best = np.take_along_axis(ids, scores.argmax(axis=0)[None], axis=0)[0]
-    return np.nan_to_num(best, nan=-1, posinf=-1, neginf=-1).astype(np.int64)
+    whole: NDArray[np.int64] = np.nan_to_num(best, nan=-1, posinf=-1, neginf=-1).astype(np.int64)
+    return whole
 
 
 def _open(out: str, description: dict[str, Any], listed: Sequence[Listed]) -> _relabel.Import:

@@ -52,9 +52,13 @@ class Output:
             self.result("", {"error": problem})
 
     def say(self, line: str) -> None:
-        """An announcement or a warning; nothing with ``--quiet``."""
+        """An announcement; nothing with ``--quiet``."""
         if not self.quiet:
             self._line(line)
+
+    def warn(self, warning: str) -> None:
+        """Something that may make the labels wrong; also with ``--quiet``."""
+        self._line(f"warning: {warning}")
 
     def detail(self, line: str) -> None:
         """Only with ``--verbose``."""
