@@ -25,6 +25,7 @@ from exchange_files import (
 )
 
 
+@pytest.mark.filterwarnings("ignore:convention")
 @pytest.mark.parametrize("write", [write_naver, write_token_labeling])
 def test_imported_labels_are_those_of_the_files(tmp_path, write):
     tensors = write(tmp_path / "maps", 12)
