@@ -10,6 +10,7 @@ mod status;
 mod verify;
 mod inspect;
 mod teacher;
+mod exchange;
 mod progress;
 mod output;
 mod onnxruntime;
@@ -55,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Verify(command) => verify::run(command, &arguments.global, output),
         Command::Inspect(command) => inspect::run(command, output),
         Command::Teacher(command) => teacher::run(command, output),
+        Command::Import(command) => exchange::import(command, &arguments.global),
+        Command::Export(command) => exchange::export(command, &arguments.global),
     };
     match result {
         Ok(Outcome::Done) => ExitCode::SUCCESS,

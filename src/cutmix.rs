@@ -124,7 +124,7 @@ mod tests {
         assert_eq!((inside.sides(), inside.lambda()), ([5, 3, 15, 7], 1.0 - 40.0 / 200.0));
         let clipped = CutRect::around(input(), 0.75, 1, 9).unwrap();
         assert_eq!((clipped.sides(), clipped.lambda()), ([0, 7, 6, 10], 1.0 - 18.0 / 200.0));
-        assert_eq!(CutRect::around(input(), 0.0, 10, 5).unwrap().lambda(), 0.0);
+        assert!(CutRect::around(input(), 0.0, 10, 5).unwrap().lambda() < 1e-12);
         assert!(CutRect::around(input(), 1.0, 0, 0).unwrap().is_empty());
     }
 
@@ -152,6 +152,6 @@ mod tests {
     fn mixing_is_linear() {
         let mut host = [1.0, 0.0];
         mix(&mut host, &[0.0, 1.0], 0.75);
-        assert_eq!(host, [0.75, 0.25]);
+        assert!((host[0] - 0.75_f32).abs() < 1e-6 && (host[1] - 0.25).abs() < 1e-6);
     }
 }

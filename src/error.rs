@@ -206,6 +206,8 @@ pub enum ImageErrorKind {
     Broken,
     /// More pixels than PIL accepts.
     TooLarge,
+    /// The file is no label map of the kind that is imported: another type, other sizes, or impossible class ids.
+    NotAMap,
     /// The teacher gave scores that are no numbers, or that float16 cannot hold.
     Scores,
 }
@@ -220,6 +222,7 @@ impl fmt::Display for ImageErrorKind {
             Self::Truncated => "truncated",
             Self::Broken => "broken",
             Self::TooLarge => "too-large",
+            Self::NotAMap => "not-a-map",
             Self::Scores => "scores",
         })
     }

@@ -350,9 +350,11 @@ mod tests {
         // 0.7 of 15 cells is 10.5 in float64 after rounding to float32; in float32 the product is rounded by itself.
         let sides = [0.1_f32, 0.3, 0.7, 0.9];
         let single = UnitBox::from_float32(sides).unwrap();
-        assert_eq!(single.map_x_from_unit(15), [0.1_f32 * 15.0 - 0.5, 0.7_f32 * 15.0 - 0.5]);
+        let bits = |sides: [f32; 2]| sides.map(f32::to_bits);
+        assert_eq!(bits(single.map_x_from_unit(15)), bits([0.1_f32 * 15.0 - 0.5, 0.7_f32 * 15.0 - 0.5]));
         let double = UnitBox::new(0.1, 0.3, 0.7, 0.9).unwrap();
-        assert_eq!(double.map_y_from_unit(15), [(0.3_f64 * 15.0 - 0.5) as f32, (0.9_f64 * 15.0 - 0.5) as f32]);
+        let wanted = [(0.3_f64 * 15.0 - 0.5) as f32, (0.9_f64 * 15.0 - 0.5) as f32];
+        assert_eq!(bits(double.map_y_from_unit(15)), bits(wanted));
     }
 
     #[test]

@@ -99,4 +99,5 @@ pub mod pipeline;
 pub mod pool;
 pub mod cutmix;
 pub mod labels;
+pub mod exchange;
 pub mod inspect;

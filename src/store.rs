@@ -4,6 +4,7 @@
 //! Everything in a store but `runs/` and what has a dot before its name is a pure function of manifest, teacher, card and settings: an interrupted run
 //! that was resumed leaves the bytes of an unbroken one (test `kill::a_killed_run_resumes_to_the_same_bytes`).
 
+mod imported;
 mod info;
 mod arrays;
 mod index;
@@ -24,6 +25,7 @@ mod verify;
 pub use commit::Faults;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
+pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use notes::{RunNote, run_notes};
 pub use part::Part;

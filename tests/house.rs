@@ -21,6 +21,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pool", &["geometry", "label_map"]),
     ("cutmix", &["geometry", "pool"]),
     ("labels", &["error", "geometry", "classes", "label_map", "manifest", "store", "pool", "cutmix"]),
+    ("exchange", &["error", "geometry", "digest", "classes", "label_map", "manifest", "store", "pool"]),
     ("inspect", &["geometry", "label_map", "manifest"]),
 ];
 
@@ -110,7 +111,7 @@ fn files_stay_small() {
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
-        "tasks", "readers", "pooling", "fuzz", "house",
+        "tasks", "readers", "pooling", "exchange", "fuzz", "house",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());

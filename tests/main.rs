@@ -18,6 +18,8 @@ mod damage;
 mod decode;
 /// Files of every kind that were valid and then got broken at random: an answer, never a panic.
 mod fuzz;
+/// Stores that are made of other programs' files, and what starts the Python that reads these.
+mod exchange;
 /// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
 mod golden;
 /// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.

@@ -38,6 +38,7 @@ pub fn info() -> StoreInfo {
         score_steps: None,
         flip_average: false,
         with_lse: false,
+        imported: None,
         images: IMAGES,
         shard_images: SHARD_IMAGES,
         batch_images: 2,

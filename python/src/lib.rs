@@ -7,6 +7,7 @@
 mod options;
 mod errors;
 mod labels;
+mod import;
 
 use pyo3::prelude::*;
 
@@ -14,6 +15,8 @@ use pyo3::prelude::*;
 fn _relabel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<labels::Labels>()?;
+    module.add_class::<import::Import>()?;
+    module.add_function(wrap_pyfunction!(import::class_list, module)?)?;
     module.add_function(wrap_pyfunction!(labels::cut_rect, module)?)?;
     errors::add_to(module)
 }

@@ -135,6 +135,7 @@ pub fn store_info(
         score_steps: arguments.score_steps,
         flip_average: arguments.teacher.flip_average,
         with_lse: arguments.teacher.with_lse,
+        imported: None,
         images: manifest.len(),
         shard_images,
         batch_images: batch_images(arguments, loaded)?,
@@ -152,6 +153,7 @@ pub fn store_info_again(there: &StoreInfo, loaded: &LoadedTeacher) -> StoreInfo 
         teacher: teacher_info(description),
         k: description.shape.k,
         map_size: description.shape.map_size,
+        imported: None,
         classes: (&description.card.classes).into(),
         ..there.clone()
     }

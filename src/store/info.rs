@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::imported::ImportedInfo;
 use super::names;
 use super::part::Part;
 use super::seal::{pretty, sealed, unsealed};
@@ -41,6 +42,9 @@ pub struct StoreInfo {
     /// Whether there is an array `lse`; absent where there is none.
     #[serde(default, skip_serializing_if = "is_off")]
     pub with_lse: bool,
+    /// What the store was imported from; absent where a teacher was run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<ImportedInfo>,
     /// Number of images, which is the first length of every array.
     pub images: usize,
     /// Images in each shard; the last may have fewer.
@@ -172,6 +176,8 @@ impl StoreInfo {
         let on = |on: bool| if on { "on" } else { "off" }.to_owned();
         compare("flip average", on(self.flip_average), on(wanted.flip_average));
         compare("lse", on(self.with_lse), on(wanted.with_lse));
+        let made_by = |info: &Self| info.imported.map_or("a teacher that was run".to_owned(), imported_in_words);
+        compare("labels", made_by(self), made_by(wanted));
         compare("class list", self.classes.list.clone(), wanted.classes.list.clone());
         if self.classes.list == wanted.classes.list && self.classes != wanted.classes {
             compare("class list's content", "other names".to_owned(), "these names".to_owned());
@@ -314,6 +320,10 @@ impl GroupState {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_off(on: &bool) -> bool {
     !on
+}
+
+fn imported_in_words(imported: ImportedInfo) -> String {
+    format!("imported, {}", serde_json::to_string(&imported).unwrap_or_default())
 }
 
 /// Far more images than any data set has, so that a damaged number does not keep a reader busy for ever.

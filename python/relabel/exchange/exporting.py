@@ -1,0 +1,156 @@
+"""``relabel export``: published files from a store, so that training code that reads such files runs on new maps."""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import io
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import relabel
+
+from . import note
+from .files import DTYPES, EXACT_UP_TO
+from .output import DONE, DONE_WITH_PROBLEMS, Interrupted, Output, Progress, Refusal, Usage, count
+
+
+def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:
+    """The command; gives its exit code."""
+    try:
+        labels = relabel.open(arguments.store)
+        ids, labelled, failed = labels.ids(), labels.labelled(), labels.failed()
+    except relabel.StoreError as error:
+        raise Refusal(str(error)) from error
+    if labels.num_classes > EXACT_UP_TO[arguments.dtype] + 1:
+        raise Usage(
+            f"--dtype {arguments.dtype} holds class ids exactly only up to {EXACT_UP_TO[arguments.dtype]:,}, and this store has "
+            f"{labels.num_classes:,} classes: some ids would be others'. Leave --dtype out, which takes float32"
+        )
+    _check_ids(ids)
+    folder = Path(arguments.out)
+    rows = np.flatnonzero(labelled)
+    to_do = len(ids) - len(rows) - len(failed)
+    hidden = [ids[row] for row in rows if not _old_readers_find(ids[row])]
+    warnings = []
+    if hidden:
+        warnings.append(
+            f"the public readers look for <class folder>/<name up to its first dot>.pt, and so will not find "
+            f"{count(len(hidden), 'image')}, the first being `{hidden[0]}`"
+        )
+    with _claim(folder, note.of_store(labels.info, arguments.dtype)):
+        for warning in warnings:
+            output.warn(warning)
+        output.say(f"{count(len(rows), 'label map')} of {arguments.store} as {arguments.dtype} into {folder}")
+        progress = Progress(output, "exported", len(rows))
+        written = _write_files(labels, ids, rows, folder, arguments.dtype, progress, stop)
+        seconds, images_per_s = progress.finish()
+    if progress.done < len(rows):
+        raise Interrupted(f"interrupted; {progress.done:,} of {len(rows):,} files are in {folder}. The same command goes on")
+    document: dict[str, Any] = {
+        "store": arguments.store,
+        "out": arguments.out,
+        "format": "pt",
+        "dtype": arguments.dtype,
+        "shape": [2, labels.k, *labels.map_size],
+        "images": len(ids),
+        "exported": len(rows),
+        "files_now": written,
+        "skipped": {"failed": len(failed), "to_do": to_do},
+        "warnings": warnings,
+        "seconds": seconds,
+        "images_per_s": images_per_s,
+    }
+    words = f"exported {len(rows):,} of {len(ids):,} images, {written:,} of them now, in {seconds:.1f} s\n"
+    if failed or to_do:
+        words += f"skipped  {len(failed):,} that failed, {to_do:,} that are to do: they have no file\n"
+    words += f"files    {folder}/<id>.pt, each [2, {labels.k}, {labels.map_size[0]}, {labels.map_size[1]}] {arguments.dtype}\n"
+    output.result(words, document)
+    return DONE_WITH_PROBLEMS if failed or to_do else DONE
+
+
+def _write_files(
+    labels: relabel.Labels,
+    ids: list[str],
+    rows: np.ndarray[Any, Any],
+    folder: Path,
+    dtype: str,
+    progress: Progress,
+    stop: threading.Event,
+) -> int:
+    """Writes what is not there yet; gives how many files that were."""
+    torch_dtype = {name: dtype for dtype, name in DTYPES.items()}[dtype]
+    written, length, made = 0, None, set()
+    for row in rows:
+        if stop.is_set():
+            break
+        path = folder / f"{ids[row]}.pt"
+        # Maps of one shape give files of one length, so that another length tells what a power cut left.
+        if length is None or not path.is_file() or path.stat().st_size != length:
+            try:
+                scores, classes = labels.map(int(row))
+            except relabel.StoreError as error:
+                raise Refusal(f"{error} (relabel verify {labels.path} tells more)") from error
+            tensor = torch.from_numpy(np.stack([scores.astype(np.float32), classes.astype(np.float32)])).to(torch_dtype)
+            content = io.BytesIO()
+            torch.save(tensor, content)
+            length = content.getbuffer().nbytes
+            if not path.is_file() or path.stat().st_size != length:
+                if path.parent not in made:
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    made.add(path.parent)
+                staged = path.with_name(f".{path.name}.part")
+                staged.write_bytes(content.getbuffer())
+                os.replace(staged, path)
+                written += 1
+        progress.add(1)
+    return written
+
+
+@contextmanager
+def _claim(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
+    """The folder, for this store's maps and this process alone."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Refusal(f"{folder} is being written by another export. Wait for it, or stop it first") from error
+        there = note.read(folder)
+        if there is None:
+            stranger = next((name for name in sorted(os.listdir(folder)) if name != f".{note.NAME}.part"), None)
+            if stranger is not None:
+                raise Refusal(f"{folder} is not empty (it holds `{stranger}`), and no earlier export. Name another --out")
+            note.write(folder, wanted)
+        elif there != wanted:
+            differing = [key for key in wanted if there.get(key) != wanted[key]]
+            lines = "".join(f"\n  - {key}: {_short(there.get(key))} there, {_short(wanted[key])} asked for" for key in differing)
+            raise Refusal(f"{folder} holds an export of something else, and mixing is refused:{lines}\n"
+                          "  what you can do: name another --out")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else text[:97] + "..."
+
+
+def _check_ids(ids: list[str]) -> None:
+    """An id may be what a user's list says; a file's path may not leave the folder."""
+    for name in ids:
+        if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
+            raise Refusal(f"the id `{name}` is no path below a folder, so that its file cannot be named")
+
+
+def _old_readers_find(name: str) -> bool:
+    return name.count("/") == 1 and "." not in name

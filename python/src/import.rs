@@ -1,0 +1,128 @@
+//! A store that is made of published files: their values in, shards out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+
+use numpy::{PyReadonlyArray1, PyUntypedArrayMethods as _};
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use relabel::digest::digest_bytes;
+use relabel::error::{ImageError, ImageErrorKind};
+use relabel::exchange::{self, FileLayout, Published};
+use relabel::store::{ClassesInfo, ImportedNumbers, Orientation, RankAxis, StoreStatus};
+use serde::Deserialize;
+
+use crate::errors::python;
+
+#[pyclass(frozen)]
+pub(crate) struct Import {
+    import: exchange::Import,
+    values: usize,
+}
+
+/// [`Published`] as Python writes it.
+#[derive(Deserialize)]
+struct Description {
+    teacher_name: String,
+    /// Text that tells the files from others.
+    fingerprint: String,
+    lengths: [usize; 3],
+    rank_axis: RankAxis,
+    orientation: Orientation,
+    dtype: ImportedNumbers,
+    classes: ClassesInfo,
+    origins: BTreeMap<String, String>,
+    source: String,
+    shard_images: usize,
+}
+
+#[pymethods]
+impl Import {
+    #[new]
+    fn new(
+        py: Python<'_>,
+        out: PathBuf,
+        description: &str,
+        paths: Vec<String>,
+        lengths: Vec<u64>,
+        holder: String,
+    ) -> PyResult<Self> {
+        let description: Description = serde_json::from_str(description).map_err(not_json)?;
+        let Description { rank_axis, orientation, .. } = description;
+        let layout = FileLayout::new(description.lengths, rank_axis, orientation).map_err(PyValueError::new_err)?;
+        let published = Published {
+            teacher_name: description.teacher_name,
+            files_sha256: digest_bytes(description.fingerprint.as_bytes()),
+            layout,
+            dtype: description.dtype,
+            classes: description.classes,
+            origins: description.origins,
+            source: description.source,
+            shard_images: description.shard_images,
+        };
+        let import = py.detach(|| {
+            let files = exchange::list_files(paths.iter().map(String::as_str).zip(lengths))?;
+            exchange::Import::open(&out, &published, files, holder)
+        });
+        Ok(Self { import: import.map_err(python)?, values: layout.values() })
+    }
+
+    fn is_new(&self) -> bool {
+        self.import.is_new()
+    }
+
+    /// Numbers of the shards to do, each with its first row and the row behind its last.
+    fn to_do(&self) -> Vec<(usize, usize, usize)> {
+        let info = self.import.store().info();
+        let of = |&shard: &usize| (shard, info.rows_of(shard).start, info.rows_of(shard).end);
+        self.import.to_do().iter().map(of).collect()
+    }
+
+    /// `values`: those of the shard's files, one behind the other, anything for the failed ones. `failures`: row, kind and
+    /// reason of each.
+    fn commit(
+        &self,
+        py: Python<'_>,
+        shard: usize,
+        values: PyReadonlyArray1<'_, f32>,
+        failures: Vec<(usize, String, String)>,
+    ) -> PyResult<()> {
+        let rows = self.import.store().info().rows_of(shard).len();
+        if values.len() != rows * self.values {
+            let (len, of) = (values.len(), self.values);
+            return Err(PyValueError::new_err(format!("{len} values for {rows} files of {of} values each")));
+        }
+        let failure = |(row, kind, reason): (usize, String, String)| {
+            let kind: ImageErrorKind = serde_json::from_value(kind.into()).map_err(not_json)?;
+            Ok((row, ImageError { kind, reason }))
+        };
+        let failures = failures.into_iter().map(failure).collect::<PyResult<HashMap<_, _>>>()?;
+        let values = values.as_slice().map_err(|error| PyValueError::new_err(error.to_string()))?.to_vec();
+        py.detach(|| self.import.commit(shard, &values, &failures)).map_err(python)?;
+        Ok(())
+    }
+
+    /// How far the store is, as JSON.
+    fn status(&self, py: Python<'_>) -> PyResult<String> {
+        let (_, status) = py.detach(|| StoreStatus::read(self.import.store().path())).map_err(python)?;
+        serde_json::to_string(&status).map_err(not_json)
+    }
+
+    /// Leaves a note of the run: a JSON object.
+    fn note(&self, name: &str, note: &str) -> PyResult<()> {
+        let note = serde_json::from_str(note).map_err(not_json)?;
+        self.import.store().note_run(name, note).map_err(python)
+    }
+}
+
+/// The class list that words name, as JSON.
+#[pyfunction]
+pub(crate) fn class_list(words: &str) -> PyResult<String> {
+    let list = exchange::class_list(words).map_err(python)?;
+    serde_json::to_string(&ClassesInfo::from(&list)).map_err(not_json)
+}
+
+// Made for `map_err`.
+fn not_json(error: serde_json::Error) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}

@@ -1,0 +1,222 @@
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use half::f16;
+use relabel::classes::ClassList;
+use relabel::digest::digest_bytes;
+use relabel::error::{Error, ImageError, ImageErrorKind};
+use relabel::exchange::{FileLayout, Import, Published, class_list, list_files};
+use relabel::store::{Depth, ImportedNumbers, Orientation, RankAxis, RowState, StoreReader, verify};
+use tempfile::TempDir;
+
+use crate::common::{Ran, lite0, relabel, repository, run, small_photographs, store_bytes};
+
+const FILES: usize = 10;
+const LENGTHS: [usize; 3] = [2, 3, 4];
+
+fn published() -> Published {
+    Published {
+        teacher_name: "imported".into(),
+        files_sha256: digest_bytes(b"files"),
+        layout: FileLayout::new(LENGTHS, RankAxis::First, Orientation::Yx).unwrap(),
+        dtype: ImportedNumbers::Float32,
+        classes: (&ClassList::imagenet_1k()).into(),
+        origins: BTreeMap::from([("orientation".into(), "assumed".into())]),
+        source: "files".into(),
+        shard_images: 4,
+    }
+}
+
+fn open(out: &Path, published: &Published) -> Result<Import, Error> {
+    let paths: Vec<String> = (0..FILES).map(|number| format!("n01440764/{number}.pt")).collect();
+    let files = list_files(paths.iter().map(|path| (path.as_str(), 9000)))?;
+    Import::open(out, published, files, "a test".into())
+}
+
+/// A file `[2, 2, 3, 4]`: scores that fall from rank to rank, then class ids.
+fn file_values(row: usize) -> Vec<f32> {
+    let scores = (0..24).map(|at| 20.0 + row as f32 - (at / 12) as f32 * 5.0 + (at % 12) as f32 * 0.25);
+    let ids = (0..24).map(|at| ((row * 31 + at * 7) % 1000) as f32);
+    scores.chain(ids).collect()
+}
+
+/// Commits shards that are to do; row 5 cannot be read.
+fn fill(import: &Import, shards: usize) {
+    for &shard in import.to_do().iter().take(shards) {
+        let rows = import.store().info().rows_of(shard);
+        let values: Vec<f32> = rows.clone().flat_map(file_values).collect();
+        let failure = (5, ImageError { kind: ImageErrorKind::Empty, reason: "it has no bytes".into() });
+        import.commit(shard, &values, &HashMap::from([failure])).unwrap();
+    }
+}
+
+#[test]
+fn an_imported_store_holds_and_says_what_was_in_the_files() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("store");
+    let import = open(&store, &published()).unwrap();
+    assert!(import.is_new());
+    fill(&import, usize::MAX);
+    drop(import);
+
+    let found = verify(&store, Depth::Values, &|_| ()).unwrap();
+    assert!(found.problems.is_empty(), "{:?}", found.problems);
+    assert_eq!((found.labelled, found.failed), (FILES - 1, 1));
+    let reader = StoreReader::open(&store).unwrap();
+    for row in 0..FILES {
+        match reader.row(row).unwrap() {
+            RowState::Labelled(labels) => {
+                let values = file_values(row);
+                let scores: Vec<f16> = values[..24].iter().map(|&score| f16::from_f32(score)).collect();
+                let ids: Vec<u32> = values[24..].iter().map(|&id| id as u32).collect();
+                assert_eq!((labels.map.scores(), labels.map.classes()), (&scores[..], &ids[..]));
+            }
+            RowState::Failed(failed) => assert_eq!((row, failed.path.as_str()), (5, "n01440764/5.pt")),
+            RowState::ToDo => panic!("row {row} is to do"),
+        }
+    }
+    let path = store.display().to_string();
+    let status = run(&["status", &path, "--json"]).expect(0).json();
+    assert_eq!((&status["labelled"], &status["agreement"]["compared"]), (&9.into(), &9.into()));
+    let inspected = run(&["inspect", &path, "n01440764/3"]).expect(0).stdout;
+    assert!(inspected.contains("3x4 cells"), "{inspected}");
+}
+
+#[test]
+fn an_import_that_stopped_goes_on_to_the_same_bytes() {
+    let folder = TempDir::new().unwrap();
+    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
+    fill(&open(&whole, &published()).unwrap(), usize::MAX);
+    for _ in 0..3 {
+        fill(&open(&parts, &published()).unwrap(), 1);
+    }
+    let import = open(&parts, &published()).unwrap();
+    assert!(import.to_do().is_empty() && !import.is_new());
+    assert_eq!(store_bytes(&parts), store_bytes(&whole));
+}
+
+#[test]
+fn what_labels_depend_on_keeps_an_import_from_going_on() {
+    let folder = TempDir::new().unwrap();
+    let store = folder.path().join("store");
+    drop(open(&store, &published()).unwrap());
+    let renamed = Published { teacher_name: "effnet-l2".into(), origins: BTreeMap::new(), ..published() };
+    drop(open(&store, &renamed).unwrap());
+    let turned = FileLayout::new([2, 4, 3], RankAxis::First, Orientation::Xy).unwrap();
+    let others = [
+        (Published { layout: turned, ..published() }, "\"orientation\":\"xy\""),
+        (Published { files_sha256: digest_bytes(b"others"), ..published() }, "teacher: imported"),
+        (Published { dtype: ImportedNumbers::Float16, ..published() }, "\"dtype\":\"float16\""),
+        (Published { classes: (&class_list("1000").unwrap()).into(), ..published() }, "class list: imagenet-1k"),
+        (Published { shard_images: 5, ..published() }, "shard size: 4 in the store, 5"),
+    ];
+    for (other, words) in others {
+        let refusal = open(&store, &other).unwrap_err();
+        assert!(matches!(refusal, Error::OtherRun { .. }) && refusal.to_string().contains(words), "{refusal}");
+    }
+}
+
+#[test]
+fn class_ids_that_the_numbers_cannot_tell_apart_are_refused() {
+    let folder = TempDir::new().unwrap();
+    let with = |classes: &str| Published {
+        classes: (&class_list(classes).unwrap()).into(),
+        dtype: ImportedNumbers::Float16,
+        ..published()
+    };
+    open(&folder.path().join("a"), &with("2049")).unwrap();
+    let refusal = open(&folder.path().join("b"), &with("2050")).unwrap_err().to_string();
+    assert!(refusal.contains("only up to 2048"), "{refusal}");
+    assert!(open(&folder.path().join("c"), &with("1")).unwrap_err().to_string().contains("2 classes a cell"));
+}
+
+#[test]
+fn a_run_does_not_go_on_with_an_imported_store() {
+    let folder = TempDir::new().unwrap();
+    let (store, photographs) = (folder.path().join("store"), folder.path().join("photographs"));
+    small_photographs(&photographs, 4);
+    fill(&open(&store, &published()).unwrap(), usize::MAX);
+    let before = store_bytes(&store);
+    let [teacher, photographs, out] = [&lite0(), &photographs, &store].map(|path| path.display().to_string());
+    let refusal = run(&["run", "--teacher", &teacher, "--in", &photographs, "--out", &out]).expect(1).stderr;
+    assert!(refusal.contains("was made with something else"), "{refusal}");
+    assert_eq!(store_bytes(&store), before);
+}
+
+/// A folder with a package `relabel` of two files, for `PYTHONPATH`; it says what it was started with.
+fn package(version: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let package = folder.path().join("relabel");
+    std::fs::create_dir(&package).unwrap();
+    std::fs::write(package.join("__init__.py"), format!("__version__ = '{version}'\n")).unwrap();
+    std::fs::write(package.join("_relabel.py"), "").unwrap();
+    let main = "import json, sys\nprint(json.dumps(sys.argv[1:]))\nprint('said', file=sys.stderr)\nsys.exit(3)\n";
+    std::fs::write(package.join("__main__.py"), main).unwrap();
+    folder
+}
+
+fn import_with(python: &Path, packages: Option<&Path>, words: &[&str]) -> Ran {
+    let mut command = relabel(&repository(""));
+    command.args(words).arg("--python").arg(python).env_remove("PYTHONPATH");
+    if let Some(packages) = packages {
+        command.env("PYTHONPATH", packages);
+    }
+    Ran::of(&mut command)
+}
+
+const IMPORT: [&str; 4] = ["import", "maps", "--out", "store"];
+
+fn project_python() -> PathBuf {
+    repository(".venv/bin/python")
+}
+
+#[test]
+fn a_python_that_is_missing_or_lacks_something_is_named_with_what_to_do() {
+    let nowhere = Path::new("/nowhere/python3");
+    let said = import_with(nowhere, None, &IMPORT).expect(1).stderr;
+    assert!(said.contains("/nowhere/python3 cannot be started") && said.contains("RELABEL_PYTHON"), "{said}");
+    let said = import_with(&project_python(), None, &["export", "store", "--out", "maps"]).expect(1).stderr;
+    assert!(said.contains("does not have the package relabel. Install it: pip install ./python"), "{said}");
+    let ours = package(env!("CARGO_PKG_VERSION"));
+    let said = import_with(&project_python(), Some(ours.path()), &IMPORT).expect(1).stderr;
+    assert!(said.contains("does not have PyTorch. Install it: pip install torch"), "{said}");
+    let other = package("0.0.1");
+    let said = import_with(&project_python(), Some(other.path()), &IMPORT).expect(1).stderr;
+    assert!(said.contains("has the package relabel 0.0.1, this program is"), "{said}");
+    let said = import_with(Path::new("/bin/false"), None, &[&IMPORT[..], &["--json"]].concat()).expect(1);
+    assert!(said.json()["error"].as_str().unwrap().contains("/bin/false cannot be used"));
+}
+
+#[test]
+fn python_gets_what_was_typed_and_its_words_and_exit_code_come_through() {
+    let folder = package(env!("CARGO_PKG_VERSION"));
+    std::fs::write(folder.path().join("torch.py"), "").unwrap();
+    let words = ["import", "./x maps", "--out=-y", "--map-size=9x12", "--json", "-vv", "--log-format=json"];
+    let ran = import_with(&project_python(), Some(folder.path()), &words).expect(3);
+    assert_eq!(ran.stderr, "said\n");
+    let expected = [
+        "import",
+        "--out=-y",
+        "--map-size=9x12",
+        "--orientation=auto",
+        "--rank-axis=auto",
+        "--json",
+        "--verbose",
+        "--verbose",
+        "--log-format=json",
+        "--",
+        "./x maps",
+    ];
+    assert_eq!(ran.json(), serde_json::json!(expected));
+    let ran = import_with(&project_python(), Some(folder.path()), &["export", "s", "--out", "m", "--dtype", "float16"]);
+    let expected = ["export", "--out=m", "--format=pt", "--dtype=float16", "--", "s"];
+    assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+}
+
+#[test]
+fn senseless_words_are_refused_before_python_is_looked_for() {
+    for words in [&["--map-size", "15"][..], &["--orientation", "up"], &["--shard-size", "0"]] {
+        import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], words].concat()).expect(2);
+    }
+    import_with(Path::new("/nowhere/python3"), None, &["export", "store", "--out", "m", "--format", "csv"]).expect(2);
+}
