@@ -247,11 +247,11 @@ impl Labels {
                 let probs = prediction.probs().iter().map(|prob| prob.to_f32());
                 let rest = (1.0 - probs.clone().sum::<f32>()).max(0.0);
                 let others = target.len().saturating_sub(prediction.classes().len()).max(1);
-                target.fill(T::from_probability(rest / others as f32));
+                target.fill(T::from_probability(f64::from(rest) / others as f64));
                 for (&class, prob) in prediction.classes().iter().zip(probs) {
                     let value = target.get_mut(class as usize);
                     *value.ok_or_else(|| self.unusable(rows[at], "it has a class that the teacher does not have"))? =
-                        T::from_probability(prob);
+                        T::from_probability(f64::from(prob));
                 }
                 Ok(())
             },

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use half::f16;
@@ -166,6 +167,14 @@ fn import_with(python: &Path, packages: Option<&Path>, words: &[&str]) -> Ran {
 
 const IMPORT: [&str; 4] = ["import", "maps", "--out", "store"];
 
+/// The project's Python, blind to what is installed in it.
+fn python_without_packages(folder: &Path) -> PathBuf {
+    let script = folder.join("python3");
+    std::fs::write(&script, format!("#!/bin/sh\nexec {} -S \"$@\"\n", project_python().display())).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
 fn project_python() -> PathBuf {
     repository(".venv/bin/python")
 }
@@ -173,15 +182,17 @@ fn project_python() -> PathBuf {
 #[test]
 fn a_python_that_is_missing_or_lacks_something_is_named_with_what_to_do() {
     let nowhere = Path::new("/nowhere/python3");
+    let folder = tempfile::tempdir().unwrap();
+    let bare = python_without_packages(folder.path());
     let said = import_with(nowhere, None, &IMPORT).expect(1).stderr;
     assert!(said.contains("/nowhere/python3 cannot be started") && said.contains("RELABEL_PYTHON"), "{said}");
-    let said = import_with(&project_python(), None, &["export", "store", "--out", "maps"]).expect(1).stderr;
+    let said = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;
     assert!(said.contains("does not have the package relabel. Install it: pip install ./python"), "{said}");
     let ours = package(env!("CARGO_PKG_VERSION"));
-    let said = import_with(&project_python(), Some(ours.path()), &IMPORT).expect(1).stderr;
+    let said = import_with(&bare, Some(ours.path()), &IMPORT).expect(1).stderr;
     assert!(said.contains("does not have PyTorch. Install it: pip install torch"), "{said}");
     let other = package("0.0.1");
-    let said = import_with(&project_python(), Some(other.path()), &IMPORT).expect(1).stderr;
+    let said = import_with(&bare, Some(other.path()), &IMPORT).expect(1).stderr;
     assert!(said.contains("has the package relabel 0.0.1, this program is"), "{said}");
     let said = import_with(Path::new("/bin/false"), None, &[&IMPORT[..], &["--json"]].concat()).expect(1);
     assert!(said.json()["error"].as_str().unwrap().contains("/bin/false cannot be used"));

@@ -21,24 +21,24 @@ pub(super) struct ClassSums {
 /// A number that targets are made of.
 pub trait TargetValue: Copy + Default + Send {
     /// The nearest value.
-    fn from_probability(probability: f32) -> Self;
+    fn from_probability(probability: f64) -> Self;
 }
 
 impl TargetValue for f32 {
-    fn from_probability(probability: f32) -> Self {
-        probability
+    fn from_probability(probability: f64) -> Self {
+        probability as f32
     }
 }
 
 impl TargetValue for f64 {
-    fn from_probability(probability: f32) -> Self {
-        f64::from(probability)
+    fn from_probability(probability: f64) -> Self {
+        probability
     }
 }
 
 impl TargetValue for f16 {
-    fn from_probability(probability: f32) -> Self {
-        Self::from_f32(probability)
+    fn from_probability(probability: f64) -> Self {
+        Self::from_f64(probability)
     }
 }
 
@@ -134,14 +134,14 @@ impl ClassSums {
         parts: usize,
     ) {
         let softmax = self.softmax(temperature);
-        let absent = T::from_probability(softmax.absent as f32);
+        let absent = T::from_probability(softmax.absent);
         if parts == 1 {
             target.fill(absent);
         } else {
             target[part..].iter_mut().step_by(parts).for_each(|value| *value = absent);
         }
         for &class in &self.touched {
-            target[class as usize * parts + part] = T::from_probability(softmax.of(self.sums[class as usize]) as f32);
+            target[class as usize * parts + part] = T::from_probability(softmax.of(self.sums[class as usize]));
         }
     }
 
