@@ -21,7 +21,8 @@ use crate::manifest::{Manifest, read_known_manifest};
 
 use shard::{KeptFiles, OpenShard, ReadFailure};
 
-/// A store, open for reading. Threads may share it.
+/// A store, open for reading. Threads may share it. It goes on with a finished shard as it was when it was first read,
+/// also when it is made again meanwhile: for what is new then, open the store again.
 pub struct StoreReader {
     path: PathBuf,
     info: StoreInfo,
