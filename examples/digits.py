@@ -14,6 +14,7 @@ import json
 import statistics
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -40,6 +41,16 @@ LONG_ARMS = [arm for arm in ARMS if arm.target == "localized"]
 LONG_EPOCHS = 100
 TEST_DIGIT_PIXELS = (12, 24)
 
+
+@dataclasses.dataclass(frozen=True)
+class World:
+    """What is made anew for each seed, and the program that labels it."""
+
+    canvases: int
+    teacher_steps: int
+    program: Path
+
+
 Results = dict[str, float]
 """Top-1 by arm, and that of the teacher."""
 
@@ -48,27 +59,29 @@ def main() -> None:
     arguments = parse()
     settings = Settings(epochs=arguments.epochs, width=arguments.width)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    jobs = [(seed, arguments.arms, settings, arguments.canvases, arguments.relabel.resolve()) for seed in seeds]
-    results: dict[int, Results] = {}
-    with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-        for seed, result in zip(seeds, pool.map(one_seed, *zip(*jobs))):
-            results[seed] = result
+    world = World(arguments.canvases, arguments.teacher_steps, arguments.relabel.resolve())
+    train = partial(one_seed, arms=arguments.arms, settings=settings, world=world)
+    if arguments.processes == 1:
+        results = dict(zip(seeds, map(train, seeds)))
+    else:
+        with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
+            results = dict(zip(seeds, pool.map(train, seeds)))
     if arguments.out:
         record = {"settings": dataclasses.asdict(settings), "canvases": arguments.canvases, "top1": results}
         arguments.out.write_text(json.dumps(record, indent=1) + "\n")
     print(table(results, arguments.arms))
 
 
-def one_seed(seed: int, arms: list[Arm], settings: Settings, canvases: int, program: Path) -> Results:
+def one_seed(seed: int, arms: list[Arm], settings: Settings, world: World) -> Results:
     """Makes the world of a seed and trains every arm in it."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         train_digits, test_digits = split_digits(seed)
-        save_canvases(train_digits, canvases, folder / "canvases", np.random.default_rng([seed, 0]))
-        teacher = train_teacher(train_digits, seed)
+        save_canvases(train_digits, world.canvases, folder / "canvases", np.random.default_rng([seed, 0]))
+        teacher = train_teacher(train_digits, seed, world.teacher_steps)
         results = {"teacher": teacher_accuracy(teacher, test_digits, seed)}
-        make_labels(program, export_teacher(teacher, folder / "teacher"), folder / "canvases", folder / "labels")
+        make_labels(world.program, export_teacher(teacher, folder / "teacher"), folder / "canvases", folder / "labels")
         images = load_canvases(folder / "canvases")
         labels = relabel.open(folder / "labels")
         test = draw_test(test_digits, 2000, TEST_DIGIT_PIXELS, np.random.default_rng([seed, 3]))
@@ -110,6 +123,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--long", action="store_true", help=f"localized labels only, {LONG_EPOCHS} epochs")
     parser.add_argument("--epochs", type=int, help="[25]")
     parser.add_argument("--canvases", type=int, default=1500, help="[1500]")
+    parser.add_argument("--teacher-steps", type=int, default=300, help="[300]")
     parser.add_argument("--width", type=int, default=Settings.width, help=f"channels of the student's first layer [{Settings.width}]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, help="TARGET+CUTMIX, such as localized+region [all]")
     parser.add_argument("--processes", type=int, default=2, help="seeds at a time, one core each [2]")

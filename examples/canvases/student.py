@@ -106,7 +106,8 @@ def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Te
         return torch.from_numpy(labels.image_targets(rows, threads=1))
     if target == "localized":
         return torch.from_numpy(labels.pool(rows, boxes.numpy(), threads=1))
-    with warnings.catch_warnings(action="ignore"):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that this is the wrong way round, and that is the point
         return torch.from_numpy(labels.pool(rows, boxes.numpy(), convention="naver", threads=1))
 
 

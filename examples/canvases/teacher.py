@@ -39,8 +39,8 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU()]
 
 
-def train_teacher(digits: Digits, seed: int, steps: int = 300, batch: int = 64) -> Teacher:
-    """Trains on single digits of the size that they have on the canvases, in a little more noise than they cover."""
+def train_teacher(digits: Digits, seed: int, steps: int, batch: int = 64) -> Teacher:
+    """Trains on single digits of the size that they have on the canvases, somewhere in 20x20 pixels of noise."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     teacher = Teacher()
