@@ -1,4 +1,4 @@
-"""Does it train? Students of canvases with several digits, taught by single labels, global soft labels and localized ones.
+"""Does it train? Students of canvases with several digits, taught with single, global soft and localized labels.
 
     python examples/digits.py                                   # five seeds, all arms: the first table of docs/training.md
     python examples/digits.py --long                            # four times the epochs, localized labels: the second
@@ -23,7 +23,7 @@ import relabel
 import torch
 
 from canvases.data import draw_test, load_canvases, save_canvases, split_digits
-from canvases.student import Arm, Settings, accuracy, train_student
+from canvases.student import Arm, Mixing, Settings, accuracy, train_student
 from canvases.teacher import export_teacher, make_labels, teacher_accuracy, train_teacher
 
 ARMS = [
@@ -39,6 +39,14 @@ ARMS = [
 ]
 LONG_ARMS = [arm for arm in ARMS if arm.target == "localized"]
 LONG_EPOCHS = 100
+COMPARED = [
+    (Arm("global", "none"), Arm("single", "none")),
+    (Arm("localized", "none"), Arm("global", "none")),
+    (Arm("localized", "none"), Arm("swapped", "none")),
+    (Arm("localized", "paper"), Arm("localized", "none")),
+    (Arm("localized", "region"), Arm("localized", "none")),
+    (Arm("localized", "region"), Arm("localized", "paper")),
+]
 TEST_DIGIT_PIXELS = (12, 24)
 
 
@@ -70,6 +78,7 @@ def main() -> None:
         record = {"settings": dataclasses.asdict(settings), "canvases": arguments.canvases, "top1": results}
         arguments.out.write_text(json.dumps(record, indent=1) + "\n")
     print(table(results, arguments.arms))
+    print(differences(results, arguments.arms))
 
 
 def one_seed(seed: int, arms: list[Arm], settings: Settings, world: World) -> Results:
@@ -94,9 +103,12 @@ def one_seed(seed: int, arms: list[Arm], settings: Settings, world: World) -> Re
 
 def table(results: dict[int, Results], arms: list[Arm]) -> str:
     """Means and standard errors, as Markdown."""
-    columns = [mixing for mixing in ("none", "paper", "region") if any(arm.cutmix == mixing for arm in arms)]
-    headings = {"none": "no CutMix", "paper": "CutMix", "region": "CutMix by region"}
-    lines = ["| target | " + " | ".join(headings[mixing] for mixing in columns) + " |", "|---" + "|---:" * len(columns) + "|"]
+    headings: dict[Mixing, str] = {"none": "no CutMix", "paper": "CutMix", "region": "CutMix by region"}
+    columns = [mixing for mixing in headings if any(arm.cutmix == mixing for arm in arms)]
+    lines = [
+        "| target | " + " | ".join(headings[mixing] for mixing in columns) + " |",
+        "|---" + "|---:" * len(columns) + "|",
+    ]
     for target in dict.fromkeys(arm.target for arm in arms):
         cells = [
             mean_and_error([result[str(Arm(target, mixing))] for result in results.values()])
@@ -106,13 +118,23 @@ def table(results: dict[int, Results], arms: list[Arm]) -> str:
         ]
         lines.append(f"| {target} | " + " | ".join(cells) + " |")
     teachers = mean_and_error([result["teacher"] for result in results.values()])
-    lines.append(f"\nTop-1 on {len(results)} seeds, mean ± standard error; the teacher names {teachers} of single digits.")
+    lines.append(f"\nTop-1 on {len(results)} seeds, mean ± standard error; the teacher: {teachers} of single digits.\n")
     return "\n".join(lines)
 
 
-def mean_and_error(values: list[float]) -> str:
+def differences(results: dict[int, Results], arms: list[Arm]) -> str:
+    """Differences between arms, seed by seed: what both arms owe to the seed is not in their standard errors."""
+    lines = ["| difference | top-1 |", "|---|---:|"]
+    for better, worse in COMPARED:
+        if better in arms and worse in arms:
+            values = [result[str(better)] - result[str(worse)] for result in results.values()]
+            lines.append(f"| {better} less {worse} | {mean_and_error(values, '+')} |")
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def mean_and_error(values: list[float], sign: str = "") -> str:
     error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):.3f} ± {error:.3f}"
+    return f"{statistics.mean(values):{sign}.3f} ± {error:.3f}"
 
 
 def parse() -> argparse.Namespace:
@@ -124,7 +146,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="[25]")
     parser.add_argument("--canvases", type=int, default=1500, help="[1500]")
     parser.add_argument("--teacher-steps", type=int, default=300, help="[300]")
-    parser.add_argument("--width", type=int, default=Settings.width, help=f"channels of the student's first layer [{Settings.width}]")
+    parser.add_argument("--width", type=int, default=16, help="channels of the student's first layer [16]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, help="TARGET+CUTMIX, such as localized+region [all]")
     parser.add_argument("--processes", type=int, default=2, help="seeds at a time, one core each [2]")
     parser.add_argument("--relabel", type=Path, default=program, help="the program [target/release/relabel]")

@@ -1,6 +1,6 @@
 """Trains any classifier of torchvision on a folder of images, with single labels or with the label maps of a store.
 
-DATA holds `train/` and `val/`, each with a folder of images for each class. The store is that of `relabel run --in DATA/train`.
+DATA holds `train/` and `val/`, each with a folder of images for each class. `relabel run --in DATA/train` made the store.
 
     # Single labels, for comparison; then global soft labels; then localized labels, which is what label maps are for.
     python examples/train.py DATA --out runs/single    --target single
@@ -71,7 +71,7 @@ def main() -> None:
         if rank == 0:
             line = {"epoch": epoch, "loss": loss, "top1": top1, "seconds": round(time.perf_counter() - began, 1)}
             save(arguments, plain, optimizer, epoch, line)
-            print(f"epoch {epoch + 1} of {arguments.epochs}: loss {loss:.4f}, top-1 {top1:.4f}, {line['seconds']} s", flush=True)
+            print(f"epoch {epoch + 1}: loss {loss:.4f}, top-1 {top1:.4f}, {line['seconds']} s", flush=True)
     if dist.is_initialized():
         dist.destroy_process_group()
 
@@ -81,7 +81,8 @@ def train_loader(arguments: argparse.Namespace, world: int) -> tuple[DataLoader[
     cut = [rt.RandomResizedCrop(arguments.size, scale=arguments.scale)]
     flip = [] if arguments.no_flip else [rt.RandomHorizontalFlip()]
     folder = ImageFolder(arguments.data / "train", v2.Compose([*cut, *flip, *TO_INPUT]))
-    cutmix = None if arguments.cutmix == "none" else rt.CutMix(prob=arguments.cutmix_prob, region=arguments.cutmix == "region")
+    region = arguments.cutmix == "region"
+    cutmix = None if arguments.cutmix == "none" else rt.CutMix(prob=arguments.cutmix_prob, region=region)
     collate: Callable[[Any], tuple[Tensor, Tensor]]
     dataset: Any
     if arguments.target == "single":
@@ -92,11 +93,11 @@ def train_loader(arguments: argparse.Namespace, world: int) -> tuple[DataLoader[
         dataset = rt.CropDataset(folder, labels, missing="drop")
         classes = classes_of_folders(folder, dataset, labels)
         collate = rt.PoolCollate(dataset, target="image" if arguments.target == "global" else "crop", cutmix=cutmix)
-    sampler = DistributedSampler(dataset, seed=arguments.seed, drop_last=True) if world > 1 else None
+    sampler: Any = DistributedSampler(dataset, seed=arguments.seed, drop_last=True) if world > 1 else None
     options = {"num_workers": arguments.workers, "collate_fn": collate, "pin_memory": torch.cuda.is_available()}
     loader = DataLoader(dataset, arguments.batch, sampler is None, sampler, drop_last=True, **options)
     if len(loader) == 0:
-        raise SystemExit(f"{len(dataset)} images are less than a batch of {arguments.batch} in each of {world} processes")
+        raise SystemExit(f"{len(dataset)} images are less than a batch of {arguments.batch} in each process ({world})")
     return loader, classes
 
 
@@ -115,14 +116,14 @@ class SingleLabels:
 
 
 def classes_of_folders(folder: ImageFolder, dataset: rt.CropDataset, labels: relabel.Labels) -> dict[str, int]:
-    """The teacher's class of each folder. Folders in the order of their names are not always classes in the teacher's."""
+    """The teacher's class of each folder: folders sorted by name need not be in the order of the teacher's outputs."""
     of_row = labels.folder_classes()
     classes = {}
     for index, row in zip(dataset.indices, dataset.rows):
         classes[folder.classes[folder.targets[index]]] = int(of_row[row])
     nameless = sorted(name for name, number in classes.items() if number < 0)
     if nameless:
-        raise SystemExit(f"the folder {nameless[0]} is no class of the teacher, neither by id nor by name: top-1 would mean nothing")
+        raise SystemExit(f"the folder {nameless[0]} is no class of the teacher, neither by id nor by name")
     return classes
 
 
@@ -135,12 +136,11 @@ def val_loader(arguments: argparse.Namespace, classes: dict[str, int], rank: int
         raise SystemExit(f"val has the folder {unknown[0]}, train has none with labels")
     numbers = [classes[name] for name in folder.classes]
     folder.target_transform = numbers.__getitem__
-    return DataLoader(Subset(folder, range(rank, len(folder), world)), arguments.batch, num_workers=arguments.workers, pin_memory=torch.cuda.is_available())
+    share = Subset(folder, range(rank, len(folder), world))
+    return DataLoader(share, arguments.batch, num_workers=arguments.workers, pin_memory=torch.cuda.is_available())
 
 
-def train(
-    arguments: argparse.Namespace, epoch: int, model: nn.Module, optimizer: SGD, loader: DataLoader[Any], device: torch.device
-) -> float:
+def train(arguments: argparse.Namespace, epoch: int, model: nn.Module, optimizer: SGD, loader: Any, device: Any) -> float:
     """One epoch; mean loss of this process. The rate rises for a while, then falls as a cosine."""
     model.train()
     criterion = nn.CrossEntropyLoss()  # takes probabilities as well as classes
@@ -189,7 +189,8 @@ def load(arguments: argparse.Namespace, model: nn.Module, optimizer: SGD, device
         return 0
     state = torch.load(path, map_location=device, weights_only=True)
     now = setup(arguments)
-    other = [f"{name} was {state['setup'][name]}, is {now[name]}" for name in now if state["setup"].get(name) != now[name]]
+    was = state["setup"]
+    other = [f"{name} was {was[name]}, is {now[name]}" for name in now if was[name] != now[name]]
     if other:
         raise SystemExit(f"{path} is of another run: {'; '.join(other)}")
     model.load_state_dict(state["model"])
@@ -199,7 +200,7 @@ def load(arguments: argparse.Namespace, model: nn.Module, optimizer: SGD, device
 
 def setup(arguments: argparse.Namespace) -> dict[str, Any]:
     """What a run that goes on must have in common with its beginning."""
-    free = ("data", "labels", "out", "resume", "workers")
+    free = {"data", "labels", "out", "resume", "workers"}
     return {name: value for name, value in vars(arguments).items() if name not in free}
 
 
@@ -226,7 +227,7 @@ def parse() -> argparse.Namespace:
     add("--cutmix-prob", type=float, default=1.0, help="share of batches that are mixed [1]")
     add("--model", default="resnet18", help="a classifier of torchvision [resnet18]")
     add("--size", type=int, default=224, help="pixels of each side of the input [224]")
-    add("--scale", type=float, nargs=2, default=(0.08, 1.0), help="least and largest share of the image in a crop [0.08 1]")
+    add("--scale", type=float, nargs=2, default=(0.08, 1.0), help="least and largest share in a crop [0.08 1]")
     add("--no-flip", action="store_true", help="never mirror: for digits and letters")
     add("--epochs", type=int, default=100, help="[100]")
     add("--batch", type=int, default=256, help="images in a batch of each process [256]")

@@ -91,7 +91,9 @@ def draw_singles(digits: Digits, count: int, side: int, rng: np.random.Generator
     return images.clamp(0, 1), digits.classes[chosen], torch.from_numpy(corners)
 
 
-def draw_test(digits: Digits, count: int, digit_pixels: tuple[int, int], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def draw_test(
+    digits: Digits, count: int, digit_pixels: tuple[float, float], rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """The student's examination: canvases with one digit, cut so that it is whole and ``digit_pixels`` (from, to) large.
     Images ``[count, 1, 32, 32]`` and their classes."""
     canvases, classes, corners = draw_singles(digits, count, CANVAS_PIXELS, rng)

@@ -85,11 +85,12 @@ def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: rela
             boxes = random_boxes(len(chosen), settings.scale, generator)
             images = cut(canvases.images[chosen], boxes)
             targets = _targets(arm.target, labels, rows[chosen.numpy()], boxes, canvases.classes[chosen])
-            paste = cutmix.paste(images) if cutmix else None
-            if paste is not None and not cutmix.region:
-                images, targets = paste.images, paste.lam * targets + (1 - paste.lam) * targets[paste.partners]
-            elif paste is not None:
-                images, targets = paste.images, _targets_by_region(labels, rows[chosen.numpy()], boxes, paste)
+            if cutmix and cutmix.region:
+                paste = cutmix.paste(images)
+                if paste is not None:
+                    images, targets = paste.images, _targets_by_region(labels, rows[chosen.numpy()], boxes, paste)
+            elif cutmix:
+                images, targets = cutmix(images, targets)
             loss = F.cross_entropy(network(images), targets)
             optimizer.zero_grad()
             loss.backward()

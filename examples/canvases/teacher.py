@@ -68,8 +68,8 @@ def export_teacher(teacher: Teacher, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "teacher.onnx"
     with torch.no_grad():
-        teacher.head.weight *= SHARPNESS
-        teacher.head.bias *= SHARPNESS
+        for parameter in teacher.head.parameters():
+            parameter *= SHARPNESS
     torch.onnx.export(
         teacher,
         (torch.zeros(1, 3, CANVAS_PIXELS, CANVAS_PIXELS),),
