@@ -32,7 +32,8 @@ class Arm:
     def parse(text: str) -> "Arm":
         """The reverse of ``str``."""
         target, _, cutmix = text.partition("+")
-        if target not in get_args(Target) or cutmix not in get_args(Mixing) or (cutmix == "region" and target != "localized"):
+        known = target in get_args(Target) and cutmix in get_args(Mixing)
+        if not known or (cutmix == "region" and target != "localized"):
             raise ValueError(f"{text} is no arm")
         return Arm(target, cutmix)  # type: ignore[arg-type]
 

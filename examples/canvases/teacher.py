@@ -1,4 +1,4 @@
-"""A small fully convolutional teacher of single digits, its export, and the label maps that ``relabel run`` makes of it."""
+"""A small fully convolutional teacher of single digits, its export, and its label maps by ``relabel run``."""
 
 import subprocess
 from pathlib import Path
@@ -69,7 +69,7 @@ def export_teacher(teacher: Teacher, folder: Path) -> Path:
     path = folder / "teacher.onnx"
     with torch.no_grad():
         for parameter in teacher.head.parameters():
-            parameter *= SHARPNESS
+            parameter.mul_(SHARPNESS)
     torch.onnx.export(
         teacher,
         (torch.zeros(1, 3, CANVAS_PIXELS, CANVAS_PIXELS),),
