@@ -1,0 +1,126 @@
+"""The student, and the ways in which it can be told what a crop shows."""
+
+import warnings
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import relabel
+import torch
+import torch.nn.functional as F
+from relabel.torch import CutMix
+from relabel.torch.mix import Paste
+from torch import Tensor, nn
+
+from .data import CLASSES, Canvases, cut, random_boxes
+
+Target = Literal["single", "global", "localized", "swapped"]
+Mixing = Literal["none", "paper", "region"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to train: what a crop's target is, and whether crops are mixed."""
+
+    target: Target
+    cutmix: Mixing
+
+    def __str__(self) -> str:
+        return f"{self.target}+{self.cutmix}"
+
+    @staticmethod
+    def parse(text: str) -> "Arm":
+        """The reverse of ``str``."""
+        target, _, cutmix = text.partition("+")
+        known = target in get_args(Target) and cutmix in get_args(Mixing)
+        if not known or (cutmix == "region" and target != "localized"):
+            raise ValueError(f"{text} is no arm")
+        return Arm(target, cutmix)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all arms have in common."""
+
+    epochs: int = 25
+    width: int = 16
+    batch: int = 64
+    learning_rate: float = 0.2
+    weight_decay: float = 5e-4
+    scale: tuple[float, float] = (0.08, 0.5)
+    cutmix_prob: float = 1.0
+
+
+def student(width: int) -> nn.Module:
+    """Three convolutions, the mean over the image, one linear layer."""
+
+    def block(channels_in: int, channels_out: int, kernel: int, stride: int) -> list[nn.Module]:
+        convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False)
+        return [convolution, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)]
+
+    return nn.Sequential(
+        *block(1, width, 5, 2),
+        *block(width, 2 * width, 3, 2),
+        *block(2 * width, 4 * width, 3, 1),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(4 * width, len(CLASSES)),
+    ).to(memory_format=torch.channels_last)
+
+def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: relabel.Labels, seed: int) -> nn.Module:
+    """Trains on crops of the canvases. Seeds give every arm the same network, order and crops."""
+    torch.manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
+    cutmix = None if arm.cutmix == "none" else CutMix(prob=settings.cutmix_prob, region=arm.cutmix == "region")
+    network = student(settings.width)
+    rows = labels.rows(canvases.ids)
+    steps = settings.epochs * (len(rows) // settings.batch)
+    optimizer = torch.optim.SGD(
+        network.parameters(), lr=settings.learning_rate, momentum=0.9, weight_decay=settings.weight_decay, nesterov=True
+    )
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    for _ in range(settings.epochs):
+        for chosen in torch.randperm(len(rows), generator=generator).split(settings.batch):
+            if len(chosen) < settings.batch:
+                continue
+            boxes = random_boxes(len(chosen), settings.scale, generator)
+            images = cut(canvases.images[chosen], boxes)
+            targets = _targets(arm.target, labels, rows[chosen.numpy()], boxes, canvases.classes[chosen])
+            if cutmix and cutmix.region:
+                paste = cutmix.paste(images)
+                if paste is not None:
+                    images, targets = paste.images, _targets_by_region(labels, rows[chosen.numpy()], boxes, paste)
+            elif cutmix:
+                images, targets = cutmix(images, targets)
+            loss = F.cross_entropy(network(images), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    return network.eval()
+
+
+def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, classes: Tensor) -> Tensor:
+    """Probabilities ``[batch, classes]``."""
+    if target == "single":
+        return F.one_hot(classes, len(CLASSES)).float()
+    if target == "global":
+        return torch.from_numpy(labels.image_targets(rows, threads=1))
+    if target == "localized":
+        return torch.from_numpy(labels.pool(rows, boxes.numpy(), threads=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it says that this is the wrong way round, and that is the point
+        return torch.from_numpy(labels.pool(rows, boxes.numpy(), convention="naver", threads=1))
+
+
+def _targets_by_region(labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, paste: Paste) -> Tensor:
+    rects = np.tile(np.array(paste.rect), (len(rows), 1))
+    return torch.from_numpy(
+        labels.cutmix_targets(rows, boxes.numpy(), paste.partners.numpy(), rects, paste.input_size, threads=1)
+    )
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, images: Tensor, classes: Tensor) -> float:
+    """Share of images whose class it names first."""
+    return (network(images).argmax(1) == classes).float().mean().item()
