@@ -51,7 +51,7 @@ check:
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
 
 build: setup
-	cargo build --release --locked
+	cargo build --release --locked --workspace
 
 setup:
 	@scripts/setup
