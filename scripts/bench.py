@@ -706,9 +706,10 @@ def report_pooling(setup: Setup, report: Report, piece: Callable[..., dict[str, 
 def report_epoch(setup: Setup, report: Report, piece: Callable[..., dict[str, float]], large: Path) -> None:
     """What targets add to an epoch of a DataLoader that decodes, crops and normalises ImageNet-size JPEGs."""
     folder = make_once(f"epoch-{setup.count(1000, 40)}", lambda folder: fill_classes(folder, setup.count(1000, 40)))
-    flags = ("--images", folder, "--threads", setup.threads, "--epochs", setup.count(2, 1))
+    flags = ("--images", folder, "--threads", setup.threads, "--epochs", setup.count(4, 1))
     measured = []
-    for _ in range(setup.repeats):
+    piece("loader", *flags)  # brings the images into memory
+    for _ in range(setup.repeats + 2):
         with_targets = piece("loader", *flags, "--store", large)
         measured.append((with_targets, piece("loader", *flags)))
     for key, what, target in (

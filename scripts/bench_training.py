@@ -112,13 +112,15 @@ def loader(chosen: argparse.Namespace) -> dict[str, float]:
         spread = np.random.default_rng(0).choice(len(labels), len(data), replace=False)
         names = labels.ids()
         data = relabel.torch.LabelMapDataset(data, labels, ids=[names[row] for row in spread])
-    batches = DataLoader(data, 64, shuffle=True, num_workers=chosen.threads, persistent_workers=False)
+    batches = DataLoader(data, 64, shuffle=True, num_workers=chosen.threads, persistent_workers=True)
     torch.manual_seed(chosen.seed)
     started = time.perf_counter()
     for _ in range(chosen.epochs):
         for _ in batches:
             pass
     seconds = time.perf_counter() - started
+    # What workers used is counted when they have ended.
+    del batches
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {"seconds": seconds, "worker_core_seconds": used.ru_utime + used.ru_stime, "images": chosen.epochs * len(data)}
 
