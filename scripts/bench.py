@@ -671,9 +671,9 @@ def part_g(setup: Setup, report: Report) -> None:
         many = setup.count(1_281_167, 5000)
         run(setup.bare, "copies", "--from", small, "--out", whole, "--images", many)
         opened = [piece("open", "--store", whole, "--id", "n00000001/n00000001_1300") for _ in range(setup.repeats)]
-        for key, what in (("open_s", "opening"), ("open_and_find_s", "opening and finding an image by its id")):
+        for key, what, target in (("open_s", "opening", 0.5), ("open_and_find_s", "opening and the first look-up by id", None)):
             seconds = statistics.median(one[key] for one in opened)
-            report.add(Figure("g", f"{what}, {many:,} images", seconds, "s", at_most=0.5))
+            report.add(Figure("g", f"{what}, {many:,} images", seconds, "s", at_most=target))
         peak = max(one["bytes"] for one in opened) / 2**20
         report.add(Figure("g", f"peak memory of that process, {many:,} images", peak, "MiB", at_most=300))
     finally:
