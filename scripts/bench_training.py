@@ -3,7 +3,7 @@ against each other.
 
     bench_training.py recipe --pt FOLDER            the authors' recipe: a file per image, dense maps, RoIAlign, softmax
     bench_training.py pool --store STORE            relabel on random images of a store
-    bench_training.py loader --images FOLDER [--store STORE]     an epoch of decoding and cropping, with or without targets
+    bench_training.py epoch --images FOLDER --store STORE     batches of a DataLoader with targets over those without
     bench_training.py open --store STORE            opening a store and finding one image
     bench_training.py write-pt --store STORE --pt FOLDER --count 2000
 """
@@ -15,7 +15,7 @@ import json
 import math
 import os
 import random
-import resource
+import statistics
 import time
 from pathlib import Path
 
@@ -95,34 +95,55 @@ def pool(chosen: argparse.Namespace) -> dict[str, float]:
     return timed_batches(chosen, len(labels), lambda rows, boxes: labels.pool(rows, boxes, threads=chosen.threads))
 
 
-def loader(chosen: argparse.Namespace) -> dict[str, float]:
+def epoch(chosen: argparse.Namespace) -> dict[str, object]:
+    """What targets cost in workers that decode, crop, normalise and collate. Batches with and without targets alternate in
+    the same worker, on the same images with the same random numbers: whole epochs one after the other differ by more than
+    what is to be measured."""
     import torch
-    from torch.utils.data import DataLoader
+    from torch.utils.data import DataLoader, Dataset, default_collate
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
 
     import relabel
     import relabel.torch
 
-    crop = relabel.torch.RandomResizedCrop(224) if chosen.store else v2.RandomResizedCrop(224)
     end = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
-    data = ImageFolder(chosen.images, v2.Compose([crop, v2.RandomHorizontalFlip(), *end]))
-    if chosen.store:
-        labels = relabel.open(chosen.store)
-        spread = np.random.default_rng(0).choice(len(labels), len(data), replace=False)
-        names = labels.ids()
-        data = relabel.torch.LabelMapDataset(data, labels, ids=[names[row] for row in spread])
-    batches = DataLoader(data, 64, shuffle=True, num_workers=chosen.threads, persistent_workers=True)
-    torch.manual_seed(chosen.seed)
-    started = time.perf_counter()
-    for _ in range(chosen.epochs):
-        for _ in batches:
-            pass
-    seconds = time.perf_counter() - started
-    # What workers used is counted when they have ended.
-    del batches
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return {"seconds": seconds, "worker_core_seconds": used.ru_utime + used.ru_stime, "images": chosen.epochs * len(data)}
+
+    def folder(crop: object) -> ImageFolder:
+        return ImageFolder(chosen.images, v2.Compose([crop, v2.RandomHorizontalFlip(), *end]))
+
+    labels = relabel.open(chosen.store)
+    without = folder(v2.RandomResizedCrop(224))
+    names = labels.ids()
+    draw = np.random.default_rng(chosen.seed)
+    spread = [names[row] for row in draw.choice(len(labels), len(without), replace=False)]
+    with_targets = relabel.torch.LabelMapDataset(folder(relabel.torch.RandomResizedCrop(224)), labels, ids=spread)
+
+    class Both(Dataset):
+        def __getitems__(self, batch: tuple[bool, int, list[int]]) -> tuple[bool, float, list[object]]:
+            has_targets, seed, indices = batch
+            started = time.process_time()
+            torch.manual_seed(seed)
+            samples = with_targets.__getitems__(indices) if has_targets else [without[index] for index in indices]
+            return has_targets, started, samples
+
+    def collate(fetched: tuple[bool, float, list[object]]) -> tuple[bool, object, float]:
+        has_targets, started, samples = fetched
+        return has_targets, default_collate(samples), time.process_time() - started
+
+    batches = []
+    for pair in range(0, chosen.batches, chosen.threads):
+        # Batches go to workers in turn, so that the two of a pair are as far apart as there are workers.
+        group = [(seed, draw.choice(len(without), chosen.batch, replace=False).tolist()) for seed in range(pair, pair + chosen.threads)]
+        first = bool(pair // chosen.threads % 2)
+        batches += [(has_targets, *one) for has_targets in (first, not first) for one in group]
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for has_targets, _, used in DataLoader(Both(), batch_sampler=batches, num_workers=chosen.threads, collate_fn=collate):
+        seconds[has_targets].append(used / chosen.batch)
+    # The first batches of a worker open the shards.
+    ours, plain = (values[4 * chosen.threads :] for values in (seconds[True], seconds[False]))
+    ratios = [one / other for one, other in zip(ours, plain, strict=True)]
+    return {"pairs": len(ratios), "ratios": ratios, "core_s_per_image": statistics.median(plain)}
 
 
 def open_store(chosen: argparse.Namespace) -> dict[str, float]:
@@ -160,7 +181,7 @@ def main() -> None:
     # OpenMP's threads and relabel's are set by hand; without this, torch takes every core while it starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = {"recipe": recipe, "pool": pool, "loader": loader, "open": open_store, "write-pt": write_pt}
+    what = {"recipe": recipe, "pool": pool, "epoch": epoch, "open": open_store, "write-pt": write_pt}
     parser.add_argument("what", choices=what)
     parser.add_argument("--pt", type=Path)
     parser.add_argument("--store", type=Path)
@@ -168,7 +189,6 @@ def main() -> None:
     parser.add_argument("--id")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--batches", type=int, default=8)
-    parser.add_argument("--epochs", type=int, default=1)
     parser.add_argument("--count", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)

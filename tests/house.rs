@@ -19,8 +19,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("monitor", &["store"]),
     ("pipeline", &["error", "geometry", "label_map", "manifest", "source", "pixels", "teacher", "store", "monitor"]),
     ("pool", &["geometry", "label_map"]),
-    ("cutmix", &["geometry", "pool"]),
-    ("labels", &["error", "geometry", "classes", "label_map", "manifest", "store", "pool", "cutmix"]),
+    ("cutmix", &["geometry"]),
+    ("labels", &["error", "geometry", "label_map", "manifest", "store", "pool", "cutmix"]),
     ("exchange", &["error", "geometry", "digest", "classes", "label_map", "manifest", "store", "pool"]),
     ("inspect", &["geometry", "label_map", "manifest"]),
 ];

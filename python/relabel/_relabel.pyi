@@ -12,6 +12,8 @@ class NotLabelled(StoreError): ...
 
 _Pooling = tuple[tuple[int, int], float | str, float, str]
 
+_Batch = tuple[NDArray[np.int64], NDArray[np.float32] | NDArray[np.float64], NDArray[np.bool_]]
+
 class Labels:
     def __new__(cls, path: str) -> Labels: ...
     def info(self) -> str: ...
@@ -22,26 +24,20 @@ class Labels:
     def states(self) -> tuple[NDArray[np.uint8], list[tuple[int, str]]]: ...
     def pool(
         self,
-        rows: NDArray[np.int64],
-        boxes: NDArray[np.float32] | NDArray[np.float64],
-        flipped: NDArray[np.bool_],
+        batch: _Batch,
         pooling: _Pooling,
         dtype: str,
         threads: int,
     ) -> NDArray[Any]: ...
     def pool_sparse(
         self,
-        rows: NDArray[np.int64],
-        boxes: NDArray[np.float32] | NDArray[np.float64],
-        flipped: NDArray[np.bool_],
+        batch: _Batch,
         pooling: _Pooling,
         threads: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]: ...
     def cutmix(
         self,
-        rows: NDArray[np.int64],
-        boxes: NDArray[np.float32] | NDArray[np.float64],
-        flipped: NDArray[np.bool_],
+        batch: _Batch,
         partners: NDArray[np.int64],
         rects: NDArray[np.uint32],
         input: tuple[int, int],

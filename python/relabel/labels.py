@@ -102,6 +102,9 @@ class Labels:
             return self._core.rows([ids])
         if isinstance(ids, (int, np.integer)):
             return np.array([ids], dtype=np.int64)
+        # An array of texts would take several times the memory of a long list.
+        if isinstance(ids, (list, tuple)) and ids and all(isinstance(name, str) for name in ids):
+            return self._core.rows(list(ids))
         array = ids if isinstance(ids, np.ndarray) else np.asarray(ids)
         if array.ndim != 1:
             raise ValueError(f"ids are a sequence of texts or row numbers; these have {array.ndim} dimensions")
@@ -170,12 +173,12 @@ class Labels:
             NotLabelled: an image that failed or is still to do.
             StoreError: a damaged shard.
         """
-        rows, crops, flips = self._batch(ids, boxes, flip)
+        batch = self._batch(ids, boxes, flip)
         size = _output_size(output_size)
         pooled = self._core.pool(
-            rows, crops, flips, (size, fill, temperature, _said(convention)), np.dtype(dtype).name, self._threads(threads)
+            batch, (size, fill, temperature, _said(convention)), np.dtype(dtype).name, self._threads(threads)
         )
-        shape = (len(rows), self.num_classes)
+        shape = (len(batch[0]), self.num_classes)
         return pooled.reshape(shape if output_size is None else shape + size)
 
     def pool_sparse(
@@ -196,10 +199,10 @@ class Labels:
         Args:
             top: keep only so many classes of each label; what is cut goes to the rest.
         """
-        rows, crops, flips = self._batch(ids, boxes, flip)
+        batch = self._batch(ids, boxes, flip)
         size = _output_size(output_size)
         words = (size, fill, temperature, _said(convention))
-        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(rows, crops, flips, words, self._threads(threads))
+        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, words, self._threads(threads))
         if top is not None and top < 1:
             raise ValueError(f"top is {top}; it is at least 1")
         longest = int(counts.max(initial=0))
@@ -212,7 +215,7 @@ class Labels:
             sparse_ids, probs = sparse_ids[:, :top].copy(), probs[:, :top].copy()
         if output_size is None:
             return SparseTargets(sparse_ids, probs, rest)
-        grid = (len(rows), *size)
+        grid = (len(batch[0]), *size)
         move = (0, 3, 1, 2)
         return SparseTargets(
             np.ascontiguousarray(sparse_ids.reshape(*grid, -1).transpose(move)),
@@ -250,14 +253,12 @@ class Labels:
             rects: ``[B, 4]``, what is pasted: ``x0, y0, x1, y1`` in pixels of the student's input.
             input_size: height and width of that input.
         """
-        rows, crops, flips = self._batch(ids, boxes, flip)
+        batch = self._batch(ids, boxes, flip)
         partner_rows = np.ascontiguousarray(np.asarray(partners), dtype=np.int64)
         pasted = np.ascontiguousarray(np.asarray(rects), dtype=np.uint32).reshape(-1, 4)
         words = ((1, 1), fill, temperature, _said(convention))
-        targets = self._core.cutmix(
-            rows, crops, flips, partner_rows, pasted, input_size, words, self._threads(threads)
-        )
-        return targets.reshape(len(rows), self.num_classes)
+        targets = self._core.cutmix(batch, partner_rows, pasted, input_size, words, self._threads(threads))
+        return targets.reshape(len(batch[0]), self.num_classes)
 
     def map(self, image: str | int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
         """The label map of one image: scores float16 and class ids int64, both ``[k, y, x]``, best first."""

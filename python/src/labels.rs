@@ -1,5 +1,6 @@
 //! A store that is read: arrays in, arrays out, without the interpreter's lock in between.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use half::f16;
@@ -7,12 +8,11 @@ use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::cutmix::CutRect;
-use relabel::geometry::Crop;
 use relabel::labels::{PastedBatch, State};
 use relabel::pool::{Pooling, TargetValue};
 
 use crate::errors::python;
-use crate::options::{self, Boxes, PoolingWords};
+use crate::options::{self, BatchWords, PoolingWords};
 
 #[pyclass(frozen)]
 pub(crate) struct Labels {
@@ -84,19 +84,16 @@ impl Labels {
     fn pool<'py>(
         &self,
         py: Python<'py>,
-        rows: PyReadonlyArray1<'py, i64>,
-        boxes: Boxes<'py>,
-        flipped: PyReadonlyArray1<'py, bool>,
+        batch: BatchWords<'py>,
         pooling: PoolingWords,
         dtype: &str,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let crops = options::crops(&boxes, &flipped)?;
-        let batch = Batch { rows: options::rows(&rows)?, crops, pooling: options::pooling(pooling)?, threads };
+        let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
         match dtype {
-            "float32" => self.pool_as::<f32>(py, &batch),
-            "float64" => self.pool_as::<f64>(py, &batch),
-            "float16" => self.pool_as::<f16>(py, &batch),
+            "float32" => self.pool_as::<f32>(py, &batch, pooling, threads),
+            "float64" => self.pool_as::<f64>(py, &batch, pooling, threads),
+            "float16" => self.pool_as::<f16>(py, &batch, pooling, threads),
             other => Err(PyValueError::new_err(format!("dtype is `{other}`; it is float32, float16 or float64"))),
         }
     }
@@ -104,13 +101,11 @@ impl Labels {
     fn pool_sparse<'py>(
         &self,
         py: Python<'py>,
-        rows: PyReadonlyArray1<'py, i64>,
-        boxes: Boxes<'py>,
-        flipped: PyReadonlyArray1<'py, bool>,
+        batch: BatchWords<'py>,
         pooling: PoolingWords,
         threads: usize,
     ) -> PyResult<SparseArrays<'py>> {
-        let (rows, crops) = (options::rows(&rows)?, options::crops(&boxes, &flipped)?);
+        let (rows, crops) = options::batch(&batch)?;
         let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
         let targets = py.detach(|| self.labels.pool_sparse(&rows, &crops, pooling, threads)).map_err(python)?;
         let targets: Vec<_> = targets.into_iter().flatten().collect();
@@ -126,23 +121,21 @@ impl Labels {
     fn cutmix<'py>(
         &self,
         py: Python<'py>,
-        rows: PyReadonlyArray1<'py, i64>,
-        boxes: Boxes<'py>,
-        flipped: PyReadonlyArray1<'py, bool>,
+        batch: BatchWords<'py>,
         partners: PyReadonlyArray1<'py, i64>,
         rects: PyReadonlyArray2<'py, u32>,
         input: (u32, u32),
         pooling: PoolingWords,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let (rows, crops) = (options::rows(&rows)?, options::crops(&boxes, &flipped)?);
+        let (rows, crops) = options::batch(&batch)?;
         let (partners, input) = (options::rows(&partners)?, options::input_size(input.0, input.1)?);
         let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
         let rect = |[x0, y0, x1, y1]: [u32; 4]| CutRect::new(input, x0, y0, x1, y1).map_err(PyValueError::new_err);
         let rects: Vec<_> = options::quadruples(rects.as_array())?.map(rect).collect::<PyResult<_>>()?;
         let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
-        let batch = PastedBatch { rows: &rows, crops: &crops, partners: &partners, rects: &rects };
-        py.detach(|| self.labels.cutmix_into(&batch, pooling, threads, &mut targets)).map_err(python)?;
+        let pasted = PastedBatch { rows: &rows, crops: &crops, partners: &partners, rects: &rects };
+        py.detach(|| self.labels.cutmix_into(&pasted, pooling, threads, &mut targets)).map_err(python)?;
         Ok(targets.into_pyarray(py))
     }
 
@@ -166,24 +159,17 @@ impl Labels {
     }
 }
 
-/// What is pooled, and how.
-struct Batch {
-    rows: Vec<usize>,
-    crops: Vec<Crop>,
-    pooling: Pooling,
-    threads: usize,
-}
-
 impl Labels {
     fn pool_as<'py, T: TargetValue + numpy::Element>(
         &self,
         py: Python<'py>,
-        batch: &Batch,
+        batch: &BatchWords<'py>,
+        pooling: Pooling,
+        threads: NonZeroUsize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Batch { rows, crops, pooling, threads } = batch;
-        let threads = options::threads(*threads)?;
+        let (rows, crops) = options::batch(batch)?;
         let mut targets = vec![T::default(); rows.len() * self.labels.class_count() * pooling.output.parts()];
-        py.detach(|| self.labels.pool_into(rows, crops, *pooling, threads, &mut targets)).map_err(python)?;
+        py.detach(|| self.labels.pool_into(&rows, &crops, pooling, threads, &mut targets)).map_err(python)?;
         Ok(targets.into_pyarray(py).into_any())
     }
 }

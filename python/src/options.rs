@@ -53,8 +53,15 @@ pub(crate) enum Boxes<'py> {
     Float64(PyReadonlyArray2<'py, f64>),
 }
 
-/// Boxes with which crops were mirrored.
-pub(crate) fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
+/// Crops as Python says them: row numbers, boxes, and which were mirrored.
+pub(crate) type BatchWords<'py> = (PyReadonlyArray1<'py, i64>, Boxes<'py>, PyReadonlyArray1<'py, bool>);
+
+/// Rows, and a crop for each.
+pub(crate) fn batch((row_numbers, boxes, flipped): &BatchWords<'_>) -> PyResult<(Vec<usize>, Vec<Crop>)> {
+    Ok((rows(row_numbers)?, crops(boxes, flipped)?))
+}
+
+fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
     let unit_boxes: Vec<Result<UnitBox, String>> = match boxes {
         Boxes::Float32(boxes) => {
             quadruples(boxes.as_array())?.map(|[x0, y0, x1, y1]| UnitBox::from_float32([x0, y0, x1, y1])).collect()

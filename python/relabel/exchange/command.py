@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 import relabel
+from relabel.labels import default_threads
 
 from .output import FAILED, INTERRUPTED, Output, Refusal
 
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--rank-axis", choices=["auto", "first", "last"], default="auto")
     importing.add_argument("--reference", metavar="STORE")
     importing.add_argument("--shard-size", type=_positive, default=1024, metavar="N")
-    importing.add_argument("--threads", type=_positive, default=_cores(), metavar="N")
+    importing.add_argument("--threads", type=_positive, default=default_threads(), metavar="N")
 
     exporting = commands.add_parser("export", parents=[said], help="published .pt files from a store")
     exporting.add_argument("store", metavar="STORE")
@@ -95,6 +96,3 @@ def _map_size(text: str) -> tuple[int, int]:
         raise argparse.ArgumentTypeError(f"`{text}` is no map size: write 15x15 (height x width, in cells)")
     return int(sides[0]), int(sides[1])
 
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
