@@ -277,12 +277,12 @@ pub struct InspectArguments {
 #[command(after_help = "\
 Examples:
   relabel import relabel_imagenet/ --out published.labels
-  relabel import relabel_imagenet/ --out published.labels --reference labels/ --teacher-name efficientnet-l2
+  relabel import relabel_imagenet/ --out published.labels --reference labels/
   relabel import token_labels/ --out token.labels --classes my_classes.txt --orientation yx
 
-DIR holds one .pt file for each image, a tensor [2, k, h, w] of scores and class ids, in the folders of the images
-(n01440764/n01440764_10026.pt). The files do not say which of their axes is y, so that [y, x] is assumed and said, unless
---orientation, --map-size (where height and width differ) or --reference tells it. To go on after an interruption, give
+DIR holds one .pt file for each image, a tensor [2, k, h, w] of scores and class ids, in the folders of the images \
+(n01440764/n01440764_10026.pt). The files do not say which of their axes is y, so that [y, x] is assumed and said, unless \
+--orientation, --map-size (where height and width differ) or --reference tells it. To go on after an interruption, give \
 the same command again.
 
 Exit codes: 0 done, 3 some files could not be read (relabel status STORE --failed lists them).")]
@@ -328,7 +328,7 @@ Examples:
   relabel export labels/ --format pt --out maps/
   relabel export labels/ --out maps/ --dtype float16
 
-Each labelled image becomes maps/<id>.pt, a tensor [2, k, y, x]: scores, then class ids, as Re-labeling ImageNet's files are
+Each labelled image becomes maps/<id>.pt, a tensor [2, k, y, x]: scores, then class ids, as Re-labeling ImageNet's files are \
 (TokenLabeling's are float16). The same command again goes on where it stopped.
 
 Exit codes: 0 done, 3 some images have no labels, and so no file.")]
