@@ -9,9 +9,12 @@ mod summary;
 mod status;
 mod verify;
 mod inspect;
+mod report;
+mod audit;
 mod teacher;
 mod exchange;
 mod progress;
+mod counting;
 mod output;
 mod onnxruntime;
 mod clock;
@@ -55,6 +58,8 @@ pub fn main() -> ExitCode {
         Command::Status(command) => status::run(command, output),
         Command::Verify(command) => verify::run(command, &arguments.global, output),
         Command::Inspect(command) => inspect::run(command, output),
+        Command::Report(command) => report::run(command, &arguments.global, output),
+        Command::Audit(command) => audit::run(command, &arguments.global, output),
         Command::Teacher(command) => teacher::run(command, output),
         Command::Import(command) => exchange::import(command, &arguments.global),
         Command::Export(command) => exchange::export(command, &arguments.global),

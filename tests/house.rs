@@ -22,7 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("cutmix", &["geometry"]),
     ("labels", &["error", "geometry", "label_map", "manifest", "store", "pool", "cutmix"]),
     ("exchange", &["error", "geometry", "digest", "classes", "label_map", "manifest", "store", "pool"]),
-    ("inspect", &["geometry", "label_map", "manifest"]),
+    ("inspect", &["error", "geometry", "classes", "label_map", "manifest", "store", "monitor", "pool"]),
 ];
 
 /// Words that only one room may say, or two, and which.
@@ -35,12 +35,18 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("crc32c::", &["store"]),
     ("turbojpeg::", &["pixels"]),
     ("image::", &["pixels"]),
-    ("parquet::", &["manifest", "source"]),
+    ("parquet::", &["manifest", "source", "audit"]),
     ("::tar::", &["source"]),
     ("glob::", &["source"]),
     ("hashbrown::", &["manifest"]),
+    ("tiny_skia::", &["picture"]),
+    ("ab_glyph::", &["picture"]),
+    ("png::", &["picture"]),
+    ("base64::", &["report"]),
     ("clap::", &["cli"]),
     ("indicatif::", &["cli"]),
+    ("anstyle::", &["cli"]),
+    ("anstyle_query::", &["cli"]),
     ("signal_hook::", &["cli"]),
 ];
 

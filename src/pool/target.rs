@@ -53,6 +53,28 @@ pub struct SparseTarget {
     pub rest: f32,
 }
 
+impl SparseTarget {
+    /// Probability of one of `class_count` classes, held by a cell or not.
+    #[must_use]
+    pub fn prob_of(&self, class: u32, class_count: usize) -> f32 {
+        let held = self.classes.iter().position(|held| *held == class);
+        held.map_or(self.rest / self.absent_count(class_count).max(1) as f32, |at| self.probs[at])
+    }
+
+    /// Entropy over all `class_count` classes, in nats.
+    #[must_use]
+    pub fn entropy(&self, class_count: usize) -> f32 {
+        let term = |prob: f64| if prob > 0.0 { -prob * prob.ln() } else { 0.0 };
+        let absent = self.absent_count(class_count) as f64;
+        let rest = absent * term(f64::from(self.rest) / absent.max(1.0));
+        (self.probs.iter().map(|&prob| term(f64::from(prob))).sum::<f64>() + rest) as f32
+    }
+
+    fn absent_count(&self, class_count: usize) -> usize {
+        class_count.saturating_sub(self.classes.len())
+    }
+}
+
 impl ClassSums {
     pub(super) fn new(class_count: usize) -> Self {
         Self {

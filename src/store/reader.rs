@@ -89,7 +89,14 @@ impl StoreReader {
     /// # Errors
     /// When there is no such row, or its shard is damaged.
     pub fn row(&self, row: usize) -> Result<RowState, Error> {
-        let scratch = &mut DecodeScratch::default();
+        self.row_with(row, &mut DecodeScratch::default())
+    }
+
+    /// The same, with room that is used again for each row.
+    ///
+    /// # Errors
+    /// When there is no such row, or its shard is damaged.
+    pub fn row_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.map_in(shard, row, scratch)?;
             Ok(ImageLabels { map, prediction: self.prediction_in(shard, row)? })
@@ -110,6 +117,22 @@ impl StoreReader {
     /// When there is no such row, or its shard is damaged.
     pub fn prediction(&self, row: usize) -> Result<RowState<ImagePrediction>, Error> {
         self.labelled(row, |shard| self.prediction_in(shard, row))
+    }
+
+    /// Bytes that the label map of a row takes in the store's files, compressed.
+    ///
+    /// # Errors
+    /// When there is no such row, or its shard is damaged.
+    pub fn map_bytes(&self, row: usize) -> Result<RowState<usize>, Error> {
+        let arrays = StoreArray::of(&self.info).iter().filter(|array| array.is_map());
+        let at = row % self.info.shard_images;
+        self.labelled(row, |shard| Ok(arrays.clone().map(|&array| shard.chunk_bytes(array, at)).sum()))
+    }
+
+    /// Where the store's images lie in the source's archives, if that was noted.
+    #[must_use]
+    pub fn source_index(&self) -> Option<Vec<u8>> {
+        std::fs::read(self.path.join(names::SOURCE_INDEX)).ok()
     }
 
     /// The record of a shard; `None` when it is not done.

@@ -88,6 +88,12 @@ impl OpenShard {
         index.is_some_and(|index| index.chunk(at).is_some())
     }
 
+    /// Length of the inner chunk of the image in this place of the shard; 0 where it has none.
+    pub(super) fn chunk_bytes(&self, array: StoreArray, at: usize) -> usize {
+        let index = self.files[array as usize].as_ref().and_then(|file| file.index.as_ref());
+        index.and_then(|index| index.chunk(at)).map_or(0, |chunk| chunk.bytes)
+    }
+
     /// Encoded bytes of the inner chunk of the image in this place of the shard.
     pub(super) fn chunk(
         &self,

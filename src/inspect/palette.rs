@@ -1,0 +1,118 @@
+//! One colour for each class, the same everywhere: terminal, pictures and pages.
+
+/// An sRGB colour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rgb(pub [u8; 3]);
+
+/// Sixteen colours that stay apart for people who see no red, no green or no blue. They were searched for the largest
+/// least distance in `OKLab`, with Machado's (2009) simulation of each deficiency; the test holds it.
+pub const PALETTE: [Rgb; 16] = [
+    Rgb([242, 227, 47]),
+    Rgb([99, 26, 227]),
+    Rgb([64, 212, 166]),
+    Rgb([117, 60, 5]),
+    Rgb([142, 173, 238]),
+    Rgb([204, 125, 30]),
+    Rgb([27, 87, 90]),
+    Rgb([153, 97, 252]),
+    Rgb([171, 123, 119]),
+    Rgb([198, 211, 253]),
+    Rgb([100, 36, 154]),
+    Rgb([230, 172, 61]),
+    Rgb([85, 142, 195]),
+    Rgb([151, 97, 40]),
+    Rgb([146, 249, 176]),
+    Rgb([107, 89, 153]),
+];
+
+/// The colour of a class. Classes whose ids lie close together, as kinds of one thing do, have different ones; two classes
+/// far apart may share one, so that a letter stands beside it wherever it has to be told which is meant.
+#[must_use]
+pub fn class_color(class: u32) -> Rgb {
+    PALETTE[class as usize * 7 % PALETTE.len()]
+}
+
+impl Rgb {
+    /// Black or white, whichever is the easier to read on this colour (WCAG's contrast of luminances).
+    #[must_use]
+    pub fn ink(self) -> Self {
+        let luminance = self.luminance();
+        let (on_black, on_white) = ((luminance + 0.05) / 0.05, 1.05 / (luminance + 0.05));
+        if on_black >= on_white { Self([0; 3]) } else { Self([255; 3]) }
+    }
+
+    fn luminance(self) -> f64 {
+        let [r, g, b] = self.linear();
+        0.2126 * r + 0.7152 * g + 0.0722 * b
+    }
+
+    fn linear(self) -> [f64; 3] {
+        self.0.map(|channel| {
+            let value = f64::from(channel) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Matrix = [[f64; 3]; 3];
+    const AS_IT_IS: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    // Machado, Oliveira and Fernandes (2009), severity 1.0, linear RGB.
+    const NO_RED: Matrix =
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]];
+    const NO_GREEN: Matrix =
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]];
+    const NO_BLUE: Matrix =
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]];
+
+    fn times(matrix: &Matrix, vector: [f64; 3]) -> [f64; 3] {
+        matrix.map(|row| row.iter().zip(vector).map(|(factor, value)| factor * value).sum())
+    }
+
+    fn oklab(linear: [f64; 3]) -> [f64; 3] {
+        let cones = times(
+            &[
+                [0.412_221_470_8, 0.536_332_536_3, 0.051_445_992_9],
+                [0.211_903_498_2, 0.680_699_545_1, 0.107_396_956_6],
+                [0.088_302_461_9, 0.281_718_837_6, 0.629_978_700_5],
+            ],
+            linear,
+        );
+        times(
+            &[
+                [0.210_454_255_3, 0.793_617_785_0, -0.004_072_046_8],
+                [1.977_998_495_1, -2.428_592_205_0, 0.450_593_709_9],
+                [0.025_904_037_1, 0.782_771_766_2, -0.808_675_766_0],
+            ],
+            cones.map(f64::cbrt),
+        )
+    }
+
+    #[test]
+    fn colours_stay_apart_for_everybody() {
+        for (sight, least) in [(AS_IT_IS, 0.104), (NO_RED, 0.104), (NO_GREEN, 0.104), (NO_BLUE, 0.074)] {
+            let seen = PALETTE.map(|color| oklab(times(&sight, color.linear()).map(|value| value.clamp(0.0, 1.0))));
+            for (at, one) in seen.iter().enumerate() {
+                for other in &seen[..at] {
+                    let distance = one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+                    assert!(distance >= least, "{distance} at {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn neighbouring_classes_differ_and_letters_can_be_read() {
+        for class in 0..1000 {
+            assert!((1..16).all(|step| class_color(class) != class_color(class + step)), "{class}");
+        }
+        for color in PALETTE {
+            let ink = color.ink();
+            let (light, dark) = (color.luminance().max(ink.luminance()), color.luminance().min(ink.luminance()));
+            assert!((light + 0.05) / (dark + 0.05) >= 4.5, "{color:?} with {ink:?}");
+        }
+    }
+}
