@@ -131,6 +131,18 @@ impl MapSize {
         self.height_cells * self.width_cells
     }
 
+    /// The cells that share a side with cell number `cell`; cells are counted row by row.
+    pub fn beside(self, cell: usize) -> impl Iterator<Item = usize> {
+        let (y, x) = (cell / self.width_cells, cell % self.width_cells);
+        let beside = [
+            (y > 0).then(|| cell - self.width_cells),
+            (x > 0).then(|| cell - 1),
+            (x + 1 < self.width_cells).then_some(cell + 1),
+            (y + 1 < self.height_cells).then_some(cell + self.width_cells),
+        ];
+        beside.into_iter().flatten()
+    }
+
     /// Centre of cell (`y`, `x`) in `unit` coordinates, as (x, y).
     #[must_use]
     pub fn unit_from_cell(self, y: usize, x: usize) -> (f64, f64) {
@@ -327,6 +339,14 @@ mod tests {
         let map = MapSize::new(2, 4).unwrap();
         assert_eq!(map.unit_from_cell(0, 0), (0.125, 0.25));
         assert_eq!(map.unit_from_cell(1, 3), (0.875, 0.75));
+    }
+
+    #[test]
+    fn cells_beside_share_a_side() {
+        let map = MapSize::new(2, 3).unwrap();
+        let beside = |cell| map.beside(cell).collect::<Vec<_>>();
+        assert_eq!([beside(0), beside(4), beside(5)], [vec![1, 3], vec![1, 3, 5], vec![2, 4]]);
+        assert_eq!(MapSize::new(1, 1).unwrap().beside(0).count(), 0);
     }
 
     #[test]

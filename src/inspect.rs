@@ -3,7 +3,9 @@
 mod find;
 mod cells;
 mod regions;
+mod key;
 mod figures;
+mod view;
 mod palette;
 #[cfg(feature = "label")]
 mod walk;
@@ -11,7 +13,9 @@ mod walk;
 pub use cells::CellProbs;
 pub use figures::{Examiner, Figures, Verdict};
 pub use find::{find, find_class};
+pub use key::Key;
 pub use palette::{PALETTE, Rgb, class_color};
 pub use regions::{Object, Region, objects, regions};
+pub use view::View;
 #[cfg(feature = "label")]
 pub use walk::{Seen, walk};

@@ -101,3 +101,5 @@ pub mod cutmix;
 pub mod labels;
 pub mod exchange;
 pub mod inspect;
+#[cfg(feature = "label")]
+pub mod picture;

@@ -90,6 +90,17 @@ impl RgbImage {
         self.sides.width_pixels
     }
 
+    /// The image at another size, its aspect ratio not kept.
+    ///
+    /// # Errors
+    /// When a side is 0 or the image is too large to be scaled.
+    pub fn resized(&self, height_pixels: u32, width_pixels: u32, filter: Filter) -> Result<Self, ImageError> {
+        let sides = Sides { height_pixels, width_pixels };
+        let mut data = vec![0; height_pixels as usize * width_pixels as usize * 3];
+        resize_rgb8(&self.data, self.sides, &mut data, sides, filter).map_err(broken)?;
+        Self::new(height_pixels, width_pixels, data)
+    }
+
     /// The pixels, `[y, x, channel]`.
     #[must_use]
     pub fn data(&self) -> &[u8] {

@@ -128,7 +128,7 @@ fn lite0_teacher() -> OnnxTeacher {
 }
 
 /// Ids of the golden arrays' rows: paths below `images/`, with or without extension.
-fn ids() -> Vec<String> {
+pub fn ids() -> Vec<String> {
     // NumPy stores text as UTF-32 in a fixed width, which ndarray-npy does not read.
     let list = std::fs::read_to_string(data("golden/ids.txt")).unwrap();
     list.lines().map(str::to_owned).collect()
@@ -138,7 +138,7 @@ fn image_path(id: &str) -> PathBuf {
     data("golden/images").join(id)
 }
 
-fn golden<T: ndarray_npy::ReadableElement, D: ndarray::Dimension>(name: &str) -> ndarray::Array<T, D> {
+pub fn golden<T: ndarray_npy::ReadableElement, D: ndarray::Dimension>(name: &str) -> ndarray::Array<T, D> {
     let mut archive = NpzReader::new(File::open(data("golden/lite0.npz")).unwrap()).unwrap();
     archive.by_name(&format!("{name}.npy")).or_else(|_| archive.by_name(name)).unwrap()
 }

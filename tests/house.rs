@@ -23,6 +23,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("labels", &["error", "geometry", "label_map", "manifest", "store", "pool", "cutmix"]),
     ("exchange", &["error", "geometry", "digest", "classes", "label_map", "manifest", "store", "pool"]),
     ("inspect", &["error", "geometry", "classes", "label_map", "manifest", "store", "monitor", "pool"]),
+    ("picture", &["geometry", "classes", "label_map", "pixels", "inspect"]),
 ];
 
 /// Words that only one room may say, or two, and which.
@@ -117,7 +118,7 @@ fn files_stay_small() {
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
-        "tasks", "readers", "pooling", "exchange", "fuzz", "house",
+        "tasks", "readers", "pooling", "pictures", "exchange", "fuzz", "house",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());

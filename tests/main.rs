@@ -32,6 +32,8 @@ mod house;
 mod kill;
 /// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
 mod mishaps;
+/// Pictures against those that were looked at, and `relabel inspect`.
+mod pictures;
 /// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.
 mod pooling;
 /// Stores read by zarr-python and `TensorStore`.

@@ -77,7 +77,6 @@ const SURE: f32 = 0.5;
 #[must_use]
 pub fn objects(map: &LabelMap, probs: &CellProbs) -> Vec<Object> {
     let size = map.size();
-    let (height, width) = (size.height_cells(), size.width_cells());
     let class_of = |cell: usize| (probs.at(0, cell) >= SURE).then(|| map.classes()[cell]);
     let mut is_seen = vec![false; size.cells()];
     let mut objects = Vec::new();
@@ -87,14 +86,7 @@ pub fn objects(map: &LabelMap, probs: &CellProbs) -> Vec<Object> {
         let (mut cells, mut waiting) = (0, vec![first]);
         while let Some(cell) = waiting.pop() {
             cells += 1;
-            let (y, x) = (cell / width, cell % width);
-            let beside = [
-                (y > 0).then(|| cell - width),
-                (x > 0).then(|| cell - 1),
-                (x + 1 < width).then_some(cell + 1),
-                (y + 1 < height).then_some(cell + width),
-            ];
-            for next in beside.into_iter().flatten() {
+            for next in size.beside(cell) {
                 if !is_seen[next] && class_of(next) == Some(class) {
                     is_seen[next] = true;
                     waiting.push(next);

@@ -1,0 +1,211 @@
+use std::path::PathBuf;
+
+use half::f16;
+use ndarray::{Array2, Array4, Axis};
+use relabel::classes::ClassList;
+use relabel::geometry::{MapSize, UnitBox};
+use relabel::inspect::View;
+use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use relabel::manifest::{Entry, Manifest};
+use relabel::picture::{Scene, draw};
+use relabel::pixels::{ExifOrientation, RgbImage, decode};
+
+use crate::common::{Ran, data, lite0, relabel, repository, run};
+use crate::golden::{golden, ids};
+
+/// What PyTorch says of a golden photograph, as a store would keep it.
+fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> View {
+    let at = ids().iter().position(|known| known == id).unwrap();
+    let (scores, classes): (Array4<f32>, Array4<i32>) = (golden("scores"), golden("classes"));
+    let scores: Vec<f16> = scores.index_axis(Axis(0), at).iter().map(|score| f16::from_f32(*score)).collect();
+    let classes: Vec<u32> = classes.index_axis(Axis(0), at).iter().map(|class| *class as u32).collect();
+    let map = LabelMap::from_stored(scores, classes, 5, MapSize::new(7, 7).unwrap()).unwrap();
+    let logits: Array2<f32> = golden("logits");
+    let logits = logits.index_axis(Axis(0), at);
+    let mut order: Vec<usize> = (0..1000).collect();
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
+    let total: f32 = logits.iter().map(|logit| logit.exp()).sum();
+    let probs: Vec<f32> = order[..5].iter().map(|&class| logits[class].exp() / total).collect();
+    let best: Vec<i32> = order[..5].iter().map(|&class| class as i32).collect();
+    let prediction = ImagePrediction::from_ranks(&probs, &best).unwrap();
+    let entry = Entry { path: id.to_owned(), label: label.map(str::to_owned), ..Entry::default() };
+    let manifest = Manifest::from_entries(vec![entry]).unwrap();
+    View::new(&manifest, 0, ImageLabels { map, prediction }, &ClassList::imagenet_1k(), crop).unwrap()
+}
+
+fn photo(id: &str) -> RgbImage {
+    decode(&std::fs::read(data("golden/images").join(id)).unwrap(), ExifOrientation::Ignore).unwrap()
+}
+
+fn drawn(view: &View, photo: Option<&RgbImage>) -> Vec<u8> {
+    draw(&Scene { view, classes: &ClassList::imagenet_1k(), teacher: "efficientnet-lite0", photo }).unwrap()
+}
+
+/// Width, height and RGB pixels of a PNG.
+fn pixels(png: &[u8]) -> RgbImage {
+    decode(png, ExifOrientation::Ignore).unwrap()
+}
+
+/// Compares with the picture in `tests/data/pictures` that was looked at when it was made. Where it differs, the new one
+/// lies in the build folder; RELABEL_NEW_PICTURES=1 puts it in the old one's place.
+fn compare(name: &str, png: &[u8]) {
+    let known: PathBuf = data("pictures").join(name);
+    if std::env::var_os("RELABEL_NEW_PICTURES").is_some() {
+        std::fs::write(&known, png).unwrap();
+    }
+    let wanted = pixels(&std::fs::read(&known).unwrap());
+    let given = pixels(png);
+    let sides = |image: &RgbImage| (image.height_pixels(), image.width_pixels());
+    let differing = wanted.data().iter().zip(given.data()).filter(|(a, b)| a.abs_diff(**b) > 24).count();
+    let share = differing as f64 / wanted.data().len() as f64;
+    if sides(&wanted) != sides(&given) || share > 0.002 {
+        let new = repository("target").join(name);
+        std::fs::write(&new, png).unwrap();
+        panic!(
+            "{name}: {:?} and {:?}, {:.2} % of the values differ; see {}",
+            sides(&wanted),
+            sides(&given),
+            share * 100.0,
+            new.display()
+        );
+    }
+}
+
+#[test]
+fn the_espresso_is_on_its_cup() {
+    let crop = UnitBox::new(0.4, 0.3, 0.9, 0.8).unwrap();
+    let view = view("photos/coffee.JPEG", Some("n07920052"), Some(crop));
+    compare("coffee.png", &drawn(&view, Some(&photo("photos/coffee.JPEG"))));
+}
+
+#[test]
+fn the_cat_is_on_the_cat() {
+    let view = view("photos/chelsea.JPEG", Some("n02123045"), None);
+    compare("chelsea.png", &drawn(&view, Some(&photo("photos/chelsea.JPEG"))));
+}
+
+#[test]
+fn a_map_needs_no_photograph() {
+    compare("rocket_without_photograph.png", &drawn(&view("photos/rocket.JPEG", None, None), None));
+}
+
+#[test]
+fn letters_and_borders_can_be_read_on_any_ground() {
+    let view = view("photos/rocket.JPEG", None, None);
+    // The middle of each badge of the legend and the border around it: ink on a colour, inside of white.
+    for level in [0, 128, 255] {
+        let ground = image::RgbImage::from_pixel(300, 200, image::Rgb([level; 3]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        ground.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        let picture = pixels(&drawn(&view, Some(&pixels(bytes.get_ref()))));
+        let count = |wanted: [u8; 3]| {
+            picture
+                .data()
+                .as_chunks::<3>()
+                .0
+                .iter()
+                .filter(|pixel| pixel.iter().zip(wanted).all(|(a, b)| a.abs_diff(b) < 8))
+                .count()
+        };
+        assert!(count([28, 32, 38]) > 1500, "dark lines on {level}: {}", count([28, 32, 38]));
+        assert!(count([255, 255, 255]) > 1500, "white lines on {level}");
+    }
+}
+
+#[test]
+fn photographs_of_any_shape_are_drawn() {
+    let view = view("photos/rocket.JPEG", Some("n04266014"), Some(UnitBox::new(-0.5, 0.2, 1.5, 3.0).unwrap()));
+    for (width, height) in [(1, 1), (3, 2000), (2000, 3), (40, 30)] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image::RgbImage::from_pixel(width, height, image::Rgb([90, 140, 60]))
+            .write_to(&mut bytes, image::ImageFormat::Png)
+            .unwrap();
+        let picture = pixels(&drawn(&view, Some(&pixels(bytes.get_ref()))));
+        assert!((500..2000).contains(&picture.width_pixels()), "{width}x{height}: {}", picture.width_pixels());
+        assert!((500..2000).contains(&picture.height_pixels()), "{width}x{height}: {}", picture.height_pixels());
+    }
+}
+
+/// The golden photographs in folders of their classes, and their labels.
+struct Labelled {
+    folder: tempfile::TempDir,
+}
+
+impl Labelled {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (class, name) in [("n07920052", "coffee"), ("n02123045", "chelsea"), ("n02123045", "rocket")] {
+            std::fs::create_dir_all(folder.path().join("in").join(class)).unwrap();
+            let from = data("golden/images/photos").join(format!("{name}.JPEG"));
+            std::fs::copy(from, folder.path().join("in").join(class).join(format!("{name}.JPEG"))).unwrap();
+        }
+        std::fs::write(folder.path().join("in/n02123045/broken.JPEG"), "none").unwrap();
+        let teacher = lite0();
+        let words = ["run", "--in", "in", "--out", "labels", "--teacher", teacher.to_str().unwrap()];
+        Ran::of(relabel(folder.path()).args(words)).expect(3);
+        Self { folder }
+    }
+
+    fn inspect(&self, words: &[&str]) -> Ran {
+        Ran::of(relabel(self.folder.path()).args(["inspect", "labels"]).args(words))
+    }
+}
+
+#[test]
+fn one_image_in_words_numbers_and_pixels() {
+    let labelled = Labelled::new();
+    let ran =
+        labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "-o", "cup.png"]).expect(0);
+    for part in ["folder n07920052 (espresso): the map agrees", "the crop 0.400,0.300,0.900,0.800, pooled", "A A A"] {
+        assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
+    }
+    assert!(!ran.stdout.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(ran.stderr.contains("wrote the picture cup.png"));
+    let picture = pixels(&std::fs::read(labelled.folder.path().join("cup.png")).unwrap());
+    assert!(picture.width_pixels() > 900);
+    let rocket = labelled.inspect(&["rocket", "--json"]).expect(0).json();
+    assert_eq!(rocket["verdict"], "absent");
+    let pixels =
+        labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "--json"]).expect(0).json();
+    let unit = labelled.inspect(&["coffee", "--crop", "0.4,0.3,0.9,0.8", "--json"]).expect(0).json();
+    assert_eq!(pixels["crop"]["label"], unit["crop"]["label"]);
+    let total: f64 = unit["crop"]["label"].as_array().unwrap().iter().map(|c| c["probability"].as_f64().unwrap()).sum();
+    assert!((total + unit["crop"]["rest"].as_f64().unwrap() - 1.0).abs() < 1e-4);
+    let colored = labelled.inspect(&["coffee", "--color", "always"]).expect(0).stdout;
+    assert!(colored.contains("\u{1b}[") && colored.contains('█'));
+}
+
+#[test]
+fn what_cannot_be_shown_is_said() {
+    let labelled = Labelled::new();
+    let at = labelled.folder.path();
+    let broken = labelled.inspect(&["broken", "-o", "broken.png"]).expect(3);
+    assert!(broken.stdout.contains("could not be labelled: not-an-image"), "{}", broken.stdout);
+    assert!(broken.stderr.contains("there is no picture") && !at.join("broken.png").exists());
+    // Another photograph under the same name.
+    std::fs::create_dir_all(at.join("other/n07920052")).unwrap();
+    std::fs::copy(data("golden/images/photos/rocket.JPEG"), at.join("other/n07920052/coffee.JPEG")).unwrap();
+    std::fs::create_dir(at.join("empty")).unwrap();
+    for (words, code, said) in [
+        (&["coffee", "--image-root", "nowhere", "-o", "x.png"][..], 1, "nowhere"),
+        (&["coffee", "--image-root", "empty", "-o", "x.png"], 1, "empty"),
+        (&["coffee", "--image-root", "other", "-o", "x.png"], 1, "--any-size"),
+        (&["coffee", "--crop", "10,20,200,100"], 2, "--image-root"),
+        (&["coffee", "--image-root", "in", "--crop", "200,20,10,100"], 2, "reversed"),
+        (&["coffee", "--crop", "0.5,0.2,0.1,1"], 2, "reversed"),
+        (&["coffee", "-o", "x.jpg"], 2, ".png"),
+        (&["coffee", "-o", "nowhere/x.png"], 1, "nowhere"),
+        (&["coffee", "-o", "/proc/x.png"], 1, "/proc"),
+        (&["coffe", "-o", "x.png"], 1, "coffee"),
+    ] {
+        let ran = labelled.inspect(words).expect(code);
+        assert!(ran.stderr.contains(said), "{words:?}: {}", ran.stderr);
+        assert!(!at.join("x.png").exists(), "{words:?}");
+    }
+    labelled.inspect(&["coffee", "--image-root", "other", "--any-size", "-o", "x.png"]).expect(0);
+    let left = std::fs::read_dir(at)
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(".relabel"));
+    assert_eq!(left.count(), 0, "nothing unfinished stays");
+    assert!(run(&["inspect", "--help"]).expect(0).stdout.contains("Exit codes"));
+}
