@@ -1,4 +1,4 @@
-# make demo   set up what is missing, label the sample photographs, say what was found
+# make demo   set up what is missing, label the sample photographs, say and draw what was found
 # make test   set up what is missing, run every test
 # make wheel  build the Python package
 # make fuzz   break files at random for about ten minutes; what a reader stumbles over is printed, with the seed of the run
@@ -9,6 +9,7 @@ RELABEL := target/release/relabel
 PHOTOS := tests/data/golden/images
 TEACHER := models/efficientnet-lite0.onnx
 DEMO := demo.labels
+PICTURE := demo.png
 # How often as many files are broken as in `make test`.
 FUZZ_TIMES := 60
 
@@ -19,9 +20,11 @@ demo: build
 	@# Exit code 3 says that some images could not be labelled: the samples contain broken files on purpose.
 	@$(RELABEL) run --teacher $(TEACHER) --in $(PHOTOS) --out $(DEMO) || [ $$? = 3 ]
 	@echo
-	@$(RELABEL) inspect $(DEMO) coffee
+	@$(RELABEL) inspect $(DEMO) coffee --image-root $(PHOTOS) --crop 0.4,0.3,0.9,0.8 -o $(PICTURE) -q
 	@echo
-	@echo "The label maps lie in $(DEMO). Other images: $(RELABEL) inspect $(DEMO) chelsea"
+	@echo "The label maps lie in $(DEMO), a picture of this one in $(PICTURE). Others:"
+	@echo "  $(RELABEL) inspect $(DEMO) chelsea --image-root $(PHOTOS) -o chelsea.png"
+	@echo "  $(RELABEL) report $(DEMO) --image-root $(PHOTOS) -o report"
 
 test: build
 	cargo test --release --locked --workspace
@@ -58,4 +61,4 @@ setup:
 
 clean:
 	cargo clean
-	rm -rf .venv $(DEMO)
+	rm -rf .venv $(DEMO) $(PICTURE)

@@ -22,7 +22,7 @@ use super::paint::Painter;
 use super::photos::{Photos, decoded};
 use super::written::NewFile;
 
-pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
+pub fn run(arguments: &InspectArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let store = StoreReader::open(&arguments.store)?;
     let manifest = store.manifest()?;
     let row =
