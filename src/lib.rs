@@ -82,6 +82,7 @@
 pub mod error;
 pub mod geometry;
 pub mod digest;
+pub mod random;
 pub mod classes;
 pub mod label_map;
 pub mod manifest;
@@ -103,3 +104,5 @@ pub mod exchange;
 pub mod inspect;
 #[cfg(feature = "label")]
 pub mod picture;
+#[cfg(feature = "label")]
+pub mod audit;

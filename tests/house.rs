@@ -9,6 +9,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("geometry", &[]),
     ("digest", &["error"]),
+    ("random", &[]),
     ("classes", &["error"]),
     ("label_map", &["error", "geometry"]),
     ("manifest", &["error", "digest"]),
@@ -24,6 +25,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("exchange", &["error", "geometry", "digest", "classes", "label_map", "manifest", "store", "pool"]),
     ("inspect", &["error", "geometry", "classes", "label_map", "manifest", "store", "monitor", "pool"]),
     ("picture", &["geometry", "classes", "label_map", "pixels", "inspect"]),
+    (
+        "audit",
+        &["error", "geometry", "random", "classes", "label_map", "manifest", "store", "monitor", "pool", "inspect"],
+    ),
 ];
 
 /// Words that only one room may say, or two, and which.
@@ -118,7 +123,7 @@ fn files_stay_small() {
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
-        "tasks", "readers", "pooling", "pictures", "exchange", "fuzz", "house",
+        "tasks", "readers", "pooling", "pictures", "audit", "report", "exchange", "fuzz", "house",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());

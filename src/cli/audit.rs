@@ -1,11 +1,136 @@
 //! `relabel audit`
 
+use relabel::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, rows_of_classes};
+use relabel::classes::ClassList;
 use relabel::error::Error;
+use relabel::inspect::find_class;
+use relabel::store::StoreReader;
+use serde_json::json;
 
-use super::Outcome;
 use super::args::{AuditArguments, Global};
-use super::output::Output;
+use super::counting::Counting;
+use super::output::{Output, count, thousands};
+use super::summary::shell_word;
+use super::{Outcome, stop_flag};
 
-pub fn run(_arguments: &AuditArguments, _global: &Global, _output: Output) -> Result<Outcome, Error> {
-    Err(Error::Usage("not yet".to_owned()))
+pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+    let file = AuditFile::new(&arguments.out, arguments.pred_probs)?;
+    let stop = stop_flag()?;
+    let store = StoreReader::open(&arguments.store)?;
+    let list: ClassList = (&store.info().classes).into();
+    let classes = arguments.classes.iter().map(|wanted| find_class(&list, wanted)).collect::<Result<Vec<_>, _>>();
+    let manifest = store.manifest()?;
+    let rows = rows_of_classes(&manifest, &list, &classes.map_err(Error::Usage)?)?;
+    let drafts = file.drafts(&arguments.store)?;
+    let passes = 1 + usize::from(file.with_pred_probs());
+    let counting = Counting::new(passes * rows.len(), global, stop);
+    let request = Request { rows, crops: arguments.crops, seed: arguments.seed };
+    let work = || {
+        let audit = Audit::run(&store, &manifest, request, &counting)?;
+        drafts.write(&audit, &counting)?;
+        Ok(audit.summary())
+    };
+    let summary: Result<Summary, Error> = on_threads(arguments.threads, work);
+    counting.finish();
+    let summary = summary?;
+    let mut document = json!(summary);
+    document["out"] = json!(file.path());
+    document["classes_out"] = json!(file.classes_path());
+    output.result(&words(&summary, arguments, &file), &document);
+    Ok(Outcome::Done)
+}
+
+fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
+    pool.map_err(|error| Error::Usage(format!("threads cannot be started: {error}")))?.install(work)
+}
+
+fn words(summary: &Summary, arguments: &AuditArguments, file: &AuditFile) -> String {
+    let mut words = format!(
+        "audited  {} ({} failed, {} to do)\n",
+        count(summary.images, "image"),
+        thousands(summary.failed),
+        thousands(summary.to_do)
+    );
+    if summary.not_compared == summary.images {
+        words += "compared none: no image lies in a folder that is a class of the teacher\n";
+    } else {
+        words += &compared_words(summary);
+    }
+    words += &format!("wrote    {}", file.path().display());
+    if let Some(classes) = file.classes_path() {
+        words += &format!(", {}", classes.display());
+    }
+    words.push('\n');
+    let next = summary.contradictions.first().map(|first| first.id.as_str()).or(Some("IMAGE"));
+    words += &format!(
+        "next     relabel inspect {} {}\n",
+        arguments.store.display(),
+        next.map(shell_word).unwrap_or_default()
+    );
+    words
+}
+
+fn compared_words(summary: &Summary) -> String {
+    let line = |what: &str, share: Share, meaning: &str| {
+        let percent = share.share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0));
+        format!("{what:<8} {percent:>7}  {:>9}  {meaning}\n", thousands(share.images))
+    };
+    let mut words = line("agree", summary.agree, "the folder's class is the best");
+    words += &line("differ", summary.differ, "another class is the best, but some cell holds the folder's");
+    words += &line("absent", summary.absent, "no cell holds the folder's class");
+    if summary.not_compared > 0 {
+        let unlabelled = Share { images: summary.not_compared, share: None };
+        words += &line("neither", unlabelled, "not compared: the folder is no class of the teacher");
+    }
+    if let Some(crops) = &summary.crops {
+        words += &format!(
+            "crops    a random crop carries a wrong label in {:.1} %, and shows nothing of the folder's class in {:.1} %\n",
+            crops.wrong * 100.0,
+            crops.miss * 100.0
+        );
+    }
+    if !summary.contradictions.is_empty() {
+        words += "\nimages that contradict their folders most\n";
+    }
+    for image in &summary.contradictions {
+        words += &format!(
+            "  {:<28} {} {}, not {} {}\n",
+            image.id,
+            image.best_name,
+            percent(image.best_prob),
+            image.label_name,
+            percent(image.label_prob)
+        );
+    }
+    words += "\nclasses of the lowest agreement\n";
+    for class in &summary.lowest_agreement {
+        words += &class_words(class);
+    }
+    if !summary.confusions.is_empty() {
+        words += "\nmost frequent confusions\n";
+    }
+    for confusion in &summary.confusions {
+        words += &format!(
+            "  {:<28} is {} in {}\n",
+            confusion.label_name,
+            confusion.best_name,
+            count(confusion.images, "image")
+        );
+    }
+    words.push('\n');
+    words
+}
+
+fn class_words(class: &ClassFigures) -> String {
+    let mut words = format!("  {:<28} {:>7} of {}", class.name, percent(class.agreement), count(class.images, "image"));
+    if let Some(with) = &class.confused_with {
+        words += &format!(", mostly {}", with.best_name);
+    }
+    words.push('\n');
+    words
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.1} %", share * 100.0)
 }

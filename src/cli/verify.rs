@@ -7,6 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use indicatif::ProgressBar;
 use relabel::error::Error;
 use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
+use relabel::random::SplitMix64;
 use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{Depth, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
 use relabel::teacher::Runtime;
@@ -149,18 +150,10 @@ fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
 
 /// So many different rows, in order; all of them where there are no more.
 fn random_rows(seed: u64, count: usize, rows: usize) -> Vec<usize> {
-    let mut state = seed;
-    let mut next = || {
-        // SplitMix64
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = state;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
+    let mut random = SplitMix64::new(seed);
     let mut chosen = BTreeSet::new();
     while chosen.len() < count.min(rows) {
-        chosen.insert((next() % rows as u64) as usize);
+        chosen.insert((random.next_u64() % rows as u64) as usize);
     }
     chosen.into_iter().collect()
 }

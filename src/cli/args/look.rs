@@ -155,7 +155,7 @@ pub struct AuditArguments {
     #[arg(short, long, value_name = "FILE")]
     pub out: PathBuf,
     /// Random crops whose labels are pooled for each image; 0 leaves their columns out
-    #[arg(long, value_name = "N", default_value = "64")]
+    #[arg(long, value_name = "N", default_value = "64", value_parser = crops)]
     pub crops: usize,
     /// Which random crops: the same number gives the same ones
     #[arg(long, value_name = "NUMBER", default_value = "0")]
@@ -171,6 +171,14 @@ pub struct AuditArguments {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
+}
+
+/// More would only say the same more precisely, and take as much longer.
+const MAX_CROPS: usize = 100_000;
+
+fn crops(text: &str) -> Result<usize, String> {
+    let crops = text.parse().ok().filter(|crops| *crops <= MAX_CROPS);
+    crops.ok_or_else(|| format!("a whole number from 0 to {MAX_CROPS} is needed"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,42 @@
+//! Tables as CSV: no value is an empty field, and numbers have as many digits as tell them apart.
+
+use std::io::{self, Write};
+
+use super::columns::{Column, Values};
+
+/// Writes a table, rows after rows.
+pub(super) struct CsvTable<'a, W: Write, R> {
+    columns: &'a [Column<R>],
+    out: ::csv::Writer<W>,
+}
+
+impl<'a, W: Write, R> CsvTable<'a, W, R> {
+    /// Writes the header.
+    pub(super) fn new(out: W, columns: &'a [Column<R>]) -> io::Result<Self> {
+        let mut out = ::csv::Writer::from_writer(out);
+        out.write_record(columns.iter().map(|column| column.name))?;
+        Ok(Self { columns, out })
+    }
+
+    pub(super) fn write(&mut self, rows: &[R]) -> io::Result<()> {
+        for row in rows {
+            for column in self.columns {
+                match column.values {
+                    Values::Texts(text) => self.out.write_field(text(row).unwrap_or_default())?,
+                    Values::Integers(number) => self.out.write_field(field(number(row)))?,
+                    Values::Reals(number) => self.out.write_field(field(number(row)))?,
+                }
+            }
+            self.out.write_record(None::<&[u8]>)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+fn field(number: Option<impl ToString>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
