@@ -106,3 +106,5 @@ pub mod inspect;
 pub mod picture;
 #[cfg(feature = "label")]
 pub mod audit;
+#[cfg(feature = "label")]
+pub mod report;

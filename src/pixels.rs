@@ -106,6 +106,34 @@ impl RgbImage {
     pub fn data(&self) -> &[u8] {
         &self.data
     }
+
+    /// The same image with a longer side of at most `side_pixels`. The aspect ratio is kept; nothing is enlarged.
+    ///
+    /// # Errors
+    /// When there is no such size.
+    pub fn shrunk(self, side_pixels: u32) -> Result<Self, ImageError> {
+        let Sides { height_pixels, width_pixels } = self.sides;
+        let longer = height_pixels.max(width_pixels);
+        if longer <= side_pixels {
+            return Ok(self);
+        }
+        let scaled = |side: u32| {
+            let rounded = (u64::from(side) * u64::from(side_pixels) + u64::from(longer) / 2) / u64::from(longer);
+            (rounded as u32).max(1)
+        };
+        let sides = Sides { height_pixels: scaled(height_pixels), width_pixels: scaled(width_pixels) };
+        let mut data = vec![0; sides.height_pixels as usize * sides.width_pixels as usize * 3];
+        resize_rgb8(&self.data, self.sides, &mut data, sides, Filter::Lanczos).map_err(broken)?;
+        Self::new(sides.height_pixels, sides.width_pixels, data)
+    }
+
+    /// The image as a JPEG, 4:2:0. `quality` is 1 to 100.
+    ///
+    /// # Errors
+    /// When libjpeg-turbo cannot: a side is longer than 65,535 pixels.
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, ImageError> {
+        jpeg::encode(self, quality)
+    }
 }
 
 /// Refuses what PIL would call a decompression bomb, before anything is decoded.
@@ -128,4 +156,29 @@ fn broken(reason: String) -> ImageError {
 
 fn truncated(reason: String) -> ImageError {
     ImageError { kind: ImageErrorKind::Truncated, reason }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shrinking_keeps_the_proportions_and_enlarges_nothing() {
+        let image = |height: u32, width: u32| {
+            RgbImage::new(height, width, vec![90; height as usize * width as usize * 3]).unwrap()
+        };
+        let sides = |image: RgbImage| (image.height_pixels(), image.width_pixels());
+        assert_eq!(sides(image(300, 400).shrunk(100).unwrap()), (75, 100));
+        assert_eq!(sides(image(40, 30).shrunk(100).unwrap()), (40, 30));
+        assert_eq!(sides(image(3, 2000).shrunk(100).unwrap()), (1, 100));
+        assert_eq!(sides(image(300, 400).shrunk(1).unwrap()), (1, 1));
+    }
+
+    #[test]
+    fn what_is_written_as_jpeg_is_read_again() {
+        let image = RgbImage::new(20, 30, [200, 40, 90].repeat(600)).unwrap();
+        let again = decode(&image.to_jpeg(90).unwrap(), ExifOrientation::Ignore).unwrap();
+        assert_eq!(again.sides, image.sides);
+        assert!(again.data.iter().zip(&image.data).all(|(a, b)| a.abs_diff(*b) <= 3));
+    }
 }

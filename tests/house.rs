@@ -29,6 +29,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "audit",
         &["error", "geometry", "random", "classes", "label_map", "manifest", "store", "monitor", "pool", "inspect"],
     ),
+    ("report", &["error", "classes", "label_map", "manifest", "source", "pixels", "store", "monitor", "inspect"]),
 ];
 
 /// Words that only one room may say, or two, and which.

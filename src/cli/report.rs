@@ -1,11 +1,104 @@
 //! `relabel report`
 
+use relabel::classes::ClassList;
 use relabel::error::Error;
+use relabel::inspect::find_class;
+use relabel::manifest::Manifest;
+use relabel::report::{Choice, Photographs, Query, Report, ReportFolder, Which, Written, exif_orientation};
+use relabel::source::{self, LengthCheck, ListedImages};
+use relabel::store::StoreReader;
+use serde_json::json;
 
-use super::Outcome;
-use super::args::{Global, ReportArguments};
-use super::output::Output;
+use super::args::{Global, PhotoFlags, ReportArguments};
+use super::counting::Counting;
+use super::output::{Output, bytes, count, thousands};
+use super::{Outcome, stop_flag};
 
-pub fn run(_arguments: &ReportArguments, _global: &Global, _output: Output) -> Result<Outcome, Error> {
-    Err(Error::Usage("not yet".to_owned()))
+pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+    let stop = stop_flag()?;
+    let store = StoreReader::open(&arguments.store)?;
+    let manifest = store.manifest()?;
+    let query = query(arguments, &(&store.info().classes).into())?;
+    let page = Page { store: &store, manifest: &manifest, photos: &arguments.photos, side: arguments.photo_side };
+    let folder = ReportFolder::claim(&arguments.out)?;
+    let index = folder.index();
+    let threads = rayon::ThreadPoolBuilder::new()
+        .num_threads(arguments.threads.unwrap_or(0))
+        .build()
+        .map_err(|error| Error::Usage(format!("--threads: {error}")))?;
+    let choice = Choice::make(&store, &manifest, query)?;
+    let monitor = Counting::new(choice.rows().len(), global, stop);
+    let written = threads.install(|| page.write(&choice, folder, &monitor));
+    monitor.finish();
+    let written = written?;
+    let document = json!({
+        "rows": written.rows,
+        "failed": written.failed,
+        "photographs": written.photographs,
+        "without_photograph": written.without_photograph,
+        "finished": choice.finished(),
+        "to_do": choice.to_do(),
+        "bytes": written.bytes,
+        "page": index,
+    });
+    output.result(&words(arguments, &choice, written), &document);
+    Ok(if written.without_photograph == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
+}
+
+/// A page about rows of a store, with photographs where the user said where they are.
+pub struct Page<'a> {
+    pub store: &'a StoreReader,
+    pub manifest: &'a Manifest,
+    pub photos: &'a PhotoFlags,
+    /// Longer side of the photographs in pixels.
+    pub side: usize,
+}
+
+impl Page<'_> {
+    /// Writes it on the threads of the current rayon pool.
+    pub fn write(&self, choice: &Choice, folder: ReportFolder, monitor: &Counting) -> Result<Written, Error> {
+        let Self { store, manifest, photos, side } = *self;
+        let write = |photographs| Report { store, manifest, choice, photographs }.write(folder, monitor);
+        let Some(root) = &photos.image_root else { return write(None) };
+        let source = source::open(root)?;
+        let manifest_sha256 = &store.info().manifest_sha256;
+        let located = source.locate(&ListedImages { manifest, manifest_sha256, index: store.source_index() })?;
+        let length_check = if photos.any_size { LengthCheck::AsItIs } else { LengthCheck::AsListed };
+        let side = u32::try_from(side).unwrap_or(u32::MAX);
+        let exif = exif_orientation(store.info());
+        write(Some(Photographs::new(root.clone(), located.images, length_check, exif, side)))
+    }
+}
+
+fn query(arguments: &ReportArguments, classes: &ClassList) -> Result<Query, Error> {
+    let find = |wanted: &String| {
+        find_class(classes, wanted).map_err(|problem| Error::Usage(format!("--class {wanted}: {problem}")))
+    };
+    let which =
+        if arguments.all { Which::All } else { Which::Sample { count: arguments.sample, seed: arguments.seed } };
+    let classes = arguments.classes.iter().map(find).collect::<Result<_, _>>()?;
+    Ok(Query { which, classes, matching: arguments.matching.clone() })
+}
+
+fn words(arguments: &ReportArguments, choice: &Choice, written: Written) -> String {
+    let how = match choice.query().which {
+        Which::Sample { seed, .. } if written.rows < choice.finished() => format!(", at random (--seed {seed})"),
+        _ => String::new(),
+    };
+    let mut words = format!("wrote    {} of {}{how}", count(written.rows, "image"), thousands(choice.finished()));
+    if written.failed > 0 {
+        words += &format!("; {} of them could not be labelled", thousands(written.failed));
+    }
+    words.push('\n');
+    if arguments.photos.image_root.is_some() {
+        words += &format!("photos   {}", thousands(written.photographs));
+        if written.without_photograph > 0 {
+            words += &format!("; {} cannot be shown, the page says why", thousands(written.without_photograph));
+        }
+        words.push('\n');
+    }
+    if choice.to_do() > 0 {
+        words += &format!("to do    {} are not labelled yet and not shown\n", count(choice.to_do(), "image"));
+    }
+    words + &format!("page     {} ({})\n", arguments.out.join("index.html").display(), bytes(written.bytes))
 }

@@ -13,7 +13,7 @@ mod header;
 mod tolerance;
 mod walk;
 
-use turbojpeg::{Decompressor, Image, PixelFormat};
+use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp};
 
 use super::{ExifOrientation, RgbImage, broken, check_pixels, cmyk, orientation};
 use crate::error::ImageError;
@@ -38,6 +38,19 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, Im
         ExifOrientation::Ignore => Ok(image),
         ExifOrientation::Apply => Ok(orientation::apply(image, orientation::of_app1(header.app1()))),
     }
+}
+
+/// Encodes an image, 4:2:0.
+pub(super) fn encode(image: &RgbImage, quality: u8) -> Result<Vec<u8>, ImageError> {
+    let (height, width) = (image.height_pixels() as usize, image.width_pixels() as usize);
+    let pixels = Image { pixels: image.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+    let encode = || {
+        let mut compressor = Compressor::new()?;
+        compressor.set_quality(i32::from(quality))?;
+        compressor.set_subsamp(Subsamp::Sub2x2)?;
+        compressor.compress_to_vec(pixels)
+    };
+    encode().map_err(|error: turbojpeg::Error| libjpeg_says(&error.to_string()))
 }
 
 /// What `TurboJPEG` calls an error.

@@ -124,7 +124,8 @@ pub struct ReportArguments {
     /// Show all images
     #[arg(long)]
     pub all: bool,
-    /// Only images of this class: by folder, name or number; several may be named
+    /// Only images that lie in this class's folder, whatever their maps hold: by folder, name or number; several may be
+    /// named
     #[arg(long = "class", value_name = "CLASS")]
     pub classes: Vec<String>,
     /// Only images whose id holds this text

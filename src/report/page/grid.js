@@ -1,0 +1,136 @@
+// The images as tiles. Only those in sight, and a line above and below, are in the document.
+relabel.grid = (() => {
+  const { table, filter, blocks } = relabel;
+  const { make, byId, percent } = relabel.base;
+  const LEAST_WIDTH = 176, GAP = 12, CAPTION = 58;
+  // Browsers cannot make an element as high as a million lines; beyond this, scrolling covers more than it moves.
+  const HIGHEST = 8e6;
+
+  const grid = { current: 0 };
+  const tiles = new Map();
+  let scroller, sheet, columns = 1, width = LEAST_WIDTH, lineHeight = 1, stretch = 1;
+
+  grid.start = () => {
+    scroller = byId("grid");
+    sheet = byId("lines");
+    scroller.addEventListener("scroll", () => requestAnimationFrame(render), { passive: true });
+    scroller.addEventListener("keydown", onKey);
+    new ResizeObserver(measure).observe(scroller);
+    filter.onchange(() => {
+      for (const tile of tiles.values()) tile.node.remove();
+      tiles.clear();
+      grid.current = 0;
+      scroller.scrollTop = 0;
+      byId("nothing").hidden = filter.matches.length > 0;
+      measure();
+    });
+    measure();
+  };
+
+  // Called by the full view: the tile that is looked at is the current one.
+  grid.moveTo = (index, takeFocus) => {
+    grid.current = Math.max(0, Math.min(index, filter.matches.length - 1));
+    const line = Math.trunc(grid.current / columns), top = line * lineHeight, seen = scroller.clientHeight;
+    const at = scroller.scrollTop * stretch;
+    if (top < at) scroller.scrollTop = top / stretch;
+    else if (top + lineHeight > at + seen) scroller.scrollTop = (top + lineHeight - seen) / stretch;
+    render();
+    if (takeFocus) tiles.get(grid.current)?.button.focus({ preventScroll: true });
+  };
+
+  function measure() {
+    const room = scroller.clientWidth - GAP;
+    if (room <= 0) return;
+    columns = Math.max(1, Math.floor(room / (LEAST_WIDTH + GAP)));
+    width = Math.floor(room / columns) - GAP;
+    lineHeight = width + CAPTION + GAP;
+    const wanted = Math.ceil(filter.matches.length / columns) * lineHeight + GAP;
+    sheet.style.height = `${Math.min(wanted, HIGHEST)}px`;
+    const seen = scroller.clientHeight;
+    stretch = wanted > HIGHEST ? (wanted - seen) / (HIGHEST - seen) : 1;
+    sheet.style.setProperty("--side", `${width}px`);
+    render();
+  }
+
+  function render() {
+    const top = scroller.scrollTop * stretch, shift = scroller.scrollTop - top;
+    const first = Math.max(0, Math.floor(top / lineHeight) - 1) * columns;
+    const last = Math.min(filter.matches.length, (Math.ceil((top + scroller.clientHeight) / lineHeight) + 1) * columns);
+    for (const [index, tile] of tiles) {
+      // The tile that has the focus stays, so that the keyboard goes on from there.
+      if ((index < first || index >= last) && !tile.node.contains(document.activeElement)) {
+        tile.node.remove();
+        tiles.delete(index);
+      }
+    }
+    for (let index = first; index < last; index += 1) {
+      if (!tiles.has(index)) add(index);
+    }
+    for (const [index, { node, button }] of tiles) {
+      const line = Math.trunc(index / columns);
+      node.style.transform = `translate(${GAP + (index % columns) * (width + GAP)}px, ${shift + GAP + line * lineHeight}px)`;
+      button.tabIndex = index === grid.current ? 0 : -1;
+    }
+  }
+
+  function add(index) {
+    const at = filter.matches[index];
+    const box = make("span", { class: "tile-picture" });
+    const button = make("button", {
+      type: "button", class: "tile", title: table.id[at], "aria-label": words(at),
+      onclick: () => relabel.view.open(index),
+      onfocus: () => { grid.current = index; },
+    }, box, caption(at));
+    const node = make("div", {
+      role: "listitem", class: "place", "aria-setsize": filter.matches.length, "aria-posinset": index + 1, "data-row": table.row[at],
+    }, button);
+    tiles.set(index, { node, button });
+    sheet.append(node);
+    if (table.hasFailed(at)) {
+      box.append(make("span", { class: "reason" }, table.failed[at]));
+      return;
+    }
+    const isWanted = () => node.isConnected;
+    blocks.image(at, isWanted).then((image) => {
+      box.replaceChildren(relabel.picture.picture(image));
+      if (table.noPhotograph[at]) box.append(make("span", { class: "no-photograph", title: table.noPhotograph[at] }, "no photograph"));
+    }, (error) => box.replaceChildren(make("span", { class: "reason" }, error.message)));
+  }
+
+  function caption(at) {
+    const verdict = table.verdict[at], label = table.labelText(at);
+    const name = table.id[at].split("/").at(-1);
+    const lines = [make("span", { class: "tile-id" }, name)];
+    if (verdict === table.FAILED) {
+      lines.push(make("span", { class: "tile-class" }, label ?? "no folder"));
+    } else {
+      const best = `${table.className(table.best[at])} ${percent(table.bestProb[at])}`;
+      lines.push(make("span", { class: "tile-class" }, verdict === 0 ? best : `→ ${best}`));
+      if (verdict !== 0) lines.splice(1, 0, make("span", { class: "tile-class" }, label ?? "no folder"));
+    }
+    return make("span", { class: "caption" }, grid.badge(verdict), make("span", { class: "caption-text" }, ...lines));
+  }
+
+  grid.badge = (verdict) =>
+    make("span", { class: `badge ${table.VERDICTS[verdict]}`, title: table.WORDS[verdict] }, table.SIGNS[verdict]);
+
+  function words(at) {
+    if (table.hasFailed(at)) return `${table.id[at]}, failed: ${table.failed[at]}`;
+    const label = table.labelText(at);
+    return `${table.id[at]}, ${label ? `folder ${label}` : "no folder"}, best ${table.className(table.best[at])}, ${table.WORDS[table.verdict[at]]}`;
+  }
+
+  function onKey(event) {
+    const page = Math.max(1, Math.trunc(scroller.clientHeight / lineHeight)) * columns;
+    const steps = {
+      ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, PageUp: -page, PageDown: page,
+      Home: -Infinity, End: Infinity,
+    };
+    if (!(event.key in steps) || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    grid.moveTo(Math.max(0, Math.min(grid.current + steps[event.key], filter.matches.length - 1)), true);
+  }
+
+  return grid;
+})();
+

@@ -1,0 +1,207 @@
+// The full view of one image: letters and legend, the cell under the pointer, and the labels of the crop, of the whole
+// image, and of the teacher itself.
+relabel.view = (() => {
+  const { table, filter, grid, blocks, crop, pool } = relabel;
+  const { make, byId, count, percent } = relabel.base;
+  const BARS = 6;
+
+  const view = { index: -1, image: null };
+  let dialog, stage, picture, marker, cell = null, opening = 0;
+
+  view.start = () => {
+    dialog = byId("view");
+    stage = byId("stage");
+    byId("view-close").addEventListener("click", () => dialog.close());
+    byId("view-previous").addEventListener("click", () => view.open(view.index - 1));
+    byId("view-next").addEventListener("click", () => view.open(view.index + 1));
+    dialog.addEventListener("close", () => {
+      filter.note({ image: "", crop: "" });
+      grid.moveTo(view.index, true);
+      view.index = -1;
+    });
+    dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+    dialog.addEventListener("keydown", onKey);
+    stage.addEventListener("pointermove", (event) => showCell(cellAt(event)));
+    stage.addEventListener("pointerleave", () => { if (document.activeElement !== stage) showCell(null); });
+    stage.addEventListener("focus", () => { if (stage.matches(":focus-visible")) showCell(cell ?? middle()); });
+    stage.addEventListener("blur", () => showCell(null));
+    stage.addEventListener("keydown", onStageKey);
+    new ResizeObserver(fit).observe(stage);
+    crop.start((box) => {
+      if (view.image) showBars();
+      if (view.index >= 0) filter.note({ crop: box.join(",") });
+    });
+    const { image, crop: box } = filter.state;
+    if (box) crop.read(box);
+    if (image) view.openRow(Number(image));
+  };
+
+  view.openRow = (row) => {
+    const index = filter.matches.findIndex((at) => table.row[at] === row);
+    if (index >= 0) view.open(index);
+  };
+
+  // Opens the image at a place among the matches.
+  view.open = (index) => {
+    if (index < 0 || index >= filter.matches.length) return;
+    view.index = index;
+    const at = filter.matches[index], mine = ++opening;
+    filter.note({ image: String(table.row[at]), crop: crop.box.join(",") });
+    byId("view-id").textContent = table.id[at];
+    byId("view-place").textContent = `${relabel.base.whole(index + 1)} of ${relabel.base.whole(filter.matches.length)} · row ${table.row[at]}`;
+    byId("view-previous").disabled = index === 0;
+    byId("view-next").disabled = index + 1 === filter.matches.length;
+    folder(at);
+    const note = table.failed[at] ?? (table.noPhotograph[at] && `No photograph: ${table.noPhotograph[at]}`);
+    byId("view-note").textContent = note ?? "";
+    byId("view-note").hidden = !note;
+    view.image = null;
+    cell = null;
+    if (!dialog.open) dialog.showModal();
+    if (document.activeElement?.disabled) byId("view-close").focus();
+    if (table.hasFailed(at)) return empty();
+    blocks.image(at, () => mine === opening).then((image) => {
+      if (mine === opening) show(image);
+    }, (error) => {
+      if (mine !== opening) return;
+      empty();
+      byId("view-note").textContent = error.message;
+      byId("view-note").hidden = false;
+    });
+  };
+
+  function empty() {
+    dialog.classList.add("failed");
+    stage.replaceChildren();
+    picture = null;
+    byId("bars").replaceChildren();
+    byId("legend").replaceChildren();
+    byId("cell").replaceChildren();
+  }
+
+  function show(image) {
+    dialog.classList.remove("failed");
+    view.image = image;
+    view.regions = relabel.picture.regions(image.map);
+    picture = relabel.picture.picture(image, view.regions);
+    marker = make("div", { class: "marker", hidden: true });
+    picture.append(marker);
+    stage.replaceChildren(picture);
+    fit();
+    const cells = image.map.height * image.map.width;
+    byId("legend").replaceChildren(...view.regions.map(({ id, cells: won, letter }) => make("tr", { title: table.fullClassName(id) },
+      make("td", {}, make("span", { class: "swatch", style: `background:${table.color(id)};color:${table.ink(id)}` }, letter)),
+      make("td", {}, table.className(id)), make("td", {}, String(won)))));
+    byId("legend-title").textContent = `Best classes of its ${cells} cells`;
+    showCell(null);
+    crop.attach(stage, picture);
+  }
+
+  // As large as it gets, with room around it for a crop that crosses the edge.
+  function fit() {
+    if (!picture || !view.image) return;
+    const [height, width] = relabel.picture.shape(view.image);
+    const room = 0.88, scale = Math.min((stage.clientWidth * room) / width, (stage.clientHeight * room) / height);
+    picture.style.width = `${Math.round(width * scale)}px`;
+    picture.style.height = `${Math.round(height * scale)}px`;
+    picture.style.setProperty("--cell", `${Math.min((width * scale) / view.image.map.width, (height * scale) / view.image.map.height)}px`);
+  }
+
+  function folder(at) {
+    const label = table.labelText(at), verdict = table.verdict[at];
+    const line = [grid.badge(verdict), " "];
+    if (label === undefined) line.push("It is in no folder.");
+    else line.push("Folder: ", make("b", {}, label), table.labelClass[at] >= 0 ? "" : ", no class of the teacher");
+    line.push(` · ${table.WORDS[verdict]}`);
+    if (verdict !== table.FAILED) {
+      const facts = [count(table.winnerCount[at], "class", "classes"), count(table.objects[at], "object"),
+        `entropy ${table.entropy[at].toFixed(2)} nats`, count(table.bytes[at], "byte")];
+      if (table.labelClass[at] >= 0) facts.unshift(`folder’s class best in ${count(table.labelCells[at], "cell")}`);
+      line.push(make("span", { class: "facts" }, facts.join(" · ")));
+    }
+    byId("view-folder").replaceChildren(...line);
+  }
+
+  function showBars() {
+    const at = filter.matches[view.index], label = table.labelClass[at];
+    const { map, prediction } = view.image;
+    const own = { classes: prediction.map(([id]) => id), probs: prediction.map(([, prob]) => prob), isCut: true };
+    const whole = pool.pool(map, [0, 0, 1, 1]);
+    view.crop = pool.pool(map, crop.box);
+    view.whole = whole;
+    byId("bars").replaceChildren(
+      bars("crop", "The crop", "pooled label", view.crop, label),
+      bars("whole", "The whole image", "pooled label", whole, label),
+      bars("own", "The teacher itself", "its prediction for the whole image", own, label),
+    );
+  }
+
+  function bars(name, title, what, target, label) {
+    const list = make("ul", {});
+    const shown = target.classes.slice(0, BARS);
+    for (const [rank, id] of shown.entries()) list.append(bar(id, target.probs[rank], label));
+    if (!target.isCut && label >= 0 && !shown.includes(label)) list.append(bar(label, pool.probOf(target, label), label));
+    return make("section", { class: `bars ${name}`, "data-bars": name }, make("h3", {}, title, make("small", {}, ` ${what}`)), list);
+  }
+
+  function bar(id, prob, label) {
+    const region = view.regions.find((region) => region.id === id);
+    return make("li", { "data-class": id, "data-prob": prob, class: id === label ? "is-label" : "", title: table.fullClassName(id) },
+      make("span", { class: "swatch", style: `background:${table.color(id)};color:${table.ink(id)}` }, region?.letter ?? ""),
+      make("span", { class: "name" }, table.className(id), id === label ? make("em", {}, " folder") : null),
+      make("span", { class: "track" }, make("span", { style: `width:${prob * 100}%;background:${table.color(id)}` })),
+      make("span", { class: "value" }, percent(prob)));
+  }
+
+  const middle = () => ({ x: Math.trunc(view.image.map.width / 2), y: Math.trunc(view.image.map.height / 2) });
+
+  function cellAt({ clientX, clientY }) {
+    if (!picture) return null;
+    const frame = picture.getBoundingClientRect(), { width, height } = view.image.map;
+    const x = Math.floor(((clientX - frame.left) / frame.width) * width), y = Math.floor(((clientY - frame.top) / frame.height) * height);
+    return x >= 0 && y >= 0 && x < width && y < height ? { x, y } : null;
+  }
+
+  // What the teacher kept of one cell.
+  function showCell(place) {
+    const box = byId("cell");
+    if (marker) marker.hidden = !place;
+    if (!place || !view.image) {
+      box.replaceChildren(make("p", { class: "hint" }, "Point at a cell to see its classes and scores. Drag the box to pool another crop."));
+      return;
+    }
+    cell = place;
+    const { map } = view.image, { width, height } = map, cells = width * height, number = place.y * width + place.x;
+    Object.assign(marker.style, {
+      left: `${(place.x / width) * 100}%`, top: `${(place.y / height) * 100}%`, width: `${100 / width}%`, height: `${100 / height}%`,
+    });
+    const list = make("ol", {});
+    for (let at = number; at < map.classes.length; at += cells) {
+      const id = map.classes[at];
+      list.append(make("li", { title: table.fullClassName(id) },
+        make("span", { class: "swatch", style: `background:${table.color(id)}` }), `${table.className(id)} `, make("b", {}, map.scores[at].toFixed(2))));
+    }
+    box.replaceChildren(make("p", {}, `Cell in row ${place.y + 1}, column ${place.x + 1}: classes and scores`), list);
+  }
+
+  function onKey(event) {
+    const isTyping = event.target.matches("input, select, textarea");
+    if (isTyping || event.altKey || event.ctrlKey || event.metaKey) return;
+    const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    view.open(view.index + step);
+  }
+
+  function onStageKey(event) {
+    const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
+    if (!step || !view.image) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const from = cell ?? middle(), { width, height } = view.image.map;
+    showCell({ x: Math.max(0, Math.min(from.x + step[0], width - 1)), y: Math.max(0, Math.min(from.y + step[1], height - 1)) });
+  }
+
+  return view;
+})();
+
