@@ -121,10 +121,7 @@ impl RgbImage {
             let rounded = (u64::from(side) * u64::from(side_pixels) + u64::from(longer) / 2) / u64::from(longer);
             (rounded as u32).max(1)
         };
-        let sides = Sides { height_pixels: scaled(height_pixels), width_pixels: scaled(width_pixels) };
-        let mut data = vec![0; sides.height_pixels as usize * sides.width_pixels as usize * 3];
-        resize_rgb8(&self.data, self.sides, &mut data, sides, Filter::Lanczos).map_err(broken)?;
-        Self::new(sides.height_pixels, sides.width_pixels, data)
+        self.resized(scaled(height_pixels), scaled(width_pixels), Filter::Lanczos)
     }
 
     /// The image as a JPEG, 4:2:0. `quality` is 1 to 100.

@@ -10,8 +10,10 @@ use relabel::error::Error;
 use relabel::geometry::UnitBox;
 use relabel::inspect::{View, find};
 use relabel::manifest::Manifest;
+use relabel::monitor::Silent;
 use relabel::picture::{Scene, draw};
 use relabel::pixels::RgbImage;
+use relabel::report::{Choice, Query, Report, ReportFolder, Which};
 use relabel::store::{RowState, StoreReader};
 use serde_json::{Value, json};
 
@@ -19,16 +21,18 @@ use super::Outcome;
 use super::args::{CropArgument, InspectArguments};
 use super::output::{Output, say};
 use super::paint::Painter;
-use super::photos::{Photos, decoded};
+use super::photos::Photos;
 use super::written::NewFile;
 
-pub fn run(arguments: &InspectArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = StoreReader::open(&arguments.store)?;
     let manifest = store.manifest()?;
     let row =
         find(&manifest, &arguments.image).map_err(|problem| Error::Store { path: arguments.store.clone(), problem })?;
     let new_picture = arguments.out.as_deref().map(NewFile::beside).transpose()?;
-    let photo = photo(arguments, &store, &manifest, row)?;
+    let new_page = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
+    let photos = Photos::of(&arguments.photos)?;
+    let photo = photos.as_ref().map(|photos| photos.decoded(&store, &manifest, row)).transpose()?;
     let crop = crop(arguments.crop, photo.as_ref())?;
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
@@ -47,6 +51,10 @@ pub fn run(arguments: &InspectArguments, global: &Global, output: Output) -> Res
                 write_picture(file, &view, &classes, store.info().teacher.name.as_str(), photo.as_ref())?;
                 state["picture"] = json!(arguments.out);
             }
+            if let Some(folder) = new_page {
+                state["page"] = json!(folder.index());
+                write_page(folder, &store, &manifest, row, photos.as_ref())?;
+            }
             (words, state, Outcome::Done)
         }
         RowState::Failed(failed) => (
@@ -64,27 +72,16 @@ pub fn run(arguments: &InspectArguments, global: &Global, output: Output) -> Res
         document.extend(state);
     }
     output.result(&(title + &words), &document);
-    match (&arguments.out, outcome) {
-        (Some(path), Outcome::Done) => say(&format!("wrote the picture {}", path.display())),
-        (Some(path), Outcome::DoneWithProblems) => {
-            say(&format!("without labels there is no picture {}", path.display()))
+    for (what, path) in [("picture", &arguments.out), ("page", &arguments.html)] {
+        match (path, outcome) {
+            (Some(path), Outcome::Done) => say(&format!("wrote the {what} {}", path.display())),
+            (Some(path), Outcome::DoneWithProblems) => {
+                say(&format!("without labels there is no {what} {}", path.display()));
+            }
+            (None, _) => {}
         }
-        (None, _) => {}
     }
     Ok(outcome)
-}
-
-/// The photograph, where it is known where it lies.
-fn photo(
-    arguments: &InspectArguments,
-    store: &StoreReader,
-    manifest: &Manifest,
-    row: usize,
-) -> Result<Option<RgbImage>, Error> {
-    let Some(photos) = Photos::of(&arguments.photos)? else { return Ok(None) };
-    let photo = photos.with_reader(store, manifest, |images| decoded(images, row, &photos, store.info()))?;
-    let photo = photo.map_err(|error| photos.unusable(manifest.path(row), &error))?;
-    Ok(Some(photo))
 }
 
 /// The crop in 0..1 of the image.
@@ -120,4 +117,21 @@ fn write_picture(
     let path: &Path = file.path();
     file.write_all(&picture).map_err(Error::file("write", path))?;
     file.complete()
+}
+
+/// Longer side of the one photograph on its page.
+const PAGE_PHOTO_PIXELS: usize = 960;
+
+fn write_page(
+    folder: ReportFolder,
+    store: &StoreReader,
+    manifest: &Manifest,
+    row: usize,
+    photos: Option<&Photos<'_>>,
+) -> Result<(), Error> {
+    let query = Query { which: Which::One { row }, classes: Vec::new(), matching: None };
+    let choice = Choice::make(store, manifest, query)?;
+    let photographs = photos.map(|photos| photos.for_page(store, manifest, PAGE_PHOTO_PIXELS)).transpose()?;
+    Report { store, manifest, choice: &choice, photographs }.write(folder, &Silent)?;
+    Ok(())
 }

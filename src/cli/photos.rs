@@ -4,10 +4,10 @@ use std::path::Path;
 
 use relabel::error::{Error, ImageError, ImageErrorKind};
 use relabel::manifest::Manifest;
-use relabel::pixels::{ExifOrientation, RgbImage, decode};
+use relabel::pixels::{RgbImage, decode};
+use relabel::report::{Photographs, exif_orientation};
 use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
-use relabel::store::{StoreInfo, StoreReader};
-use serde_json::Value;
+use relabel::store::StoreReader;
 
 use super::args::PhotoFlags;
 
@@ -15,7 +15,7 @@ use super::args::PhotoFlags;
 pub struct Photos<'a> {
     root: &'a Path,
     source: Box<dyn Source>,
-    pub check: LengthCheck,
+    check: LengthCheck,
 }
 
 impl<'a> Photos<'a> {
@@ -29,24 +29,49 @@ impl<'a> Photos<'a> {
         Ok(Some(Self { root, source: source::open(root)?, check }))
     }
 
-    /// Does something with the images of a store, once they are found.
+    /// Finds the images of a store.
     ///
     /// # Errors
-    /// When an archive cannot be listed, and those of `work`.
-    pub fn with_reader<T>(
-        &self,
-        store: &StoreReader,
-        manifest: &Manifest,
-        work: impl FnOnce(&dyn ImageReader) -> T,
-    ) -> Result<T, Error> {
+    /// When an archive cannot be listed.
+    fn located<'s>(
+        &'s self,
+        store: &'s StoreReader,
+        manifest: &'s Manifest,
+    ) -> Result<Box<dyn ImageReader + 's>, Error> {
         let manifest_sha256 = &store.info().manifest_sha256;
-        let list = ListedImages { manifest, manifest_sha256, index: store.source_index() };
-        let Located { images, .. } = self.source.locate(&list)?;
-        Ok(work(&*images))
+        let Located { images, .. } =
+            self.source.locate(&ListedImages { manifest, manifest_sha256, index: store.source_index() })?;
+        Ok(images)
+    }
+
+    /// One photograph as the teacher's card has it turned.
+    ///
+    /// # Errors
+    /// When it is gone, has another length than was listed, or is no image.
+    pub fn decoded(&self, store: &StoreReader, manifest: &Manifest, row: usize) -> Result<RgbImage, Error> {
+        let images = self.located(store, manifest)?;
+        let photo = images.read(row, self.check).and_then(|bytes| decode(&bytes, exif_orientation(store.info())));
+        photo.map_err(|error| self.unusable(manifest.path(row), &error))
+    }
+
+    /// All photographs, for a page, with a longer side of so many pixels.
+    ///
+    /// # Errors
+    /// When an archive cannot be listed.
+    pub fn for_page<'s>(
+        &'s self,
+        store: &'s StoreReader,
+        manifest: &'s Manifest,
+        side_pixels: usize,
+    ) -> Result<Photographs<'s>, Error> {
+        let images = self.located(store, manifest)?;
+        let side_pixels = u32::try_from(side_pixels).unwrap_or(u32::MAX);
+        let exif = exif_orientation(store.info());
+        Ok(Photographs::new(self.root.to_path_buf(), images, self.check, exif, side_pixels))
     }
 
     /// What to say of the one photograph that was wanted.
-    pub fn unusable(&self, path: &str, error: &ImageError) -> Error {
+    fn unusable(&self, path: &str, error: &ImageError) -> Error {
         let advice = match error.kind {
             ImageErrorKind::Changed => {
                 ": this is not the picture that was labelled. With --any-size it is shown all the same; without \
@@ -59,26 +84,5 @@ impl<'a> Photos<'a> {
             _ => "",
         };
         Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{advice}") }
-    }
-}
-
-/// One photograph as the teacher's card has it turned.
-///
-/// # Errors
-/// When it is gone, has another length than was listed, or is no image.
-pub fn decoded(
-    images: &dyn ImageReader,
-    row: usize,
-    photos: &Photos<'_>,
-    info: &StoreInfo,
-) -> Result<RgbImage, ImageError> {
-    decode(&images.read(row, photos.check)?, exif_orientation(info))
-}
-
-/// What the card in force says of EXIF orientation.
-pub fn exif_orientation(info: &StoreInfo) -> ExifOrientation {
-    match info.teacher.card.get("exif_orientation") {
-        Some(Value::String(said)) if said == "apply" => ExifOrientation::Apply,
-        _ => ExifOrientation::Ignore,
     }
 }

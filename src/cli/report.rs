@@ -3,15 +3,14 @@
 use relabel::classes::ClassList;
 use relabel::error::Error;
 use relabel::inspect::find_class;
-use relabel::manifest::Manifest;
-use relabel::report::{Choice, Photographs, Query, Report, ReportFolder, Which, Written, exif_orientation};
-use relabel::source::{self, LengthCheck, ListedImages};
+use relabel::report::{Choice, Query, Report, ReportFolder, Which, Written};
 use relabel::store::StoreReader;
 use serde_json::json;
 
-use super::args::{Global, PhotoFlags, ReportArguments};
+use super::args::{Global, ReportArguments};
 use super::counting::Counting;
 use super::output::{Output, bytes, count, thousands};
+use super::photos::Photos;
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
@@ -19,7 +18,7 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
     let store = StoreReader::open(&arguments.store)?;
     let manifest = store.manifest()?;
     let query = query(arguments, &(&store.info().classes).into())?;
-    let page = Page { store: &store, manifest: &manifest, photos: &arguments.photos, side: arguments.photo_side };
+    let photos = Photos::of(&arguments.photos)?;
     let folder = ReportFolder::claim(&arguments.out)?;
     let index = folder.index();
     let threads = rayon::ThreadPoolBuilder::new()
@@ -27,8 +26,11 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
         .build()
         .map_err(|error| Error::Usage(format!("--threads: {error}")))?;
     let choice = Choice::make(&store, &manifest, query)?;
+    let photographs =
+        photos.as_ref().map(|photos| photos.for_page(&store, &manifest, arguments.photo_side)).transpose()?;
     let monitor = Counting::new(choice.rows().len(), global, stop);
-    let written = threads.install(|| page.write(&choice, folder, &monitor));
+    let report = Report { store: &store, manifest: &manifest, choice: &choice, photographs };
+    let written = threads.install(|| report.write(folder, &monitor));
     monitor.finish();
     let written = written?;
     let document = json!({
@@ -43,31 +45,6 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
     });
     output.result(&words(arguments, &choice, written), &document);
     Ok(if written.without_photograph == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
-}
-
-/// A page about rows of a store, with photographs where the user said where they are.
-pub struct Page<'a> {
-    pub store: &'a StoreReader,
-    pub manifest: &'a Manifest,
-    pub photos: &'a PhotoFlags,
-    /// Longer side of the photographs in pixels.
-    pub side: usize,
-}
-
-impl Page<'_> {
-    /// Writes it on the threads of the current rayon pool.
-    pub fn write(&self, choice: &Choice, folder: ReportFolder, monitor: &Counting) -> Result<Written, Error> {
-        let Self { store, manifest, photos, side } = *self;
-        let write = |photographs| Report { store, manifest, choice, photographs }.write(folder, monitor);
-        let Some(root) = &photos.image_root else { return write(None) };
-        let source = source::open(root)?;
-        let manifest_sha256 = &store.info().manifest_sha256;
-        let located = source.locate(&ListedImages { manifest, manifest_sha256, index: store.source_index() })?;
-        let length_check = if photos.any_size { LengthCheck::AsItIs } else { LengthCheck::AsListed };
-        let side = u32::try_from(side).unwrap_or(u32::MAX);
-        let exif = exif_orientation(store.info());
-        write(Some(Photographs::new(root.clone(), located.images, length_check, exif, side)))
-    }
 }
 
 fn query(arguments: &ReportArguments, classes: &ClassList) -> Result<Query, Error> {
