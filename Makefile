@@ -20,7 +20,7 @@ demo: build
 	@# Exit code 3 says that some images could not be labelled: the samples contain broken files on purpose.
 	@$(RELABEL) run --teacher $(TEACHER) --in $(PHOTOS) --out $(DEMO) || [ $$? = 3 ]
 	@echo
-	@$(RELABEL) inspect $(DEMO) coffee --image-root $(PHOTOS) --crop 0.4,0.3,0.9,0.8 -o $(PICTURE) -q
+	@$(RELABEL) inspect $(DEMO) coffee --image-root $(PHOTOS) --crop 0.4,0.3,0.9,0.8 -o $(PICTURE)
 	@echo
 	@echo "The label maps lie in $(DEMO), a picture of this one in $(PICTURE). Others:"
 	@echo "  $(RELABEL) inspect $(DEMO) chelsea --image-root $(PHOTOS) -o chelsea.png"

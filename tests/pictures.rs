@@ -160,9 +160,12 @@ fn one_image_in_words_numbers_and_pixels() {
         assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
     }
     assert!(!ran.stdout.contains('\u{1b}'), "no colours where there is no terminal");
-    assert!(ran.stderr.contains("wrote the picture cup.png"));
+    assert!(ran.stdout.ends_with("\npicture  cup.png\n") && ran.stderr.is_empty(), "{}", ran.stderr);
     let picture = pixels(&std::fs::read(labelled.folder.path().join("cup.png")).unwrap());
     assert!(picture.width_pixels() > 900);
+    let page = labelled.inspect(&["coffee", "--image-root", "in", "--html", "cup"]).expect(0).stdout;
+    assert!(page.ends_with("\npage     cup/index.html\n"), "{page}");
+    assert!(labelled.folder.path().join("cup/index.html").is_file());
     let rocket = labelled.inspect(&["rocket", "--json"]).expect(0).json();
     assert_eq!(rocket["verdict"], "absent");
     let pixels =
@@ -181,7 +184,7 @@ fn what_cannot_be_shown_is_said() {
     let at = labelled.folder.path();
     let broken = labelled.inspect(&["broken", "-o", "broken.png"]).expect(3);
     assert!(broken.stdout.contains("could not be labelled: not-an-image"), "{}", broken.stdout);
-    assert!(broken.stderr.contains("there is no picture") && !at.join("broken.png").exists());
+    assert!(broken.stdout.contains("broken.png was not written") && !at.join("broken.png").exists());
     // Another photograph under the same name.
     std::fs::create_dir_all(at.join("other/n07920052")).unwrap();
     std::fs::copy(data("golden/images/photos/rocket.JPEG"), at.join("other/n07920052/coffee.JPEG")).unwrap();

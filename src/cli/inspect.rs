@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::args::{CropArgument, InspectArguments};
-use super::output::{Output, say};
+use super::output::Output;
 use super::paint::Painter;
 use super::photos::Photos;
 use super::written::NewFile;
@@ -71,16 +71,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     if let (Value::Object(document), Value::Object(state)) = (&mut document, state) {
         document.extend(state);
     }
-    output.result(&(title + &words), &document);
-    for (what, path) in [("picture", &arguments.out), ("page", &arguments.html)] {
-        match (path, outcome) {
-            (Some(path), Outcome::Done) => say(&format!("wrote the {what} {}", path.display())),
-            (Some(path), Outcome::DoneWithProblems) => {
-                say(&format!("without labels there is no {what} {}", path.display()));
-            }
-            (None, _) => {}
-        }
-    }
+    output.result(&(title + &words + &files_in_words(arguments, outcome)), &document);
     Ok(outcome)
 }
 
@@ -134,4 +125,21 @@ fn write_page(
     let photographs = photos.map(|photos| photos.for_page(store, manifest, PAGE_PHOTO_PIXELS)).transpose()?;
     Report { store, manifest, choice: &choice, photographs }.write(folder, &Silent)?;
     Ok(())
+}
+
+/// What was written, or was not.
+fn files_in_words(arguments: &InspectArguments, outcome: Outcome) -> String {
+    let index = arguments.html.as_ref().map(|folder| folder.join("index.html"));
+    let mut words = String::new();
+    for (what, path) in [("picture", arguments.out.as_ref()), ("page", index.as_ref())] {
+        let Some(path) = path else { continue };
+        if words.is_empty() {
+            words.push('\n');
+        }
+        words += &match outcome {
+            Outcome::Done => format!("{what:<8} {}\n", path.display()),
+            Outcome::DoneWithProblems => format!("{what:<8} none without labels: {} was not written\n", path.display()),
+        };
+    }
+    words
 }
