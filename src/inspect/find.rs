@@ -1,5 +1,7 @@
 //! Finding an image or a class by any of its names.
 
+use strsim::jaro_winkler;
+
 use crate::classes::ClassList;
 use crate::manifest::Manifest;
 
@@ -28,8 +30,24 @@ pub fn find(manifest: &Manifest, wanted: &str) -> Result<usize, String> {
         return Ok(row);
     }
     let lower = wanted.to_lowercase();
-    let close: Vec<_> =
-        rows.map(|row| manifest.id(row)).filter(|id| id.to_lowercase().contains(&lower)).take(5).collect();
+    let mut close: Vec<_> = rows
+        .clone()
+        .map(|row| manifest.id(row))
+        .filter(|id| id.to_lowercase().contains(&lower))
+        .take(MOST_CLOSE)
+        .collect();
+    if close.is_empty() {
+        let likeness = |row: usize| {
+            let id = manifest.id(row);
+            jaro_winkler(id, wanted).max(jaro_winkler(&file_name(id), wanted))
+        };
+        let mut alike: Vec<_> =
+            rows.map(|row| (likeness(row), row)).filter(|(likeness, _)| *likeness > ALIKE).collect();
+        alike.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let best = alike.first().map_or(1.0, |(likeness, _)| *likeness);
+        alike.retain(|(likeness, _)| *likeness > best - 0.05);
+        close = alike.into_iter().take(MOST_CLOSE).map(|(_, row)| manifest.id(row)).collect();
+    }
     let first = if manifest.is_empty() { Default::default() } else { manifest.id(0) };
     Err(if close.is_empty() {
         format!(
@@ -40,6 +58,12 @@ pub fn find(manifest: &Manifest, wanted: &str) -> Result<usize, String> {
         format!("no image is called `{wanted}`. Close to it: {}", close.join(", "))
     })
 }
+
+/// Names that are suggested.
+const MOST_CLOSE: usize = 5;
+
+/// From this likeness on (Jaro and Winkler's, 1 for the same text) a name may have been meant.
+const ALIKE: f64 = 0.85;
 
 /// Finds a class by what its folder is called, its name, its short name, or its number.
 ///
@@ -81,6 +105,7 @@ mod tests {
         }
         assert!(find(&manifest, "two").unwrap_err().contains("a/two, b/two"));
         assert!(find(&manifest, "TW").unwrap_err().contains("Close to it: a/two"));
+        assert!(find(&manifest, "b/tow").unwrap_err().ends_with("Close to it: b/two"), "a slip of the finger");
         assert!(find(&manifest, "zebra").unwrap_err().contains("such as a/one"));
     }
 

@@ -109,12 +109,14 @@ fn cells(view: &View, regions: &[Region], classes: &ClassList, painter: Painter)
     let (map, key) = (&view.labels.map, Key::new(regions));
     let size = map.size();
     let mut words = format!("\nthe best class of each of its {size} cells\n");
+    // Wide maps do without the gaps, so that their lines fit.
+    let gap = if size.width_cells() > 40 { "" } else { " " };
     for y in 0..size.height_cells() {
         words += "  ";
         for x in 0..size.width_cells() {
             let class = map.at(0, y, x).1;
             let letter = key.letter(class).unwrap_or('.');
-            words += &painter.on(&format!("{letter} "), class_color(class));
+            words += &painter.on(&format!("{letter}{gap}"), class_color(class));
         }
         words.truncate(words.trim_end_matches(' ').len());
         words.push('\n');
