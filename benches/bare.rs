@@ -139,8 +139,12 @@ fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
             RowState::Failed(_) | RowState::ToDo => None,
         })
         .collect();
-    let entry =
-        |row: usize| Entry { path: format!("n{:08}/n{:08}_{row}.JPEG", row / 1300, row / 1300), ..Entry::default() };
+    // As ImageNet names them, so that labels have something to be held against.
+    let folders = &small.info().classes.ids;
+    let entry = |row: usize| {
+        let folder = &folders[row / 1300 % folders.len()];
+        Entry { path: format!("{folder}/{folder}_{row}.JPEG"), label: Some(folder.clone()), ..Entry::default() }
+    };
     let manifest = Manifest::from_entries((0..images).map(entry).collect()).unwrap();
     let manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     let info =

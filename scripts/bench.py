@@ -16,6 +16,8 @@
     of the paper's authors (a `.pt` file per image, dense maps, RoIAlign, softmax); what targets add to an epoch of a
     DataLoader that decodes and crops; opening a store of ImageNet's size. The maps are real ones of 200 photographs at
     480 (15x15 cells, top 5), again and again.
+(h) Looking at labels: `audit` of such a store on one thread, without crops and with 64 an image; `report` of 50,000 of its
+    images, and that page in Chromium (`bench_looking.py`); `inspect` with a picture.
 
 Where two programs are compared, they run in turn (A B A B), each ratio is of one pair, and the median of the pairs
 counts. Images are the sample photographs and seeded crops and flips of them. Everything lies below `target/bench`;
@@ -670,7 +672,7 @@ def part_g(setup: Setup, report: Report) -> None:
         report_epoch(setup, report, piece, large)
         many = setup.count(1_281_167, 5000)
         run(setup.bare, "copies", "--from", small, "--out", whole, "--images", many)
-        opened = [piece("open", "--store", whole, "--id", "n00000001/n00000001_1300") for _ in range(setup.repeats)]
+        opened = [piece("open", "--store", whole, "--id", "n01443537/n01443537_1300") for _ in range(setup.repeats)]
         for key, what, target in (("open_s", "opening", 0.5), ("open_and_find_s", "opening and the first look-up by id", None)):
             seconds = statistics.median(one[key] for one in opened)
             report.add(Figure("g", f"{what}, {many:,} images", seconds, "s", at_most=target))
@@ -724,8 +726,45 @@ def fill_classes(folder: Path, count: int) -> None:
         random_crop(draw, (500, 375)).save(place / f"{at:05}.JPEG", quality=90)
 
 
+# (h) Looking at labels
+
+
+def part_h(setup: Setup, report: Report) -> None:
+    images = crops(setup.count(200, 10), (500, 375))
+    _, small = label(setup, images, 480)
+    large, page = WORK / "large", WORK / "page"
+    count = setup.count(100_000, 2000)
+    try:
+        run(setup.bare, "copies", "--from", small, "--out", large, "--images", count)
+        # Afterwards the store's files count as compared, which takes longer than reading them.
+        run(setup.relabel, "verify", large, "--json")
+        for crops_each in (0, 64):
+            out = WORK / "audit.parquet"
+            flags = ("-o", out, "--crops", crops_each, "--threads", 1, "--json")
+            audits = [run(setup.relabel, "audit", large, *flags) for _ in range(setup.repeats)]
+            rate = statistics.median(count / audit.core_seconds for audit in audits)
+            report.add(Figure("h", f"audit with {crops_each} crops an image", rate, "images per core-second"))
+            peak = max(audit.peak_bytes for audit in audits) / 2**20
+            report.add(Figure("h", f"peak memory of it, {count:,} images", peak, "MiB", at_most=1024))
+        shown = setup.count(50_000, 500)
+        written = run(setup.relabel, "report", large, "-o", page, "--sample", shown, "--json")
+        report.add(Figure("h", f"a page of {shown:,} images, written", written.core_seconds, "core-seconds"))
+        report.add(Figure("h", "its size", written.document["bytes"] / 2**20, "MiB"))
+        seen = [run(sys.executable, ROOT / "scripts/bench_looking.py", "--page", page).document for _ in range(setup.repeats)]
+        for key in seen[0]:
+            report.add(Figure("h", f"the page in Chromium, {key[:-3].replace('_', ' ')}", statistics.median(one[key] for one in seen), "ms"))
+        report.measurements["h, page"] = seen
+        picture = ("-o", WORK / "one.png", "--image-root", images, "--json")
+        pictures = [run(setup.relabel, "inspect", small, "0", *picture).core_seconds for _ in range(setup.repeats)]
+        report.add(Figure("h", "inspect with a picture", statistics.median(pictures), "core-seconds"))
+    finally:
+        for left in (large, page):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 PARTS: dict[str, Callable[[Setup, Report], None]] = {
     "a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f, "g": part_g,
+    "h": part_h,
 }
 
 

@@ -1,0 +1,63 @@
+"""How a page of many images feels: opens one in the system's Chromium and prints one JSON document, in milliseconds.
+`scripts/bench.py` makes the page.
+
+    bench_looking.py --page DIR
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+from playwright.sync_api import Page, sync_playwright
+
+# From the call until the page has drawn again.
+TIMED = """(action) => new Promise((done) => {
+    const from = performance.now();
+    (0, eval)(action);
+    requestAnimationFrame(() => setTimeout(() => done(performance.now() - from)));
+})"""
+
+ACTIONS = {
+    "search_ms": "relabel.filter.set({ id: '_7' })",
+    "filter_ms": "relabel.filter.set({ id: '', verdict: 'absent' })",
+    "sort_ms": "relabel.filter.set({ verdict: '', sort: 'entropy' })",
+    "scroll_ms": "document.getElementById('grid').scrollTop = 0.5 * document.getElementById('lines').clientHeight",
+    "charts_ms": "document.getElementById('tab-charts').click()",
+}
+
+ALL_DRAWN = "[...document.querySelectorAll('.tile')].every((tile) => tile.querySelector('canvas'))"
+
+
+def first_tile_ms(page: Page, index: Path) -> float:
+    from_start = time.perf_counter()
+    page.goto(index.resolve().as_uri())
+    page.wait_for_selector(".tile canvas", timeout=120_000)
+    return (time.perf_counter() - from_start) * 1000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--page", type=Path, required=True, help="folder that `relabel report` wrote")
+    chosen = parser.parse_args()
+    names = ["chromium", "chromium-browser", "google-chrome"]
+    program = next(filter(None, map(shutil.which, names)), None)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        measured = {"first_tile_ms": first_tile_ms(page, chosen.page / "index.html")}
+        for name, action in ACTIONS.items():
+            measured[name] = page.evaluate(TIMED, action)
+            if name == "scroll_ms":
+                from_start = time.perf_counter()
+                page.wait_for_function(ALL_DRAWN, timeout=120_000)
+                measured["tiles_after_scroll_ms"] = (time.perf_counter() - from_start) * 1000
+        browser.close()
+    print(json.dumps(measured))
+
+
+if __name__ == "__main__":
+    main()
