@@ -2,7 +2,7 @@
 //! figure.
 
 mod crops;
-mod image;
+mod figures;
 mod classes;
 mod summary;
 mod columns;
@@ -22,12 +22,12 @@ use crate::manifest::Manifest;
 use crate::monitor::Monitor;
 use crate::store::StoreReader;
 
-use image::Auditor;
+use figures::{Auditor, RandomCrops};
 
 pub use classes::{ClassFigures, Confusion};
 pub use crops::{iou, random_crops};
+pub use figures::{AuditedImage, ClassProb, CropFigures, LabelFigures};
 pub use files::{AuditFile, Drafts};
-pub use image::{AuditedImage, ClassProb, CropFigures, LabelFigures};
 pub use summary::{Contradiction, CropSummary, Share, Summary};
 
 /// What an audit looks at.
@@ -69,7 +69,7 @@ impl<'a> Audit<'a> {
         let classes: ClassList = (&store.info().classes).into();
         let class_of_label = classes.by_label();
         let class_of = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label).copied());
-        let crops = random_crops(request.crops, request.seed);
+        let crops = RandomCrops::new(store.info().map_size, random_crops(request.crops, request.seed));
         let make = || Auditor::new(store.info().classes.count, &crops);
         let examine = |auditor: &mut Auditor<'_>, row: usize, seen: Seen| match seen {
             Seen::Failed(_) => Ok(None),
@@ -113,12 +113,14 @@ pub fn rows_of_classes(manifest: &Manifest, list: &ClassList, classes: &[u32]) -
         return Ok((0..manifest.len()).collect());
     }
     let class_of_label = list.by_label();
-    let mut found = BTreeSet::new();
-    let rows = (0..manifest.len()).filter(|&row| {
-        let class = manifest.label(row).and_then(|label| class_of_label.get(label));
-        class.filter(|class| classes.contains(class)).inspect(|class| drop(found.insert(**class))).is_some()
-    });
-    let rows = rows.collect();
+    let (mut rows, mut found) = (Vec::new(), BTreeSet::new());
+    for row in 0..manifest.len() {
+        let class = manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
+        if let Some(class) = class.filter(|class| classes.contains(class)) {
+            rows.push(row);
+            found.insert(class);
+        }
+    }
     match classes.iter().find(|class| !found.contains(*class)) {
         None => Ok(rows),
         Some(&class) => Err(Error::Usage(format!("no image is filed under class {class}, {}", list.short_name(class)))),

@@ -10,7 +10,9 @@ mod axis;
 mod cells;
 mod options;
 mod target;
+mod crops;
 
+pub use crops::{CropLabel, CropPooler, CropWeights};
 pub use options::{Convention, Fill, OutputSize, Pooling, Temperature};
 pub use target::{SparseTarget, TargetValue};
 

@@ -8,6 +8,8 @@
     clippy::too_many_lines
 )]
 
+/// `relabel audit` against figures that are computed anew from densified maps; its files, refusals and interruption.
+mod audit;
 /// Every command as a user runs it: help, results, refusals, exit codes.
 mod commands;
 /// Running the program, data sets for tests, Python.

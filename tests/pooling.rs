@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use relabel::cutmix::CutRect;
 use relabel::geometry::{Crop, InputSize, MapSize, UnitBox};
 use relabel::label_map::LabelMap;
-use relabel::pool::{Convention, Fill, OutputSize, Pooler, Pooling};
+use relabel::pool::{Convention, CropPooler, CropWeights, Fill, OutputSize, Pooler, Pooling};
 
 use crate::common::data;
 
@@ -159,6 +159,33 @@ proptest! {
             for (&class, &prob) in sparse.classes.iter().zip(&sparse.probs) {
                 prop_assert!((prob - target[class as usize * rows * columns + part]).abs() < 1e-6);
             }
+        }
+    }
+
+    #[test]
+    fn crops_that_are_pooled_together_have_the_labels_of_each_alone(
+        map in maps(CLASSES as u32), other in maps(CLASSES as u32), boxes in prop::collection::vec(boxes(), 1..40),
+        class in 0..CLASSES as u32,
+    ) {
+        let weights = CropWeights::new(map.size(), &boxes);
+        let mut together = CropPooler::new(CLASSES, &weights);
+        if other.size() != map.size() {
+            prop_assert!(together.pool(&other, class).unwrap_err().contains(&other.size().to_string()));
+        }
+        // Nothing of an earlier map is left.
+        let other_classes = map.classes().iter().map(|class| (class + 1) % CLASSES as u32).collect();
+        let earlier = LabelMap::from_stored(map.scores().to_vec(), other_classes, map.k(), map.size()).unwrap();
+        together.pool(&earlier, class).unwrap();
+        let labels = together.pool(&map, class).unwrap();
+        prop_assert_eq!(labels.len(), boxes.len());
+        let mut alone = Pooler::new(CLASSES, Pooling::default());
+        for (label, unit_box) in labels.iter().zip(boxes) {
+            let target = alone.pool_sparse(&map, Crop::from(unit_box)).unwrap().swap_remove(0);
+            // A box that lies outside of the map holds no class.
+            if let Some(&best) = target.classes.first() {
+                prop_assert_eq!(label.best_class, best);
+            }
+            prop_assert!((label.prob - f64::from(target.prob_of(class, CLASSES))).abs() < 1e-6);
         }
     }
 

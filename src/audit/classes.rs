@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::Audit;
-use super::image::LabelFigures;
+use super::figures::LabelFigures;
 use crate::inspect::Verdict;
 
 /// The images that are filed under one class.

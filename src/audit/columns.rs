@@ -1,9 +1,9 @@
 //! The columns of an audit's tables: what they are called, in which order they stand, and where their values come from.
 //! `docs/looking.md` explains each.
 
-use super::classes::{ClassFigures, Confusion};
-use super::image::{AuditedImage, CropFigures, LabelFigures};
-use super::{Audit, ClassProb};
+use super::Audit;
+use super::classes::ClassFigures;
+use super::figures::{AuditedImage, CropFigures, LabelFigures};
 use crate::inspect::Verdict;
 
 /// A column of rows of type `R`.
@@ -42,8 +42,8 @@ impl<'a> ImageRow<'a> {
         self.image.label.as_ref().and_then(|label| label.crops.as_ref()).map(value)
     }
 
-    fn name_of(&self, ranked: ClassProb) -> Option<&str> {
-        Some(self.audit.name(ranked.class))
+    fn name_of(&self, class: u32) -> &str {
+        self.audit.name(class)
     }
 }
 
@@ -57,15 +57,15 @@ pub(super) fn image_columns<'a>(with_crops: bool) -> Vec<Column<ImageRow<'a>>> {
         always("id", Texts(|row| Some(row.audit.manifest.id(row.image.row)))),
         nullable("label", Texts(|row| row.audit.manifest.label(row.image.row))),
         nullable("label_class", Integers(|row| row.label(|label| label.class as usize))),
-        nullable("label_name", Texts(|row| row.label(|label| row.audit.name(label.class)))),
+        nullable("label_name", Texts(|row| row.label(|label| row.name_of(label.class)))),
         nullable("label_prob", Reals(|row| row.label(|label| label.prob))),
         always("best_class", Integers(|row| Some(row.image.best.class as usize))),
-        always("best_name", Texts(|row| row.name_of(row.image.best))),
+        always("best_name", Texts(|row| Some(row.name_of(row.image.best.class)))),
         always("best_prob", Reals(|row| Some(row.image.best.prob))),
         nullable("contradiction", Reals(|row| row.label(|label| label.contradiction))),
         always("verdict", Texts(|row| Some(verdict_word(row.image.verdict)))),
         always("teacher_class", Integers(|row| Some(row.image.teacher.class as usize))),
-        always("teacher_name", Texts(|row| row.name_of(row.image.teacher))),
+        always("teacher_name", Texts(|row| Some(row.name_of(row.image.teacher.class)))),
         always("teacher_prob", Reals(|row| Some(row.image.teacher.prob))),
         nullable("label_cells", Reals(|row| row.label(|label| label.cells))),
         always("classes", Integers(|row| Some(row.image.classes as usize))),
@@ -101,14 +101,12 @@ pub(super) fn class_columns(with_crops: bool) -> Vec<Column<ClassFigures>> {
     if with_crops {
         columns.push(always("crop_wrong", Reals(|row| row.crop_wrong)));
     }
-    fn confused<T>(row: &ClassFigures, value: impl Fn(&Confusion) -> T) -> Option<T> {
-        row.confused_with.as_ref().map(value)
-    }
-    columns.extend([
-        nullable("confused_class", Integers(|row| confused(row, |with| with.best_class as usize))),
+    let confused: [Column<ClassFigures>; 3] = [
+        nullable("confused_class", Integers(|row| row.confused_with.as_ref().map(|with| with.best_class as usize))),
         nullable("confused_name", Texts(|row| row.confused_with.as_ref().map(|with| with.best_name.as_str()))),
-        nullable("confused_images", Integers(|row| confused(row, |with| with.images))),
-    ]);
+        nullable("confused_images", Integers(|row| row.confused_with.as_ref().map(|with| with.images))),
+    ];
+    columns.extend(confused);
     columns
 }
 

@@ -56,9 +56,10 @@ mod tests {
         let ratio = |crop: &UnitBox| (crop.x1() - crop.x0()) / (crop.y1() - crop.y0());
         assert!(crops.iter().all(|crop| (0.08 - 1e-9..=1.0).contains(&area(*crop))));
         assert!(crops.iter().all(|crop| (0.75 - 1e-9..=4.0 / 3.0 + 1e-9).contains(&ratio(crop))));
-        // Without the crops that do not fit, the mean area is less than the 0.54 of what is drawn.
+        // 0.54 is drawn on average, but large crops mostly do not fit. A crop of area a fits with the probability
+        // -ln(a) / ln(4/3), at most 1, which makes 0.478.
         let mean = |value: &dyn Fn(&UnitBox) -> f64| crops.iter().map(value).sum::<f64>() / crops.len() as f64;
-        assert!((0.48..0.52).contains(&mean(&|crop| area(*crop))), "{}", mean(&|crop| area(*crop)));
+        assert!((0.47..0.486).contains(&mean(&|crop| area(*crop))), "{}", mean(&|crop| area(*crop)));
         assert!(mean(&|crop| ratio(crop).ln()).abs() < 0.01, "as often upright as not");
         assert!((mean(&|crop| crop.x0() + crop.x1()) - 1.0).abs() < 0.01, "as often left as right");
     }

@@ -99,19 +99,16 @@ impl Drafts<'_> {
         let file = self.file;
         let failed = |error| Error::file("write", &file.path)(error);
         let mut out = BufWriter::new(self.images.as_file_mut());
-        match &mut self.classes {
-            Some((path, classes)) => {
-                file.write_images(&mut out, audit, monitor)?;
-                let mut out = BufWriter::new(classes.as_file_mut());
-                file.write_classes(&mut out, audit).and_then(|()| out.flush()).map_err(Error::file("write", path))?;
-            }
-            None => {
-                let summary = serde_json::to_string(&audit.summary()).map_err(|error| failed(error.into()))?;
-                write!(out, "{{\n\"summary\": {summary},\n\"images\": ").map_err(failed)?;
-                file.write_images(&mut out, audit, monitor)?;
-                write!(out, ",\n\"classes\": ").map_err(failed)?;
-                file.write_classes(&mut out, audit).and_then(|()| out.write_all(b"\n}\n")).map_err(failed)?;
-            }
+        if let Some((path, classes)) = &mut self.classes {
+            file.write_images(&mut out, audit, monitor)?;
+            let mut out = BufWriter::new(classes.as_file_mut());
+            file.write_classes(&mut out, audit).and_then(|()| out.flush()).map_err(Error::file("write", path))?;
+        } else {
+            let summary = serde_json::to_string(&audit.summary()).map_err(|error| failed(error.into()))?;
+            write!(out, "{{\n\"summary\": {summary},\n\"images\": ").map_err(failed)?;
+            file.write_images(&mut out, audit, monitor)?;
+            out.write_all(b",\n\"classes\": ").map_err(failed)?;
+            file.write_classes(&mut out, audit).and_then(|()| out.write_all(b"\n}\n")).map_err(failed)?;
         }
         out.flush().map_err(failed)?;
         drop(out);

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::Audit;
 use super::classes::{ClassFigures, Confusion};
-use super::image::{CropFigures, LabelFigures};
+use super::figures::{CropFigures, LabelFigures};
 use crate::inspect::Verdict;
 
 /// How many images, classes and confusions a summary names.

@@ -164,9 +164,9 @@ pub struct AuditArguments {
     /// Only images of this class: by folder, name or number; several may be named
     #[arg(long = "class", value_name = "CLASS")]
     pub classes: Vec<String>,
-    /// Add the pooled probabilities of all classes (pred_probs) and the folder's class id, as cleanlab's Datalab takes
-    /// them; 4 bytes a class and image. The teacher has mostly been trained on these images, so that it agrees with wrong
-    /// labels more often than a model that has not seen them (docs/looking.md)
+    /// Add the pooled probabilities of all classes (`pred_probs`), which cleanlab's Datalab takes beside `label_class`; up to
+    /// 4 bytes a class and image. The teacher has mostly been trained on these images, so that it agrees with wrong labels
+    /// more often than a model that has not seen them (docs/looking.md)
     #[arg(long)]
     pub pred_probs: bool,
     /// Threads [default: one for each core]
@@ -175,7 +175,7 @@ pub struct AuditArguments {
 }
 
 /// More would only say the same more precisely, and take as much longer.
-const MAX_CROPS: usize = 100_000;
+const MAX_CROPS: usize = 10_000;
 
 fn crops(text: &str) -> Result<usize, String> {
     let crops = text.parse().ok().filter(|crops| *crops <= MAX_CROPS);

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 use super::crops::iou;
-use crate::geometry::UnitBox;
+use crate::geometry::{MapSize, UnitBox};
 use crate::inspect::{Examiner, Verdict};
 use crate::label_map::{ImageLabels, LabelMap};
-use crate::pool::SparseTarget;
+use crate::pool::{CropPooler, CropWeights, SparseTarget};
 
 /// What an audit keeps of one image. A data set has millions, so texts stay in the manifest.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,13 +72,28 @@ pub struct CropFigures {
 /// Audits one image after the other. Make one for each thread.
 pub(super) struct Auditor<'a> {
     examiner: Examiner,
-    crops: &'a [UnitBox],
+    crops: &'a RandomCrops,
+    pooler: CropPooler<'a>,
+}
+
+/// The crops of every image, and how they are pooled.
+pub(super) struct RandomCrops {
+    boxes: Vec<UnitBox>,
+    weights: CropWeights,
+}
+
+impl RandomCrops {
+    /// Crops of images whose maps have one size.
+    pub(super) fn new(size: MapSize, boxes: Vec<UnitBox>) -> Self {
+        Self { weights: CropWeights::new(size, &boxes), boxes }
+    }
 }
 
 impl<'a> Auditor<'a> {
     /// An auditor of maps of a teacher with `class_count` classes, by these crops.
-    pub(super) fn new(class_count: usize, crops: &'a [UnitBox]) -> Self {
-        Self { examiner: Examiner::new(class_count), crops }
+    pub(super) fn new(class_count: usize, crops: &'a RandomCrops) -> Self {
+        let pooler = CropPooler::new(class_count, &crops.weights);
+        Self { examiner: Examiner::new(class_count), crops, pooler }
     }
 
     /// The figures of the image in `row`, which is filed under `label_class`. Errors are in words.
@@ -118,22 +133,21 @@ impl<'a> Auditor<'a> {
     }
 
     fn crop_figures(&mut self, map: &LabelMap, class: u32) -> Result<Option<CropFigures>, String> {
-        if self.crops.is_empty() {
+        let boxes = &self.crops.boxes;
+        if boxes.is_empty() {
             return Ok(None);
         }
         let region = region_box(map, class);
         let (mut prob_sum, mut wrong, mut missed, mut iou_sum, mut weighted_sum) = (0.0, 0, 0, 0.0, 0.0);
-        for &crop in self.crops {
-            let pooled = self.examiner.pool(map, crop)?;
-            let prob = f64::from(pooled.prob_of(class, self.examiner.class_count()));
-            let overlap = region.map_or(0.0, |region| iou(crop, region));
-            prob_sum += prob;
-            wrong += usize::from(pooled.classes.first() != Some(&class));
-            missed += usize::from(overlap == 0.0);
+        for (&unit_box, label) in boxes.iter().zip(self.pooler.pool(map, class)?) {
+            let overlap = region.map_or(0.0, |region| iou(unit_box, region));
+            prob_sum += label.prob;
+            wrong += usize::from(label.best_class != class);
+            missed += usize::from(overlap <= 0.0);
             iou_sum += overlap;
-            weighted_sum += overlap * prob;
+            weighted_sum += overlap * label.prob;
         }
-        let count = self.crops.len() as f64;
+        let count = boxes.len() as f64;
         Ok(Some(CropFigures {
             label_prob: (prob_sum / count) as f32,
             wrong: (wrong as f64 / count) as f32,
@@ -181,8 +195,8 @@ fn region_box(map: &LabelMap, class: u32) -> Option<UnitBox> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::crops::random_crops;
     use super::*;
-    use crate::geometry::MapSize;
     use crate::label_map::{ImagePrediction, ScoreRounding};
 
     /// Two rows of four cells: class 1, and class 2 in the right half.
@@ -191,6 +205,10 @@ mod tests {
         let classes = [1, 2, 1, 2, 2, 1, 2, 1].repeat(2);
         let map = LabelMap::from_cells(&[9.0, 1.0].repeat(8), &classes, 2, size, ScoreRounding::Float16).unwrap();
         ImageLabels { map, prediction: ImagePrediction::from_ranks(&[0.75], &[2]).unwrap() }
+    }
+
+    fn crops(boxes: Vec<UnitBox>) -> RandomCrops {
+        RandomCrops::new(halves().map.size(), boxes)
     }
 
     fn unit_box(x0: f64, y0: f64, x1: f64, y1: f64) -> UnitBox {
@@ -205,7 +223,7 @@ mod tests {
 
     #[test]
     fn crops_beside_the_object_miss_it_and_carry_another_label() {
-        let crops = [unit_box(0.0, 0.0, 0.5, 1.0), unit_box(0.5, 0.0, 1.0, 1.0), UnitBox::WHOLE];
+        let crops = crops(vec![unit_box(0.0, 0.0, 0.5, 1.0), unit_box(0.5, 0.0, 1.0, 1.0), UnitBox::WHOLE]);
         let mut auditor = Auditor::new(10, &crops);
         let image = auditor.audit(7, &halves(), Some(2)).unwrap();
         // Both halves are alike, and the lower id is the best.
@@ -224,21 +242,18 @@ mod tests {
 
     #[test]
     fn a_class_that_wins_nowhere_has_no_region() {
-        let crops = random(16);
-        let image = Auditor::new(10, &crops).audit(0, &halves(), Some(5)).unwrap();
-        let crops = image.label.unwrap().crops.unwrap();
-        assert_eq!((crops.wrong, crops.miss, crops.iou, crops.iou_label_prob), (1.0, 1.0, 0.0, None));
-        assert_eq!(Auditor::new(10, &[]).audit(0, &halves(), Some(5)).unwrap().label.unwrap().crops, None);
-        assert_eq!(Auditor::new(10, &random(4)).audit(0, &halves(), None).unwrap().label, None);
-    }
-
-    fn random(count: usize) -> Vec<UnitBox> {
-        super::super::crops::random_crops(count, 0)
+        let (random, none) = (crops(random_crops(16, 0)), crops(Vec::new()));
+        let image = Auditor::new(10, &random).audit(0, &halves(), Some(5)).unwrap();
+        let found = image.label.unwrap().crops.unwrap();
+        assert_eq!((found.wrong, found.miss, found.iou, found.iou_label_prob), (1.0, 1.0, 0.0, None));
+        assert_eq!(Auditor::new(10, &none).audit(0, &halves(), Some(5)).unwrap().label.unwrap().crops, None);
+        assert_eq!(Auditor::new(10, &random).audit(0, &halves(), None).unwrap().label, None);
     }
 
     #[test]
     fn the_highest_contradiction_comes_first_then_the_lower_row() {
-        let mut auditor = Auditor::new(10, &[]);
+        let none = crops(Vec::new());
+        let mut auditor = Auditor::new(10, &none);
         let mut image = |row, class| auditor.audit(row, &halves(), class).unwrap();
         let mut images = [image(0, None), image(1, Some(1)), image(2, Some(5)), image(3, None), image(4, Some(5))];
         images.sort_by(AuditedImage::by_contradiction);

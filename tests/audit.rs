@@ -1,0 +1,202 @@
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::common::{Ran, data, lite0, python, relabel, repository, small_photographs};
+
+/// Photographs in folders: two where they belong, three where they do not, one in a folder that is no class, one broken.
+/// Labels them and gives the store.
+fn labelled_store(folder: &Path) -> PathBuf {
+    for (photograph, label) in [
+        ("photos/coffee", "n07920052/coffee"),
+        ("photos/chelsea", "n02124075/chelsea"),
+        ("photos/coffee", "n01440764/no_tench"),
+        ("odd/wide", "n01440764/no, \"tench\"\u{e9}"),
+        ("photos/rocket", "n04266014/rocket"),
+        ("photos/astronaut", "people/astronaut"),
+        ("bad/empty", "n07920052/empty"),
+    ] {
+        let to = folder.join("in").join(format!("{label}.JPEG"));
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(data(&format!("golden/images/{photograph}.JPEG")), to).unwrap();
+    }
+    label(folder, &[]).expect(3);
+    folder.join("labels")
+}
+
+fn label(folder: &Path, words: &[&str]) -> Ran {
+    let teacher = lite0().display().to_string();
+    let run_words = ["run", "--teacher", &teacher, "--in", "in", "--out", "labels"];
+    Ran::of(relabel(folder).args([&run_words, words].concat()))
+}
+
+fn audit(folder: &Path, words: &[&str]) -> Ran {
+    Ran::of(relabel(folder).args([&["audit", "labels", "-o"], words].concat()))
+}
+
+/// Everything in a folder but the images and the store.
+fn written(folder: &Path) -> Vec<String> {
+    let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| !["in", "labels"].contains(&name.as_str())).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn all_formats_say_what_other_readers_compute() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = labelled_store(folder.path());
+    for file in ["audit.parquet", "audit.csv", "audit.json"] {
+        audit(folder.path(), &[file, "--crops", "40", "--seed", "3"]).expect(0);
+    }
+    audit(folder.path(), &["probs.parquet", "--pred-probs", "--crops", "0"]).expect(0);
+    audit(folder.path(), &["probs.json", "--pred-probs", "--crops", "0"]).expect(0);
+    let names = ["audit.classes.csv", "audit.classes.parquet", "audit.csv", "audit.json", "audit.parquet"];
+    assert_eq!(
+        written(folder.path()),
+        [&names[..], &["probs.classes.parquet", "probs.json", "probs.parquet"]].concat()
+    );
+    let script = repository("tests/python/check_audit.py");
+    let words = [store.to_str().unwrap(), folder.path().to_str().unwrap(), "40", "3"];
+    let checked = python(&script, &words).expect(0).json();
+    assert_eq!((&checked["images"], &checked["classes"]), (&6.into(), &4.into()));
+}
+
+#[test]
+fn images_are_ranked_and_summed_up() {
+    let folder = tempfile::tempdir().unwrap();
+    labelled_store(folder.path());
+    let summary = audit(folder.path(), &["audit.csv", "--json"]).expect(0).json();
+    for (key, images) in [("images", 6), ("failed", 1), ("to_do", 0), ("not_compared", 1)] {
+        assert_eq!(summary[key], images, "{key}");
+    }
+    assert_eq!((&summary["agree"]["images"], &summary["agree"]["share"]), (&2.into(), &0.4.into()));
+    assert_eq!(summary["contradictions"][0]["label_name"], "tench");
+    assert_eq!(summary["lowest_agreement"][0]["agreement"], 0.0);
+    assert_eq!(summary["lowest_agreement"][0]["name"], "tench", "of classes that never agree the one of most images");
+    assert_eq!(summary["confusions"][0]["label_name"], "tench");
+    let table = std::fs::read_to_string(folder.path().join("audit.csv")).unwrap();
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(lines[1].contains(",tench,") && lines[6].starts_with("5,6,people/astronaut,people,,,,"), "{table}");
+    let words = audit(folder.path(), &["audit.json"]).expect(0).stdout;
+    for part in [
+        "audited  6 images (1 failed, 0 to do)",
+        "agree     40.0 %          2  the",
+        "a random crop carries a wrong label in",
+        "next     relabel inspect labels n01440764/",
+    ] {
+        assert!(words.contains(part), "{part} in {words}");
+    }
+}
+
+#[test]
+fn the_seed_decides_and_no_crops_leave_their_columns_out() {
+    let folder = tempfile::tempdir().unwrap();
+    labelled_store(folder.path());
+    let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
+    for (file, seed, threads) in [("a.csv", "1", "1"), ("b.csv", "1", "3"), ("c.csv", "2", "1")] {
+        audit(folder.path(), &[file, "--seed", seed, "--threads", threads]).expect(0);
+    }
+    assert!(read("a.csv") == read("b.csv") && read("a.csv") != read("c.csv"));
+    let summary = audit(folder.path(), &["d.csv", "--crops", "0", "--json"]).expect(0).json();
+    assert_eq!(summary["crops"], Value::Null);
+    assert!(!String::from_utf8(read("d.csv")).unwrap().contains("crop"));
+    assert!(!String::from_utf8(read("d.classes.csv")).unwrap().contains("crop"));
+}
+
+#[test]
+fn classes_are_chosen_by_any_name() {
+    let folder = tempfile::tempdir().unwrap();
+    labelled_store(folder.path());
+    let chosen =
+        audit(folder.path(), &["a.csv", "--class", "tench", "--class", "n04266014", "--json"]).expect(0).json();
+    assert_eq!((&chosen["images"], &chosen["not_compared"], &chosen["failed"]), (&3.into(), &0.into(), &0.into()));
+    let chosen = audit(folder.path(), &["a.csv", "--class", "967", "--json"]).expect(0).json();
+    assert_eq!((&chosen["images"], &chosen["failed"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn what_cannot_be_done_is_refused_before_work_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    labelled_store(folder.path());
+    std::fs::create_dir(folder.path().join("folder.csv")).unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["audit.txt"], 2, ".parquet, .csv or .json"),
+        (&["audit"], 2, ".parquet, .csv or .json"),
+        (&["audit.csv", "--pred-probs"], 2, "CSV has no lists"),
+        (&["a.csv", "--class", "terrier"], 2, "Close to it"),
+        (&["a.csv", "--class", "goldfish"], 2, "no image is filed under class 1, goldfish"),
+        (&["a.csv", "--crops", "many"], 2, "a whole number from 0"),
+        (&["labels/audit.csv"], 2, "a store keeps its own files only"),
+        (&["nowhere/audit.csv"], 1, "cannot write into the folder nowhere: No such file"),
+        (&["/proc/audit.csv"], 1, "cannot write /proc/audit.csv"),
+        (&["folder.csv"], 1, "cannot write folder.csv: is a directory"),
+    ];
+    for (words, code, text) in cases {
+        let refused = audit(folder.path(), words).expect(*code);
+        assert!(refused.stderr.contains(text), "{words:?}: {text} in {}", refused.stderr);
+    }
+    let group = folder.path().join("labels/zarr.json");
+    let text = std::fs::read_to_string(&group).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
+    std::fs::write(&group, text).unwrap();
+    assert!(
+        audit(folder.path(), &["a.csv", "--json"]).expect(1).json()["error"].as_str().unwrap().contains("version 99")
+    );
+    assert_eq!(written(folder.path()), ["folder.csv"]);
+}
+
+#[test]
+fn a_store_without_labels_is_refused_and_a_store_in_progress_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 8);
+    label(folder.path(), &["--input-size", "64", "--shard-size", "2"]).expect(0);
+    let records = folder.path().join("labels/records");
+    std::fs::remove_file(records.join("000001.json")).unwrap();
+    let summary = audit(folder.path(), &["a.json", "--json"]).expect(0).json();
+    assert_eq!((&summary["images"], &summary["to_do"]), (&6.into(), &2.into()));
+    for record in std::fs::read_dir(&records).unwrap() {
+        std::fs::remove_file(record.unwrap().path()).unwrap();
+    }
+    let refused = audit(folder.path(), &["b.parquet"]).expect(1);
+    assert!(refused.stderr.contains("none of its images is labelled yet"), "{}", refused.stderr);
+    assert_eq!(written(folder.path()), ["a.json"], "what was there stays, and nothing is added");
+}
+
+#[test]
+fn a_store_of_folders_that_are_no_classes_is_audited_as_far_as_it_goes() {
+    let folder = tempfile::tempdir().unwrap();
+    let teacher = lite0().display().to_string();
+    let images = data("golden/images").display().to_string();
+    Ran::of(relabel(folder.path()).args(["run", "--teacher", &teacher, "--in", &images, "--out", "labels"])).expect(3);
+    let ran = audit(folder.path(), &["a.json"]).expect(0);
+    assert!(ran.stdout.contains("compared none"), "{}", ran.stdout);
+    let document: Value = serde_json::from_slice(&std::fs::read(folder.path().join("a.json")).unwrap()).unwrap();
+    let images = document["images"].as_array().unwrap();
+    assert_eq!((images.len(), document["classes"].as_array().unwrap().len()), (22, 0));
+    assert!(images.is_sorted_by_key(|image| image["row"].as_u64()));
+    assert!(images.iter().all(|image| image["contradiction"].is_null() && image["crop_wrong"].is_null()));
+    assert_eq!(document["summary"]["agree"]["share"], Value::Null);
+}
+
+#[test]
+fn an_interrupted_audit_leaves_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 240);
+    label(folder.path(), &["--input-size", "64"]).expect(0);
+    for words in [&["a.parquet", "--crops", "10000"][..], &["a.json", "--pred-probs", "--crops", "10000"]] {
+        let mut command = relabel(folder.path());
+        command.args([&["audit", "labels", "--threads", "1", "-o"], words].concat());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let patience = Instant::now();
+        while written(folder.path()).is_empty() {
+            assert!(patience.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
+            sleep(Duration::from_millis(1));
+        }
+        std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(written(folder.path()), Vec::<String>::new());
+    }
+}
