@@ -29,7 +29,7 @@ demo: build
 test: build
 	cargo test --release --locked --workspace
 	@scripts/setup training
-	.venv/bin/python -m pytest -q tests/python/training
+	.venv/bin/python -m pytest -q tests/python/training tests/python/page
 
 # The Python package as a file to install elsewhere, in target/wheels. `pip install ./python` does as well.
 wheel: build

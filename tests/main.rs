@@ -40,6 +40,8 @@ mod pictures;
 mod pooling;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// The page of `relabel report`: its files, refusals, exit codes, hostile names.
+mod report;
 /// The Python scripts that export a teacher and label with Ray: their refusals.
 mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.

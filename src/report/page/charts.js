@@ -2,7 +2,7 @@
 relabel.charts = (() => {
   const { table, filter } = relabel;
   const { make, draw, byId, whole, count, percent } = relabel.base;
-  const WIDTH = 460, HEIGHT = 230, LEFT = 52, RIGHT = 10, TOP = 10, BOTTOM = 44;
+  const WIDTH = 460, HEIGHT = 236, LEFT = 46, RIGHT = 10, TOP = 26, BOTTOM = 42;
   const MOST_BARS = 40, PAIRS = 15, CLASSES = 20;
 
   const charts = {};
@@ -122,17 +122,18 @@ relabel.charts = (() => {
         draw("title", {}, `${range} ${xTitle}: ${whole(value)} ${yTitle}`)));
     }
     // Bars of one whole number have it in their middle, wider ones have their ends below.
-    const isWhole = step === 1, every = Math.max(1, Math.ceil(counts.length / 8));
-    for (let bar = 0; bar < counts.length + (isWhole ? 0 : 1); bar += every) {
+    const isWhole = step === 1, every = niceStep((counts.length * step) / 9, step);
+    for (let bar = 0; bar < counts.length + (isWhole ? 0 : 1); bar += 1) {
+      if (Math.abs(Math.round((first + bar * step) / every) * every - first - bar * step) > step / 1e3) continue;
       svg.append(draw("text", { x: isWhole ? (x(bar) + x(bar + 1)) / 2 : x(bar), y: HEIGHT - BOTTOM + 16, "text-anchor": "middle" }, number(first + bar * step)));
     }
     svg.append(draw("text", { x: (LEFT + WIDTH - RIGHT) / 2, y: HEIGHT - 8, "text-anchor": "middle", class: "title" }, xTitle),
-      draw("text", { transform: `translate(12 ${(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)`, "text-anchor": "middle", class: "title" }, yTitle));
+      draw("text", { x: 0, y: 12, class: "title" }, yTitle));
     return svg;
   }
 
   const number = (value) => (Number.isInteger(value) ? whole(value) : String(Number(value.toFixed(3))));
-  const short = (value) => (value >= 10000 ? `${whole(value / 1000)}k` : whole(value));
+  const short = (value) => (value >= 1e6 ? `${number(value / 1e6)} M` : value >= 1e4 ? `${number(value / 1e3)} k` : whole(value));
 
   function verdictCard(counts, compared) {
     const all = counts.reduce((total, value) => total + value, 0);
@@ -145,10 +146,9 @@ relabel.charts = (() => {
         value / all > 0.05 ? table.SIGNS[verdict] : ""));
       list.append(make("li", {}, relabel.grid.badge(verdict), ` ${table.WORDS[verdict]} `, make("b", {}, whole(value))));
     }
-    const share = compared ? percent(counts[2] / compared) : "–";
     return card("Folder’s class and map", `Of ${count(compared, "image")} whose folder is a class of the teacher`,
-      make("div", {}, make("p", { class: "figure" }, make("b", {}, share), " have a map in which the folder’s class is absent"),
-        stack, list), "chart-verdicts");
+      make("div", {}, compared ? make("p", { class: "figure" }, make("b", {}, percent(counts[2] / compared)),
+        " have a map in which the folder’s class is absent") : null, stack, list), "chart-verdicts");
   }
 
   function pairCard(all, compared) {

@@ -10,7 +10,7 @@
 
   const { about } = table;
   document.title = `${about.source} · relabel report`;
-  byId("title").textContent = about.source;
+  byId("title").textContent = `Label maps of ${about.source}`;
   byId("about").textContent = [
     chosen(),
     `teacher ${about.teacher}`,
@@ -40,6 +40,7 @@
 
   const hasPhotographs = about.photographs > 0;
   const opacity = byId("opacity"), overlay = byId("overlay");
+  byId("overlay-label").hidden = !hasPhotographs;
   opacity.value = hasPhotographs ? "45" : "90";
   const look = () => {
     document.body.style.setProperty("--opacity", String(opacity.value / 100));

@@ -2,7 +2,7 @@
 relabel.table = (() => {
   const { numbers, classIds } = relabel.base;
   const VERDICTS = ["agrees", "differs", "absent", "not-compared", "failed"];
-  const SIGNS = ["✓", "≠", "∅", "·", "!"];
+  const SIGNS = ["✓", "≠", "∅", "–", "!"];
   const WORDS = ["agrees", "differs", "absent", "not compared", "failed"];
   const FAILED = 4;
 

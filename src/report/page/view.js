@@ -58,7 +58,7 @@ relabel.view = (() => {
     view.image = null;
     cell = null;
     if (!dialog.open) dialog.showModal();
-    if (document.activeElement?.disabled) byId("view-close").focus();
+    if (document.activeElement?.disabled) byId("view-id").focus();
     if (table.hasFailed(at)) return empty();
     blocks.image(at, () => mine === opening).then((image) => {
       if (mine === opening) show(image);
@@ -141,7 +141,7 @@ relabel.view = (() => {
     const shown = target.classes.slice(0, BARS);
     for (const [rank, id] of shown.entries()) list.append(bar(id, target.probs[rank], label));
     if (!target.isCut && label >= 0 && !shown.includes(label)) list.append(bar(label, pool.probOf(target, label), label));
-    return make("section", { class: `bars ${name}`, "data-bars": name }, make("h3", {}, title, make("small", {}, ` ${what}`)), list);
+    return make("section", { class: "bars", "data-bars": name }, make("h3", {}, title, make("small", {}, ` ${what}`)), list);
   }
 
   function bar(id, prob, label) {

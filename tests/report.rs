@@ -1,0 +1,279 @@
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use relabel::error::Error;
+use relabel::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::monitor::{Monitor, Silent};
+use relabel::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
+use serde_json::Value;
+
+use crate::common::{Ran, data, lite0, relabel, run, small_photographs};
+use crate::synthetic;
+
+/// A folder with six photographs and their labels.
+fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
+    let (photos, store) = (folder.join("photos"), folder.join("labels"));
+    small_photographs(&photos, 6);
+    let words = ["run", "--teacher", lite0().to_str().unwrap(), "--in"].map(str::to_owned);
+    let places = [photos.to_str().unwrap(), "--out", store.to_str().unwrap()].map(str::to_owned);
+    Ran::of(relabel(folder).args(words).args(places)).expect(0);
+    (photos, store)
+}
+
+/// A store without a teacher, of which the first `shards` shards are done.
+fn made_up(store: &Path, info: StoreInfo, manifest: &Manifest, shards: usize) {
+    let writer = StoreWriter::create(store, info, manifest, WriteAs::default()).unwrap();
+    for shard in 0..shards {
+        let labels = synthetic::shard_labels(writer.info(), shard);
+        writer.commit(&labels, &encode_shard(writer.info(), &labels).unwrap(), Agreement::default()).unwrap();
+    }
+}
+
+fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
+    let entries = walkdir::WalkDir::new(folder).sort_by_file_name().into_iter().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().is_file());
+    files
+        .map(|file| {
+            let inside = file.path().strip_prefix(folder).unwrap().display().to_string();
+            (inside, std::fs::read(file.path()).unwrap())
+        })
+        .collect()
+}
+
+/// What a script hands to the page.
+fn data_of(script: &Path) -> Value {
+    let text = std::fs::read_to_string(script).unwrap();
+    let from = text.find('(').unwrap() + 1;
+    serde_json::from_str(text[from..].strip_suffix(");\n").unwrap()).unwrap()
+}
+
+fn words(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_page_is_its_files_and_names_no_place_of_the_machine() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, store) = labelled(folder.path());
+    let page = folder.path().join("pages/first");
+    let arguments = ["report", words(&store), "--image-root", words(&photos), "-o", words(&page), "--json"];
+    let said = run(&arguments).expect(0).json();
+    for (key, value) in [("rows", 6), ("failed", 0), ("photographs", 6), ("without_photograph", 0), ("to_do", 0)] {
+        assert_eq!(said[key], value, "{key}");
+    }
+    let files = files(&page);
+    let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["data/block-00000.js", "data/rows.js", "index.html"]);
+    let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert_eq!((said["bytes"].as_u64(), said["page"].as_str()), (Some(bytes as u64), page.join("index.html").to_str()));
+    let place = words(folder.path()).to_owned();
+    for (name, bytes) in &files {
+        assert!(!String::from_utf8_lossy(bytes).contains(&place), "{name} says {place}");
+    }
+    let (block, rows) = (data_of(&page.join("data/block-00000.js")), data_of(&page.join("data/rows.js")));
+    assert_eq!(
+        (block["images"].as_array().unwrap().len(), &block["images"][0]["pixels"]),
+        (6, &serde_json::json!([300, 451]))
+    );
+    assert_eq!(rows["about"]["source"], "photos");
+    assert_eq!(rows["rows"]["labels"], serde_json::json!(["n02123045", "n07920052"]));
+    assert_eq!(rows["rows"]["labelClasses"], serde_json::json!([281, 967]));
+}
+
+#[test]
+fn the_same_store_gives_the_same_page() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, store) = labelled(folder.path());
+    let page = |name: &str, threads: &str, more: &[&str]| {
+        let page = folder.path().join(name);
+        let arguments =
+            ["report", words(&store), "--image-root", words(&photos), "-o", words(&page), "--threads", threads];
+        run(&[&arguments, more].concat()).expect(0);
+        files(&page)
+    };
+    let first = page("first", "1", &["--sample", "4", "--seed", "3"]);
+    assert_eq!(first, page("second", "2", &["--sample", "4", "--seed", "3"]));
+    assert_ne!(first, page("third", "2", &["--all"]));
+    assert_eq!(first, page("third", "2", &["--sample", "4", "--seed", "3"]), "an earlier page is replaced");
+}
+
+#[test]
+fn what_cannot_work_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, store) = labelled(folder.path());
+    let mine = folder.path().join("mine");
+    std::fs::create_dir(&mine).unwrap();
+    std::fs::write(mine.join("thesis.txt"), "all of it").unwrap();
+    let nowhere = folder.path().join("nowhere");
+    let other = folder.path().join("other");
+    small_photographs(&other.join("deeper"), 6);
+    let new = folder.path().join("new");
+    let below_a_file = mine.join("thesis.txt/report");
+    let refused: &[(&[&str], i32, &str)] = &[
+        (&["-o", words(&mine)], 2, "something else than an earlier report"),
+        (&["-o", words(&below_a_file)], 1, "cannot create"),
+        (&["-o", words(&new), "--image-root", words(&nowhere)], 1, "nowhere"),
+        (&["-o", words(&new), "--image-root", words(&other)], 1, "none of the first 6 photographs can be shown"),
+        (&["-o", words(&new), "--class", "unicorn"], 2, "no class is called `unicorn`"),
+        (&["-o", words(&new), "--matching", "zebra"], 1, "no image is like that"),
+        (&["-o", words(&new), "--any-size"], 2, "--image-root"),
+        (&["-o", words(&new), "--all", "--sample", "5"], 2, "--all"),
+    ];
+    for (arguments, code, reason) in refused {
+        let ran = run(&[&["report", words(&store)], *arguments].concat()).expect(*code);
+        assert!(ran.stderr.contains(reason), "{arguments:?}: {}", ran.stderr);
+        assert!(!new.join("index.html").exists(), "{arguments:?}");
+    }
+    assert_eq!(files(&mine), [("thesis.txt".to_owned(), b"all of it".to_vec())]);
+    let at = run(&["report", words(&photos), "-o", words(&new)]).expect(1).stderr;
+    assert!(at.contains("photos"), "{at}");
+}
+
+#[test]
+fn photographs_that_changed_are_named_and_the_exit_code_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (photos, store) = labelled(folder.path());
+    std::fs::remove_file(photos.join("n02123045/0001.JPEG")).unwrap();
+    let mut longer = std::fs::read(photos.join("n02123045/0002.JPEG")).unwrap();
+    longer.extend_from_slice(b"a remark");
+    std::fs::write(photos.join("n02123045/0002.JPEG"), longer).unwrap();
+    let page = folder.path().join("page");
+    let arguments = ["report", words(&store), "--image-root", words(&photos), "-o", words(&page)];
+    let said = run(&arguments).expect(3).stdout;
+    assert!(said.contains("photos   4; 2 cannot be shown"), "{said}");
+    let reasons = &data_of(&page.join("data/rows.js"))["noPhotograph"];
+    assert!(reasons["1"].as_str().unwrap().starts_with("unreadable: "), "{reasons}");
+    assert!(reasons["2"].as_str().unwrap().starts_with("changed: it has "), "{reasons}");
+    let said = run(&[&arguments[..], &["--any-size", "--json"]].concat()).expect(3).json();
+    assert_eq!((&said["photographs"], &said["without_photograph"]), (&5.into(), &1.into()));
+}
+
+#[test]
+fn images_are_chosen_by_folder_and_id_and_those_to_do_are_passed_over() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, store) = labelled(folder.path());
+    let chosen = |more: &[&str]| {
+        let page = folder.path().join("page");
+        let said = run(&[&["report", words(&store), "-o", words(&page), "--json"], more].concat()).expect(0).json();
+        assert_eq!(said["photographs"], 0);
+        data_of(&page.join("data/rows.js"))["rows"]["id"].clone()
+    };
+    let ids = |ids: &[&str]| serde_json::json!(ids);
+    for tabby in ["n02123045", "tabby", "281"] {
+        assert_eq!(chosen(&["--class", tabby]), ids(&["n02123045/0000", "n02123045/0001", "n02123045/0002"]));
+    }
+    assert_eq!(chosen(&["--class", "tabby", "--class", "espresso", "--matching", "000"]).as_array().unwrap().len(), 6);
+    assert_eq!(chosen(&["--class", "espresso", "--matching", "0004"]), ids(&["n07920052/0004"]));
+
+    let unfinished = folder.path().join("unfinished");
+    made_up(&unfinished, synthetic::info(), &synthetic::manifest(), 2);
+    let page = folder.path().join("page");
+    let said = run(&["report", words(&unfinished), "-o", words(&page), "--json"]).expect(0).json();
+    assert_eq!((&said["rows"], &said["failed"], &said["to_do"]), (&8.into(), &1.into(), &2.into()));
+    let rows = data_of(&page.join("data/rows.js"));
+    assert_eq!(rows["failed"], serde_json::json!({ "5": "empty: nothing" }));
+    let nothing = folder.path().join("nothing");
+    made_up(&nothing, synthetic::info(), &synthetic::manifest(), 0);
+    let refusal = run(&["report", words(&nothing), "-o", words(&page)]).expect(1).stderr;
+    assert!(refusal.contains("10 images are still to do"), "{refusal}");
+    assert!(page.join("index.html").exists(), "the earlier page stays");
+}
+
+#[test]
+fn one_row_is_a_page_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
+    let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
+    let query = Query { which: Which::One { row: 9 }, classes: Vec::new(), matching: None };
+    let choice = Choice::make(&store, &manifest, query).unwrap();
+    let page = folder.path().join("page");
+    let report = Report { store: &store, manifest: &manifest, choice: &choice, photographs: None };
+    let written = report.write(ReportFolder::claim(&page).unwrap(), &Silent).unwrap();
+    assert_eq!((written.rows, written.failed, written.photographs), (1, 0, 0));
+    assert_eq!(data_of(&page.join("data/rows.js"))["rows"]["id"], serde_json::json!(["c/9"]));
+}
+
+/// Asks for a stop once some blocks were written.
+struct StopAfter {
+    blocks: usize,
+    written: AtomicUsize,
+}
+
+impl Monitor for StopAfter {
+    fn stop_requested(&self) -> bool {
+        self.written.load(Ordering::Acquire) >= self.blocks
+    }
+
+    fn images_done(&self, _labelled: usize, _failed: usize, _agreement: Agreement) {
+        self.written.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+#[test]
+fn an_interrupted_page_has_no_index_and_is_written_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, page) = (folder.path().join("store"), folder.path().join("page"));
+    made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
+    let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
+    let query = Query { which: Which::All, classes: Vec::new(), matching: None };
+    let choice = Choice::make(&store, &manifest, query).unwrap();
+    let report = || Report { store: &store, manifest: &manifest, choice: &choice, photographs: None };
+    let write = |monitor: &dyn Monitor| report().write(ReportFolder::claim(&page).unwrap(), monitor);
+    write(&Silent).unwrap();
+    let whole = files(&page);
+    // Its ten rows are one block: a stop before it, and one between it and the rest.
+    for blocks in [0, 1] {
+        let stopped = write(&StopAfter { blocks, written: AtomicUsize::new(0) });
+        assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+        assert!(!page.join("index.html").exists());
+        assert_eq!(page.join("data/block-00000.js").exists(), blocks == 1);
+    }
+    write(&Silent).unwrap();
+    assert_eq!(files(&page), whole);
+}
+
+#[test]
+fn hostile_names_end_no_script() {
+    let folder = tempfile::tempdir().unwrap();
+    let hostile = "</script><script>alert(1)</script>\u{2028}\u{2029}\"'\\ ünï";
+    let entry = |row: usize| Entry {
+        path: format!("{hostile}/{row}.jpg"),
+        label: Some(hostile.to_owned()),
+        ..Entry::default()
+    };
+    let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
+    let mut info = synthetic::info();
+    info.manifest_sha256 = relabel::digest::digest_bytes(&manifest_bytes(&manifest).unwrap());
+    info.teacher.name = hostile.to_owned();
+    info.source = hostile.to_owned();
+    info.classes.names[3] = hostile.to_owned();
+    let store = folder.path().join("store");
+    made_up(&store, info, &manifest, 3);
+    let page = folder.path().join("page");
+    run(&["report", words(&store), "-o", words(&page), "--matching", "</script>"]).expect(0);
+    let script = std::fs::read_to_string(page.join("data/rows.js")).unwrap();
+    assert!(!script.contains(['<', '\u{2028}', '\u{2029}']));
+    let rows = data_of(&page.join("data/rows.js"));
+    assert_eq!((&rows["about"]["teacher"], &rows["about"]["source"]), (&hostile.into(), &hostile.into()));
+    assert_eq!((&rows["classes"]["names"][3], &rows["rows"]["labels"][0]), (&hostile.into(), &hostile.into()));
+    assert!(!std::fs::read_to_string(page.join("index.html")).unwrap().contains("alert(1)"));
+}
+
+#[test]
+fn failed_images_are_rows_with_their_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, page) = (folder.path().join("labels"), folder.path().join("page"));
+    let images = data("golden/images");
+    run(&["run", "--teacher", words(&lite0()), "--in", words(&images), "--out", words(&store)]).expect(3);
+    let said =
+        run(&["report", words(&store), "--image-root", words(&images), "-o", words(&page), "--json"]).expect(0).json();
+    assert_eq!((&said["rows"], &said["failed"], &said["photographs"]), (&27.into(), &5.into(), &22.into()));
+    let rows = data_of(&page.join("data/rows.js"));
+    let reasons: Vec<_> = rows["failed"].as_object().unwrap().values().map(|reason| reason.as_str().unwrap()).collect();
+    assert!(reasons.iter().any(|reason| reason.starts_with("empty: ")), "{reasons:?}");
+    let block = data_of(&page.join("data/block-00000.js"));
+    let images = block["images"].as_array().unwrap();
+    assert_eq!(images.iter().filter(|image| image.is_null()).count(), 5, "failed images have no map");
+}
