@@ -54,16 +54,16 @@ impl Choice {
     pub fn make(store: &StoreReader, manifest: &Manifest, query: Query) -> Result<Self, Error> {
         let classes: ClassList = (&store.info().classes).into();
         let by_label = classes.by_label();
-        let is_wanted = |row: usize| match query.which {
-            Which::One { row: one } => row == one,
-            _ => {
-                let is_in_class = || {
-                    let class = manifest.label(row).and_then(|label| by_label.get(label));
-                    class.is_some_and(|class| query.classes.contains(class))
-                };
-                query.matching.as_ref().is_none_or(|text| manifest.id(row).contains(text))
-                    && (query.classes.is_empty() || is_in_class())
+        let is_wanted = |row: usize| {
+            if let Which::One { row: one } = query.which {
+                return row == one;
             }
+            let is_in_class = || {
+                let class = manifest.label(row).and_then(|label| by_label.get(label));
+                class.is_some_and(|class| query.classes.contains(class))
+            };
+            query.matching.as_ref().is_none_or(|text| manifest.id(row).contains(text))
+                && (query.classes.is_empty() || is_in_class())
         };
         let (mut rows, mut to_do) = (Vec::new(), 0);
         for shard in 0..store.info().shards() {

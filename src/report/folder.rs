@@ -104,9 +104,9 @@ fn refuse_others_files(path: &Path) -> Result<(), Error> {
     // Of a page that was interrupted only the data are there.
     let are_remains = |name: &String| name == UNFINISHED || name == DATA;
     let is_page = fs::read_to_string(path.join(INDEX)).is_ok_and(|page| page.contains(GENERATOR));
-    if is_page || names.is_empty() {
-        Ok(())
-    } else if names.iter().all(are_remains) && names_in(&path.join(DATA))?.iter().all(|name| is_data(name)) {
+    let holds_ours =
+        is_page || names.iter().all(are_remains) && names_in(&path.join(DATA))?.iter().all(|name| is_data(name));
+    if holds_ours {
         Ok(())
     } else {
         refuse("it holds something else than an earlier report, which would be mixed up. Name a new or empty folder")
@@ -114,7 +114,8 @@ fn refuse_others_files(path: &Path) -> Result<(), Error> {
 }
 
 fn is_data(name: &str) -> bool {
-    name == ROWS || name.strip_prefix("block-").is_some_and(|rest| rest.ends_with(".js"))
+    let number = name.strip_prefix("block-").and_then(|rest| rest.strip_suffix(".js"));
+    name == ROWS || number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
 /// Names of what is in a folder; none where there is no folder.
