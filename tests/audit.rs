@@ -1,15 +1,19 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use relabel::digest::digest_bytes;
+use relabel::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::store::{StoreWriter, WriteAs};
 use serde_json::Value;
 
 use crate::common::{Ran, data, lite0, python, relabel, repository, small_photographs};
+use crate::synthetic::{self, fill};
 
 /// Photographs in folders: two where they belong, three where they do not, one in a folder that is no class, one broken.
-/// Labels them and gives the store.
-fn labelled_store(folder: &Path) -> PathBuf {
+/// Labels them.
+fn labelled_store(folder: &Path) {
     for (photograph, label) in [
         ("photos/coffee", "n07920052/coffee"),
         ("photos/chelsea", "n02124075/chelsea"),
@@ -24,7 +28,6 @@ fn labelled_store(folder: &Path) -> PathBuf {
         std::fs::copy(data(&format!("golden/images/{photograph}.JPEG")), to).unwrap();
     }
     label(folder, &[]).expect(3);
-    folder.join("labels")
 }
 
 fn label(folder: &Path, words: &[&str]) -> Ran {
@@ -48,21 +51,47 @@ fn written(folder: &Path) -> Vec<String> {
 #[test]
 fn all_formats_say_what_other_readers_compute() {
     let folder = tempfile::tempdir().unwrap();
-    let store = labelled_store(folder.path());
-    for file in ["audit.parquet", "audit.csv", "audit.json"] {
-        audit(folder.path(), &[file, "--crops", "40", "--seed", "3"]).expect(0);
-    }
-    audit(folder.path(), &["probs.parquet", "--pred-probs", "--crops", "0"]).expect(0);
-    audit(folder.path(), &["probs.json", "--pred-probs", "--crops", "0"]).expect(0);
+    labelled_store(folder.path());
+    assert_eq!(check(folder.path()), [6, 4]);
     let names = ["audit.classes.csv", "audit.classes.parquet", "audit.csv", "audit.json", "audit.parquet"];
     assert_eq!(
         written(folder.path()),
         [&names[..], &["probs.classes.parquet", "probs.json", "probs.parquet"]].concat()
     );
-    let script = repository("tests/python/check_audit.py");
-    let words = [store.to_str().unwrap(), folder.path().to_str().unwrap(), "40", "3"];
-    let checked = python(&script, &words).expect(0).json();
-    assert_eq!((&checked["images"], &checked["classes"]), (&6.into(), &4.into()));
+}
+
+#[test]
+fn maps_that_are_not_square_are_audited_alike() {
+    let folder = tempfile::tempdir().unwrap();
+    let entry = |row: usize| Entry {
+        path: format!("c/{row}.jpg"),
+        label: (row != 3).then(|| format!("folder{}", row + row % 4 * 5)),
+        ..Entry::default()
+    };
+    let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
+    let mut info = synthetic::info();
+    info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
+    info.classes.list = "folders.txt".into();
+    info.classes.ids = (0..info.classes.count).map(|class| format!("folder{class}")).collect();
+    info.classes.names = (0..info.classes.count).map(|class| format!("name {class}, or another")).collect();
+    let store = folder.path().join("labels");
+    fill(&StoreWriter::create(&store, info, &manifest, WriteAs::default()).unwrap()).unwrap();
+    // Rows 3 and 7 have no class of the teacher, row 5 failed.
+    assert_eq!(check(folder.path()), [9, 7]);
+}
+
+/// Audits a store in all formats, and lets Python compute the same anew. Gives the numbers of images and classes.
+fn check(folder: &Path) -> [u64; 2] {
+    let store = folder.join("labels");
+    for file in ["audit.parquet", "audit.csv", "audit.json"] {
+        audit(folder, &[file, "--crops", "40", "--seed", "3"]).expect(0);
+    }
+    for file in ["probs.parquet", "probs.json"] {
+        audit(folder, &[file, "--pred-probs", "--crops", "0"]).expect(0);
+    }
+    let words = [store.to_str().unwrap(), folder.to_str().unwrap(), "40", "3"];
+    let checked = python(&repository("tests/python/check_audit.py"), &words).expect(0).json();
+    ["images", "classes"].map(|key| checked[key].as_u64().unwrap())
 }
 
 #[test]

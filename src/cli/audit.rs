@@ -28,15 +28,18 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     let work = || {
         let audit = Audit::run(&store, &manifest, request, &counting)?;
         drafts.write(&audit, &counting)?;
-        Ok(audit.summary())
+        // The one to look at first.
+        let first = audit.images().first().map(|image| manifest.id(image.row));
+        Ok((audit.summary(), first.unwrap_or_default()))
     };
-    let summary: Result<Summary, Error> = on_threads(arguments.threads, work);
+    let result: Result<(Summary, &str), Error> = on_threads(arguments.threads, work);
     counting.finish();
-    let summary = summary?;
+    let (summary, first) = result?;
     let mut document = json!(summary);
     document["out"] = json!(file.path());
     document["classes_out"] = json!(file.classes_path());
-    output.result(&words(&summary, arguments, &file), &document);
+    let next = format!("next     relabel inspect {} {}\n", arguments.store.display(), shell_word(first));
+    output.result(&(words(&summary, &file) + &next), &document);
     Ok(Outcome::Done)
 }
 
@@ -45,7 +48,7 @@ fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, 
     pool.map_err(|error| Error::Usage(format!("threads cannot be started: {error}")))?.install(work)
 }
 
-fn words(summary: &Summary, arguments: &AuditArguments, file: &AuditFile) -> String {
+fn words(summary: &Summary, file: &AuditFile) -> String {
     let mut words = format!(
         "audited  {} ({} failed, {} to do)\n",
         count(summary.images, "image"),
@@ -62,12 +65,6 @@ fn words(summary: &Summary, arguments: &AuditArguments, file: &AuditFile) -> Str
         words += &format!(", {}", classes.display());
     }
     words.push('\n');
-    let next = summary.contradictions.first().map(|first| first.id.as_str()).or(Some("IMAGE"));
-    words += &format!(
-        "next     relabel inspect {} {}\n",
-        arguments.store.display(),
-        next.map(shell_word).unwrap_or_default()
-    );
     words
 }
 
@@ -80,8 +77,8 @@ fn compared_words(summary: &Summary) -> String {
     words += &line("differ", summary.differ, "another class is the best, but some cell holds the folder's");
     words += &line("absent", summary.absent, "no cell holds the folder's class");
     if summary.not_compared > 0 {
-        let unlabelled = Share { images: summary.not_compared, share: None };
-        words += &line("neither", unlabelled, "not compared: the folder is no class of the teacher");
+        let not_compared = Share { images: summary.not_compared, share: None };
+        words += &line("neither", not_compared, "not compared: the folder is no class of the teacher");
     }
     if let Some(crops) = &summary.crops {
         words += &format!(
