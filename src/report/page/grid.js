@@ -100,13 +100,12 @@ relabel.grid = (() => {
   function caption(at) {
     const verdict = table.verdict[at], label = table.labelText(at);
     const name = table.id[at].split("/").at(-1);
-    const lines = [make("span", { class: "tile-id" }, name)];
-    if (verdict === table.FAILED) {
-      lines.push(make("span", { class: "tile-class" }, label ?? "no folder"));
-    } else {
-      const best = `${table.className(table.best[at])} ${percent(table.bestProb[at])}`;
-      lines.push(make("span", { class: "tile-class" }, verdict === 0 ? best : `→ ${best}`));
-      if (verdict !== 0) lines.splice(1, 0, make("span", { class: "tile-class" }, label ?? "no folder"));
+    const line = (kind, text, ...more) => make("span", { class: kind }, make("span", {}, text), ...more);
+    const lines = [line("tile-id", name)];
+    if (verdict !== 0) lines.push(line("tile-class", label ?? "no folder"));
+    if (verdict !== table.FAILED) {
+      const best = table.className(table.best[at]);
+      lines.push(line("tile-class", verdict === 0 ? best : `→ ${best}`, make("span", { class: "soft" }, percent(table.bestProb[at]))));
     }
     return make("span", { class: "caption" }, grid.badge(verdict), make("span", { class: "caption-text" }, ...lines));
   }

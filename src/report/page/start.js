@@ -39,16 +39,18 @@
   for (const [verdict, words] of table.WORDS.entries()) byId("key").append(make("li", {}, grid.badge(verdict), ` ${words}`));
 
   const hasPhotographs = about.photographs > 0;
-  const opacity = byId("opacity"), overlay = byId("overlay");
-  byId("overlay-label").hidden = !hasPhotographs;
-  opacity.value = hasPhotographs ? "45" : "90";
-  const look = () => {
-    document.body.style.setProperty("--opacity", String(opacity.value / 100));
-    document.body.classList.toggle("no-overlay", !overlay.checked);
+  // The same two controls stand beside the grid and in the full view.
+  const opacities = ["opacity", "view-opacity"].map(byId), overlays = ["overlay", "view-overlay"].map(byId);
+  for (const overlay of overlays) overlay.parentElement.hidden = !hasPhotographs;
+  const look = (opacity, isOver) => {
+    for (const control of opacities) control.value = opacity;
+    for (const control of overlays) control.checked = isOver;
+    document.body.style.setProperty("--opacity", String(opacity / 100));
+    document.body.classList.toggle("no-overlay", !isOver);
   };
-  opacity.addEventListener("input", look);
-  overlay.addEventListener("change", look);
-  look();
+  for (const control of opacities) control.addEventListener("input", () => look(control.value, overlays[0].checked));
+  for (const control of overlays) control.addEventListener("change", () => look(opacities[0].value, control.checked));
+  look(hasPhotographs ? 45 : 90, true);
 
   const tabs = ["images", "charts"];
   const showTab = () => {

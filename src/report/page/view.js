@@ -139,8 +139,15 @@ relabel.view = (() => {
   function bars(name, title, what, target, label) {
     const list = make("ul", {});
     const shown = target.classes.slice(0, BARS);
-    for (const [rank, id] of shown.entries()) list.append(bar(id, target.probs[rank], label));
-    if (!target.isCut && label >= 0 && !shown.includes(label)) list.append(bar(label, pool.probOf(target, label), label));
+    let others = 1;
+    const add = (id, prob) => {
+      others -= prob;
+      list.append(bar(id, prob, label));
+    };
+    for (const [rank, id] of shown.entries()) add(id, target.probs[rank]);
+    if (!target.isCut && label >= 0 && !shown.includes(label)) add(label, pool.probOf(target, label));
+    list.append(make("li", { class: "others" }, make("span", {}), make("span", { class: "name" }, "all others"),
+      make("span", {}), make("span", { class: "value" }, percent(Math.max(others, 0)))));
     return make("section", { class: "bars", "data-bars": name }, make("h3", {}, title, make("small", {}, ` ${what}`)), list);
   }
 
@@ -148,7 +155,7 @@ relabel.view = (() => {
     const region = view.regions.find((region) => region.id === id);
     return make("li", { "data-class": id, "data-prob": prob, class: id === label ? "is-label" : "", title: table.fullClassName(id) },
       make("span", { class: "swatch", style: `background:${table.color(id)};color:${table.ink(id)}` }, region?.letter ?? ""),
-      make("span", { class: "name" }, table.className(id), id === label ? make("em", {}, " folder") : null),
+      make("span", { class: "name" }, make("span", {}, table.className(id)), id === label ? make("em", {}, "folder") : null),
       make("span", { class: "track" }, make("span", { style: `width:${prob * 100}%;background:${table.color(id)}` })),
       make("span", { class: "value" }, percent(prob)));
   }

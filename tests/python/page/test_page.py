@@ -310,6 +310,14 @@ def test_photographs_lie_below_their_maps(chrome, photos):
         assert page.evaluate("getComputedStyle(document.querySelector('.tile canvas')).opacity") == "0.8"
         page.uncheck("#overlay")
         assert not page.locator(".tile canvas").first.is_visible() and page.locator(".tile img").first.is_visible()
+        page.evaluate("relabel.view.open(0)")
+        page.wait_for_selector("#stage img")
+        assert not page.locator("#stage canvas").is_visible() and not page.is_checked("#view-overlay")
+        page.check("#view-overlay")
+        page.locator("#view-opacity").fill("30")
+        assert page.evaluate("getComputedStyle(document.querySelector('#stage canvas')).opacity") == "0.3"
+        page.keyboard.press("Escape")
+        assert page.is_checked("#overlay") and page.input_value("#opacity") == "30"
         words = page.locator(".tile").first.get_attribute("aria-label")
         assert words.startswith("more/more_0, folder more, best ") and words.endswith(", not compared")
 

@@ -78,7 +78,7 @@ def test_pooling_on_maps_of_any_size(chrome, tmp_path, size, k, names):
 
 def shown(page, name):
     """Class and probability of the bars that are drawn."""
-    bars = page.evaluate("(name) => [...document.querySelectorAll(`[data-bars=${name}] li`)].map((bar) => [Number(bar.dataset.class), Number(bar.dataset.prob), bar.innerText])", name)
+    bars = page.evaluate("(name) => [...document.querySelectorAll(`[data-bars=${name}] li[data-class]`)].map((bar) => [Number(bar.dataset.class), Number(bar.dataset.prob), bar.innerText])", name)
     assert bars and all(f"{100 * prob:.1f} %" in text for _, prob, text in bars)
     return {int(name): prob for name, prob, _ in bars}
 
