@@ -5,7 +5,7 @@
 //! works from the disk, without a server or a network. The same store gives the same bytes
 //! (test `report::the_same_store_gives_the_same_page`).
 //!
-//! Blocks are written as they are made; only the columns stay in memory, about 100 bytes a row.
+//! Blocks are written as they are made; only the columns stay in memory, about 1 kB a row.
 
 mod choice;
 mod photographs;

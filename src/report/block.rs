@@ -50,7 +50,7 @@ impl<'a> Blocks<'a> {
     ///
     /// # Errors
     /// When a shard is damaged, or the first photographs all fail.
-    pub(super) fn make(&mut self, number: usize, rows: &[usize]) -> Result<(Block, String), Error> {
+    pub(super) fn make(&mut self, number: usize, rows: &[usize]) -> Result<(Block, Vec<u8>), Error> {
         let mut block = Block { rows: Vec::with_capacity(rows.len()), scores: ScoreCounts::default() };
         let mut images = Vec::with_capacity(rows.len());
         for &row in rows {

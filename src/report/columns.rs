@@ -22,7 +22,7 @@ pub(super) struct Columns<'a> {
 
 impl Columns<'_> {
     /// The script. It names neither the store's place nor that of the photographs.
-    pub(super) fn script(&self, photographs: usize, without_photograph: usize) -> String {
+    pub(super) fn script(&self, photographs: usize, without_photograph: usize) -> Vec<u8> {
         let data = json!({
             "about": self.about(photographs, without_photograph),
             "classes": self.class_columns(),

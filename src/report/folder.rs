@@ -73,25 +73,25 @@ impl Drop for ReportFolder {
 }
 
 impl Writing {
-    pub(super) fn write_block(&self, number: usize, script: &str) -> Result<(), Error> {
+    pub(super) fn write_block(&self, number: usize, script: &[u8]) -> Result<(), Error> {
         self.write(&self.path.join(DATA).join(format!("block-{number:05}.js")), script)
     }
 
-    pub(super) fn write_rows(&self, script: &str) -> Result<(), Error> {
+    pub(super) fn write_rows(&self, script: &[u8]) -> Result<(), Error> {
         self.write(&self.path.join(DATA).join(ROWS), script)
     }
 
     /// Writes the page itself. Gives the bytes of all files.
     pub(super) fn finish(self, page: &str) -> Result<u64, Error> {
         let (part, index) = (self.path.join(UNFINISHED), self.path.join(INDEX));
-        self.write(&part, page)?;
+        self.write(&part, page.as_bytes())?;
         fs::rename(&part, &index).map_err(Error::file("rename", &part))?;
         Ok(self.bytes.into_inner())
     }
 
-    fn write(&self, path: &Path, text: &str) -> Result<(), Error> {
-        self.bytes.fetch_add(text.len() as u64, Ordering::Relaxed);
-        fs::write(path, text).map_err(Error::file("write", path))
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        self.bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+        fs::write(path, bytes).map_err(Error::file("write", path))
     }
 }
 
@@ -163,16 +163,16 @@ mod tests {
         let path = place.path().join("report");
         let begin = || ReportFolder::claim(&path).unwrap().begin().unwrap();
         let writing = begin();
-        writing.write_block(0, "a").unwrap();
-        writing.write_block(7, "b").unwrap();
-        writing.write_rows("rows").unwrap();
+        writing.write_block(0, b"a").unwrap();
+        writing.write_block(7, b"b").unwrap();
+        writing.write_rows(b"rows").unwrap();
         assert!(!path.join(INDEX).exists());
         assert_eq!(writing.finish(&format!("<!doctype html>{GENERATOR}")).unwrap(), 6 + 15 + GENERATOR.len() as u64);
         fs::write(path.join("notes.txt"), "mine").unwrap();
         let again = begin();
         assert_eq!(names_in(&path.join(DATA)).unwrap(), Vec::<String>::new());
         assert!(!path.join(INDEX).exists() && path.join("notes.txt").exists());
-        again.write_block(0, "a").unwrap();
+        again.write_block(0, b"a").unwrap();
         drop(again);
         fs::remove_file(path.join("notes.txt")).unwrap();
         begin();

@@ -1,15 +1,44 @@
 //! Data as JavaScript: JSON that is safe in a script, and numbers as base64.
 
+use std::io::{self, Write};
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use half::f16;
-use serde_json::Value;
+use serde::Serialize as _;
+use serde_json::ser::Formatter;
+use serde_json::{Serializer, Value};
 
-/// A call of one of the page's functions. Names come from the user's files: `<` could end a script, and the two line
+/// A call of one of the page's functions, in UTF-8.
+pub(super) fn call(function: &str, data: &Value) -> Vec<u8> {
+    let mut script = format!("{function}(").into_bytes();
+    let written = data.serialize(&mut Serializer::with_formatter(&mut script, NoMarkup));
+    debug_assert!(written.is_ok(), "memory takes everything");
+    script.extend_from_slice(b");\n");
+    script
+}
+
+/// Writes JSON that is safe in a script. Names come from the user's files: `<` could end the script, and the two line
 /// separators once ended a line of JavaScript.
-pub(super) fn call(function: &str, data: &Value) -> String {
-    let json = data.to_string().replace('<', "\\u003c").replace('\u{2028}', "\\u2028").replace('\u{2029}', "\\u2029");
-    format!("{function}({json});\n")
+struct NoMarkup;
+
+impl Formatter for NoMarkup {
+    fn write_string_fragment<W: ?Sized + Write>(&mut self, writer: &mut W, fragment: &str) -> io::Result<()> {
+        for part in fragment.split_inclusive(['<', '\u{2028}', '\u{2029}']) {
+            let mut safe = part.chars();
+            let escaped = match safe.next_back() {
+                Some('<') => "\\u003c",
+                Some('\u{2028}') => "\\u2028",
+                Some('\u{2029}') => "\\u2029",
+                _ => part,
+            };
+            if escaped != part {
+                writer.write_all(safe.as_str().as_bytes())?;
+            }
+            writer.write_all(escaped.as_bytes())?;
+        }
+        Ok(())
+    }
 }
 
 /// Bytes as base64.
@@ -54,10 +83,11 @@ mod tests {
     #[test]
     fn nothing_in_a_name_ends_the_script() {
         let hostile = "</script><!--\u{2028}\u{2029}\"'\\";
-        let script = call("relabel.take", &json!({ "name": hostile }));
+        let script = String::from_utf8(call("relabel.take", &json!({ "name": hostile, hostile: "plain" }))).unwrap();
         assert!(!script.contains('<') && !script.contains('\u{2028}') && !script.contains('\u{2029}'), "{script}");
         let json = script.strip_prefix("relabel.take(").and_then(|rest| rest.strip_suffix(");\n")).unwrap();
-        assert_eq!(serde_json::from_str::<Value>(json).unwrap()["name"], hostile);
+        let again: Value = serde_json::from_str(json).unwrap();
+        assert_eq!((&again["name"], &again[hostile]), (&hostile.into(), &"plain".into()));
     }
 
     #[test]

@@ -67,6 +67,8 @@ relabel.filter = (() => {
     });
     window.addEventListener("hashchange", () => {
       if (location.hash.slice(1) !== written) {
+        clearTimeout(timer);
+        timer = 0;
         read();
         show();
         apply();
@@ -88,12 +90,16 @@ relabel.filter = (() => {
     show();
   };
 
-  let written = "";
+  let written = "", timer = 0;
 
+  // Browsers refuse an address that changes too often, as it would while a crop is dragged.
   function write() {
     const named = Object.entries(filter.state).filter(([name, value]) => value !== DEFAULTS[name]);
     written = new URLSearchParams(named).toString();
-    history.replaceState(null, "", written ? `#${written}` : location.pathname + location.search);
+    timer ||= setTimeout(() => {
+      timer = 0;
+      history.replaceState(null, "", written ? `#${written}` : location.pathname + location.search);
+    }, 400);
   }
 
   function read() {

@@ -31,10 +31,17 @@ relabel.view = (() => {
       if (view.image) showBars();
       if (view.index >= 0) filter.note({ crop: box.join(",") });
     });
+    window.addEventListener("hashchange", follow);
+    follow();
+  };
+
+  // Shows what the address names.
+  function follow() {
     const { image, crop: box } = filter.state;
     if (box) crop.read(box);
     if (image) view.openRow(Number(image));
-  };
+    else if (dialog.open) dialog.close();
+  }
 
   view.openRow = (row) => {
     const index = filter.matches.findIndex((at) => table.row[at] === row);

@@ -132,6 +132,12 @@ def opened(browser, folder, address="", width=1280, height=800, dark=False):
     assert all(url.startswith((home, "data:")) for url in asked), asked
 
 
+def address(page):
+    """What stands behind the page's name, once it was written: that waits until nothing changes any more."""
+    page.wait_for_timeout(600)
+    return page.evaluate("location.hash")
+
+
 def rows(page):
     """Rows that the filters leave, in their order."""
     return page.evaluate("[...relabel.filter.matches].map((at) => relabel.table.row[at])")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import relabel
-from pages import CLASSES, browser, figures, make_store, opened, photographs, report, rows, run_relabel
+from pages import CLASSES, address, browser, figures, make_store, opened, photographs, report, rows, run_relabel
 
 COUNT, FAILED, TO_DO = 1250, {7: "it ends before its image does", 611: "no bytes"}, 250
 
@@ -139,19 +139,24 @@ def test_a_view_can_be_linked_and_reloaded(chrome, made, page):
     page.select_option("#filter-in", "best")
     page.select_option("#sort", "entropy")
     page.click("#order")
-    found, address = rows(page), page.evaluate("location.hash")
-    assert "verdict=differs" in address and "class=c05" in address
+    found, link = rows(page), address(page)
+    assert "verdict=differs" in link and "class=c05" in link
     page.reload()
     assert rows(page) == found and page.input_value("#filter-class") == "c05"
     assert page.locator("#order").inner_text() == "↑ lowest first"
-    with opened(chrome, made[1], address + f"&image={found[1]}&crop=0.1,0.2,0.5,0.9") as again:
+    with opened(chrome, made[1], link + f"&image={found[1]}&crop=0.1,0.2,0.5,0.9") as again:
         assert rows(again) == found
         assert again.locator("#view").is_visible()
         assert again.locator("#view-place").inner_text().startswith(f"2 of {len(found)} · row {found[1]}")
         assert [again.input_value(f"#crop-{side}") for side in ("x0", "y0", "x1", "y1")] == ["0.1", "0.2", "0.5", "0.9"]
-    page.evaluate("location.hash = '#verdict=absent'")
+    absent = wanted(made, lambda of: of["verdict"] == "absent")
+    page.evaluate(f"location.hash = '#verdict=absent&image={absent[3]}'")
     page.wait_for_function("document.getElementById('filter-verdict').value === 'absent'")
-    assert rows(page) == wanted(made, lambda of: of["verdict"] == "absent")
+    assert rows(page) == absent
+    assert page.locator("#view-place").inner_text() == f"4 of {len(absent)} · row {absent[3]}"
+    page.evaluate("location.hash = ''")
+    page.wait_for_function("relabel.filter.matches.length === 1000")
+    assert not page.locator("#view").is_visible()
 
 
 def test_charts_count_what_the_filters_leave(page, made):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import relabel
-from pages import browser, make_store, opened, photographs, report, run_relabel
+from pages import address, browser, make_store, opened, photographs, report, run_relabel
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_dragged_crop_shows_the_label_of_its_box(chrome, photos):
         page.click("#crop-whole")
         compare(page, photos, row)
         assert shown(page, "crop") == shown(page, "whole")
-        assert "crop=0%2C0%2C1%2C1" in page.evaluate("location.hash")
+        assert "crop=0%2C0%2C1%2C1" in address(page)
 
 
 def test_the_teachers_own_prediction_stands_beside(chrome, photos):
