@@ -2,6 +2,8 @@
 
 use std::io::{self, Write};
 
+use parquet::errors::ParquetError;
+
 use super::columns::Column;
 use super::csv::CsvTable;
 use super::json::JsonTable;
@@ -25,9 +27,7 @@ pub(super) enum TableWriter<'a, W: Write + Send, R> {
 impl<'a, W: Write + Send, R> TableWriter<'a, W, R> {
     pub(super) fn new(format: Format, out: W, columns: &'a [Column<R>], with_pred_probs: bool) -> io::Result<Self> {
         Ok(match format {
-            Format::Parquet => {
-                Self::Parquet(ParquetTable::new(out, columns, with_pred_probs).map_err(io::Error::other)?)
-            }
+            Format::Parquet => Self::Parquet(ParquetTable::new(out, columns, with_pred_probs).map_err(inner)?),
             Format::Csv => Self::Csv(CsvTable::new(out, columns)?),
             Format::Json => Self::Json(JsonTable::new(out, columns)?),
         })
@@ -36,7 +36,7 @@ impl<'a, W: Write + Send, R> TableWriter<'a, W, R> {
     /// Writes rows, and the pooled probabilities of all classes, row by row, if the table has them.
     pub(super) fn write(&mut self, rows: &[R], pred_probs: Option<&[f32]>) -> io::Result<()> {
         match self {
-            Self::Parquet(table) => table.write(rows, pred_probs).map_err(io::Error::other),
+            Self::Parquet(table) => table.write(rows, pred_probs).map_err(inner),
             Self::Csv(table) => table.write(rows),
             Self::Json(table) => table.write(rows, pred_probs),
         }
@@ -44,9 +44,17 @@ impl<'a, W: Write + Send, R> TableWriter<'a, W, R> {
 
     pub(super) fn end(self) -> io::Result<()> {
         match self {
-            Self::Parquet(table) => table.end().map_err(io::Error::other),
+            Self::Parquet(table) => table.end().map_err(inner),
             Self::Csv(table) => table.end(),
             Self::Json(table) => table.end(),
         }
+    }
+}
+
+/// A full disk is the operating system's error, without Parquet's words around it.
+fn inner(error: ParquetError) -> io::Error {
+    match error {
+        ParquetError::External(source) => io::Error::other(source),
+        error => io::Error::other(error),
     }
 }
