@@ -6,6 +6,8 @@ pub struct SplitMix64 {
     state: u64,
 }
 
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
 impl SplitMix64 {
     /// A sequence of its own for each seed.
     #[must_use]
@@ -13,9 +15,15 @@ impl SplitMix64 {
         Self { state: seed }
     }
 
+    /// Number `at` of the sequence of a seed, from 0, without those before it.
+    #[must_use]
+    pub fn number(seed: u64, at: u64) -> u64 {
+        Self::new(seed.wrapping_add(at.wrapping_mul(STEP))).next_u64()
+    }
+
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state = self.state.wrapping_add(STEP);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -40,6 +48,7 @@ mod tests {
         let mut random = SplitMix64::new(1_234_567);
         assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
+        assert_eq!(SplitMix64::number(1_234_567, 1), 3_203_168_211_198_807_973);
     }
 
     #[test]

@@ -7,7 +7,18 @@ use crate::common::{Ran, data, lite0, relabel, repository, run, small_photograph
 
 #[test]
 fn every_command_has_help_with_examples() {
-    for command in [&["run"][..], &["status"], &["inspect"], &["teacher"], &[]] {
+    for command in [
+        &["run"][..],
+        &["status"],
+        &["verify"],
+        &["inspect"],
+        &["report"],
+        &["audit"],
+        &["teacher"],
+        &["import"],
+        &["export"],
+        &[],
+    ] {
         let help = run(&[command, &["--help"]].concat()).expect(0).stdout;
         assert!(help.contains("Examples:") && help.contains("relabel "), "{command:?}: {help}");
     }

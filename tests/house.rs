@@ -15,7 +15,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("manifest", &["error", "digest"]),
     ("source", &["error", "digest", "manifest"]),
     ("pixels", &["error", "geometry"]),
-    ("teacher", &["error", "geometry", "digest", "classes", "pixels"]),
+    ("teacher", &["error", "geometry", "digest", "random", "classes", "pixels"]),
     ("store", &["error", "geometry", "digest", "classes", "label_map", "manifest"]),
     ("monitor", &["store"]),
     ("pipeline", &["error", "geometry", "label_map", "manifest", "source", "pixels", "teacher", "store", "monitor"]),
@@ -29,7 +29,10 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
         "audit",
         &["error", "geometry", "random", "classes", "label_map", "manifest", "store", "monitor", "pool", "inspect"],
     ),
-    ("report", &["error", "classes", "label_map", "manifest", "source", "pixels", "store", "monitor", "inspect"]),
+    (
+        "report",
+        &["error", "random", "classes", "label_map", "manifest", "source", "pixels", "store", "monitor", "inspect"],
+    ),
 ];
 
 /// Words that only one room may say, or two, and which.

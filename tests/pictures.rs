@@ -47,7 +47,7 @@ fn pixels(png: &[u8]) -> RgbImage {
 }
 
 /// Compares with the picture in `tests/data/pictures` that was looked at when it was made. Where it differs, the new one
-/// lies in the build folder; RELABEL_NEW_PICTURES=1 puts it in the old one's place.
+/// lies in the build folder; `RELABEL_NEW_PICTURES=1` puts it in the old one's place.
 fn compare(name: &str, png: &[u8]) {
     let known: PathBuf = data("pictures").join(name);
     if std::env::var_os("RELABEL_NEW_PICTURES").is_some() {

@@ -85,6 +85,6 @@ mod tests {
         let yellow = Rgb([242, 227, 47]);
         assert_eq!(Painter::Plain.on("A", yellow), "A");
         assert_eq!(Painter::True.on("A", yellow), "\u{1b}[38;2;0;0;0m\u{1b}[48;2;242;227;47mA\u{1b}[0m");
-        assert_eq!([yellow, Rgb([0; 3]), Rgb([255; 3])].map(nearest_of_cube), [220 + 1, 16, 231]);
+        assert_eq!([yellow, Rgb([0; 3]), Rgb([255; 3])].map(nearest_of_cube), [220, 16, 231]);
     }
 }

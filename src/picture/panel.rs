@@ -13,13 +13,11 @@ use crate::pixels::RgbImage;
 /// # Errors
 /// In words, when it cannot be scaled.
 pub(super) fn photo(canvas: &mut Canvas, area: Area, photo: Option<&RgbImage>) -> Result<(), String> {
-    match photo {
-        Some(photo) => canvas.photo(photo, area, |pixel| pixel),
-        None => {
-            canvas.fill(area, EMPTY, 1.0);
-            Ok(())
-        }
+    if let Some(photo) = photo {
+        return canvas.photo(photo, area, |pixel| pixel);
     }
+    canvas.fill(area, EMPTY, 1.0);
+    Ok(())
 }
 
 /// Each cell in the colour of its best class, the stronger the surer; borders where the class changes.

@@ -5,7 +5,7 @@ use tiny_skia::Pixmap;
 
 use crate::inspect::Rgb;
 
-/// DejaVu Sans, cut down to Latin, Greek and Cyrillic letters; others show as an empty box.
+/// `DejaVu` Sans, cut down to Latin, Greek and Cyrillic letters; others show as an empty box.
 static FONT: &[u8] = include_bytes!("DejaVuSans.ttf");
 
 /// Letters of one height.

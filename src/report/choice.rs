@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::classes::ClassList;
 use crate::error::Error;
 use crate::manifest::Manifest;
+use crate::random::SplitMix64;
 use crate::store::StoreReader;
 
 /// What is asked for.
@@ -120,21 +121,11 @@ impl Choice {
 /// so a larger sample holds the smaller one, and a row's chance does not depend on the others.
 fn keep_random(rows: &mut Vec<usize>, count: usize, seed: u64) {
     if count < rows.len() {
-        let drawn: HashMap<usize, u64> = rows.iter().map(|&row| (row, draw(seed, row as u64))).collect();
+        let drawn: HashMap<usize, u64> = rows.iter().map(|&row| (row, SplitMix64::number(seed, row as u64))).collect();
         rows.select_nth_unstable_by_key(count, |row| (drawn[row], *row));
         rows.truncate(count);
         rows.sort_unstable();
     }
-}
-
-/// `SplitMix64`
-fn draw(seed: u64, row: u64) -> u64 {
-    let mix = |mut mixed: u64| {
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
-    mix(mix(seed).wrapping_add(row.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15)))
 }
 
 #[cfg(test)]

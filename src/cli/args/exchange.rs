@@ -122,7 +122,6 @@ pub enum FileNumbers {
 }
 
 /// The size as it was typed; Python takes the same words.
-
 fn map_size(text: &str) -> Result<String, String> {
     let side = |side: &str| side.parse::<usize>().is_ok_and(|cells| cells > 0);
     match text.split_once('x') {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use ort::session::Session;
 
-use super::images::SplitMix;
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
+use crate::random::SplitMix64;
 use crate::teacher::tail::{Layout, Pooling, Refusal};
 use crate::teacher::tensors::{Floats, run_floats, take};
 
@@ -50,13 +50,13 @@ pub(super) fn sample(images: usize, map_size: MapSize, most: usize) -> Vec<Place
     if images * cells <= most {
         return (0..images).flat_map(|image| (0..cells).map(move |cell| Place { image, cell })).collect();
     }
-    let mut random = SplitMix(0x6365_6c6c_7300_0000);
+    let mut random = SplitMix64::new(0x6365_6c6c_7300_0000);
     let parts = (most / images).clamp(1, cells);
     let mut places = BTreeSet::new();
     for image in 0..images.min(most) {
         for part in 0..parts {
             let (first, end) = (part * cells / parts, (part + 1) * cells / parts);
-            places.insert(Place { image, cell: first + (random.next() % (end - first) as u64) as usize });
+            places.insert(Place { image, cell: first + (random.next_u64() % (end - first) as u64) as usize });
         }
     }
     places.into_iter().collect()

@@ -1,6 +1,7 @@
 //! The random images of a proof, and how the unmodified teacher is fed with them.
 
 use crate::geometry::InputSize;
+use crate::random::SplitMix64;
 use crate::teacher::card::ChannelOrder;
 use crate::teacher::rewrite::{ImageInput, InputLayout};
 use crate::teacher::tensors::Floats;
@@ -9,37 +10,19 @@ use crate::teacher::{PixelBatch, TeacherCard};
 /// Images with large and small structures, so that cells differ: 4 x 4 blocks of random colour, and noise.
 pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
     let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
-    let mut random = SplitMix(0x7265_6c61_6265_6c00);
+    let mut random = SplitMix64::new(0x7265_6c61_6265_6c00);
+    let mut next_byte = || (random.next_u64() >> 56) as u8;
     let mut data = Vec::with_capacity(images * size.rgb_bytes());
     for _ in 0..images {
-        let blocks: Vec<u8> = (0..4 * 4 * 3).map(|_| random.next_byte()).collect();
+        let blocks: Vec<u8> = (0..4 * 4 * 3).map(|_| next_byte()).collect();
         for y in 0..height {
             for x in 0..width {
                 let block = ((y * 4 / height) * 4 + x * 4 / width) * 3;
-                data.extend(
-                    (0..3).map(|channel| (blocks[block + channel] / 4 * 3).saturating_add(random.next_byte() / 4)),
-                );
+                data.extend((0..3).map(|channel| (blocks[block + channel] / 4 * 3).saturating_add(next_byte() / 4)));
             }
         }
     }
     PixelBatch::new(images, size, data)
-}
-
-/// Sebastiano Vigna's `SplitMix64`: the same images on every machine, without a dependency.
-pub(super) struct SplitMix(pub(super) u64);
-
-impl SplitMix {
-    fn next_byte(&mut self) -> u8 {
-        (self.next() >> 56) as u8
-    }
-
-    pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
 
 /// `(x / 255 - mean) / std` on the host, as the contract says it, for the unmodified teacher.
