@@ -67,9 +67,13 @@ impl Report<'_> {
     /// block, and may ask for a stop.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when a stop was asked for; when a shard is damaged, the first photographs all fail, or
-    /// something cannot be written. There is no `index.html` then.
+    /// When none of the photographs that are tried first can be shown; an earlier page stays then. After that,
+    /// [`Error::Interrupted`] when a stop was asked for, and when a shard is damaged or something cannot be written;
+    /// there is no `index.html` then.
     pub fn write(&self, folder: ReportFolder, monitor: &dyn Monitor) -> Result<Written, Error> {
+        if let Some(photographs) = &self.photographs {
+            photographs.try_some(self.store, self.manifest, self.choice.rows())?;
+        }
         let writing = folder.begin()?;
         let classes: ClassList = (&self.store.info().classes).into();
         let scores = Mutex::new(ScoreCounts::default());
@@ -88,10 +92,7 @@ impl Report<'_> {
         let rows: Vec<Vec<PageRow>> =
             chunks.map_init(|| Blocks::new(self, &classes), of_block).collect::<Result<_, Error>>()?;
         let rows: Vec<PageRow> = rows.into_iter().flatten().collect();
-        let (photographs, without_photograph) = match &self.photographs {
-            None => (0, 0),
-            Some(photographs) => photographs.counts()?,
-        };
+        let (photographs, without_photograph) = self.photographs.as_ref().map_or((0, 0), Photographs::counts);
         if monitor.stop_requested() {
             return Err(Error::Interrupted);
         }

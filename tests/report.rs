@@ -114,7 +114,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
         (&["-o", words(&mine)], 2, "something else than an earlier report"),
         (&["-o", words(&below_a_file)], 1, "cannot create"),
         (&["-o", words(&new), "--image-root", words(&nowhere)], 1, "nowhere"),
-        (&["-o", words(&new), "--image-root", words(&other)], 1, "none of the first 6 photographs can be shown"),
+        (&["-o", words(&new), "--image-root", words(&other)], 1, "none of 6 photographs that were tried can be shown"),
         (&["-o", words(&new), "--class", "unicorn"], 2, "no class is called `unicorn`"),
         (&["-o", words(&new), "--matching", "zebra"], 1, "no image is like that"),
         (&["-o", words(&new), "--any-size"], 2, "--image-root"),
@@ -123,11 +123,16 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     for (arguments, code, reason) in refused {
         let ran = run(&[&["report", words(&store)], *arguments].concat()).expect(*code);
         assert!(ran.stderr.contains(reason), "{arguments:?}: {}", ran.stderr);
-        assert!(!new.join("index.html").exists(), "{arguments:?}");
+        assert!(!new.exists(), "{arguments:?}");
     }
+    let page = ["report", words(&store), "-o", words(&new)];
+    run(&page).expect(0);
+    let before = files(&new);
+    run(&[&page[..], &["--image-root", words(&other)]].concat()).expect(1);
+    assert_eq!(files(&new), before, "an earlier page stays");
     assert_eq!(files(&mine), [("thesis.txt".to_owned(), b"all of it".to_vec())]);
-    let at = run(&["report", words(&photos), "-o", words(&new)]).expect(1).stderr;
-    assert!(at.contains("photos"), "{at}");
+    let no_store = run(&["report", words(&photos), "-o", words(&new)]).expect(1).stderr;
+    assert!(no_store.contains("photos"), "{no_store}");
 }
 
 #[test]

@@ -49,7 +49,7 @@ impl<'a> Blocks<'a> {
     /// The block of these rows, and its script.
     ///
     /// # Errors
-    /// When a shard is damaged, or the first photographs all fail.
+    /// When a shard is damaged.
     pub(super) fn make(&mut self, number: usize, rows: &[usize]) -> Result<(Block, Vec<u8>), Error> {
         let mut block = Block { rows: Vec::with_capacity(rows.len()), scores: ScoreCounts::default() };
         let mut images = Vec::with_capacity(rows.len());
@@ -84,7 +84,7 @@ impl<'a> Blocks<'a> {
         image.insert("prediction".to_owned(), prediction.map(|(class, prob)| json!([class, prob.to_f32()])).collect());
         let mut no_photograph = None;
         if let Some(photographs) = photographs {
-            match photographs.take(row, manifest.path(row))? {
+            match photographs.take(row) {
                 Ok(photograph) => {
                     image.insert("pixels".to_owned(), json!([photograph.height_pixels, photograph.width_pixels]));
                     image.insert("jpeg".to_owned(), base64(&photograph.jpeg));

@@ -3,12 +3,12 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
 
 use crate::error::{Error, ImageError, ImageErrorKind};
+use crate::manifest::Manifest;
 use crate::pixels::{ExifOrientation, decode};
 use crate::source::{ImageReader, LengthCheck};
-use crate::store::StoreInfo;
+use crate::store::{RowState, StoreInfo, StoreReader};
 
 /// Where a page's photographs come from, and how many were shown so far.
 pub struct Photographs<'a> {
@@ -22,7 +22,8 @@ pub struct Photographs<'a> {
     pub exif_orientation: ExifOrientation,
     /// Longer side on the page, in pixels.
     pub side_pixels: u32,
-    tally: Tally,
+    shown: AtomicUsize,
+    failed: AtomicUsize,
 }
 
 /// A photograph for the page.
@@ -34,15 +35,8 @@ pub(super) struct Photograph {
     pub(super) width_pixels: u32,
 }
 
-#[derive(Debug, Default)]
-struct Tally {
-    shown: AtomicUsize,
-    failed: AtomicUsize,
-    last: Mutex<Option<(String, ImageError)>>,
-}
-
-/// When so many fail and none was shown, the source is taken for a wrong one.
-const FAILED_AT_FIRST: usize = 20;
+/// Photographs that are tried before anything is written, at most about so many.
+const TRIED: usize = 20;
 
 const JPEG_QUALITY: u8 = 82;
 
@@ -56,41 +50,60 @@ impl<'a> Photographs<'a> {
         exif_orientation: ExifOrientation,
         side_pixels: u32,
     ) -> Self {
-        Self { root, images, length_check, exif_orientation, side_pixels, tally: Tally::default() }
+        Self {
+            root,
+            images,
+            length_check,
+            exif_orientation,
+            side_pixels,
+            shown: AtomicUsize::new(0),
+            failed: AtomicUsize::new(0),
+        }
+    }
+
+    /// Tries photographs here and there among the labelled ones of `rows` until one can be shown.
+    ///
+    /// # Errors
+    /// When none of so many can be: the source is taken for a wrong one.
+    pub(super) fn try_some(&self, store: &StoreReader, manifest: &Manifest, rows: &[usize]) -> Result<(), Error> {
+        let (mut tried, mut last) = (0, None);
+        for &row in rows.iter().step_by((rows.len() / TRIED).max(1)) {
+            if !matches!(store.prediction(row)?, RowState::Labelled(_)) {
+                continue;
+            }
+            match self.small(row) {
+                Ok(_) => return Ok(()),
+                Err(error) => {
+                    tried += 1;
+                    last = Some((manifest.path(row), error));
+                }
+            }
+        }
+        let Some((path, error)) = last else { return Ok(()) };
+        Err(Error::Source {
+            path: self.root.clone(),
+            problem: format!(
+                "none of {tried} photographs that were tried can be shown, the last one {path} ({error}). See that \
+                 --image-root is what the store was made from; --any-size takes photographs of other lengths, and without \
+                 --image-root the page shows maps alone"
+            ),
+        })
     }
 
     /// One photograph, or why it cannot be shown.
     ///
     /// # Errors
-    /// When the first ones all fail.
-    pub(super) fn take(&self, row: usize, path: &str) -> Result<Result<Photograph, ImageError>, Error> {
+    /// When it cannot be read, is not what was listed, or cannot be decoded.
+    pub(super) fn take(&self, row: usize) -> Result<Photograph, ImageError> {
         let taken = self.small(row);
-        match &taken {
-            Ok(_) => {
-                self.tally.shown.fetch_add(1, Ordering::AcqRel);
-            }
-            Err(error) => {
-                let failed = self.tally.failed.fetch_add(1, Ordering::AcqRel) + 1;
-                *self.tally.last.lock().unwrap_or_else(PoisonError::into_inner) =
-                    Some((path.to_owned(), error.clone()));
-                if failed >= FAILED_AT_FIRST && self.tally.shown.load(Ordering::Acquire) == 0 {
-                    return Err(self.none_can_be_shown(failed));
-                }
-            }
-        }
-        Ok(taken)
+        let count = if taken.is_ok() { &self.shown } else { &self.failed };
+        count.fetch_add(1, Ordering::AcqRel);
+        taken
     }
 
     /// How many were shown, and how many could not be.
-    ///
-    /// # Errors
-    /// When there were some, and none could be shown.
-    pub(super) fn counts(&self) -> Result<(usize, usize), Error> {
-        let of = |count: &AtomicUsize| count.load(Ordering::Acquire);
-        match (of(&self.tally.shown), of(&self.tally.failed)) {
-            (0, failed) if failed > 0 => Err(self.none_can_be_shown(failed)),
-            counts => Ok(counts),
-        }
+    pub(super) fn counts(&self) -> (usize, usize) {
+        (self.shown.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
     }
 
     /// A decoder that panics fails its photograph and nothing else.
@@ -106,18 +119,6 @@ impl<'a> Photographs<'a> {
             let reason = "the decoder gave up on it in an unexpected way".to_owned();
             Err(ImageError { kind: ImageErrorKind::Broken, reason })
         })
-    }
-
-    fn none_can_be_shown(&self, failed: usize) -> Error {
-        let last = self.tally.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let last = last.map(|(path, error)| format!(", the last one {path} ({error})")).unwrap_or_default();
-        Error::Source {
-            path: self.root.clone(),
-            problem: format!(
-                "none of the first {failed} photographs can be shown{last}. See that --image-root is what the store was \
-                 made from; --any-size takes photographs of other lengths, and without --image-root the page shows maps alone"
-            ),
-        }
     }
 }
 
