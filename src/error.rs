@@ -157,7 +157,7 @@ pub enum Error {
     #[error("{0}")]
     Usage(String),
     /// The caller asked for a stop. Everything committed so far is kept.
-    #[error("interrupted; everything committed so far is kept")]
+    #[error("interrupted; what was finished so far is kept")]
     Interrupted,
 }
 
