@@ -833,7 +833,7 @@ def main() -> None:
     wanted = chosen.only.split(",")
     WORK.mkdir(parents=True, exist_ok=True)
     bare = chosen.bare
-    if bare is None and {"a", "c", "f", "g"} & set(wanted):
+    if bare is None and {"a", "c", "f", "g", "h"} & set(wanted):
         bare = build_bare()
     repeats = chosen.repeats or (1 if chosen.quick else 3)
     setup = Setup(chosen.relabel, bare, chosen.teacher, chosen.threads, repeats, chosen.quick)
