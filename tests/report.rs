@@ -191,7 +191,7 @@ fn one_row_is_a_page_too() {
     let store = folder.path().join("store");
     made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
     let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
-    let query = Query { which: Which::One { row: 9 }, classes: Vec::new(), matching: None };
+    let query = Query { which: Which::One { row: 9, crop: None }, classes: Vec::new(), matching: None };
     let choice = Choice::make(&store, &manifest, query).unwrap();
     let page = folder.path().join("page");
     let report = Report { store: &store, manifest: &manifest, choice: &choice, photographs: None };

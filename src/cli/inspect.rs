@@ -53,7 +53,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
             }
             if let Some(folder) = new_page {
                 state["page"] = json!(folder.index());
-                write_page(folder, &store, &manifest, row, photos.as_ref())?;
+                write_page(folder, &store, &manifest, row, crop, photos.as_ref())?;
             }
             (words, state, Outcome::Done)
         }
@@ -118,9 +118,10 @@ fn write_page(
     store: &StoreReader,
     manifest: &Manifest,
     row: usize,
+    crop: Option<UnitBox>,
     photos: Option<&Photos<'_>>,
 ) -> Result<(), Error> {
-    let query = Query { which: Which::One { row }, classes: Vec::new(), matching: None };
+    let query = Query { which: Which::One { row, crop }, classes: Vec::new(), matching: None };
     let choice = Choice::make(store, manifest, query)?;
     let photographs = photos.map(|photos| photos.for_page(store, manifest, PAGE_PHOTO_PIXELS)).transpose()?;
     Report { store, manifest, choice: &choice, photographs }.write(folder, &Silent)?;

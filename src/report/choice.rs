@@ -4,12 +4,13 @@ use std::collections::HashMap;
 
 use crate::classes::ClassList;
 use crate::error::Error;
+use crate::geometry::UnitBox;
 use crate::manifest::Manifest;
 use crate::random::SplitMix64;
 use crate::store::StoreReader;
 
 /// What is asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     /// How many of those that the rest leaves.
     pub which: Which,
@@ -20,7 +21,7 @@ pub struct Query {
 }
 
 /// How many images are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Which {
     /// Random ones.
     Sample {
@@ -35,6 +36,8 @@ pub enum Which {
     One {
         /// The row.
         row: usize,
+        /// The crop that its full view begins with.
+        crop: Option<UnitBox>,
     },
 }
 
@@ -56,7 +59,7 @@ impl Choice {
         let classes: ClassList = (&store.info().classes).into();
         let by_label = classes.by_label();
         let is_wanted = |row: usize| {
-            if let Which::One { row: one } = query.which {
+            if let Which::One { row: one, .. } = query.which {
                 return row == one;
             }
             let is_in_class = || {

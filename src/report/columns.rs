@@ -45,7 +45,10 @@ impl Columns<'_> {
         let chosen = match choice.query().which {
             Which::Sample { count, seed } => json!({ "how": "sample", "count": count, "seed": seed.to_string() }),
             Which::All => json!({ "how": "all" }),
-            Which::One { row } => json!({ "how": "one", "row": row }),
+            Which::One { row, crop } => {
+                let sides = crop.map(|crop| [crop.x0(), crop.y0(), crop.x1(), crop.y1()]);
+                json!({ "how": "one", "row": row, "crop": sides })
+            }
         };
         json!({
             "program": format!("relabel {}", env!("CARGO_PKG_VERSION")),

@@ -12,10 +12,22 @@ relabel.picture = (() => {
     return sorted.map(([id, cells], at) => ({ id, cells, letter: LETTERS[at] ?? "" }));
   }
 
-  function colours({ height, width, classes }) {
+  // How sure a cell is of its best class: softmax over all classes, absent ones having score 0, as LabelPooling takes it.
+  function sureness({ height, width, classes, scores, classCount }, cell) {
+    const cells = height * width, absent = Math.max(classCount - classes.length / cells, 0);
+    const top = Math.max(absent > 0 ? 0 : -Infinity, scores[cell]);
+    let total = absent * Math.exp(-top);
+    for (let at = cell; at < scores.length; at += cells) total += Math.exp(scores[at] - top);
+    return Math.exp(scores[cell] - top) / total;
+  }
+
+  // Each cell in the colour of its best class, the stronger the surer.
+  function colours(map) {
+    const { height, width, classes } = map;
     const canvas = make("canvas", { width, height, "aria-hidden": "true" });
     const context = canvas.getContext("2d");
     for (let cell = 0; cell < height * width; cell += 1) {
+      context.globalAlpha = 0.35 + 0.65 * sureness(map, cell);
       context.fillStyle = table.color(classes[cell]);
       context.fillRect(cell % width, Math.trunc(cell / width), 1, 1);
     }
@@ -82,6 +94,6 @@ relabel.picture = (() => {
     return box;
   }
 
-  return { picture, regions, shape };
+  return { picture, regions, shape, sureness };
 })();
 

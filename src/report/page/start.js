@@ -50,7 +50,7 @@
   };
   for (const control of opacities) control.addEventListener("input", () => look(control.value, overlays[0].checked));
   for (const control of overlays) control.addEventListener("change", () => look(opacities[0].value, control.checked));
-  look(hasPhotographs ? 45 : 90, true);
+  look(hasPhotographs ? 60 : 90, true);
 
   const tabs = ["images", "charts"];
   const showTab = () => {

@@ -33,6 +33,11 @@ relabel.view = (() => {
     });
     window.addEventListener("hashchange", follow);
     follow();
+    // A page of one image is about its full view.
+    const { how, row, crop: box } = table.about.chosen;
+    if (how !== "one" || filter.state.image) return;
+    if (box) crop.read(box.join(","));
+    view.openRow(row);
   };
 
   // Shows what the address names.

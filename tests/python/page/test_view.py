@@ -198,3 +198,31 @@ def test_a_cell_shows_its_classes_by_mouse_and_by_keyboard(chrome, photos):
         y, x = [int(word.strip(",:")) - 1 for word in text.split() if word.strip(",:").isdigit()]
         check(page, y, x)
         assert "1 of" not in text and page.locator("#view-place").inner_text().endswith("row 1"), "the image stays"
+
+
+def test_cells_fade_where_they_are_less_sure(chrome, photos):
+    """Softmax over all classes in each cell, absent ones having score 0."""
+    labels = relabel.open(photos / "labels")
+    with opened(chrome, photos / "report") as page:
+        row = int(np.flatnonzero(labels.labelled())[0])
+        found = page.evaluate("""async (row) => {
+            const { map } = await relabel.blocks.image(relabel.table.row.indexOf(row));
+            return Array.from({ length: map.height * map.width }, (_, cell) => relabel.picture.sureness(map, cell));
+        }""", row)
+    scores = labels.map(row)[0].astype(np.float64)
+    kept = np.exp(scores)
+    wanted = kept[0] / (kept.sum(axis=0) + labels.num_classes - len(scores))
+    assert np.allclose(found, wanted.ravel(), atol=1e-9)
+
+
+def test_a_page_of_one_image_opens_with_the_crop_that_was_asked_for(chrome, photos):
+    labels = relabel.open(photos / "labels")
+    run_relabel("inspect", photos / "labels", "n07920052_1", "--image-root", photos / "images", "--crop", "0.1,0.2,0.6,0.9",
+                "--html", photos / "one")
+    with opened(chrome, photos / "one") as page:
+        page.wait_for_selector("[data-bars=crop] li[data-class]")
+        assert [page.input_value(f"#crop-{side}") for side in ["x0", "y0", "x1", "y1"]] == ["0.1", "0.2", "0.6", "0.9"]
+        best = page.locator("[data-bars=crop] li[data-class]").first
+        wanted = labels.pool(["n07920052/n07920052_1"], [[0.1, 0.2, 0.6, 0.9]])[0]
+        assert int(best.get_attribute("data-class")) == wanted.argmax()
+        assert abs(float(best.get_attribute("data-prob")) - wanted.max()) < 1e-5
