@@ -31,7 +31,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ),
     (
         "report",
-        &["error", "random", "classes", "label_map", "manifest", "source", "pixels", "store", "monitor", "inspect"],
+        &[
+            "error",
+            "geometry",
+            "random",
+            "classes",
+            "label_map",
+            "manifest",
+            "source",
+            "pixels",
+            "store",
+            "monitor",
+            "inspect",
+        ],
     ),
 ];
 
