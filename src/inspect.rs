@@ -15,7 +15,7 @@ pub use figures::{Examiner, Figures, Verdict};
 pub use find::{find, find_class};
 pub use key::Key;
 pub use palette::{PALETTE, Rgb, class_color};
-pub use regions::{Object, Region, objects, regions};
+pub use regions::{Object, Region, connected, objects, regions};
 pub use view::View;
 #[cfg(feature = "label")]
 pub use walk::{Seen, walk};

@@ -76,26 +76,33 @@ const SURE: f32 = 0.5;
 /// The objects of a map in the order of their first cells, row by row.
 #[must_use]
 pub fn objects(map: &LabelMap, probs: &CellProbs) -> Vec<Object> {
-    let size = map.size();
-    let class_of = |cell: usize| (probs.at(0, cell) >= SURE).then(|| map.classes()[cell]);
+    let sure_class = |cell: usize| (probs.at(0, cell) >= SURE).then(|| map.classes()[cell]);
+    connected(map.size(), sure_class).into_iter().map(|(class, cells)| Object { class, cells: cells.len() }).collect()
+}
+
+/// Groups of cells of one class that touch at their sides, in the order of their first cells, row by row; each with its
+/// class and its cells. `class_of` says the class of a cell, or that it belongs to no group.
+#[must_use]
+pub fn connected(size: MapSize, class_of: impl Fn(usize) -> Option<u32>) -> Vec<(u32, Vec<usize>)> {
     let mut is_seen = vec![false; size.cells()];
-    let mut objects = Vec::new();
+    let mut groups = Vec::new();
     for first in 0..size.cells() {
         let Some(class) = class_of(first).filter(|_| !is_seen[first]) else { continue };
         is_seen[first] = true;
-        let (mut cells, mut waiting) = (0, vec![first]);
-        while let Some(cell) = waiting.pop() {
-            cells += 1;
+        let mut cells = vec![first];
+        let mut at = 0;
+        while let Some(&cell) = cells.get(at) {
+            at += 1;
             for next in size.beside(cell) {
                 if !is_seen[next] && class_of(next) == Some(class) {
                     is_seen[next] = true;
-                    waiting.push(next);
+                    cells.push(next);
                 }
             }
         }
-        objects.push(Object { class, cells });
+        groups.push((class, cells));
     }
-    objects
+    groups
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::canvas::{Area, Canvas, EMPTY, INK, PAPER};
 use super::heat::heat_color;
 
 use crate::geometry::{MapSize, UnitBox};
-use crate::inspect::{CellProbs, Key, class_color};
+use crate::inspect::{CellProbs, Key, class_color, connected};
 use crate::label_map::LabelMap;
 use crate::pixels::RgbImage;
 
@@ -105,39 +105,20 @@ struct Spot {
 }
 
 fn spots(map: &LabelMap) -> Vec<Spot> {
-    let size = map.size();
-    let width = size.width_cells();
-    let mut is_seen = vec![false; size.cells()];
-    let mut spots = Vec::new();
-    for first in 0..size.cells() {
-        if is_seen[first] {
-            continue;
-        }
-        let class = map.classes()[first];
-        is_seen[first] = true;
-        let mut members = vec![first];
-        let mut at = 0;
-        while let Some(&cell) = members.get(at) {
-            at += 1;
-            for next in size.beside(cell) {
-                if !is_seen[next] && map.classes()[next] == class {
-                    is_seen[next] = true;
-                    members.push(next);
-                }
-            }
-        }
+    let width = map.size().width_cells();
+    let spot = |(class, cells): (u32, Vec<usize>)| {
         let mean = |of: fn(usize, usize) -> usize| {
-            members.iter().map(|&cell| of(cell, width) as f32).sum::<f32>() / members.len() as f32
+            cells.iter().map(|&cell| of(cell, width) as f32).sum::<f32>() / cells.len() as f32
         };
         let (middle_y, middle_x) = (mean(|cell, width| cell / width), mean(|cell, width| cell % width));
         let distance = |cell: usize| {
             let (y, x) = ((cell / width) as f32 - middle_y, (cell % width) as f32 - middle_x);
             y * y + x * x
         };
-        let nearest = members.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(first);
-        spots.push(Spot { class, cells: members.len(), y: nearest / width, x: nearest % width });
-    }
-    spots
+        let nearest = cells.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(0);
+        Spot { class, cells: cells.len(), y: nearest / width, x: nearest % width }
+    };
+    connected(map.size(), |cell| Some(map.classes()[cell])).into_iter().map(spot).collect()
 }
 
 fn cells(size: MapSize) -> impl Iterator<Item = (usize, usize)> {
