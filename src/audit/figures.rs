@@ -125,7 +125,7 @@ impl<'a> Auditor<'a> {
             verdict: figures.verdict,
             best: first(&whole.classes, whole.probs.first().copied())?,
             teacher: first(prediction.classes(), prediction.probs().first().map(|prob| prob.to_f32()))?,
-            classes: figures.classes as u32,
+            classes: figures.winners.len() as u32,
             objects: figures.objects as u32,
             entropy: figures.entropy,
             label,

@@ -27,8 +27,8 @@ pub struct Figures {
     pub label_prob: Option<f32>,
     /// Cells in which the folder's class is the best; `None` where it is no class of the teacher.
     pub label_cells: Option<usize>,
-    /// Classes that are the best in at least one cell.
-    pub classes: usize,
+    /// Classes that are the best in at least one cell, lowest first.
+    pub winners: Box<[u32]>,
     /// Connected areas of cells that are sure of one class ([`objects`]).
     pub objects: usize,
     /// Entropy of [`Figures::whole`] in nats: 0 for a label of one class, ln(classes) for one that says nothing.
@@ -85,7 +85,7 @@ impl Examiner {
             verdict: Verdict::of(map, &whole, label_class),
             label_prob: label_class.map(|class| whole.prob_of(class, self.class_count)),
             label_cells: label_class.map(|class| winners.iter().filter(|winner| **winner == class).count()),
-            classes: distinct.len(),
+            winners: distinct.into(),
             objects: objects(map, &CellProbs::new(map, self.class_count)).len(),
             entropy: whole.entropy(self.class_count),
             whole,
@@ -119,7 +119,7 @@ mod tests {
         let mut examiner = Examiner::new(10);
         let figures = examiner.figures(&map, Some(4)).unwrap();
         assert_eq!(figures.whole.classes, [3, 4, 5]);
-        assert_eq!((figures.classes, figures.objects, figures.label_cells), (2, 2, Some(1)));
+        assert_eq!((&*figures.winners, figures.objects, figures.label_cells), ([3, 4].as_slice(), 2, Some(1)));
         let total = 4.5_f32.exp() + 4_f32.exp() + 1.5_f32.exp() + 7.0;
         assert!((figures.label_prob.unwrap() - 4_f32.exp() / total).abs() < 1e-6);
         let verdict = |label| Examiner::new(10).figures(&map, label).unwrap().verdict;

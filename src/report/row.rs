@@ -67,9 +67,6 @@ impl RowFigures {
         let (Some(&best_class), Some(&best_prob)) = (whole.classes.first(), whole.probs.first()) else {
             return Err("its map holds no class".to_owned());
         };
-        let mut winners = map.classes()[..map.size().cells()].to_vec();
-        winners.sort_unstable();
-        winners.dedup();
         let other_prob = label_class.map(|label| {
             let mut ranked = whole.classes.iter().zip(&whole.probs);
             let held = ranked.find(|(class, _)| **class != label).map_or(0.0, |(_, prob)| *prob);
@@ -86,7 +83,7 @@ impl RowFigures {
             objects: figures.objects,
             entropy: figures.entropy,
             map_bytes,
-            winners: winners.into(),
+            winners: figures.winners,
         })
     }
 }
