@@ -129,6 +129,22 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A place in the network cannot be reached, refuses, or gives something else than was asked for.
+    #[error("{place}: {problem}")]
+    Remote {
+        /// Its address, without credentials.
+        place: String,
+        /// What happened, and what to do.
+        problem: String,
+    },
+    /// A release cannot be made, delivered or used.
+    #[error("release {place}: {problem}")]
+    Release {
+        /// The folder or address.
+        place: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// A row has no labels.
     #[error("store {}: row {row} has no labels: {reason}", store.display())]
     NotLabelled {

@@ -108,3 +108,5 @@ pub mod picture;
 pub mod audit;
 #[cfg(feature = "label")]
 pub mod report;
+#[cfg(feature = "label")]
+pub mod release;

@@ -7,6 +7,7 @@
 mod imported;
 mod info;
 mod arrays;
+mod files;
 mod index;
 mod encode;
 mod seal;
@@ -25,6 +26,7 @@ mod verify;
 pub use commit::Faults;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
+pub use files::Files;
 pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use notes::{RunNote, run_notes};

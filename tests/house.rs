@@ -45,6 +45,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "inspect",
         ],
     ),
+    ("release", &["error", "digest"]),
 ];
 
 /// Words that only one room may say, or two, and which.
