@@ -21,6 +21,21 @@ impl fmt::Display for Digest {
     }
 }
 
+impl Digest {
+    /// A digest from its 64 lower-case hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        (text.len() == 64 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
+    }
+
+    /// Its digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// The digest of bytes in memory.
 #[must_use]
 pub fn digest_bytes(bytes: &[u8]) -> Digest {
@@ -44,6 +59,25 @@ pub fn digest_file(path: &Path) -> Result<(Digest, u64), Error> {
         }
         sha.update(&piece[..read]);
         bytes += read as u64;
+    }
+}
+
+/// A digest in the making, of bytes that come piece by piece.
+#[derive(Debug, Default)]
+pub struct DigestOf {
+    sha: Sha256,
+}
+
+impl DigestOf {
+    /// Adds the next bytes.
+    pub fn add(&mut self, bytes: &[u8]) {
+        self.sha.update(bytes);
+    }
+
+    /// The digest of all of them.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        finish(self.sha)
     }
 }
 

@@ -20,7 +20,7 @@ mod states;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use ndarray::Array2;
 
@@ -30,7 +30,7 @@ use crate::geometry::{Crop, UnitBox};
 use crate::label_map::{ImagePrediction, LabelMap};
 use crate::manifest::{Manifest, RowIndex};
 use crate::pool::{Fill, Pooler, Pooling, SparseTarget, TargetValue};
-use crate::store::{DecodeScratch, RowState, StoreInfo, StoreReader};
+use crate::store::{DecodeScratch, Files, RowState, StoreInfo, StoreReader};
 
 pub use states::{RowStates, State};
 
@@ -48,6 +48,14 @@ impl Labels {
     /// When it is no store of this format version, or its metadata is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
         Ok(Self { reader: StoreReader::open(path)?, threads: NonZeroUsize::MIN, list: OnceLock::new() })
+    }
+
+    /// Opens a store that does not lie in a folder, and reads of it what is asked for.
+    ///
+    /// # Errors
+    /// As for [`Labels::open`], and when the place cannot be reached.
+    pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
+        Ok(Self { reader: StoreReader::open_files(files)?, threads: NonZeroUsize::MIN, list: OnceLock::new() })
     }
 
     /// The same labels, pooled by so many threads; one without this.

@@ -93,6 +93,7 @@ pub mod pixels;
 #[cfg(feature = "label")]
 pub mod teacher;
 pub mod store;
+pub mod remote;
 #[cfg(feature = "label")]
 pub mod monitor;
 #[cfg(feature = "label")]

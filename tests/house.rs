@@ -17,6 +17,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("pixels", &["error", "geometry"]),
     ("teacher", &["error", "geometry", "digest", "random", "classes", "pixels"]),
     ("store", &["error", "geometry", "digest", "classes", "label_map", "manifest"]),
+    ("remote", &["error", "digest", "store"]),
     ("monitor", &["store"]),
     ("pipeline", &["error", "geometry", "label_map", "manifest", "source", "pixels", "teacher", "store", "monitor"]),
     ("pool", &["geometry", "label_map"]),
@@ -45,7 +46,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "inspect",
         ],
     ),
-    ("release", &["error", "digest"]),
+    ("release", &["error", "digest", "store", "remote"]),
 ];
 
 /// Words that only one room may say, or two, and which.
@@ -66,6 +67,11 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("ab_glyph::", &["picture"]),
     ("png::", &["picture"]),
     ("base64::", &["report"]),
+    ("object_store::", &["remote"]),
+    ("tokio::", &["remote"]),
+    ("futures_util::", &["remote"]),
+    ("url::", &["remote"]),
+    ("ssh_key::", &["release"]),
     ("clap::", &["cli"]),
     ("indicatif::", &["cli"]),
     ("anstyle::", &["cli"]),
@@ -140,7 +146,7 @@ fn files_stay_small() {
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
-        "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house",
+        "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house", "remote", "delivery",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());

@@ -42,6 +42,12 @@ mod pooling;
 mod readers;
 /// The page of `relabel report`: its files, refusals, exit codes, hostile names.
 mod report;
+/// Releases brought to folders and object stores, with kills and faults in between.
+mod delivery;
+/// Stores read over the network: web servers, an S3-compatible server, faults.
+mod remote;
+/// Servers that tests start.
+mod servers;
 /// The Python scripts that export a teacher and label with Ray: their refusals.
 mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use super::record::RecordedFile;
+use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 
 /// A place that holds files by name, read-only. Names are relative and use `/`. Threads share it, and it survives `fork`.
@@ -32,4 +34,25 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// [`Error::Remote`] when the place cannot be reached or refuses.
     fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error>;
+
+    /// All bytes of a file whose digest is known. A place that keeps copies may give its copy.
+    ///
+    /// # Errors
+    /// As for [`Files::read`]; when the file is not there or is another one.
+    fn read_known(&self, inside: &str, sha256: &Digest) -> Result<Vec<u8>, Error> {
+        let problem = |problem: String| Error::Remote { place: format!("{}/{inside}", self.name()), problem };
+        let bytes = self.read(inside)?.ok_or_else(|| problem("it is not there".to_owned()))?;
+        match digest_bytes(&bytes) {
+            found if found == *sha256 => Ok(bytes),
+            found => Err(problem(format!("it is another file: its sha256 is {found}, and {sha256} was expected"))),
+        }
+    }
+
+    /// Bytes of a part of a file that a record names. A place that keeps copies may give them from its copy, or make one.
+    ///
+    /// # Errors
+    /// As for [`Files::read_range`]; when the file is read whole and is another one.
+    fn read_known_range(&self, file: &RecordedFile, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        self.read_range(&file.path, range)
+    }
 }

@@ -41,6 +41,17 @@ impl ShardIndex {
         Ok(Self { chunks })
     }
 
+    /// Reads an index of a file that was not compared, by its own checksum.
+    pub(super) fn parse_checked(bytes: &[u8], chunks_end: u64) -> Result<Self, String> {
+        let Some((entries, checksum)) = bytes.split_last_chunk::<4>() else {
+            return Err(format!("its index has {} bytes", bytes.len()));
+        };
+        if crc32c::crc32c(entries) != u32::from_le_bytes(*checksum) {
+            return Err("the checksum of its index does not hold: it is damaged, or another file".to_owned());
+        }
+        Self::parse(bytes, chunks_end)
+    }
+
     /// The inner chunk of the image in this place of the shard; `None` where it has none.
     pub(super) fn chunk(&self, at: usize) -> Option<InnerChunk> {
         self.chunks.get(at).copied().flatten()
@@ -63,6 +74,17 @@ mod tests {
         let index = ShardIndex::parse(&bytes, 15).unwrap();
         let found: Vec<_> = (0..4).map(|at| index.chunk(at).map(|chunk| (chunk.offset, chunk.bytes))).collect();
         assert_eq!(found, [Some((0, 10)), None, Some((10, 5)), None]);
+    }
+
+    #[test]
+    fn an_index_by_itself_is_held_against_its_checksum() {
+        let mut bytes = index(&[(0, 10)]);
+        assert!(ShardIndex::parse_checked(&bytes, 10).is_err());
+        let checksum = crc32c::crc32c(&bytes[..16]).to_le_bytes();
+        bytes[16..].copy_from_slice(&checksum);
+        assert!(ShardIndex::parse_checked(&bytes, 10).unwrap().chunk(0).is_some());
+        bytes[0] ^= 1;
+        assert!(ShardIndex::parse_checked(&bytes, 10).is_err() && ShardIndex::parse_checked(&[0; 3], 10).is_err());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::files::Files;
 use super::imported::ImportedInfo;
 use super::names;
 use super::part::Part;
@@ -238,6 +239,26 @@ impl StoreInfo {
                 "its zarr.json is damaged: {what}. The run command that made the store makes it again"
             ))),
         }
+    }
+
+    /// Reads the `zarr.json` of a store that lies elsewhere.
+    ///
+    /// # Errors
+    /// As for [`StoreInfo::read`].
+    pub(super) fn of_files(files: &dyn Files) -> Result<Self, Error> {
+        let problem = |problem: String| Error::Store { path: files.name().into(), problem };
+        let Some(text) = files.read(names::GROUP)? else {
+            let what = "there is no store: it has no zarr.json. Is this the address that the store or the release was \
+                        published under?";
+            return Err(problem(what.to_owned()));
+        };
+        Self::from_json(&text).map_err(|unreadable| {
+            problem(match unreadable {
+                Unreadable::Foreign(what) => what,
+                Unreadable::Damaged(what) => format!("its zarr.json is damaged: {what}"),
+                Unreadable::Nameless => "its zarr.json has no attributes of relabel".to_owned(),
+            })
+        })
     }
 
     fn from_json(text: &[u8]) -> Result<Self, Unreadable> {

@@ -10,25 +10,27 @@ use half::f16;
 
 use super::arrays::StoreArray;
 use super::decode::{DecodeScratch, Decoders};
+use super::files::Files;
 use super::info::StoreInfo;
-use super::names;
-use super::record::{FailedImage, Identified, RecordState, ShardRecord};
-use super::seen::Seen;
+use super::place::Place;
+use super::record::{FailedImage, Identified, ShardRecord};
+use super::{names, record_file};
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
-use crate::manifest::{Manifest, read_known_manifest};
+use crate::manifest::Manifest;
 
 use shard::{KeptFiles, OpenShard, ReadFailure};
 
 /// A store, open for reading. Threads may share it. It goes on with a finished shard as it was when it was first read,
 /// also when it is made again meanwhile: for what is new then, open the store again.
 pub struct StoreReader {
+    /// What messages call the store.
     path: PathBuf,
+    place: Place,
     info: StoreInfo,
     identity: Digest,
     decoders: Decoders,
-    seen: Seen,
     kept_files: KeptFiles,
     /// Finished shards whose files were held against their records.
     shards: RwLock<HashMap<usize, Arc<OpenShard>>>,
@@ -54,13 +56,29 @@ impl StoreReader {
         Self::open_described(path, StoreInfo::read(path)?)
     }
 
+    /// Opens a store that does not lie in a folder, and reads of it what is asked for.
+    ///
+    /// A shard's label maps are then read without reading all of the shard: that the whole file is the one that its
+    /// record names is compared only where the place reads it whole. Every chunk and index has its checksum either way
+    /// (test `remote::a_store_elsewhere_reads_as_the_folder_does`).
+    ///
+    /// # Errors
+    /// As for [`StoreReader::open`], and when the place cannot be reached.
+    pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
+        let info = StoreInfo::of_files(&*files)?;
+        Self::new(PathBuf::from(files.name()), Place::Elsewhere { files }, info)
+    }
+
     /// Opens a store whose description was read already.
     pub(super) fn open_described(path: &Path, info: StoreInfo) -> Result<Self, Error> {
-        let broken = |problem: String| Error::Store { path: path.to_path_buf(), problem };
+        Self::new(path.to_path_buf(), Place::folder(path.to_path_buf()), info)
+    }
+
+    fn new(path: PathBuf, place: Place, info: StoreInfo) -> Result<Self, Error> {
+        let broken = |problem: String| Error::Store { path: path.clone(), problem };
         let decoders = Decoders::new(&info).map_err(broken)?;
-        let (identity, seen) = (info.identity(), Seen::read(path));
-        let kept_files = KeptFiles::default();
-        Ok(Self { path: path.to_path_buf(), info, identity, decoders, seen, kept_files, shards: RwLock::default() })
+        let identity = info.identity();
+        Ok(Self { path, place, info, identity, decoders, kept_files: KeptFiles::default(), shards: RwLock::default() })
     }
 
     /// What the store is.
@@ -69,7 +87,7 @@ impl StoreReader {
         &self.info
     }
 
-    /// Where the store lies.
+    /// Where the store lies: its folder, or its address.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -80,7 +98,7 @@ impl StoreReader {
     /// # Errors
     /// When it cannot be read, or is not the one with which the store was made.
     pub fn manifest(&self) -> Result<Manifest, Error> {
-        read_known_manifest(&self.path.join(names::MANIFEST), &self.info.manifest_sha256)
+        self.place.manifest(&self.info)
     }
 
     /// What is known of a row. Checksums are checked on the way, and that the shard's files are those that its record
@@ -126,13 +144,16 @@ impl StoreReader {
     pub fn map_bytes(&self, row: usize) -> Result<RowState<usize>, Error> {
         let arrays = StoreArray::of(&self.info).iter().filter(|array| array.is_map());
         let at = row % self.info.shard_images;
-        self.labelled(row, |shard| Ok(arrays.clone().map(|&array| shard.chunk_bytes(array, at)).sum()))
+        self.labelled(row, |shard| arrays.clone().map(|&array| shard.chunk_bytes(&self.place, array, at)).sum())
     }
 
     /// Where the store's images lie in the source's archives, if that was noted.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
-        std::fs::read(self.path.join(names::SOURCE_INDEX)).ok()
+        match &self.place {
+            Place::Folder { path, .. } => std::fs::read(path.join(names::SOURCE_INDEX)).ok(),
+            Place::Elsewhere { .. } => None,
+        }
     }
 
     /// The record of a shard; `None` when it is not done.
@@ -141,11 +162,9 @@ impl StoreReader {
     /// When it is damaged.
     pub fn record(&self, shard: usize) -> Result<Option<ShardRecord>, Error> {
         let of = Identified { info: &self.info, identity: &self.identity };
-        match RecordState::read(&self.path, &of, shard)? {
-            RecordState::Valid(record) => Ok(Some(record)),
-            RecordState::Absent => Ok(None),
-            RecordState::Damaged(what) => Err(self.damaged(shard, &format!("its record: {what}"))),
-        }
+        let Some(text) = self.place.read(&record_file(shard))? else { return Ok(None) };
+        let record = ShardRecord::from_json(&text, &of, shard);
+        record.map(Some).map_err(|what| self.damaged(shard, &format!("its record: {what}")))
     }
 
     /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
@@ -157,13 +176,14 @@ impl StoreReader {
             Ok(values) => Ok(values),
             Err(ReadFailure::Changed) => Err((array, "it was changed meanwhile".to_owned())),
             Err(ReadFailure::Damaged(problem)) => Err((array, problem)),
+            Err(ReadFailure::Unreachable(error)) => Err((array, error.to_string())),
         };
         for &array in StoreArray::of(&self.info) {
             let is_nothing_recorded =
                 !shard.record.files.iter().any(|file| file.path == array.file_of(shard.record.shard));
             let holds = match array {
                 StoreArray::Scores | StoreArray::Classes | StoreArray::Lse => {
-                    shard.has_chunk(array, row % self.info.shard_images)
+                    shard.has_chunk(&self.place, array, row % self.info.shard_images)
                 }
                 StoreArray::ImageProbs | StoreArray::ImageClasses if is_nothing_recorded => false,
                 StoreArray::ImageProbs => halves(small(array)?).iter().any(|&prob| prob != f16::ZERO),
@@ -198,6 +218,7 @@ impl StoreReader {
             match read(&shard) {
                 Ok(labels) => return Ok(RowState::Labelled(labels)),
                 Err(ReadFailure::Damaged(problem)) => return Err(damaged(&problem)),
+                Err(ReadFailure::Unreachable(error)) => return Err(error),
                 Err(ReadFailure::Changed) => {
                     let old = self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard_number);
                     if let Some(old) = old {
@@ -216,7 +237,7 @@ impl StoreReader {
             return Ok(known);
         }
         let Some(record) = self.record(shard)? else { return Ok(None) };
-        let open = OpenShard::compare(&self.path, &self.info, &self.seen, record);
+        let open = OpenShard::compare(&self.place, &self.info, record);
         let open = Arc::new(open.map_err(|what| self.damaged(shard, &what))?);
         self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&open));
         Ok(Some(open))
@@ -225,7 +246,14 @@ impl StoreReader {
     fn damaged(&self, shard: usize, problem: &str) -> Error {
         Error::Store {
             path: self.path.clone(),
-            problem: format!("shard {shard} is damaged: {problem}. The run command that made the store makes it again"),
+            problem: format!(
+                "shard {shard} is damaged: {problem}. {}",
+                match self.place {
+                    Place::Folder { .. } => "The run command that made the store makes it again",
+                    Place::Elsewhere { .. } =>
+                        "Its publisher can put it right; `relabel verify` says what else is wrong",
+                }
+            ),
         }
     }
 
@@ -253,8 +281,9 @@ impl StoreReader {
 
     /// Bytes of one image's values in an array without inner chunks, in this machine's byte order.
     fn small_values<'a>(&self, shard: &'a OpenShard, array: StoreArray, row: usize) -> Result<&'a [u8], ReadFailure> {
-        let values = shard
-            .values(&self.path, array, |encoded| self.decoders.decode(array, encoded, &mut DecodeScratch::default()))?;
+        let values = shard.values(&self.place, array, |encoded| {
+            self.decoders.decode(array, encoded, &mut DecodeScratch::default())
+        })?;
         let image_bytes = values.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;
         Ok(&values[first..first + image_bytes])
@@ -268,7 +297,7 @@ impl StoreReader {
         row: usize,
         scratch: &mut DecodeScratch,
     ) -> Result<Vec<u8>, ReadFailure> {
-        let encoded = shard.chunk(&self.path, array, row % self.info.shard_images, &self.kept_files)?;
+        let encoded = shard.chunk(&self.place, array, row % self.info.shard_images, &self.kept_files)?;
         self.decoders.decode(array, encoded, scratch).map_err(ReadFailure::Damaged)
     }
 

@@ -86,10 +86,6 @@ impl Look {
             number: metadata.ino(),
         }
     }
-
-    pub(super) fn bytes(self) -> u64 {
-        self.bytes
-    }
 }
 
 impl fmt::Display for Look {

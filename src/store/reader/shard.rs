@@ -9,26 +9,32 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Resource, getrlimit};
 
 use crate::digest::digest_bytes;
+use crate::error::Error;
 use crate::store::arrays::StoreArray;
-use crate::store::index::ShardIndex;
+use crate::store::index::{InnerChunk, ShardIndex};
 use crate::store::info::StoreInfo;
+use crate::store::place::Place;
 use crate::store::record::{RecordedFile, ShardRecord};
 use crate::store::seen::{Look, Seen};
 
-/// A finished shard whose files were held against its record.
+/// A finished shard; in a folder, its files were held against its record.
 #[derive(Debug)]
 pub(super) struct OpenShard {
     pub(super) record: ShardRecord,
+    /// Entries of each index.
+    images: usize,
     /// By [`StoreArray`]; `None` where nothing was labelled.
     files: [Option<OpenFile>; StoreArray::ALL.len()],
 }
 
-/// One file of a shard, as it was when it was compared.
+/// One file of a shard.
 #[derive(Debug)]
 struct OpenFile {
-    look: Look,
-    /// Of arrays that have an inner chunk for each image.
-    index: Option<ShardIndex>,
+    recorded: RecordedFile,
+    /// How it looked when it was compared; `None` where it does not lie in a folder.
+    look: Option<Look>,
+    /// Of arrays that have an inner chunk for each image, once it was needed.
+    index: OnceLock<ShardIndex>,
     /// All values of an array without inner chunks, once they were asked for.
     values: OnceLock<Vec<u8>>,
     /// Where there is room for one more.
@@ -66,52 +72,66 @@ pub(super) enum ReadFailure {
     Changed,
     /// What is wrong, in words.
     Damaged(String),
+    /// The place could not be reached.
+    Unreachable(Error),
 }
 
 impl OpenShard {
     /// Compares a shard's files with its record.
     ///
     /// Inner chunks have checksums of their own, but another shard's file has right ones too. So a file is compared with
-    /// its record when it is first read, unless it was compared before and not touched since.
-    pub(super) fn compare(store: &Path, info: &StoreInfo, seen: &Seen, record: ShardRecord) -> Result<Self, String> {
+    /// its record when it is first read, unless it was compared before and not touched since. Elsewhere than in a folder
+    /// nothing is compared here: files are read in pieces there.
+    pub(super) fn compare(place: &Place, info: &StoreInfo, record: ShardRecord) -> Result<Self, String> {
         let mut files = [const { None }; StoreArray::ALL.len()];
-        for (file, &array) in record.files.iter().zip(StoreArray::of(info)) {
-            let open = OpenFile::compare(store, info, seen, file, array);
-            files[array as usize] = Some(open.map_err(|what| format!("{}: {what}", file.path))?);
+        for (recorded, &array) in record.files.iter().zip(StoreArray::of(info)) {
+            let open = match place {
+                Place::Folder { path, seen } => OpenFile::compare(path, info, seen, recorded, array),
+                Place::Elsewhere { .. } => Ok(OpenFile::new(recorded, None)),
+            };
+            files[array as usize] = Some(open.map_err(|what| format!("{}: {what}", recorded.path))?);
         }
-        Ok(Self { record, files })
+        Ok(Self { record, images: info.shard_images, files })
     }
 
     /// Whether the array has an inner chunk for the image in this place of the shard.
-    pub(super) fn has_chunk(&self, array: StoreArray, at: usize) -> bool {
-        let index = self.files[array as usize].as_ref().and_then(|file| file.index.as_ref());
-        index.is_some_and(|index| index.chunk(at).is_some())
+    pub(super) fn has_chunk(&self, place: &Place, array: StoreArray, at: usize) -> bool {
+        self.chunk_bytes(place, array, at).is_ok_and(|bytes| bytes > 0)
     }
 
     /// Length of the inner chunk of the image in this place of the shard; 0 where it has none.
-    pub(super) fn chunk_bytes(&self, array: StoreArray, at: usize) -> usize {
-        let index = self.files[array as usize].as_ref().and_then(|file| file.index.as_ref());
-        index.and_then(|index| index.chunk(at)).map_or(0, |chunk| chunk.bytes)
+    pub(super) fn chunk_bytes(&self, place: &Place, array: StoreArray, at: usize) -> Result<usize, ReadFailure> {
+        match &self.files[array as usize] {
+            Some(file) => Ok(self.inner_chunk(place, file, at)?.map_or(0, |chunk| chunk.bytes)),
+            None => Ok(0),
+        }
     }
 
     /// Encoded bytes of the inner chunk of the image in this place of the shard.
     pub(super) fn chunk(
         &self,
-        store: &Path,
+        place: &Place,
         array: StoreArray,
         at: usize,
         kept_files: &KeptFiles,
     ) -> Result<Vec<u8>, ReadFailure> {
         let known = self.known(array)?;
-        let place = known.index.as_ref().and_then(|index| index.chunk(at)).ok_or_else(|| missing("its chunk"))?;
-        let mut encoded = vec![0; place.bytes];
+        let chunk = self.inner_chunk(place, known, at)?.ok_or_else(|| missing("its chunk"))?;
+        let store = match place {
+            Place::Folder { path, .. } => path,
+            Place::Elsewhere { files } => {
+                let range = chunk.offset..chunk.offset + chunk.bytes as u64;
+                return files.read_known_range(&known.recorded, range).map_err(ReadFailure::Unreachable);
+            }
+        };
+        let mut encoded = vec![0; chunk.bytes];
         if let Some(file) = known.kept.get() {
             // It stays the file that was compared, whatever takes its place.
-            file.read_exact_at(&mut encoded, place.offset).map_err(|error| in_words(&error))?;
+            file.read_exact_at(&mut encoded, chunk.offset).map_err(|error| in_words(&error))?;
             return Ok(encoded);
         }
-        let file = self.reopen(store, array, known)?;
-        file.read_exact_at(&mut encoded, place.offset).map_err(|error| in_words(&error))?;
+        let file = known.reopen(store)?;
+        file.read_exact_at(&mut encoded, chunk.offset).map_err(|error| in_words(&error))?;
         if kept_files.take() && known.kept.set(file).is_err() {
             kept_files.give_back();
         }
@@ -127,7 +147,7 @@ impl OpenShard {
     /// All values of an array without inner chunks, decoded by `decode` when they are first asked for.
     pub(super) fn values(
         &self,
-        store: &Path,
+        place: &Place,
         array: StoreArray,
         decode: impl Fn(Vec<u8>) -> Result<Vec<u8>, String>,
     ) -> Result<&[u8], ReadFailure> {
@@ -135,8 +155,17 @@ impl OpenShard {
         if let Some(values) = known.values.get() {
             return Ok(values);
         }
-        let mut encoded = vec![0; known.look.bytes() as usize];
-        self.reopen(store, array, known)?.read_exact_at(&mut encoded, 0).map_err(|error| in_words(&error))?;
+        let recorded = &known.recorded;
+        let encoded = match place {
+            Place::Folder { path, .. } => {
+                let mut encoded = vec![0; recorded.bytes as usize];
+                known.reopen(path)?.read_exact_at(&mut encoded, 0).map_err(|error| in_words(&error))?;
+                encoded
+            }
+            Place::Elsewhere { files } => {
+                files.read_known(&recorded.path, &recorded.sha256).map_err(ReadFailure::Unreachable)?
+            }
+        };
         let values = decode(encoded).map_err(ReadFailure::Damaged)?;
         Ok(known.values.get_or_init(|| values))
     }
@@ -145,38 +174,60 @@ impl OpenShard {
         self.files[array as usize].as_ref().ok_or_else(|| missing("its file"))
     }
 
-    fn reopen(&self, store: &Path, array: StoreArray, known: &OpenFile) -> Result<File, ReadFailure> {
-        let file = File::open(store.join(array.file_of(self.record.shard))).map_err(|error| in_words(&error))?;
-        let metadata = file.metadata().map_err(|error| in_words(&error))?;
-        if Look::of(&metadata) == known.look { Ok(file) } else { Err(ReadFailure::Changed) }
+    /// Where an image's inner chunk lies; `None` where it has none.
+    fn inner_chunk(&self, place: &Place, file: &OpenFile, at: usize) -> Result<Option<InnerChunk>, ReadFailure> {
+        if let Some(index) = file.index.get() {
+            return Ok(index.chunk(at));
+        }
+        let Place::Elsewhere { files } = place else { return Ok(None) };
+        let RecordedFile { path, bytes, .. } = &file.recorded;
+        let first = bytes.saturating_sub(ShardIndex::bytes(self.images) as u64);
+        let encoded = files.read_known_range(&file.recorded, first..*bytes).map_err(ReadFailure::Unreachable)?;
+        let index = ShardIndex::parse_checked(&encoded, first);
+        let index = index.map_err(|what| ReadFailure::Damaged(format!("{path}: {what}")))?;
+        Ok(file.index.get_or_init(|| index).chunk(at))
     }
 }
 
 impl OpenFile {
+    fn new(recorded: &RecordedFile, look: Option<Look>) -> Self {
+        let (index, values, kept) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Self { recorded: recorded.clone(), look, index, values, kept }
+    }
+
     fn compare(
         store: &Path,
         info: &StoreInfo,
         seen: &Seen,
-        file: &RecordedFile,
+        recorded: &RecordedFile,
         array: StoreArray,
     ) -> Result<Self, String> {
         let text = |error: std::io::Error| error.to_string();
-        let opened = File::open(store.join(&file.path)).map_err(text)?;
+        let opened = File::open(store.join(&recorded.path)).map_err(text)?;
         let metadata = opened.metadata().map_err(text)?;
-        if metadata.len() != file.bytes {
-            return Err(format!("it has {} bytes, {} when it was written", metadata.len(), file.bytes));
+        if metadata.len() != recorded.bytes {
+            return Err(format!("it has {} bytes, {} when it was written", metadata.len(), recorded.bytes));
         }
         let index_at = metadata.len().saturating_sub(ShardIndex::bytes(info.shard_images) as u64);
-        let is_known = seen.knows(&file.path, &metadata);
+        let is_known = seen.knows(&recorded.path, &metadata);
         let first = if is_known { index_at } else { 0 };
         let mut bytes = vec![0; (metadata.len() - first) as usize];
         opened.read_exact_at(&mut bytes, first).map_err(text)?;
-        if !is_known && digest_bytes(&bytes) != file.sha256 {
+        if !is_known && digest_bytes(&bytes) != recorded.sha256 {
             return Err("it is not the file that its record names".to_owned());
         }
-        let index = &bytes[(index_at - first) as usize..];
-        let index = array.is_map().then(|| ShardIndex::parse(index, index_at)).transpose()?;
-        Ok(Self { look: Look::of(&metadata), index, values: OnceLock::new(), kept: OnceLock::new() })
+        let file = Self::new(recorded, Some(Look::of(&metadata)));
+        if array.is_map() {
+            let index = ShardIndex::parse(&bytes[(index_at - first) as usize..], index_at)?;
+            file.index.get_or_init(|| index);
+        }
+        Ok(file)
+    }
+
+    fn reopen(&self, store: &Path) -> Result<File, ReadFailure> {
+        let file = File::open(store.join(&self.recorded.path)).map_err(|error| in_words(&error))?;
+        let metadata = file.metadata().map_err(|error| in_words(&error))?;
+        if Some(Look::of(&metadata)) == self.look { Ok(file) } else { Err(ReadFailure::Changed) }
     }
 }
 

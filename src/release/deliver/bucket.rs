@@ -1,0 +1,73 @@
+//! A release in an object store.
+
+use std::collections::BTreeMap;
+
+use super::Target;
+use crate::digest::{Digest, DigestOf};
+use crate::error::Error;
+use crate::release::{Content, ReleaseFile};
+use crate::remote::{Remote, Sent};
+use crate::store::Files as _;
+
+/// Bytes that are read back at a time.
+const PIECE_BYTES: u64 = 16 << 20;
+
+/// A prefix in a bucket that a release goes to.
+#[derive(Debug)]
+pub struct BucketTarget {
+    remote: Remote,
+}
+
+impl BucketTarget {
+    /// A place that was opened for writing.
+    #[must_use]
+    pub fn new(remote: Remote) -> Self {
+        Self { remote }
+    }
+}
+
+impl Target for BucketTarget {
+    fn name(&self) -> String {
+        self.remote.name().to_owned()
+    }
+
+    fn list(&self) -> Result<BTreeMap<String, u64>, Error> {
+        Ok(self.remote.list()?.unwrap_or_default().into_iter().collect())
+    }
+
+    fn check_room(&self, _bytes: u64) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.remote.read(inside)
+    }
+
+    fn has(&self, inside: &str, sha256: &Digest) -> Result<bool, Error> {
+        Ok(self.remote.noted_digest(inside)?.is_some_and(|noted| noted == sha256.as_str()))
+    }
+
+    fn put(&self, file: &ReleaseFile) -> Result<(), Error> {
+        let sent = match &file.content {
+            Content::Made(bytes) => Sent::Bytes(bytes),
+            Content::Stored(path) => Sent::File(path),
+        };
+        self.remote.put(&file.path, sent, &file.sha256)
+    }
+
+    fn digest_of(&self, file: &ReleaseFile) -> Result<Digest, Error> {
+        let mut digest = DigestOf::default();
+        let mut first = 0;
+        // A file that has become longer shows in the list, a shorter one here.
+        while first < file.bytes {
+            let end = file.bytes.min(first + PIECE_BYTES);
+            digest.add(&self.remote.read_range(&file.path, first..end)?);
+            first = end;
+        }
+        Ok(digest.finish())
+    }
+
+    fn remove(&self, inside: &str) -> Result<(), Error> {
+        self.remote.remove(inside)
+    }
+}

@@ -1,0 +1,110 @@
+//! What lies in a place, read as the files of a store.
+
+use std::ops::Range;
+use std::sync::atomic::Ordering;
+
+use futures_util::TryStreamExt as _;
+use object_store::{GetOptions, ObjectStore, ObjectStoreScheme};
+
+use super::Remote;
+use super::words::failure;
+use crate::error::Error;
+use crate::store::Files;
+
+impl Files for Remote {
+    fn name(&self) -> &str {
+        Remote::name(self)
+    }
+
+    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
+        let location = self.address.of_file(inside)?;
+        let read = self.with_client(|client| {
+            client.block_on(async |store: &dyn ObjectStore| {
+                store.get_opts(&location, GetOptions::default()).await?.bytes().await
+            })
+        })?;
+        found(read).map(|bytes| bytes.map(Vec::from)).map_err(|error| failure(self, inside, "read it", &error))
+    }
+
+    fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        if !self.gives_ranges() {
+            return self.part_of_whole(inside, range);
+        }
+        let location = self.address.of_file(inside)?;
+        let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
+        let read = self.with_client(|client| {
+            client.block_on(async |store: &dyn ObjectStore| store.get_opts(&location, options).await?.bytes().await)
+        })?;
+        match read {
+            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes.into()),
+            Ok(bytes) => Err(self.too_short(inside, range.start + bytes.len() as u64, range.end)),
+            // Small web servers give the whole file, whatever part of it was asked for.
+            Err(error) if is_without_ranges(&error) => {
+                self.gives_ranges.store(false, Ordering::Relaxed);
+                self.part_of_whole(inside, range)
+            }
+            Err(error) => Err(failure(self, inside, "read a part of it", &error)),
+        }
+    }
+
+    fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
+        let location = self.address.of_file(inside)?;
+        let options = GetOptions { head: true, ..GetOptions::default() };
+        let asked = self.with_client(|client| {
+            client.block_on(async |store: &dyn ObjectStore| Ok(store.get_opts(&location, options).await?.meta.size))
+        })?;
+        found(asked).map_err(|error| failure(self, inside, "ask for its length", &error))
+    }
+
+    fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error> {
+        if self.address.scheme == ObjectStoreScheme::Http {
+            return Ok(None);
+        }
+        let prefix = self.address.prefix();
+        let listed: object_store::Result<Vec<_>> = self.with_client(|client| {
+            client.block_on(async |store: &dyn ObjectStore| store.list(prefix).try_collect().await)
+        })?;
+        let listed = listed.map_err(|error| failure(self, "", "list it", &error))?;
+        let named = listed.into_iter().filter_map(|meta| Some((self.address.name_of(&meta.location)?, meta.size)));
+        let mut files: Vec<_> = named.collect();
+        files.sort();
+        Ok(Some(files))
+    }
+}
+
+impl Remote {
+    fn part_of_whole(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let bytes = self.read(inside)?.ok_or_else(|| Error::Remote {
+            place: format!("{}/{inside}", self.name()),
+            problem: "it is not there".to_owned(),
+        })?;
+        let part = bytes.get(range.start as usize..range.end as usize);
+        part.map(<[u8]>::to_vec).ok_or_else(|| self.too_short(inside, bytes.len() as u64, range.end))
+    }
+
+    fn too_short(&self, inside: &str, there: u64, wanted: u64) -> Error {
+        Error::Remote {
+            place: format!("{}/{inside}", self.name()),
+            problem: format!(
+                "it has {there} bytes, and bytes up to {wanted} were expected: it is not the file it should be"
+            ),
+        }
+    }
+}
+
+/// Whether a server has no parts of files to give.
+fn is_without_ranges(error: &object_store::Error) -> bool {
+    matches!(error, object_store::Error::NotSupported { .. }) || error.to_string().contains("non-partial")
+}
+
+/// `None` for what is not there.
+fn found<T>(read: object_store::Result<T>) -> object_store::Result<Option<T>> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

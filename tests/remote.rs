@@ -1,0 +1,227 @@
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use relabel::digest::digest_file;
+use relabel::error::Error;
+use relabel::remote::{Access, CachedFiles, Remote, Settings};
+use relabel::store::{Files, RowState, StoreReader, StoreWriter, WriteAs};
+
+use crate::servers::Server;
+use crate::synthetic::{self, IMAGES};
+
+/// A finished store of ten images, row 5 of which failed, with the checksums of a release.
+fn store(folder: &Path) -> PathBuf {
+    let path = folder.join("labels");
+    let writer = StoreWriter::create(&path, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+    synthetic::fill(&writer).unwrap();
+    let lines: Vec<String> = crate::common::store_bytes(&path)
+        .into_iter()
+        .map(|(inside, _)| format!("{}  {}\n", digest_file(&path.join(&inside)).unwrap().0, inside.display()))
+        .collect();
+    std::fs::write(path.join("SHA256SUMS"), lines.concat()).unwrap();
+    path
+}
+
+fn open(address: &str, cache: Option<&Path>) -> Result<StoreReader, Error> {
+    let remote = Remote::open(address, Settings::default())?;
+    StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache.map(Path::to_path_buf))))
+}
+
+fn rows(reader: &StoreReader) -> Vec<RowState> {
+    (0..IMAGES).map(|row| reader.row(row).unwrap()).collect()
+}
+
+#[test]
+fn a_store_elsewhere_reads_as_the_folder_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(folder.path());
+    let there = StoreReader::open(&path).unwrap();
+    let (expected, cache) = (rows(&there), folder.path().join("cache"));
+    for words in [&[][..], &["--no-ranges"]] {
+        let server = Server::folder(folder.path(), words);
+        let address = format!("{}/labels/", server.url());
+        for cache in [None, Some(cache.as_path())] {
+            let reader = open(&address, cache).unwrap();
+            assert_eq!(reader.info(), there.info());
+            assert_eq!(reader.manifest().unwrap().path(3), "c/3.jpg");
+            assert_eq!(rows(&reader), expected);
+            assert_eq!(rows(&reader), expected, "and again");
+            assert_eq!(reader.record(1).unwrap(), there.record(1).unwrap());
+            assert!(reader.row(IMAGES).unwrap_err().to_string().contains("row 10"));
+        }
+    }
+}
+
+#[test]
+fn only_the_parts_that_are_needed_are_asked_for_and_copies_save_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(folder.path());
+    let server = Server::folder(&path, &[]);
+    let cache = folder.path().join("cache");
+    let reader = open(&server.url(), None).unwrap();
+    reader.row(6).unwrap();
+    let asked = server.requests();
+    assert!(asked.iter().all(|request| !request.contains("c.0") && !request.contains("c.2")), "{asked:?}");
+    let whole = asked.iter().filter(|request| request.contains("scores") && !request.contains("bytes=")).count();
+    assert_eq!(whole, 0, "{asked:?}");
+    assert_eq!(asked.iter().filter(|request| request.contains("scores/c.1")).count(), 2, "index and map: {asked:?}");
+
+    rows(&open(&server.url(), Some(&cache)).unwrap());
+    let filled = server.requests().len();
+    rows(&open(&server.url(), Some(&cache)).unwrap());
+    let again: Vec<String> = server.requests().split_off(filled);
+    // The checksums are always asked for; of the files of shards 1 and 2, from which few parts were read, these parts.
+    let is_expected = |request: &String| ["SHA256SUMS", "c.1.", "c.2."].iter().any(|part| request.contains(part));
+    assert!(again.iter().all(is_expected) && again.len() < filled, "{again:?}");
+
+    // A copy that was damaged is fetched anew.
+    for copy in
+        walkdir::WalkDir::new(&cache).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
+    {
+        std::fs::write(copy.path(), b"damaged").unwrap();
+    }
+    rows(&open(&server.url(), Some(&cache)).unwrap());
+    // And where nothing can be kept, nothing is.
+    std::fs::write(folder.path().join("file"), b"").unwrap();
+    rows(&open(&server.url(), Some(&folder.path().join("file/below"))).unwrap());
+}
+
+#[test]
+fn damage_elsewhere_is_an_error_and_never_another_label() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(folder.path());
+    let expected = rows(&StoreReader::open(&path).unwrap());
+    let server = Server::folder(&path, &[]);
+    let files: Vec<PathBuf> = ["scores", "classes", "image_probs", "image_classes"]
+        .iter()
+        .flat_map(|array| std::fs::read_dir(path.join(array)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|file| file.file_name().unwrap().to_str().unwrap().starts_with("c."))
+        .chain((0..3).map(|shard| path.join(format!("records/{shard:06}.json"))))
+        .collect();
+    let mut errors = 0;
+    for file in files {
+        let whole = std::fs::read(&file).unwrap();
+        let middle = whole.len() / 2;
+        let (mut flipped, mut at_end) = (whole.clone(), whole.clone());
+        flipped[middle] ^= 4;
+        at_end[whole.len() - 9] ^= 4;
+        for damaged in [flipped, at_end, whole[..middle].to_vec(), Vec::new()] {
+            std::fs::write(&file, damaged).unwrap();
+            let reader = open(&server.url(), None).unwrap();
+            for (row, expected) in expected.iter().enumerate() {
+                match reader.row(row) {
+                    Ok(state) => assert_eq!(state, *expected, "{} row {row}", file.display()),
+                    Err(_) => errors += 1,
+                }
+            }
+        }
+        std::fs::remove_file(&file).unwrap();
+        let reader = open(&server.url(), None).unwrap();
+        let is_record = file.parent().unwrap().ends_with("records");
+        let refused = (0..IMAGES).any(|row| match reader.row(row) {
+            Ok(state) => is_record && state == RowState::ToDo,
+            Err(_) => true,
+        });
+        assert!(refused, "{} is gone", file.display());
+        std::fs::write(&file, whole).unwrap();
+    }
+    assert!(errors > 40, "only {errors} errors");
+}
+
+#[test]
+fn what_is_fetched_whole_is_held_against_its_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(folder.path());
+    // The first image's chunk, while the fourth one is read.
+    let file = path.join("scores/c.0.0.0.0");
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[0] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+    let server = Server::folder(&path, &["--no-ranges"]);
+    let reader = open(&server.url(), Some(&folder.path().join("cache"))).unwrap();
+    let refusal = reader.row(3).unwrap_err().to_string();
+    assert!(refusal.contains("scores/c.0.0.0.0") && refusal.contains("another file"), "{refusal}");
+}
+
+#[test]
+fn an_s3_compatible_server_is_read_with_faults_in_between() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = store(folder.path());
+    let expected = rows(&StoreReader::open(&path).unwrap());
+    let s3 = Server::s3();
+    let to = Remote::open("s3://bucket/some/labels", s3.settings(Access::Write)).unwrap();
+    let mut put = Vec::new();
+    for (inside, bytes) in crate::common::store_bytes(&path) {
+        let (digest, _) = digest_file(&path.join(&inside)).unwrap();
+        let inside = inside.to_str().unwrap().to_owned();
+        to.put(&inside, relabel::remote::Sent::Bytes(&bytes), &digest).unwrap();
+        assert_eq!(to.noted_digest(&inside).unwrap().as_deref(), Some(digest.as_str()));
+        assert_eq!(to.bytes_of(&inside).unwrap(), Some(bytes.len() as u64));
+        put.push((inside, bytes.len() as u64));
+    }
+    put.sort();
+    assert_eq!(to.list().unwrap().unwrap(), put);
+    assert_eq!(to.read("not/there").unwrap(), None);
+    assert_eq!(to.bytes_of("not/there").unwrap(), None);
+    assert_eq!(to.noted_digest("not/there").unwrap(), None);
+    to.remove("not/there").unwrap();
+
+    let faults = Server::faults(&s3);
+    for how in ["503", "drop", "cut"] {
+        faults.disturb(&format!(r#"{{"every": 3, "how": "{how}"}}"#));
+        let remote = Remote::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
+        let reader = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))).unwrap();
+        assert_eq!(rows(&reader), expected, "{how}");
+        assert_eq!(reader.manifest().unwrap().len(), IMAGES);
+    }
+    // Bits that change on the way are never labels.
+    faults.disturb(r#"{"every": 2, "after": 1, "how": "silent-flip"}"#);
+    let remote = Remote::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
+    if let Ok(reader) = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))) {
+        for (row, expected) in expected.iter().enumerate() {
+            assert!(reader.row(row).map_or(true, |state| state == *expected), "row {row}");
+        }
+    }
+}
+
+#[test]
+fn credentials_are_never_said() {
+    let s3 = Server::s3();
+    let faults = Server::faults(&s3);
+    faults.disturb(r#"{"how": "403"}"#);
+    let remote = Remote::open("s3://bucket/labels", faults.settings(Access::Write)).unwrap();
+    let sums = relabel::digest::digest_bytes(b"x");
+    let errors = [
+        remote.read("zarr.json").unwrap_err(),
+        remote.read_range("zarr.json", 0..4).unwrap_err(),
+        remote.list().unwrap_err(),
+        remote.put("zarr.json", relabel::remote::Sent::Bytes(b"x"), &sums).unwrap_err(),
+        remote.bytes_of("zarr.json").unwrap_err(),
+    ];
+    for error in errors {
+        let (words, inside) = (error.to_string(), format!("{error:?} {remote:?}"));
+        assert!(words.contains("refuses") && words.contains("status 403"), "{words}");
+        for secret in ["SECRETKEY", "AKIAOFTHETESTS"] {
+            assert!(!words.contains(secret), "{words}");
+        }
+        assert!(!inside.contains("SECRETKEY"), "{inside}");
+    }
+    let bare = Settings { variables: Vec::new(), access: Access::Write };
+    let missing = Remote::open("s3://bucket/labels", bare).unwrap_err().to_string();
+    assert!(missing.contains("AWS_ACCESS_KEY_ID") && missing.contains("environment"), "{missing}");
+}
+
+#[test]
+fn a_network_that_is_not_there_is_an_error_soon() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let started = Instant::now();
+    let error = open(&format!("http://127.0.0.1:{port}/labels"), None).err().unwrap().to_string();
+    assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
+    assert!(error.contains("zarr.json") && error.contains("Is the network there"), "{error}");
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::folder(folder.path(), &[]);
+    let error = open(&server.url(), None).err().unwrap().to_string();
+    assert!(error.contains("no store"), "{error}");
+}

@@ -1,0 +1,128 @@
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use relabel::remote::{Access, Settings};
+
+use crate::common::{data, repository};
+
+/// A server that ends with the test.
+pub struct Server {
+    child: Child,
+    pub port: u16,
+}
+
+impl Server {
+    /// A web server that gives the files of a folder.
+    pub fn folder(folder: &Path, words: &[&str]) -> Self {
+        Self::of_tests(&["folder", folder.to_str().unwrap()], words)
+    }
+
+    /// A server that stands before another one and disturbs it when told to.
+    pub fn faults(upstream: &Self) -> Self {
+        Self::of_tests(&["faults", &upstream.url()], &[])
+    }
+
+    /// A server that speaks S3, with a bucket `bucket`.
+    pub fn s3() -> Self {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let child = Command::new(repository(".venv/bin/moto_server"))
+            .args(["-H", "127.0.0.1", "-p", &port.to_string()])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let server = Self { child, port };
+        let patience = Instant::now();
+        while TcpStream::connect(("127.0.0.1", port)).is_err() {
+            assert!(patience.elapsed() < Duration::from_mins(1), "the server does not start");
+            sleep(Duration::from_millis(50));
+        }
+        assert_eq!(server.ask("PUT", "/bucket", "").0, 200);
+        server
+    }
+
+    fn of_tests(words: &[&str], more: &[&str]) -> Self {
+        let mut child = Command::new(repository(".venv/bin/python"))
+            .arg(data("../python/server.py"))
+            .args(words)
+            .args(more)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        Self { child, port: line.trim().parse().unwrap() }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// Status and body of the answer to a request.
+    pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}",
+            self.port
+        )
+        .unwrap();
+        let mut answer = String::new();
+        let mut reader = BufReader::new(stream);
+        reader.read_line(&mut answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        let mut bytes = 0;
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            if line.trim().is_empty() {
+                break;
+            }
+            if let Some(length) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                bytes = length.trim().parse().unwrap();
+            }
+        }
+        let mut body = vec![0; bytes];
+        reader.read_exact(&mut body).unwrap();
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    /// Lets a server of faults disturb from now on.
+    pub fn disturb(&self, how: &str) {
+        assert_eq!(self.ask("POST", "/disturb", how).0, 200);
+    }
+
+    /// What was asked of a server of tests so far.
+    pub fn requests(&self) -> Vec<String> {
+        serde_json::from_str(&self.ask("GET", "/requests", "").1).unwrap()
+    }
+
+    /// What the environment says of an S3-compatible server.
+    pub fn variables(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL", self.url()),
+            ("AWS_ACCESS_KEY_ID", "AKIAOFTHETESTS".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "SECRETKEY".to_owned()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
+    }
+
+    /// How the library reaches an S3-compatible server.
+    pub fn settings(&self, access: Access) -> Settings {
+        Settings { variables: self.variables(), access }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
