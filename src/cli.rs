@@ -15,6 +15,7 @@ mod teacher;
 mod exchange;
 mod progress;
 mod counting;
+mod places;
 mod photos;
 mod written;
 mod paint;

@@ -25,6 +25,13 @@ Convention = Literal["relabel", "naver"]
 """``"naver"`` repeats the swapped axes of the public readers of *Re-labeling ImageNet* and TokenLabeling."""
 
 
+Cache = Union[str, "os.PathLike[str]", Literal[False], None]
+"""Where copies of remote files are kept; see :func:`open`."""
+
+_OF_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "HF_")
+"""What the names of variables that say how places are reached begin with."""
+
+
 class SparseTargets(NamedTuple):
     """Targets without the classes that share the rest. ``m`` is the largest number of classes in the batch."""
 
@@ -47,18 +54,22 @@ class SparseTargets(NamedTuple):
 class Labels:
     """A store that ``relabel run`` made. Make one with :func:`open`.
 
-    Threads may share it; it survives ``fork``; pickled, it is its path, and is opened again.
+    Threads may share it; it survives ``fork``; pickled, it is its path or address, and is opened again.
     """
 
-    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], threads: int | None = None, cache: Cache = None
+    ) -> None:
         self.path = os.fspath(path)
         self.threads = threads
-        self._core = _relabel.Labels(self.path)
+        self.cache = cache
+        variables = [(name, value) for name, value in os.environ.items() if name.startswith(_OF_CLOUDS)]
+        self._core = _relabel.Labels(self.path, variables, _cache_folder(cache))
         self.info: dict[str, Any] = json.loads(self._core.info())
         """``attributes["relabel"]`` of the store, as ``docs/format.md`` describes it."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Labels, (self.path, self.threads))
+        return (Labels, (self.path, self.threads, self.cache))
 
     def __repr__(self) -> str:
         height, width = self.map_size
@@ -289,18 +300,38 @@ class Labels:
         return self.threads if self.threads is not None else default_threads()
 
 
-def open(path: str | os.PathLike[str], *, threads: int | None = None) -> Labels:  # noqa: A001 - as in `zarr.open`
+def open(  # noqa: A001 - as in `zarr.open`
+    path: str | os.PathLike[str], *, threads: int | None = None, cache: Cache = None
+) -> Labels:
     """Opens a store. What it costs does not depend on the number of images; the list of images is read when an id is
     first looked up.
 
     Args:
-        path: a folder that ``relabel run`` made, or a published one.
+        path: a folder that ``relabel run`` made, or one that was published; or the address of one:
+            ``"s3://bucket/path"``, ``"gs://..."``, ``"az://..."``, ``"https://..."``, ``"hf://datasets/user/name"``.
+            Credentials are taken from the environment (``AWS_ACCESS_KEY_ID``, ``HF_TOKEN``, ...); without any, what is
+            public can be read.
         threads: threads of each call; by default all of this process's cores, and one in a worker of a DataLoader.
+        cache: where copies of remote files are kept: a folder; by default ``$RELABEL_CACHE``, or ``relabel`` in the
+            user's folder for caches; ``False`` keeps none. Copies are named by what they hold, are never out of date, and
+            may be deleted at any time. A data set takes as much there as it has been read.
 
     Raises:
         StoreError: no store, another format version, or damage.
+        OSError: a file or an address that cannot be read.
     """
-    return Labels(path, threads)
+    return Labels(path, threads, cache)
+
+
+def _cache_folder(cache: Cache) -> str | None:
+    if cache is False:
+        return None
+    if cache is not None:
+        return os.fspath(cache)
+    if folder := os.environ.get("RELABEL_CACHE"):
+        return folder
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    return os.path.join(caches, "relabel")
 
 
 def default_threads() -> int:

@@ -25,7 +25,7 @@ pub(crate) fn python(error: Error) -> PyErr {
         Error::Usage(_) => PyValueError::new_err(words),
         Error::UnknownId { .. } => PyKeyError::new_err(words),
         Error::NotLabelled { .. } => NotLabelled::new_err(words),
-        Error::File { .. } => PyOSError::new_err(words),
+        Error::File { .. } | Error::Remote { .. } => PyOSError::new_err(words),
         _ => StoreError::new_err(words),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use half::f16;
 use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
@@ -10,6 +11,7 @@ use pyo3::prelude::*;
 use relabel::cutmix::CutRect;
 use relabel::labels::{PastedBatch, State};
 use relabel::pool::{Pooling, TargetValue};
+use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
 
 use crate::errors::python;
 use crate::options::{self, BatchWords, PoolingWords};
@@ -32,8 +34,16 @@ type MapArrays<'py> = (Bound<'py, PyArray1<f16>>, Bound<'py, PyArray1<i64>>, Opt
 #[pymethods]
 impl Labels {
     #[new]
-    fn new(path: PathBuf) -> PyResult<Self> {
-        Ok(Self { labels: relabel::labels::Labels::open(&path).map_err(python)? })
+    fn new(py: Python<'_>, path: PathBuf, variables: Vec<(String, String)>, cache: Option<PathBuf>) -> PyResult<Self> {
+        let Some(address) = path.to_str().filter(|path| is_address(path)) else {
+            return Ok(Self { labels: relabel::labels::Labels::open(&path).map_err(python)? });
+        };
+        let settings = Settings { variables, access: Access::Read };
+        let open = || {
+            let files = CachedFiles::new(Remote::open(address, settings)?, cache);
+            relabel::labels::Labels::open_files(Arc::new(files))
+        };
+        Ok(Self { labels: py.detach(open).map_err(python)? })
     }
 
     /// The store's description, as JSON.

@@ -4,19 +4,19 @@ use relabel::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, ro
 use relabel::classes::ClassList;
 use relabel::error::Error;
 use relabel::inspect::find_class;
-use relabel::store::StoreReader;
 use serde_json::json;
 
 use super::args::{AuditArguments, Global};
 use super::counting::Counting;
 use super::output::{Output, count, thousands};
+use super::places::open_store;
 use super::summary::shell_word;
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let file = AuditFile::new(&arguments.out, arguments.pred_probs)?;
     let stop = stop_flag()?;
-    let store = StoreReader::open(&arguments.store)?;
+    let store = open_store(&arguments.store)?;
     let list: ClassList = (&store.info().classes).into();
     let classes = arguments.classes.iter().map(|wanted| find_class(&list, wanted)).collect::<Result<Vec<_>, _>>();
     let manifest = store.manifest()?;

@@ -22,10 +22,11 @@ use super::args::{CropArgument, InspectArguments};
 use super::output::Output;
 use super::paint::Painter;
 use super::photos::Photos;
+use super::places::open_store;
 use super::written::NewFile;
 
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
-    let store = StoreReader::open(&arguments.store)?;
+    let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let row =
         find(&manifest, &arguments.image).map_err(|problem| Error::Store { path: arguments.store.clone(), problem })?;

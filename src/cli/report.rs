@@ -4,18 +4,18 @@ use relabel::classes::ClassList;
 use relabel::error::Error;
 use relabel::inspect::find_class;
 use relabel::report::{Choice, Query, Report, ReportFolder, Which, Written};
-use relabel::store::StoreReader;
 use serde_json::json;
 
 use super::args::{Global, ReportArguments};
 use super::counting::Counting;
 use super::output::{Output, bytes, count, thousands};
 use super::photos::Photos;
+use super::places::open_store;
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag()?;
-    let store = StoreReader::open(&arguments.store)?;
+    let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let query = query(arguments, &(&store.info().classes).into())?;
     let photos = Photos::of(&arguments.photos)?;

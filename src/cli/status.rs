@@ -1,15 +1,15 @@
 //! `relabel status`
 
 use relabel::error::Error;
-use relabel::store::StoreStatus;
 use serde_json::json;
 
 use super::Outcome;
 use super::args::StatusArguments;
 use super::output::{Output, agreement_line, bytes, thousands};
+use super::places::status;
 
 pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error> {
-    let (info, status) = StoreStatus::read(&arguments.store)?;
+    let (info, status) = status(&arguments.store)?;
     let mut words = format!(
         "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
         info.teacher.name,

@@ -28,9 +28,8 @@ impl RowStates {
         let info = reader.info();
         let mut states = vec![State::ToDo; info.images];
         let mut failed = Vec::new();
-        for shard in 0..info.shards() {
-            let Some(record) = reader.record(shard)? else { continue };
-            states[info.rows_of(shard)].fill(State::Labelled);
+        for record in reader.records()?.into_iter().flatten() {
+            states[info.rows_of(record.shard)].fill(State::Labelled);
             for image in record.failed {
                 if let Some(state) = states.get_mut(image.row) {
                     *state = State::Failed;

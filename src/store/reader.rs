@@ -167,6 +167,26 @@ impl StoreReader {
         record.map(Some).map_err(|what| self.damaged(shard, &format!("its record: {what}")))
     }
 
+    /// The records of all shards, `None` for each that is not done.
+    ///
+    /// # Errors
+    /// When one is damaged.
+    pub fn records(&self) -> Result<Vec<Option<ShardRecord>>, Error> {
+        let shards: Vec<usize> = (0..self.info.shards()).collect();
+        let read = |shards: &[usize]| shards.iter().map(|&shard| self.record(shard)).collect::<Result<Vec<_>, Error>>();
+        match self.place {
+            Place::Folder { .. } => read(&shards),
+            // Most of the time is waiting for answers. The threads live as long as this call.
+            Place::Elsewhere { .. } => std::thread::scope(|scope| {
+                let each = shards.len().div_ceil(RECORDS_AT_A_TIME).max(1);
+                let threads: Vec<_> = shards.chunks(each).map(|shards| scope.spawn(move || read(shards))).collect();
+                let broken = || Err(Error::Usage("a thread that read records broke down".to_owned()));
+                let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
+                Ok(ended.collect::<Result<Vec<_>, Error>>()?.concat())
+            }),
+        }
+    }
+
     /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
     pub(super) fn check_unlabelled(&self, row: usize) -> Result<(), (StoreArray, String)> {
         let shard =
@@ -309,6 +329,9 @@ impl StoreReader {
         }
     }
 }
+
+/// Records that are asked for at a time, where they do not lie in a folder.
+const RECORDS_AT_A_TIME: usize = 16;
 
 fn halves(bytes: &[u8]) -> Vec<f16> {
     bytes.as_chunks::<2>().0.iter().map(|half| f16::from_ne_bytes(*half)).collect()

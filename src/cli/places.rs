@@ -1,0 +1,51 @@
+//! Stores by path or by address, and what the environment says of reaching them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use relabel::error::Error;
+use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
+use relabel::store::{StoreInfo, StoreReader, StoreStatus};
+
+/// Opens a store in a folder, or a store or release at an address.
+pub fn open_store(store: &Path) -> Result<StoreReader, Error> {
+    match address(store) {
+        None => StoreReader::open(store),
+        Some(address) => {
+            let remote = Remote::open(address, settings(Access::Read))?;
+            StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache_folder())))
+        }
+    }
+}
+
+/// How far a store is, wherever it lies.
+pub fn status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
+    if address(store).is_none() {
+        return StoreStatus::read(store);
+    }
+    let reader = open_store(store)?;
+    let records: Vec<_> = reader.records()?.into_iter().flatten().collect();
+    let status = StoreStatus::of_records(reader.info(), relabel::store::Part::WHOLE, &records);
+    Ok((reader.info().clone(), status))
+}
+
+/// The address that was given where a path may be.
+pub fn address(place: &Path) -> Option<&str> {
+    place.to_str().filter(|text| is_address(text))
+}
+
+/// What is known of reaching places in the network.
+pub fn settings(access: Access) -> Settings {
+    let variables =
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    Settings { variables: variables.collect(), access }
+}
+
+/// Where copies of remote files are kept, the same folder that the Python package uses: `RELABEL_CACHE`, or `relabel` in
+/// the user's folder for caches.
+pub fn cache_folder() -> Option<PathBuf> {
+    let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    folder("RELABEL_CACHE")
+        .or_else(|| Some(folder("XDG_CACHE_HOME")?.join("relabel")))
+        .or_else(|| Some(folder("HOME")?.join(".cache/relabel")))
+}
