@@ -7,10 +7,6 @@ mod classes;
 mod summary;
 mod columns;
 mod pred_probs;
-mod table;
-mod parquet;
-mod csv;
-mod json;
 mod files;
 
 use std::collections::BTreeSet;

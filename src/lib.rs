@@ -106,6 +106,8 @@ pub mod inspect;
 #[cfg(feature = "label")]
 pub mod picture;
 #[cfg(feature = "label")]
+pub mod table;
+#[cfg(feature = "label")]
 pub mod audit;
 #[cfg(feature = "label")]
 pub mod report;

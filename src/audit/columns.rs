@@ -4,22 +4,7 @@
 use super::Audit;
 use super::classes::ClassFigures;
 use super::figures::{AuditedImage, CropFigures, LabelFigures};
-use crate::inspect::Verdict;
-
-/// A column of rows of type `R`.
-pub(super) struct Column<R> {
-    pub(super) name: &'static str,
-    pub(super) values: Values<R>,
-    /// Whether a row may have no value.
-    pub(super) is_nullable: bool,
-}
-
-/// The values of a column: how each row gives its own.
-pub(super) enum Values<R> {
-    Integers(fn(&R) -> Option<usize>),
-    Reals(fn(&R) -> Option<f32>),
-    Texts(fn(&R) -> Option<&str>),
-}
+use crate::table::{Column, Values};
 
 /// A row of the images' table.
 pub(super) struct ImageRow<'a> {
@@ -52,33 +37,33 @@ pub(super) fn image_columns<'a>(with_crops: bool) -> Vec<Column<ImageRow<'a>>> {
     use Values::{Integers, Reals, Texts};
 
     let mut columns: Vec<Column<ImageRow<'a>>> = vec![
-        always("rank", Integers(|row| Some(row.rank))),
-        always("row", Integers(|row| Some(row.image.row))),
-        always("id", Texts(|row| Some(row.audit.manifest.id(row.image.row)))),
-        nullable("label", Texts(|row| row.audit.manifest.label(row.image.row))),
-        nullable("label_class", Integers(|row| row.label(|label| label.class as usize))),
-        nullable("label_name", Texts(|row| row.label(|label| row.name_of(label.class)))),
-        nullable("label_prob", Reals(|row| row.label(|label| label.prob))),
-        always("best_class", Integers(|row| Some(row.image.best.class as usize))),
-        always("best_name", Texts(|row| Some(row.name_of(row.image.best.class)))),
-        always("best_prob", Reals(|row| Some(row.image.best.prob))),
-        nullable("contradiction", Reals(|row| row.label(|label| label.contradiction))),
-        always("verdict", Texts(|row| Some(verdict_word(row.image.verdict)))),
-        always("teacher_class", Integers(|row| Some(row.image.teacher.class as usize))),
-        always("teacher_name", Texts(|row| Some(row.name_of(row.image.teacher.class)))),
-        always("teacher_prob", Reals(|row| Some(row.image.teacher.prob))),
-        nullable("label_cells", Reals(|row| row.label(|label| label.cells))),
-        always("classes", Integers(|row| Some(row.image.classes as usize))),
-        always("objects", Integers(|row| Some(row.image.objects as usize))),
-        always("entropy", Reals(|row| Some(row.image.entropy))),
+        Column::always("rank", Integers(|row| Some(row.rank))),
+        Column::always("row", Integers(|row| Some(row.image.row))),
+        Column::always("id", Texts(|row| Some(row.audit.manifest.id(row.image.row)))),
+        Column::nullable("label", Texts(|row| row.audit.manifest.label(row.image.row))),
+        Column::nullable("label_class", Integers(|row| row.label(|label| label.class as usize))),
+        Column::nullable("label_name", Texts(|row| row.label(|label| row.name_of(label.class)))),
+        Column::nullable("label_prob", Reals(|row| row.label(|label| label.prob))),
+        Column::always("best_class", Integers(|row| Some(row.image.best.class as usize))),
+        Column::always("best_name", Texts(|row| Some(row.name_of(row.image.best.class)))),
+        Column::always("best_prob", Reals(|row| Some(row.image.best.prob))),
+        Column::nullable("contradiction", Reals(|row| row.label(|label| label.contradiction))),
+        Column::always("verdict", Texts(|row| Some(row.image.verdict.word()))),
+        Column::always("teacher_class", Integers(|row| Some(row.image.teacher.class as usize))),
+        Column::always("teacher_name", Texts(|row| Some(row.name_of(row.image.teacher.class)))),
+        Column::always("teacher_prob", Reals(|row| Some(row.image.teacher.prob))),
+        Column::nullable("label_cells", Reals(|row| row.label(|label| label.cells))),
+        Column::always("classes", Integers(|row| Some(row.image.classes as usize))),
+        Column::always("objects", Integers(|row| Some(row.image.objects as usize))),
+        Column::always("entropy", Reals(|row| Some(row.image.entropy))),
     ];
     if with_crops {
         let crops: [Column<ImageRow<'a>>; 5] = [
-            nullable("crop_label_prob", Reals(|row| row.crops(|crops| crops.label_prob))),
-            nullable("crop_wrong", Reals(|row| row.crops(|crops| crops.wrong))),
-            nullable("crop_miss", Reals(|row| row.crops(|crops| crops.miss))),
-            nullable("crop_iou", Reals(|row| row.crops(|crops| crops.iou))),
-            nullable("crop_iou_label_prob", Reals(|row| row.crops(|crops| crops.iou_label_prob).flatten())),
+            Column::nullable("crop_label_prob", Reals(|row| row.crops(|crops| crops.label_prob))),
+            Column::nullable("crop_wrong", Reals(|row| row.crops(|crops| crops.wrong))),
+            Column::nullable("crop_miss", Reals(|row| row.crops(|crops| crops.miss))),
+            Column::nullable("crop_iou", Reals(|row| row.crops(|crops| crops.iou))),
+            Column::nullable("crop_iou_label_prob", Reals(|row| row.crops(|crops| crops.iou_label_prob).flatten())),
         ];
         columns.extend(crops);
     }
@@ -90,40 +75,25 @@ pub(super) fn class_columns(with_crops: bool) -> Vec<Column<ClassFigures>> {
     use Values::{Integers, Reals, Texts};
 
     let mut columns: Vec<Column<ClassFigures>> = vec![
-        always("class", Integers(|row| Some(row.class as usize))),
-        always("folder", Texts(|row| Some(&row.folder))),
-        always("name", Texts(|row| Some(&row.name))),
-        always("images", Integers(|row| Some(row.images))),
-        always("agreement", Reals(|row| Some(row.agreement))),
-        always("absent", Reals(|row| Some(row.absent))),
-        always("label_prob", Reals(|row| Some(row.label_prob))),
+        Column::always("class", Integers(|row| Some(row.class as usize))),
+        Column::always("folder", Texts(|row| Some(&row.folder))),
+        Column::always("name", Texts(|row| Some(&row.name))),
+        Column::always("images", Integers(|row| Some(row.images))),
+        Column::always("agreement", Reals(|row| Some(row.agreement))),
+        Column::always("absent", Reals(|row| Some(row.absent))),
+        Column::always("label_prob", Reals(|row| Some(row.label_prob))),
     ];
     if with_crops {
-        columns.push(always("crop_wrong", Reals(|row| row.crop_wrong)));
+        columns.push(Column::always("crop_wrong", Reals(|row| row.crop_wrong)));
     }
     let confused: [Column<ClassFigures>; 3] = [
-        nullable("confused_class", Integers(|row| row.confused_with.as_ref().map(|with| with.best_class as usize))),
-        nullable("confused_name", Texts(|row| row.confused_with.as_ref().map(|with| with.best_name.as_str()))),
-        nullable("confused_images", Integers(|row| row.confused_with.as_ref().map(|with| with.images))),
+        Column::nullable(
+            "confused_class",
+            Integers(|row| row.confused_with.as_ref().map(|with| with.best_class as usize)),
+        ),
+        Column::nullable("confused_name", Texts(|row| row.confused_with.as_ref().map(|with| with.best_name.as_str()))),
+        Column::nullable("confused_images", Integers(|row| row.confused_with.as_ref().map(|with| with.images))),
     ];
     columns.extend(confused);
     columns
-}
-
-fn always<R>(name: &'static str, values: Values<R>) -> Column<R> {
-    Column { name, values, is_nullable: false }
-}
-
-fn nullable<R>(name: &'static str, values: Values<R>) -> Column<R> {
-    Column { name, values, is_nullable: true }
-}
-
-/// As [`Verdict`] is serialised.
-fn verdict_word(verdict: Verdict) -> &'static str {
-    match verdict {
-        Verdict::Agrees => "agrees",
-        Verdict::Differs => "differs",
-        Verdict::Absent => "absent",
-        Verdict::NotCompared => "not-compared",
-    }
 }

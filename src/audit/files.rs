@@ -9,10 +9,10 @@ use tempfile::NamedTempFile;
 
 use super::Audit;
 use super::columns::{ImageRow, class_columns, image_columns};
-use super::pred_probs::pred_probs;
-use super::table::{Format, TableWriter};
+use super::pred_probs::{PRED_PROBS, pred_probs};
 use crate::error::Error;
 use crate::monitor::Monitor;
+use crate::table::{Column, Format, Table, TableWriter};
 
 /// Where an audit goes, and in which format.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,7 +143,8 @@ impl AuditFile {
     ) -> Result<(), Error> {
         let failed = |error| Error::file("write", &self.path)(error);
         let columns = image_columns(audit.request.crops > 0);
-        let mut table = TableWriter::new(self.format, out, &columns, self.with_pred_probs).map_err(failed)?;
+        let block = self.with_pred_probs.then_some(PRED_PROBS);
+        let mut table = TableWriter::new(self.format, out, &table_of(&columns, block)).map_err(failed)?;
         let by_probs = PROBS_AT_ONCE / audit.names.len().max(1);
         let rows_at_once = if self.with_pred_probs { by_probs.clamp(1, ROWS_AT_ONCE) } else { ROWS_AT_ONCE };
         let mut rank = 0;
@@ -161,10 +162,14 @@ impl AuditFile {
 
     fn write_classes(&self, out: &mut BufWriter<&mut File>, audit: &Audit<'_>) -> io::Result<()> {
         let columns = class_columns(audit.request.crops > 0);
-        let mut table = TableWriter::new(self.format, out, &columns, false)?;
+        let mut table = TableWriter::new(self.format, out, &table_of(&columns, None))?;
         table.write(&audit.class_figures(), None)?;
         table.end()
     }
+}
+
+fn table_of<'a, R>(columns: &'a [Column<R>], block: Option<&'static str>) -> Table<'a, R> {
+    Table { name: "audit", columns, block }
 }
 
 fn ending(path: &Path) -> String {

@@ -94,6 +94,17 @@ impl Examiner {
 }
 
 impl Verdict {
+    /// As it is serialised.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Agrees => "agrees",
+            Self::Differs => "differs",
+            Self::Absent => "absent",
+            Self::NotCompared => "not-compared",
+        }
+    }
+
     /// Of a map, its pooled label, and the folder's class.
     #[must_use]
     pub fn of(map: &LabelMap, whole: &SparseTarget, label_class: Option<u32>) -> Self {

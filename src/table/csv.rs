@@ -1,8 +1,9 @@
-//! Tables as CSV: no value is an empty field, and numbers have as many digits as tell them apart.
+//! Tables as CSV: no value is an empty field, numbers have as many digits as tell them apart, and the items of a
+//! list are parted by `;`.
 
 use std::io::{self, Write};
 
-use super::columns::{Column, Values};
+use super::{Column, Values};
 
 /// Writes a table, rows after rows.
 pub(super) struct CsvTable<'a, W: Write, R> {
@@ -25,6 +26,11 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
                     Values::Texts(text) => self.out.write_field(text(row).unwrap_or_default())?,
                     Values::Integers(number) => self.out.write_field(field(number(row)))?,
                     Values::Reals(number) => self.out.write_field(field(number(row)))?,
+                    Values::TextLists(texts) => self.out.write_field(texts(row).unwrap_or_default().join(";"))?,
+                    Values::RealLists(numbers) => {
+                        let numbers = numbers(row).unwrap_or_default().iter();
+                        self.out.write_field(numbers.map(ToString::to_string).collect::<Vec<_>>().join(";"))?;
+                    }
                 }
             }
             self.out.write_record(None::<&[u8]>)?;

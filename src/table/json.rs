@@ -4,30 +4,29 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::columns::{Column, Values};
-use super::pred_probs::PRED_PROBS;
+use super::{Column, Table, Values};
 
 /// Writes a table, rows after rows.
 pub(super) struct JsonTable<'a, W: Write, R> {
     columns: &'a [Column<R>],
+    block_name: &'static str,
     out: W,
     is_empty: bool,
 }
 
 impl<'a, W: Write, R> JsonTable<'a, W, R> {
-    pub(super) fn new(mut out: W, columns: &'a [Column<R>]) -> io::Result<Self> {
+    pub(super) fn new(mut out: W, table: &Table<'a, R>) -> io::Result<Self> {
         out.write_all(b"[")?;
-        Ok(Self { columns, out, is_empty: true })
+        Ok(Self { columns: table.columns, block_name: table.block.unwrap_or_default(), out, is_empty: true })
     }
 
-    /// Writes rows, with the pooled probabilities of all classes, row by row, if the table has them.
-    pub(super) fn write(&mut self, rows: &[R], pred_probs: Option<&[f32]>) -> io::Result<()> {
-        let per_row = pred_probs.map_or(0, |probs| probs.len() / rows.len().max(1));
+    pub(super) fn write(&mut self, rows: &[R], block: Option<&[f32]>) -> io::Result<()> {
+        let per_row = block.map_or(0, |values| values.len() / rows.len().max(1));
         for (at, row) in rows.iter().enumerate() {
             self.out.write_all(if self.is_empty { b"\n" } else { b",\n" })?;
             self.is_empty = false;
-            let pred_probs = pred_probs.map(|probs| &probs[at * per_row..(at + 1) * per_row]);
-            serde_json::to_writer(&mut self.out, &RowObject { columns: self.columns, row, pred_probs })?;
+            let block = block.map(|values| (self.block_name, &values[at * per_row..(at + 1) * per_row]));
+            serde_json::to_writer(&mut self.out, &RowObject { columns: self.columns, row, block })?;
         }
         Ok(())
     }
@@ -40,7 +39,7 @@ impl<'a, W: Write, R> JsonTable<'a, W, R> {
 struct RowObject<'a, R> {
     columns: &'a [Column<R>],
     row: &'a R,
-    pred_probs: Option<&'a [f32]>,
+    block: Option<(&'static str, &'a [f32])>,
 }
 
 impl<R> Serialize for RowObject<'_, R> {
@@ -51,10 +50,12 @@ impl<R> Serialize for RowObject<'_, R> {
                 Values::Integers(number) => object.serialize_entry(column.name, &number(self.row))?,
                 Values::Reals(number) => object.serialize_entry(column.name, &number(self.row))?,
                 Values::Texts(text) => object.serialize_entry(column.name, &text(self.row))?,
+                Values::TextLists(texts) => object.serialize_entry(column.name, &texts(self.row))?,
+                Values::RealLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
             }
         }
-        if let Some(probs) = self.pred_probs {
-            object.serialize_entry(PRED_PROBS, probs)?;
+        if let Some((name, values)) = self.block {
+            object.serialize_entry(name, values)?;
         }
         object.end()
     }
