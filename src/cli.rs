@@ -11,6 +11,7 @@ mod verify;
 mod inspect;
 mod report;
 mod audit;
+mod publish;
 mod teacher;
 mod exchange;
 mod progress;
@@ -64,6 +65,7 @@ pub fn main() -> ExitCode {
         Command::Inspect(command) => inspect::run(command, output),
         Command::Report(command) => report::run(command, &arguments.global, output),
         Command::Audit(command) => audit::run(command, &arguments.global, output),
+        Command::Publish(command) => publish::run(command, &arguments.global, output),
         Command::Teacher(command) => teacher::run(command, output),
         Command::Import(command) => exchange::import(command, &arguments.global),
         Command::Export(command) => exchange::export(command, &arguments.global),

@@ -7,6 +7,7 @@ mod panel;
 mod heat;
 mod legend;
 mod bars;
+mod maps;
 
 use crate::classes::ClassList;
 use crate::inspect::{CellProbs, Key, View, class_color, regions};
@@ -16,6 +17,8 @@ use bars::{BARS_PIXELS, bars};
 use canvas::{Area, Canvas, FAINT_INK, INK};
 use heat::heat_color;
 use legend::{legend, legend_pixels};
+
+pub use maps::draw_maps;
 
 /// Longest side of the photograph in the picture, in pixels.
 const PANEL_PIXELS: f32 = 448.0;

@@ -1,22 +1,40 @@
 //! A release: a finished store as a data set that strangers can find, understand, check and train on.
 //! `docs/publishing.md` describes it file by file.
+//!
+//! Everything in it is made of the store alone, and of what the publisher asks for: the same store gives the same bytes,
+//! wherever it lies (test `publish::the_same_store_gives_the_same_bytes`).
 
+mod request;
+mod licence;
+mod markdown;
+mod words;
+mod places;
+mod stored;
+mod summary;
+mod overview;
+mod facts;
+mod card;
+mod croissant;
+mod provenance;
+mod limits;
+mod checksums;
+mod plan;
 mod deliver;
 
 use std::path::PathBuf;
 
-use crate::digest::Digest;
+use crate::digest::{Digest, digest_bytes, digest_file};
+use crate::error::Error;
 
+pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{
-    BucketTarget, Delivery, Existing, FolderTarget, Progress, StoredAs, Target, Watch, deliver, would_send,
+    BucketTarget, Delivery, Existing, FolderTarget, MARKER, Progress, StoredAs, Target, Watch, deliver, would_send,
 };
-
-/// The file that names all others with their digests, as `sha256sum` writes them. It is written last.
-pub const CHECKSUMS: &str = "SHA256SUMS";
-/// The signature of [`CHECKSUMS`].
-pub const SIGNATURE: &str = "SHA256SUMS.sig";
-/// The file that is there while a release is on its way.
-pub const MARKER: &str = ".publishing";
+pub use licence::{KnownLicence, Licence};
+pub use places::Shortened;
+pub use plan::{Release, plan};
+pub use request::{HubLimits, Picture, Request, Sign, Tool, Wholeness};
+pub use summary::VerdictCounts;
 
 /// A file of a release, before it is where it will be.
 #[derive(Clone, Debug)]
@@ -38,4 +56,17 @@ pub enum Content {
     Made(Vec<u8>),
     /// A file of the store, at this path of this machine.
     Stored(PathBuf),
+}
+
+impl ReleaseFile {
+    fn made(path: &str, bytes: Vec<u8>) -> Self {
+        let (length, sha256) = (bytes.len() as u64, digest_bytes(&bytes));
+        Self { path: path.to_owned(), bytes: length, sha256, content: Content::Made(bytes) }
+    }
+
+    /// A file of the store whose digest nobody has noted.
+    fn stored(path: String, at: PathBuf) -> Result<Self, Error> {
+        let (sha256, bytes) = digest_file(&at)?;
+        Ok(Self { path, bytes, sha256, content: Content::Stored(at) })
+    }
 }

@@ -20,11 +20,13 @@ mod writer;
 mod decode;
 mod place;
 mod reader;
+mod contents;
 mod status;
 mod notes;
 mod verify;
 
 pub use commit::Faults;
+pub use contents::Reword;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
 pub use files::Files;

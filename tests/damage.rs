@@ -107,7 +107,7 @@ fn all_problems_are_listed_and_strays_too() {
     for expected in [
         ("scores/c.0.0.0.0", "run"),
         ("classes/c.1.0.0.0", "run"),
-        ("records/000002.json", "run"),
+        ("records/000002.json", "go-on"),
         ("scores/c.9.0.0.0", "delete"),
     ] {
         assert!(named.contains(&expected), "{expected:?} in {named:?}");

@@ -59,7 +59,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
             "inspect",
         ],
     ),
-    ("release", &["error", "digest", "store", "remote"]),
+    (
+        "release",
+        &[
+            "error", "digest", "classes", "manifest", "pixels", "store", "remote", "monitor", "inspect", "picture",
+            "table",
+        ],
+    ),
 ];
 
 /// Words that only one room may say, or two, and which.

@@ -5,11 +5,13 @@ mod teacher;
 mod store;
 mod look;
 mod exchange;
+mod publish;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use exchange::{ExportArguments, ImportArguments, PythonFlags};
 pub use look::{AuditArguments, Color, CropArgument, InspectArguments, PhotoFlags, ReportArguments};
+pub use publish::PublishArguments;
 pub use run::{RunArguments, TaskFlags};
 pub use store::{StatusArguments, VerifyArguments};
 pub use teacher::{TeacherArguments, TeacherFlags};
@@ -28,6 +30,7 @@ Examples:
   relabel report labels/ --image-root imagenet/train -o report/
   relabel audit labels/ -o audit.parquet
   relabel verify labels/
+  relabel publish labels/ --to release/ --license CC-BY-4.0
   relabel teacher effnet-l2.onnx
   relabel import relabel_imagenet/ --out published.labels
   relabel export labels/ --format pt --out maps/
@@ -80,6 +83,8 @@ pub enum Command {
     Report(ReportArguments),
     /// Rank all images by how much their maps contradict their folders' classes
     Audit(AuditArguments),
+    /// Make a release that others can find, understand, check and train on
+    Publish(Box<PublishArguments>),
     /// Say what a teacher is, how it will be fed and what is rewritten, and prove the rewrite
     Teacher(TeacherArguments),
     /// Make a store of published .pt files: Re-labeling ImageNet, Token Labeling (needs Python with PyTorch)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use relabel::error::Error;
 use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
-use relabel::store::{StoreInfo, StoreReader, StoreStatus};
+use relabel::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
 /// Opens a store in a folder, or a store or release at an address.
 pub fn open_store(store: &Path) -> Result<StoreReader, Error> {
@@ -24,8 +24,7 @@ pub fn status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
         return StoreStatus::read(store);
     }
     let reader = open_store(store)?;
-    let records: Vec<_> = reader.records()?.into_iter().flatten().collect();
-    let status = StoreStatus::of_records(reader.info(), relabel::store::Part::WHOLE, &records);
+    let status = StoreStatus::of_records(reader.info(), Part::WHOLE, &reader.records()?);
     Ok((reader.info().clone(), status))
 }
 

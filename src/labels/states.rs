@@ -28,7 +28,7 @@ impl RowStates {
         let info = reader.info();
         let mut states = vec![State::ToDo; info.images];
         let mut failed = Vec::new();
-        for record in reader.records()?.into_iter().flatten() {
+        for record in reader.records()? {
             states[info.rows_of(record.shard)].fill(State::Labelled);
             for image in record.failed {
                 if let Some(state) = states.get_mut(image.row) {

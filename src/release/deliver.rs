@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use serde::Serialize;
 
-use super::{CHECKSUMS, MARKER, ReleaseFile, SIGNATURE};
+use super::{CHECKSUMS, ReleaseFile, SIGNATURE};
 use crate::digest::Digest;
 use crate::error::Error;
 
@@ -24,6 +24,7 @@ use workers::each;
 
 pub use bucket::BucketTarget;
 pub use folder::{FolderTarget, StoredAs};
+pub use marker::MARKER;
 
 /// Where a release goes.
 pub trait Target: Sync {

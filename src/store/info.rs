@@ -351,4 +351,4 @@ fn imported_in_words(imported: ImportedInfo) -> String {
 const MAX_IMAGES: usize = 1 << 32;
 
 /// The keys of a card that change what the teacher sees. The others (name, licence, ...) may differ.
-const FED_BY: [&str; 6] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"];
+pub(super) const FED_BY: [&str; 6] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"];

@@ -2,26 +2,47 @@
 
 use std::path::Path;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::names;
 use super::seal::unsealed;
 use crate::error::Error;
 
-/// What a run noted of how it computed.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+/// What a run noted of itself. Older and other programs may have noted less.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RunNote {
+    /// When it began, in UTC: `2026-11-23T19:05:38Z`.
+    #[serde(default)]
+    pub started: Option<String>,
+    /// When it ended, in UTC.
+    #[serde(default)]
+    pub finished: Option<String>,
+    /// How it ended: `done`, `interrupted` or `failed`.
+    #[serde(default)]
+    pub ended: Option<String>,
     /// Where the teacher ran.
+    #[serde(default)]
     pub devices: Vec<String>,
     /// Threads of each session.
+    #[serde(default)]
     pub threads: usize,
     /// Version and build of ONNX Runtime.
+    #[serde(default)]
     pub onnxruntime: String,
     /// Images that it labelled or failed to.
     pub images: usize,
+    /// How long it took.
+    #[serde(default)]
+    pub seconds: Option<f64>,
+    /// Images a second.
+    #[serde(default)]
+    pub images_per_s: Option<f64>,
+    /// Version of the program.
+    #[serde(default)]
+    pub tool_version: Option<String>,
 }
 
-/// The notes of all runs that did anything. Damaged ones are passed over.
+/// The notes of all runs that did anything, the earliest first. Damaged ones are passed over.
 ///
 /// # Errors
 /// When the folder cannot be read.
@@ -36,6 +57,10 @@ pub fn run_notes(store: &Path) -> Result<Vec<RunNote>, Error> {
         let object = unsealed(serde_json::from_slice(&std::fs::read(path).ok()?).ok()?).ok()?;
         serde_json::from_value(object.into()).ok()
     };
-    let notes = entries.filter_map(|entry| read(&entry.ok()?.path()));
-    Ok(notes.filter(|note| note.images > 0).collect())
+    // By name first, so that notes of the same second have an order, too.
+    let mut files: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.sort();
+    let mut notes: Vec<RunNote> = files.iter().filter_map(|path| read(path)).filter(|note| note.images > 0).collect();
+    notes.sort_by(|a, b| (&a.started, &a.finished).cmp(&(&b.started, &b.finished)));
+    Ok(notes)
 }

@@ -167,13 +167,13 @@ impl StoreReader {
         record.map(Some).map_err(|what| self.damaged(shard, &format!("its record: {what}")))
     }
 
-    /// The records of all shards, `None` for each that is not done.
+    /// The records of all finished shards, in order.
     ///
     /// # Errors
     /// When one is damaged.
-    pub fn records(&self) -> Result<Vec<Option<ShardRecord>>, Error> {
+    pub fn records(&self) -> Result<Vec<ShardRecord>, Error> {
         let shards: Vec<usize> = (0..self.info.shards()).collect();
-        let read = |shards: &[usize]| shards.iter().map(|&shard| self.record(shard)).collect::<Result<Vec<_>, Error>>();
+        let read = |shards: &[usize]| shards.iter().filter_map(|&shard| self.record(shard).transpose()).collect();
         match self.place {
             Place::Folder { .. } => read(&shards),
             // Most of the time is waiting for answers. The threads live as long as this call.

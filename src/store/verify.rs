@@ -58,6 +58,8 @@ pub enum Repair {
     Run,
     /// The same, if the source still gives the same list; else the original has to be put back.
     RunOrRestore,
+    /// Nothing is wrong but that the shard is not done: the run command that made the store goes on with it.
+    GoOn,
     /// Nothing depends on it: it may be deleted.
     Delete,
 }
@@ -65,7 +67,7 @@ pub enum Repair {
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Run => "`relabel run` makes it again",
+            Self::Run | Self::GoOn => "`relabel run` makes it again",
             Self::RunOrRestore => "`relabel run` makes it again if the source still gives the same list",
             Self::Delete => "nothing depends on it; it may be deleted",
         })

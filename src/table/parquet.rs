@@ -151,7 +151,7 @@ fn next_column<'g, W: Write + Send>(
 
 #[cfg(test)]
 mod tests {
-    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
 
     use super::*;
     use crate::table::{Format, TableWriter};

@@ -4,7 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::digest::digest_bytes;
-use crate::release::{Content, MARKER, ReleaseFile};
+use crate::release::{Content, ReleaseFile};
+
+/// The file that is there while a release is on its way.
+pub const MARKER: &str = ".publishing";
 
 /// The marker's content.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -58,7 +58,7 @@ pub(super) fn check(
             explained.insert(record_file(shard));
         } else if files.iter().any(|file| store.join(file).exists()) {
             let what = "it is not there, but files of its shard are: it was deleted, or a run was interrupted";
-            found.add(record_file(shard), what, Repair::Run);
+            found.add(record_file(shard), what, Repair::GoOn);
         } else {
             to_do.push(shard);
         }
@@ -69,7 +69,7 @@ pub(super) fn check(
         let (first, last) = (shards[0], shards[shards.len() - 1]);
         let images = info.rows_of(last).end - info.rows_of(first).start;
         let which = if first == last { format!("shard {first} is") } else { format!("shards {first} to {last} are") };
-        found.add(names::RECORDS, format!("{which} to do ({images} images)"), Repair::Run);
+        found.add(names::RECORDS, format!("{which} to do ({images} images)"), Repair::GoOn);
     }
     strays(store, info, &explained, found);
     Ok(())

@@ -1,0 +1,167 @@
+//! Paths of a machine in text that was written for people: found, and cut down to their last component.
+
+/// A path that was cut down.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Shortened {
+    /// Where it stood.
+    pub place: String,
+    /// As it was.
+    pub from: String,
+    /// As it is published.
+    pub to: String,
+}
+
+/// Cuts every absolute path in a text down to its last component. `None` where there is none; else the text, and each
+/// path with what is left of it.
+///
+/// A path begins with `/`, `~/`, `C:\`, `\\server\` or `file:` where a word may begin, and ends with the word; in quotes
+/// it ends with them. Other addresses (`https://`) stay, and so do `and/or`, `1/255` and `/dev/null`.
+pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)>)> {
+    let (mut out, mut found) = (String::new(), Vec::new());
+    let mut at = 0;
+    while let Some(letter) = text[at..].chars().next() {
+        let before = &text[..at];
+        let taken = if let Some(bytes) = address(before, &text[at..]) {
+            out.push_str(&text[at..at + bytes]);
+            bytes
+        } else if let Some((bytes, last)) = path(before, &text[at..]) {
+            out.push_str(last);
+            found.push((text[at..at + bytes].to_owned(), last.to_owned()));
+            bytes
+        } else {
+            out.push(letter);
+            letter.len_utf8()
+        };
+        at += taken;
+    }
+    (!found.is_empty()).then_some((out, found))
+}
+
+/// Length of an address of the network that begins here.
+fn address(before: &str, rest: &str) -> Option<usize> {
+    let (scheme, _) = rest.split_once("://")?;
+    let is_scheme = !scheme.is_empty()
+        && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
+        && !scheme.eq_ignore_ascii_case("file");
+    let is_begin = !before.ends_with(|letter: char| letter.is_alphanumeric());
+    (is_scheme && is_begin).then(|| rest.find(|letter: char| ends_word(letter)).unwrap_or(rest.len()))
+}
+
+/// Length of a path of a machine that begins here, and its last component.
+fn path<'a>(before: &str, rest: &'a str) -> Option<(usize, &'a str)> {
+    let scheme = if rest.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) { 5 } else { 0 };
+    let body = &rest[scheme..];
+    let is_windows = {
+        let drive = body.trim_start_matches('/');
+        let mut letters = drive.chars();
+        letters.next().is_some_and(|letter| letter.is_ascii_alphabetic())
+            && letters.next() == Some(':')
+            && letters.next().is_some_and(|letter| letter == '\\' || letter == '/')
+            && (scheme > 0 || body.len() == drive.len())
+    };
+    let is_share = body.strip_prefix("\\\\").is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+    let is_home = body.strip_prefix('~').is_some_and(|rest| {
+        let user = rest.split('/').next().unwrap_or_default();
+        rest.len() > user.len() && !user.starts_with(|letter: char| letter.is_ascii_digit()) && !user.contains(' ')
+    });
+    let is_unix = body.starts_with('/');
+    if !(is_windows || is_share || is_home || is_unix) || !may_begin(before) {
+        return None;
+    }
+    let quote = before.chars().next_back().filter(|letter| QUOTES.contains(letter));
+    let in_quotes = quote.and_then(|quote| body.lines().next()?.find(quote));
+    let drive = if is_windows { body.find(':').map_or(0, |at| at + 1) } else { 0 };
+    let bytes = in_quotes.unwrap_or_else(|| drive + word_bytes(&body[drive..]));
+    let word = body[..bytes].trim_end_matches(['/', '\\', ' ']);
+    let is_separator = |letter: char| letter == '/' || (letter == '\\' && (is_windows || is_share));
+    let components = word.split(is_separator).filter(|component| !component.is_empty());
+    let last = components.clone().next_back()?;
+    let is_number = last.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
+    let is_device = word.starts_with("/dev/") && scheme == 0;
+    let is_nothing = (is_unix && components.count() == 1 && is_number) || is_device || last == "~";
+    (!is_nothing).then_some((scheme + bytes, last))
+}
+
+const QUOTES: [char; 3] = ['"', '\'', '`'];
+
+/// Whether a path may begin behind this.
+fn may_begin(before: &str) -> bool {
+    let mut back = before.chars().rev();
+    match back.next() {
+        None => true,
+        // As in `-I/usr/include`.
+        Some(flag) if flag.is_ascii_uppercase() => {
+            back.next() == Some('-') && back.next().is_none_or(char::is_whitespace)
+        }
+        Some(letter) => letter.is_whitespace() || QUOTES.contains(&letter) || "=([{,;:>|@&“‘«".contains(letter),
+    }
+}
+
+fn ends_word(letter: char) -> bool {
+    letter.is_whitespace() || QUOTES.contains(&letter) || "<>|,;)]}”’»".contains(letter)
+}
+
+/// Length of a path's word. A space behind a backslash does not end it.
+fn word_bytes(body: &str) -> usize {
+    let mut before = ' ';
+    for (at, letter) in body.char_indices() {
+        let is_escaped = before == '\\' && letter == ' ';
+        if (ends_word(letter) && !is_escaped) || letter == ':' {
+            return at;
+        }
+        before = letter;
+    }
+    body.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cut_down_wherever_they_stand() {
+        for (text, expected) in [
+            ("python /home/me/export.py --out /data/net.onnx", "python export.py --out net.onnx"),
+            ("/home/me/x.py:12: failed", "x.py:12: failed"),
+            ("weights='/mnt/my files/w.pth', x", "weights='w.pth', x"),
+            ("PATH=/usr/bin:/opt/tool/bin", "PATH=bin:bin"),
+            (r"see C:\Users\me\net.onnx now", "see net.onnx now"),
+            ("see C:/Users/me/net.onnx", "see net.onnx"),
+            (r"\\server\share\net.onnx", "net.onnx"),
+            ("file:///home/me/a.onnx and FILE://localhost/b/c", "a.onnx and c"),
+            ("file:///C:/Users/me/a.onnx", "a.onnx"),
+            ("~/nets/a.onnx, ~me/b.onnx", "a.onnx, b.onnx"),
+            (r"/home/me/my\ nets/a.onnx", "a.onnx"),
+            ("me@host:/srv/a.onnx", "me@host:a.onnx"),
+            ("(/srv/é/ü.onnx)", "(ü.onnx)"),
+            ("cc -I/usr/include x.c 2>/tmp/log", "cc -Iinclude x.c 2>log"),
+            ("/tmp/", "tmp"),
+        ] {
+            assert_eq!(without_places(text).map(|(text, _)| text).as_deref(), Some(expected), "{text}");
+        }
+        let (_, found) = without_places("at /a/b.c and /d").unwrap();
+        assert_eq!(found, [("/a/b.c".into(), "b.c".into()), ("/d".into(), "d".into())]);
+    }
+
+    #[test]
+    fn other_slashes_stay() {
+        for text in [
+            "",
+            "/",
+            "https://example.org/a/b.onnx",
+            "hf://datasets/a/b, s3://bucket/key",
+            "x / 255 and 1/255, /255",
+            "and/or",
+            "models/net.onnx",
+            "./net.onnx ../net.onnx",
+            "2>/dev/null",
+            "</p>",
+            "~ 5/10, ~5/10",
+            "#!/usr/bin/env python",
+            "1:/2",
+            "a: b",
+        ] {
+            assert_eq!(without_places(text), None, "{text}");
+        }
+    }
+}
