@@ -38,6 +38,8 @@ mod mishaps;
 mod pictures;
 /// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.
 mod pooling;
+/// Releases: what is in them and what is not, refusals, checksums, the same bytes.
+mod publish;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
 /// The page of `relabel report`: its files, refusals, exit codes, hostile names.

@@ -8,6 +8,12 @@ const STEP_PIXELS: f32 = 35.0;
 
 /// Draws the legend of the winning classes from the upper left corner of an area on.
 pub(super) fn legend(canvas: &mut Canvas, area: Area, regions: &[Region], key: &Key, classes: &ClassList) {
+    let y = entries(canvas, area, regions, key, classes);
+    notes(canvas, Area { y, ..area });
+}
+
+/// Draws a line for each winning class. Gives where the next one would stand.
+pub(super) fn entries(canvas: &mut Canvas, area: Area, regions: &[Region], key: &Key, classes: &ClassList) -> f32 {
     let (normal, small) = (canvas.normal.clone(), canvas.small.clone());
     let mut y = area.y;
     for region in regions {
@@ -25,6 +31,12 @@ pub(super) fn legend(canvas: &mut Canvas, area: Area, regions: &[Region], key: &
         canvas.text(&small, &format!("{rest} more, in {cells} cells"), area.x + 36.0, y + 2.0, FAINT_INK);
         y += STEP_PIXELS;
     }
+    y
+}
+
+/// Draws what the numbers and the colours say.
+pub(super) fn notes(canvas: &mut Canvas, area: Area) {
+    let (small, mut y) = (canvas.small.clone(), area.y);
     for line in ["Numbers are cells that the class wins.", "Fainter cells are less sure."] {
         canvas.text(&small, &small.fitted(line, area.width), area.x, y + 6.0, FAINT_INK);
         y += 21.0;

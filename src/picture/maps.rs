@@ -1,12 +1,14 @@
 //! A few label maps side by side, without their photographs.
 
 use super::canvas::{Area, Canvas, FAINT_INK, INK};
-use super::legend::{legend, legend_pixels};
+use super::legend::{entries, legend_pixels, notes};
 use super::panel;
 use super::{GAP_PIXELS, HEADER_PIXELS, LEGEND_PIXELS, MARGIN_PIXELS};
 use crate::classes::ClassList;
 use crate::inspect::{CellProbs, Key, View, regions};
 
+/// Room for the words below all legends.
+const NOTES_PIXELS: f32 = 52.0;
 /// Room for what stands above each map.
 const TITLE_PIXELS: f32 = 30.0;
 
@@ -41,8 +43,10 @@ pub fn draw_maps(views: &[View], classes: &ClassList, teacher: &str) -> Result<V
         panel::winners(&mut canvas, area, map, &CellProbs::new(map, classes.entries().len()));
         panel::letters(&mut canvas, area, map, &key);
         let place = Area { y: bottom + GAP_PIXELS, width: LEGEND_PIXELS, height: legends, ..area };
-        legend(&mut canvas, place, &keys[at], &key, classes);
+        entries(&mut canvas, place, &keys[at], &key, classes);
     }
+    let below = height - NOTES_PIXELS - MARGIN_PIXELS / 2.0;
+    notes(&mut canvas, Area { x: MARGIN_PIXELS, y: below, width: width - 2.0 * MARGIN_PIXELS, height: NOTES_PIXELS });
     canvas.png()
 }
 

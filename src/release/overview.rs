@@ -25,12 +25,14 @@ pub(super) struct Candidate {
 }
 
 impl Candidate {
-    /// Several objects, two classes that share the label, few that win only here and there.
-    pub(super) fn of(row: usize, figures: &Figures) -> Self {
+    /// Several objects, two classes that share the label, few that win only here and there; and a teacher that is sure.
+    pub(super) fn of(row: usize, figures: &Figures, class_count: usize) -> Self {
         let prob = |rank: usize| figures.whole.probs.get(rank).copied().unwrap_or(0.0);
         let objects = figures.objects.min(4) as f32;
         let crowd = 1.0 + figures.winners.len().saturating_sub(5) as f32;
-        let interest = (1.0 + objects) * (prob(0) + prob(1)) * (0.2 + prob(1).min(0.3)) / crowd;
+        let doubt = figures.entropy / (class_count.max(2) as f32).ln();
+        let is_sure = (1.0 - doubt).max(0.0).powi(2);
+        let interest = (1.0 + objects) * is_sure * (0.2 + prob(1).min(0.3)) / crowd;
         Self { row, class: figures.whole.classes.first().copied().unwrap_or_default(), interest }
     }
 }

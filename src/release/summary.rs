@@ -169,7 +169,7 @@ fn examined(
         label_prob: figures.label_prob,
         teacher_classes: first(prediction.classes()),
         teacher_probs: prediction.probs().iter().take(NAMED).map(|prob| prob.to_f32()).collect(),
-        candidate: Candidate::of(row, &figures),
+        candidate: Candidate::of(row, &figures, examiner.class_count()),
         pooled_classes: first(&figures.whole.classes),
         pooled_probs: figures.whole.probs.iter().copied().take(NAMED).collect(),
     };

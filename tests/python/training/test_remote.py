@@ -100,7 +100,7 @@ def test_what_cannot_be_reached_says_so(serve, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{free.getsockname()[1]}"
-    with pytest.raises(OSError, match="zarr.json: cannot read it"):
+    with pytest.raises(OSError, match=": cannot read it: "):
         relabel.open(nowhere)
     with pytest.raises(relabel.StoreError, match="it has no zarr.json"):
         relabel.open(serve(tmp_path))

@@ -1,0 +1,383 @@
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use relabel::digest::{digest_bytes, digest_file};
+use relabel::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::monitor::Silent;
+use relabel::release::{
+    CHECKSUMS, HubLimits, Licence, MARKER, Picture, Placing, Release, Request, SIGNATURE, Tool, Wholeness,
+    deliver_to_folder, plan,
+};
+use relabel::store::{Agreement, Depth, RowState, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify};
+use serde_json::{Value, json};
+
+use crate::common::{Ran, lite0, relabel, repository, small_photographs, store_bytes};
+use crate::synthetic::{self, IMAGES};
+
+#[test]
+fn a_release_is_a_store_with_everything_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 12);
+    let words = ["run", "--in", "in", "--out", "labels", "--input-size", "224", "--shard-size", "5", "--teacher"];
+    Ran::of(relabel(folder.path()).args(words).arg(lite0())).expect(0);
+    let said = publish(folder.path(), &["--hub-repo", "me/cats", "--source-terms", "Ask the cats."]).expect(0);
+    for text in ["CC-BY-4.0", "Ask the cats.", "hf upload-large-folder me/cats release --repo-type=dataset", "ImageNet"]
+    {
+        assert!(said.stdout.contains(text), "{text} in {}", said.stdout);
+    }
+    let release = folder.path().join("release");
+    for file in [
+        "README.md",
+        "LICENSE",
+        "SOURCE_TERMS.md",
+        "croissant.json",
+        "manifest.parquet",
+        "overview.png",
+        "provenance.json",
+        "records/000002.json",
+        "scores/c.2.0.0.0",
+        "summary.parquet",
+        "zarr.json",
+    ] {
+        assert!(release.join(file).is_file(), "{file}");
+    }
+    for file in ["runs", ".seen", ".locks", ".staging", MARKER] {
+        assert!(!release.join(file).exists(), "{file}");
+    }
+    checksums_hold(&release);
+    Ran::of(relabel(folder.path()).args(["verify", "release", "--full"])).expect(0);
+    let rows = |path: &str| {
+        let store = StoreReader::open(&folder.path().join(path)).unwrap();
+        (0..12).map(|row| store.row(row).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(rows("release"), rows("labels"));
+    let provenance = read_json(&release.join("provenance.json"));
+    assert_eq!((&provenance["partial"], &provenance["labels"]["labelled"]), (&false.into(), &12.into()));
+    assert_eq!(provenance["runs"]["images"], 12);
+    assert_eq!(provenance["runs"]["each"][0]["devices"][0], "cpu");
+    assert_eq!(provenance["teacher"]["sha256"], digest_file(&lite0()).unwrap().0.to_string());
+    let day = &provenance["runs"]["last_finished"].as_str().unwrap()[..10];
+    assert_eq!(read_json(&release.join("croissant.json"))["datePublished"], day);
+    let card = std::fs::read_to_string(release.join("README.md")).unwrap();
+    for text in ["x0, y0, x1, y1", "arXiv:2101.05022", "arXiv:1905.04899", "relabel.open", "sha256sum -c", "bilinear"] {
+        assert!(card.contains(text), "{text} in {card}");
+    }
+}
+
+#[test]
+fn the_same_store_gives_the_same_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    publish(folder.path(), &[]).expect(0);
+    let first = store_bytes(&folder.path().join("release"));
+    std::fs::rename(folder.path().join("release"), folder.path().join("first")).unwrap();
+    publish(folder.path(), &[]).expect(0);
+    assert!(first == store_bytes(&folder.path().join("release")), "published again");
+    // Without what is not published, elsewhere, under another name.
+    std::fs::create_dir(folder.path().join("deeper")).unwrap();
+    std::fs::rename(folder.path().join("labels"), folder.path().join("deeper/labels")).unwrap();
+    std::fs::remove_dir_all(folder.path().join("deeper/labels/.seen")).unwrap();
+    let deeper = folder.path().join("deeper");
+    publish(&deeper, &["--link"]).expect(0);
+    assert!(first == store_bytes(&deeper.join("release")), "published from a copy that was moved");
+    // Again into the same folder: nothing is written.
+    let again = publish(&deeper, &["--json"]).expect(0).json();
+    assert_eq!(again["delivered"]["written"], 0);
+}
+
+#[test]
+fn a_dry_run_lists_every_file_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    let listed = publish(folder.path(), &["--dry-run", "--json"]).expect(0).json();
+    let said = publish(folder.path(), &["--dry-run"]).expect(0).stdout;
+    assert!(!folder.path().join("release").exists());
+    publish(folder.path(), &[]).expect(0);
+    let files = listed["files"].as_array().unwrap();
+    let there = store_bytes(&folder.path().join("release"));
+    assert_eq!(files.len(), there.len());
+    for (path, bytes) in &there {
+        let path = path.to_str().unwrap();
+        let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path} is listed"));
+        assert_eq!((&file["bytes"], &file["sha256"]), (&bytes.len().into(), &json!(digest_bytes(bytes))), "{path}");
+        assert!(said.contains(path), "{path} in {said}");
+    }
+    assert_eq!(files.last().unwrap()["path"], CHECKSUMS);
+    assert_eq!(listed["bytes"], there.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+}
+
+#[test]
+fn what_cannot_be_published_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels");
+    synthetic_store(&labels, &|_| (), 3);
+    let without = Ran::of(relabel(folder.path()).args(["publish", "labels", "--to", "release"])).expect(2);
+    assert!(without.stderr.contains("--license"), "{}", without.stderr);
+    std::fs::write(folder.path().join("empty.txt"), " \n").unwrap();
+    std::fs::create_dir(folder.path().join("mine")).unwrap();
+    std::fs::write(folder.path().join("mine/thesis.txt"), "mine").unwrap();
+    let cases: &[(&[&str], i32, &str)] = &[
+        (&["--license", "other"], 2, "names no licence"),
+        (&["--license", "no/such/file"], 2, "no file"),
+        (&["--license", "empty.txt"], 2, "has no text"),
+        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "no such file"),
+        (&["--license", "MIT", "--hub-repo", "me"], 2, "a user and a name"),
+        (&["--license", "MIT", "--picture", "zebra"], 1, "zebra"),
+        (&["--license", "MIT", "--picture", "c/5"], 2, "has no labels"),
+        (&["--license", "MIT", "--image-root", "."], 2, "--picture"),
+        (&["--license", "MIT", "--to", "labels/release"], 2, "a folder of its own"),
+        (&["--license", "MIT", "--to", "."], 2, "a folder of its own"),
+        (&["--license", "MIT", "--to", "mine"], 2, "something else"),
+    ];
+    for (words, code, expected) in cases {
+        let to: &[&str] = if words.contains(&"--to") { &[] } else { &["--to", "release"] };
+        let refused = Ran::of(relabel(folder.path()).args(["publish", "labels"]).args(*words).args(to)).expect(*code);
+        assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
+    }
+    let kept = std::fs::read(labels.join("classes/c.1.0.0.0")).unwrap();
+    std::fs::write(labels.join("classes/c.1.0.0.0"), [kept.as_slice(), b"x"].concat()).unwrap();
+    let damaged = publish(folder.path(), &[]).expect(1);
+    assert!(damaged.stderr.contains("not whole and right") && damaged.stderr.contains("classes/c.1.0.0.0"));
+    assert!(publish(folder.path(), &["--allow-partial"]).expect(1).stderr.contains("classes/c.1.0.0.0"));
+    std::fs::write(labels.join("classes/c.1.0.0.0"), kept).unwrap();
+    assert!(!folder.path().join("release").exists(), "nothing was written");
+    assert_eq!(std::fs::read_dir(folder.path().join("mine")).unwrap().count(), 1);
+    // What belongs to no shard is no reason to refuse, and is not copied.
+    std::fs::write(labels.join("scores/c.9.0.0.0"), "stray").unwrap();
+    publish(folder.path(), &[]).expect(0);
+    assert!(!folder.path().join("release/scores/c.9.0.0.0").exists());
+    let other = publish(folder.path(), &["--name", "another"]).expect(2);
+    assert!(other.stderr.contains("--replace"), "{}", other.stderr);
+    publish(folder.path(), &["--name", "another", "--replace"]).expect(0);
+    checksums_hold(&folder.path().join("release"));
+}
+
+#[test]
+fn an_unfinished_store_is_published_only_where_that_is_allowed_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    synthetic_store(&folder.path().join("labels"), &|_| (), 2);
+    let refused = publish(folder.path(), &[]).expect(1);
+    assert!(refused.stderr.contains("1 of its 3 shards are to do (2 images)"), "{}", refused.stderr);
+    let partial = publish(folder.path(), &["--allow-partial", "--json"]).expect(0).json();
+    assert_eq!((&partial["partial"], &partial["to_do"]), (&true.into(), &2.into()));
+    let release = folder.path().join("release");
+    let card = std::fs::read_to_string(release.join("README.md")).unwrap();
+    assert!(card.contains("- \"partial\"") && card.contains("**This release is partial.** 2 of 10"), "{card}");
+    assert_eq!(read_json(&release.join("provenance.json"))["partial"], true);
+    assert!(read_json(&release.join("croissant.json"))["description"].as_str().unwrap().contains("partial"));
+    checksums_hold(&release);
+    assert_eq!(StoreReader::open(&release).unwrap().row(9).unwrap(), RowState::ToDo);
+    // A shard whose record is missing is not published, though its files are there.
+    std::fs::remove_file(folder.path().join("labels/records/000001.json")).unwrap();
+    let still = publish(folder.path(), &["--allow-partial", "--replace"]).expect(0);
+    assert!(still.stdout.contains("6 to do"), "{}", still.stdout);
+    assert!(!release.join("scores/c.1.0.0.0").exists());
+    checksums_hold(&release);
+}
+
+#[test]
+fn no_path_of_the_machine_is_published() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = folder.path().display().to_string();
+    let change = |info: &mut StoreInfo| {
+        info.source = format!("{machine}/images");
+        let card = json!({
+            "name": "net",
+            "mean": [0.5, 0.5, 0.5],
+            "export": format!("python {machine}/export.py --out 'C:\\Users\\me\\net.onnx'"),
+            "weights": "https://example.org/a/b.pth",
+            "deep": { "log": [format!("file://{machine}/log.txt")] },
+        });
+        info.teacher.card = card.as_object().unwrap().clone();
+        info.teacher.name = format!("{machine}/net.onnx");
+    };
+    synthetic_store(&folder.path().join("labels"), &change, 3);
+    let said = publish(folder.path(), &["--json"]).expect(0).json();
+    let shortened = said["shortened"].as_array().unwrap();
+    for (place, to) in [
+        ("zarr.json: teacher.card.export", "export.py"),
+        ("zarr.json: teacher.card.export", "net.onnx"),
+        ("zarr.json: teacher.card.deep.log", "log.txt"),
+        ("zarr.json: teacher.name", "net.onnx"),
+        ("zarr.json: source", "images"),
+        ("records/000001.json: the reason of row 5", "5.jpg"),
+    ] {
+        assert!(shortened.iter().any(|cut| cut["place"] == place && cut["to"] == to), "{place} in {shortened:?}");
+    }
+    let release = folder.path().join("release");
+    for (path, bytes) in store_bytes(&release) {
+        let text = String::from_utf8_lossy(&bytes);
+        for place in [machine.as_str(), "/home/me", "Users"] {
+            assert!(!text.contains(place), "{place} in {}", path.display());
+        }
+    }
+    assert!(std::fs::read_to_string(release.join("zarr.json")).unwrap().contains("https://example.org/a/b.pth"));
+    // It is still the store that it was.
+    let (reader, was) =
+        (StoreReader::open(&release).unwrap(), StoreReader::open(&folder.path().join("labels")).unwrap());
+    assert_eq!(reader.info().identity(), was.info().identity());
+    for row in (0..IMAGES).filter(|row| *row != 5) {
+        assert_eq!(reader.row(row).unwrap(), was.row(row).unwrap());
+    }
+    assert!(matches!(reader.row(5).unwrap(), RowState::Failed(failed) if failed.error.reason == "cannot read 5.jpg"));
+    assert!(verify(&release, Depth::Values, &|_| ()).unwrap().problems.is_empty());
+    checksums_hold(&release);
+}
+
+#[test]
+fn hostile_names_stay_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let class = "x](javascript:alert(1)) | <script>\n---\nlicense: mit";
+    let change = |info: &mut StoreInfo| {
+        info.classes.names = vec![class.to_owned(); info.classes.count];
+        info.source = "# source\n| a".into();
+        info.teacher.name = "net\"\n---\n<img src=x>".into();
+    };
+    synthetic_store(&folder.path().join("labels"), &change, 3);
+    let name = "a: \"b\"\n---\n# c\u{85}";
+    publish(folder.path(), &["--name", name, "--source-dataset", "x\n- y"]).expect(0);
+    let card = std::fs::read_to_string(folder.path().join("release/README.md")).unwrap();
+    let head: Vec<&str> = card.lines().take_while(|line| !line.starts_with('#')).collect();
+    assert_eq!(head.iter().filter(|line| **line == "---").count(), 2, "{head:?}");
+    assert!(head.contains(&r#"pretty_name: "a: \"b\"\u000a---\u000a# c\u0085""#), "{head:?}");
+    assert!(head.contains(&r#"- "x\u000a- y""#), "{head:?}");
+    // What has a backslash before it is shown and does nothing.
+    let active = card.replace("\\<", "").replace("\\]", "");
+    assert!(!active.contains("<script") && !active.contains("<img") && !active.contains("](javascript"), "{card}");
+}
+
+#[test]
+fn a_signature_is_of_the_checksums_and_not_in_them() {
+    let folder = tempfile::tempdir().unwrap();
+    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    let sign = |list: &[u8]| Ok([b"signed: ", list].concat());
+    let request = Request { sign: Some(&sign), ..request() };
+    let release = planned(&folder.path().join("labels"), &request);
+    let target = folder.path().join("release");
+    deliver_to_folder(&release.files, &target, Placing::Copied, false).unwrap();
+    let list = std::fs::read(target.join(CHECKSUMS)).unwrap();
+    assert_eq!(std::fs::read(target.join(SIGNATURE)).unwrap(), [b"signed: ".as_slice(), &list].concat());
+    assert!(!String::from_utf8(list).unwrap().contains(SIGNATURE));
+    assert_eq!(release.files.last().unwrap().path, CHECKSUMS);
+    checksums_hold(&target);
+}
+
+#[test]
+fn an_interrupted_delivery_looks_like_one_and_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    let mut release = planned(&folder.path().join("labels"), &request());
+    let target = folder.path().join("release");
+    // A file of the store that changes meanwhile is the interruption.
+    let scores = folder.path().join("labels/scores/c.1.0.0.0");
+    let kept = std::fs::read(&scores).unwrap();
+    std::fs::write(&scores, "other").unwrap();
+    let failed = deliver_to_folder(&release.files, &target, Placing::Copied, false).unwrap_err();
+    assert!(failed.to_string().contains("it changes"), "{failed}");
+    assert!(
+        target.join(MARKER).exists() && !target.join(CHECKSUMS).exists() && !target.join("scores/c.1.0.0.0").exists()
+    );
+    std::fs::write(&scores, kept).unwrap();
+    let delivered = deliver_to_folder(&release.files, &target, Placing::Copied, false).unwrap();
+    assert!(delivered.kept > 5 && delivered.written > 1, "{delivered:?}");
+    assert!(!target.join(MARKER).exists());
+    checksums_hold(&target);
+    // Another release is not written over this one.
+    release.files.pop();
+    assert!(deliver_to_folder(&release.files, &target, Placing::Copied, false).is_err());
+}
+
+#[test]
+fn the_picture_has_pixels_of_the_data_set_only_where_they_were_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 4);
+    let words = ["run", "--in", "in", "--out", "labels", "--input-size", "64", "--teacher"];
+    Ran::of(relabel(folder.path()).args(words).arg(lite0())).expect(0);
+    let card = || std::fs::read_to_string(folder.path().join("release/README.md")).unwrap();
+    assert!(publish(folder.path(), &[]).expect(0).stdout.contains("no pixels of the data set"));
+    assert!(card().contains("It shows no pixels of the source."));
+    let with = ["--replace", "--picture", "n02123045/0000", "--image-root", "in"];
+    assert!(publish(folder.path(), &with).expect(0).stdout.contains("pixels of the data set are in the release"));
+    assert!(card().contains("It shows a photograph of the source."));
+}
+
+/// A store of ten images in memory's labels, of whose three shards so many are done; row 5 failed for a reason with a path.
+fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
+    let entry = |row: usize| Entry {
+        path: format!("c/{row}.jpg"),
+        label: (row != 0).then(|| format!("{}", row % 3)),
+        ..Entry::default()
+    };
+    let manifest = Manifest::from_entries((0..IMAGES).map(entry).collect()).unwrap();
+    let mut info = synthetic::info();
+    info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
+    change(&mut info);
+    let store = StoreWriter::create(path, info, &manifest, WriteAs::default()).unwrap();
+    for shard in 0..shards {
+        let mut labels = synthetic::shard_labels(store.info(), shard);
+        for failed in labels.images.iter_mut().filter_map(|image| image.as_mut().err()) {
+            failed.error.reason = "cannot read /home/me/photos/5.jpg".into();
+        }
+        let files = encode_shard(store.info(), &labels).unwrap();
+        store.commit(&labels, &files, Agreement::default()).unwrap();
+    }
+    let note = json!({
+        "started": "2026-11-23T10:00:00Z",
+        "finished": "2026-11-23T11:00:00Z",
+        "devices": ["cpu"],
+        "threads": 2,
+        "onnxruntime": "built in /home/me/onnxruntime",
+        "images": IMAGES,
+        "seconds": 3600.0,
+    });
+    store.note_run("2026-11-23T100000Z-1", note.as_object().unwrap().clone()).unwrap();
+}
+
+/// `relabel publish labels --to release`, both in `folder`, with a licence.
+fn publish(folder: &Path, words: &[&str]) -> Ran {
+    Ran::of(relabel(folder).args(["publish", "labels", "--to", "release", "--license", "CC-BY-4.0"]).args(words))
+}
+
+fn request<'a>() -> Request<'a> {
+    Request {
+        name: None,
+        licence: Licence::of_id("CC-BY-4.0").unwrap(),
+        source_terms: None,
+        source_dataset: None,
+        hub_repo: None,
+        wholeness: Wholeness::Whole,
+        depth: Depth::Files,
+        picture: Picture::Chosen,
+        hub_limits: HubLimits::Kept,
+        tool: Tool { version: "0".into(), commit: None },
+        sign: None,
+    }
+}
+
+fn planned(store: &Path, request: &Request<'_>) -> Release {
+    plan(&StoreReader::open(store).unwrap(), request, &|_| (), &Silent).unwrap()
+}
+
+/// `sha256sum -c` is content, and no file but the list and its signature is missing from it.
+fn checksums_hold(release: &Path) {
+    let ran = Ran::of(Command::new("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
+    let own: Vec<PathBuf> = [CHECKSUMS, SIGNATURE].iter().map(PathBuf::from).collect();
+    for (path, _) in store_bytes(release).iter().filter(|(path, _)| !own.contains(path)) {
+        assert!(ran.stdout.contains(&format!("{}: OK", path.display())), "{} is listed", path.display());
+    }
+}
+
+fn read_json(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn the_page_about_publishing_names_every_file() {
+    let page = std::fs::read_to_string(repository("docs/publishing.md")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    for file in planned(&folder.path().join("labels"), &request()).files {
+        let name = file.path.split('/').next().unwrap();
+        assert!(page.contains(&format!("`{name}")), "{name} is explained");
+    }
+}
