@@ -1,14 +1,20 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use relabel::classes::ClassList;
 use relabel::digest::{digest_bytes, digest_file};
+use relabel::geometry::MapSize;
+use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
 use relabel::manifest::{Entry, Manifest, manifest_bytes};
 use relabel::monitor::Silent;
+use relabel::random::SplitMix64;
 use relabel::release::{
-    CHECKSUMS, HubLimits, Licence, MARKER, Picture, Placing, Release, Request, SIGNATURE, Tool, Wholeness,
+    CHECKSUMS, Content, HubLimits, Licence, MARKER, Picture, Placing, Release, Request, SIGNATURE, Tool, Wholeness,
     deliver_to_folder, plan,
 };
-use relabel::store::{Agreement, Depth, RowState, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify};
+use relabel::store::{
+    Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify,
+};
 use serde_json::{Value, json};
 
 use crate::common::{Ran, lite0, relabel, repository, small_photographs, store_bytes};
@@ -301,7 +307,64 @@ fn the_picture_has_pixels_of_the_data_set_only_where_they_were_asked_for() {
     assert!(card().contains("It shows a photograph of the source."));
 }
 
-/// A store of ten images in memory's labels, of whose three shards so many are done; row 5 failed for a reason with a path.
+#[test]
+fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
+    use parquet::file::metadata::RowGroupMetaData;
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::record::RowAccessor as _;
+
+    const MANY: usize = 60_000;
+    let folder = tempfile::tempdir().unwrap();
+    let labels = folder.path().join("labels");
+    let entry = |row: usize| Entry { path: format!("n{row:08}/n{row:08}_{row}.jpg"), ..Entry::default() };
+    let manifest = Manifest::from_entries((0..MANY).map(entry).collect()).unwrap();
+    let info = StoreInfo {
+        k: 5,
+        map_size: MapSize::new(1, 1).unwrap(),
+        images: MANY,
+        shard_images: 8_000,
+        manifest_sha256: digest_bytes(&manifest_bytes(&manifest).unwrap()),
+        classes: (&ClassList::unnamed(1000)).into(),
+        ..synthetic::info()
+    };
+    let mut random = SplitMix64::new(1);
+    let mut image = |map_size: MapSize| {
+        let first = (random.next_u64() % 990) as i32;
+        let mut values: Vec<f32> = (0..5).map(|_| (random.next_u64() % 4096) as f32 / 4096.0).collect();
+        values.sort_by(|a, b| b.total_cmp(a));
+        let classes: Vec<i32> = (first..first + 5).collect();
+        let scores: Vec<f32> = values.iter().map(|value| value * 20.0).collect();
+        ImageLabels {
+            map: LabelMap::from_cells(&scores, &classes, 5, map_size, ScoreRounding::Float16).unwrap(),
+            prediction: ImagePrediction::from_ranks(&values, &classes).unwrap(),
+        }
+    };
+    let store = StoreWriter::create(&labels, info, &manifest, WriteAs::default()).unwrap();
+    // The first shard of the second group is to do.
+    for shard in (0..store.info().shards()).filter(|shard| *shard != 6) {
+        let images = store.info().rows_of(shard).map(|_| Ok(image(store.info().map_size))).collect();
+        let shard = ShardLabels { shard, images };
+        let files = encode_shard(store.info(), &shard).unwrap();
+        store.commit(&shard, &files, Agreement::default()).unwrap();
+    }
+    let release = planned(&labels, &Request { wholeness: Wholeness::PartialAllowed, ..request() });
+    let summary = release.files.iter().find(|file| file.path == "summary.parquet").unwrap();
+    eprintln!("{} bytes of summary an image", summary.bytes as f64 / MANY as f64);
+    let Content::Made(bytes) = summary.content.clone() else { panic!("it is made") };
+    let table = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
+    let groups: Vec<i64> = table.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).collect();
+    assert_eq!(groups, [50_000, 10_000]);
+    for (at, row) in table.get_row_iter(None).unwrap().enumerate() {
+        let row = row.unwrap();
+        assert_eq!((row.get_long(0).unwrap(), row.get_string(1).unwrap().as_str()), (at as i64, manifest.id(at)));
+        let is_to_do = (48_000..56_000).contains(&at);
+        assert_eq!(row.get_string(4).unwrap(), if is_to_do { "to-do" } else { "not-compared" }, "row {at}");
+        assert_eq!(row.get_list(6).is_ok(), !is_to_do, "row {at}");
+    }
+}
+
+/// A store of ten images without a teacher behind it, of whose three shards so many are done; row 5 failed for a reason
+/// with a path.
 fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
     let entry = |row: usize| Entry {
         path: format!("c/{row}.jpg"),

@@ -1,4 +1,4 @@
-//! `croissant.json`: the data set for programs, as MLCommons' Croissant 1.1 describes them.
+//! `croissant.json`: the data set for programs, as the format Croissant 1.1 describes them.
 
 use serde_json::{Map, Value, json};
 

@@ -32,10 +32,11 @@ pub(super) fn yaml(text: &str) -> String {
                 scalar.push('\\');
                 scalar.push(letter);
             }
-            ' '..='~' | '\u{a0}'..='\u{1fff}' | '\u{2070}'..='\u{d7ff}' | '\u{f900}'..='\u{fdff}' => {
-                scalar.push(letter)
-            }
-            '\u{10000}'..='\u{3ffff}' => scalar.push(letter),
+            ' '..='~'
+            | '\u{a0}'..='\u{1fff}'
+            | '\u{2070}'..='\u{d7ff}'
+            | '\u{f900}'..='\u{fdff}'
+            | '\u{10000}'..='\u{3ffff}' => scalar.push(letter),
             _ if u32::from(letter) <= 0xffff => scalar += &format!("\\u{:04x}", u32::from(letter)),
             _ => scalar += &format!("\\U{:08x}", u32::from(letter)),
         }

@@ -41,11 +41,9 @@ pub(super) fn stored_files(
 const GROUP: &str = "zarr.json";
 
 fn stored_or(store: &StoreReader, path: String, other: Option<Vec<u8>>) -> Result<ReleaseFile, Error> {
-    match other {
-        Some(bytes) => Ok(ReleaseFile::made(&path, bytes)),
-        None => {
-            let at = store.path().join(&path);
-            ReleaseFile::stored(path, at)
-        }
+    if let Some(bytes) = other {
+        return Ok(ReleaseFile::made(&path, bytes));
     }
+    let at = store.path().join(&path);
+    ReleaseFile::stored(path, at)
 }

@@ -36,10 +36,11 @@ impl StoreReader {
                 let place = format!("teacher.{key}");
                 has_changed |= match value {
                     Value::Object(card) if key == "card" => {
-                        let remarks = card.iter_mut().filter(|(key, _)| !FED_BY.contains(&key.as_str()));
-                        remarks.fold(false, |changed, (key, value)| {
-                            reworded(&format!("{place}.{key}"), value, reword) || changed
-                        })
+                        let mut has_changed = false;
+                        for (key, value) in card.iter_mut().filter(|(key, _)| !FED_BY.contains(&key.as_str())) {
+                            has_changed |= reworded(&format!("{place}.{key}"), value, reword);
+                        }
+                        has_changed
                     }
                     value if key == "name" => reworded(&place, value, reword),
                     _ => false,
@@ -111,13 +112,18 @@ fn reworded(place: &str, value: &mut Value, reword: &mut Reword<'_>) -> bool {
             None => false,
         },
         Value::Array(values) => {
-            values.iter_mut().fold(false, |changed, value| reworded(place, value, reword) || changed)
+            let mut has_changed = false;
+            for value in values {
+                has_changed |= reworded(place, value, reword);
+            }
+            has_changed
         }
         Value::Object(object) => {
-            let inner = |changed, (key, value): (&String, &mut Value)| {
-                reworded(&format!("{place}.{key}"), value, &mut *reword) || changed
-            };
-            object.iter_mut().fold(false, inner)
+            let mut has_changed = false;
+            for (key, value) in object.iter_mut() {
+                has_changed |= reworded(&format!("{place}.{key}"), value, reword);
+            }
+            has_changed
         }
         _ => false,
     }
