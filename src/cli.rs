@@ -14,6 +14,7 @@ mod audit;
 mod publish;
 mod teacher;
 mod exchange;
+mod merge;
 mod progress;
 mod counting;
 mod places;
@@ -67,6 +68,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => audit::run(command, &arguments.global, output),
         Command::Publish(command) => publish::run(command, &arguments.global, output),
         Command::Teacher(command) => teacher::run(command, output),
+        Command::Merge(command) => merge::run(command, &arguments.global, output),
         Command::Import(command) => exchange::import(command, &arguments.global),
         Command::Export(command) => exchange::export(command, &arguments.global),
     };

@@ -121,6 +121,14 @@ pub enum Error {
         /// What the user can do about it.
         advice: &'static str,
     },
+    /// Stores that were to become one do not fit together, or are damaged.
+    #[error("the stores cannot become one, and nothing was written:\n{}\n  what you can do: {advice}", list(problems))]
+    Merge {
+        /// One line for each thing that stands in the way: which stores, what of them, both values.
+        problems: Vec<String>,
+        /// What the user can do about it.
+        advice: &'static str,
+    },
     /// The store is damaged, of another format version, or not a store at all.
     #[error("store {}: {problem}", path.display())]
     Store {

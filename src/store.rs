@@ -24,14 +24,16 @@ mod contents;
 mod status;
 mod notes;
 mod verify;
+mod merge;
 
-pub use commit::Faults;
+pub use commit::{Faults, PlaceBy};
 pub use contents::Reword;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
 pub use files::Files;
 pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+pub use merge::{Merge, MergePart, Merged};
 pub use notes::{RunNote, run_notes};
 pub use part::Part;
 pub use reader::{RowState, StoreReader};

@@ -32,6 +32,8 @@ mod hostile;
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.
 mod kill;
+/// Stores made in parts that become one: the bytes of one process's store, or a refusal by name.
+mod merge;
 /// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
 mod mishaps;
 /// Pictures against those that were looked at, and `relabel inspect`.

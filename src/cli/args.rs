@@ -6,12 +6,14 @@ mod store;
 mod look;
 mod exchange;
 mod publish;
+mod merge;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use exchange::{ExportArguments, ImportArguments, PythonFlags};
 pub use look::{AuditArguments, Color, CropArgument, InspectArguments, PhotoFlags, ReportArguments};
 pub use publish::PublishArguments;
+pub use merge::MergeArguments;
 pub use run::{RunArguments, TaskFlags};
 pub use store::{StatusArguments, VerifyArguments};
 pub use teacher::{TeacherArguments, TeacherFlags};
@@ -32,6 +34,7 @@ Examples:
   relabel verify labels/
   relabel publish labels/ --to release/ --license CC-BY-4.0
   relabel teacher effnet-l2.onnx
+  relabel merge part0/ part1/ --out labels/
   relabel import relabel_imagenet/ --out published.labels
   relabel export labels/ --format pt --out maps/
 
@@ -87,6 +90,8 @@ pub enum Command {
     Publish(Box<PublishArguments>),
     /// Say what a teacher is, how it will be fed and what is rewritten, and prove the rewrite
     Teacher(TeacherArguments),
+    /// Make one store of stores that were made in parts
+    Merge(MergeArguments),
     /// Make a store of published .pt files: Re-labeling ImageNet, Token Labeling (needs Python with PyTorch)
     Import(ImportArguments),
     /// Write label maps as such .pt files, for training code that reads them (needs Python with PyTorch)

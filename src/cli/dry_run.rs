@@ -132,7 +132,7 @@ fn bytes_per_image(
 }
 
 /// Free space where the store is, or will be.
-fn free_bytes(out: &Path) -> Option<u64> {
+pub fn free_bytes(out: &Path) -> Option<u64> {
     let absolute = std::path::absolute(out).ok()?;
     let there = absolute.ancestors().find(|folder| folder.exists())?;
     let space = rustix::fs::statvfs(there).ok()?;

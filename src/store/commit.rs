@@ -5,12 +5,13 @@
 //! (tests `kill::a_killed_run_resumes_to_the_same_bytes`, `mishaps::a_failure_at_any_step_of_a_commit_loses_nothing`).
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::names;
 use super::part::Part;
+use crate::digest::{Digest, RunningDigest, digest_file};
 use crate::error::Error;
 
 /// Puts the files of one writer into their places.
@@ -40,6 +41,27 @@ impl Committer {
         result
     }
 
+    /// Puts a file that lies elsewhere into the store at `inside`, whole or not at all. It is read on the way, also where
+    /// it is linked, and must have this digest. Gives what was done: a link becomes a copy where the file systems do not
+    /// allow it.
+    pub(super) fn place(&self, inside: &str, from: &Path, sha256: &Digest, by: PlaceBy) -> Result<PlaceBy, Error> {
+        let staged = self.staging.join(inside.replace('/', "~"));
+        let result = self.stage_copy_or_link(from, &staged, by).and_then(|(done, digest)| {
+            if digest != *sha256 {
+                return Err(Error::File {
+                    action: "take over",
+                    path: from.to_path_buf(),
+                    source: io::Error::other(format!("its sha256 is {digest}, {sha256} when it was written")),
+                });
+            }
+            self.move_into_place(inside, &staged)?;
+            Ok(done)
+        });
+        // Between two names of one file, a rename does nothing. And on a full disk its space is wanted.
+        let _ = fs::remove_file(&staged);
+        result
+    }
+
     /// Takes a file out of the store, if it is there, for good.
     pub(super) fn remove(&self, inside: &str) -> Result<(), Error> {
         let place = self.store.join(inside);
@@ -53,15 +75,60 @@ impl Committer {
     }
 
     fn stage_and_move(&self, inside: &str, staged: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let place = self.store.join(inside);
         let created =
             self.faults.step().and_then(|()| OpenOptions::new().write(true).create(true).truncate(true).open(staged));
         let mut file = created.map_err(Error::file("create", staged))?;
         self.write(&mut file, bytes).map_err(Error::file("write", staged))?;
         self.faults.step().and_then(|()| file.sync_all()).map_err(Error::file("flush", staged))?;
+        self.move_into_place(inside, staged)
+    }
+
+    /// Names a whole, flushed file as the store knows it.
+    fn move_into_place(&self, inside: &str, staged: &Path) -> Result<(), Error> {
+        let place = self.store.join(inside);
         self.faults.step().and_then(|()| fs::rename(staged, &place)).map_err(Error::file("move into place", &place))?;
         let folder = place.parent().unwrap_or(&self.store);
         self.faults.step().and_then(|()| flush_folder(folder)).map_err(Error::file("flush", folder))
+    }
+
+    /// Gives what was done, and the digest of what now lies at `staged`.
+    fn stage_copy_or_link(&self, from: &Path, staged: &Path, by: PlaceBy) -> Result<(PlaceBy, Digest), Error> {
+        let by = match by {
+            PlaceBy::Link => self.link(from, staged)?,
+            PlaceBy::Copy => PlaceBy::Copy,
+        };
+        if by == PlaceBy::Link {
+            let (digest, _) = digest_file(staged)?;
+            let flushed = self.faults.step().and_then(|()| File::open(staged)?.sync_all());
+            flushed.map_err(Error::file("flush", staged))?;
+            return Ok((by, digest));
+        }
+        let mut source = File::open(from).map_err(Error::file("open", from))?;
+        let created =
+            self.faults.step().and_then(|()| OpenOptions::new().write(true).create(true).truncate(true).open(staged));
+        let mut file = created.map_err(Error::file("create", staged))?;
+        let (mut digest, mut piece) = (RunningDigest::default(), vec![0; 1 << 20]);
+        loop {
+            let read = source.read(&mut piece).map_err(Error::file("read", from))?;
+            if read == 0 {
+                break;
+            }
+            digest.add(&piece[..read]);
+            let written = self.faults.step().and_then(|()| file.write_all(&piece[..read]));
+            written.map_err(Error::file("write", staged))?;
+        }
+        self.faults.step().and_then(|()| file.sync_all()).map_err(Error::file("flush", staged))?;
+        Ok((by, digest.finish()))
+    }
+
+    fn link(&self, from: &Path, staged: &Path) -> Result<PlaceBy, Error> {
+        let _ = fs::remove_file(staged);
+        match self.faults.step().and_then(|()| fs::hard_link(from, staged)) {
+            Ok(()) => Ok(PlaceBy::Link),
+            // Two file systems, one that has no links, a file that is another user's, or one that has all it may have.
+            Err(error) if LINKS_ARE_REFUSED.contains(&error.kind()) => Ok(PlaceBy::Copy),
+            Err(error) => Err(Error::file("link", from)(error)),
+        }
     }
 
     fn write(&self, file: &mut File, bytes: &[u8]) -> io::Result<()> {
@@ -71,6 +138,18 @@ impl Committer {
         file.write_all(second)
     }
 }
+
+/// How a file that lies elsewhere gets into a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceBy {
+    /// As a copy of its own.
+    Copy,
+    /// As a second name of the same file. Takes no space; who changed one of them in place would change both.
+    Link,
+}
+
+const LINKS_ARE_REFUSED: [ErrorKind; 4] =
+    [ErrorKind::CrossesDevices, ErrorKind::Unsupported, ErrorKind::PermissionDenied, ErrorKind::TooManyLinks];
 
 /// Failures on purpose, for tests: a commit's nth step fails as a full disk would.
 #[derive(Debug, Default)]

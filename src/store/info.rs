@@ -149,11 +149,13 @@ impl StoreInfo {
     /// What keeps a run with `wanted` from filling this store, one line each, both values in it.
     #[must_use]
     pub fn differences(&self, wanted: &Self) -> Vec<String> {
-        let mut lines = Vec::new();
+        self.compared(wanted).iter().map(Difference::to_wanted).collect()
+    }
+
+    fn compared(&self, wanted: &Self) -> Vec<Difference> {
+        let mut differences = Vec::new();
         let mut compare = |what: &str, there: String, here: String| {
-            if there != here {
-                lines.push(format!("{what}: {there} in the store, {here} asked for"));
-            }
+            differences.extend(Difference::between(what, there, here));
         };
         compare("format version", self.format_version.to_string(), wanted.format_version.to_string());
         let file = |teacher: &TeacherInfo| format!("{} (sha256 {:.12}...)", teacher.name, teacher.sha256.to_string());
@@ -183,23 +185,26 @@ impl StoreInfo {
         if self.classes.list == wanted.classes.list && self.classes != wanted.classes {
             compare("class list's content", "other names".to_owned(), "these names".to_owned());
         }
-        lines.dedup();
-        lines
+        differences.dedup();
+        differences
     }
 
     /// The same for a store that is not there yet: its list and how it is cut count as well.
     #[must_use]
     pub(crate) fn differences_to_new(&self, wanted: &Self) -> Vec<String> {
-        let mut lines = self.differences(wanted);
+        self.compared_to_new(wanted).iter().map(Difference::to_wanted).collect()
+    }
+
+    /// Everything that keeps two stores from becoming one.
+    pub(super) fn compared_to_new(&self, wanted: &Self) -> Vec<Difference> {
+        let mut differences = self.compared(wanted);
         let mut compare = |what: &str, there: String, here: String| {
-            if there != here {
-                lines.push(format!("{what}: {there} in the store, {here} asked for"));
-            }
+            differences.extend(Difference::between(what, there, here));
         };
         compare("manifest", self.manifest_sha256.to_string(), wanted.manifest_sha256.to_string());
         compare("shard size", self.shard_images.to_string(), wanted.shard_images.to_string());
         compare("batch", self.batch_images.to_string(), wanted.batch_images.to_string());
-        lines
+        differences
     }
 
     /// A digest of everything that the labels of a shard depend on, but the images. Each record carries it.
@@ -285,6 +290,24 @@ impl StoreInfo {
             )));
         }
         Ok(info)
+    }
+}
+
+/// One thing in which two stores differ, with both values.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Difference {
+    pub(super) what: String,
+    pub(super) there: String,
+    pub(super) here: String,
+}
+
+impl Difference {
+    fn between(what: &str, there: String, here: String) -> Option<Self> {
+        (there != here).then(|| Self { what: what.to_owned(), there, here })
+    }
+
+    fn to_wanted(&self) -> String {
+        format!("{}: {} in the store, {} asked for", self.what, self.there, self.here)
     }
 }
 

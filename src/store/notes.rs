@@ -64,3 +64,22 @@ pub fn run_notes(store: &Path) -> Result<Vec<RunNote>, Error> {
     notes.sort_by(|a, b| (&a.started, &a.finished).cmp(&(&b.started, &b.finished)));
     Ok(notes)
 }
+
+/// Name without ending and bytes of each note that is whole, sorted by name.
+pub(super) fn whole_notes(store: &Path) -> Result<Vec<(String, Vec<u8>)>, Error> {
+    let folder = store.join(names::RUNS);
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(Error::file("list", &folder)(error)),
+    };
+    let whole = |path: &Path| {
+        let name = path.file_name()?.to_str()?.strip_suffix(".json")?.to_owned();
+        let bytes = std::fs::read(path).ok()?;
+        unsealed(serde_json::from_slice(&bytes).ok()?).ok()?;
+        Some((name, bytes))
+    };
+    let mut notes: Vec<_> = entries.filter_map(|entry| whole(&entry.ok()?.path())).collect();
+    notes.sort();
+    Ok(notes)
+}

@@ -13,6 +13,9 @@ use super::info::{GroupState, StoreInfo};
 use super::names;
 use crate::error::Error;
 
+pub(super) use fixed::check as check_fixed;
+pub(super) use shards::check_shard;
+
 /// How deep a verification looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {

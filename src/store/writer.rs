@@ -1,5 +1,7 @@
 //! Creates a store, goes on with one, and commits shards.
 
+mod take_over;
+
 use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
@@ -87,6 +89,13 @@ impl StoreWriter {
     /// # Errors
     /// When the folder holds something else, cannot be written, or its part is being written by another process.
     pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, write_as: WriteAs) -> Result<Self, Error> {
+        let manifest = manifest_bytes(manifest)
+            .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
+        Self::create_with(path, info, &manifest, write_as)
+    }
+
+    /// The same, with the bytes of `manifest.parquet`.
+    pub(super) fn create_with(path: &Path, info: StoreInfo, manifest: &[u8], write_as: WriteAs) -> Result<Self, Error> {
         create_folder(path)?;
         create_folder(&path.join(names::LOCKS))?;
         let start = StartLock::wait(path)?;
@@ -109,9 +118,7 @@ impl StoreWriter {
             create_folder(&path.join(array.name()))?;
         }
         let store = Self::start(path, info, write_as, &start)?;
-        let manifest = manifest_bytes(manifest)
-            .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
-        store.committer.file(names::MANIFEST, &manifest)?;
+        store.committer.file(names::MANIFEST, manifest)?;
         for &array in StoreArray::of(&store.info) {
             store.committer.file(&array.metadata_file(), &array.metadata_json(&store.info))?;
         }

@@ -11,7 +11,7 @@ use crate::store::names;
 use crate::store::seal::unsealed;
 
 /// Checks the arrays' descriptions and the manifest, and gives the manifest if it is whole.
-pub(super) fn check(store: &Path, info: &StoreInfo, found: &mut Verification) -> Option<Manifest> {
+pub(in crate::store) fn check(store: &Path, info: &StoreInfo, found: &mut Verification) -> Option<Manifest> {
     for &array in StoreArray::of(info) {
         let file = array.metadata_file();
         found.files += 1;

@@ -77,11 +77,11 @@ pub(super) fn check(
 
 /// What was found in one shard.
 #[derive(Default)]
-struct OfShard {
+pub(in crate::store) struct OfShard {
     /// The record, if it holds.
-    record: Option<ShardRecord>,
+    pub(in crate::store) record: Option<ShardRecord>,
     is_to_do: bool,
-    problems: Vec<Problem>,
+    pub(in crate::store) problems: Vec<Problem>,
     files: usize,
     compared_bytes: u64,
     decoded: usize,
@@ -93,7 +93,8 @@ impl OfShard {
     }
 }
 
-fn check_shard(
+/// Holds a shard's record against store and manifest, and its files against the record.
+pub(in crate::store) fn check_shard(
     store: &Path,
     of: &Identified<'_>,
     manifest: Option<&Manifest>,

@@ -11,7 +11,7 @@ use crate::store::reader::{RowState, StoreReader};
 use crate::store::record::ShardRecord;
 
 /// Decodes rows and looks at their values.
-pub(super) struct Values {
+pub(in crate::store) struct Values {
     reader: StoreReader,
 }
 
