@@ -153,6 +153,14 @@ pub enum Error {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// A key cannot be used to sign or to check signatures.
+    #[error("key {}: {problem}", path.display())]
+    Key {
+        /// The key's file.
+        path: PathBuf,
+        /// Why not, and what to do.
+        problem: String,
+    },
     /// A row has no labels.
     #[error("store {}: row {row} has no labels: {reason}", store.display())]
     NotLabelled {

@@ -21,6 +21,12 @@ mod checksums;
 mod plan;
 mod deliver;
 
+mod signature;
+mod trusted;
+
+pub use signature::{SIGNED_NAMESPACE, SignedBy, Signer, Trust, check_signature};
+pub use trusted::TrustedKeys;
+
 use std::path::PathBuf;
 
 use crate::digest::{Digest, digest_bytes, digest_file};

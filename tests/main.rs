@@ -44,6 +44,8 @@ mod pooling;
 mod publish;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
+/// Releases from their consumer's side: signatures against OpenSSH's, checks of folders and of remote places.
+mod release;
 /// The page of `relabel report`: its files, refusals, exit codes, hostile names.
 mod report;
 /// Releases brought to folders and object stores, with kills and faults in between.
