@@ -44,23 +44,6 @@ pub fn digest_bytes(bytes: &[u8]) -> Digest {
     finish(sha)
 }
 
-/// A digest of bytes that come in pieces.
-#[derive(Clone, Debug, Default)]
-pub struct RunningDigest(Sha256);
-
-impl RunningDigest {
-    /// Adds the next piece.
-    pub fn add(&mut self, piece: &[u8]) {
-        self.0.update(piece);
-    }
-
-    /// The digest of all pieces.
-    #[must_use]
-    pub fn finish(self) -> Digest {
-        finish(self.0)
-    }
-}
-
 /// The digest and the length of a file, read in pieces.
 ///
 /// # Errors

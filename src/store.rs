@@ -30,7 +30,7 @@ pub use commit::{Faults, PlaceBy};
 pub use contents::Reword;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
-pub use files::Files;
+pub use files::{Files, FolderFiles};
 pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use merge::{Merge, MergePart, Merged};
@@ -39,7 +39,7 @@ pub use part::Part;
 pub use reader::{RowState, StoreReader};
 pub use record::{Agreement, FailedImage, RecordedFile, ShardRecord};
 pub use status::StoreStatus;
-pub use verify::{Depth, Problem, Repair, Step, Verification, verify};
+pub use verify::{Depth, Description, Problem, Repair, Step, Verification, check_labels, describe, verify};
 pub use writer::{PartState, StoreWriter, WriteAs};
 
 use std::ops::Range;

@@ -1,7 +1,16 @@
+mod elsewhere;
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use relabel::release::{Signer, Trust, TrustedKeys, check_signature};
+use relabel::digest::digest_bytes;
+use relabel::error::Error;
+use relabel::release::{Checked, Reading, Remedy, Signer, Trust, TrustedKeys, check_rows, check_signature, verify};
+use relabel::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
+
+use crate::common::{Ran, relabel, store_bytes};
+use crate::synthetic::{info, manifest, shard_labels};
+use elsewhere::Elsewhere;
 
 const SUMS: &[u8] = b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  README.md\n";
 
@@ -95,6 +104,199 @@ fn keys_that_cannot_sign_are_refused_with_what_to_do() {
     std::fs::write(&pem, "dear diary").unwrap();
     assert!(refused(&pem, None).contains("no OpenSSH private key"));
     assert!(refused(&folder.path().join("nowhere"), None).contains("nowhere"));
+}
+
+#[test]
+fn a_whole_release_holds_and_says_who_signed_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let release = release(folder.path(), &[0, 1, 2]);
+    let said = check(folder.path(), &["release"]).expect(0).stdout;
+    for words in
+        ["17 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "what was published"]
+    {
+        assert!(said.contains(words), "{words} in {said}");
+    }
+    let unsigned = check(folder.path(), &["release", "--signer", "ours.pub"]);
+    assert!(unsigned.expect(1).stderr.contains("ours.pub"));
+    let [ours, other] = ["ours", "other"].map(|name| key(folder.path(), name, "ed25519", ""));
+    let unsigned = check(folder.path(), &["release", "--signer", "ours.pub"]).expect(3);
+    assert!(unsigned.stdout.contains("nobody signed this release"), "{}", unsigned.stdout);
+    let sums = std::fs::read(release.join("SHA256SUMS")).unwrap();
+    std::fs::write(release.join("SHA256SUMS.sig"), Signer::open(&ours, None).unwrap().sign(&sums).unwrap()).unwrap();
+    let said = check(folder.path(), &["release", "--signer", "ours.pub"]).expect(0).stdout;
+    assert!(said.contains("signed by SHA256:") && said.contains("whose key you gave"), "{said}");
+    let said = check(folder.path(), &["release"]).expect(0).stdout;
+    assert!(said.contains("not compared with a key that you trust"), "{said}");
+    let public = other.with_extension("pub");
+    let said = check(folder.path(), &["release", "--signer", public.to_str().unwrap()]).expect(3).stdout;
+    assert!(said.contains("SHA256SUMS.sig: it is by SHA256:") && said.contains("somebody else signed this"), "{said}");
+
+    let full = check(folder.path(), &["release", "--full", "--json"]).expect(0).json();
+    assert_eq!((&full["kind"], &full["decoded"], &full["holds"]), (&"release".into(), &9.into(), &true.into()));
+    let sample = check(folder.path(), &["release", "--sample", "3", "--seed", "1", "--json"]).expect(0).json();
+    assert!(sample["decoded"].as_u64().unwrap() <= 3 && sample["seed"] == 1, "{sample}");
+    // Without its checksums it is a store, and no release that anybody signed.
+    std::fs::remove_file(release.join("SHA256SUMS")).unwrap();
+    assert_eq!(check(folder.path(), &["release", "--json"]).expect(0).json()["kind"], "store");
+    let refused = check(folder.path(), &["release", "--signer", "ours.pub"]).expect(1);
+    assert!(refused.stderr.contains("it has no SHA256SUMS"), "{}", refused.stderr);
+}
+
+#[test]
+fn everything_that_is_wrong_with_a_release_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let release = release(folder.path(), &[0, 1, 2]);
+    let problems = || {
+        let found = verify_here(&FolderFiles::new(&release), Reading::Everything).unwrap();
+        found.problems.into_iter().map(|p| (p.file, p.problem, p.remedy)).collect::<Vec<_>>()
+    };
+    assert_eq!(problems(), []);
+    let files: Vec<PathBuf> = store_bytes(&release).into_iter().map(|(file, _)| file).collect();
+    for file in files.iter().filter(|file| *file != Path::new("SHA256SUMS")) {
+        let (path, name) = (release.join(file), file.to_str().unwrap());
+        let whole = std::fs::read(&path).unwrap();
+        let mut flipped = whole.clone();
+        flipped[whole.len() / 3] ^= 1;
+        std::fs::write(&path, &flipped).unwrap();
+        let found = problems();
+        assert!(
+            found.iter().any(|(file, _, remedy)| file == name && *remedy == Remedy::DownloadAgain),
+            "{name}: {found:?}"
+        );
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert!(problems().iter().any(|(file, _, _)| file == name), "{name}, one byte short");
+        std::fs::remove_file(&path).unwrap();
+        assert!(problems().iter().any(|(file, problem, _)| file == name && problem == "it is not there"), "{name}");
+        // Who also changes the checksum meets the store's own digests; only what the store does not know passes.
+        std::fs::write(&path, &flipped).unwrap();
+        write_sums(&release);
+        let is_of_the_store = !["README.md", "provenance.json"].contains(&name);
+        assert_eq!(!problems().is_empty(), is_of_the_store, "{name}: {:?}", problems());
+        std::fs::write(&path, whole).unwrap();
+        write_sums(&release);
+        assert_eq!(problems(), [], "{name}");
+    }
+    // What nobody vouches for, and what only tools know.
+    std::fs::create_dir(release.join(".git")).unwrap();
+    for name in [".git/HEAD", ".gitattributes", "virus.exe"] {
+        std::fs::write(release.join(name), "x").unwrap();
+    }
+    let found = problems();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].0 == "virus.exe" && found[0].2 == Remedy::Delete);
+    std::fs::remove_file(release.join("virus.exe")).unwrap();
+    std::fs::write(release.join(".publishing"), "").unwrap();
+    assert!(problems().iter().any(|(file, _, _)| file == ".publishing"));
+    std::fs::remove_file(release.join("SHA256SUMS")).unwrap();
+    let said = check(folder.path(), &["release"]).expect(3).stdout;
+    assert!(said.contains(".publishing: ") && said.contains("SHA256SUMS: it is not there"), "{said}");
+    std::fs::remove_file(release.join(".publishing")).unwrap();
+    for bad in ["../../etc/passwd", "/etc/passwd", "README.md"] {
+        write_sums(&release);
+        let mut sums = std::fs::read(release.join("SHA256SUMS")).unwrap();
+        sums.extend(format!("{}  {bad}\n", "0".repeat(64)).bytes());
+        std::fs::write(release.join("SHA256SUMS"), sums).unwrap();
+        let found = problems();
+        assert!(found.iter().any(|(file, problem, _)| file == "SHA256SUMS" && problem.contains(bad)), "{found:?}");
+    }
+}
+
+#[test]
+fn a_partial_release_is_whole_where_it_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let release = release(folder.path(), &[0, 2]);
+    let said = check(folder.path(), &["release"]).expect(3).stdout;
+    assert!(said.contains("records: shards are to do, and nothing says that the release is partial: 1"), "{said}");
+    std::fs::write(release.join("provenance.json"), "{\"partial\": true}").unwrap();
+    write_sums(&release);
+    let said = check(folder.path(), &["release"]).expect(0).stdout;
+    assert!(said.contains("4 to do; the release says that it is partial"), "{said}");
+}
+
+#[test]
+fn a_release_elsewhere_is_checked_without_reading_its_labels() {
+    let folder = tempfile::tempdir().unwrap();
+    let release = release(folder.path(), &[0, 1, 2]);
+    let labels = |name: &str| name.contains("/c.");
+    for lists in [true, false] {
+        let place = Elsewhere { lists, ..Elsewhere::over(&release) };
+        let mut found = verify_here(&place, Reading::SmallFiles).unwrap();
+        assert!(found.problems.is_empty(), "{:?}", found.problems);
+        assert_eq!((found.by_length, found.compared), (12, 9));
+        assert_eq!(place.was_read().iter().filter(|name| labels(name)).count(), 0);
+        let names = place.was_read();
+        assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len(), "nothing is read twice");
+        check_rows(&mut found, &StoreReader::open(&release).unwrap(), &[0, 5, 9], &|_| Ok(())).unwrap();
+        assert_eq!((found.decoded, found.problems.len()), (2, 0), "row 5 failed and has no values");
+
+        let scores = "scores/c.1.0.0.0";
+        let place = Elsewhere { lists, missing: Some(scores), ..Elsewhere::over(&release) };
+        expect(&verify_here(&place, Reading::SmallFiles).unwrap(), scores, "it is not there");
+        let place = Elsewhere { lists, short: Some(scores), ..Elsewhere::over(&release) };
+        expect(&verify_here(&place, Reading::SmallFiles).unwrap(), scores, "when it was written");
+        for file in ["README.md", "records/000001.json", "manifest.parquet", "classes/zarr.json", "zarr.json"] {
+            let place = Elsewhere { lists, flipped: Some(file), ..Elsewhere::over(&release) };
+            expect(&verify_here(&place, Reading::SmallFiles).unwrap(), file, "its sha256 is");
+        }
+        // A flipped bit of labels is found by reading them.
+        let place = Elsewhere { lists, flipped: Some(scores), ..Elsewhere::over(&release) };
+        assert!(verify_here(&place, Reading::SmallFiles).unwrap().problems.is_empty());
+        expect(&verify_here(&place, Reading::Everything).unwrap(), scores, "its sha256 is");
+        let place = Elsewhere { lists, unreachable: Some("records/000002.json"), ..Elsewhere::over(&release) };
+        let stopped = verify_here(&place, Reading::SmallFiles).unwrap_err();
+        assert!(matches!(stopped, Error::Remote { .. }), "{stopped}");
+    }
+    let mut found = verify_here(&Elsewhere::over(&release), Reading::SmallFiles).unwrap();
+    let scores = release.join("scores/c.0.0.0.0");
+    let mut flipped = std::fs::read(&scores).unwrap();
+    flipped[5] ^= 1;
+    std::fs::write(&scores, flipped).unwrap();
+    check_rows(&mut found, &StoreReader::open(&release).unwrap(), &[0, 9], &|_| Ok(())).unwrap();
+    expect(&found, "scores/c.0.0.0.0", "row 0: ");
+    let stopped = verify(&FolderFiles::new(&release), None, Reading::Everything, &|_| Err(Error::Interrupted));
+    assert!(matches!(stopped, Err(Error::Interrupted)));
+}
+
+fn expect(found: &Checked, file: &str, words: &str) {
+    let named = found.problems.iter().any(|problem| problem.file == file && problem.problem.contains(words));
+    assert!(named, "{file}, {words}: {:?}", found.problems);
+}
+
+fn verify_here(files: &dyn Files, reading: Reading) -> Result<Checked, Error> {
+    verify(files, None, reading, &|_| Ok(()))
+}
+
+fn check(folder: &Path, words: &[&str]) -> Ran {
+    Ran::of(relabel(folder).arg("verify").args(words))
+}
+
+/// A release of the synthetic store with these shards.
+fn release(folder: &Path, shards: &[usize]) -> PathBuf {
+    let path = folder.join("release");
+    let store = StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap();
+    for &shard in shards {
+        let labels = shard_labels(&info(), shard);
+        let files = encode_shard(&info(), &labels).unwrap();
+        store.commit(&labels, &files, Agreement::default()).unwrap();
+    }
+    drop(store);
+    for folder in [".staging", ".locks", ".seen", "runs"] {
+        std::fs::remove_dir_all(path.join(folder)).unwrap();
+    }
+    std::fs::write(path.join("README.md"), "# Label maps\n").unwrap();
+    std::fs::write(path.join("provenance.json"), "{\"partial\": false}").unwrap();
+    write_sums(&path);
+    path
+}
+
+fn write_sums(release: &Path) {
+    let files = store_bytes(release).into_iter().filter(|(name, _)| {
+        let name = name.to_str().unwrap();
+        !name.starts_with("SHA256SUMS") && !name.starts_with('.')
+    });
+    let lines: Vec<String> =
+        files.map(|(name, bytes)| format!("{}  {}\n", digest_bytes(&bytes), name.display())).collect();
+    std::fs::write(release.join("SHA256SUMS"), lines.concat()).unwrap();
 }
 
 fn key(folder: &Path, name: &str, kind: &str, passphrase: &str) -> PathBuf {

@@ -1,5 +1,7 @@
 //! `relabel verify`
 
+mod release;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,10 +10,11 @@ use indicatif::ProgressBar;
 use relabel::error::Error;
 use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
 use relabel::random::SplitMix64;
+use relabel::release::CHECKSUMS;
 use relabel::source::{self, LengthCheck, ListedImages, Located};
-use relabel::store::{Depth, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
+use relabel::store::{Depth, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
 use relabel::teacher::Runtime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
 use super::output::{Output, bytes, count, may_draw, say, thousands};
@@ -20,12 +23,44 @@ use super::progress::Progress;
 use super::run::refuse;
 use super::{Outcome, stop_flag};
 
+use release::Looking;
+
 pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+    let files = FolderFiles::new(&arguments.store);
+    if release::is_release(&files)? {
+        let open = || StoreReader::open(&arguments.store);
+        let (words, document, outcome) =
+            release::run(arguments, global, &files, &Looking::here(arguments.full), &open)?;
+        return with_recomputed(arguments, global, output, words, document, outcome);
+    }
+    for (flag, is_given) in [("--signer", arguments.signer.is_some()), ("--sample", arguments.sample.is_some())] {
+        if is_given {
+            return Err(Error::Release {
+                place: arguments.store.display().to_string(),
+                problem: format!(
+                    "it has no {CHECKSUMS}, so that it is a store or no whole release, and {flag} is for releases"
+                ),
+            });
+        }
+    }
     let depth = if arguments.full { Depth::Values } else { Depth::Files };
     let found = look(&arguments.store, depth, global.quiet)?;
-    let mut words = words(&arguments.store, &found, depth);
     let mut document = json!(found);
-    let mut holds = found.problems.is_empty();
+    document["kind"] = json!("store");
+    let outcome = if found.problems.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems };
+    with_recomputed(arguments, global, output, words(&arguments.store, &found, depth), document, outcome)
+}
+
+/// Labels some images again, where that was asked for and nothing is wrong so far, and prints everything.
+fn with_recomputed(
+    arguments: &VerifyArguments,
+    global: &Global,
+    output: Output,
+    mut words: String,
+    mut document: Value,
+    outcome: Outcome,
+) -> Result<Outcome, Error> {
+    let mut holds = outcome == Outcome::Done;
     if let (Some(images), Some(source), Some(teacher)) =
         (arguments.recompute, &arguments.source, &arguments.teacher.teacher)
     {
@@ -116,11 +151,7 @@ fn label_again(
         );
         Accepted::Relative(loaded.description.proof.relative_tolerance())
     };
-    let seed = arguments.seed.unwrap_or_else(|| {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_secs() ^ u64::from(since.subsec_nanos()))
-    });
+    let seed = chosen_seed(arguments.seed);
     let rows = random_rows(seed, images, manifest.len());
     let mut job = Job {
         images: &*image_reader,
@@ -146,6 +177,15 @@ fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
         && notes.iter().all(|note| {
             note.devices == devices && note.threads == loaded.threads && note.onnxruntime == Runtime::build_info()
         })
+}
+
+/// The seed that was asked for, or another one each time.
+fn chosen_seed(asked: Option<u64>) -> u64 {
+    asked.unwrap_or_else(|| {
+        SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() ^ u64::from(since.subsec_nanos()))
+    })
 }
 
 /// So many different rows, in order; all of them where there are no more.

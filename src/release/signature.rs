@@ -56,7 +56,10 @@ impl Signer {
             return Ok(Self { key });
         }
         let Some(passphrase) = passphrase else {
-            return Err("it is encrypted, and no passphrase was given".to_owned());
+            return Err(
+                "it is encrypted, and no passphrase was given. Put it into RELABEL_KEY_PASSPHRASE, in the environment"
+                    .to_owned(),
+            );
         };
         let key = key.decrypt(passphrase).map_err(|_| "the passphrase does not open it".to_owned())?;
         Ok(Self { key })

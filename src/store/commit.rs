@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::names;
 use super::part::Part;
-use crate::digest::{Digest, RunningDigest, digest_file};
+use crate::digest::{Digest, DigestOf, digest_file};
 use crate::error::Error;
 
 /// Puts the files of one writer into their places.
@@ -107,7 +107,7 @@ impl Committer {
         let created =
             self.faults.step().and_then(|()| OpenOptions::new().write(true).create(true).truncate(true).open(staged));
         let mut file = created.map_err(Error::file("create", staged))?;
-        let (mut digest, mut piece) = (RunningDigest::default(), vec![0; 1 << 20]);
+        let (mut digest, mut piece) = (DigestOf::default(), vec![0; 1 << 20]);
         loop {
             let read = source.read(&mut piece).map_err(Error::file("read", from))?;
             if read == 0 {

@@ -1,5 +1,9 @@
 //! The files of a store that does not lie in a folder of this machine.
 
+mod folder;
+
+pub use folder::FolderFiles;
+
 use std::ops::Range;
 
 use super::record::RecordedFile;

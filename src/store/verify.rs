@@ -3,6 +3,7 @@
 mod fixed;
 mod shards;
 mod values;
+mod described;
 
 use std::fmt;
 use std::path::Path;
@@ -13,8 +14,10 @@ use super::info::{GroupState, StoreInfo};
 use super::names;
 use crate::error::Error;
 
+pub use described::{Description, describe};
 pub(super) use fixed::check as check_fixed;
 pub(super) use shards::check_shard;
+pub use values::check_labels;
 
 /// How deep a verification looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,10 +27,14 @@ Examples:
   relabel verify labels/
   relabel verify labels/ --full
   relabel verify labels/ --recompute 200 --teacher effnet-l2.onnx --in imagenet/train --device cuda
+  relabel verify release/ --signer publisher.pub
+
+A folder with a file SHA256SUMS is a release: every file is held against it, and it against its signature.
 
 Exit codes: 0 everything holds, 3 problems were found; each is listed, with what makes it right again.")]
 pub struct VerifyArguments {
-    /// The store
+    /// The store or the release
+    #[arg(value_name = "STORE_OR_RELEASE")]
     pub store: PathBuf,
     /// Decode every chunk and check its values, too
     #[arg(long)]
@@ -39,8 +43,14 @@ pub struct VerifyArguments {
     #[arg(long, value_name = "N", value_parser = positive, requires = "source", requires = "teacher")]
     pub recompute: Option<usize>,
     /// Which random images: the same number gives the same ones [default: another one each time]
-    #[arg(long, value_name = "NUMBER", requires = "recompute")]
+    #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
+    /// Of a release: who must have signed it, a public key or a list of allowed signers as OpenSSH has them
+    #[arg(long, value_name = "FILE")]
+    pub signer: Option<PathBuf>,
+    /// Of a release: decode N random label maps and check their values, too
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub sample: Option<usize>,
     /// Where the images are, as for `relabel run`
     #[arg(long = "in", value_name = "SOURCE", requires = "recompute")]
     pub source: Option<PathBuf>,

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::manifest::Manifest;
 use crate::store::arrays::StoreArray;
 use crate::store::info::StoreInfo;
-use crate::store::record::{Identified, RecordState, RecordedFile, ShardRecord};
+use crate::store::record::{FailedImage, Identified, RecordState, RecordedFile, ShardRecord};
 use crate::store::{names, record_file};
 
 /// Checks every shard, and that nothing lies about that no record names.
@@ -115,19 +115,8 @@ pub(in crate::store) fn check_shard(
         }
     };
     checked.files += 1;
-    if let Some(stranger) = manifest.and_then(|manifest| {
-        record
-            .failed
-            .iter()
-            .find(|failed| manifest.path(failed.row) != failed.path || manifest.id(failed.row) != failed.id)
-    }) {
-        checked.add(
-            record_file(shard),
-            format!(
-                "it says that row {}, which failed, is `{}`; the manifest says otherwise",
-                stranger.row, stranger.path
-            ),
-        );
+    if let Some(problem) = manifest.and_then(|manifest| names_others(&record, manifest)) {
+        checked.add(record_file(shard), problem);
     }
     let mut files_hold = true;
     for file in &record.files {
@@ -148,6 +137,15 @@ pub(in crate::store) fn check_shard(
     }
     checked.record = Some(record);
     checked
+}
+
+/// That a record calls a failed image otherwise than the manifest does, in words.
+pub(super) fn names_others(record: &ShardRecord, manifest: &Manifest) -> Option<String> {
+    let other =
+        |failed: &&FailedImage| manifest.path(failed.row) != failed.path || manifest.id(failed.row) != failed.id;
+    let stranger = record.failed.iter().find(other)?;
+    let FailedImage { row, path, .. } = stranger;
+    Some(format!("it says that row {row}, which failed, is `{path}`; the manifest says otherwise"))
 }
 
 fn compare(store: &Path, file: &RecordedFile) -> Result<(), String> {

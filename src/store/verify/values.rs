@@ -27,7 +27,8 @@ impl Values {
         for row in rows.clone() {
             let state = self.reader.row(row).map_err(|error| (of(StoreArray::Scores), error.to_string()))?;
             if let RowState::Labelled(labels) = state {
-                self.check_labels(&labels).map_err(|(array, problem)| (of(array), format!("row {row}: {problem}")))?;
+                check_values(&labels, self.reader.info())
+                    .map_err(|(array, problem)| (of(array), format!("row {row}: {problem}")))?;
             }
         }
         for failed in &record.failed {
@@ -37,27 +38,35 @@ impl Values {
         }
         Ok(rows.len())
     }
+}
 
-    fn check_labels(&self, labels: &ImageLabels) -> Result<(), (StoreArray, String)> {
-        let (map, info) = (&labels.map, self.reader.info());
-        let (k, cells) = (map.k(), map.size().cells());
-        for cell in 0..cells {
-            let score = |rank: usize| map.scores()[rank * cells + cell];
-            if let Some(rank) = (1..k).find(|&rank| score(rank) > score(rank - 1)) {
-                let what = format!("cell {cell} is not sorted: {} after {}", score(rank), score(rank - 1));
-                return Err((StoreArray::Scores, what));
-            }
-            let classes = (0..k).map(|rank| map.classes()[rank * cells + cell]);
-            check_classes(classes, info.classes.count)
-                .map_err(|problem| (StoreArray::Classes, format!("cell {cell}: {problem}")))?;
+/// Holds the labels of an image against what `docs/format.md` promises of values.
+///
+/// # Errors
+/// Which array is wrong, and why, in words.
+pub fn check_labels(labels: &ImageLabels, info: &StoreInfo) -> Result<(), String> {
+    check_values(labels, info).map_err(|(array, problem)| format!("{}: {problem}", array.name()))
+}
+
+fn check_values(labels: &ImageLabels, info: &StoreInfo) -> Result<(), (StoreArray, String)> {
+    let map = &labels.map;
+    let (k, cells) = (map.k(), map.size().cells());
+    for cell in 0..cells {
+        let score = |rank: usize| map.scores()[rank * cells + cell];
+        if let Some(rank) = (1..k).find(|&rank| score(rank) > score(rank - 1)) {
+            let what = format!("cell {cell} is not sorted: {} after {}", score(rank), score(rank - 1));
+            return Err((StoreArray::Scores, what));
         }
-        let probs = labels.prediction.probs();
-        if !probs.iter().all(|prob| (0.0..=1.001).contains(&prob.to_f32())) || !probs.is_sorted_by(|a, b| a >= b) {
-            return Err((StoreArray::ImageProbs, format!("{probs:?} are no sorted probabilities")));
-        }
-        check_classes(labels.prediction.classes().iter().copied(), info.classes.count)
-            .map_err(|problem| (StoreArray::ImageClasses, problem))
+        let classes = (0..k).map(|rank| map.classes()[rank * cells + cell]);
+        check_classes(classes, info.classes.count)
+            .map_err(|problem| (StoreArray::Classes, format!("cell {cell}: {problem}")))?;
     }
+    let probs = labels.prediction.probs();
+    if !probs.iter().all(|prob| (0.0..=1.001).contains(&prob.to_f32())) || !probs.is_sorted_by(|a, b| a >= b) {
+        return Err((StoreArray::ImageProbs, format!("{probs:?} are no sorted probabilities")));
+    }
+    check_classes(labels.prediction.classes().iter().copied(), info.classes.count)
+        .map_err(|problem| (StoreArray::ImageClasses, problem))
 }
 
 fn check_classes(classes: impl Iterator<Item = u32>, count: usize) -> Result<(), String> {
