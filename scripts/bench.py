@@ -762,9 +762,43 @@ def part_h(setup: Setup, report: Report) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
+# (i) Publishing, and reading what was published
+
+
+def part_i(setup: Setup, report: Report) -> None:
+    _, small = label(setup, crops(setup.count(200, 10), (500, 375)), 480)
+    large, release = WORK / "large", WORK / "release"
+    count = setup.count(100_000, 2000)
+    try:
+        run(setup.bare, "copies", "--from", small, "--out", large, "--images", count)
+        # Afterwards the store's files count as compared, which takes longer than reading them.
+        run(setup.relabel, "verify", large, "--json")
+        words = ("publish", large, "--to", release, "--license", "CC0-1.0", "--source-terms", "none", "--json")
+        published = run(setup.relabel, *words)
+        report.add(Figure("i", f"publish {count:,} images into a folder", published.core_seconds, "core-seconds"))
+        report.add(Figure("i", "peak memory of it", published.peak_bytes / 2**20, "MiB", at_most=1024))
+        checks = [run(setup.relabel, "verify", release, "--json").core_seconds for _ in range(setup.repeats)]
+        report.add(Figure("i", "verify the release in a folder", statistics.median(checks), "core-seconds"))
+        flags = ("--release", release, "--maps", setup.count(1000, 50))
+        read = [run(sys.executable, ROOT / "scripts/bench_remote.py", *flags).document for _ in range(setup.repeats)]
+        named = {"folder": "from the folder", "no_copies": "by parts", "new_copies": "making copies", "with_copies": "with copies"}
+        for key, what in named.items():
+            for unit in ("open_ms", "map_ms"):
+                value = statistics.median(one[key][unit] for one in read)
+                report.add(Figure("i", f"{'open' if unit == 'open_ms' else 'a random map'}, {what}", value, "ms"))
+        for key in ("no_copies", "new_copies", "with_copies"):
+            requests = statistics.median(one[key]["requests_per_map"] for one in read)
+            report.add(Figure("i", f"requests for each random map, {named[key]}", requests, ""))
+        report.add(Figure("i", "copied of the release by random maps", 100 * read[0]["copied_bytes"] / read[0]["release_bytes"], "%"))
+        report.measurements["i, remote"] = read
+    finally:
+        for left in (large, release):
+            shutil.rmtree(left, ignore_errors=True)
+
+
 PARTS: dict[str, Callable[[Setup, Report], None]] = {
     "a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f, "g": part_g,
-    "h": part_h,
+    "h": part_h, "i": part_i,
 }
 
 
@@ -833,7 +867,7 @@ def main() -> None:
     wanted = chosen.only.split(",")
     WORK.mkdir(parents=True, exist_ok=True)
     bare = chosen.bare
-    if bare is None and {"a", "c", "f", "g", "h"} & set(wanted):
+    if bare is None and {"a", "c", "f", "g", "h", "i"} & set(wanted):
         bare = build_bare()
     repeats = chosen.repeats or (1 if chosen.quick else 3)
     setup = Setup(chosen.relabel, bare, chosen.teacher, chosen.threads, repeats, chosen.quick)

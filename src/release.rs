@@ -19,15 +19,10 @@ mod provenance;
 mod limits;
 mod checksums;
 mod plan;
-mod deliver;
-
 mod signature;
+mod deliver;
 mod trusted;
 mod verify;
-
-pub use signature::{SIGNED_NAMESPACE, SignedBy, Signer, Trust, check_signature};
-pub use trusted::TrustedKeys;
-pub use verify::{Checked, Reading, ReleaseProblem, ReleaseStep, Remedy, check_rows, verify};
 
 use std::path::PathBuf;
 
@@ -42,14 +37,10 @@ pub use licence::{KnownLicence, Licence};
 pub use places::Shortened;
 pub use plan::{Release, plan};
 pub use request::{HubLimits, Picture, Request, Sign, Tool, Wholeness};
+pub use signature::{SIGNED_NAMESPACE, SignedBy, Signer, Trust, check_signature};
 pub use summary::VerdictCounts;
-
-/// The file that names all others with their digests, as `sha256sum` writes them. It is written last.
-pub const CHECKSUMS: &str = "SHA256SUMS";
-/// The signature of [`CHECKSUMS`].
-pub const SIGNATURE: &str = "SHA256SUMS.sig";
-/// The file that is there while a release is on its way.
-pub const MARKER: &str = ".publishing";
+pub use trusted::TrustedKeys;
+pub use verify::{Checked, Reading, ReleaseProblem, ReleaseStep, Remedy, check_rows, verify};
 
 /// A file of a release, before it is where it will be.
 #[derive(Clone, Debug)]

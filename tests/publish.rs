@@ -1,16 +1,18 @@
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use relabel::classes::ClassList;
 use relabel::digest::{digest_bytes, digest_file};
+use relabel::error::Error;
 use relabel::geometry::MapSize;
 use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
 use relabel::manifest::{Entry, Manifest, manifest_bytes};
 use relabel::monitor::Silent;
 use relabel::random::SplitMix64;
 use relabel::release::{
-    CHECKSUMS, Content, HubLimits, Licence, MARKER, Picture, Placing, Release, Request, SIGNATURE, Tool, Wholeness,
-    deliver_to_folder, plan,
+    CHECKSUMS, Content, Delivery, Existing, FolderTarget, HubLimits, Licence, MARKER, Picture, Release, Request,
+    SIGNATURE, StoredAs, Tool, Watch, Wholeness, deliver, plan,
 };
 use relabel::store::{
     Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify,
@@ -260,12 +262,18 @@ fn a_signature_is_of_the_checksums_and_not_in_them() {
     let request = Request { sign: Some(&sign), ..request() };
     let release = planned(&folder.path().join("labels"), &request);
     let target = folder.path().join("release");
-    deliver_to_folder(&release.files, &target, Placing::Copied, false).unwrap();
+    deliver_to(&release, &target).unwrap();
     let list = std::fs::read(target.join(CHECKSUMS)).unwrap();
     assert_eq!(std::fs::read(target.join(SIGNATURE)).unwrap(), [b"signed: ".as_slice(), &list].concat());
     assert!(!String::from_utf8(list).unwrap().contains(SIGNATURE));
     assert_eq!(release.files.last().unwrap().path, CHECKSUMS);
     checksums_hold(&target);
+}
+
+fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
+    let target = FolderTarget::new(target.to_path_buf(), StoredAs::Copies);
+    let watch = Watch { heard: &|_| (), stop: &|| false };
+    deliver(&release.files, &target, Existing::Keep, NonZeroUsize::MIN, &watch)
 }
 
 #[test]
@@ -278,19 +286,17 @@ fn an_interrupted_delivery_looks_like_one_and_goes_on() {
     let scores = folder.path().join("labels/scores/c.1.0.0.0");
     let kept = std::fs::read(&scores).unwrap();
     std::fs::write(&scores, "other").unwrap();
-    let failed = deliver_to_folder(&release.files, &target, Placing::Copied, false).unwrap_err();
-    assert!(failed.to_string().contains("it changes"), "{failed}");
-    assert!(
-        target.join(MARKER).exists() && !target.join(CHECKSUMS).exists() && !target.join("scores/c.1.0.0.0").exists()
-    );
+    let failed = deliver_to(&release, &target).unwrap_err();
+    assert!(failed.to_string().contains("scores/c.1.0.0.0 reads back"), "{failed}");
+    assert!(target.join(MARKER).exists() && !target.join(CHECKSUMS).exists());
     std::fs::write(&scores, kept).unwrap();
-    let delivered = deliver_to_folder(&release.files, &target, Placing::Copied, false).unwrap();
-    assert!(delivered.kept > 5 && delivered.written > 1, "{delivered:?}");
+    let delivered = deliver_to(&release, &target).unwrap();
+    assert!(delivered.kept > 5 && delivered.sent > 1, "{delivered:?}");
     assert!(!target.join(MARKER).exists());
     checksums_hold(&target);
     // Another release is not written over this one.
     release.files.pop();
-    assert!(deliver_to_folder(&release.files, &target, Placing::Copied, false).is_err());
+    assert!(deliver_to(&release, &target).is_err());
 }
 
 #[test]

@@ -12,8 +12,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use exchange::{ExportArguments, ImportArguments, PythonFlags};
 pub use look::{AuditArguments, Color, CropArgument, InspectArguments, PhotoFlags, ReportArguments};
-pub use publish::PublishArguments;
 pub use merge::MergeArguments;
+pub use publish::PublishArguments;
 pub use run::{RunArguments, TaskFlags};
 pub use store::{StatusArguments, VerifyArguments};
 pub use teacher::{TeacherArguments, TeacherFlags};

@@ -12,8 +12,8 @@ use relabel::error::Error;
 use relabel::inspect::find;
 use relabel::manifest::Manifest;
 use relabel::release::{
-    BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, StoredAs,
-    Target, Tool, Watch, Wholeness, deliver, plan, would_send,
+    BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
+    Signer, StoredAs, Target, Tool, Watch, Wholeness, deliver, plan, would_send,
 };
 use relabel::remote::{Access, Remote, is_address};
 use relabel::store::{Depth, Step, StoreReader};
@@ -30,9 +30,8 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     let target = target(arguments)?;
     let licence = licence(&arguments.license)?;
     let source_terms = arguments.source_terms.as_deref().map(source_terms).transpose()?;
-    if arguments.sign.is_some() {
-        return Err(Error::Usage("--sign: this build cannot sign; sign SHA256SUMS by yourself".to_owned()));
-    }
+    let signer = arguments.sign.as_deref().map(signer).transpose()?;
+    let sign = signer.as_ref().map(|signer| |sums: &[u8]| signer.sign(sums));
     let stop = stop_flag()?;
     let store = StoreReader::open(&arguments.store)?;
     let request = Request {
@@ -49,7 +48,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("RELABEL_COMMIT").map(str::to_owned),
         },
-        sign: None,
+        sign: sign.as_ref().map(|sign| sign as &Sign<'_>),
     };
     let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let heard = |step| match step {
@@ -72,7 +71,9 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
         let at_a_time = arguments.at_a_time.unwrap_or(if is_address(&arguments.to) { UPLOADS } else { COPIES });
         Done::Delivered(bring(&release, &*target, existing, at_a_time, global, &stop)?)
     };
-    output.result(&words::of(arguments, &release, done), &document(arguments, &release, done));
+    let signed_by = signer.as_ref().map(|signer| format!("{} ({})", signer.fingerprint(), signer.public_key()));
+    let words = words::of(arguments, &release, done, signed_by.as_deref());
+    output.result(&words, &document(arguments, &release, done, signed_by.as_deref()));
     Ok(Outcome::Done)
 }
 
@@ -139,6 +140,12 @@ fn bring(
     delivered
 }
 
+/// Who signs.
+fn signer(key: &Path) -> Result<Signer, Error> {
+    let passphrase = std::env::var("RELABEL_KEY_PASSPHRASE").ok();
+    Signer::open(key, passphrase.as_deref())
+}
+
 /// An id, or the text of a file of this name.
 fn licence(given: &str) -> Result<Licence, Error> {
     let path = Path::new(given);
@@ -186,7 +193,7 @@ fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture,
     Ok(Picture::Of { row, photo })
 }
 
-fn document(arguments: &PublishArguments, release: &Release, done: Done) -> serde_json::Value {
+fn document(arguments: &PublishArguments, release: &Release, done: Done, signed_by: Option<&str>) -> serde_json::Value {
     let files: Vec<_> = release
         .files
         .iter()
@@ -216,6 +223,7 @@ fn document(arguments: &PublishArguments, release: &Release, done: Done) -> serd
             Done::Planned { files, bytes } => json!({ "files": files, "bytes": bytes }),
             Done::Delivered(_) => json!(null),
         },
+        "signed_by": signed_by,
         "upload": words::upload_command(arguments),
     })
 }

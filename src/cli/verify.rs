@@ -4,6 +4,7 @@ mod release;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
@@ -11,13 +12,15 @@ use relabel::error::Error;
 use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
 use relabel::random::SplitMix64;
 use relabel::release::CHECKSUMS;
+use relabel::remote::{Access, Remote};
 use relabel::source::{self, LengthCheck, ListedImages, Located};
-use relabel::store::{Depth, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
+use relabel::store::{Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
 use relabel::teacher::Runtime;
 use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
 use super::output::{Output, bytes, count, may_draw, say, thousands};
+use super::places::{address, settings};
 use super::plan::{LoadedTeacher, boxed, load_teacher, preprocessing, rounding, store_info_again};
 use super::progress::Progress;
 use super::run::refuse;
@@ -26,6 +29,11 @@ use super::{Outcome, stop_flag};
 use release::Looking;
 
 pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+    if let Some(address) = address(&arguments.store) {
+        let (words, document, outcome) = elsewhere(arguments, global, address)?;
+        output.result(&words, &document);
+        return Ok(outcome);
+    }
     let files = FolderFiles::new(&arguments.store);
     if release::is_release(&files)? {
         let open = || StoreReader::open(&arguments.store);
@@ -49,6 +57,31 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
     document["kind"] = json!("store");
     let outcome = if found.problems.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems };
     with_recomputed(arguments, global, output, words(&arguments.store, &found, depth), document, outcome)
+}
+
+/// Files that are asked for at a time, over a network.
+const REQUESTS: usize = 16;
+
+/// Looks at a release in the network. Nothing is kept of it: what lies there is what counts.
+fn elsewhere(arguments: &VerifyArguments, global: &Global, address: &str) -> Result<(String, Value, Outcome), Error> {
+    if arguments.recompute.is_some() {
+        return Err(Error::Usage("--recompute is for stores and releases in a folder".to_owned()));
+    }
+    let files = Arc::new(Remote::open(address, settings(Access::Read))?);
+    if !release::is_release(&*files)? {
+        return Err(Error::Release {
+            place: files.name().to_owned(),
+            problem: format!(
+                "it has no {CHECKSUMS}. Is this the address that it was published under? A store that was never published \
+                 is verified in its folder"
+            ),
+        });
+    }
+    let open = || StoreReader::open_files(Arc::clone(&files) as Arc<dyn Files>);
+    let looking = Looking::elsewhere(arguments.full);
+    let threads = rayon::ThreadPoolBuilder::new().num_threads(REQUESTS).build();
+    let threads = threads.map_err(|error| Error::Usage(format!("threads cannot be started: {error}")))?;
+    threads.install(|| release::run(arguments, global, &*files, &looking, &open))
 }
 
 /// Labels some images again, where that was asked for and nothing is wrong so far, and prints everything.

@@ -54,7 +54,7 @@ pub struct PublishArguments {
     pub picture: Option<String>,
     #[command(flatten)]
     pub photos: PhotoFlags,
-    /// Sign the checksums with this OpenSSH key
+    /// Sign the checksums with this OpenSSH key (ed25519); RELABEL_KEY_PASSPHRASE opens an encrypted one
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Decode every chunk of the store and check its values before

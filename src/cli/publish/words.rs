@@ -9,7 +9,7 @@ use crate::cli::output::{bytes, count, thousands};
 use crate::cli::summary::shell_word;
 
 /// All words about a release that was delivered, or only planned.
-pub fn of(arguments: &PublishArguments, release: &Release, done: Done) -> String {
+pub fn of(arguments: &PublishArguments, release: &Release, done: Done, signed_by: Option<&str>) -> String {
     let mut words = String::new();
     if let Done::Planned { .. } = done {
         for file in &release.files {
@@ -49,6 +49,9 @@ pub fn of(arguments: &PublishArguments, release: &Release, done: Done) -> String
         ),
     };
     words += &format!("picture  {}\n", pictured(arguments, release));
+    if let Some(signed_by) = signed_by {
+        words += &format!("signed   by {signed_by}\n");
+    }
     words += &shortened(release);
     words += &format!("\nLICENSE says:\n{}", gist(&release.licence));
     words += &format!("\nSOURCE_TERMS.md says:\n{}", gist(&release.source_terms));

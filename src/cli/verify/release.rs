@@ -23,7 +23,19 @@ impl Looking {
     pub fn here(full: bool) -> Self {
         Self { reading: Reading::Everything, rows: if full { usize::MAX } else { 0 } }
     }
+
+    /// Over a network only small files are read, and the maps of some rows by parts; `--full` reads everything.
+    pub fn elsewhere(full: bool) -> Self {
+        if full {
+            Self { reading: Reading::Everything, rows: usize::MAX }
+        } else {
+            Self { reading: Reading::SmallFiles, rows: SAMPLED_ROWS }
+        }
+    }
 }
+
+/// Maps that are read of a release in the network.
+const SAMPLED_ROWS: usize = 64;
 
 /// Whether there is a release, or was to be one.
 pub fn is_release(files: &dyn Files) -> Result<bool, Error> {
