@@ -156,7 +156,14 @@ fn what_cannot_be_published_is_refused() {
     assert!(!folder.path().join("release/scores/c.9.0.0.0").exists());
     let other = publish(folder.path(), &["--name", "another"]).expect(2);
     assert!(other.stderr.contains("--replace"), "{}", other.stderr);
+    // What the other release had besides goes; what begins with a dot is git's or the Hub's.
+    for file in ["SHA256SUMS.sig", "scores/c.8.0.0.0", ".gitattributes"] {
+        std::fs::write(folder.path().join("release").join(file), "old").unwrap();
+    }
     publish(folder.path(), &["--name", "another", "--replace"]).expect(0);
+    let is_there = |file: &str| folder.path().join("release").join(file).exists();
+    assert!(!is_there("SHA256SUMS.sig") && !is_there("scores/c.8.0.0.0") && is_there(".gitattributes"));
+    std::fs::remove_file(folder.path().join("release/.gitattributes")).unwrap();
     checksums_hold(&folder.path().join("release"));
 }
 

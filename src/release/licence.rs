@@ -3,8 +3,13 @@
 /// What the publisher puts the labels under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Licence {
-    /// One that the Hugging Face Hub knows by this id.
-    Known(&'static KnownLicence),
+    /// One that the Hugging Face Hub has an id for.
+    Known {
+        /// Which.
+        licence: &'static KnownLicence,
+        /// `-only` or `-or-later` of the GNU licences, which the Hub does not tell apart; else nothing.
+        versions: &'static str,
+    },
     /// Another one, by the name that was given.
     Named(String),
     /// The text of a file, and a name for it.
@@ -40,11 +45,15 @@ impl Licence {
         if id.chars().any(char::is_control) || id.contains(['/', '\\']) {
             return Err(format!("there is no file {id}, and it is no id of a licence either"));
         }
-        let plain = wanted.trim_end_matches("-only").trim_end_matches("-or-later");
-        let known = KNOWN.iter().find(|known| {
-            [wanted.as_str(), plain].iter().any(|id| *id == known.id || known.spdx.eq_ignore_ascii_case(id))
-        });
-        Ok(known.map_or_else(|| Self::Named(id.trim().to_owned()), Self::Known))
+        let versions =
+            ["-only", "-or-later"].into_iter().find(|versions| wanted.ends_with(versions)).unwrap_or_default();
+        let plain = &wanted[..wanted.len() - versions.len()];
+        let is_meant = |licence: &&KnownLicence| {
+            let is_named = plain == licence.id || licence.spdx.eq_ignore_ascii_case(plain);
+            is_named && (versions.is_empty() || licence.spdx.contains("GPL"))
+        };
+        let known = KNOWN.iter().find(is_meant).map(|licence| Self::Known { licence, versions });
+        Ok(known.unwrap_or_else(|| Self::Named(id.trim().to_owned())))
     }
 
     /// The text of a file.
@@ -67,18 +76,18 @@ impl Licence {
     #[must_use]
     pub fn hub_id(&self) -> &str {
         match self {
-            Self::Known(known) => known.id,
+            Self::Known { licence, .. } => licence.id,
             Self::Named(_) | Self::Text { .. } => "other",
         }
     }
 
     /// What people call it.
     #[must_use]
-    pub fn name(&self) -> &str {
+    pub fn name(&self) -> String {
         match self {
-            Self::Known(known) if known.spdx.is_empty() => known.id,
-            Self::Known(known) => known.spdx,
-            Self::Named(name) | Self::Text { name, .. } => name,
+            Self::Known { licence, .. } if licence.spdx.is_empty() => licence.id.to_owned(),
+            Self::Known { licence, versions } => format!("{}{versions}", licence.spdx),
+            Self::Named(name) | Self::Text { name, .. } => name.clone(),
         }
     }
 
@@ -86,8 +95,8 @@ impl Licence {
     #[must_use]
     pub fn address(&self) -> Option<String> {
         match self {
-            Self::Known(known) if !known.spdx.is_empty() => {
-                Some(format!("https://spdx.org/licenses/{}.html", known.spdx))
+            Self::Known { licence, .. } if !licence.spdx.is_empty() => {
+                Some(format!("https://spdx.org/licenses/{}.html", self.name()))
             }
             _ => None,
         }
@@ -99,7 +108,7 @@ impl Licence {
                      part of this release; SOURCE_TERMS.md says what is known of theirs.\n";
         match self {
             Self::Text { text, .. } => text.clone(),
-            Self::Known(_) | Self::Named(_) => {
+            Self::Known { .. } | Self::Named(_) => {
                 let place = self.address().map(|address| format!("Its text: {address}\n\n")).unwrap_or_default();
                 format!("The labels in this release are published under the licence {}.\n{place}{scope}", self.name())
             }
@@ -222,12 +231,13 @@ mod tests {
         for (given, hub_id, name) in [
             ("CC-BY-4.0", "cc-by-4.0", "CC-BY-4.0"),
             ("cc0-1.0", "cc0-1.0", "CC0-1.0"),
-            ("GPL-3.0-or-later", "gpl-3.0", "GPL-3.0"),
+            ("GPL-3.0-or-later", "gpl-3.0", "GPL-3.0-or-later"),
+            ("MIT-only", "other", "MIT-only"),
             ("ODC-By-1.0", "odc-by", "ODC-By-1.0"),
             ("My-Licence-1.0", "other", "My-Licence-1.0"),
         ] {
             let licence = Licence::of_id(given).unwrap();
-            assert_eq!((licence.hub_id(), licence.name()), (hub_id, name));
+            assert_eq!((licence.hub_id(), licence.name().as_str()), (hub_id, name));
         }
         for nothing in ["", "other", "UNKNOWN", "no/such/file.txt"] {
             assert!(Licence::of_id(nothing).is_err(), "{nothing}");
@@ -238,7 +248,7 @@ mod tests {
     #[test]
     fn files_are_copied_and_named() {
         let named = |file: &str| Licence::of_text(file, "Do as you like.".into()).unwrap();
-        assert_eq!((named("My terms.txt").name(), named("LICENSE.md").name()), ("my-terms", "custom-licence"));
+        assert_eq!([named("My terms.txt").name(), named("LICENSE.md").name()], ["my-terms", "custom-licence"]);
         assert_eq!(named("x").file(), "Do as you like.");
         assert!(Licence::of_text("x", " \n".into()).is_err());
     }

@@ -74,10 +74,7 @@ pub(super) fn overview(
         RowState::Labelled(labels) => {
             View::new(manifest, row, labels, classes, None).map_err(|problem| failed(format!("row {row}: {problem}")))
         }
-        RowState::Failed(_) | RowState::ToDo => Err(Error::Usage(format!(
-            "the image `{}` has no labels, so that there is no picture of it: choose another one",
-            manifest.id(row)
-        ))),
+        RowState::Failed(_) | RowState::ToDo => Err(failed(format!("row {row} has no labels any more"))),
     };
     let undrawn = |problem: String| failed(format!("{OVERVIEW} cannot be drawn: {problem}"));
     match picture {

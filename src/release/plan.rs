@@ -12,7 +12,7 @@ use super::limits::Limits;
 use super::overview::{OVERVIEW, overview};
 use super::places::{Shortened, without_places};
 use super::provenance::{PROVENANCE, provenance};
-use super::request::{HubLimits, Request, Wholeness};
+use super::request::{HubLimits, Picture, Request, Wholeness};
 use super::stored::stored_files;
 use super::summary::{SUMMARY, VerdictCounts, summarise};
 use crate::classes::ClassList;
@@ -72,6 +72,7 @@ pub fn plan(
 ) -> Result<Release, Error> {
     let info = store.info();
     check_whole(store, request)?;
+    check_picture(store, request)?;
     check_right(store, request, heard)?;
     let records = store.records()?;
     let status = StoreStatus::of_records(info, Part::WHOLE, &records);
@@ -131,6 +132,18 @@ fn check_whole(store: &StoreReader, request: &Request<'_>) -> Result<(), Error> 
         return refused("none of its images is labelled, so that there is nothing to publish".to_owned());
     }
     Ok(())
+}
+
+/// Refuses a picture of an image without labels, before any work.
+fn check_picture(store: &StoreReader, request: &Request<'_>) -> Result<(), Error> {
+    let Picture::Of { row, .. } = request.picture else { return Ok(()) };
+    let record = store.record(row / store.info().shard_images)?;
+    let has_labels = record.is_some_and(|record| record.failed.iter().all(|failed| failed.row != row));
+    if has_labels {
+        return Ok(());
+    }
+    let what = "--picture: this image has no labels, so that there is no picture of it: choose another one";
+    Err(Error::Usage(what.to_owned()))
 }
 
 /// Problems that are told of a store that is refused.

@@ -165,10 +165,10 @@ mod tests {
             Column::always("texts", Values::TextLists(|row| Some(row.1.clone()))),
         ];
         let rows = [
-            Row(Some(vec![0.5, 2.0]), vec!["a"]),
+            Row(Some(vec![0.5, 2.5]), vec!["a"]),
             Row(None, vec![]),
             Row(Some(vec![]), vec!["é", ""]),
-            Row(Some(vec![1.0]), vec!["b"]),
+            Row(Some(vec![1.5]), vec!["b"]),
         ];
         let write = |format: Format| {
             let mut out = Vec::new();
@@ -185,14 +185,14 @@ mod tests {
         assert_eq!(
             read,
             [
-                "{numbers: [0.5, 2], texts: [\"a\"]}",
+                "{numbers: [0.5, 2.5], texts: [\"a\"]}",
                 "{numbers: null, texts: []}",
                 "{numbers: [], texts: [\"é\", \"\"]}",
-                "{numbers: [1], texts: [\"b\"]}"
+                "{numbers: [1.5], texts: [\"b\"]}"
             ]
         );
         let json: serde_json::Value = serde_json::from_slice(&write(Format::Json)).unwrap();
         assert_eq!((&json[1]["numbers"], &json[2]["texts"][0]), (&serde_json::Value::Null, &"é".into()));
-        assert!(String::from_utf8(write(Format::Csv)).unwrap().starts_with("numbers,texts\n0.5;2,a\n"));
+        assert!(String::from_utf8(write(Format::Csv)).unwrap().starts_with("numbers,texts\n0.5;2.5,a\n"));
     }
 }

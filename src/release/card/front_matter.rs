@@ -11,8 +11,8 @@ pub(super) fn front_matter(facts: &Facts<'_>) -> String {
     let mut scalar = |key: &str, value: &str| lines.push(format!("{key}: {}", yaml(value)));
     let licence = &facts.request.licence;
     scalar("license", licence.hub_id());
-    if !matches!(licence, Licence::Known(_)) {
-        scalar("license_name", licence.name());
+    if !matches!(licence, Licence::Known { .. }) {
+        scalar("license_name", &licence.name());
         scalar("license_link", "LICENSE");
     }
     scalar("pretty_name", &facts.name);

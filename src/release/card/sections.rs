@@ -153,9 +153,9 @@ pub(super) fn licence(facts: &Facts<'_>) -> String {
     let licence = &facts.request.licence;
     let said = match licence {
         Licence::Text { .. } => "The labels are published under the terms in [LICENSE](LICENSE).".to_owned(),
-        Licence::Known(_) | Licence::Named(_) => {
+        Licence::Known { .. } | Licence::Named(_) => {
             let place = licence.address().map(|address| format!(" (<{address}>)")).unwrap_or_default();
-            format!("The labels are published under {}{place}; see [LICENSE](LICENSE).", text(licence.name()))
+            format!("The labels are published under {}{place}; see [LICENSE](LICENSE).", text(&licence.name()))
         }
     };
     format!(
