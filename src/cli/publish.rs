@@ -164,8 +164,10 @@ fn source_terms(given: &str) -> Result<String, Error> {
     if path.is_file() {
         return text_of(path);
     }
-    let is_path = !given.contains(char::is_whitespace)
-        && (given.contains('/') || given.ends_with(".md") || given.ends_with(".txt"));
+    // `CC-BY-4.0` is words, and `terms.md` is a file that is missing.
+    let is_page =
+        path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md") || ending.eq_ignore_ascii_case("txt"));
+    let is_path = !given.contains(char::is_whitespace) && (given.contains('/') || is_page);
     if given.trim().is_empty() || (is_path && !given.contains("://")) {
         return Err(Error::Usage(format!("--source-terms {given}: there is no such file, and it is no text either")));
     }

@@ -24,6 +24,8 @@ The licence is yours to choose: there is no default.
 Addresses are s3://bucket/path, gs://bucket/path and az://container/path. Credentials come from the environment only: \
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; GOOGLE_SERVICE_ACCOUNT; \
 AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. What was interrupted goes on with the same command.")]
+// Each is a flag of the command line.
+#[allow(clippy::struct_excessive_bools)]
 pub struct PublishArguments {
     /// The store
     pub store: PathBuf,

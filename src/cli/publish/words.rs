@@ -88,7 +88,10 @@ const GIST_LINES: usize = 8;
 fn gist(text: &str) -> String {
     let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with("# "));
     let told: Vec<&str> = lines.by_ref().take(GIST_LINES).collect();
-    let mut words: String = told.iter().map(|line| format!("  {line}\n")).collect();
+    let mut words = String::new();
+    for line in told {
+        words += &format!("  {line}\n");
+    }
     let rest = lines.count();
     if rest > 0 {
         words += &format!("  ... and {} more\n", count(rest, "line"));
