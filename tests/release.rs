@@ -112,7 +112,7 @@ fn a_whole_release_holds_and_says_who_signed_it() {
     let release = release(folder.path(), &[0, 1, 2]);
     let said = check(folder.path(), &["release"]).expect(0).stdout;
     for words in
-        ["17 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "what was published"]
+        ["23 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "what was published"]
     {
         assert!(said.contains(words), "{words} in {said}");
     }
@@ -208,6 +208,11 @@ fn a_partial_release_is_whole_where_it_says_so() {
     let said = check(folder.path(), &["release"]).expect(3).stdout;
     assert!(said.contains("records: shards are to do, and nothing says that the release is partial: 1"), "{said}");
     std::fs::write(release.join("provenance.json"), "{\"partial\": true}").unwrap();
+    std::fs::copy(release.join("scores/c.0.0.0.0"), release.join("scores/c.1.0.0.0")).unwrap();
+    write_sums(&release);
+    let said = check(folder.path(), &["release"]).expect(3).stdout;
+    assert!(said.contains("scores/c.1.0.0.0: no record names it"), "{said}");
+    std::fs::remove_file(release.join("scores/c.1.0.0.0")).unwrap();
     write_sums(&release);
     let said = check(folder.path(), &["release"]).expect(0).stdout;
     assert!(said.contains("4 to do; the release says that it is partial"), "{said}");
@@ -217,12 +222,12 @@ fn a_partial_release_is_whole_where_it_says_so() {
 fn a_release_elsewhere_is_checked_without_reading_its_labels() {
     let folder = tempfile::tempdir().unwrap();
     let release = release(folder.path(), &[0, 1, 2]);
-    let labels = |name: &str| name.contains("/c.");
+    let labels = |name: &String| name.contains("/c.");
     for lists in [true, false] {
         let place = Elsewhere { lists, ..Elsewhere::over(&release) };
         let mut found = verify_here(&place, Reading::SmallFiles).unwrap();
         assert!(found.problems.is_empty(), "{:?}", found.problems);
-        assert_eq!((found.by_length, found.compared), (12, 9));
+        assert_eq!((found.by_length, found.compared), (12, 11));
         assert_eq!(place.was_read().iter().filter(|name| labels(name)).count(), 0);
         let names = place.was_read();
         assert_eq!(names.iter().collect::<std::collections::BTreeSet<_>>().len(), names.len(), "nothing is read twice");
@@ -237,6 +242,7 @@ fn a_release_elsewhere_is_checked_without_reading_its_labels() {
         for file in ["README.md", "records/000001.json", "manifest.parquet", "classes/zarr.json", "zarr.json"] {
             let place = Elsewhere { lists, flipped: Some(file), ..Elsewhere::over(&release) };
             expect(&verify_here(&place, Reading::SmallFiles).unwrap(), file, "its sha256 is");
+            assert!(!place.was_read().iter().any(labels), "{file}: labels are not read instead");
         }
         // A flipped bit of labels is found by reading them.
         let place = Elsewhere { lists, flipped: Some(scores), ..Elsewhere::over(&release) };

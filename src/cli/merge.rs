@@ -22,16 +22,12 @@ pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Resul
     if by == PlaceBy::Link && to_copy > 0 {
         say(&format!("{} lie on another file system and are copied", bytes(to_copy)));
     }
-    refuse_without_space(&arguments.out, to_copy, by)?;
+    refuse_without_space(&arguments.out, plan.space_needed(by), by)?;
     let merged = if arguments.dry_run {
         None
     } else {
         let write_as = WriteAs { holder: task::holder(), ..WriteAs::default() };
-        let merged = shown(global, &stop, |heard| plan.run(by, write_as, heard))?;
-        if by == PlaceBy::Link && to_copy == 0 && merged.shards_copied > 0 {
-            say(&format!("{} could not be linked and were copied", count(merged.shards_copied, "shard")));
-        }
-        Some(merged)
+        Some(shown(global, &stop, |heard| plan.run(by, write_as, heard))?)
     };
     let account = Account { plan: &plan, merged: merged.as_ref(), out: &arguments.out, by };
     output.result(&account.words(), &account.document());
@@ -56,13 +52,13 @@ fn shown<T>(
     result
 }
 
-fn refuse_without_space(out: &Path, to_copy: u64, by: PlaceBy) -> Result<(), Error> {
+fn refuse_without_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Error> {
     match free_bytes(out) {
-        Some(free) if free < to_copy => Err(Error::Store {
+        Some(free) if free < needed => Err(Error::Store {
             path: out.to_path_buf(),
             problem: format!(
-                "{} would be copied into it, and {} are free there. Make room{}",
-                bytes(to_copy),
+                "it needs up to {} more, and {} are free there. Make room{}",
+                bytes(needed),
                 bytes(free),
                 if by == PlaceBy::Copy { ", or give --link where the stores lie on one file system" } else { "" }
             ),
@@ -84,13 +80,21 @@ impl Account<'_> {
         let (out, plan) = (self.out.display(), self.plan);
         let mut words = match self.merged {
             None => format!("would merge {} into {out}; nothing was written\n", count(plan.parts().len(), "store")),
-            Some(_) => format!("merged   {} into {out}\n", count(plan.parts().len(), "store")),
+            Some(merged) => {
+                let shards: usize = merged.shards_from.iter().sum();
+                let how = match merged.shards_copied {
+                    _ if shards == 0 => String::new(),
+                    0 => ", by linking".to_owned(),
+                    copied if copied == shards => ", by copying".to_owned(),
+                    copied => format!(", by linking, and copying {} that could not be linked", count(copied, "shard")),
+                };
+                format!("merged   {} into {out}{how}\n", count(plan.parts().len(), "store"))
+            }
         };
-        let how = if self.by == PlaceBy::Link { "linked" } else { "copied" };
         for (at, part) in plan.parts().iter().enumerate() {
             let taken = self.merged.map_or(part.shards_taken, |merged| merged.shards_from[at]);
             words += &format!(
-                "shards   {} of {} {how} from {} ({})\n",
+                "shards   {} of {} from {} ({})\n",
                 thousands(taken),
                 thousands(part.shards_done),
                 part.store.display(),

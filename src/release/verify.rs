@@ -181,10 +181,15 @@ fn look(files: &dyn Files, name: &str, wanted: &Digest, known: &Known<'_>, readi
     if let Some(recorded) = known.recorded.filter(|recorded| recorded.bytes != bytes) {
         return Ok(Looked::Wrong(format!("it has {bytes} bytes, {} when it was written", recorded.bytes)));
     }
-    if reading == Reading::SmallFiles && known.recorded.is_some() {
+    if reading == Reading::SmallFiles && (known.recorded.is_some() || holds_labels(name)) {
         return Ok(Looked::ByLength);
     }
     Ok(compare(&digest_of(files, name, bytes)?, bytes))
+}
+
+/// Whether a name is that of a shard's file, whether or not a record names it.
+fn holds_labels(name: &str) -> bool {
+    name.split_once('/').is_some_and(|(_, file)| file.starts_with("c."))
 }
 
 /// Holds the store's own description against `SHA256SUMS`.
@@ -200,6 +205,12 @@ fn store(description: &Description, recorded: &BTreeMap<&str, &RecordedFile>, su
                 found.add(name, problem, Remedy::AskPublisher);
             }
             None => found.add(name, format!("a record names it, and {CHECKSUMS} does not"), Remedy::AskPublisher),
+        }
+    }
+    // Where something else is wrong, the record that named it may be what is damaged.
+    if description.problems.is_empty() {
+        for name in sums.digests.keys().filter(|name| holds_labels(name) && !recorded.contains_key(name.as_str())) {
+            found.add(name.clone(), "no record names it: nothing says whose labels these are", Remedy::AskPublisher);
         }
     }
     if found.partial {

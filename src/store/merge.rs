@@ -46,6 +46,8 @@ pub struct MergePart {
     pub shards_taken: usize,
     /// Bytes of their files.
     pub bytes_taken: u64,
+    /// How many files these are.
+    pub files_taken: usize,
 }
 
 /// What came of a merge.
@@ -94,10 +96,7 @@ impl Merge {
             parts.iter().map(|part| LookedAt::new(part, &info, heard)).collect::<Result<Vec<LookedAt>, Error>>()?;
         let problems = looked_at.iter().flat_map(LookedAt::problems).collect();
         refuse(problems, "make the part whole again with the run command that made it, or leave it out")?;
-        let there = match there_info {
-            Some(_) => records(out, &info)?,
-            None => Vec::new(),
-        };
+        let there = records(out, &info)?;
         let mut holders: Vec<(&Path, &[ShardRecord])> = vec![(out, &there)];
         holders.extend(parts.iter().zip(&looked_at).map(|(part, looked)| (part.as_path(), looked.records.as_slice())));
         refuse(
@@ -123,8 +122,13 @@ impl Merge {
         let mut manifest = Vec::new();
         let mut merge_parts = Vec::new();
         for (at, (store, looked)) in parts.iter().zip(looked_at).enumerate() {
-            let mut part =
-                MergePart { store: store.clone(), shards_done: looked.records.len(), shards_taken: 0, bytes_taken: 0 };
+            let mut part = MergePart {
+                store: store.clone(),
+                shards_done: looked.records.len(),
+                shards_taken: 0,
+                bytes_taken: 0,
+                files_taken: 0,
+            };
             for record in looked.records {
                 let place = &mut shards[record.shard];
                 match place {
@@ -133,6 +137,7 @@ impl Merge {
                     None => {
                         part.shards_taken += 1;
                         part.bytes_taken += record.file_bytes();
+                        part.files_taken += record.files.len();
                         *place = Some((record, Some(at)));
                     }
                 }
@@ -171,11 +176,25 @@ impl Merge {
         self.shards.iter().enumerate().filter(|(_, shard)| shard.is_none()).map(|(shard, _)| shard)
     }
 
-    /// Bytes that will be written: those of the files that are not there yet, without those that can be linked.
+    /// Bytes that will be copied: those of the labels' files that are not there yet, without those that can be linked.
     #[must_use]
     pub fn bytes_to_copy(&self, by: PlaceBy) -> u64 {
-        let is_copied = |part: &&MergePart| by == PlaceBy::Copy || !part::share_a_file_system(&part.store, &self.out);
-        self.parts.iter().filter(is_copied).map(|part| part.bytes_taken).sum()
+        self.parts.iter().filter(|part| self.is_copied(part, by)).map(|part| part.bytes_taken).sum()
+    }
+
+    /// Space that will be taken: the same, a block more for each file and record, and the manifest.
+    #[must_use]
+    pub fn space_needed(&self, by: PlaceBy) -> u64 {
+        const BLOCK: usize = 4096;
+        let of_part = |part: &MergePart| {
+            let copied_files = if self.is_copied(part, by) { part.files_taken } else { 0 };
+            (BLOCK * (copied_files + part.shards_taken)) as u64
+        };
+        self.bytes_to_copy(by) + self.manifest.len() as u64 + self.parts.iter().map(of_part).sum::<u64>()
+    }
+
+    fn is_copied(&self, part: &MergePart, by: PlaceBy) -> bool {
+        by == PlaceBy::Copy || !part::share_a_file_system(&part.store, &self.out)
     }
 
     /// Writes the store, or goes on with it, and looks at all of it once more. Shards that are there and whole are not
@@ -273,7 +292,7 @@ fn refuse(mut problems: Vec<String>, advice: &'static str) -> Result<(), Error> 
     Err(Error::Merge { problems, advice })
 }
 
-/// The records of a store that hold by themselves.
+/// The records of a store that hold by themselves; none where there is no store.
 fn records(store: &Path, info: &StoreInfo) -> Result<Vec<ShardRecord>, Error> {
     let of = Identified { info, identity: &info.identity() };
     let states = (0..info.shards()).into_par_iter().map(|shard| RecordState::read(store, &of, shard));
