@@ -166,7 +166,9 @@ fn everything_that_is_wrong_with_a_release_is_named() {
         std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
         assert!(problems().iter().any(|(file, _, _)| file == name), "{name}, one byte short");
         std::fs::remove_file(&path).unwrap();
-        assert!(problems().iter().any(|(file, problem, _)| file == name && problem == "it is not there"), "{name}");
+        let found = problems();
+        assert!(found.iter().any(|(file, problem, _)| file == name && problem == "it is not there"), "{name}");
+        assert_eq!(found.len(), 1, "{name}: one file is gone, and nothing else is blamed: {found:?}");
         // Who also changes the checksum meets the store's own digests; only what the store does not know passes.
         std::fs::write(&path, &flipped).unwrap();
         write_sums(&release);

@@ -51,6 +51,11 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
             });
         }
     }
+    if arguments.seed.is_some() && arguments.recompute.is_none() {
+        return Err(Error::Usage(
+            "--seed says which random images, and of a store --recompute N asks for them".to_owned(),
+        ));
+    }
     let depth = if arguments.full { Depth::Values } else { Depth::Files };
     let found = look(&arguments.store, depth, global.quiet)?;
     let mut document = json!(found);

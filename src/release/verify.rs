@@ -207,8 +207,8 @@ fn store(description: &Description, recorded: &BTreeMap<&str, &RecordedFile>, su
             None => found.add(name, format!("a record names it, and {CHECKSUMS} does not"), Remedy::AskPublisher),
         }
     }
-    // Where something else is wrong, the record that named it may be what is damaged.
-    if description.problems.is_empty() {
+    // Where a record is damaged or gone, it may be the one that named them.
+    if found.problems.iter().all(|problem| problem.file != "zarr.json" && !problem.file.starts_with("records/")) {
         for name in sums.digests.keys().filter(|name| holds_labels(name) && !recorded.contains_key(name.as_str())) {
             found.add(name.clone(), "no record names it: nothing says whose labels these are", Remedy::AskPublisher);
         }

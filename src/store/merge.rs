@@ -7,7 +7,7 @@ mod overlaps;
 mod part;
 
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
@@ -29,10 +29,18 @@ pub struct Merge {
     info: StoreInfo,
     manifest: Vec<u8>,
     parts: Vec<MergePart>,
-    /// Record of each shard that is anywhere, with the place of the first part that has it; none where only `out` has it.
-    shards: Vec<Option<(ShardRecord, Option<usize>)>>,
-    /// Shards of which the store has a record already.
-    there: Vec<usize>,
+    /// By number; `None` where nobody has it.
+    shards: Vec<Option<FoundShard>>,
+    /// How many of them have a record in the store already.
+    shards_there: usize,
+}
+
+/// A finished shard.
+#[derive(Clone, Debug)]
+struct FoundShard {
+    record: ShardRecord,
+    /// The first part that has it; `None` where only the store itself does.
+    from: Option<usize>,
 }
 
 /// One of the stores.
@@ -113,11 +121,11 @@ impl Merge {
         looked_at: Vec<LookedAt>,
         there: Vec<ShardRecord>,
     ) -> Self {
-        let mut shards: Vec<Option<(ShardRecord, Option<usize>)>> = vec![None; info.shards()];
-        let is_there: Vec<usize> = there.iter().map(|record| record.shard).collect();
+        let mut shards: Vec<Option<FoundShard>> = vec![None; info.shards()];
+        let shards_there = there.len();
         for record in there {
             let shard = record.shard;
-            shards[shard] = Some((record, None));
+            shards[shard] = Some(FoundShard { record, from: None });
         }
         let mut manifest = Vec::new();
         let mut merge_parts = Vec::new();
@@ -132,20 +140,20 @@ impl Merge {
             for record in looked.records {
                 let place = &mut shards[record.shard];
                 match place {
-                    Some((_, from @ None)) => *from = Some(at),
-                    Some(_) => {}
+                    // Should the store's own files of it be damaged, this is where they come from.
+                    Some(found) => found.from = found.from.or(Some(at)),
                     None => {
                         part.shards_taken += 1;
                         part.bytes_taken += record.file_bytes();
                         part.files_taken += record.files.len();
-                        *place = Some((record, Some(at)));
+                        *place = Some(FoundShard { record, from: Some(at) });
                     }
                 }
             }
             merge_parts.push(part);
             manifest = looked.manifest;
         }
-        Self { out: out.to_path_buf(), info, manifest, parts: merge_parts, shards, there: is_there }
+        Self { out: out.to_path_buf(), info, manifest, parts: merge_parts, shards, shards_there }
     }
 
     /// What the stores are. Where they differ in what is only said for people, this is the first one's.
@@ -163,12 +171,12 @@ impl Merge {
     /// Shards that the store has already.
     #[must_use]
     pub fn shards_there(&self) -> usize {
-        self.there.len()
+        self.shards_there
     }
 
     /// Records of all shards that will be in the store, in order.
     pub fn records(&self) -> impl Iterator<Item = &ShardRecord> {
-        self.shards.iter().flatten().map(|(record, _)| record)
+        self.shards.iter().flatten().map(|found| &found.record)
     }
 
     /// Numbers of the shards that no part has, nor the store.
@@ -224,19 +232,19 @@ impl Merge {
         let to_take: Vec<(&ShardRecord, usize)> = to_do
             .iter()
             .filter_map(|&shard| self.shards[shard].as_ref())
-            .filter_map(|(record, from)| Some((record, (*from)?)))
+            .filter_map(|found| Some((&found.record, found.from?)))
             .collect();
         heard(Step::Shards(to_take.len() + self.info.shards()))?;
         let merged = Mutex::new(Merged { shards_from: vec![0; self.parts.len()], ..Merged::default() });
         to_take.par_iter().try_for_each(|&(record, from)| {
             let done = store.take_over(&self.parts[from].store, record, by)?;
-            let mut merged = merged.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut merged = merged.lock().unwrap_or_else(PoisonError::into_inner);
             merged.shards_from[from] += 1;
             merged.shards_copied += usize::from(done == PlaceBy::Copy);
             drop(merged);
             heard(Step::ShardDone)
         })?;
-        let mut merged = merged.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut merged = merged.into_inner().unwrap_or_else(PoisonError::into_inner);
         for part in &self.parts {
             merged.notes += store.take_over_notes(&part.store)?;
         }
