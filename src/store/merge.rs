@@ -139,15 +139,14 @@ impl Merge {
             };
             for record in looked.records {
                 let place = &mut shards[record.shard];
-                match place {
+                if let Some(found) = place {
                     // Should the store's own files of it be damaged, this is where they come from.
-                    Some(found) => found.from = found.from.or(Some(at)),
-                    None => {
-                        part.shards_taken += 1;
-                        part.bytes_taken += record.file_bytes();
-                        part.files_taken += record.files.len();
-                        *place = Some(FoundShard { record, from: Some(at) });
-                    }
+                    found.from = found.from.or(Some(at));
+                } else {
+                    part.shards_taken += 1;
+                    part.bytes_taken += record.file_bytes();
+                    part.files_taken += record.files.len();
+                    *place = Some(FoundShard { record, from: Some(at) });
                 }
             }
             merge_parts.push(part);
