@@ -31,7 +31,8 @@ use crate::error::Error;
 
 pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{
-    BucketTarget, Delivery, Existing, FolderTarget, MARKER, Progress, StoredAs, Target, Watch, deliver, would_send,
+    BucketTarget, Delivery, Existing, FolderTarget, MARKER, Progress, StoredAs, Target, Watch, check_target, deliver,
+    would_send,
 };
 pub use licence::{KnownLicence, Licence};
 pub use places::Shortened;

@@ -13,6 +13,7 @@ mod cache;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::error::Error;
 
@@ -80,6 +81,20 @@ impl Remote {
         self.gives_ranges.load(Ordering::Relaxed)
     }
 
+    /// Lets a client do something, and again where an answer was cut off: the client itself tries again only what failed
+    /// before an answer began.
+    fn tried<T>(&self, work: impl Fn(&Client) -> object_store::Result<T>) -> Result<object_store::Result<T>, Error> {
+        let mut pause = Duration::from_millis(100);
+        for _ in 0..ANSWERS_CUT_OFF {
+            match self.with_client(&work)? {
+                Err(error) if words::is_cut_off(&error) => std::thread::sleep(pause),
+                done => return Ok(done),
+            }
+            pause *= 2;
+        }
+        self.with_client(work)
+    }
+
     /// Lets a client do something, and keeps it for the next time.
     ///
     /// Locks are only tried: in a process that was forked while another thread held one, it would never be let go.
@@ -105,6 +120,9 @@ impl Remote {
         Ok(done)
     }
 }
+
+/// Answers that may be cut off before one is an error.
+const ANSWERS_CUT_OFF: usize = 4;
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -90,7 +90,7 @@ fn the_same_store_gives_the_same_bytes() {
     assert!(first == store_bytes(&deeper.join("release")), "published from a copy that was moved");
     // Again into the same folder: nothing is written.
     let again = publish(&deeper, &["--json"]).expect(0).json();
-    assert_eq!(again["delivered"]["written"], 0);
+    assert_eq!(again["delivered"]["sent"], 0);
 }
 
 #[test]
@@ -135,7 +135,7 @@ fn what_cannot_be_published_is_refused() {
         (&["--license", "MIT", "--image-root", "."], 2, "--picture"),
         (&["--license", "MIT", "--to", "labels/release"], 2, "a folder of its own"),
         (&["--license", "MIT", "--to", "."], 2, "a folder of its own"),
-        (&["--license", "MIT", "--to", "mine"], 2, "something else"),
+        (&["--license", "MIT", "--to", "mine"], 1, "thesis.txt"),
     ];
     for (words, code, expected) in cases {
         let to: &[&str] = if words.contains(&"--to") { &[] } else { &["--to", "release"] };
@@ -154,15 +154,19 @@ fn what_cannot_be_published_is_refused() {
     std::fs::write(labels.join("scores/c.9.0.0.0"), "stray").unwrap();
     publish(folder.path(), &[]).expect(0);
     assert!(!folder.path().join("release/scores/c.9.0.0.0").exists());
-    let other = publish(folder.path(), &["--name", "another"]).expect(2);
+    let other = publish(folder.path(), &["--name", "another"]).expect(1);
     assert!(other.stderr.contains("--replace"), "{}", other.stderr);
-    // What the other release had besides goes; what begins with a dot is git's or the Hub's.
-    for file in ["SHA256SUMS.sig", "scores/c.8.0.0.0", ".gitattributes"] {
+    // The other release's signature goes; what no release has is a reason to refuse, but for what begins with a dot,
+    // which is git's or the Hub's.
+    for file in ["SHA256SUMS.sig", "notes.txt", ".gitattributes"] {
         std::fs::write(folder.path().join("release").join(file), "old").unwrap();
     }
+    let mixed = publish(folder.path(), &["--name", "another", "--replace"]).expect(1);
+    assert!(mixed.stderr.contains("notes.txt"), "{}", mixed.stderr);
+    std::fs::remove_file(folder.path().join("release/notes.txt")).unwrap();
     publish(folder.path(), &["--name", "another", "--replace"]).expect(0);
     let is_there = |file: &str| folder.path().join("release").join(file).exists();
-    assert!(!is_there("SHA256SUMS.sig") && !is_there("scores/c.8.0.0.0") && is_there(".gitattributes"));
+    assert!(!is_there("SHA256SUMS.sig") && is_there(".gitattributes"));
     std::fs::remove_file(folder.path().join("release/.gitattributes")).unwrap();
     checksums_hold(&folder.path().join("release"));
 }

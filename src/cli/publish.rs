@@ -13,7 +13,7 @@ use relabel::inspect::find;
 use relabel::manifest::Manifest;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
-    Signer, StoredAs, Target, Tool, Watch, Wholeness, deliver, plan, would_send,
+    Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
 };
 use relabel::remote::{Access, Remote, is_address};
 use relabel::store::{Depth, Step, StoreReader};
@@ -28,6 +28,7 @@ use super::{Outcome, raised, stop_flag};
 
 pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let target = target(arguments)?;
+    check_target(&*target)?;
     let licence = licence(&arguments.license)?;
     let source_terms = arguments.source_terms.as_deref().map(source_terms).transpose()?;
     let signer = arguments.sign.as_deref().map(signer).transpose()?;

@@ -233,7 +233,8 @@ impl Plan {
         let mut old: BTreeSet<String> = unfinished.iter().flat_map(|marker| marker.remove.iter().cloned()).collect();
         old.extend(old_text.iter().flat_map(|text| paths(text)));
         old.extend(unfinished.iter().flat_map(|marker| marker.files.iter().cloned()));
-        let strays: Vec<&String> = there.keys().filter(|path| !ours.contains_key(path.as_str())).collect();
+        let is_stray = |path: &&String| !ours.contains_key(path.as_str()) && !is_of_a_tool(path);
+        let strays: Vec<&String> = there.keys().filter(is_stray).collect();
         let is_ours_to_touch = |path: &str| old.contains(path) || is_vouching(path) || path == MARKER;
         let stranger = strays.iter().find(|path| !is_ours_to_touch(path));
         if existing == Existing::Keep && is_ours && unfinished.is_none() && is_complete && strays.is_empty() {
@@ -244,7 +245,7 @@ impl Plan {
                 "`{stranger}` is there, which belongs to no release. Publish into a new or empty place"
             )));
         }
-        let is_blank = there.is_empty();
+        let is_blank = there.keys().all(|path| is_of_a_tool(path));
         if existing == Existing::Keep && unfinished.is_none() && !is_blank && !is_ours {
             let what = if old_text.is_some() { "another release is there" } else { "files are there" };
             return Err(refuse(format!(
@@ -293,6 +294,29 @@ fn check(file: &ReleaseFile, target: &dyn Target) -> Result<(), Error> {
             file.path, file.sha256
         ),
     })
+}
+
+/// Refuses a place in which there is something, and no release, before any work is done for one.
+///
+/// # Errors
+/// [`Error::Release`] when there is; when the place cannot be looked at.
+pub fn check_target(target: &dyn Target) -> Result<(), Error> {
+    let there = target.list()?;
+    let stranger = there.keys().find(|path| !is_of_a_tool(path));
+    match stranger {
+        Some(stranger) if ![CHECKSUMS, MARKER].iter().any(|path| there.contains_key(*path)) => Err(Error::Release {
+            place: target.name(),
+            problem: format!(
+                "`{stranger}` is there, and no release that it could be a part of. Publish into a new or empty place"
+            ),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Whether a file is of git, of the Hub's program or the like: their names begin with a dot. They are left alone.
+fn is_of_a_tool(path: &str) -> bool {
+    path.starts_with('.') && path != MARKER
 }
 
 /// Whether a file vouches for the others.

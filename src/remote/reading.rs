@@ -18,7 +18,7 @@ impl Files for Remote {
 
     fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
         let location = self.address.of_file(inside)?;
-        let read = self.with_client(|client| {
+        let read = self.tried(|client| {
             client.block_on(async |store: &dyn ObjectStore| {
                 store.get_opts(&location, GetOptions::default()).await?.bytes().await
             })
@@ -35,8 +35,10 @@ impl Files for Remote {
         }
         let location = self.address.of_file(inside)?;
         let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
-        let read = self.with_client(|client| {
-            client.block_on(async |store: &dyn ObjectStore| store.get_opts(&location, options).await?.bytes().await)
+        let read = self.tried(|client| {
+            client.block_on(async |store: &dyn ObjectStore| {
+                store.get_opts(&location, options.clone()).await?.bytes().await
+            })
         })?;
         match read {
             Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes.into()),
@@ -53,8 +55,10 @@ impl Files for Remote {
     fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let asked = self.with_client(|client| {
-            client.block_on(async |store: &dyn ObjectStore| Ok(store.get_opts(&location, options).await?.meta.size))
+        let asked = self.tried(|client| {
+            client.block_on(async |store: &dyn ObjectStore| {
+                Ok(store.get_opts(&location, options.clone()).await?.meta.size)
+            })
         })?;
         found(asked).map_err(|error| failure(self, inside, "ask for its length", &error))
     }
@@ -64,9 +68,8 @@ impl Files for Remote {
             return Ok(None);
         }
         let prefix = self.address.prefix();
-        let listed: object_store::Result<Vec<_>> = self.with_client(|client| {
-            client.block_on(async |store: &dyn ObjectStore| store.list(prefix).try_collect().await)
-        })?;
+        let listed: object_store::Result<Vec<_>> = self
+            .tried(|client| client.block_on(async |store: &dyn ObjectStore| store.list(prefix).try_collect().await))?;
         let listed = listed.map_err(|error| failure(self, "", "list it", &error))?;
         let named = listed.into_iter().filter_map(|meta| Some((self.address.name_of(&meta.location)?, meta.size)));
         let mut files: Vec<_> = named.collect();

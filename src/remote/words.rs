@@ -61,6 +61,23 @@ pub(super) fn chain(error: &object_store::Error, settings: &Settings) -> String 
     scrubbed(around.map_or(innermost.clone(), |around| format!("{around}: {innermost}")), settings)
 }
 
+/// Whether an answer began and did not come to its end.
+pub(super) fn is_cut_off(error: &object_store::Error) -> bool {
+    let mut source: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        // The words of hyper and reqwest for it; a status is a whole answer.
+        if words.contains("status code: ") {
+            return false;
+        }
+        if words.contains("reading a body") || words.contains("response body") {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
 /// What an XML answer of an object store says for people. The rest may hold keys and signatures.
 fn code_and_message(body: &str) -> Option<String> {
     let between = |tag: &str| {

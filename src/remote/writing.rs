@@ -37,51 +37,42 @@ impl Remote {
             (Attribute::Metadata(NOTED_DIGEST.into()), sha256.to_string()),
             (Attribute::ContentType, content_type(inside).to_owned()),
         ]);
-        let (mut file, bytes) = match sent {
+        let path = match sent {
             Sent::Bytes(bytes) => return self.put_piece(inside, bytes.to_vec(), attributes),
-            Sent::File(path) => {
-                let file = File::open(path).map_err(Error::file("open", path))?;
-                let bytes = file.metadata().map_err(Error::file("read", path))?.len();
-                ((file, path), bytes)
-            }
+            Sent::File(path) => path,
         };
+        let bytes = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
         if bytes <= PIECE_BYTES {
-            let mut piece = Vec::with_capacity(bytes as usize);
-            file.0.read_to_end(&mut piece).map_err(Error::file("read", file.1))?;
-            return self.put_piece(inside, piece, attributes);
+            return self.put_piece(inside, std::fs::read(path).map_err(Error::file("read", path))?, attributes);
         }
-        self.put_pieces(inside, &mut file, bytes.div_ceil(MOST_PIECES).max(PIECE_BYTES), attributes)
+        self.put_pieces(inside, path, bytes.div_ceil(MOST_PIECES).max(PIECE_BYTES), attributes)
     }
 
     fn put_piece(&self, inside: &str, bytes: Vec<u8>, attributes: Attributes) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
         let options = PutOptions { attributes, ..PutOptions::default() };
-        let put = self.with_client(|client| {
-            client.block_on(async |store: &dyn ObjectStore| store.put_opts(&location, bytes.into(), options).await)
+        let bytes = PutPayload::from(bytes);
+        let put = self.tried(|client| {
+            client.block_on(async |store: &dyn ObjectStore| {
+                store.put_opts(&location, bytes.clone(), options.clone()).await
+            })
         })?;
         put.map(drop).map_err(|error| failure(self, inside, "write it", &error))
     }
 
-    fn put_pieces(
-        &self,
-        inside: &str,
-        (file, path): &mut (File, &Path),
-        piece_bytes: u64,
-        attributes: Attributes,
-    ) -> Result<(), Error> {
+    fn put_pieces(&self, inside: &str, path: &Path, piece_bytes: u64, attributes: Attributes) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        self.with_client(|client| {
+        let put = self.tried(|client| {
             client.block_on(async |store: &dyn ObjectStore| {
-                let in_words = |error: object_store::Error| failure(self, inside, "write it", &error);
-                let mut upload = store.put_multipart_opts(&location, options).await.map_err(in_words)?;
+                let mut file = File::open(path).map_err(of_file)?;
+                let mut upload = store.put_multipart_opts(&location, options.clone()).await?;
                 loop {
                     let mut piece = Vec::with_capacity(piece_bytes as usize);
-                    let read = file.by_ref().take(piece_bytes).read_to_end(&mut piece);
-                    let sent = match read.map_err(Error::file("read", path)) {
+                    let sent = match file.by_ref().take(piece_bytes).read_to_end(&mut piece) {
                         Ok(0) => break,
-                        Ok(_) => upload.put_part(PutPayload::from(piece)).await.map_err(in_words),
-                        Err(error) => Err(error),
+                        Ok(_) => upload.put_part(PutPayload::from(piece)).await,
+                        Err(error) => Err(of_file(error)),
                     };
                     if let Err(error) = sent {
                         // What was sent of it would be kept, and paid for.
@@ -89,9 +80,10 @@ impl Remote {
                         return Err(error);
                     }
                 }
-                upload.complete().await.map(drop).map_err(in_words)
+                upload.complete().await
             })
-        })?
+        })?;
+        put.map(drop).map_err(|error| failure(self, inside, "write it", &error))
     }
 
     /// The digest that was noted with a file when it was put there; `None` where the file or the note is not there.
@@ -101,8 +93,8 @@ impl Remote {
     pub fn noted_digest(&self, inside: &str) -> Result<Option<String>, Error> {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let asked = self.with_client(|client| {
-            client.block_on(async |store: &dyn ObjectStore| store.get_opts(&location, options).await)
+        let asked = self.tried(|client| {
+            client.block_on(async |store: &dyn ObjectStore| store.get_opts(&location, options.clone()).await)
         })?;
         match asked {
             Ok(asked) => {
@@ -126,6 +118,11 @@ impl Remote {
             Err(error) => Err(failure(self, inside, "remove it", &error)),
         }
     }
+}
+
+/// The file that is sent cannot be read.
+fn of_file(error: std::io::Error) -> object_store::Error {
+    object_store::Error::Generic { store: "file", source: Box::new(error) }
 }
 
 /// The remark's name; Azure allows letters and digits only.

@@ -29,7 +29,7 @@ AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. What was interrupted goes
 pub struct PublishArguments {
     /// The store
     pub store: PathBuf,
-    /// Where the release goes: a folder that does not exist yet, or an address (s3://bucket/path)
+    /// Where the release goes: a folder that does not exist yet, or an address, such as `s3://bucket/path`
     #[arg(long, value_name = "DEST")]
     pub to: String,
     /// What the labels are published under: an id as SPDX or the Hugging Face Hub has it (CC-BY-4.0), or a file with the text
@@ -56,7 +56,7 @@ pub struct PublishArguments {
     pub picture: Option<String>,
     #[command(flatten)]
     pub photos: PhotoFlags,
-    /// Sign the checksums with this OpenSSH key (ed25519); RELABEL_KEY_PASSPHRASE opens an encrypted one
+    /// Sign the checksums with this OpenSSH key (ed25519); `RELABEL_KEY_PASSPHRASE` opens an encrypted one
     #[arg(long, value_name = "KEY")]
     pub sign: Option<PathBuf>,
     /// Decode every chunk of the store and check its values before
