@@ -1,6 +1,9 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::sleep;
+use std::time::Duration;
 
 use relabel::digest::digest_bytes;
 use relabel::error::Error;
@@ -9,8 +12,11 @@ use relabel::release::{
     Target, Watch, deliver, would_send,
 };
 use relabel::remote::{Access, Remote};
+use relabel::store::{StoreWriter, WriteAs};
 
+use crate::common::{Ran, relabel};
 use crate::servers::Server;
+use crate::synthetic::{fill, info, manifest};
 
 const FILES: usize = 40;
 
@@ -138,7 +144,7 @@ fn a_folder_gets_a_release_whole_or_with_its_marker() {
 }
 
 #[test]
-fn a_delivery_that_was_killed_goes_on() {
+fn a_delivery_that_was_stopped_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let s3 = Server::s3();
     let target = BucketTarget::new(Remote::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
@@ -185,4 +191,46 @@ fn what_changes_on_its_way_is_found_when_it_is_read_back() {
     release.pop();
     let refusal = bring(&release, &target, Existing::Keep).unwrap_err().to_string();
     assert!(refusal.contains(CHECKSUMS), "{refusal}");
+}
+
+#[test]
+fn a_publish_that_was_killed_sends_only_the_rest() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = StoreWriter::create(&folder.path().join("labels"), info(), &manifest(), WriteAs::default()).unwrap();
+    fill(&store).unwrap();
+    let s3 = Server::s3();
+    let faults = Server::faults(&s3);
+    faults.disturb("{}");
+    let publish = || {
+        let mut command = relabel(folder.path());
+        command.args(["publish", "labels", "--to", "s3://bucket/maps", "--license", "CC0-1.0", "--at-a-time", "1"]);
+        command.arg("--json").envs(faults.variables());
+        command
+    };
+    let mut child = publish().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let puts = |requests: &[String]| requests.iter().filter(|request| request.starts_with("PUT")).count();
+    while puts(&faults.requests()) < 8 {
+        assert!(child.try_wait().unwrap().is_none(), "it is done already");
+        sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let verify = || Ran::of(relabel(folder.path()).args(["verify", "s3://bucket/maps", "--full"]).envs(s3.variables()));
+    let half = verify().expect(3).stdout;
+    assert!(half.contains(MARKER) && half.contains("SHA256SUMS: it is not there"), "{half}");
+
+    let sent_before = puts(&faults.requests());
+    let gone_on = Ran::of(&mut publish()).expect(0).json();
+    let (sent, kept) = (&gone_on["delivered"]["sent"], &gone_on["delivered"]["kept"]);
+    assert!(kept.as_u64().unwrap() >= 5, "{gone_on}");
+    // The marker is put again.
+    assert_eq!(sent.as_u64().unwrap() as usize, puts(&faults.requests()) - sent_before - 1);
+    let whole = verify().expect(0).stdout;
+    assert!(whole.contains("what was published"), "{whole}");
+    let again = Ran::of(&mut publish()).expect(0).json();
+    assert_eq!(again["delivered"]["sent"], 0);
+
+    faults.disturb(r#"{"how": "403"}"#);
+    let refused = Ran::of(&mut publish()).expect(1);
+    assert!(refused.stderr.contains("refuses") && !refused.stderr.contains("SECRETKEY"), "{}", refused.stderr);
 }

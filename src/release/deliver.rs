@@ -2,7 +2,7 @@
 //!
 //! A marker stands there from the first file to after the last one, and the checksums come last. So nothing that is half
 //! there looks whole, whenever the delivery stops, and the same delivery again sends only what is missing or differs
-//! (tests `delivery::a_delivery_that_was_killed_goes_on`, `delivery::faults_of_the_network_lose_nothing`).
+//! (tests `delivery::a_publish_that_was_killed_sends_only_the_rest`, `delivery::faults_of_the_network_lose_nothing`).
 
 mod folder;
 mod bucket;
