@@ -142,6 +142,10 @@ fn what_cannot_be_published_is_refused() {
         let refused = Ran::of(relabel(folder.path()).args(["publish", "labels"]).args(*words).args(to)).expect(*code);
         assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
     }
+    // A name that nobody knows may be right, and may be a slip.
+    let words = ["publish", "labels", "--to", "release", "--license", "CC-BY4", "--dry-run"];
+    let named = Ran::of(relabel(folder.path()).args(words)).expect(0);
+    assert!(named.stderr.contains("`CC-BY4` is no licence that the Hub has an id for"), "{}", named.stderr);
     let kept = std::fs::read(labels.join("classes/c.1.0.0.0")).unwrap();
     std::fs::write(labels.join("classes/c.1.0.0.0"), [kept.as_slice(), b"x"].concat()).unwrap();
     let damaged = publish(folder.path(), &[]).expect(1);

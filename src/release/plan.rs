@@ -7,7 +7,7 @@ use super::card::{CARD, card};
 use super::checksums::{CHECKSUMS, SIGNATURE, checksums};
 use super::croissant::{CROISSANT, croissant};
 use super::facts::{Facts, clean, clean_value, is_filed_as_imagenet};
-use super::licence::source_terms_file;
+use super::licence::{Licence, source_terms_file};
 use super::limits::Limits;
 use super::overview::{OVERVIEW, overview};
 use super::places::{Shortened, without_places};
@@ -205,6 +205,12 @@ fn terms(
         warnings.push(
             "SOURCE_TERMS.md says that the terms of the images are not stated: --source-terms states them".to_owned(),
         );
+    }
+    if let Licence::Named(name) = &request.licence {
+        warnings.push(format!(
+            "`{name}` is no licence that the Hub has an id for, so that the card says `other`: is it spelled as it should \
+             be? A file with its text makes sure that it is understood"
+        ));
     }
     (request.licence.file(), source_terms)
 }

@@ -63,50 +63,33 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
         max_retries: 6,
         retry_timeout: Duration::from_mins(2),
     };
-    let url = address.url.to_string();
+    let (scheme, url) = (&address.scheme, address.url.to_string());
     // A server that says nothing for so long is gone; how long a large file takes is not limited.
     let mut options = vec![("connect_timeout", "10s"), ("read_timeout", "60s"), ("timeout", "1h")];
-    let is_public = !has_credentials(address, settings);
-    Ok(match address.scheme {
+    if endpoint_variables(scheme).iter().any(|name| settings.variable(name).is_some_and(is_plain_http)) {
+        options.push(("allow_http", "true"));
+    }
+    if *scheme != ObjectStoreScheme::Http && !has_credentials(address, settings) {
+        options.push(("skip_signature", "true"));
+    }
+    Ok(match scheme {
         ObjectStoreScheme::AmazonS3 => {
-            let endpoint = settings.variable("AWS_ENDPOINT_URL_S3").or(settings.variable("AWS_ENDPOINT_URL"));
-            if endpoint.or(settings.variable("AWS_ENDPOINT")).is_some_and(is_plain_http) {
-                options.push(("allow_http", "true"));
-            }
-            if is_public {
-                options.push(("skip_signature", "true"));
-            }
-            let builder =
-                with(AmazonS3Builder::new().with_url(url), "AWS_", settings, &options, |builder, key, value| {
-                    Some(builder.with_config(key.parse().ok()?, value))
-                });
-            Box::new(builder.with_retry(retry).build()?)
+            let builder = AmazonS3Builder::new().with_url(url).with_retry(retry);
+            let set = |builder: AmazonS3Builder, key: &str, value| Some(builder.with_config(key.parse().ok()?, value));
+            Box::new(with(builder, "AWS_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            if settings.variable("GOOGLE_BASE_URL").is_some_and(is_plain_http) {
-                options.push(("allow_http", "true"));
-            }
-            if is_public {
-                options.push(("skip_signature", "true"));
-            }
-            let builder = GoogleCloudStorageBuilder::new().with_url(url);
-            let builder = with(builder, "GOOGLE_", settings, &options, |builder, key, value| {
+            let builder = GoogleCloudStorageBuilder::new().with_url(url).with_retry(retry);
+            let set = |builder: GoogleCloudStorageBuilder, key: &str, value| {
                 Some(builder.with_config(key.parse().ok()?, value))
-            });
-            Box::new(builder.with_retry(retry).build()?)
+            };
+            Box::new(with(builder, "GOOGLE_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            if settings.variable("AZURE_STORAGE_ENDPOINT").is_some_and(is_plain_http) {
-                options.push(("allow_http", "true"));
-            }
-            if is_public {
-                options.push(("skip_signature", "true"));
-            }
-            let builder = MicrosoftAzureBuilder::new().with_url(url);
-            let builder = with(builder, "AZURE_", settings, &options, |builder, key, value| {
-                Some(builder.with_config(key.parse().ok()?, value))
-            });
-            Box::new(builder.with_retry(retry).build()?)
+            let builder = MicrosoftAzureBuilder::new().with_url(url).with_retry(retry);
+            let set =
+                |builder: MicrosoftAzureBuilder, key: &str, value| Some(builder.with_config(key.parse().ok()?, value));
+            Box::new(with(builder, "AZURE_", settings, &options, set).build()?)
         }
         _ => {
             let mut client = ClientOptions::new().with_allow_http(true);
@@ -133,16 +116,26 @@ fn with<B: Clone>(
     prefix: &str,
     settings: &Settings,
     options: &[(&str, &str)],
-    set: impl Fn(B, &str, &str) -> Option<B>,
+    set: impl Fn(B, &str, String) -> Option<B>,
 ) -> B {
     let ours = options.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     let theirs = settings.variables.iter().filter(|(key, value)| key.starts_with(prefix) && !value.is_empty());
     let theirs = theirs.map(|(key, value)| (key.to_ascii_lowercase(), value.clone()));
-    ours.chain(theirs).fold(builder, |builder, (key, value)| set(builder.clone(), &key, &value).unwrap_or(builder))
+    ours.chain(theirs).fold(builder, |builder, (key, value)| set(builder.clone(), &key, value).unwrap_or(builder))
 }
 
 fn is_plain_http(endpoint: &str) -> bool {
     endpoint.starts_with("http://")
+}
+
+/// The variables that name another server than the cloud's own.
+fn endpoint_variables(scheme: &ObjectStoreScheme) -> &'static [&'static str] {
+    match scheme {
+        ObjectStoreScheme::AmazonS3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"],
+        ObjectStoreScheme::GoogleCloudStorage => &["GOOGLE_BASE_URL"],
+        ObjectStoreScheme::MicrosoftAzure => &["AZURE_STORAGE_ENDPOINT"],
+        _ => &[],
+    }
 }
 
 /// The variables of which one has to be there, for an object store.
