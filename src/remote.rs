@@ -90,7 +90,7 @@ impl Remote {
                 Err(error) if words::is_cut_off(&error) => std::thread::sleep(pause),
                 done => return Ok(done),
             }
-            pause *= 2;
+            pause = LONGEST_PAUSE.min(pause * 2);
         }
         self.with_client(work)
     }
@@ -121,8 +121,10 @@ impl Remote {
     }
 }
 
-/// Answers that may be cut off before one is an error.
-const ANSWERS_CUT_OFF: usize = 4;
+/// Answers that may be cut off before one is an error. A large file is sent by several requests, and begins anew when one
+/// of them is.
+const ANSWERS_CUT_OFF: usize = 12;
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

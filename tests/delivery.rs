@@ -157,11 +157,19 @@ fn faults_of_the_network_lose_nothing() {
     let release = files(folder.path(), "first");
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
-    for how in ["503", "drop", "cut"] {
-        faults.disturb(&format!(r#"{{"every": 4, "how": "{how}"}}"#));
+    for (how, every) in [("503", 4), ("drop", 4), ("cut", 7)] {
+        faults.disturb(&format!(r#"{{"every": {every}, "how": "{how}"}}"#));
         let place = format!("s3://bucket/sets/{how}");
         let target = BucketTarget::new(Remote::open(&place, faults.settings(Access::Write)).unwrap());
         bring(&release, &target, Existing::Keep).unwrap();
+        // Each second one, so that every kind of request meets it.
+        faults.disturb(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
+        target.remove("never/there").unwrap();
+        target.put(&release[3]).unwrap();
+        assert_eq!(target.digest_of(&release[3]).unwrap(), release[3].sha256);
+        assert!(target.has(&release[3].path, &release[3].sha256).unwrap());
+        assert_eq!(target.list().unwrap().len(), release.len());
+        target.remove("never/there").unwrap();
         faults.disturb("{}");
         holds(&release, &target);
     }

@@ -112,7 +112,7 @@ impl Remote {
     pub fn remove(&self, inside: &str) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
         let removed =
-            self.with_client(|client| client.block_on(async |store: &dyn ObjectStore| store.delete(&location).await))?;
+            self.tried(|client| client.block_on(async |store: &dyn ObjectStore| store.delete(&location).await))?;
         match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failure(self, inside, "remove it", &error)),
