@@ -83,6 +83,7 @@ pub mod error;
 pub mod geometry;
 pub mod digest;
 pub mod random;
+pub mod words;
 pub mod classes;
 pub mod label_map;
 pub mod manifest;

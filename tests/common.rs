@@ -29,6 +29,17 @@ pub fn relabel(folder: &Path) -> Command {
     command
 }
 
+/// Labels `in` into shards of four images with small pixels, as no task of a scheduler unless flags say so.
+pub fn label_in_fours(folder: &Path, out: &str) -> Command {
+    let mut command = relabel(folder);
+    for variable in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
+        command.env_remove(variable);
+    }
+    command.args(["run", "--in", "in", "--out", out, "--input-size", "64", "--shard-size", "4", "--batch", "4"]);
+    command.arg("--teacher").arg(lite0());
+    command
+}
+
 /// How a program ended, and what it said.
 pub struct Ran {
     pub code: i32,

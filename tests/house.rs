@@ -10,6 +10,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("geometry", &[]),
     ("digest", &["error"]),
     ("random", &[]),
+    ("words", &[]),
     ("classes", &["error"]),
     ("label_map", &["error", "geometry"]),
     ("manifest", &["error", "digest"]),
@@ -62,8 +63,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "release",
         &[
-            "error", "digest", "classes", "manifest", "pixels", "store", "remote", "monitor", "inspect", "picture",
-            "table",
+            "error", "digest", "words", "classes", "manifest", "pixels", "store", "remote", "monitor", "inspect",
+            "picture", "table",
         ],
     ),
 ];

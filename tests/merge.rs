@@ -1,13 +1,12 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use relabel::error::Error;
 use relabel::store::{
     Depth, Faults, Merge, Part, PlaceBy, RowState, StoreInfo, StoreReader, StoreWriter, WriteAs, verify,
 };
 
-use crate::common::{Ran, lite0, relabel, small_photographs, store_bytes};
+use crate::common::{Ran, label_in_fours, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest, shard_labels};
 
 const PARTS: usize = 3;
@@ -17,10 +16,10 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 44);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    Ran::of(&mut label(folder.path(), "one")).expect(3);
+    Ran::of(&mut label_in_fours(folder.path(), "one")).expect(3);
     for index in 0..PARTS {
         let store = format!("part{index}");
-        let ran = Ran::of(label(folder.path(), &store).args(task(index)));
+        let ran = Ran::of(label_in_fours(folder.path(), &store).args(task(index)));
         assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
     }
     let one = store_bytes(&folder.path().join("one"));
@@ -52,7 +51,7 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
 
     // What no part has, a run labels.
     merge(folder.path(), &["part0", "part2", "--out", "rest"]).expect(3);
-    Ran::of(&mut label(folder.path(), "rest")).expect(3);
+    Ran::of(&mut label_in_fours(folder.path(), "rest")).expect(3);
     assert!(one == store_bytes(&folder.path().join("rest")), "merged and gone on with");
 }
 
@@ -289,16 +288,6 @@ fn store(folder: &Path, name: &str, info: StoreInfo, shards: &[usize]) -> PathBu
         writer.commit(&labels, &files, relabel::store::Agreement::default()).unwrap();
     }
     path
-}
-
-fn label(folder: &Path, out: &str) -> Command {
-    let mut command = relabel(folder);
-    for variable in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
-        command.env_remove(variable);
-    }
-    command.args(["run", "--in", "in", "--out", out, "--input-size", "64", "--shard-size", "4", "--batch", "4"]);
-    command.arg("--teacher").arg(lite0());
-    command
 }
 
 fn task(index: usize) -> [String; 4] {

@@ -18,7 +18,9 @@ use crate::digest::Digest;
 use crate::error::Error;
 use crate::store::{Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe};
 
-use noted::{Noted, digest_of};
+use noted::Noted;
+
+pub(super) use noted::digest_of;
 use sums::Sums;
 
 /// How much of a release is read.

@@ -31,9 +31,9 @@ Examples:
   relabel verify https://huggingface.co/datasets/USER/NAME/resolve/main
   relabel verify s3://bucket/labels --sample 1000
 
-A folder with a file SHA256SUMS is a release: every file is held against it, and it against its signature. Of a release
-in the network, all but the files of labels are read, these are held against their lengths, and the maps of 64 random
-images are read and checked; --full reads everything.
+A folder with a file SHA256SUMS is a release: every file is held against it, and it against its signature. \
+Of a release in the network, all but the files of labels are read, these are held against their lengths, and the maps of \
+64 random images are read and checked; --full reads everything.
 
 Exit codes: 0 everything holds, 3 problems were found; each is listed, with what makes it right again.")]
 pub struct VerifyArguments {

@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::release::facts::Facts;
 use crate::release::licence::Licence;
 use crate::release::markdown::text;
-use crate::release::words::{bytes, percent, thousands};
+use crate::release::words::percent;
+use crate::words::{bytes, thousands};
 
 /// Who made the labels, and how images were fed to it.
 pub(super) fn teacher(facts: &Facts<'_>) -> String {

@@ -3,14 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Target;
-use crate::digest::{Digest, DigestOf};
+use crate::digest::Digest;
 use crate::error::Error;
+use crate::release::verify::digest_of;
 use crate::release::{Content, ReleaseFile};
 use crate::remote::{Remote, Sent};
 use crate::store::Files as _;
-
-/// Bytes that are read back at a time.
-const PIECE_BYTES: u64 = 16 << 20;
 
 /// A prefix in a bucket that a release goes to.
 #[derive(Debug)]
@@ -56,15 +54,8 @@ impl Target for BucketTarget {
     }
 
     fn digest_of(&self, file: &ReleaseFile) -> Result<Digest, Error> {
-        let mut digest = DigestOf::default();
-        let mut first = 0;
         // A file that has become longer shows in the list, a shorter one here.
-        while first < file.bytes {
-            let end = file.bytes.min(first + PIECE_BYTES);
-            digest.add(&self.remote.read_range(&file.path, first..end)?);
-            first = end;
-        }
-        Ok(digest.finish())
+        digest_of(&self.remote, &file.path, file.bytes)
     }
 
     fn remove(&self, inside: &str) -> Result<(), Error> {

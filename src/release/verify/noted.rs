@@ -53,7 +53,7 @@ impl Files for Noted<'_> {
 }
 
 /// The digest of a file, read in pieces, so that memory does not grow with it.
-pub(super) fn digest_of(files: &dyn Files, inside: &str, bytes: u64) -> Result<Digest, Error> {
+pub(in crate::release) fn digest_of(files: &dyn Files, inside: &str, bytes: u64) -> Result<Digest, Error> {
     const PIECE: u64 = 8 << 20;
     let mut digest = DigestOf::default();
     for first in (0..bytes).step_by(PIECE as usize) {
