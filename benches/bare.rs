@@ -74,6 +74,7 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         views: Views::Image,
         with_lse: false,
         threads,
+        scratch_folder: None,
     };
     let mut teacher = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0);
     let bytes = (0..batch * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();

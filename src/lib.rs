@@ -20,6 +20,7 @@
 //!     views: Views::Image,
 //!     with_lse: false,
 //!     threads: 4,
+//!     scratch_folder: None,
 //! };
 //! let (mut teachers, described) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false)?;
 //!

@@ -9,13 +9,14 @@ use relabel::teacher::{Runtime, RuntimeSearch};
 
 /// Finds and loads ONNX Runtime: what was named, beside the program, the project's `.venv`, the active Python
 /// environment, the system, and last whatever `python3` on the path imports.
-pub fn load(named: Option<&Path>) -> Result<Runtime, Error> {
+pub fn load(named: Option<&Path>, for_cuda: bool) -> Result<Runtime, Error> {
     let mut search = RuntimeSearch { named: named.map(Path::to_path_buf), ..RuntimeSearch::default() };
+    let program = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
+    let environments = python_environments(program.as_deref());
     if search.named.is_none() {
-        let program = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
-        search.library_folders.extend(program.clone());
+        search.library_folders.extend(program);
         search.library_folders.extend(SYSTEM_FOLDERS.iter().map(PathBuf::from));
-        search.python_environments = python_environments(program.as_deref());
+        search.python_environments.clone_from(&environments);
     }
     let library = match search.find() {
         Ok(library) => library,
@@ -26,7 +27,18 @@ pub fn load(named: Option<&Path>) -> Result<Runtime, Error> {
         }
     };
     tracing::info!(library = %library.display(), "ONNX Runtime found");
-    Runtime::load(&library)
+    let runtime = Runtime::load(&library)?;
+    Ok(if for_cuda { runtime.with_cuda_libraries_of(site_packages(&library, &environments)) } else { runtime })
+}
+
+/// Where pip may have put CUDA's libraries: beside ONNX Runtime's package, in the known environments, and where `python3`
+/// keeps them.
+fn site_packages(library: &Path, environments: &[PathBuf]) -> Vec<PathBuf> {
+    let beside = library.ancestors().nth(3).map(Path::to_path_buf);
+    let mut folders: Vec<PathBuf> = beside.into_iter().collect();
+    folders.extend(environments.iter().flat_map(|environment| RuntimeSearch::site_packages_of(environment)));
+    folders.extend(nvidia_of_python().and_then(|nvidia| nvidia.parent().map(Path::to_path_buf)));
+    folders
 }
 
 const SYSTEM_FOLDERS: [&str; 5] =
@@ -47,11 +59,21 @@ fn python_environments(program: Option<&Path>) -> Vec<PathBuf> {
     environments
 }
 
-/// Asks `python3` where its `onnxruntime` is, without importing it.
+/// Where `python3` has its `onnxruntime`.
 fn package_of_python() -> Option<PathBuf> {
-    const QUESTION: &str =
-        "import importlib.util as u; print(u.find_spec('onnxruntime').submodule_search_locations[0])";
-    let answer = Command::new("python3").args(["-c", QUESTION]).output().ok()?;
+    folder_of_python("onnxruntime")
+}
+
+/// Where `python3` has NVIDIA's libraries, such as PyTorch brings them.
+fn nvidia_of_python() -> Option<PathBuf> {
+    folder_of_python("nvidia")
+}
+
+/// Asks `python3` for a package's folder, without importing it.
+fn folder_of_python(package: &str) -> Option<PathBuf> {
+    let question =
+        format!("import importlib.util as u; print(list(u.find_spec('{package}').submodule_search_locations)[0])");
+    let answer = Command::new("python3").args(["-c", &question]).output().ok()?;
     let folder = String::from_utf8(answer.stdout).ok()?;
     answer.status.success().then(|| PathBuf::from(folder.trim()))
 }

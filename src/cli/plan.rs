@@ -38,7 +38,10 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
     if !path.is_file() {
         return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
     }
-    let runtime = super::onnxruntime::load(flags.onnxruntime.as_deref())?;
+    if flags.cuda.is_some() && !flags.device.may_use_cuda() {
+        return Err(Error::Usage("--cuda is about GPUs: give --device cuda too".to_owned()));
+    }
+    let runtime = super::onnxruntime::load(flags.onnxruntime.as_deref(), flags.device.may_use_cuda())?;
     let threads = flags.threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
     let request = TeacherRequest {
         path: path.to_path_buf(),
@@ -48,12 +51,18 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
         views: if flags.flip_average { Views::ImageAndMirror } else { Views::Image },
         with_lse: flags.with_lse,
         threads,
+        scratch_folder: Some(std::env::temp_dir()),
     };
+    let tuning = flags.cuda.unwrap_or_default();
     let load = |devices: &[Device]| OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop));
     let (devices, (teachers, description)) = match &flags.device {
-        DeviceChoice::These(devices) => (devices.clone(), load(devices)?),
+        DeviceChoice::These(devices) => {
+            let devices: Vec<_> = devices.iter().map(|device| device.tuned(tuning)).collect();
+            let loaded = load(&devices)?;
+            (devices, loaded)
+        }
         DeviceChoice::Auto => {
-            let cuda = vec![Device::Cuda { index: 0 }];
+            let cuda = vec![Device::cuda(0).tuned(tuning)];
             match load(&cuda) {
                 Ok(loaded) => (cuda, loaded),
                 Err(Error::Device { problem, .. }) => {
@@ -66,6 +75,9 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
             }
         }
     };
+    if let Some(warning) = description.placement.as_ref().and_then(|placement| placement.warning(&devices[0])) {
+        say(&format!("warning: {warning}"));
+    }
     if card.path.is_none() && !CARD_FLAGS.iter().all(|given| given(flags)) {
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \

@@ -1,7 +1,7 @@
 //! `relabel teacher`
 
 use relabel::error::Error;
-use relabel::teacher::{Linearity, Proof, Runtime};
+use relabel::teacher::{Linearity, Placement, Proof, Runtime};
 use serde_json::json;
 
 use super::args::TeacherArguments;
@@ -49,6 +49,7 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         words += &format!("  {key:<17} {first_line}\n");
     }
     words += &proof_in_words(proof);
+    words += &placement_in_words(description.placement.as_ref(), &devices[0]);
     let document = json!({
         "name": card.name,
         "path": path,
@@ -83,6 +84,7 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
             "tolerance": proof.tolerance,
             "largest_score": proof.largest_score,
         },
+        "placement": description.placement,
     });
     output.result(&words, &document);
     Ok(Outcome::Done)
@@ -120,6 +122,20 @@ fn proof_in_words(proof: &Proof) -> String {
              rewrite holds\n",
             proof.image_difference, proof.tolerance, proof.largest_score
         )
+}
+
+fn placement_in_words(placement: Option<&Placement>, device: &str) -> String {
+    let Some(placement) = placement else { return String::new() };
+    let mut words = format!("\nplacement\n  {} nodes after optimisation", placement.nodes);
+    words += &match placement.elsewhere.len() {
+        0 => format!(", all on {device}\n"),
+        elsewhere => format!(", {elsewhere} of them not on {device}; {} copies in between\n", placement.copies),
+    };
+    for node in &placement.elsewhere {
+        let what = if node.is_shape_arithmetic() { ", shape arithmetic" } else { "" };
+        words += &format!("  {} ({}) on {}, {} bytes{what}\n", node.node, node.op, node.on, node.bytes);
+    }
+    words
 }
 
 /// The card's keys, in reading order.

@@ -1,13 +1,9 @@
 //! Where a teacher runs. A device that was asked for and is not there is an error: nothing falls back silently.
 
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
-use ort::ep::{self, cuda::ConvAlgorithmSearch};
-use ort::session::builder::SessionBuilder;
-
-use crate::error::Error;
+use super::cuda::{CudaTuning, Feeding};
 
 /// One place where a session runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,47 +14,47 @@ pub enum Device {
     Cuda {
         /// Its number, as CUDA counts.
         index: u32,
+        /// How it is used.
+        tuning: CudaTuning,
     },
 }
 
 impl Device {
-    /// Adds the device to a session's options.
-    pub(crate) fn register(self, builder: SessionBuilder, library: &Path) -> Result<SessionBuilder, Error> {
+    /// A CUDA GPU, used the plain way.
+    #[must_use]
+    pub fn cuda(index: u32) -> Self {
+        Self::Cuda { index, tuning: CudaTuning::default() }
+    }
+
+    /// The same device, where pixels come from ordinary memory: for a session that runs once.
+    pub(super) fn plainly_fed(self) -> Self {
         match self {
-            Self::Cpu => Ok(builder),
-            Self::Cuda { index } => {
-                let cuda = ep::CUDA::default()
-                    .with_device_id(index as i32)
-                    // The default tries algorithms and keeps the fastest, so that two runs could differ in the last bits.
-                    .with_conv_algorithm_search(ConvAlgorithmSearch::Heuristic)
-                    // TF32 keeps 10 bits of each factor: too few for the proof of a float32 teacher.
-                    .with_tf32(false)
-                    .build()
-                    .error_on_failure();
-                builder.with_execution_providers([cuda]).map_err(|error| self.missing(&error.to_string(), library))
+            Self::Cpu => Self::Cpu,
+            Self::Cuda { index, tuning } => {
+                Self::Cuda { index, tuning: CudaTuning { feeding: Feeding::Pageable, ..tuning } }
             }
         }
     }
 
-    fn missing(self, reason: &str, library: &Path) -> Error {
-        Error::Device {
-            device: self.to_string(),
-            problem: format!(
-                "it was asked for and cannot be used: {}. ONNX Runtime is {}. For CUDA install the GPU build \
-                 (python3 -m pip install 'onnxruntime-gpu[cuda,cudnn]') on a machine with an NVIDIA driver, or run with \
-                 --device cpu",
-                reason.trim().trim_end_matches('.'),
-                library.display()
-            ),
+    /// The same GPU, used otherwise; the processor stays as it is.
+    #[must_use]
+    pub fn tuned(self, tuning: CudaTuning) -> Self {
+        match self {
+            Self::Cpu => Self::Cpu,
+            Self::Cuda { index, .. } => Self::Cuda { index, tuning },
         }
     }
 }
 
+/// `cpu`, `cuda:0`, `cuda:0+nhwc+pinned`: what a run's note says, so that labels made otherwise are told apart.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
-            Self::Cuda { index } => write!(f, "cuda:{index}"),
+            Self::Cuda { index, tuning } => {
+                write!(f, "cuda:{index}")?;
+                tuning.words().iter().try_for_each(|word| write!(f, "+{word}"))
+            }
         }
     }
 }
@@ -68,11 +64,22 @@ impl fmt::Display for Device {
 pub enum DeviceChoice {
     /// The first CUDA GPU if it can be used, else the processor; which one it became is said.
     Auto,
-    /// Exactly these: one session each.
+    /// Exactly these: one session each. The same one twice is two sessions on it, which take turns at the batches.
     These(Vec<Device>),
 }
 
-/// Reads `cpu`, `cuda`, `cuda:1`, `cuda:0,cuda:1` or `auto`.
+impl DeviceChoice {
+    /// Whether a GPU may be needed.
+    #[must_use]
+    pub fn may_use_cuda(&self) -> bool {
+        match self {
+            Self::Auto => true,
+            Self::These(devices) => devices.iter().any(|device| *device != Device::Cpu),
+        }
+    }
+}
+
+/// Reads `cpu`, `cpu,cpu`, `cuda`, `cuda:1`, `cuda:0,cuda:1` or `auto`.
 impl FromStr for DeviceChoice {
     type Err = String;
 
@@ -82,15 +89,14 @@ impl FromStr for DeviceChoice {
         }
         let device = |part: &str| match part.split_once(':') {
             None if part == "cpu" => Ok(Device::Cpu),
-            None if part == "cuda" => Ok(Device::Cuda { index: 0 }),
-            Some(("cuda", index)) if index.parse::<u16>().is_ok() => {
-                Ok(Device::Cuda { index: index.parse().unwrap_or(0) })
-            }
+            None if part == "cuda" => Ok(Device::cuda(0)),
+            Some(("cuda", index)) if index.parse::<u16>().is_ok() => Ok(Device::cuda(index.parse().unwrap_or(0))),
             _ => Err(format!("`{part}` is no device: write cpu, cuda, cuda:1, cuda:0,cuda:1 or auto")),
         };
         let devices = text.split(',').map(|part| device(part.trim())).collect::<Result<Vec<_>, _>>()?;
-        if devices.len() > 1 && devices.contains(&Device::Cpu) {
-            return Err(format!("`{text}`: cpu stands alone, since its session already uses all threads"));
+        let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
+        if on_cpu > 0 && on_cpu < devices.len() {
+            return Err(format!("`{text}`: the CPU does not stand beside a GPU, which would wait for it"));
         }
         Ok(Self::These(devices))
     }
@@ -102,13 +108,21 @@ mod tests {
 
     #[test]
     fn devices_are_read_as_the_help_says() {
-        let cuda = |index| Device::Cuda { index };
+        let cuda = Device::cuda;
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("cpu".parse(), Ok(DeviceChoice::These(vec![Device::Cpu])));
+        assert_eq!("cpu,cpu".parse(), Ok(DeviceChoice::These(vec![Device::Cpu; 2])));
         assert_eq!("cuda".parse(), Ok(DeviceChoice::These(vec![cuda(0)])));
         assert_eq!("cuda:0,cuda:3".parse(), Ok(DeviceChoice::These(vec![cuda(0), cuda(3)])));
-        for bad in ["", "gpu", "cuda:", "cuda:x", "cpu,cuda", "cuda:-1"] {
+        for bad in ["", "gpu", "cuda:", "cuda:x", "cpu,cuda", "cuda:-1", "cpu:0"] {
             assert!(bad.parse::<DeviceChoice>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_device_says_how_it_is_used() {
+        let tuning: CudaTuning = "pinned,nhwc".parse().unwrap();
+        assert_eq!(Device::cuda(1).tuned(tuning).to_string(), "cuda:1+nhwc+pinned");
+        assert_eq!(Device::Cpu.tuned(tuning).to_string(), "cpu");
     }
 }

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ort::session::{RunOptions, Session};
-use ort::value::TensorRef;
 
 use super::card::{self, CardFile, CardValues, TeacherCard};
 use super::device::Device;
+use super::feed::{Feed, OutputShapes, values};
 use super::graph::{Graph, element};
+use super::placement::{self, Placement};
 use super::ports::{image_input, port_in_words, scores_output};
 use super::proof::{Proof, Subject, Witness};
 use super::rewrite::{ImageInput, Wanted, copied_head_model, labelling_model, port, tail_model};
-use super::runtime::Runtime;
+use super::runtime::{Runtime, SessionOptions};
 use super::tail::{self, Ending, Linearity, Refusal, Tail};
 use super::tensors::{Floats, failed};
 use super::weights::{WeightsFile, weights_files};
@@ -37,13 +38,17 @@ pub struct TeacherRequest {
     pub views: Views,
     /// Whether the log-sum-exp of all classes is given for each cell.
     pub with_lse: bool,
-    /// Threads of each session.
+    /// Threads, shared by the sessions on the processor.
     pub threads: usize,
+    /// A folder for a short-lived file, from which it is read which nodes run on another device than was asked for;
+    /// `None` leaves that out.
+    pub scratch_folder: Option<PathBuf>,
 }
 
 /// A classifier that labels every cell, loaded and proved.
 pub struct OnnxTeacher {
     session: Session,
+    feed: Feed,
     shape: TeacherShape,
     image_ranks: usize,
     with_lse: bool,
@@ -71,6 +76,8 @@ pub struct Description {
     pub shape: TeacherShape,
     /// The proof.
     pub proof: Proof,
+    /// Where the nodes of the first session ran, if it could be seen.
+    pub placement: Option<Placement>,
 }
 
 impl OnnxTeacher {
@@ -115,6 +122,7 @@ impl OnnxTeacher {
         })?;
 
         let first = *devices.first().ok_or_else(|| Error::Usage("no device was named".to_owned()))?;
+        devices.iter().try_for_each(|&device| runtime.try_device(device))?;
         let subject = Subject {
             graph: &graph,
             tail: &tail,
@@ -157,16 +165,21 @@ impl OnnxTeacher {
             (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
         drop(graph);
 
-        let load = |device| -> Result<Self, Error> {
+        let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
+        let threads = request.threads.div_ceil(on_cpu.max(1));
+        let load = |device, profile| -> Result<Self, Error> {
             if stop_requested() {
                 return Err(Error::Interrupted);
             }
-            let session = runtime.session(&model, weights_folder, device, request.threads)?;
+            let options = SessionOptions { weights_folder, device, threads, profile };
+            let session = runtime.session(&model, &options)?;
+            let feed = Feed::new(&session, device)?;
             let stop = Arc::new(RunOptions::new().map_err(failed("prepare a run"))?);
-            Ok(Self { session, shape, image_ranks: wanted.image_ranks, with_lse: wanted.with_lse, stop })
+            Ok(Self { session, feed, shape, image_ranks: wanted.image_ranks, with_lse: wanted.with_lse, stop })
         };
-        let mut teachers = devices.iter().map(|&device| load(device)).collect::<Result<Vec<_>, _>>()?;
-        let proof = witness.compare(&teachers[0].label(&witness.pixels)?);
+        let scratch = request.scratch_folder.as_deref().and_then(placement::scratch);
+        let mut teacher = load(first, scratch.as_ref().map(tempfile::TempDir::path))?;
+        let proof = witness.compare(&teacher.label(&witness.pixels)?);
         if let Some(problem) = proof.failure() {
             return Err(Error::Proof {
                 path: path.to_path_buf(),
@@ -175,6 +188,14 @@ impl OnnxTeacher {
                          in a score map [batch, class, y, x]"
                     .to_owned(),
             });
+        }
+        let placement = match scratch {
+            Some(_) => Placement::take_from(&mut teacher.session, first)?,
+            None => None,
+        };
+        let mut teachers = vec![teacher];
+        for &device in &devices[1..] {
+            teachers.push(load(device, None)?);
         }
         let description = Description {
             sha256,
@@ -186,6 +207,7 @@ impl OnnxTeacher {
             card,
             shape,
             proof,
+            placement,
         };
         Ok((teachers, description))
     }
@@ -245,28 +267,25 @@ impl OnnxTeacher {
             filled.resize(run_images * image_bytes, 0);
             &filled
         };
-        let input = TensorRef::from_array_view((shape, pixels)).map_err(failed("take pixels"))?;
-        let outputs =
-            self.session.run_with_options(ort::inputs![port::PIXELS => input], &*self.stop).map_err(|error| {
-                if error.message().contains("terminate flag") {
-                    Error::Interrupted
-                } else {
-                    failed("run the teacher")(error)
-                }
-            })?;
-        let cells = self.shape.map_size.cells();
-        let take = failed::<()>("give its labels");
-        let floats = |name: &str| outputs[name].try_extract_tensor::<f32>().map(|(_, values)| values).map_err(&take);
-        let ints = |name: &str| outputs[name].try_extract_tensor::<i32>().map(|(_, values)| values).map_err(&take);
-        let (per_map, per_image) = (kept * cells * labels.k, kept * labels.image_ranks);
-        labels.scores.extend_from_slice(&floats(port::SCORES)?[..per_map]);
-        labels.classes.extend_from_slice(&ints(port::CLASSES)?[..per_map]);
-        labels.image_probs.extend_from_slice(&floats(port::IMAGE_PROBS)?[..per_image]);
-        labels.image_classes.extend_from_slice(&ints(port::IMAGE_CLASSES)?[..per_image]);
-        if let Some(lse) = &mut labels.lse {
-            lse.extend_from_slice(&floats(port::LSE)?[..kept * cells]);
-        }
-        Ok(())
+        let (cells, ranks) = (self.shape.map_size.cells(), self.image_ranks);
+        let (per_map, per_image) = (kept * cells * labels.k, kept * ranks);
+        let outputs = OutputShapes {
+            height_cells: self.shape.map_size.height_cells(),
+            width_cells: self.shape.map_size.width_cells(),
+            k: labels.k,
+            image_ranks: ranks,
+            with_lse: self.with_lse,
+        };
+        self.feed.run(&mut self.session, (shape, pixels), outputs, &self.stop, |outputs| {
+            labels.scores.extend_from_slice(&values(outputs, port::SCORES)?[..per_map]);
+            labels.classes.extend_from_slice(&values(outputs, port::CLASSES)?[..per_map]);
+            labels.image_probs.extend_from_slice(&values(outputs, port::IMAGE_PROBS)?[..per_image]);
+            labels.image_classes.extend_from_slice(&values(outputs, port::IMAGE_CLASSES)?[..per_image]);
+            if let Some(lse) = &mut labels.lse {
+                lse.extend_from_slice(&values(outputs, port::LSE)?[..kept * cells]);
+            }
+            Ok(())
+        })
     }
 }
 
@@ -388,4 +407,58 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
         wanted.k, wanted.class_count
     ));
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use ort::memory::Allocator;
+
+    use super::*;
+    use crate::teacher::RuntimeSearch;
+
+    /// On the processor the buffers of every way of feeding lie in its own memory; what is moved where is the same.
+    #[test]
+    fn labels_do_not_depend_on_how_pixels_are_fed() {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let search = RuntimeSearch { python_environments: vec![here.join(".venv")], ..RuntimeSearch::default() };
+        let runtime = Runtime::load(&search.find().unwrap()).unwrap();
+        let path = here.join("models/efficientnet-lite0.onnx");
+        let request = TeacherRequest {
+            card: CardFile::find(&path, None).unwrap(),
+            path,
+            flags: CardValues { input_size: Some(InputSize::new(64, 96).unwrap()), ..CardValues::default() },
+            k: 3,
+            views: Views::Image,
+            with_lse: true,
+            threads: 1,
+            scratch_folder: None,
+        };
+        let (mut teachers, _) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap();
+        let teacher = &mut teachers[0];
+        let size = teacher.shape.input_size;
+        let batch = |images: usize, seed: usize| {
+            let pixels = (0..images * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761 + seed) >> 13) as u8);
+            PixelBatch::new(images, size, pixels.collect())
+        };
+        // Another number of images in between, and the first again with other pixels.
+        let batches = [batch(3, 0), batch(2, 1), batch(3, 2)];
+        let plain: Vec<_> = batches.iter().map(|batch| teacher.label(batch).unwrap()).collect();
+        assert_ne!(plain[0].scores, plain[2].scores);
+        for feed in [
+            Feed::pinned(Allocator::default()),
+            Feed::bound(Allocator::default(), false),
+            Feed::bound(Allocator::default(), true),
+        ] {
+            teacher.feed = feed;
+            for (batch, plain) in batches.iter().zip(&plain) {
+                let labels = teacher.label(batch).unwrap();
+                assert_eq!(labels.scores, plain.scores);
+                assert_eq!(labels.classes, plain.classes);
+                assert_eq!(labels.image_probs, plain.image_probs);
+                assert_eq!(labels.image_classes, plain.image_classes);
+                assert_eq!(labels.lse, plain.lse);
+                assert_eq!(labels.lse.as_ref().map(Vec::len), Some(batch.images() * teacher.shape.map_size.cells()));
+            }
+        }
+    }
 }

@@ -14,7 +14,7 @@ use self::images::{normalised, random_images, with_mirrors};
 use super::device::Device;
 use super::graph::{Graph, element};
 use super::rewrite::{self, ImageInput};
-use super::runtime::Runtime;
+use super::runtime::{Runtime, SessionOptions};
 use super::tail::{Ending, Linearity, Refusal, Tail};
 use super::tensors::{Floats, run_floats, take};
 use super::{BatchLabels, PixelBatch, TeacherCard, Views};
@@ -242,7 +242,8 @@ impl Subject<'_> {
         if (self.stop_requested)() {
             return Err(Error::Interrupted);
         }
-        runtime.session(model, self.weights_folder, self.device, self.threads)
+        let (weights_folder, device, threads) = (self.weights_folder, self.device.plainly_fed(), self.threads);
+        runtime.session(model, &SessionOptions { weights_folder, device, threads, profile: None })
     }
 }
 

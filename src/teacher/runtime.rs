@@ -7,6 +7,7 @@ use ort::session::Session;
 use ort::session::builder::{GraphOptimizationLevel, SessionBuilder};
 
 use super::device::Device;
+use super::{cuda_libraries, tensors, trial};
 use crate::error::Error;
 
 /// The one command that installs what is missing.
@@ -52,6 +53,21 @@ impl RuntimeSearch {
             .ok_or_else(|| Error::Runtime(self.nothing_found()))
     }
 
+    /// Folders `lib/python3.*/site-packages` of a Python environment, newest Python first.
+    #[must_use]
+    pub fn site_packages_of(environment: &Path) -> Vec<PathBuf> {
+        let mut versions: Vec<PathBuf> = ["lib", "lib64"]
+            .iter()
+            .filter_map(|lib| std::fs::read_dir(environment.join(lib)).ok())
+            .flat_map(|entries| entries.filter_map(Result::ok))
+            .map(|entry| entry.path().join("site-packages"))
+            .filter(|folder| folder.is_dir())
+            .collect();
+        versions.sort();
+        versions.reverse();
+        versions
+    }
+
     fn nothing_found(&self) -> String {
         let places = self.python_environments.iter().chain(&self.packages).chain(&self.library_folders);
         let places: Vec<String> = places.map(|place| place.display().to_string()).collect();
@@ -65,16 +81,8 @@ impl RuntimeSearch {
 
 /// Folders `lib/python3.*/site-packages/onnxruntime` of a Python environment, newest Python first.
 fn packages_in(environment: &Path) -> Vec<PathBuf> {
-    let mut versions: Vec<PathBuf> = ["lib", "lib64"]
-        .iter()
-        .filter_map(|lib| std::fs::read_dir(environment.join(lib)).ok())
-        .flat_map(|entries| entries.filter_map(Result::ok))
-        .map(|entry| entry.path().join("site-packages").join("onnxruntime"))
-        .filter(|package| package.is_dir())
-        .collect();
-    versions.sort();
-    versions.reverse();
-    versions
+    let packages = RuntimeSearch::site_packages_of(environment).into_iter().map(|folder| folder.join("onnxruntime"));
+    packages.filter(|package| package.is_dir()).collect()
 }
 
 /// `libonnxruntime.so`, or the highest `libonnxruntime.so.*`, in a folder.
@@ -91,6 +99,7 @@ fn library_in(folder: &Path) -> Option<PathBuf> {
 pub struct Runtime {
     environment: Environment,
     library: PathBuf,
+    site_packages: Vec<PathBuf>,
 }
 
 impl Runtime {
@@ -111,7 +120,7 @@ impl Runtime {
             .with_telemetry(false)
             .build()
             .map_err(|error| broken(error.to_string()))?;
-        Ok(Self { environment, library: library.to_path_buf() })
+        Ok(Self { environment, library: library.to_path_buf(), site_packages: Vec::new() })
     }
 
     /// The library's file.
@@ -126,37 +135,64 @@ impl Runtime {
         ort::info().to_owned()
     }
 
-    /// Loads a model. Weights in external files are taken from `weights_folder` by ONNX Runtime itself.
-    pub(crate) fn session(
-        &self,
-        model: &[u8],
-        weights_folder: &Path,
-        device: Device,
-        threads: usize,
-    ) -> Result<Session, Error> {
-        let weights_folder = if weights_folder.as_os_str().is_empty() { Path::new(".") } else { weights_folder };
-        let options = || -> Result<SessionBuilder, String> {
-            let text = |error: &dyn std::fmt::Display| error.to_string();
-            Session::builder(&self.environment)
-                .map_err(|e| text(&e))?
-                .with_optimization_level(GraphOptimizationLevel::All)
-                .map_err(|e| text(&e))?
-                .with_intra_threads(threads)
-                .map_err(|e| text(&e))?
-                // Waiting threads would otherwise burn the cores that decode the next images.
-                .with_intra_op_spinning(false)
-                .map_err(|e| text(&e))?
-                .with_config_entry(
-                    "session.model_external_initializers_file_folder_path",
-                    weights_folder.to_string_lossy(),
-                )
-                .map_err(|e| text(&e))
-        };
-        let failed = |action| move |message| Error::Inference { action, message };
-        let builder = options().map_err(failed("prepare a session"))?;
-        let mut builder = device.register(builder, &self.library)?;
-        builder.commit_from_memory(model).map_err(|error| failed("load the teacher")(error.to_string()))
+    /// Where CUDA's libraries may lie beside the system's places: `site-packages` folders, in order.
+    #[must_use]
+    pub fn with_cuda_libraries_of(mut self, site_packages: Vec<PathBuf>) -> Self {
+        self.site_packages = site_packages;
+        self
     }
+
+    /// Whether a device can be used: it is given a small convolution to do.
+    ///
+    /// # Errors
+    /// Why it cannot, and what to do ([`Error::Device`]).
+    pub fn try_device(&self, device: Device) -> Result<(), Error> {
+        let Device::Cuda { .. } = device else { return Ok(()) };
+        cuda_libraries::preload(&self.site_packages);
+        trial::run(self, device).map_err(|reason| trial::explained(device, &reason, &self.library))
+    }
+
+    /// Loads a model. Weights in external files are taken from a folder by ONNX Runtime itself.
+    pub(super) fn session(&self, model: &[u8], options: &SessionOptions<'_>) -> Result<Session, Error> {
+        let failed = |action| move |message| Error::Inference { action, message };
+        let mut builder = self.builder(options).map_err(failed("prepare a session"))?;
+        // Not enough memory for its weights is told apart.
+        builder.commit_from_memory(model).map_err(tensors::failed("load the teacher"))
+    }
+
+    pub(super) fn builder(&self, options: &SessionOptions<'_>) -> Result<SessionBuilder, String> {
+        let text = |error: &dyn std::fmt::Display| error.to_string();
+        let weights_folder =
+            if options.weights_folder.as_os_str().is_empty() { Path::new(".") } else { options.weights_folder };
+        let mut builder = Session::builder(&self.environment)
+            .map_err(|e| text(&e))?
+            .with_optimization_level(GraphOptimizationLevel::All)
+            .map_err(|e| text(&e))?
+            .with_intra_threads(options.threads)
+            .map_err(|e| text(&e))?
+            // Waiting threads would otherwise burn the cores that decode the next images.
+            .with_intra_op_spinning(false)
+            .map_err(|e| text(&e))?
+            .with_config_entry("session.model_external_initializers_file_folder_path", weights_folder.to_string_lossy())
+            .map_err(|e| text(&e))?;
+        if let Some(folder) = options.profile {
+            builder = builder.with_profiling(folder.join("nodes")).map_err(|e| text(&e))?;
+        }
+        if let Device::Cuda { index, tuning } = options.device {
+            builder = builder.with_execution_providers([tuning.provider(index)]).map_err(|e| text(&e))?;
+        }
+        Ok(builder)
+    }
+}
+
+/// How a session is made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct SessionOptions<'a> {
+    pub(super) weights_folder: &'a Path,
+    pub(super) device: Device,
+    pub(super) threads: usize,
+    /// A folder for a profile of which node runs where.
+    pub(super) profile: Option<&'a Path>,
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use relabel::geometry::InputSize;
 use relabel::pixels::Filter;
-use relabel::teacher::DeviceChoice;
 use relabel::teacher::card::ChannelOrder;
+use relabel::teacher::{CudaTuning, DeviceChoice};
 
 use super::positive;
 
@@ -59,9 +59,14 @@ pub struct TeacherFlags {
     /// Keep the log-sum-exp of all classes in each cell too (array `lse`), for true probabilities: exp(score - lse)
     #[arg(long)]
     pub with_lse: bool,
-    /// Where to run: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto (CUDA if it can be used)
+    /// Where to run: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto (CUDA if it can be used). One session each: cuda:0,cuda:0 is
+    /// two on one GPU, which take turns at the batches
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,
+    /// How GPUs are used, words with commas between them: exhaustive (try all convolution algorithms), nhwc (channels
+    /// last), tf32, and one of pinned (page-locked pixels), bound (buffers that stay on the GPU), graph (CUDA graphs)
+    #[arg(long, value_name = "WORDS")]
+    pub cuda: Option<CudaTuning>,
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
