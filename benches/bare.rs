@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! bare session --teacher T.onnx --input-size 224 --batch 16 --threads 2 --images 512 --json
+//! bare session --teacher T.onnx --input-size 224 --batch 64 --threads 2 --images 8192 --device cuda:0,cuda:0 --cuda nhwc --json
 //! bare pixels --in FOLDER --input-size 224 --threads 2 --json
 //! bare list --in SOURCE --json
 //! bare records --out STORE --leave 1 --json
@@ -14,6 +15,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
@@ -25,7 +27,8 @@ use relabel::pixels::{ExifOrientation, Filter, decode_into};
 use relabel::source::{self, FolderSource, LengthCheck, ListedImages, Source as _};
 use relabel::store::{Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
 use relabel::teacher::{
-    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _, TeacherRequest, Views,
+    CardFile, CardValues, CudaTuning, DeviceChoice, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _,
+    TeacherRequest, Views,
 };
 
 fn main() {
@@ -55,17 +58,28 @@ fn measure(work: impl FnOnce()) -> Measured {
     Measured { wall_s: started.elapsed().as_secs_f64(), cpu_s: cpu_seconds() - cpu_before }
 }
 
-/// The same rewritten graph, batch and threads as a run has, on one batch of pixels again and again.
+/// The same rewritten graph, batch, threads and devices as a run has, on one batch of pixels again and again. Several
+/// sessions share the batches.
 fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let path = PathBuf::from(flags["--teacher"]);
     let size: InputSize = flags["--input-size"].parse().unwrap();
     let (batch, threads, images) = (number(flags, "--batch"), number(flags, "--threads"), number(flags, "--images"));
+    let DeviceChoice::These(devices) = flags.get("--device").unwrap_or(&"cpu").parse().unwrap() else {
+        panic!("--device auto would not say what was measured")
+    };
+    let tuning: CudaTuning = flags.get("--cuda").map(|words| words.parse().unwrap()).unwrap_or_default();
+    let devices: Vec<_> = devices.into_iter().map(|device| device.tuned(tuning)).collect();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv");
     let search = RuntimeSearch {
         named: std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from),
-        python_environments: vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv")],
+        python_environments: vec![here.clone()],
         ..RuntimeSearch::default()
     };
-    let runtime = Runtime::load(&search.find().unwrap()).unwrap();
+    let library = search.find().unwrap();
+    // Where CUDA's libraries lie elsewhere, LD_LIBRARY_PATH says so.
+    let beside_the_library = library.ancestors().nth(3).map(Path::to_path_buf).into_iter();
+    let site_packages = beside_the_library.chain(RuntimeSearch::site_packages_of(&here)).collect();
+    let runtime = Runtime::load(&library).unwrap().with_cuda_libraries_of(site_packages);
     let request = TeacherRequest {
         card: CardFile::find(&path, None).unwrap(),
         path,
@@ -76,15 +90,25 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         threads,
         scratch_folder: None,
     };
-    let mut teacher = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0);
+    let mut teachers = OnnxTeacher::load(&runtime, &request, &devices, &|| false).unwrap().0;
     let bytes = (0..batch * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let pixels = PixelBatch::new(batch, size, bytes);
-    teacher.label(&pixels).unwrap();
+    // Twice: the second run of some devices is the one that settles.
+    for _ in 0..2 {
+        teachers.iter_mut().for_each(|teacher| drop(teacher.label(&pixels).unwrap()));
+    }
     let runs = images.div_ceil(batch);
+    let begun = AtomicUsize::new(0);
     let measured = measure(|| {
-        for _ in 0..runs {
-            teacher.label(&pixels).unwrap();
-        }
+        std::thread::scope(|scope| {
+            for teacher in &mut teachers {
+                scope.spawn(|| {
+                    while begun.fetch_add(1, Ordering::Relaxed) < runs {
+                        teacher.label(&pixels).unwrap();
+                    }
+                });
+            }
+        });
     });
     (runs * batch, measured)
 }

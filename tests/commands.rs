@@ -224,7 +224,6 @@ fn what_can_be_refused_is_refused_before_work_begins() {
         ("in", "full", &[], 1, "not empty (it holds `thesis.txt`)"),
         ("nowhere", "out", &[], 1, "nowhere"),
         ("empty", "out", &[], 1, "holds no image"),
-        ("in", "out", &["--device", "cuda"], 1, "onnxruntime-gpu"),
         ("in", "out", &["--device", "gpu"], 2, "no device"),
         ("in", "out", &["--top-k", "1001"], 2, "1000 classes"),
         ("in", "out", &["--score-steps", "9"], 2, "power of two"),

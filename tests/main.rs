@@ -16,6 +16,8 @@ mod commands;
 mod common;
 /// Every sort of damage to every kind of file: named, repaired, and never read as something else.
 mod damage;
+/// Sessions on one device and on several, GPUs that cannot be used, what runs where.
+mod devices;
 /// Odd files against PIL's verdict and pixels.
 mod decode;
 /// Files of every kind that were valid and then got broken at random: an answer, never a panic.

@@ -13,6 +13,7 @@ use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{
     Agreement, FailedImage, Part, ShardLabels, StoreInfo, StoreReader, StoreStatus, StoreWriter, encode_shard,
 };
+use relabel::teacher::Device;
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
@@ -24,7 +25,7 @@ use super::plan::{
 use super::run::{early_differences, refuse};
 use super::{Outcome, raised, stop_flag, task};
 
-/// Batches that are measured; the first one only warms up.
+/// Batches that each session is measured with; its first one only warms up.
 const SAMPLE_BATCHES: usize = 6;
 
 pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
@@ -67,7 +68,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         length_check: LengthCheck::AsListed,
         manifest: &manifest,
         info: &info,
-        shards: sample(&info, part),
+        shards: sample(&info, part, loaded.devices.len()),
         preprocessing: preprocessing(&loaded),
         rounding: rounding(&info),
         threads: loaded.threads,
@@ -75,7 +76,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     if to_do == 0 {
         job.shards.clear();
     }
-    let meter = Meter { stop, done: Mutex::default() };
+    let meter = Meter { stop, warming_up: loaded.devices.len(), done: Mutex::default() };
     let labels = pipeline::label(&job, boxed(loaded.teachers), &meter)?;
     let sample: Vec<_> = labels
         .into_iter()
@@ -90,6 +91,8 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         sample_images: sample.len(),
         sample_failed: sample.iter().filter(|image| image.is_err()).count(),
         images_per_s: meter.images_per_s(),
+        devices: distinct(&loaded.devices),
+        price_per_hour: arguments.price_per_hour,
         bytes_per_image: bytes_per_image(&info, sample)
             .map_err(|problem| Error::Store { path: out.clone(), problem })?,
         free_bytes: free_bytes(&out),
@@ -102,7 +105,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
 }
 
 /// A few whole batches, spread evenly over the part.
-fn sample(info: &StoreInfo, part: Part) -> Vec<ShardWork> {
+fn sample(info: &StoreInfo, part: Part, sessions: usize) -> Vec<ShardWork> {
     let batches: Vec<(usize, std::ops::Range<usize>)> = part
         .shards(info.shards())
         .flat_map(|shard| {
@@ -111,9 +114,14 @@ fn sample(info: &StoreInfo, part: Part) -> Vec<ShardWork> {
             rows.step_by(info.batch_images).map(move |first| (shard, first..end.min(first + info.batch_images)))
         })
         .collect();
-    let count = SAMPLE_BATCHES.min(batches.len());
+    let count = (SAMPLE_BATCHES * sessions).min(batches.len());
     let chosen = (0..count).map(|at| batches[at * batches.len() / count].clone());
     chosen.map(|(shard, rows)| ShardWork { shard, images: ImagesToDo::These(rows.collect()) }).collect()
+}
+
+/// How many devices there are; two sessions can share one.
+fn distinct(devices: &[Device]) -> usize {
+    (0..devices.len()).filter(|&at| !devices[..at].contains(&devices[at])).count()
 }
 
 /// What the labels of the sample take when they are encoded as a shard; `None` when nothing was labelled.
@@ -147,16 +155,19 @@ fn destination(source: &str, out: &Path, exists: bool, devices: &[String]) -> St
 /// Notes when batches get done, and passes on the wish to stop.
 struct Meter {
     stop: Arc<AtomicBool>,
+    /// Batches that are not counted.
+    warming_up: usize,
     done: Mutex<Vec<(Instant, usize)>>,
 }
 
 impl Meter {
-    /// Images per second after the first batch.
+    /// Images per second after the first batch of each session.
     fn images_per_s(&self) -> Option<f64> {
         let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let ((from, _), (to, _)) = (done.first()?, done.last()?);
+        let counted = done.get(self.warming_up - 1..)?;
+        let ((from, _), (to, _)) = (counted.first()?, counted.last()?);
         let seconds = (*to - *from).as_secs_f64();
-        let images: usize = done.iter().skip(1).map(|(_, images)| images).sum();
+        let images: usize = counted.iter().skip(1).map(|(_, images)| images).sum();
         (seconds > 0.0).then(|| images as f64 / seconds)
     }
 }
@@ -177,6 +188,9 @@ struct Estimate {
     sample_images: usize,
     sample_failed: usize,
     images_per_s: Option<f64>,
+    devices: usize,
+    /// Of one device.
+    price_per_hour: Option<f64>,
     bytes_per_image: Option<f64>,
     free_bytes: Option<u64>,
 }
@@ -184,6 +198,14 @@ struct Estimate {
 impl Estimate {
     fn seconds(&self) -> Option<f64> {
         self.images_per_s.map(|rate| self.to_do as f64 / rate)
+    }
+
+    fn device_hours(&self) -> Option<f64> {
+        self.seconds().map(|seconds| seconds / 3600.0 * self.devices as f64)
+    }
+
+    fn cost(&self) -> Option<f64> {
+        Some(self.device_hours()? * self.price_per_hour?)
     }
 
     fn bytes(&self) -> Option<u64> {
@@ -207,6 +229,9 @@ impl Estimate {
             _ if self.to_do > 0 => words += "time     not known: there were too few images to measure\n",
             _ => {}
         }
+        if let (Some(cost), Some(hours), Some(price)) = (self.cost(), self.device_hours(), self.price_per_hour) {
+            words += &format!("cost     {cost:.2}: {hours:.2} hours of a device at {price} each\n");
+        }
         if let (Some(per_image), Some(total)) = (self.bytes_per_image, self.bytes()) {
             let free = self.free_bytes.map_or_else(String::new, |free| format!("; {} are free there", bytes(free)));
             words += &format!("disk     {} ({per_image:.0} bytes per image){free}\n", bytes(total));
@@ -228,6 +253,8 @@ impl Estimate {
             "sample_failed": self.sample_failed,
             "images_per_s": self.images_per_s,
             "hours": self.seconds().map(|seconds| seconds / 3600.0),
+            "device_hours": self.device_hours(),
+            "cost": self.cost(),
             "bytes_per_image": self.bytes_per_image,
             "bytes": self.bytes(),
             "free_bytes": self.free_bytes,

@@ -5,30 +5,39 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use relabel::error::Error;
-use relabel::teacher::{Runtime, RuntimeSearch};
+use relabel::teacher::{DeviceChoice, Runtime, RuntimeSearch};
 
 /// Finds and loads ONNX Runtime: what was named, beside the program, the project's `.venv`, the active Python
 /// environment, the system, and last whatever `python3` on the path imports.
-pub fn load(named: Option<&Path>, for_cuda: bool) -> Result<Runtime, Error> {
+///
+/// Where a GPU may be used, a build for CUDA is preferred: the environment at hand often has the one for the processor.
+pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Error> {
     let mut search = RuntimeSearch { named: named.map(Path::to_path_buf), ..RuntimeSearch::default() };
     let program = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
     let environments = python_environments(program.as_deref());
-    if search.named.is_none() {
+    let library = if search.named.is_some() {
+        search.find()?
+    } else {
         search.library_folders.extend(program);
         search.library_folders.extend(SYSTEM_FOLDERS.iter().map(PathBuf::from));
         search.python_environments.clone_from(&environments);
-    }
-    let library = match search.find() {
-        Ok(library) => library,
-        Err(error) if search.named.is_some() => return Err(error),
-        Err(_) => {
-            search.packages.extend(package_of_python());
-            search.find()?
+        // Asking Python takes a while, so it comes last where the first library will do.
+        let found = if device.may_use_cuda() { None } else { search.find().ok() };
+        match found {
+            Some(library) => library,
+            None => {
+                search.packages = folders_of_python("onnxruntime");
+                if device.may_use_cuda() { search.find_for_cuda()? } else { search.find()? }
+            }
         }
     };
     tracing::info!(library = %library.display(), "ONNX Runtime found");
     let runtime = Runtime::load(&library)?;
-    Ok(if for_cuda { runtime.with_cuda_libraries_of(site_packages(&library, &environments)) } else { runtime })
+    Ok(if device.may_use_cuda() {
+        runtime.with_cuda_libraries_of(site_packages(&library, &environments))
+    } else {
+        runtime
+    })
 }
 
 /// Where pip may have put CUDA's libraries: beside ONNX Runtime's package, in the known environments, and where `python3`
@@ -37,7 +46,7 @@ fn site_packages(library: &Path, environments: &[PathBuf]) -> Vec<PathBuf> {
     let beside = library.ancestors().nth(3).map(Path::to_path_buf);
     let mut folders: Vec<PathBuf> = beside.into_iter().collect();
     folders.extend(environments.iter().flat_map(|environment| RuntimeSearch::site_packages_of(environment)));
-    folders.extend(nvidia_of_python().and_then(|nvidia| nvidia.parent().map(Path::to_path_buf)));
+    folders.extend(folders_of_python("nvidia").iter().filter_map(|nvidia| nvidia.parent().map(Path::to_path_buf)));
     folders
 }
 
@@ -59,21 +68,12 @@ fn python_environments(program: Option<&Path>) -> Vec<PathBuf> {
     environments
 }
 
-/// Where `python3` has its `onnxruntime`.
-fn package_of_python() -> Option<PathBuf> {
-    folder_of_python("onnxruntime")
-}
-
-/// Where `python3` has NVIDIA's libraries, such as PyTorch brings them.
-fn nvidia_of_python() -> Option<PathBuf> {
-    folder_of_python("nvidia")
-}
-
-/// Asks `python3` for a package's folder, without importing it.
-fn folder_of_python(package: &str) -> Option<PathBuf> {
+/// Where `python3` has a package, without importing it. One like `nvidia`, into which several packages put something, can
+/// have several folders.
+fn folders_of_python(package: &str) -> Vec<PathBuf> {
     let question =
-        format!("import importlib.util as u; print(list(u.find_spec('{package}').submodule_search_locations)[0])");
-    let answer = Command::new("python3").args(["-c", &question]).output().ok()?;
-    let folder = String::from_utf8(answer.stdout).ok()?;
-    answer.status.success().then(|| PathBuf::from(folder.trim()))
+        format!("import importlib.util as u; print(*u.find_spec('{package}').submodule_search_locations, sep='\\n')");
+    let answer = Command::new("python3").args(["-c", &question]).output().ok();
+    let answer = answer.filter(|answer| answer.status.success()).map(|answer| String::from_utf8(answer.stdout));
+    answer.and_then(Result::ok).unwrap_or_default().lines().map(PathBuf::from).collect()
 }

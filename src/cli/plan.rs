@@ -41,7 +41,7 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
     if flags.cuda.is_some() && !flags.device.may_use_cuda() {
         return Err(Error::Usage("--cuda is about GPUs: give --device cuda too".to_owned()));
     }
-    let runtime = super::onnxruntime::load(flags.onnxruntime.as_deref(), flags.device.may_use_cuda())?;
+    let runtime = super::onnxruntime::load(flags.onnxruntime.as_deref(), &flags.device)?;
     let threads = flags.threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
     let request = TeacherRequest {
         path: path.to_path_buf(),

@@ -20,8 +20,14 @@ pub(super) enum Feed {
     Pageable,
     /// They are moved to page-locked memory first; one piece of it for each number of images.
     Pinned { memory: Allocator, by_images: HashMap<usize, Tensor<u8>> },
-    /// They are copied into buffers on the device; one set for each number of images.
-    Bound { memory: Allocator, recorded: bool, by_images: HashMap<usize, Buffers> },
+    /// From there they are copied into buffers on the device; one set for each number of images.
+    Bound { memory: BothMemories, recorded: bool, by_images: HashMap<usize, Buffers> },
+}
+
+/// Page-locked memory of the host, and the device's own.
+pub(super) struct BothMemories {
+    pub(super) locked: Allocator,
+    pub(super) device: Allocator,
 }
 
 /// What leaves the graph for one image.
@@ -36,6 +42,9 @@ pub(super) struct OutputShapes {
 
 /// Input and outputs of so many images, where they stay.
 pub(super) struct Buffers {
+    /// On the host. Pixels are not copied to the device from where they lie, since ort 2.0.0-rc.15 copies what is only lent
+    /// to it once more, and waits for itself where both ends are on the host.
+    locked: Tensor<u8>,
     pixels: Tensor<u8>,
     binding: IoBinding,
     /// Those of a run that is recorded; it cannot be stopped half way, and does not take long.
@@ -51,11 +60,15 @@ impl Feed {
                 .and_then(|memory| Allocator::new(session, memory))
                 .map_err(failed("find the device's memory"))
         };
+        let locked = || memory(AllocationDevice::CUDA_PINNED, MemoryType::CPUInput);
+        let both = || -> Result<_, Error> {
+            Ok(BothMemories { locked: locked()?, device: memory(AllocationDevice::CUDA, MemoryType::Default)? })
+        };
         Ok(match tuning.feeding {
             Feeding::Pageable => Self::Pageable,
-            Feeding::Pinned => Self::pinned(memory(AllocationDevice::CUDA_PINNED, MemoryType::CPUInput)?),
-            Feeding::Bound => Self::bound(memory(AllocationDevice::CUDA, MemoryType::Default)?, false),
-            Feeding::Graph => Self::bound(memory(AllocationDevice::CUDA, MemoryType::Default)?, true),
+            Feeding::Pinned => Self::pinned(locked()?),
+            Feeding::Bound => Self::bound(both()?, false),
+            Feeding::Graph => Self::bound(both()?, true),
         })
     }
 
@@ -63,7 +76,7 @@ impl Feed {
         Self::Pinned { memory, by_images: HashMap::new() }
     }
 
-    pub(super) fn bound(memory: Allocator, recorded: bool) -> Self {
+    pub(super) fn bound(memory: BothMemories, recorded: bool) -> Self {
         Self::Bound { memory, recorded, by_images: HashMap::new() }
     }
 
@@ -76,10 +89,10 @@ impl Feed {
         stop: &RunOptions,
         take: impl FnOnce(&SessionOutputs<'_>) -> Result<R, Error>,
     ) -> Result<R, Error> {
-        let from = TensorRef::from_array_view((shape, pixels)).map_err(failed("take pixels"))?;
         let images = shape[0];
         match self {
             Self::Pageable => {
+                let from = TensorRef::from_array_view((shape, pixels)).map_err(failed("take pixels"))?;
                 let inputs = ort::inputs![port::PIXELS => from];
                 take(&session.run_with_options(inputs, stop).map_err(stopped_or_failed)?)
             }
@@ -88,7 +101,7 @@ impl Feed {
                     Entry::Occupied(there) => there.into_mut(),
                     Entry::Vacant(free) => free.insert(tensor(memory, &shape)?),
                 };
-                locked.try_extract_tensor_mut().map_err(failed("take pixels"))?.1.copy_from_slice(pixels);
+                fill(locked, pixels)?;
                 let inputs = ort::inputs![port::PIXELS => &*locked];
                 take(&session.run_with_options(inputs, stop).map_err(stopped_or_failed)?)
             }
@@ -97,7 +110,8 @@ impl Feed {
                     Entry::Occupied(there) => there.into_mut(),
                     Entry::Vacant(free) => free.insert(Buffers::new(session, memory, shape, outputs, *recorded)?),
                 };
-                from.copy_into(&mut buffers.pixels).map_err(failed("take pixels"))?;
+                fill(&mut buffers.locked, pixels)?;
+                buffers.locked.copy_into(&mut buffers.pixels).map_err(failed("take pixels"))?;
                 let options = buffers.recording.as_ref().unwrap_or(stop);
                 take(&session.run_binding_with_options(&buffers.binding, options).map_err(stopped_or_failed)?)
             }
@@ -108,13 +122,15 @@ impl Feed {
 impl Buffers {
     fn new(
         session: &Session,
-        memory: &Allocator,
+        memory: &BothMemories,
         shape: [usize; 4],
         outputs: OutputShapes,
         recorded: bool,
     ) -> Result<Self, Error> {
         let bound = failed::<()>("bind its buffers");
         let images = shape[0];
+        let locked = tensor::<u8>(&memory.locked, &shape)?;
+        let memory = &memory.device;
         let pixels = tensor::<u8>(memory, &shape)?;
         let mut binding = session.create_binding().map_err(&bound)?;
         binding.bind_input(port::PIXELS, &pixels).map_err(&bound)?;
@@ -129,7 +145,7 @@ impl Buffers {
             binding.bind_output(port::LSE, tensor::<f32>(memory, &cells)?).map_err(&bound)?;
         }
         let recording = recorded.then(|| recording_of(images)).transpose()?;
-        Ok(Self { pixels, binding, recording })
+        Ok(Self { locked, pixels, binding, recording })
     }
 }
 
@@ -138,6 +154,11 @@ fn recording_of(images: usize) -> Result<RunOptions, Error> {
     let mut options = RunOptions::new().map_err(failed("prepare a run"))?;
     options.set("gpu_graph_id", images.to_string()).map_err(failed("prepare a run"))?;
     Ok(options)
+}
+
+fn fill(locked: &mut Tensor<u8>, pixels: &[u8]) -> Result<(), Error> {
+    locked.try_extract_tensor_mut().map_err(failed("take pixels"))?.1.copy_from_slice(pixels);
+    Ok(())
 }
 
 fn tensor<T: PrimitiveTensorElementType + Debug>(memory: &Allocator, shape: &[usize]) -> Result<Tensor<T>, Error> {

@@ -149,6 +149,7 @@ impl OnnxTeacher {
             k: request.k,
             image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
             class_count,
+            channels: witness.channels,
             views: request.views,
             with_lse: request.with_lse,
         };
@@ -326,6 +327,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
             k: 1,
             image_ranks: 1,
             class_count: 1,
+            channels: 1,
             views,
             with_lse: true,
         };
@@ -415,6 +417,7 @@ mod tests {
 
     use super::*;
     use crate::teacher::RuntimeSearch;
+    use crate::teacher::feed::BothMemories;
 
     /// On the processor the buffers of every way of feeding lie in its own memory; what is moved where is the same.
     #[test]
@@ -444,11 +447,8 @@ mod tests {
         let batches = [batch(3, 0), batch(2, 1), batch(3, 2)];
         let plain: Vec<_> = batches.iter().map(|batch| teacher.label(batch).unwrap()).collect();
         assert_ne!(plain[0].scores, plain[2].scores);
-        for feed in [
-            Feed::pinned(Allocator::default()),
-            Feed::bound(Allocator::default(), false),
-            Feed::bound(Allocator::default(), true),
-        ] {
+        let both = || BothMemories { locked: Allocator::default(), device: Allocator::default() };
+        for feed in [Feed::pinned(Allocator::default()), Feed::bound(both(), false), Feed::bound(both(), true)] {
             teacher.feed = feed;
             for (batch, plain) in batches.iter().zip(&plain) {
                 let labels = teacher.label(batch).unwrap();

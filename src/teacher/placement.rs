@@ -120,3 +120,48 @@ pub(super) fn scratch(folder: &Path) -> Option<TempDir> {
     let made = tempfile::Builder::new().prefix("relabel-").tempdir_in(folder);
     made.inspect_err(|error| tracing::debug!("which nodes run where is not seen: {}: {error}", folder.display())).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Events as ONNX Runtime 1.32 writes them, of a graph whose square root has no kernel on the device.
+    #[test]
+    fn nodes_that_ran_elsewhere_are_told_by_name() {
+        let event = |name: &str, op: &str, provider: &str, bytes: u64| {
+            serde_json::json!({
+                "cat": "Node", "name": name, "dur": 5,
+                "args": { "op_name": op, "provider": provider, "output_size": bytes.to_string() },
+            })
+        };
+        let (cpu, cuda) = ("CPUExecutionProvider", "CUDAExecutionProvider");
+        let mut events = vec![serde_json::json!({ "cat": "Session", "name": "model_run", "args": {} })];
+        // Each node ran twice.
+        for _ in 0..2 {
+            events.extend([
+                event("conv_kernel_time", "Conv", cuda, 1 << 20),
+                event("root_kernel_time", "Sqrt", cpu, 1 << 20),
+                event("shape_kernel_time", "Shape", cpu, 32),
+                event("Memcpy_token_1_kernel_time", "MemcpyToHost", cuda, 1 << 20),
+            ]);
+        }
+        let profile = serde_json::to_vec(&events).unwrap();
+        let placement = Placement::of_profile(&profile, Device::cuda(0)).unwrap();
+        assert_eq!((placement.nodes, placement.copies), (3, 1));
+        let elsewhere = |node: &str, op: &str, bytes| Elsewhere {
+            node: node.to_owned(),
+            op: op.to_owned(),
+            on: cpu.to_owned(),
+            bytes,
+        };
+        assert_eq!(placement.elsewhere, [elsewhere("root", "Sqrt", 1 << 20), elsewhere("shape", "Shape", 32)]);
+        let warning = placement.warning(&Device::cuda(0)).unwrap();
+        assert!(warning.starts_with("1 of the teacher's 3 nodes") && warning.contains("root (Sqrt)"), "{warning}");
+        assert!(!warning.contains("shape (Shape)"), "{warning}");
+
+        let all_there = Placement::of_profile(&profile, Device::Cpu).unwrap();
+        assert_eq!(all_there.elsewhere.len(), 1, "the convolution");
+        assert_eq!(Placement::of_profile(b"no profile", Device::Cpu), None);
+        assert_eq!(Placement { nodes: 3, ..Placement::default() }.warning(&Device::Cpu), None);
+    }
+}

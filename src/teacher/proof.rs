@@ -100,6 +100,8 @@ pub(crate) struct Witness {
     pub(crate) pixels: PixelBatch,
     pub(crate) map_size: MapSize,
     pub(crate) class_count: usize,
+    /// Channels of the features, or the classes of a score map.
+    pub(crate) channels: usize,
     /// The teacher's own scores, `[image, class]`.
     image_scores: Vec<f32>,
     /// The cells that are compared.
@@ -175,7 +177,14 @@ impl Witness {
                 inputs.extend(wants_image.then_some((subject.input.name.as_str(), &input)));
                 let [all_cells] = take(run_floats(&mut copy, &inputs, &[rewrite::port::ALL_SCORES])?);
                 let class_count = scores.values.len() / shown.images();
-                let heard = Heard { map_size, class_count, places, cell_scores, image_scores: scores.values.clone() };
+                let heard = Heard {
+                    map_size,
+                    class_count,
+                    channels: pooling.layout.channels_of(&features.dims),
+                    places,
+                    cell_scores,
+                    image_scores: scores.values.clone(),
+                };
                 Ok((heard, shown_places, all_cells.values))
             }
         };
@@ -251,6 +260,7 @@ impl Subject<'_> {
 struct Heard {
     map_size: MapSize,
     class_count: usize,
+    channels: usize,
     places: Vec<Place>,
     /// `[view of place, class]`
     cell_scores: Vec<f32>,
@@ -282,7 +292,8 @@ impl Heard {
         let shown_places = with_partners(&places, images, map_size, shown / images.max(1));
         let row = |place: &Place| &all_cells[place.at(map_size) * class_count..][..class_count];
         let cell_scores = shown_places.iter().flat_map(row).copied().collect();
-        Ok((Self { map_size, class_count, places, cell_scores, image_scores }, shown_places, all_cells))
+        let heard = Self { map_size, class_count, channels: class_count, places, cell_scores, image_scores };
+        Ok((heard, shown_places, all_cells))
     }
 
     /// Averages over views. `all_cells` are the copied head's scores, `[view of image, cell, class]`.
@@ -309,6 +320,7 @@ impl Heard {
             pixels,
             map_size: self.map_size,
             class_count: classes,
+            channels: self.channels,
             image_scores: mean_of_views(&self.image_scores, views),
             places: self.places,
             cell_scores: mean_of_views(&self.cell_scores, views),

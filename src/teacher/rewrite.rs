@@ -67,6 +67,8 @@ pub(crate) struct Wanted {
     /// Classes kept for the whole image.
     pub(crate) image_ranks: usize,
     pub(crate) class_count: usize,
+    /// Channels of the features, or the classes of a score map.
+    pub(crate) channels: usize,
     pub(crate) views: Views,
     /// Whether the log-sum-exp of each cell's scores is given too.
     pub(crate) with_lse: bool,
@@ -91,7 +93,7 @@ pub(crate) fn labelling_model(
 
     build.normalise(input, card, wanted);
     build.nodes.extend(graph.nodes().iter().cloned());
-    let cells = build.cell_scores(graph, tail, input.fixed_batch);
+    let cells = build.cell_scores(graph, tail, input.fixed_batch, wanted.channels);
     build.top_of_cells(&cells, wanted);
     build.top_of_image(tail, wanted);
 
@@ -139,7 +141,8 @@ pub(crate) fn copied_head_model(
     let mut build = Build::new(graph);
     // Shapes inside the copied head may be taken from tensors of the original one.
     build.nodes = nodes_after(graph, tail, pooling);
-    let cells = build.cell_scores(graph, tail, input.fixed_batch);
+    let channels = pooling.layout.channels_of(&features.dims);
+    let cells = build.cell_scores(graph, tail, input.fixed_batch, channels);
     build.node("Identity", &[&cells], port::ALL_SCORES, vec![]);
     let outputs = vec![declare_untyped(port::ALL_SCORES)];
     let nodes = without_dead_nodes(build.nodes, &outputs);

@@ -42,6 +42,20 @@ impl RuntimeSearch {
                 ))
             });
         }
+        self.found().next().ok_or_else(|| Error::Runtime(self.nothing_found()))
+    }
+
+    /// The first library that exists in a build for CUDA, or else the first one.
+    ///
+    /// # Errors
+    /// Those of [`RuntimeSearch::find`].
+    pub fn find_for_cuda(&self) -> Result<PathBuf, Error> {
+        let is_for_cuda = |library: &PathBuf| library.with_file_name("libonnxruntime_providers_cuda.so").is_file();
+        let for_cuda = if self.named.is_some() { None } else { self.found().find(is_for_cuda) };
+        for_cuda.map_or_else(|| self.find(), Ok)
+    }
+
+    fn found(&self) -> impl Iterator<Item = PathBuf> {
         let in_environments = self.python_environments.iter().flat_map(|environment| packages_in(environment));
         let (beside, system) = self.library_folders.split_at(self.library_folders.len().min(1));
         beside
@@ -49,8 +63,7 @@ impl RuntimeSearch {
             .cloned()
             .chain(in_environments.chain(self.packages.iter().cloned()).map(|package| package.join("capi")))
             .chain(system.iter().cloned())
-            .find_map(|folder| library_in(&folder))
-            .ok_or_else(|| Error::Runtime(self.nothing_found()))
+            .filter_map(|folder| library_in(&folder))
     }
 
     /// Folders `lib/python3.*/site-packages` of a Python environment, newest Python first.
@@ -216,6 +229,27 @@ mod tests {
         std::fs::write(capi.join("libonnxruntime_providers_shared.so"), b"").unwrap();
         let search = RuntimeSearch { python_environments: vec![environment.path().into()], ..RuntimeSearch::default() };
         assert_eq!(search.find().unwrap(), library);
+    }
+
+    #[test]
+    fn a_build_for_cuda_is_preferred_where_cuda_is_asked_for() {
+        let environments = tempfile::tempdir().unwrap();
+        let make = |name: &str, files: &[&str]| {
+            let capi = environments.path().join(name).join("lib/python3.12/site-packages/onnxruntime/capi");
+            std::fs::create_dir_all(&capi).unwrap();
+            files.iter().for_each(|file| std::fs::write(capi.join(file), b"").unwrap());
+            capi.join(files[0])
+        };
+        let for_cpu = make("cpu", &["libonnxruntime.so.1.32.0"]);
+        let only_cpu = [environments.path().join("cpu")];
+        let search = RuntimeSearch { python_environments: only_cpu.to_vec(), ..RuntimeSearch::default() };
+        assert_eq!(search.find_for_cuda().unwrap(), for_cpu);
+
+        let for_cuda = make("gpu", &["libonnxruntime.so.1.31.1", "libonnxruntime_providers_cuda.so"]);
+        let both = ["cpu", "gpu"].map(|name| environments.path().join(name));
+        let search = RuntimeSearch { python_environments: both.to_vec(), ..RuntimeSearch::default() };
+        assert_eq!(search.find_for_cuda().unwrap(), for_cuda);
+        assert_eq!(search.find().unwrap(), for_cpu);
     }
 
     #[test]

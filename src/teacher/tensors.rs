@@ -77,13 +77,15 @@ pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error
 
 /// What ONNX Runtime says when an allocation fails, on the processor (`bad_alloc`, its arena) and on CUDA.
 fn tells_of_full_memory(message: &str) -> bool {
-    const WORDS: [&str; 6] = [
+    const WORDS: [&str; 8] = [
         "bad_alloc",
         "bad allocation",
         "Failed to allocate memory",
         "out of memory",
         "cudaErrorMemoryAllocation",
         "CUBLAS_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_ALLOC_FAILED",
+        "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     ];
     WORDS.iter().any(|words| message.contains(words))
 }

@@ -13,7 +13,7 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --batch 64
   relabel run --teacher models/efficientnet-lite0.onnx --in photos --input-size 480 --limit 100
-  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --dry-run
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --dry-run --price-per-hour 2.50
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
   relabel run --teacher net.onnx --in photos --out labels/ --task-index 3 --task-count 8   (one of 8 processes)
   relabel run --teacher effnet-l2.onnx --in ILSVRC2012_img_train.tar
@@ -50,6 +50,9 @@ pub struct RunArguments {
     /// Write nothing: count, measure a few batches, and say hours and bytes to come
     #[arg(long, conflicts_with = "retry_failed")]
     pub dry_run: bool,
+    /// With --dry-run: what an hour of one device costs, in any currency; the whole cost is said too
+    #[arg(long, value_name = "PRICE", requires = "dry_run", value_parser = price)]
+    pub price_per_hour: Option<f64>,
     /// Label again what failed before, beside what is still to do; images with labels keep them
     #[arg(long)]
     pub retry_failed: bool,
@@ -69,6 +72,11 @@ pub struct TaskFlags {
     /// Parts that the store is done in, one process each
     #[arg(long, value_name = "N", requires = "task_index", value_parser = positive)]
     pub task_count: Option<usize>,
+}
+
+fn price(text: &str) -> Result<f64, String> {
+    let price = text.parse::<f64>().ok().filter(|price| price.is_finite() && *price >= 0.0);
+    price.ok_or_else(|| "an amount is needed, as 2.50".to_owned())
 }
 
 fn steps(text: &str) -> Result<u16, String> {

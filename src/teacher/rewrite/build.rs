@@ -30,6 +30,13 @@ impl<'a> Build<'a> {
         });
     }
 
+    /// A Reshape to a shape that is known (0 keeps an axis, -1 takes what is left). Flatten would often do as well, but
+    /// ONNX Runtime 1.31 has no CUDA kernel for that of operator set 21 and later.
+    pub(super) fn reshape(&mut self, output: &str, tensor: &str, shape: &[i64]) -> String {
+        let shape = self.ints(&format!("{output}_shape"), shape);
+        self.add(output, "Reshape", &[tensor, &shape], vec![])
+    }
+
     pub(super) fn ints(&mut self, name: &str, values: &[i64]) -> String {
         let name = self.graph.fresh_name(name);
         self.weights.push(TensorProto {

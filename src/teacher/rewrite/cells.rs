@@ -2,23 +2,43 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::build::{Build, int, ints};
+use super::build::{Build, ints};
 use super::reshape::{ReshapeOnCells, reshape_on_cells};
 use crate::teacher::graph::Graph;
 use crate::teacher::tail::{Ending, Layout, Pooling, Tail};
 
 impl Build<'_> {
-    /// The scores of every cell, `[batch * y * x, class]`.
-    pub(super) fn cell_scores(&mut self, graph: &Graph, tail: &Tail, fixed_batch: Option<usize>) -> String {
+    /// The scores of every cell, `[batch * y * x, class]`. `channels` are those of the features, or the classes of a score
+    /// map.
+    pub(super) fn cell_scores(
+        &mut self,
+        graph: &Graph,
+        tail: &Tail,
+        fixed_batch: Option<usize>,
+        channels: usize,
+    ) -> String {
         match &tail.ending {
-            Ending::Pooled(pooling) => self.head_on_cells(graph, pooling, tail, fixed_batch),
-            Ending::ScoreMap => self.flatten_score_map(&tail.logits),
+            Ending::Pooled(pooling) => {
+                let cells = self.cell_vectors(pooling, channels);
+                self.head_on_cells(graph, pooling, tail, fixed_batch, cells)
+            }
+            Ending::ScoreMap => {
+                let logits = tail.logits.as_str();
+                let last = self.add("classes_last", "Transpose", &[logits], vec![ints("perm", &[0, 2, 3, 1])]);
+                self.reshape("cell_scores", &last, &[-1, channels as i64])
+            }
         }
     }
 
     /// Clones the head so that it runs on every cell. Returns the scores, `[batch * y * x, class]`.
-    fn head_on_cells(&mut self, graph: &Graph, pooling: &Pooling, tail: &Tail, fixed_batch: Option<usize>) -> String {
-        let cells = self.cell_vectors(pooling);
+    fn head_on_cells(
+        &mut self,
+        graph: &Graph,
+        pooling: &Pooling,
+        tail: &Tail,
+        fixed_batch: Option<usize>,
+        cells: String,
+    ) -> String {
         let mut renamed: HashMap<String, String> = HashMap::from([(pooling.pooled.clone(), cells)]);
         let head: HashSet<usize> = pooling.head.iter().copied().collect();
         for &index in &pooling.head {
@@ -31,15 +51,12 @@ impl Build<'_> {
             }
             match reshape_on_cells(graph, original, &head, fixed_batch) {
                 ReshapeOnCells::Keep => {}
-                ReshapeOnCells::Flatten => {
-                    node.op_type = Some("Flatten".to_owned());
-                    node.input.truncate(1);
-                    node.attribute = vec![int("axis", 1)];
-                }
                 ReshapeOnCells::To(shape) => {
-                    node.input[1] = self.ints(&format!("shape_{index}"), &shape);
+                    node.op_type = Some("Reshape".to_owned());
+                    node.input.truncate(1);
+                    node.input.push(self.ints(&format!("shape_{index}"), &shape));
                     // With `allowzero`, which the dynamo exporter sets, 0 would mean an empty axis.
-                    node.attribute.retain(|attribute| attribute.name() != "allowzero");
+                    node.attribute.clear();
                 }
                 ReshapeOnCells::Skip => {
                     renamed.insert(original.output[0].clone(), node.input[0].clone());
@@ -54,31 +71,23 @@ impl Build<'_> {
             self.nodes.push(node);
         }
         let scores = renamed.get(&tail.logits).cloned().unwrap_or_default();
-        self.add("cell_scores", "Flatten", &[&scores], vec![int("axis", 1)])
+        self.reshape("cell_scores", &scores, &[0, -1])
     }
 
     /// One vector a cell, in the shape in which the head expects one vector an image.
-    fn cell_vectors(&mut self, pooling: &Pooling) -> String {
+    fn cell_vectors(&mut self, pooling: &Pooling, channels: usize) -> String {
         let features = pooling.features.as_str();
-        let (last_channel, spatial_axes) = match pooling.layout {
-            Layout::Nchw => (self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 3, 1])]), 2),
-            Layout::ChannelTokens => {
-                (self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 1])]), 1)
-            }
-            Layout::Nhwc => (features.to_owned(), 2),
-            Layout::Tokens => (features.to_owned(), 1),
+        let channels_last = match pooling.layout {
+            Layout::Nchw => self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 3, 1])]),
+            Layout::ChannelTokens => self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 1])]),
+            Layout::Nhwc | Layout::Tokens => features.to_owned(),
         };
-        let vectors = self.add("cell_vectors", "Flatten", &[&last_channel], vec![int("axis", spatial_axes + 1)]);
-        if pooling.pooled_shape.len() == 2 {
-            return vectors;
-        }
-        let shape = self.ints("pooled_shape", &pooling.pooled_shape);
-        self.add("cell_pooled", "Reshape", &[&vectors, &shape], vec![])
-    }
-
-    /// `[batch, class, y, x]` to `[batch * y * x, class]`.
-    fn flatten_score_map(&mut self, logits: &str) -> String {
-        let last = self.add("classes_last", "Transpose", &[logits], vec![ints("perm", &[0, 2, 3, 1])]);
-        self.add("cell_scores", "Flatten", &[&last], vec![int("axis", 3)])
+        let shape = pooling.pooled_shape.iter().map(|&side| match side {
+            // The batch, which becomes all cells.
+            0 => -1,
+            -1 => channels as i64,
+            kept => kept,
+        });
+        self.reshape("cell_vectors", &channels_last, &shape.collect::<Vec<_>>())
     }
 }

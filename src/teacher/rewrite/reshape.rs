@@ -7,7 +7,7 @@ use crate::teacher::graph::{Graph, NodeProto, attribute_int};
 /// What becomes of a head's node that changes shapes, once cells stand in the place of the batch.
 pub(super) enum ReshapeOnCells {
     Keep,
-    Flatten,
+    /// It becomes a Reshape to this.
     To(Vec<i64>),
     /// The node changes nothing: its output is its input.
     Skip,
@@ -21,6 +21,8 @@ pub(super) fn reshape_on_cells(
 ) -> ReshapeOnCells {
     match node.op_type() {
         "Reshape" => {}
+        // As in `Build::reshape`.
+        "Flatten" if attribute_int(node, "axis").unwrap_or(1) == 1 => return ReshapeOnCells::To(ONE_ROW_EACH.to_vec()),
         // The second half of the dynamo exporter's way to write a pooling: flatten to one axis, then gather the same
         // values in the same order into the pooled shape.
         "Gather" if gathers_flattened(graph, node) => return ReshapeOnCells::Skip,
@@ -40,8 +42,15 @@ pub(super) fn reshape_on_cells(
         }
         return ReshapeOnCells::Keep;
     }
-    if shape_comes_from_head(graph, target, head) { ReshapeOnCells::Keep } else { ReshapeOnCells::Flatten }
+    if shape_comes_from_head(graph, target, head) {
+        ReshapeOnCells::Keep
+    } else {
+        ReshapeOnCells::To(ONE_ROW_EACH.to_vec())
+    }
 }
+
+/// The first axis stays, the others become one.
+const ONE_ROW_EACH: [i64; 2] = [0, -1];
 
 /// A Reshape to `[-1]` that only Gathers of single values read.
 fn flattens_for_gather(graph: &Graph, node: &NodeProto) -> bool {

@@ -15,10 +15,11 @@ impl Build<'_> {
             let map = [-1, height, width, wanted.class_count as i64];
             scores = self.average_views("cell", &scores, &map, Some(width));
         }
-        let (top, classes) = self.top_k("cell", &scores, wanted.k);
+        let (top, places) = (self.graph.fresh_name("cell_top"), self.graph.fresh_name("cell_classes"));
+        self.top_k("cell", &scores, wanted.k, &top, &places);
         let shape = self.ints("map_shape", &[-1, height, width, wanted.k as i64]);
         self.node("Reshape", &[&top, &shape], port::SCORES, vec![]);
-        self.node("Reshape", &[&classes, &shape], port::CLASSES, vec![]);
+        self.node("Reshape", &[&places, &shape], port::CLASSES, vec![]);
         if wanted.with_lse {
             let lse = self.log_sum_exp(&scores, &top);
             let shape = self.ints("lse_shape", &[-1, height, width]);
@@ -32,15 +33,13 @@ impl Build<'_> {
             // The mean over cells is what a pooled teacher with the same linear head would say.
             Ending::ScoreMap => self.add("mean_scores", "GlobalAveragePool", &[&tail.logits], vec![]),
         };
-        let flat = self.add("image_scores", "Flatten", &[&logits], vec![int("axis", 1)]);
+        let flat = self.reshape("image_scores", &logits, &[0, -1]);
         let mut scores = self.float("image_scores_float", &flat);
         if wanted.views == Views::ImageAndMirror {
             scores = self.average_views("image", &scores, &[-1, wanted.class_count as i64], None);
         }
         let probs = self.add("image_probs_all", "Softmax", &[&scores], vec![int("axis", 1)]);
-        let (top, classes) = self.top_k("image", &probs, wanted.image_ranks);
-        self.node("Identity", &[&top], port::IMAGE_PROBS, vec![]);
-        self.node("Identity", &[&classes], port::IMAGE_CLASSES, vec![]);
+        self.top_k("image", &probs, wanted.image_ranks, port::IMAGE_PROBS, port::IMAGE_CLASSES);
     }
 
     /// The mean of the two halves of `rows`, the second of which comes from mirrored images. `shape` is that of one half,
@@ -87,9 +86,8 @@ impl Build<'_> {
     }
 
     /// The `k` largest values of each float32 row, and their places as int32. Equal values: lower place first.
-    fn top_k(&mut self, what: &str, rows: &str, k: usize) -> (String, String) {
-        let (values, places) =
-            (self.graph.fresh_name(&format!("{what}_top")), self.graph.fresh_name(&format!("{what}_places")));
+    fn top_k(&mut self, what: &str, rows: &str, k: usize, values: &str, places: &str) {
+        let places_int64 = self.graph.fresh_name(&format!("{what}_places"));
         let (mut inputs, mut attributes) = (vec![rows.to_owned()], vec![int("axis", -1)]);
         if self.graph.opset() < 10 {
             attributes.push(int("k", k as i64));
@@ -100,12 +98,10 @@ impl Build<'_> {
             op_type: Some("TopK".to_owned()),
             name: Some(format!("relabel/{what}_top_k")),
             input: inputs,
-            output: vec![values.clone(), places.clone()],
+            output: vec![values.to_owned(), places_int64.clone()],
             attribute: attributes,
             ..NodeProto::default()
         });
-        let places =
-            self.add(&format!("{what}_classes"), "Cast", &[&places], vec![int("to", i64::from(element::INT32))]);
-        (values, places)
+        self.node("Cast", &[&places_int64], places, vec![int("to", i64::from(element::INT32))]);
     }
 }

@@ -1,0 +1,83 @@
+use std::path::Path;
+
+use relabel::teacher::RuntimeSearch;
+
+use crate::common::{Ran, label_in_fours, lite0, relabel, repository, small_photographs, store_bytes};
+
+const IMAGES: usize = 22;
+
+#[test]
+fn two_sessions_on_one_device_leave_the_bytes_of_one() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), IMAGES);
+    let run = |out: &str, words: &[&str]| Ran::of(label_in_fours(folder.path(), out).args(words)).expect(0);
+    run("one", &["--threads", "1"]);
+    run("two", &["--threads", "2", "--device", "cpu,cpu"]);
+    assert!(store_bytes(&folder.path().join("one")) == store_bytes(&folder.path().join("two")));
+    let words = ["--dry-run", "--json", "--device", "cpu,cpu", "--price-per-hour", "3"];
+    let foreseen = run("three", &words).json();
+    // Both sessions are warm before anything is counted, so that more batches are measured than for one; the device is
+    // paid once.
+    assert_eq!(foreseen["sample_images"], IMAGES);
+    let number = |key: &str| foreseen[key].as_f64().unwrap();
+    assert!(number("hours") > 0.0);
+    assert!((number("device_hours") / number("hours") - 1.0).abs() < 1e-9, "{foreseen}");
+    assert!((number("cost") / (3.0 * number("hours")) - 1.0).abs() < 1e-9, "{foreseen}");
+}
+
+#[test]
+fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 2);
+    // The build for the processor, also where this machine has another one.
+    let run = |device: &str| {
+        let mut command = label_in_fours(folder.path(), "out");
+        command.args(["--device", device, "--onnxruntime"]).arg(build_for_the_processor());
+        Ran::of(&mut command)
+    };
+    for (device, named) in [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cuda:0,cuda:1", "cuda:0")] {
+        let refused = run(device).expect(1);
+        for words in [&format!("device {named}: it was asked for and cannot be used"), "for the CPU", "onnxruntime-gpu"]
+        {
+            assert!(refused.stderr.contains(words), "{device}: {}", refused.stderr);
+        }
+        assert!(refused.stdout.is_empty() && !folder.path().join("out").exists());
+    }
+    let taken = run("auto").expect(0);
+    assert!(taken.stderr.contains("cannot be used") && taken.stderr.contains("cpu"), "{}", taken.stderr);
+}
+
+#[test]
+fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 2);
+    for (words, expected) in [
+        (&["--cuda", "nhwc"][..], "give --device cuda too"),
+        (&["--device", "cuda", "--cuda", "fast"], "`fast` is no setting of CUDA"),
+        (&["--device", "cuda", "--cuda", "pinned,bound"], "one of pinned, bound and graph"),
+        (&["--device", "cpu,cuda"], "does not stand beside a GPU"),
+        (&["--price-per-hour", "2"], "--dry-run"),
+        (&["--dry-run", "--price-per-hour", "cheap"], "an amount is needed"),
+    ] {
+        let refused = Ran::of(label_in_fours(folder.path(), "out").args(words)).expect(2);
+        assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
+    }
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
+fn what_runs_where_is_said_for_every_node() {
+    let teacher = lite0();
+    let words = ["teacher", teacher.to_str().unwrap(), "--input-size", "64", "--json"];
+    let described = Ran::of(relabel(&repository("")).args(words)).expect(0).json();
+    let placement = &described["placement"];
+    // Lite0 has 49 convolutions.
+    assert!(placement["nodes"].as_u64().unwrap() > 49, "{placement}");
+    assert_eq!((&placement["elsewhere"], &placement["copies"]), (&serde_json::json!([]), &0.into()));
+    let said = Ran::of(relabel(&repository("")).args(&words[..4])).expect(0).stdout;
+    assert!(said.contains("nodes after optimisation, all on cpu"), "{said}");
+}
+
+fn build_for_the_processor() -> impl AsRef<Path> + AsRef<std::ffi::OsStr> {
+    RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() }.find().unwrap()
+}
