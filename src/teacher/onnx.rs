@@ -167,20 +167,17 @@ impl OnnxTeacher {
         drop(graph);
 
         let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
-        let threads = request.threads.div_ceil(on_cpu.max(1));
-        let load = |device, profile| -> Result<Self, Error> {
-            if stop_requested() {
-                return Err(Error::Interrupted);
-            }
-            let options = SessionOptions { weights_folder, device, threads, profile };
-            let session = runtime.session(&model, &options)?;
-            let feed = Feed::new(&session, device)?;
-            let stop = Arc::new(RunOptions::new().map_err(failed("prepare a run"))?);
-            Ok(Self { session, feed, shape, image_ranks: wanted.image_ranks, with_lse: wanted.with_lse, stop })
+        let sessions = Sessions {
+            runtime,
+            model,
+            weights_folder,
+            threads: request.threads.div_ceil(on_cpu.max(1)),
+            shape,
+            image_ranks: wanted.image_ranks,
+            with_lse: wanted.with_lse,
+            stop_requested,
         };
-        let scratch = request.scratch_folder.as_deref().and_then(placement::scratch);
-        let mut teacher = load(first, scratch.as_ref().map(tempfile::TempDir::path))?;
-        let proof = witness.compare(&teacher.label(&witness.pixels)?);
+        let (teacher, proof, placement) = sessions.proved(first, &witness, request.scratch_folder.as_deref())?;
         if let Some(problem) = proof.failure() {
             return Err(Error::Proof {
                 path: path.to_path_buf(),
@@ -190,14 +187,8 @@ impl OnnxTeacher {
                     .to_owned(),
             });
         }
-        let placement = match scratch {
-            Some(_) => Placement::take_from(&mut teacher.session, first)?,
-            None => None,
-        };
-        let mut teachers = vec![teacher];
-        for &device in &devices[1..] {
-            teachers.push(load(device, None)?);
-        }
+        let others = devices[1..].iter().map(|&device| sessions.load(device, None));
+        let teachers = std::iter::once(Ok(teacher)).chain(others).collect::<Result<_, Error>>()?;
         let description = Description {
             sha256,
             weights_files,
@@ -217,6 +208,50 @@ impl OnnxTeacher {
     #[must_use]
     pub fn shape(&self) -> TeacherShape {
         self.shape
+    }
+}
+
+/// What makes one session like the other, but for the device.
+struct Sessions<'a> {
+    runtime: &'a Runtime,
+    /// The teacher that labels, serialised.
+    model: Vec<u8>,
+    weights_folder: &'a Path,
+    threads: usize,
+    shape: TeacherShape,
+    image_ranks: usize,
+    with_lse: bool,
+    stop_requested: &'a dyn Fn() -> bool,
+}
+
+impl Sessions<'_> {
+    /// A session that has labelled the witness's images: with what the proof found, and where its nodes ran.
+    fn proved(
+        &self,
+        device: Device,
+        witness: &Witness,
+        scratch_folder: Option<&Path>,
+    ) -> Result<(OnnxTeacher, Proof, Option<Placement>), Error> {
+        let scratch = scratch_folder.and_then(placement::scratch);
+        let mut teacher = self.load(device, scratch.as_ref().map(tempfile::TempDir::path))?;
+        let proof = witness.compare(&teacher.label(&witness.pixels)?);
+        let placement = match scratch {
+            Some(_) => Placement::take_from(&mut teacher.session, device)?,
+            None => None,
+        };
+        Ok((teacher, proof, placement))
+    }
+
+    fn load(&self, device: Device, profile: Option<&Path>) -> Result<OnnxTeacher, Error> {
+        if (self.stop_requested)() {
+            return Err(Error::Interrupted);
+        }
+        let options = SessionOptions { weights_folder: self.weights_folder, device, threads: self.threads, profile };
+        let session = self.runtime.session(&self.model, &options)?;
+        let feed = Feed::new(&session, device)?;
+        let stop = Arc::new(RunOptions::new().map_err(failed("prepare a run"))?);
+        let (shape, image_ranks, with_lse) = (self.shape, self.image_ranks, self.with_lse);
+        Ok(OnnxTeacher { session, feed, shape, image_ranks, with_lse, stop })
     }
 }
 
