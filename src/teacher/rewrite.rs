@@ -203,3 +203,55 @@ impl Build<'_> {
         self.node("Cast", &[&tensor], &input.name, vec![int("to", i64::from(input.element))]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use bytes::Bytes;
+    use prost::Message as _;
+
+    use super::*;
+    use crate::teacher::card::{self, CardFile, CardValues};
+    use crate::teacher::graph::ModelProto;
+    use crate::teacher::{ports, tail};
+
+    /// Operators that ONNX Runtime 1.31's CUDA provider has for every operator set up to 23, by its table of kernels. It
+    /// has no Flatten from 21 on, and of the head that is copied Flatten becomes Reshape.
+    const ON_GPUS: [&str; 13] = [
+        "Add", "Cast", "Concat", "Exp", "Gather", "Gemm", "Log", "Mul", "ReduceSum", "Reshape", "Softmax", "Sub",
+        "Transpose",
+    ];
+
+    #[test]
+    fn what_is_added_runs_on_gpus_whatever_the_operator_set() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0.onnx");
+        let graph = Graph::parse(Bytes::from(std::fs::read(&file).unwrap())).unwrap();
+        let (input, facts) = ports::image_input(&graph).map_err(|refusal| refusal.problem).unwrap();
+        let card = CardFile::find(&file, None).unwrap();
+        let card = card::settle(&file, &CardValues::default(), &card, &facts).unwrap();
+        let output = ports::scores_output(&graph, None).map_err(|refusal| refusal.problem).unwrap();
+        let tail = tail::recognise(&graph, &input.name, &output.name, Some(2)).map_err(|refusal| refusal.problem).unwrap();
+        for (views, channel_order) in [(Views::Image, ChannelOrder::Rgb), (Views::ImageAndMirror, ChannelOrder::Bgr)] {
+            let card = TeacherCard { channel_order, ..card.clone() };
+            let wanted = Wanted {
+                input_size: card.input_size,
+                map_size: MapSize::new(7, 7).unwrap(),
+                k: 5,
+                image_ranks: 5,
+                class_count: 1000,
+                channels: 1280,
+                views,
+                with_lse: true,
+            };
+            let model = labelling_model(&graph, &tail, &input, &card, &wanted);
+            let nodes = ModelProto::decode(model.as_slice()).unwrap().graph.unwrap().node;
+            let added = nodes.iter().filter(|node| node.name().starts_with("relabel/"));
+            let operators: BTreeSet<&str> = added.map(NodeProto::op_type).collect();
+            assert!(operators.contains("TopK") && operators.contains("Gemm"), "{operators:?}");
+            let others: Vec<_> = operators.iter().filter(|op| **op != "TopK" && !ON_GPUS.contains(op)).collect();
+            assert!(others.is_empty(), "{others:?}");
+        }
+    }
+}
