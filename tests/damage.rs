@@ -155,6 +155,11 @@ fn recomputed_labels_are_the_stored_ones_to_the_bit() {
     assert_eq!(other["holds"], false);
     assert_eq!(other["recomputed"]["wrong"][0]["path"], "n07920052/0011.JPEG");
     assert_eq!(other["recomputed"]["equal"], 11);
+    // Maps of 2x2 cells.
+    assert_eq!(other["recomputed"]["cells"], 48);
+    assert!(other["recomputed"]["other_best_cells"].as_u64().unwrap() > 0, "{other}");
+    assert!(other["recomputed"]["widest_gap"].as_f64().unwrap() > 0.0, "{other}");
+    assert_eq!(same["recomputed"]["other_best_cells"], 0);
     let another_teacher = Ran::of(relabel(folder.path()).args(words).args(["--filter", "bicubic"])).expect(1);
     assert!(another_teacher.stderr.contains("card, filter"), "{}", another_teacher.stderr);
 }

@@ -212,6 +212,7 @@ fn label_again(
 fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
     let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
     !notes.is_empty()
+        && loaded.devices.iter().all(|device| device.repeats_itself())
         && notes.iter().all(|note| {
             note.devices == devices && note.threads == loaded.threads && note.onnxruntime == Runtime::build_info()
         })
@@ -244,6 +245,12 @@ fn recomputed_words(recomputed: &Recomputed, seed: u64) -> String {
     );
     if recomputed.equal < recomputed.images {
         words += &format!(", the others' scores differ by up to {:.4}", recomputed.largest_difference);
+        let other_best = recomputed.other_best_cells;
+        words +=
+            &format!("; the best class is another in {} of {}", thousands(other_best), count(recomputed.cells, "cell"));
+        if other_best > 0 && recomputed.widest_gap.is_finite() {
+            words += &format!(", whose two best scores are up to {:.4} apart", recomputed.widest_gap);
+        }
     }
     words.push('\n');
     for wrong in &recomputed.wrong {

@@ -18,6 +18,12 @@ pub struct Recomputed {
     pub equal: usize,
     /// Largest difference between a stored score and the one that stands in its place now, of all images.
     pub largest_difference: f32,
+    /// Cells of these images.
+    pub cells: usize,
+    /// Cells whose best class is another one now.
+    pub other_best_cells: usize,
+    /// By how much the two best stored scores differ in those, at most: near 0 where only ties went the other way.
+    pub widest_gap: f32,
     /// Images whose difference is larger than was accepted, or that can no longer be labelled; and why.
     pub wrong: Vec<WrongImage>,
 }
@@ -75,6 +81,12 @@ pub fn recompute(
     let mut again = label(job, teachers, monitor)?;
     let mut result = Recomputed { images: stored.len(), ..Recomputed::default() };
     for (row, stored) in stored {
+        result.cells += stored.map.size().cells();
+        if let Some(Ok(now)) = again.get(&row) {
+            let gaps = gaps_of_other_best(now, &stored);
+            result.other_best_cells += gaps.len();
+            result.widest_gap = gaps.into_iter().fold(result.widest_gap, f32::max);
+        }
         let compared = match again.remove(&row) {
             Some(Ok(now)) if now.map == stored.map && same_prediction(&now, &stored) => Ok(0.0),
             Some(Ok(now)) => Err(Ok(largest_difference(&now, &stored))),
@@ -146,6 +158,19 @@ fn difference_of_classes(now: &ImageLabels, stored: &ImageLabels) -> f32 {
     largest
 }
 
+/// For each cell whose best class is another one now, how far apart its two best scores were.
+fn gaps_of_other_best(now: &ImageLabels, stored: &ImageLabels) -> Vec<f32> {
+    let cells = stored.map.size().cells();
+    if now.map.size() != stored.map.size() {
+        return vec![f32::INFINITY; cells];
+    }
+    let score =
+        |rank: usize, cell: usize| stored.map.scores().get(rank * cells + cell).map_or(0.0, |score| score.to_f32());
+    // With a single class a cell the second best is not known.
+    let gap = |cell| if stored.map.k() > 1 { score(0, cell) - score(1, cell) } else { f32::INFINITY };
+    (0..cells).filter(|&cell| now.map.classes()[cell] != stored.map.classes()[cell]).map(gap).collect()
+}
+
 fn bound(stored: &ImageLabels, accepted: Accepted, score_steps: Option<u16>) -> f32 {
     let Accepted::Relative(relative) = accepted else { return 0.0 };
     let largest = stored.map.scores().iter().map(|score| score.to_f32().abs()).fold(1.0, f32::max);
@@ -183,6 +208,14 @@ mod tests {
             let difference = largest_difference(&labels(&scores, &classes), &stored);
             assert!((difference - expected).abs() < 1e-6, "{scores:?}, {classes:?}: {difference}");
         }
+    }
+
+    #[test]
+    fn cells_with_another_best_class_tell_how_close_it_was() {
+        let stored = labels(&[8.0, 7.5], &[1, 2]);
+        assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[1, 2]), &stored), []);
+        assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[2, 1]), &stored), [0.5]);
+        assert_eq!(gaps_of_other_best(&labels(&[8.0], &[2]), &labels(&[8.0], &[1])), [f32::INFINITY]);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::cuda::{CudaTuning, Feeding};
+use super::cuda::{AlgorithmSearch, CudaTuning, Feeding};
 
 /// One place where a session runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,15 @@ impl Device {
     #[must_use]
     pub fn cuda(index: u32) -> Self {
         Self::Cuda { index, tuning: CudaTuning::default() }
+    }
+
+    /// Whether the same images give the same bits in another run.
+    #[must_use]
+    pub fn repeats_itself(&self) -> bool {
+        match self {
+            Self::Cpu => true,
+            Self::Cuda { tuning, .. } => tuning.search == AlgorithmSearch::Heuristic,
+        }
     }
 
     /// The same device, where pixels come from ordinary memory: for a session that runs once.
@@ -124,5 +133,7 @@ mod tests {
         let tuning: CudaTuning = "pinned,nhwc".parse().unwrap();
         assert_eq!(Device::cuda(1).tuned(tuning).to_string(), "cuda:1+nhwc+pinned");
         assert_eq!(Device::Cpu.tuned(tuning).to_string(), "cpu");
+        assert!(Device::cuda(1).tuned(tuning).repeats_itself());
+        assert!(!Device::cuda(1).tuned("exhaustive".parse().unwrap()).repeats_itself());
     }
 }

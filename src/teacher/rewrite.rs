@@ -220,7 +220,18 @@ mod tests {
     /// Operators that ONNX Runtime 1.31's CUDA provider has for every operator set up to 23, by its table of kernels. It
     /// has no Flatten from 21 on, and of the head that is copied Flatten becomes Reshape.
     const ON_GPUS: [&str; 13] = [
-        "Add", "Cast", "Concat", "Exp", "Gather", "Gemm", "Log", "Mul", "ReduceSum", "Reshape", "Softmax", "Sub",
+        "Add",
+        "Cast",
+        "Concat",
+        "Exp",
+        "Gather",
+        "Gemm",
+        "Log",
+        "Mul",
+        "ReduceSum",
+        "Reshape",
+        "Softmax",
+        "Sub",
         "Transpose",
     ];
 
@@ -232,7 +243,8 @@ mod tests {
         let card = CardFile::find(&file, None).unwrap();
         let card = card::settle(&file, &CardValues::default(), &card, &facts).unwrap();
         let output = ports::scores_output(&graph, None).map_err(|refusal| refusal.problem).unwrap();
-        let tail = tail::recognise(&graph, &input.name, &output.name, Some(2)).map_err(|refusal| refusal.problem).unwrap();
+        let tail =
+            tail::recognise(&graph, &input.name, &output.name, Some(2)).map_err(|refusal| refusal.problem).unwrap();
         for (views, channel_order) in [(Views::Image, ChannelOrder::Rgb), (Views::ImageAndMirror, ChannelOrder::Bgr)] {
             let card = TeacherCard { channel_order, ..card.clone() };
             let wanted = Wanted {
