@@ -1,0 +1,142 @@
+"""Makes JPEGs of ImageNet's sizes out of the sample photographs: what the benchmarks label.
+
+    python3 scripts/gpu/photos.py                  # 20,000 below target/gpu/photos, on all cores
+    python3 scripts/gpu/photos.py --images 300 --out small
+
+Each is a random crop of a photograph, perhaps mirrored, with its colours changed a little and some grain. Photograph
+number i depends on the seed and on i alone: the same bytes come with any number of processes, and a set that was cut off
+or is too small is added to. Most have 500 pixels on the longer side, and the mean is near ImageNet's 110 kB. They lie in
+folders as classes do, 20 in each, whose names are no class of any teacher.
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import io
+import json
+import os
+import random
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageEnhance, __version__ as pillow_version
+
+import machine
+
+SEED = 1
+PER_FOLDER = 20
+# Width and height, and how often: the mean is 400 x 350, as in ImageNet.
+SIZES = {(500, 375): 55, (375, 500): 17, (500, 333): 14, (333, 500): 5, (500, 500): 4, (640, 480): 3, (300, 225): 2}
+# Chosen, with the grain, so that the mean is 110 kB.
+QUALITIES = (93, 97)
+GRAIN = (3.0, 12.0)
+MADE = ".made.json"
+
+
+def originals() -> list[Path]:
+    """The whole photographs among the samples."""
+    found = sorted((machine.GOLDEN_IMAGES / "photos").glob("*.JPEG"))
+    if not found:
+        raise machine.Missing(f"{machine.GOLDEN_IMAGES}/photos: the sample photographs are not there; take a whole clone")
+    return found
+
+
+_photographs: list[Image.Image] = []
+
+
+def load_originals(files: list[Path]) -> None:
+    """Decodes the photographs once in each process."""
+    _photographs[:] = [Image.open(file).convert("RGB") for file in files]
+
+
+def photograph(seed: int, index: int) -> bytes:
+    """One JPEG."""
+    dice = random.Random(f"{seed}/{index}")
+    original = dice.choice(_photographs)
+    size = dice.choices(list(SIZES), weights=list(SIZES.values()))[0]
+    aspect = size[0] / size[1]
+    whole = (min(original.width, original.height * aspect), min(original.height, original.width / aspect))
+    scale = dice.uniform(0.5, 1.0)
+    width, height = whole[0] * scale, whole[1] * scale
+    left, top = dice.uniform(0, original.width - width), dice.uniform(0, original.height - height)
+    image = original.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
+    if dice.random() < 0.5:
+        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+        image = enhance(image).enhance(dice.uniform(0.8, 1.2))
+    # One plane for all colours, as film has it.
+    grain = np.random.default_rng([seed, index]).standard_normal((size[1], size[0], 1), np.float32)
+    grainy = np.asarray(image, np.float32) + grain * np.float32(dice.uniform(*GRAIN))
+    file = io.BytesIO()
+    pixels = np.clip(np.rint(grainy), 0, 255).astype(np.uint8)
+    Image.fromarray(pixels).save(file, "JPEG", quality=dice.randint(*QUALITIES))
+    return file.getvalue()
+
+
+def place(out: Path, index: int) -> Path:
+    """Where photograph number `index` lies."""
+    folder = f"class_{index // PER_FOLDER:04}"
+    return out / folder / f"{folder}_{index:06}.JPEG"
+
+
+def make(out: Path, seed: int, first: int, last: int) -> int:
+    """Makes what is missing of a range, and gives its bytes."""
+    size = 0
+    for index in range(first, last):
+        file = place(out, index)
+        if not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            unfinished = file.with_name(f".{file.name}")
+            unfinished.write_bytes(photograph(seed, index))
+            unfinished.replace(file)
+        size += file.stat().st_size
+    return size
+
+
+def make_all(out: Path, seed: int, images: int, processes: int) -> int:
+    """Makes what is missing, and gives the bytes of all."""
+    kind = {"seed": seed, "pillow": pillow_version, "numpy": np.__version__}
+    note = out / MADE
+    made = json.loads(note.read_text()) if note.exists() else None
+    if made and made["kind"] == kind and made["images"] >= images:
+        return made["bytes"] * images // made["images"]
+    if made and made["kind"] != kind:
+        raise machine.Missing(f"{out}: made otherwise ({made['kind']}, now {kind}); remove the folder or name another --out")
+    if not made and out.is_dir() and any(out.iterdir()):
+        raise machine.Missing(f"{out}: there is something else in it; name a new folder with --out")
+    out.mkdir(parents=True, exist_ok=True)
+    note.write_text(json.dumps({"kind": kind, "images": 0, "bytes": 0}))
+    starts = range(0, images, PER_FOLDER)
+    with concurrent.futures.ProcessPoolExecutor(processes, initializer=load_originals, initargs=(originals(),)) as pool:
+        parts = [pool.submit(make, out, seed, start, min(start + PER_FOLDER, images)) for start in starts]
+        size = sum(part.result() for part in parts)
+    note.write_text(json.dumps({"kind": kind, "images": images, "bytes": size}))
+    return size
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=20_000, metavar="N", help="how many (default: 20,000)")
+    parser.add_argument("--out", type=Path, default=machine.photos(), metavar="DIR", help="default: target/gpu/photos")
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help="another seed gives other photographs")
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--processes", type=int, default=cores, metavar="N", help="default: one for each core")
+    arguments = parser.parse_args()
+    if arguments.images < 1 or arguments.processes < 1:
+        parser.error("--images and --processes must be at least 1")
+    began = time.monotonic()
+    try:
+        size = make_all(arguments.out, arguments.seed, arguments.images, arguments.processes)
+    except (machine.Missing, OSError) as error:
+        print(f"photos.py: {error}", file=sys.stderr)
+        return 1
+    mean_kb = size / arguments.images / 1000
+    print(f"{arguments.out}: {arguments.images:,} photographs, {mean_kb:.1f} kB each, {time.monotonic() - began:.1f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
