@@ -1,0 +1,128 @@
+"""Checks of a device: nodes that do not run on it are named, and one that cannot be used is refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+import machine
+import programs
+from check_labels import Settings, runs_folder
+from results import Row
+
+PROMISED = "it was asked for and cannot be used"
+# ONNX Runtime has no kernels of these for CUDA.
+ONLY_ON_CPU = ("Atan", "Sinh", "Asinh")
+
+
+def teacher_with_nodes_for_the_cpu(file: Path) -> list[str]:
+    """Writes a small classifier with nodes that only the processor can run, and gives their names."""
+    dice = np.random.default_rng(1)
+    weights = {
+        "conv.weight": dice.normal(size=(16, 3, 3, 3)) * 0.3,
+        "linear.weight": dice.normal(size=(10, 16)),
+        "linear.bias": np.zeros(10),
+    }
+    odd = [helper.make_node(op, [f"features{at}"], [f"features{at + 1}"], f"only_cpu_{op}") for at, op in enumerate(ONLY_ON_CPU)]
+    nodes = [
+        helper.make_node("Conv", ["input", "conv.weight"], ["features0"], "conv", pads=[1, 1, 1, 1], strides=[8, 8]),
+        *odd,
+        helper.make_node("GlobalAveragePool", [f"features{len(odd)}"], ["mean"], "pool"),
+        helper.make_node("Flatten", ["mean"], ["vector"], "flatten"),
+        helper.make_node("Gemm", ["vector", "linear.weight", "linear.bias"], ["scores"], "linear", transB=1),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "made_for_a_check",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", 3, 224, 224])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", 10])],
+        [numpy_helper.from_array(value.astype(np.float32), name) for name, value in weights.items()],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model, full_check=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, file)
+    return [node.name for node in odd]
+
+
+def placement(settings: Settings) -> list[Row]:
+    """Where nodes run: Lite0's, those of the teachers that were exported, and those that only the processor can run."""
+    exported = sorted((machine.photos().parent / "teachers").glob("*.onnx"))
+    rows = []
+    for teacher in [machine.LITE0, *exported]:
+        try:
+            where = programs.describe(teacher, settings.device)[0]["placement"]
+        except programs.Failed as failed:
+            rows.append(Row(f"{teacher.stem} on {settings.device}: nodes that run elsewhere", "failed", "", "0", False, str(failed)))
+            continue
+        if where is None:
+            raise programs.Failed(f"{teacher}: the program does not say where nodes run; is its temporary folder writable?")
+        # As in the program: results of at most 1,024 bytes are shapes, which stay on the processor on purpose.
+        fallen = [f"{node['node']} ({node['op']})" for node in where["elsewhere"] if node["bytes"] > 1024]
+        shapes = len(where["elsewhere"]) - len(fallen)
+        note = "; ".join([f"{where['nodes']} nodes, {shapes} of shapes on the processor, {where['copies']} copies", *fallen[:12]])
+        what = f"{teacher.stem} on {settings.device}: nodes that run elsewhere"
+        rows.append(Row(what, len(fallen), "nodes", "0", not fallen, note))
+    return [*rows, named_by_the_program(settings)]
+
+
+def named_by_the_program(settings: Settings) -> Row:
+    """A node that falls back to the processor is named; on the processor itself there is none to name."""
+    teacher = runs_folder() / "nodes_for_the_cpu.onnx"
+    nodes = teacher_with_nodes_for_the_cpu(teacher)
+    described, said = programs.describe(teacher, settings.device)
+    listed = [name for name in nodes if any(name in other["node"] for other in described["placement"]["elsewhere"])]
+    warned = [name for name in nodes if name in said]
+    note = f"listed: {', '.join(listed) or 'none'}; in the warning: {', '.join(warned) or 'none'}"
+    if settings.device.startswith("cuda"):
+        what = f"nodes without a kernel for CUDA ({', '.join(ONLY_ON_CPU)}) that are named"
+        return Row(what, min(len(listed), len(warned)), "nodes", ">= 1", bool(listed) and bool(warned), note)
+    what = f"nodes that are named as run elsewhere, on {settings.device}, where nothing does"
+    return Row(what, max(len(listed), len(warned)), "nodes", "0", not listed and not warned, note)
+
+
+def cpu_library() -> Path | None:
+    """This Python's ONNX Runtime, if it is a build for the processor."""
+    spec = importlib.util.find_spec("onnxruntime")
+    folder = Path(spec.origin).parent / "capi" if spec and spec.origin else None
+    if folder is None or (folder / "libonnxruntime_providers_cuda.so").exists():
+        return None
+    return max(folder.glob("libonnxruntime.so*"), default=None)
+
+
+def refusals(_: Settings) -> list[Row]:
+    """CUDA that was asked for and cannot be used is an error, and nothing is written."""
+    rows = [
+        refusal("a GPU that is not there (cuda:99)", "cuda:99"),
+        refusal("no GPU to be seen (CUDA_VISIBLE_DEVICES is empty)", "cuda:0", CUDA_VISIBLE_DEVICES=""),
+    ]
+    library = cpu_library()
+    what = "ONNX Runtime for the processor"
+    if library is None:
+        return [*rows, Row(f"{what}: asked for CUDA", "not checked", note="this Python has none; pip install onnxruntime")]
+    return [refusal(what, "cuda", ORT_DYLIB_PATH=str(library)), *rows]
+
+
+def refusal(what: str, device: str, **environment: str) -> Row:
+    """Asks for a device that cannot be used."""
+    out = runs_folder() / "refused"
+    shutil.rmtree(out, ignore_errors=True)
+    words = programs.label_words(machine.LITE0, machine.GOLDEN_IMAGES, out, device)
+    ran = programs.run(*words, codes=tuple(range(-64, 256)), **environment)
+    wrong = []
+    if ran.returncode != 1:
+        wrong.append(f"exit code {ran.returncode}, not 1")
+    if PROMISED not in ran.stderr:
+        wrong.append(f"`{PROMISED}` is not said")
+    if out.exists():
+        wrong.append("a store was begun")
+    said = next((line for line in ran.stderr.splitlines() if PROMISED in line), programs.last_lines(ran.stderr))
+    # Where things lie on this machine is nobody's business.
+    said = " ".join(word if not word.strip("(:,.").startswith("/") else Path(word).name for word in said.split())
+    row = Row(f"{what}: asked for {device}", "refused" if not wrong else "; ".join(wrong), "", "refused", not wrong, said)
+    return row

@@ -1,0 +1,84 @@
+"""Kills runs and goes on: the store must be that of a run that nobody killed."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import machine
+import programs
+import stores
+from check_labels import Settings, runs_folder, sources
+from results import Row
+
+SHARD_IMAGES = 16
+LOOK_EVERY_S = 0.005
+
+
+def kill(settings: Settings) -> list[Row]:
+    """SIGKILL at random moments, then the same command to its end."""
+    dice = random.Random(settings.seed)
+    kind, source, words = sources(settings)[-1]
+    words = [*words, "--shard-size", 4 if source == machine.GOLDEN_IMAGES else SHARD_IMAGES]
+    whole, killed = runs_folder() / "kill.whole", runs_folder() / "kill.killed"
+    began = time.monotonic()
+    programs.label(machine.LITE0, source, whole, settings.device, *words)
+    wall_s = time.monotonic() - began
+    shards = records(whole)
+
+    shutil.rmtree(killed, ignore_errors=True)
+    command = programs.label_words(machine.LITE0, source, killed, settings.device, *words)
+    done_at_kills: list[int] = []
+    for number in range(settings.kills):
+        if number == 0:
+            # While the device, the teacher and the store are made ready, or soon after.
+            process_ended = kill_when(command, killed, 0, dice.uniform(0.2, 0.9) * wall_s)
+        else:
+            before = records(killed)
+            # A part of what is left, so that the later kills, too, have something to interrupt.
+            wanted = before + 1 + int(dice.random() * (shards - before) / 2)
+            process_ended = kill_when(command, killed, min(wanted, shards - 1), dice.uniform(0, 0.02))
+        if process_ended:
+            break
+        done_at_kills.append(records(killed))
+    amid = sum(0 < done < shards for done in done_at_kills)
+    programs.run(*command, codes=(0, programs.SOME_FAILED))
+    programs.run("verify", killed, "--full", codes=(0,))
+    differ = stores.different_files(killed, whole)
+    kills = f"{len(done_at_kills)} kills, with {', '.join(map(str, done_at_kills)) or 'none'} of {shards} shards done"
+    note = kills if not differ else f"{kills}; {', '.join(differ[:4])}"
+    where = f"Lite0 on {settings.device}, {kind}, SIGKILL and the same command again"
+    return [
+        Row(f"{where}: files that differ from an unbroken run's", len(differ), "files", "0", not differ, note),
+        Row(f"{where}: kills amid the work", amid, "kills", ">= 1", amid >= 1, kills),
+    ]
+
+
+def records(store: Path) -> int:
+    """Shards that are done."""
+    return len(list((store / "records").glob("*.json")))
+
+
+def kill_when(command: list[str], store: Path, wanted: int, then_s: float) -> bool:
+    """Starts a run and kills it a moment after so many shards are done. True where it ended before that."""
+    process = subprocess.Popen(
+        [machine.relabel(), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=machine.environment()
+    )
+    try:
+        until = time.monotonic() + programs.LIMIT_S
+        while process.poll() is None and records(store) < wanted and time.monotonic() < until:
+            time.sleep(LOOK_EVERY_S)
+        try:
+            process.wait(timeout=then_s)
+        except subprocess.TimeoutExpired:
+            return False
+        if process.returncode not in (0, programs.SOME_FAILED):
+            raise programs.Failed(f"a run that was to be killed ended with {process.returncode}: {json.dumps(command)}")
+        return True
+    finally:
+        process.kill()
+        process.wait()

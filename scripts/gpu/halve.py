@@ -1,0 +1,100 @@
+"""Makes a float16 copy of a small ONNX classifier: weights and arithmetic in float16, input and scores in float32.
+
+    python3 scripts/gpu/halve.py models/efficientnet-lite0.onnx -o lite0.fp16.onnx
+
+For checks with the teacher that ships with the program, which nobody exports anew. Knows graphs whose floats are weights,
+constants and what flows between nodes; teachers of one's own are exported with scripts/export_teacher.py --fp16.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import TensorProto, helper, numpy_helper
+
+HALF_MAX = float(np.finfo(np.float16).max)
+
+
+def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model in float16. A weight that float16 cannot hold is an error."""
+    graph = model.graph
+    if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
+        raise ValueError("it has nodes with graphs of their own (If, Loop), which this script does not know")
+    for weight in graph.initializer:
+        halve_tensor(weight)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                halve_tensor(attribute.t)
+            if node.op_type == "Cast" and attribute.name == "to" and attribute.i == TensorProto.FLOAT:
+                attribute.i = TensorProto.FLOAT16
+    before, after = [], []
+    for value in graph.input:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            inner = f"{value.name}_float16"
+            replace(graph, value.name, inner, inputs=True)
+            before.append(helper.make_node("Cast", [value.name], [inner], f"{value.name}_to_float16", to=TensorProto.FLOAT16))
+    for value in graph.output:
+        if value.type.tensor_type.elem_type == TensorProto.FLOAT:
+            inner = f"{value.name}_float16"
+            replace(graph, value.name, inner, inputs=False)
+            after.append(helper.make_node("Cast", [inner], [value.name], f"{value.name}_to_float32", to=TensorProto.FLOAT))
+    nodes = [*before, *graph.node, *after]
+    del graph.node[:], graph.value_info[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def halve_tensor(tensor: onnx.TensorProto) -> None:
+    """Rounds the numbers of one tensor, where they are floats."""
+    if tensor.data_type != TensorProto.FLOAT:
+        return
+    numbers = numpy_helper.to_array(tensor)
+    finite = numbers[np.isfinite(numbers)]
+    # Constants such as float32's largest mean "no limit".
+    no_limit = np.abs(finite) >= np.finfo(np.float32).max
+    if (np.abs(finite[~no_limit]) > HALF_MAX).any():
+        raise ValueError(f"`{tensor.name}` has numbers beyond {HALF_MAX:.0f}, which float16 cannot hold")
+    name = tensor.name
+    tensor.CopyFrom(numpy_helper.from_array(np.clip(numbers, -HALF_MAX, HALF_MAX).astype(np.float16), name))
+
+
+def replace(graph: onnx.GraphProto, name: str, by: str, inputs: bool) -> None:
+    """Renames a value where nodes take it; with `inputs=False` also where they give it."""
+    for node in graph.node:
+        for values in (node.input,) if inputs else (node.input, node.output):
+            for at, value in enumerate(values):
+                if value == name:
+                    values[at] = by
+
+
+def halve(teacher: Path, into: Path) -> None:
+    """Writes the float16 copy of a teacher, with its card beside it."""
+    onnx.save(halved(onnx.load(teacher)), into)
+    card = teacher.with_suffix(".toml")
+    if card.exists():
+        shutil.copy(card, into.with_suffix(".toml"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("teacher", type=Path, metavar="T.onnx", help="the classifier, in float32")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where the copy goes")
+    arguments = parser.parse_args()
+    try:
+        halve(arguments.teacher, arguments.output)
+    except (OSError, ValueError, DecodeError, onnx.checker.ValidationError) as error:
+        print(f"halve.py: {arguments.teacher}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
