@@ -6,7 +6,8 @@
 
 golden      Lite0 in float32: the device's labels are the processor's
 fp16        Lite0 in float16 on the device: within stated bounds of float32 on the processor
-placement   every node of a teacher runs on the device, and one that cannot is named
+placement   Lite0's nodes run on the device, and those of a made graph that cannot are named
+teachers    the nodes of all teachers that were exported run on the device
 refusals    CUDA that cannot be used is an error, and nothing is written
 sessions    two sessions give the labels of one
 kill        a run that is killed and gone on with leaves the bytes of an unbroken one
@@ -22,14 +23,14 @@ import sys
 import time
 
 import results
-from check_device import placement, refusals
+from check_device import placement, refusals, teachers
 from check_kill import kill
 from check_labels import Settings, fp16, golden, sessions
 from machine import Missing
 from programs import Failed
 from results import Row
 
-PARTS = {part.__name__: part for part in (golden, fp16, placement, refusals, sessions, kill)}
+PARTS = {part.__name__: part for part in (golden, fp16, placement, refusals, sessions, kill, teachers)}
 
 
 def check(part: str, settings: Settings) -> bool:

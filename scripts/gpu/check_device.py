@@ -16,6 +16,7 @@ from check_labels import Settings, runs_folder
 from results import Row
 
 PROMISED = "it was asked for and cannot be used"
+SHAPE_BYTES = 1024
 # ONNX Runtime has no kernels of these for CUDA.
 ONLY_ON_CPU = ("Atan", "Sinh", "Asinh")
 
@@ -51,24 +52,35 @@ def teacher_with_nodes_for_the_cpu(file: Path) -> list[str]:
 
 
 def placement(settings: Settings) -> list[Row]:
-    """Where nodes run: Lite0's, those of the teachers that were exported, and those that only the processor can run."""
-    exported = sorted((machine.photos().parent / "teachers").glob("*.onnx"))
+    """Lite0's nodes run on the device, and nodes that only the processor can run are named."""
+    return [nodes_elsewhere(machine.LITE0, settings.device), named_by_the_program(settings)]
+
+
+def teachers(settings: Settings) -> list[Row]:
+    """The nodes of the teachers that were exported run on the device."""
+    exported = sorted(machine.teacher("any").parent.glob("*.onnx"))
+    if not exported:
+        raise machine.Missing(f"{machine.teacher('any').parent}: no teacher was exported; scripts/gpu/teachers does that")
     rows = []
-    for teacher in [machine.LITE0, *exported]:
+    for teacher in exported:
         try:
-            where = programs.describe(teacher, settings.device)[0]["placement"]
+            rows.append(nodes_elsewhere(teacher, settings.device))
         except programs.Failed as failed:
-            rows.append(Row(f"{teacher.stem} on {settings.device}: nodes that run elsewhere", "failed", "", "0", False, str(failed)))
-            continue
-        if where is None:
-            raise programs.Failed(f"{teacher}: the program does not say where nodes run; is its temporary folder writable?")
-        # As in the program: results of at most 1,024 bytes are shapes, which stay on the processor on purpose.
-        fallen = [f"{node['node']} ({node['op']})" for node in where["elsewhere"] if node["bytes"] > 1024]
-        shapes = len(where["elsewhere"]) - len(fallen)
-        note = "; ".join([f"{where['nodes']} nodes, {shapes} of shapes on the processor, {where['copies']} copies", *fallen[:12]])
-        what = f"{teacher.stem} on {settings.device}: nodes that run elsewhere"
-        rows.append(Row(what, len(fallen), "nodes", "0", not fallen, note))
-    return [*rows, named_by_the_program(settings)]
+            rows.append(Row(f"{teacher.stem} on {settings.device}: loaded and proved", "failed", "", "loaded", False, str(failed)))
+    return rows
+
+
+def nodes_elsewhere(teacher: Path, device: str) -> Row:
+    """Nodes of a teacher that ran on another device."""
+    where = programs.describe(teacher, device)[0]["placement"]
+    if where is None:
+        raise programs.Failed(f"{teacher}: the program does not say where nodes run; is its temporary folder writable?")
+    # As in the program: results of at most 1,024 bytes are shapes, which stay on the processor on purpose.
+    fallen = [f"{node['node']} ({node['op']})" for node in where["elsewhere"] if node["bytes"] > SHAPE_BYTES]
+    shapes = len(where["elsewhere"]) - len(fallen)
+    counted = f"{where['nodes']} nodes, {shapes} of shapes on the processor, {where['copies']} copies"
+    what = f"{teacher.stem} on {device}: nodes that run elsewhere"
+    return Row(what, len(fallen), "nodes", "0", not fallen, "; ".join([counted, *fallen[:12]]))
 
 
 def named_by_the_program(settings: Settings) -> Row:
