@@ -39,7 +39,8 @@ def check(part: str, settings: Settings) -> bool:
     try:
         rows = PARTS[part](settings)
     except (Failed, Missing, OSError, ValueError, KeyError, subprocess.SubprocessError) as error:
-        rows = [Row(f"the check `{part}` on {settings.device}", "failed", "", "runs", False, f"{type(error).__name__}: {error}")]
+        what = f"the check `{part}` on {settings.device}"
+        rows = [Row(what, "failed", "", "runs", False, f"{type(error).__name__}: {error}")]
     results.save(f"check-{part}", rows)
     print(f"{part} ({time.monotonic() - began:.1f} s)", flush=True)
     results.show(rows)
@@ -50,8 +51,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"any of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--device", default="cuda:0", metavar="D", help="as in `relabel run` (default: cuda:0)")
-    help_photographs = "how many photographs of photos.py are labelled besides the samples, if they were made (default: 400)"
-    parser.add_argument("--photographs", type=int, default=400, metavar="N", help=help_photographs)
+    besides = "how many photographs of photos.py are labelled besides the samples, if they were made (default: 400)"
+    parser.add_argument("--photographs", type=int, default=400, metavar="N", help=besides)
     parser.add_argument("--kills", type=int, default=4, metavar="N", help="how often `kill` kills (default: 4)")
     parser.add_argument("--seed", type=int, default=1, metavar="N", help="for the moments of the kills")
     arguments = parser.parse_args()

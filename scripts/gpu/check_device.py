@@ -16,6 +16,7 @@ from check_labels import Settings, runs_folder
 from results import Row
 
 PROMISED = "it was asked for and cannot be used"
+# Results up to this size are shapes, which stay on the processor on purpose: as in the program.
 SHAPE_BYTES = 1024
 # ONNX Runtime has no kernels of these for CUDA.
 ONLY_ON_CPU = ("Atan", "Sinh", "Asinh")
@@ -29,7 +30,10 @@ def teacher_with_nodes_for_the_cpu(file: Path) -> list[str]:
         "linear.weight": dice.normal(size=(10, 16)),
         "linear.bias": np.zeros(10),
     }
-    odd = [helper.make_node(op, [f"features{at}"], [f"features{at + 1}"], f"only_cpu_{op}") for at, op in enumerate(ONLY_ON_CPU)]
+    odd = [
+        helper.make_node(op, [f"features{at}"], [f"features{at + 1}"], f"only_cpu_{op}")
+        for at, op in enumerate(ONLY_ON_CPU)
+    ]
     nodes = [
         helper.make_node("Conv", ["input", "conv.weight"], ["features0"], "conv", pads=[1, 1, 1, 1], strides=[8, 8]),
         *odd,
@@ -60,13 +64,15 @@ def teachers(settings: Settings) -> list[Row]:
     """The nodes of the teachers that were exported run on the device."""
     exported = sorted(machine.teacher("any").parent.glob("*.onnx"))
     if not exported:
-        raise machine.Missing(f"{machine.teacher('any').parent}: no teacher was exported; scripts/gpu/teachers does that")
+        folder = machine.teacher("any").parent
+        raise machine.Missing(f"{folder}: no teacher was exported; scripts/gpu/teachers does that")
     rows = []
     for teacher in exported:
         try:
             rows.append(nodes_elsewhere(teacher, settings.device))
         except programs.Failed as failed:
-            rows.append(Row(f"{teacher.stem} on {settings.device}: loaded and proved", "failed", "", "loaded", False, str(failed)))
+            what = f"{teacher.stem} on {settings.device}: loaded and proved"
+            rows.append(Row(what, "failed", "", "loaded", False, str(failed)))
     return rows
 
 
@@ -74,8 +80,7 @@ def nodes_elsewhere(teacher: Path, device: str) -> Row:
     """Nodes of a teacher that ran on another device."""
     where = programs.describe(teacher, device)[0]["placement"]
     if where is None:
-        raise programs.Failed(f"{teacher}: the program does not say where nodes run; is its temporary folder writable?")
-    # As in the program: results of at most 1,024 bytes are shapes, which stay on the processor on purpose.
+        raise programs.Failed(f"{teacher}: it is not said where nodes run; is the folder for temporary files writable?")
     fallen = [f"{node['node']} ({node['op']})" for node in where["elsewhere"] if node["bytes"] > SHAPE_BYTES]
     shapes = len(where["elsewhere"]) - len(fallen)
     counted = f"{where['nodes']} nodes, {shapes} of shapes on the processor, {where['copies']} copies"
@@ -116,7 +121,8 @@ def refusals(_: Settings) -> list[Row]:
     library = cpu_library()
     what = "ONNX Runtime for the processor"
     if library is None:
-        return [*rows, Row(f"{what}: asked for CUDA", "not checked", note="this Python has none; pip install onnxruntime")]
+        why = "this Python has none; pip install onnxruntime"
+        return [*rows, Row(f"{what}: asked for CUDA", "not checked", note=why)]
     return [refusal(what, "cuda", ORT_DYLIB_PATH=str(library)), *rows]
 
 
@@ -136,5 +142,5 @@ def refusal(what: str, device: str, **environment: str) -> Row:
     said = next((line for line in ran.stderr.splitlines() if PROMISED in line), programs.last_lines(ran.stderr))
     # Where things lie on this machine is nobody's business.
     said = " ".join(word if not word.strip("(:,.").startswith("/") else Path(word).name for word in said.split())
-    row = Row(f"{what}: asked for {device}", "refused" if not wrong else "; ".join(wrong), "", "refused", not wrong, said)
-    return row
+    happened = "; ".join(wrong) or "refused"
+    return Row(f"{what}: asked for {device}", happened, "", "refused", not wrong, said)

@@ -1,4 +1,4 @@
-"""Checks of labels: those of a device against the processor's, of float16 against float32, of two sessions against one."""
+"""Checks of labels: a device's against the processor's, float16's against float32's, two sessions' against one's."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ def rows_of(what: str, found: stores.Difference, gap: float, share: float) -> li
     """What a comparison found, and whether it is within the bounds."""
     compared = f"{found.images} images, {found.cells:,} cells; {found.other_class} cells with another class in all"
     counted = f"{compared}, at most {found.largest_gap:.4f} apart"
+    off = found.share_of_largest_score
     scores = f"{found.largest:.4f} of {found.largest_score:.2f}"
     return [
         Row(
@@ -65,7 +66,7 @@ def rows_of(what: str, found: stores.Difference, gap: float, share: float) -> li
         ),
         Row(
             f"{what}: largest difference of a score",
-            found.share_of_largest_score, "of the largest", f"<= {share}", found.share_of_largest_score <= share, scores,
+            off, "of the largest", f"<= {share}", off <= share, scores,
         ),
     ]
 

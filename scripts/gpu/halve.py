@@ -2,8 +2,9 @@
 
     python3 scripts/gpu/halve.py models/efficientnet-lite0.onnx -o lite0.fp16.onnx
 
-For checks with the teacher that ships with the program, which nobody exports anew. Knows graphs whose floats are weights,
-constants and what flows between nodes; teachers of one's own are exported with scripts/export_teacher.py --fp16.
+For checks with the teacher that ships with the program, which nobody exports anew. Knows graphs whose floats are
+weights, constants and what flows between nodes; teachers of one's own are exported with
+`scripts/export_teacher.py --fp16`.
 """
 
 from __future__ import annotations
@@ -39,12 +40,14 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             inner = f"{value.name}_float16"
             replace(graph, value.name, inner, inputs=True)
-            before.append(helper.make_node("Cast", [value.name], [inner], f"{value.name}_to_float16", to=TensorProto.FLOAT16))
+            cast = helper.make_node("Cast", [value.name], [inner], f"{value.name}_to_float16", to=TensorProto.FLOAT16)
+            before.append(cast)
     for value in graph.output:
         if value.type.tensor_type.elem_type == TensorProto.FLOAT:
             inner = f"{value.name}_float16"
             replace(graph, value.name, inner, inputs=False)
-            after.append(helper.make_node("Cast", [inner], [value.name], f"{value.name}_to_float32", to=TensorProto.FLOAT))
+            cast = helper.make_node("Cast", [inner], [value.name], f"{value.name}_to_float32", to=TensorProto.FLOAT)
+            after.append(cast)
     nodes = [*before, *graph.node, *after]
     del graph.node[:], graph.value_info[:]
     graph.node.extend(nodes)

@@ -45,8 +45,8 @@ def bare() -> Path:
         found = sorted((file for file in built if file.suffix != ".d"), key=lambda file: file.stat().st_mtime)
     if not found or not os.access(found[-1], os.X_OK):
         raise Missing(
-            "the bare session's benchmark is not there; `cargo build --release --bench bare` or scripts/gpu/setup brings "
-            "it, or RELABEL_BARE=FILE names it"
+            "the bare session's benchmark is not there; `cargo build --release --bench bare` or scripts/gpu/setup "
+            "brings it, or RELABEL_BARE=FILE names it"
         )
     return found[-1]
 

@@ -4,9 +4,9 @@
     python3 scripts/gpu/photos.py --images 300 --out small
 
 Each is a random crop of a photograph, perhaps mirrored, with its colours changed a little and some grain. Photograph
-number i depends on the seed and on i alone: the same bytes come with any number of processes, and a set that was cut off
-or is too small is added to. Most have 500 pixels on the longer side, and the mean is near ImageNet's 110 kB. They lie in
-folders as classes do, 20 in each, whose names are no class of any teacher.
+number i depends on the seed and on i alone: the same bytes come with any number of processes, and a set that was cut
+off or is too small is added to. Most have 500 pixels on the longer side, and the mean is near ImageNet's 110 kB. They
+lie in folders as classes do, 20 in each, whose names are no class of any teacher.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def originals() -> list[Path]:
     """The whole photographs among the samples."""
     found = sorted((machine.GOLDEN_IMAGES / "photos").glob("*.JPEG"))
     if not found:
-        raise machine.Missing(f"{machine.GOLDEN_IMAGES}/photos: the sample photographs are not there; take a whole clone")
+        raise machine.Missing(f"{machine.GOLDEN_IMAGES}/photos: the samples are not there; take a whole clone")
     return found
 
 
@@ -104,7 +104,7 @@ def make_all(out: Path, seed: int, images: int, processes: int) -> int:
     if made and made["kind"] == kind and made["images"] >= images:
         return made["bytes"] * images // made["images"]
     if made and made["kind"] != kind:
-        raise machine.Missing(f"{out}: made otherwise ({made['kind']}, now {kind}); remove the folder or name another --out")
+        raise machine.Missing(f"{out}: made with {made['kind']}, not {kind}; remove the folder or name another --out")
     if not made and out.is_dir() and any(out.iterdir()):
         raise machine.Missing(f"{out}: there is something else in it; name a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)

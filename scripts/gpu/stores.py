@@ -66,7 +66,7 @@ def _read_array(folder: Path) -> np.ndarray:
 
 
 def _from_blosc(frame: bytes, size: int) -> bytes:
-    """c-blosc's frame, version 1, whose blocks are zlib's: the header, where blocks begin, blocks of one or more parts."""
+    """c-blosc's frame with zlib's blocks: the header, where blocks begin, blocks of one or more parts."""
     _, _, flags, item_size, whole, block_size, _ = struct.unpack("<BBBBIII", frame[:16])
     stored, shuffled, not_split = bool(flags & 2), bool(flags & 1), bool(flags & 16)
     if whole != size:
@@ -161,8 +161,8 @@ def compare(one: Path, right: Path, gap: float, apart: np.ndarray | None = None)
     """Compares two stores of the same images.
 
     `apart` are the distances of the two best scores of each cell of the labelled images, where they are known before
-    rounding. Else they are taken from the store. Its float16 puts scores up to one step further apart than they are, which
-    is taken off again.
+    rounding. Else they are taken from the store. Its float16 puts scores up to one step further apart than they are,
+    which is taken off again.
     """
     ours, theirs = read(one), read(right)
     if ours.scores.shape != theirs.scores.shape:

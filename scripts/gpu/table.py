@@ -1,0 +1,148 @@
+"""Prints everything that was checked and measured on a GPU as Markdown, and what follows for the whole of ImageNet.
+
+    python3 scripts/gpu/table.py --price 2.5 > table.md
+
+Reads target/gpu/results, where every part left its rows, from whichever runs. What the hours for ImageNet are computed
+from: of each part whose name begins with `end-to-end` and has a teacher's name in it, the row of `relabel` in `images/s`,
+and, for the disk, the row in `bytes/image`. Exit codes: 0, also where targets were missed; 1 where there are no results.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+import results
+from results import Result, Row
+
+IMAGENET_IMAGES = 1_281_167
+# In the order in which people ask.
+TEACHERS = (
+    "tf_efficientnet_l2_ns_475.fp16",
+    "tf_efficientnet_l2_ns_475.fp32",
+    "convnext_base.fp16",
+    "resnet50.fp16",
+    "resnet50.fp32",
+)
+CHECKS = ("golden", "fp16", "placement", "teachers", "refusals", "sessions", "kill")
+MEASURES = ("end-to-end", "peer", "ceiling", "knobs", "sessions")
+NOT_MEASURED = {"not measured", "not checked", "failed"}
+
+
+def number(value: float | str) -> str:
+    """A figure with as many digits as are worth reading."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) or abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.4g}"
+
+
+def cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def verdict(row: Row) -> str:
+    if row.value in NOT_MEASURED:
+        return f"**{row.value}**"
+    return {True: "met", False: "**missed**", None: ""}[row.met]
+
+
+def machine_lines(found: list[Result]) -> list[str]:
+    """The machines on which the results were made: one, unless results of several were mixed."""
+    machines = {(tuple(result.machine.items()), result.relabel) for result in found}
+    lines = [
+        "Machine: " + ", ".join(f"{key} {value}" for key, value in facts) + (f"; {relabel}" if relabel else "") + "."
+        for facts, relabel in sorted(machines)
+    ]
+    return [*lines, "The results are of several machines or programs."] if len(lines) > 1 else lines
+
+
+def part_lines(result: Result) -> list[str]:
+    lines = [f"## {result.part}", "", f"{result.when}", "", "| what | value | | target | | note |", "|---|---:|---|---|---|---|"]
+    for row in result.rows:
+        cells = (row.what, number(row.value), row.unit, row.target, verdict(row), row.note)
+        lines.append("| " + " | ".join(map(cell, cells)) + " |")
+    return [*lines, ""]
+
+
+def summary_lines(found: list[Result]) -> list[str]:
+    """Targets that were met, missed, and not measured."""
+    rows = [(result.part, row) for result in found for row in result.rows]
+    missed = [f"{part}: {row.what}: {number(row.value)} {row.unit}, not {row.target}" for part, row in rows if is_missed(row)]
+    unknown = [f"{part}: {row.what} ({row.note})" for part, row in rows if row.value in NOT_MEASURED]
+    expected = [f"check-{part}" for part in CHECKS] + list(MEASURES)
+    absent = [part for part in expected if not any(result.part.startswith(part) for result in found)]
+    met = sum(row.met is True for _, row in rows)
+    lines = ["## Targets", "", f"{met} met, {len(missed)} missed, {len(unknown)} not measured."]
+    if absent:
+        lines.append(f"Parts without results: {', '.join(absent)}.")
+    lines += ["", *(f"* missed: {text}" for text in missed), *(f"* not measured: {text}" for text in unknown), ""]
+    return lines
+
+
+def is_missed(row: Row) -> bool:
+    return row.met is False and row.value not in NOT_MEASURED
+
+
+def of_relabel(row: Row) -> bool:
+    """Whether a row is the program's own rate, and not PyTorch's or the bare session's."""
+    what = row.what.lower()
+    others = ("pytorch", "peer", "bare", "per core", "resident")
+    return row.unit == "images/s" and "relabel" in what and not any(word in what for word in others)
+
+
+def imagenet_lines(found: list[Result], price: float | None) -> list[str]:
+    """GPU-hours, cost and disk for ImageNet's training images, by teacher."""
+    lines = [
+        f"## The whole of ImageNet ({IMAGENET_IMAGES:,} images), one GPU",
+        "",
+        "| teacher | images/s | GPU-hours | cost | disk |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for teacher in TEACHERS:
+        rows = [
+            row
+            for result in found
+            if result.part.startswith("end-to-end") and teacher in result.part
+            for row in result.rows
+        ]
+        rates = [row.value for row in rows if of_relabel(row) and not isinstance(row.value, str) and row.value > 0]
+        sizes = [row.value for row in rows if row.unit == "bytes/image" and not isinstance(row.value, str)]
+        if not rates:
+            lines.append(f"| {teacher} | not measured | | | |")
+            continue
+        hours = IMAGENET_IMAGES / rates[0] / 3600
+        cost = "" if price is None else f"EUR {hours * price:,.2f}"
+        disk = f"{IMAGENET_IMAGES * sizes[0] / 1e9:.1f} GB" if sizes else ""
+        lines.append(f"| {teacher} | {number(float(rates[0]))} | {hours:.2f} | {cost} | {disk} |")
+    if price is None:
+        lines += ["", "The cost stands here with `--price EUR_PER_GPU_HOUR`."]
+    return [
+        *lines,
+        "",
+        "Disk: of label maps by random weights, which show more classes in an image than a trained teacher does.",
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--price", type=float, metavar="EUR_PER_GPU_HOUR", help="what an hour of the GPU costs")
+    arguments = parser.parse_args()
+    if arguments.price is not None and arguments.price < 0:
+        parser.error("--price must be at least 0")
+    found = results.load()
+    if not found:
+        where = results.folder() / "results"
+        print(f"table.py: {where} has no results; scripts/gpu/run makes them", file=sys.stderr)
+        return 1
+    lines = ["# Checks and measurements on a GPU", "", *machine_lines(found), "", *summary_lines(found)]
+    lines += [*imagenet_lines(found, arguments.price), ""]
+    for result in found:
+        lines += part_lines(result)
+    print("\n".join(lines))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
