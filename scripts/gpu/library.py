@@ -49,7 +49,7 @@ def packages_folders() -> list[Path]:
 
 
 def find() -> Path | None:
-    """The first ONNX Runtime with a CUDA provider beside it: named by the environment, brought here, in Python, the system's."""
+    """The first with a CUDA provider beside it: of the environment, brought here, of Python's packages, the system's."""
     named = os.environ.get("ORT_DYLIB_PATH")
     folders = [Path(named) if Path(named).is_dir() else Path(named).parent] if named else []
     folders += [packages / "onnxruntime/capi" for packages in packages_folders()]
@@ -103,7 +103,7 @@ def main() -> int:
     arguments = parser.parse_args()
     library = find()
     if library is None:
-        print("library.py: no ONNX Runtime with a CUDA provider was found; scripts/gpu/setup brings one", file=sys.stderr)
+        print("library.py: there is no ONNX Runtime with a CUDA provider; scripts/gpu/setup brings one", file=sys.stderr)
         return 1
     if arguments.what == "find":
         print(library)

@@ -9,6 +9,7 @@ ORT_DYLIB_PATH (ONNX Runtime's library), RELABEL_GPU_FOLDER (where everything th
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import platform
 import subprocess
@@ -88,13 +89,12 @@ def said_by(*words: str | Path) -> str:
 
 @functools.cache
 def relabel_version() -> str:
-    """The program's version and, in a clone, the commit of its source."""
+    """The program's version, and the beginning of its file's SHA-256, which tells builds apart."""
     try:
-        program = said_by(relabel(), "--version")
+        program = relabel()
     except Missing:
         return ""
-    commit = said_by("git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD")
-    return f"{program} ({commit})" if commit else program
+    return f"{said_by(program, '--version')} ({hashlib.sha256(program.read_bytes()).hexdigest()[:12]})"
 
 
 @functools.cache

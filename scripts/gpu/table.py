@@ -3,8 +3,9 @@
     python3 scripts/gpu/table.py --price 2.5 > table.md
 
 Reads target/gpu/results, where every part left its rows, from whichever runs. What the hours for ImageNet are computed
-from: of each part whose name begins with `end-to-end` and has a teacher's name in it, the row of `relabel` in `images/s`,
-and, for the disk, the row in `bytes/image`. Exit codes: 0, also where targets were missed; 1 where there are no results.
+from: of each part whose name begins with `end-to-end` and has a teacher's name in it, the row of `relabel` in
+`images/s`, and, for the disk, the row in `bytes/image`.
+Exit codes: 0, also where targets were missed; 1 where there are no results; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -59,7 +60,8 @@ def machine_lines(found: list[Result]) -> list[str]:
 
 
 def part_lines(result: Result) -> list[str]:
-    lines = [f"## {result.part}", "", f"{result.when}", "", "| what | value | | target | | note |", "|---|---:|---|---|---|---|"]
+    head = ["| what | value | | target | | note |", "|---|---:|---|---|---|---|"]
+    lines = [f"## {result.part}", "", result.when, "", *head]
     for row in result.rows:
         cells = (row.what, number(row.value), row.unit, row.target, verdict(row), row.note)
         lines.append("| " + " | ".join(map(cell, cells)) + " |")
@@ -69,7 +71,9 @@ def part_lines(result: Result) -> list[str]:
 def summary_lines(found: list[Result]) -> list[str]:
     """Targets that were met, missed, and not measured."""
     rows = [(result.part, row) for result in found for row in result.rows]
-    missed = [f"{part}: {row.what}: {number(row.value)} {row.unit}, not {row.target}" for part, row in rows if is_missed(row)]
+    missed = [
+        f"{part}: {row.what}: {number(row.value)} {row.unit}, not {row.target}" for part, row in rows if is_missed(row)
+    ]
     unknown = [f"{part}: {row.what} ({row.note})" for part, row in rows if row.value in NOT_MEASURED]
     expected = [f"check-{part}" for part in CHECKS] + list(MEASURES)
     absent = [part for part in expected if not any(result.part.startswith(part) for result in found)]
