@@ -4,7 +4,8 @@
     python3 scripts/gpu/library.py missing     # prints what is missing: a library, and the package that has it
 
 What ONNX Runtime's CUDA provider needs is read from the provider itself, with `ldd`; the packages of NVIDIA, such as
-PyTorch brings them, count as there, since relabel looks into them. cuDNN is loaded later, so `ldd` does not show it.
+PyTorch brings them, count as there, since relabel looks into them. cuDNN, and the compiler that it uses, are loaded
+later, so `ldd` does not show them.
 """
 
 from __future__ import annotations
@@ -69,9 +70,8 @@ def missing(library: Path) -> list[tuple[str, str]]:
     lines = [line.split() for line in shown.stdout.splitlines() if "=>" in line]
     not_found = [words[0] for words in lines if words[2:] == ["not", "found"]]
     cuda_12 = any(words[0] == "libcudart.so.12" for words in lines)
-    cudnn = "libcudnn.so.9"
-    if not on_system(cudnn):
-        not_found.append(cudnn)
+    loaded_later = ["libcudnn.so.9", "libnvrtc.so.12" if cuda_12 else "libnvrtc.so.13"]
+    not_found += [name for name in loaded_later if not on_system(name)]
     lacking = [name for name in not_found if not in_packages(name)]
     return [(name, package_of(name, cuda_12)) for name in lacking]
 
@@ -103,7 +103,7 @@ def main() -> int:
     arguments = parser.parse_args()
     library = find()
     if library is None:
-        print("library.py: there is no ONNX Runtime with a CUDA provider; scripts/gpu/setup brings one", file=sys.stderr)
+        print("library.py: no ONNX Runtime has a CUDA provider; scripts/gpu/setup brings one", file=sys.stderr)
         return 1
     if arguments.what == "find":
         print(library)
