@@ -16,14 +16,21 @@ from check_labels import Settings, runs_folder, sources
 from results import Row
 
 SHARD_IMAGES = 16
+# A GPU is through with few photographs before it can be killed.
+MORE_ON_A_GPU = 5
 LOOK_EVERY_S = 0.005
 
 
 def kill(settings: Settings) -> list[Row]:
     """SIGKILL at random moments, then the same command to its end."""
     dice = random.Random(settings.seed)
-    kind, source, words = sources(settings)[-1]
-    words = [*words, "--shard-size", 4 if source == machine.GOLDEN_IMAGES else SHARD_IMAGES]
+    kind, source, _ = sources(settings)[-1]
+    words: list[object]
+    if source == machine.GOLDEN_IMAGES:
+        words = ["--shard-size", 4]
+    else:
+        times = MORE_ON_A_GPU if settings.device.startswith("cuda") else 1
+        words = ["--limit", times * settings.photographs, "--shard-size", SHARD_IMAGES]
     whole, killed = runs_folder() / "kill.whole", runs_folder() / "kill.killed"
     began = time.monotonic()
     programs.label(machine.LITE0, source, whole, settings.device, *words)
