@@ -9,18 +9,18 @@ Weights are random but the same each time (`export_teacher.py`), so that the exp
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import machine
+
 if TYPE_CHECKING:
     from export_teacher import Classifier
 
 SCRIPTS = Path(__file__).resolve().parent.parent
-ROOT = SCRIPTS.parent
 PRECISIONS = ("fp16", "fp32")
 
 
@@ -50,11 +50,6 @@ EXPORTS = (
 )
 
 
-def work_folder() -> Path:
-    """Where everything is made that these scripts make."""
-    return Path(os.environ.get("RELABEL_GPU_FOLDER") or ROOT / "target" / "gpu")
-
-
 @dataclass(frozen=True)
 class Teacher:
     """An exported teacher with random weights, and what its card says of the network."""
@@ -71,7 +66,7 @@ class Teacher:
 
 def teacher(name: str) -> Teacher:
     """A file, or the name of a teacher that `scripts/gpu/teachers` has exported."""
-    path = Path(name) if name.endswith(".onnx") else work_folder() / "teachers" / f"{name}.onnx"
+    path = Path(name) if name.endswith(".onnx") else machine.teacher(name)
     card_path = path.with_suffix(".toml")
     for needed in (path, card_path):
         if not needed.is_file():

@@ -1,0 +1,91 @@
+"""A network of timm that gives label maps: its head on every cell, and the top five classes of each, on the device.
+
+    model = peer_model.load("resnet50", 224, "fp16", torch.device("cuda"), tf32=False)
+    maps = model(pixels)        # uint8 [batch, height, width, 3] to float32 [batch, 2, 5, rows, columns]
+"""
+
+from __future__ import annotations
+
+import time
+
+import torch
+from torch import Tensor, nn
+
+from networks import network
+
+TOP_K = 5
+
+
+class LabelMaps(nn.Module):
+    """What `relabel` makes of a teacher: pixels in, the best classes of every cell out."""
+
+    def __init__(self, module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], precision: torch.dtype) -> None:
+        super().__init__()
+        self.module = module.to(dtype=precision, memory_format=torch.channels_last)
+        self.precision = precision
+        # In float32, as relabel normalises, also before a network in float16.
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None])
+        self.register_buffer("std", torch.tensor(std)[:, None, None])
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        # Lies as channels last already, since pixels come as [height, width, channel].
+        normalised = (pixels.permute(0, 3, 1, 2) / 255 - self.mean) / self.std
+        features = self.module.forward_features(normalised.to(self.precision))
+        scores = self.cell_scores(features)
+        best = scores.float().topk(TOP_K, dim=-1)
+        pair = torch.stack([best.values, best.indices.float()], dim=1)
+        return pair.permute(0, 1, 4, 2, 3).contiguous()
+
+    def cell_scores(self, features: Tensor) -> Tensor:
+        """The head applied to each cell as if it were a whole image: `[batch, rows, columns, class]`."""
+        batch, channels, rows, columns = features.shape
+        cells = features.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
+        return self.module.forward_head(cells).reshape(batch, rows, columns, -1)
+
+
+def load(model: str, side: int, precision: str, device: torch.device, *, tf32: bool) -> tuple[LabelMaps, str]:
+    """The network with the weights of its export, on the device, and the filter that its images are resized with."""
+    torch.backends.cuda.matmul.allow_tf32 = tf32
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cudnn.benchmark = True
+    made = network(model, side)
+    dtype = torch.float16 if precision == "fp16" else torch.float32
+    maps = LabelMaps(made.module, tuple(made.mean), tuple(made.std), dtype).eval().to(device)
+    return maps, made.filter
+
+
+def compiled(maps: LabelMaps, mode: str) -> nn.Module:
+    """The network compiled, or as it is with the mode `none`."""
+    return maps if mode == "none" else torch.compile(maps, mode=mode)
+
+
+def random_pixels(batch: int, side: int, device: torch.device) -> Tensor:
+    draw = torch.Generator().manual_seed(batch)
+    return torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, generator=draw).to(device)
+
+
+def warm_up(maps: nn.Module, pixels: Tensor, runs: int = 3) -> float:
+    """Seconds until the network has been compiled and has chosen its algorithms."""
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for _ in range(runs):
+            maps(pixels)
+    synchronize(pixels.device)
+    return time.perf_counter() - started
+
+
+def resident_images_per_s(maps: nn.Module, pixels: Tensor, images: int) -> float:
+    """The network alone, on pixels that are on the device."""
+    batches = max(1, -(-images // len(pixels)))
+    synchronize(pixels.device)
+    started = time.perf_counter()
+    with torch.inference_mode():
+        for _ in range(batches):
+            maps(pixels)
+    synchronize(pixels.device)
+    return batches * len(pixels) / (time.perf_counter() - started)
+
+
+def synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
