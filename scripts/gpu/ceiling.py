@@ -1,0 +1,171 @@
+"""What the device can do at most, measured: matrix products, copies, launches; and what a network needs of it.
+
+    ceiling.py device --device cuda --json
+    ceiling.py flops --model resnet50 --size 224 --precision fp16 --batch 64 --json
+    ceiling.py share --model resnet50 --size 224 --precision fp16 --batch 64 --images-per-s 3000 --device cuda
+
+`flops` counts multiply-adds and the least bytes to move, by kind of layer. `share` says what share of the measured
+peak a measured rate is, and what bounds it: each layer takes at least its products' or its bytes' time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import torch
+
+import network_costs
+from network_costs import Layer
+
+# Sides of square products: small ones do not fill a large device.
+SIDES = {"cuda": (4096, 8192, 12288, 16384), "cpu": (512, 1024)}
+COPIED_BYTES = {"cuda": 2**30, "cpu": 2**26}
+# So much is computed at least, in seconds, before a rate counts.
+MEASURE_S = 0.3
+
+
+def measure_device(device: torch.device) -> dict[str, float]:
+    """Products in FLOP/s (a multiply-add is two), copies in bytes/s read and written, and seconds for a launch."""
+    torch.backends.cuda.matmul.allow_tf32 = False
+    peaks = {
+        "fp16_flop_per_s": torch.float16,
+        "fp32_flop_per_s": torch.float32,
+    }
+    document = {name: product_flop_per_s(device, dtype) for name, dtype in peaks.items()}
+    if device.type == "cuda":
+        torch.backends.cuda.matmul.allow_tf32 = True
+        document["tf32_flop_per_s"] = product_flop_per_s(device, torch.float32)
+        torch.backends.cuda.matmul.allow_tf32 = False
+    return document | {"copy_bytes_per_s": copy_bytes_per_s(device), "launch_s": launch_s(device)}
+
+
+def product_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
+    best = 0.0
+    for side in SIDES[device.type]:
+        first, second = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+        out = torch.empty(side, side, device=device, dtype=dtype)
+        best = max(best, 2 * side**3 / seconds_each(lambda: torch.matmul(first, second, out=out), device))
+    return best
+
+
+def copy_bytes_per_s(device: torch.device) -> float:
+    source = torch.randint(0, 256, (COPIED_BYTES[device.type],), dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * source.numel() / seconds_each(lambda: target.copy_(source), device)
+
+
+def launch_s(device: torch.device) -> float:
+    """How often a kernel that does nearly nothing can start."""
+    number = torch.zeros(1, device=device)
+    return seconds_each(lambda: number.add_(1), device)
+
+
+def seconds_each(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call among many, best of three stretches: what the device can do, not what it did on average."""
+    for _ in range(3):
+        work()
+    calls, best = 1, float("inf")
+    for _ in range(3):
+        while True:
+            spent = timed(work, calls, device)
+            if spent >= MEASURE_S / 3:
+                break
+            calls *= 2
+        best = min(best, spent / calls)
+    return best
+
+
+def timed(work: Callable[[], object], calls: int, device: torch.device) -> float:
+    synchronize = (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
+    synchronize()
+    started = time.perf_counter()
+    for _ in range(calls):
+        work()
+    synchronize()
+    return time.perf_counter() - started
+
+
+def flops(layers: list[Layer], batch: int) -> dict[str, object]:
+    """Sums by kind of layer, for one image."""
+    kinds = {kind: [layer for layer in layers if layer.kind == kind] for kind in sorted({layer.kind for layer in layers})}
+    return {
+        "macs": sum(layer.macs for layer in layers),
+        "bytes": sum(layer.bytes_per_image(batch) for layer in layers if layer.macs),
+        "layers": len(layers),
+        "kinds": {
+            kind: {
+                "layers": len(some),
+                "macs": sum(layer.macs for layer in some),
+                "bytes": sum(layer.bytes_per_image(batch) for layer in some),
+            }
+            for kind, some in kinds.items()
+        },
+    }
+
+
+def share(layers: list[Layer], batch: int, images_per_s: float, device: dict[str, float], precision: str) -> dict[str, object]:
+    """The share of the peak that a rate is, and the rate that the roofline allows."""
+    peak = device[f"{precision}_flop_per_s"]
+    bound = network_costs.bound(layers, batch, peak, device["copy_bytes_per_s"], device["launch_s"])
+    used = 2 * sum(layer.macs for layer in layers) * images_per_s
+    return {
+        "flop_per_s": used,
+        "share_of_peak": used / peak,
+        "roofline_images_per_s": 1 / bound.least_s,
+        "share_of_roofline": images_per_s * bound.least_s,
+        "bound_by": bound.words,
+        "matrix_bound_s": bound.matrix_s,
+        "memory_bound_s": bound.memory_s,
+        "activations_alone_s": bound.alone_s,
+        "launches_s": bound.launch_s,
+    }
+
+
+def main() -> int:
+    chosen = arguments()
+    document: dict[str, object] = {}
+    if chosen.command != "flops":
+        device = torch.device(chosen.device)
+        if device.type == "cuda" and not torch.cuda.is_available():
+            print("ceiling: PyTorch sees no CUDA device here; --device cpu measures the processor", file=sys.stderr)
+            return 1
+        measured = measure_device(device)
+        document |= measured
+    if chosen.command != "device":
+        layers = network_costs.count(chosen.model, chosen.size, chosen.precision)
+        document |= flops(layers, chosen.batch)
+        if chosen.command == "share":
+            document |= share(layers, chosen.batch, chosen.images_per_s, measured, chosen.precision)
+    if chosen.json:
+        print(json.dumps(document))
+    else:
+        for key, value in document.items():
+            print(f"{key:<24} {value:.6g}" if isinstance(value, float) else f"{key:<24} {value}")
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    device = commands.add_parser("device", help="measure the device")
+    needs = commands.add_parser("flops", help="count what a network needs")
+    both = commands.add_parser("share", help="measure the device, and hold a rate against it")
+    for command in (device, both):
+        command.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
+    for command in (needs, both):
+        command.add_argument("--model", required=True, help="network of timm")
+        command.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: 224)")
+        command.add_argument("--precision", choices=sorted(network_costs.BYTES), default="fp16")
+        command.add_argument("--batch", type=int, default=64, help="images that share a reading of the weights (default: 64)")
+    both.add_argument("--images-per-s", type=float, required=True, help="the measured rate")
+    for command in (device, needs, both):
+        command.add_argument("--json", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
