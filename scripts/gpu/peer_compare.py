@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+import stores
 from peer_feed import list_images, map_file
 
 # Of the largest score: where the best two classes are closer, rounding decides between them.
@@ -15,19 +16,15 @@ LARGE_GAP = 0.02
 
 def compare(store: Path, pt: Path, source: Path) -> dict[str, float]:
     """How often both see the same best class, over all cells, and over those where it leads by a large gap."""
-    try:
-        import zarr
-    except ImportError as problem:
-        raise SystemExit("comparing reads a store with zarr-python: pip install zarr") from problem
-    group = zarr.open_group(str(store), mode="r")
-    scores, classes = group["scores"][:], group["classes"][:]
+    maps = stores.read(store)
+    scores, classes = maps.scores, maps.classes
     # Rows are sorted as these are (docs/format.md).
     paths = list_images(source, len(scores))
     rows = [row for row, path in enumerate(paths) if map_file(pt, path).is_file() and np.isfinite(scores[row]).all()]
     if not rows:
         raise SystemExit(f"no image has labels in both {store} and {pt}: run both over {source} first")
     theirs = np.stack([torch.load(map_file(pt, paths[row])).numpy() for row in rows])
-    ours, our_classes = scores[rows].astype(np.float32), classes[rows]
+    ours, our_classes = scores[rows], classes[rows]
     if theirs[:, 0].shape != ours.shape:
         raise SystemExit(f"{pt} has maps of {theirs[0, 0].shape}, and {store} of {ours[0].shape}: another network or input size")
     largest = float(np.abs(ours).max())

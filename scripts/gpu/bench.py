@@ -1,0 +1,87 @@
+"""Measures labelling on a GPU, part by part, with one teacher of `scripts/gpu/teachers`.
+
+    bench.py end-to-end --teacher resnet50.fp16 --device cuda:0
+    bench.py peer --teacher tf_efficientnet_l2_ns_475.fp16 --quick
+    bench.py sessions --teacher models/mine.onnx --in photos --device cpu --images 60 --batch 4 --repeats 1
+
+parts:
+    end-to-end  whole runs of relabel over the session alone on pixels that are ready; cores and GPU that are busy
+    peer        the same job in PyTorch (`peer.py`): whole runs, networks alone, and whether the labels agree
+    ceiling     the share of the device's measured peak that the session reaches, and what bounds it
+    knobs       the session with each word of --cuda and each batch size, then whole runs with the best of them
+    sessions    two sessions on the device, and one on each GPU where there are several
+
+What is compared runs in turns, and medians count. Rows are saved in target/gpu/results/PART-TEACHER.json after each
+step. Exit codes: 0 measured (also where a target is missed), 1 something could not be measured, 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import machine
+import measure_knobs
+import measure_peer
+import measure_runs
+import networks
+import programs
+import results
+from report import Plan, Report
+from runs import Bench
+
+PARTS = {
+    "end-to-end": measure_runs.end_to_end,
+    "peer": measure_peer.peer,
+    "ceiling": measure_peer.ceiling,
+    "knobs": measure_knobs.measure,
+    "sessions": measure_runs.sessions,
+}
+# As `relabel run` takes by itself.
+BATCH = {"cuda": 64, "cpu": 16}
+
+
+def main() -> int:
+    chosen = arguments()
+    teacher = networks.teacher(chosen.teacher)
+    batch = chosen.batch or BATCH[chosen.device.partition(":")[0]]
+    bench = Bench(teacher, chosen.device, batch, chosen.threads, chosen.cuda, chosen.source)
+    plan = Plan(chosen.images, chosen.repeats or (2 if chosen.quick else 3), 8 if chosen.quick else 20, chosen.quick, chosen.compile)
+    report = Report(f"{chosen.part}-{teacher.name}")
+    started = time.perf_counter()
+    try:
+        PARTS[chosen.part](bench, plan, report)
+    except (programs.Failed, machine.Missing) as problem:
+        report.failed(chosen.part, str(problem))
+    results.show([*report.rows, *report.failures])
+    print(f"bench: {report.part} took {time.perf_counter() - started:.0f} s", file=sys.stderr)
+    return 1 if report.failures else 0
+
+
+def arguments() -> argparse.Namespace:
+    cores = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=list(PARTS), metavar="PART", help=", ".join(PARTS))
+    parser.add_argument("--teacher", required=True, metavar="NAME", help="such as resnet50.fp16, or a file T.onnx with its card")
+    parser.add_argument("--device", default="cuda:0", help="as in `relabel run`: cuda:0, cpu (default: cuda:0)")
+    parser.add_argument("--in", dest="source", type=Path, metavar="FOLDER", help="photographs (default: those of photos.py)")
+    parser.add_argument("--batch", type=int, help="images in a batch (default: 64 on CUDA, 16 on the CPU)")
+    parser.add_argument("--threads", type=int, default=cores, help=f"threads that decode, and PyTorch's workers (default: {cores})")
+    parser.add_argument("--cuda", default="", metavar="WORDS", help="settings that everything runs with, as in `relabel run`")
+    parser.add_argument("--images", type=int, default=0, help="images in each run (default: what takes about 20 s)")
+    parser.add_argument("--repeats", type=int, default=0, help="how often all is measured (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="about 8 s a run, and 2 repeats")
+    parser.add_argument("--compile", default="default", help="mode of torch.compile for the peer; none: without it")
+    chosen = parser.parse_args()
+    if chosen.device.partition(":")[0] not in BATCH or "," in chosen.device:
+        parser.error(f"--device {chosen.device}: one device, cpu or cuda:N; the part `sessions` makes two of it")
+    if chosen.images < 0 or chosen.repeats < 0 or chosen.threads < 1 or (chosen.batch is not None and chosen.batch < 1):
+        parser.error("--images, --repeats, --batch and --threads must be at least 1")
+    return chosen
+
+
+if __name__ == "__main__":
+    sys.exit(main())

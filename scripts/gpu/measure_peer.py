@@ -1,0 +1,120 @@
+"""Parts `peer` and `ceiling` of `bench.py`: relabel against PyTorch, and against what the device can do at most."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+import machine
+import programs
+import results
+import runs
+from report import Plan, Report
+from results import Row
+from runs import Bench
+
+HERE = Path(__file__).resolve().parent
+# Compiling a large network takes minutes.
+LIMIT_S = 1500
+AGREE = 0.99
+
+
+def python(script: str, *words: object) -> dict:
+    """Runs a script of this folder that prints one JSON document."""
+    command = [sys.executable, str(HERE / script), *map(str, words), "--json"]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=machine.environment())
+    except subprocess.TimeoutExpired:
+        raise programs.Failed(f"`{' '.join(command)}` had not ended after {LIMIT_S} s") from None
+    if ran.returncode != 0:
+        raise programs.Failed(f"`{' '.join(command)}` ended with {ran.returncode}: {programs.last_lines(ran.stderr)}")
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def target(teacher: str) -> float | None:
+    """How many times as fast as PyTorch a whole run has to be."""
+    if "l2" in teacher:
+        return 1.0
+    return 3.0 if "resnet50" in teacher else None
+
+
+def peer(bench: Bench, plan: Plan, report: Report) -> None:
+    """The same photographs by relabel and by PyTorch, both networks alone, and whether their labels are the same."""
+    teacher = bench.teacher
+    images = runs.photographs(bench, plan.images or runs.images_for(bench, plan.seconds))
+    alone = plan.images or runs.images_for(bench, plan.seconds / 2)
+    ours = [runs.end_to_end(bench, images) for _ in range(plan.repeats)]
+    bares = [runs.bare(bench, alone) for _ in range(plan.repeats)]
+    rate, bare = statistics.median(run.images_per_s for run in ours), statistics.median(bares)
+    note = f"medians of {plan.repeats}; {images:,} photographs, batch {bench.batch}, {teacher.precision}"
+    report.add(
+        Row("relabel, whole run", rate, "images/s", note=note),
+        Row("bare session", bare, "images/s", note=f"medians of {plan.repeats}"),
+    )
+    maps = results.folder() / "runs" / "peer"
+    said = python(
+        "peer.py", "end-to-end", "--model", teacher.model, "--input-size", teacher.side, "--precision", teacher.precision,
+        "--batch", bench.batch, "--device", bench.device, "--in", bench.source, "--out", maps, "--workers", bench.threads,
+        "--limit", images, "--repeats", plan.repeats, "--resident-images", alone, "--compile", plan.compile,
+    )  # fmt: skip
+    theirs = statistics.median(run["images_per_s"] for run in said["runs"])
+    steady = statistics.median(run["steady_images_per_s"] for run in said["runs"])
+    resident = statistics.median(said["resident_images_per_s"])
+    wanted = target(teacher.name)
+    how = f"PyTorch {said['torch']}, torch.compile {plan.compile}, {said['workers']} workers, compiled in {said['compile_s']:.0f} s"
+    report.add(
+        Row("PyTorch, whole run", theirs, "images/s", note=how),
+        Row("PyTorch, whole run without its start", steady, "images/s"),
+        Row("PyTorch, network alone", resident, "images/s", note="pixels on the device"),
+        Row(
+            "whole run over PyTorch's", rate / theirs, "×", f"≥ {wanted}" if wanted else "",
+            rate / theirs >= wanted if wanted else None,
+        ),
+        Row("bare session over PyTorch's network alone", bare / resident, "×"),
+    )  # fmt: skip
+    report.add(*agreement(python("peer.py", "compare", "--store", ours[-1].store, "--pt", maps, "--in", bench.source)))
+
+
+def agreement(said: dict) -> list[Row]:
+    note = f"{said['clear_cells']:,} of {said['cells']:,} cells, {said['distinct_classes']:,} classes"
+    clear = said["clear_agree"]
+    return [
+        Row("cells with PyTorch's best class, where it leads clearly", clear, "share", f"≥ {AGREE}", clear >= AGREE, note),
+        Row("cells with PyTorch's best class, all", said["agree"], "share"),
+        Row("largest difference of a best score", said["best_score_apart"], "", note=f"scores up to {said['largest_score']:.3g}"),
+    ]
+
+
+def ceiling(bench: Bench, plan: Plan, report: Report) -> None:
+    """The share of the device's measured peak that the session reaches, and what bounds it."""
+    teacher = bench.teacher
+    images = plan.images or runs.images_for(bench, plan.seconds / 2)
+    rate = statistics.median(runs.bare(bench, images) for _ in range(plan.repeats))
+    report.add(Row("bare session", rate, "images/s", note=f"medians of {plan.repeats}, batch {bench.batch}"))
+    said = python(
+        "ceiling.py", "share", "--model", teacher.model, "--size", teacher.side, "--precision", teacher.precision,
+        "--batch", bench.batch, "--device", bench.device, "--images-per-s", rate,
+    )  # fmt: skip
+    peak = said[f"{teacher.precision}_flop_per_s"]
+    macs = said["macs"]
+    kinds = {kind: f"{part['macs'] / macs:.1%}" for kind, part in said["kinds"].items() if part["macs"]}
+    times = {
+        "matrix units": said["matrix_bound_s"], "memory traffic": said["memory_bound_s"], "launches": said["launches_s"],
+        "activations, if alone": said["activations_alone_s"], "measured": 1 / rate,
+    }  # fmt: skip
+    report.add(
+        Row(f"measured peak, {teacher.precision} products", peak / 1e12, "TFLOP/s", note="best of several sizes"),
+        Row("measured copy bandwidth", said["copy_bytes_per_s"] / 1e9, "GB/s", note="read and written"),
+        Row("multiply-adds", macs / 1e9, "billion/image", note=", ".join(f"{kind} {share}" for kind, share in kinds.items())),
+        Row("least bytes to move", said["bytes"] / 1e6, "MB/image", note=f"layers with products, batch {bench.batch}"),
+        Row("share of the measured peak", said["share_of_peak"], "share"),
+        Row("what the roofline allows", said["roofline_images_per_s"], "images/s"),
+        Row("share of the roofline", said["share_of_roofline"], "share"),
+        Row("bound by", said["bound_by"], note=", ".join(f"{what} {1e3 * s:.3g} ms" for what, s in times.items())),
+    )
+    if not all(math.isfinite(row.value) for row in report.rows if isinstance(row.value, float)):
+        raise programs.Failed("a figure is no number; the rows in the results say which")

@@ -1,0 +1,118 @@
+"""Parts `end-to-end` and `sessions` of `bench.py`: whole runs against the session alone, and two sessions against one."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+
+import machine
+import runs
+from report import Plan, Report
+from results import Row
+from runs import Bench, Run
+
+# A share of all cores' time from which the processor is what bounds a run.
+CORES_BUSY = 0.95
+# The shorter run that is taken off the longer one.
+SHORT_SHARE = 4
+
+
+@dataclass(frozen=True)
+class Steady:
+    """What a run does between its start and its end, from two runs of different length."""
+
+    images_per_s: float
+    cores_busy: float
+
+
+def steady(shorts: list[Run], longs: list[Run]) -> Steady:
+    """Images and core-seconds that the longer run has more, by the seconds that it takes longer."""
+    short, long = (sorted(some, key=lambda run: run.wall_s)[len(some) // 2] for some in (shorts, longs))
+    seconds = long.wall_s - short.wall_s
+    if long.images <= short.images or seconds <= 0:
+        return Steady(long.images_per_s, float("nan"))
+    return Steady((long.images - short.images) / seconds, (long.cpu_s - short.cpu_s) / seconds)
+
+
+def target(teacher: str) -> float:
+    """What a run has to reach of the session alone."""
+    return 0.97 if "l2" in teacher else 0.90
+
+
+def end_to_end(bench: Bench, plan: Plan, report: Report) -> None:
+    """Images/s of whole runs over those of the session alone, and what is busy meanwhile."""
+    images = runs.photographs(bench, plan.images or runs.images_for(bench, plan.seconds))
+    bare_images = plan.images or runs.images_for(bench, plan.seconds / 2)
+    bares: list[float] = []
+    longs: list[Run] = []
+    shorts: list[Run] = []
+    for repeat in range(plan.repeats):
+        bares.append(runs.bare(bench, bare_images))
+        longs.append(runs.end_to_end(bench, images))
+        if repeat == 0 or not plan.quick:
+            shorts.append(runs.end_to_end(bench, runs.photographs(bench, max(images // SHORT_SHARE, bench.batch))))
+        report.replace(end_to_end_rows(bench, bares, shorts, longs))
+
+
+def end_to_end_rows(bench: Bench, bares: list[float], shorts: list[Run], longs: list[Run]) -> list[Row]:
+    bare, between = statistics.median(bares), steady(shorts, longs)
+    long = sorted(longs, key=lambda run: run.wall_s)[len(longs) // 2]
+    ratio, wanted = between.images_per_s / bare, target(bench.teacher.name)
+    cores = bench.threads
+    busy = between.cores_busy / cores
+    cores_are_the_limit = wanted < 0.95 and busy >= CORES_BUSY
+    note = f"medians of {len(longs)}; {long.images:,} and {shorts[0].images:,} photographs, batch {bench.batch}"
+    why = f"the cores are the limit: {busy:.0%} busy" if cores_are_the_limit and ratio < wanted else note
+    rows = [
+        Row("relabel, whole run without its start and end", between.images_per_s, "images/s", note=note),
+        Row("relabel, whole run", long.images_per_s, "images/s", note=f"slowest stage: {long.slowest_stage}"),
+        Row("bare session", bare, "images/s", note=f"medians of {len(bares)}"),
+        Row("whole run over bare session", ratio, "×", f"≥ {wanted}", ratio >= wanted or cores_are_the_limit, why),
+        Row("the same, start and end included", long.images_per_s / bare, "×"),
+        Row("spread of the bare session", max(bares) / min(bares), "×", note="largest over smallest"),
+        Row("spread of whole runs", max(run.wall_s for run in longs) / min(run.wall_s for run in longs), "×"),
+        Row("cores that the run keeps busy", between.cores_busy, "cores", note=f"of {cores}: {busy:.0%}"),
+        Row("relabel, per core that is busy", between.images_per_s / between.cores_busy, "images/s"),
+        Row("all cores of the machine, busy with anything", long.busy.processor_share, "share"),
+        Row("label maps on disk", long.bytes_per_image, "bytes/image"),
+    ]
+    if long.busy.gpu_share is not None:
+        rows += [
+            Row("GPU busy during the run", long.busy.gpu_share, "share", note="as nvidia-smi says"),
+            Row("GPU power during the run", long.busy.gpu_power_w or 0.0, "W"),
+            Row("GPU clock during the run", long.busy.gpu_clock_mhz or 0.0, "MHz"),
+            Row("GPU memory in use", long.busy.gpu_memory_mib or 0.0, "MiB"),
+        ]
+    return rows
+
+
+def sessions(bench: Bench, plan: Plan, report: Report) -> None:
+    """One session on the device against two, and against one on each GPU where there are more."""
+    images = runs.photographs(bench, plan.images or runs.images_for(bench, plan.seconds))
+    bare_images = plan.images or runs.images_for(bench, plan.seconds / 2)
+    devices = [bench.device, f"{bench.device},{bench.device}"]
+    gpus = machine.gpu_count() if bench.device.startswith("cuda") else 0
+    if gpus > 1:
+        devices.append(",".join(f"cuda:{index}" for index in range(gpus)))
+    measured: dict[str, tuple[list[float], list[float]]] = {device: ([], []) for device in devices}
+    for _ in range(plan.repeats):
+        for device in devices:
+            bares, longs = measured[device]
+            report.attempt(f"bare session on {device}", lambda: bares.append(runs.bare(bench.with_(device=device), bare_images)))
+            report.attempt(
+                f"relabel on {device}",
+                lambda: longs.append(runs.end_to_end(bench.with_(device=device), images).images_per_s),
+            )
+            report.replace(session_rows(devices, measured, images, bench.batch))
+
+
+def session_rows(devices: list[str], measured: dict[str, tuple[list[float], list[float]]], images: int, batch: int) -> list[Row]:
+    rows = []
+    for what, which in (("bare session", 0), ("relabel, whole run,", 1)):
+        rates = {device: statistics.median(measured[device][which]) for device in devices if measured[device][which]}
+        for device, rate in rates.items():
+            note = f"batch {batch}" + (f", {images:,} photographs" if which else "")
+            rows.append(Row(f"{what} on {device}", rate, "images/s", note=note))
+            if device != devices[0] and devices[0] in rates:
+                rows.append(Row(f"{what} on {device} over {devices[0]}", rate / rates[devices[0]], "×"))
+    return rows
