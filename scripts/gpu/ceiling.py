@@ -14,7 +14,7 @@ import argparse
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -28,15 +28,11 @@ COPIED_BYTES = {"cuda": 2**30, "cpu": 2**26}
 MEASURE_S = 0.3
 
 
-def measure_device(device: torch.device) -> dict[str, float]:
+def measure_device(device: torch.device, precisions: Sequence[str]) -> dict[str, float]:
     """Products in FLOP/s (a multiply-add is two), copies in bytes/s read and written, and seconds for a launch."""
     torch.backends.cuda.matmul.allow_tf32 = False
-    peaks = {
-        "fp16_flop_per_s": torch.float16,
-        "fp32_flop_per_s": torch.float32,
-    }
-    document = {name: product_flop_per_s(device, dtype) for name, dtype in peaks.items()}
-    if device.type == "cuda":
+    document = {f"{name}_flop_per_s": product_flop_per_s(device, network_costs.DTYPES[name]) for name in precisions}
+    if device.type == "cuda" and "fp32" in precisions:
         torch.backends.cuda.matmul.allow_tf32 = True
         document["tf32_flop_per_s"] = product_flop_per_s(device, torch.float32)
         torch.backends.cuda.matmul.allow_tf32 = False
@@ -91,7 +87,8 @@ def timed(work: Callable[[], object], calls: int, device: torch.device) -> float
 
 def flops(layers: list[Layer], batch: int) -> dict[str, object]:
     """Sums by kind of layer, for one image."""
-    kinds = {kind: [layer for layer in layers if layer.kind == kind] for kind in sorted({layer.kind for layer in layers})}
+    names = sorted({layer.kind for layer in layers})
+    kinds = {name: [layer for layer in layers if layer.kind == name] for name in names}
     return {
         "macs": sum(layer.macs for layer in layers),
         "bytes": sum(layer.bytes_per_image(batch) for layer in layers if layer.macs),
@@ -107,7 +104,9 @@ def flops(layers: list[Layer], batch: int) -> dict[str, object]:
     }
 
 
-def share(layers: list[Layer], batch: int, images_per_s: float, device: dict[str, float], precision: str) -> dict[str, object]:
+def share(
+    layers: list[Layer], batch: int, images_per_s: float, device: dict[str, float], precision: str
+) -> dict[str, object]:
     """The share of the peak that a rate is, and the rate that the roofline allows."""
     peak = device[f"{precision}_flop_per_s"]
     bound = network_costs.bound(layers, batch, peak, device["copy_bytes_per_s"], device["launch_s"])
@@ -133,7 +132,8 @@ def main() -> int:
         if device.type == "cuda" and not torch.cuda.is_available():
             print("ceiling: PyTorch sees no CUDA device here; --device cpu measures the processor", file=sys.stderr)
             return 1
-        measured = measure_device(device)
+        precisions = [chosen.precision] if chosen.command == "share" else list(network_costs.BYTES)
+        measured = measure_device(device, precisions)
         document |= measured
     if chosen.command != "device":
         layers = network_costs.count(chosen.model, chosen.size, chosen.precision)
@@ -160,7 +160,7 @@ def arguments() -> argparse.Namespace:
         command.add_argument("--model", required=True, help="network of timm")
         command.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: 224)")
         command.add_argument("--precision", choices=sorted(network_costs.BYTES), default="fp16")
-        command.add_argument("--batch", type=int, default=64, help="images that share a reading of the weights (default: 64)")
+        command.add_argument("--batch", type=int, default=64, help="images for which weights are read once (default: 64)")
     both.add_argument("--images-per-s", type=float, required=True, help="the measured rate")
     for command in (device, needs, both):
         command.add_argument("--json", action="store_true")

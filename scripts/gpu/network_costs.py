@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from peer_model import LabelMaps
 
 BYTES = {"fp16": 2, "fp32": 4}
+DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ def count(model: str, side: int, precision: str) -> list[Layer]:
 
     with torch.device("meta"):
         module = timm.create_model(model, pretrained=False).eval()
-        maps = LabelMaps(module, (0.0,) * 3, (1.0,) * 3, torch.float16 if precision == "fp16" else torch.float32)
+        maps = LabelMaps(module, (0.0,) * 3, (1.0,) * 3, DTYPES[precision])
     size = BYTES[precision]
     layers: list[Layer] = []
 
