@@ -424,7 +424,7 @@ def refuse_what_has_no_cells(classifier: Classifier, wish: argparse.Namespace) -
 def export(classifier: Classifier, wish: argparse.Namespace) -> None:
     """Writes into a folder beside the target and moves what was found right; the graph comes last."""
     reference, module = references(classifier.module, wish.fp16)
-    other_sizes = sizes_taken(reference, classifier)
+    other_sizes = sizes_taken(reference, classifier, () if wish.fixed else OTHER_SIZES)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=wish.out.parent) as folder:
         staged = Path(folder) / wish.out.name
         attempt, check = first_right(module, reference, classifier, other_sizes, wish, staged)
@@ -463,15 +463,15 @@ def references(module: Module, fp16: bool) -> tuple[Module, Module]:
     return module, Half().eval()
 
 
-def sizes_taken(module: Module, classifier: Classifier) -> list[Size]:
-    """Other sizes that the network itself takes. None: its size is fixed."""
+def sizes_taken(module: Module, classifier: Classifier, others: Sequence[Size]) -> list[Size]:
+    """The first size that the network itself takes among its own, enlarged by these. None: its size is fixed."""
     height, width = classifier.input_size
     try:
         scores(module, random_pixels(1, classifier.input_size))
     except Exception as problem:
         raise Refused(size_not_taken(classifier, problem)) from problem
     taken = []
-    for more_height, more_width in OTHER_SIZES:
+    for more_height, more_width in others:
         size = (height + more_height, width + more_width)
         try:
             scores(module, random_pixels(1, size))

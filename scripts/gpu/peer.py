@@ -41,6 +41,8 @@ def main() -> int:
     if device.type == "cuda" and not torch.cuda.is_available():
         print("peer: PyTorch sees no CUDA device here; --device cpu runs on the processor", file=sys.stderr)
         return 1
+    if chosen.command == "end-to-end":
+        refuse_foreign_files(chosen.out)
     import peer_model
 
     started = time.perf_counter()
@@ -69,7 +71,9 @@ def end_to_end(chosen: argparse.Namespace, maps, resize_filter: str, device) -> 
 
     from peer_feed import Images, Writer, batches, list_images
 
-    empty(chosen.out)
+    # Nothing but the label maps of an earlier run is in it.
+    shutil.rmtree(chosen.out, ignore_errors=True)
+    chosen.out.mkdir(parents=True)
     started = time.perf_counter()
     paths = list_images(chosen.source, chosen.limit)
     writer = Writer(chosen.out)
@@ -99,13 +103,11 @@ def end_to_end(chosen: argparse.Namespace, maps, resize_filter: str, device) -> 
     return {"images": done, "wall_s": wall_s, "images_per_s": done / wall_s, "steady_images_per_s": steady}
 
 
-def empty(out: Path) -> None:
-    """Removes the label maps of an earlier run, and nothing else."""
+def refuse_foreign_files(out: Path) -> None:
+    """What the run empties must hold label maps of an earlier run, and nothing else."""
     foreign = next((file for file in out.rglob("*") if file.is_file() and file.suffix != ".pt"), None)
     if foreign:
         raise SystemExit(f"peer: {foreign} is no label map, so {out} is not emptied: give another --out")
-    shutil.rmtree(out, ignore_errors=True)
-    out.mkdir(parents=True)
 
 
 def hand_over(writer, paths: list[Path], done: int, launched, count: int) -> int:
