@@ -160,7 +160,7 @@ def arguments() -> argparse.Namespace:
         command.add_argument("--model", required=True, help="network of timm")
         command.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: 224)")
         command.add_argument("--precision", choices=sorted(network_costs.BYTES), default="fp16")
-        command.add_argument("--batch", type=int, default=64, help="images for which weights are read once (default: 64)")
+        command.add_argument("--batch", type=int, default=64, help="so many images share the weights (default: 64)")
     both.add_argument("--images-per-s", type=float, required=True, help="the measured rate")
     for command in (device, needs, both):
         command.add_argument("--json", action="store_true")

@@ -16,7 +16,8 @@ def measure(bench: Bench, plan: Plan, report: Report) -> None:
     images = plan.images or runs.images_for(bench, plan.seconds / 2)
     words = knobs.words_for(bench.device, bench.teacher.precision)
     sizes = [size for size in knobs.BATCHES[bench.device.partition(":")[0]] if size != bench.batch]
-    variants = {word: bench.with_(cuda=word) for word in words} | {f"batch {size}": bench.with_(batch=size) for size in sizes}
+    variants = {word: bench.with_(cuda=word) for word in words}
+    variants |= {f"batch {size}": bench.with_(batch=size) for size in sizes}
     plain: list[float] = []
     rates: dict[str, list[float]] = {}
     impossible: set[str] = set()

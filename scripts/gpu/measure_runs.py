@@ -1,4 +1,4 @@
-"""Parts `end-to-end` and `sessions` of `bench.py`: whole runs against the session alone, and two sessions against one."""
+"""Parts `end-to-end` and `sessions` of `bench.py`: whole runs against the session alone, two sessions against one."""
 
 from __future__ import annotations
 
@@ -98,15 +98,15 @@ def sessions(bench: Bench, plan: Plan, report: Report) -> None:
     for _ in range(plan.repeats):
         for device in devices:
             bares, longs = measured[device]
-            report.attempt(f"bare session on {device}", lambda: bares.append(runs.bare(bench.with_(device=device), bare_images)))
-            report.attempt(
-                f"relabel on {device}",
-                lambda: longs.append(runs.end_to_end(bench.with_(device=device), images).images_per_s),
-            )
+            on = bench.with_(device=device)
+            report.attempt(f"bare session on {device}", lambda: bares.append(runs.bare(on, bare_images)))
+            report.attempt(f"relabel on {device}", lambda: longs.append(runs.end_to_end(on, images).images_per_s))
             report.replace(session_rows(devices, measured, images, bench.batch))
 
 
-def session_rows(devices: list[str], measured: dict[str, tuple[list[float], list[float]]], images: int, batch: int) -> list[Row]:
+def session_rows(
+    devices: list[str], measured: dict[str, tuple[list[float], list[float]]], images: int, batch: int
+) -> list[Row]:
     rows = []
     for what, which in (("bare session", 0), ("relabel, whole run,", 1)):
         rates = {device: statistics.median(measured[device][which]) for device in devices if measured[device][which]}

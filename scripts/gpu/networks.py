@@ -3,7 +3,7 @@
 Weights are random but the same each time (`export_teacher.py`), so that the exported file and the network that
 `peer.py` runs give the same label maps.
 
-    >>> made = network("resnet50", 224)      # as `export_teacher.py resnet50 --random-weights --input-size 224` makes it
+    made = network("resnet50", 224)      # as `export_teacher.py resnet50 --random-weights --input-size 224`
 """
 
 from __future__ import annotations

@@ -48,11 +48,11 @@ def main() -> int:
     started = time.perf_counter()
     maps, resize_filter = peer_model.load(chosen.model, chosen.input_size, chosen.precision, device, tf32=chosen.tf32)
     load_s = time.perf_counter() - started
-    maps = peer_model.compiled(maps, chosen.compile)
     pixels = peer_model.random_pixels(chosen.batch, chosen.input_size, device)
+    maps, compiled, compile_s = peer_model.ready(maps, chosen.compile, pixels)
     document: dict[str, object] = {
-        "model": chosen.model, "precision": chosen.precision, "batch": chosen.batch, "compile": chosen.compile,
-        "torch": torch.__version__, "load_s": load_s, "compile_s": peer_model.warm_up(maps, pixels),
+        "model": chosen.model, "precision": chosen.precision, "batch": chosen.batch, "compile": compiled,
+        "torch": torch.__version__, "load_s": load_s, "compile_s": compile_s,
     }  # fmt: skip
     if chosen.command == "resident" or chosen.resident_images:
         images = chosen.images if chosen.command == "resident" else chosen.resident_images
@@ -83,9 +83,11 @@ def end_to_end(chosen: argparse.Namespace, maps, resize_filter: str, device) -> 
     done = 0
     with torch.inference_mode():
         for pixels in batches(images, chosen.batch, chosen.workers, device):
+            on_device = pixels.to(device, non_blocking=True)
+            missing = chosen.batch - len(pixels)
             # A smaller batch would be compiled anew.
-            whole = torch.nn.functional.pad(pixels, (0, 0, 0, 0, 0, 0, 0, chosen.batch - len(pixels)))
-            launched = maps(whole.to(device, non_blocking=True))
+            whole = torch.nn.functional.pad(on_device, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else on_device
+            launched = maps(whole)
             # The device works on this batch while the maps of the one before are fetched.
             if under_way is not None:
                 done = hand_over(writer, paths, done, *under_way)
@@ -138,19 +140,19 @@ def arguments() -> argparse.Namespace:
         command.add_argument("--tf32", action="store_true", help="float32 products from 10 bits of each factor")
         command.add_argument("--batch", type=int, default=64, help="images in a batch (default: 64)")
         command.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
-        command.add_argument("--compile", choices=MODES, default="default", help="mode of torch.compile (default: default)")
+        command.add_argument("--compile", choices=MODES, default="default", help="mode of torch.compile")
         command.add_argument("--no-compile", dest="compile", action="store_const", const="none", help="--compile none")
-        command.add_argument("--repeats", type=int, default=1, help="measure so often; the median counts (default: 1)")
+        command.add_argument("--repeats", type=int, default=1, help="the median counts (default: 1)")
         command.add_argument("--json", action="store_true")
     alone.add_argument("--images", type=int, default=1024, help="how many (default: 1024)")
     cores = len(os.sched_getaffinity(0))
     job.add_argument("--in", dest="source", type=Path, required=True, metavar="FOLDER", help="photographs")
-    job.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for the .pt files; what is there is removed")
-    job.add_argument("--workers", type=int, default=cores, help=f"processes that decode (default: {cores}, the cores)")
+    job.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="for .pt files; old ones go")
+    job.add_argument("--workers", type=int, default=cores, help=f"decoding processes (default: {cores})")
     job.add_argument("--limit", type=int, metavar="N", help="only the first N photographs")
-    job.add_argument("--resident-images", type=int, metavar="N", help="measure the network alone too, on so many images")
-    match.add_argument("--store", type=Path, required=True, help="label maps that relabel made of the same photographs")
-    match.add_argument("--pt", type=Path, required=True, metavar="FOLDER", help="label maps of end-to-end")
+    job.add_argument("--resident-images", type=int, metavar="N", help="the network alone, too")
+    match.add_argument("--store", type=Path, required=True, help="label maps by relabel")
+    match.add_argument("--pt", type=Path, required=True, metavar="FOLDER", help="those of end-to-end")
     match.add_argument("--in", dest="source", type=Path, required=True, metavar="FOLDER", help="the photographs")
     match.add_argument("--json", action="store_true")
     chosen = parser.parse_args()

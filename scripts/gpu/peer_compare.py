@@ -1,4 +1,4 @@
-"""Holds the label maps of `peer.py` against those of a store, cell by cell, so that both are known to do the same job."""
+"""Holds the label maps of `peer.py` against those of a store, so that both are known to do the same job."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def compare(store: Path, pt: Path, source: Path) -> dict[str, float]:
     theirs = np.stack([torch.load(map_file(pt, paths[row])).numpy() for row in rows])
     ours, our_classes = scores[rows], classes[rows]
     if theirs[:, 0].shape != ours.shape:
-        raise SystemExit(f"{pt} has maps of {theirs[0, 0].shape}, and {store} of {ours[0].shape}: another network or input size")
+        shapes = f"{pt} has maps of {theirs[0, 0].shape}, and {store} of {ours[0].shape}"
+        raise SystemExit(f"{shapes}: another network or input size")
     largest = float(np.abs(ours).max())
     same = theirs[:, 1, 0] == our_classes[:, 0]
     clear = np.minimum(ours[:, 0] - ours[:, 1], theirs[:, 0, 0] - theirs[:, 0, 1]) > LARGE_GAP * largest

@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +21,7 @@ TOP_K = 5
 class LabelMaps(nn.Module):
     """What `relabel` makes of a teacher: pixels in, the best classes of every cell out."""
 
-    def __init__(self, module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], precision: torch.dtype) -> None:
+    def __init__(self, module: nn.Module, mean: Sequence[float], std: Sequence[float], precision: torch.dtype) -> None:
         super().__init__()
         self.module = module.to(dtype=precision, memory_format=torch.channels_last)
         self.precision = precision
@@ -54,9 +56,23 @@ def load(model: str, side: int, precision: str, device: torch.device, *, tf32: b
     return maps, made.filter
 
 
-def compiled(maps: LabelMaps, mode: str) -> nn.Module:
-    """The network compiled, or as it is with the mode `none`."""
-    return maps if mode == "none" else torch.compile(maps, mode=mode)
+def ready(maps: LabelMaps, mode: str, pixels: Tensor) -> tuple[nn.Module, str, float]:
+    """The network compiled, or as it is with the mode `none`; in words how; seconds until it works at full speed.
+
+    Compiling for a GPU needs a C compiler. Where it fails, the network runs as it is, and the words say so.
+    """
+    started = time.perf_counter()
+    if mode != "none":
+        compiled = torch.compile(maps, mode=mode)
+        try:
+            warm_up(compiled, pixels)
+            return compiled, mode, time.perf_counter() - started
+        except Exception as problem:  # The compiler's many stages raise what they like.
+            why = " ".join(str(problem).split())[:200]
+            print(f"peer: torch.compile failed, so the network is not compiled: {why}", file=sys.stderr)
+            mode = f"none, since torch.compile failed ({type(problem).__name__})"
+    warm_up(maps, pixels)
+    return maps, mode, time.perf_counter() - started
 
 
 def random_pixels(batch: int, side: int, device: torch.device) -> Tensor:
@@ -64,14 +80,12 @@ def random_pixels(batch: int, side: int, device: torch.device) -> Tensor:
     return torch.randint(0, 256, (batch, side, side, 3), dtype=torch.uint8, generator=draw).to(device)
 
 
-def warm_up(maps: nn.Module, pixels: Tensor, runs: int = 3) -> float:
-    """Seconds until the network has been compiled and has chosen its algorithms."""
-    started = time.perf_counter()
+def warm_up(maps: nn.Module, pixels: Tensor, runs: int = 3) -> None:
+    """Until the network has been compiled and has chosen its algorithms."""
     with torch.inference_mode():
         for _ in range(runs):
             maps(pixels)
     synchronize(pixels.device)
-    return time.perf_counter() - started
 
 
 def resident_images_per_s(maps: nn.Module, pixels: Tensor, images: int) -> float:

@@ -79,7 +79,7 @@ def end_to_end(bench: Bench, images: int) -> Run:
         # Before nvidia-smi is waited for, whose seconds are not the program's.
         cpu_s = children_cpu_s() - before
     if said["failed"] or said["images_now"] != said["images"]:
-        raise programs.Failed(f"{said['failed']} of {said['images']} photographs in {bench.source} could not be labelled")
+        raise programs.Failed(f"{said['failed']} of {said['images']} photographs in {bench.source} were not labelled")
     busy = watch.between(ended - said["seconds"], ended)
     measured = said["bytes_per_image"], said["slowest_stage"]
     return Run(said["images_now"], said["seconds"], cpu_s, *measured, busy, store)
@@ -109,7 +109,7 @@ def bare(bench: Bench, images: int) -> float:
 
 
 def images_for(bench: Bench, seconds: float) -> int:
-    """Images that take about so long by the session alone, in whole batches; the rate is measured once and noted."""
+    """Images that take the session alone about so long, in whole batches; the rate is measured once and noted."""
     note = results.folder() / "runs" / "rates.json"
     rates = json.loads(note.read_text()) if note.is_file() else {}
     key = f"{bench.teacher.name} {bench.device} {bench.batch}"

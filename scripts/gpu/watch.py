@@ -13,7 +13,6 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 EVERY_S = 0.2
 ASKED = "utilization.gpu,power.draw,clocks.sm,memory.used"
@@ -51,7 +50,7 @@ class Watch:
             thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *problem: object) -> None:
         self.ended.set()
         if self.nvidia_smi:
             self.nvidia_smi.terminate()

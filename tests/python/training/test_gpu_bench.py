@@ -83,7 +83,7 @@ def test_pytorch_gives_the_label_maps_of_the_store(folder):
 
 def test_a_folder_with_other_files_is_not_emptied(folder):
     words = [
-        "end-to-end", "--model", "resnet18", "--input-size", SIDE, "--device", "cpu", "--no-compile", "--precision", "fp32",
+        "end-to-end", "--model", "resnet18", "--device", "cpu", "--no-compile", "--precision", "fp32",
         "--in", folder / "photos", "--out", folder / "photos",
     ]  # fmt: skip
     ran = script(folder, "peer.py", *words, code=1)
