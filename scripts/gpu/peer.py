@@ -98,9 +98,9 @@ def end_to_end(chosen: argparse.Namespace, maps, resize_filter: str, device) -> 
             ends.append((done, time.perf_counter()))
     writer.finish()
     wall_s = time.perf_counter() - started
-    # Half of a short run is better than none.
-    first = min(FIRST_BATCHES, len(ends) // 2) - 1
-    from_images, from_time = ends[first] if first >= 0 else (0, started)
+    # In a short run there is no steady part.
+    is_long = len(ends) >= 3 * FIRST_BATCHES
+    from_images, from_time = ends[FIRST_BATCHES - 1] if is_long else (0, started)
     steady = (done - from_images) / (ends[-1][1] - from_time)
     return {"images": done, "wall_s": wall_s, "images_per_s": done / wall_s, "steady_images_per_s": steady}
 
