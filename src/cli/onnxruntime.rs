@@ -23,12 +23,11 @@ pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Erro
         search.python_environments.clone_from(&environments);
         // Asking Python takes a while, so it comes last where the first library will do.
         let found = if device.may_use_cuda() { None } else { search.find().ok() };
-        match found {
-            Some(library) => library,
-            None => {
-                search.packages = folders_of_python("onnxruntime");
-                if device.may_use_cuda() { search.find_for_cuda()? } else { search.find()? }
-            }
+        if let Some(library) = found {
+            library
+        } else {
+            search.packages = folders_of_python("onnxruntime");
+            if device.may_use_cuda() { search.find_for_cuda()? } else { search.find()? }
         }
     };
     tracing::info!(library = %library.display(), "ONNX Runtime found");

@@ -15,7 +15,7 @@ use relabel::release::CHECKSUMS;
 use relabel::remote::{Access, Remote};
 use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
-use relabel::teacher::Runtime;
+use relabel::teacher::{Device, Runtime};
 use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
@@ -212,7 +212,7 @@ fn label_again(
 fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
     let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
     !notes.is_empty()
-        && loaded.devices.iter().all(|device| device.repeats_itself())
+        && loaded.devices.iter().all(Device::repeats_itself)
         && notes.iter().all(|note| {
             note.devices == devices && note.threads == loaded.threads && note.onnxruntime == Runtime::build_info()
         })

@@ -213,9 +213,9 @@ mod tests {
     #[test]
     fn cells_with_another_best_class_tell_how_close_it_was() {
         let stored = labels(&[8.0, 7.5], &[1, 2]);
-        assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[1, 2]), &stored), []);
-        assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[2, 1]), &stored), [0.5]);
-        assert_eq!(gaps_of_other_best(&labels(&[8.0], &[2]), &labels(&[8.0], &[1])), [f32::INFINITY]);
+        assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[1, 2]), &stored), Vec::<f32>::new());
+        assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[2, 1]), &stored), vec![0.5]);
+        assert_eq!(gaps_of_other_best(&labels(&[8.0], &[2]), &labels(&[8.0], &[1])), vec![f32::INFINITY]);
     }
 
     #[test]

@@ -102,11 +102,7 @@ impl OnnxTeacher {
             problem: refusal.problem,
             advice: refusal.advice,
         };
-        let length = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
-        if length > wire::MOST_BYTES {
-            return Err(refused(no_model(format!("it has {length} bytes; {} are accepted", wire::MOST_BYTES))));
-        }
-        let bytes = Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?);
+        let bytes = read_model(path)?.map_err(refused)?;
         let sha256 = digest_bytes(&bytes);
         let graph = Graph::parse(bytes).map_err(|problem| refused(no_model(problem)))?;
         let (input, facts) = image_input(&graph).map_err(refused)?;
@@ -374,6 +370,15 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
         copied_head_model(&graph, &tail, pooling, &input, &features);
     }
     graph.external_weights().try_for_each(|weight| weight.map(|_| ()))
+}
+
+/// The bytes of an ONNX file, if they are no more than any is.
+fn read_model(path: &Path) -> Result<Result<Bytes, Refusal>, Error> {
+    let length = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
+    if length > wire::MOST_BYTES {
+        return Ok(Err(no_model(format!("it has {length} bytes; {} are accepted", wire::MOST_BYTES))));
+    }
+    Ok(Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?)))
 }
 
 /// A batch that the graph fixes has to be one that can be made.

@@ -237,7 +237,9 @@ mod tests {
         let make = |name: &str, files: &[&str]| {
             let capi = environments.path().join(name).join("lib/python3.12/site-packages/onnxruntime/capi");
             std::fs::create_dir_all(&capi).unwrap();
-            files.iter().for_each(|file| std::fs::write(capi.join(file), b"").unwrap());
+            for file in files {
+                std::fs::write(capi.join(file), b"").unwrap();
+            }
             capi.join(files[0])
         };
         let for_cpu = make("cpu", &["libonnxruntime.so.1.32.0"]);
