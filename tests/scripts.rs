@@ -8,7 +8,10 @@ use crate::common::{Ran, repository};
 #[test]
 fn exporting_without_pytorch_says_how_to_install_it() {
     let folder = tempfile::tempdir().unwrap();
-    let ran = script("export_teacher.py", folder.path(), &["resnet18", "-o", "net.onnx"]).expect(1);
+    // Without its packages, whatever the environment has.
+    let mut python = Command::new(repository(".venv/bin/python"));
+    python.arg("-S").arg(repository("scripts/export_teacher.py")).args(["resnet18", "-o", "net.onnx"]);
+    let ran = Ran::of(python.current_dir(folder.path())).expect(1);
     assert!(
         ran.stderr.contains("missing in this Python; python -m pip install torch torchvision timm"),
         "{}",
