@@ -21,7 +21,8 @@ def measure(bench: Bench, plan: Plan, report: Report) -> None:
     plain: list[float] = []
     rates: dict[str, list[float]] = {}
     impossible: set[str] = set()
-    for _ in range(plan.repeats):
+    # Loading a large teacher takes longer than measuring it.
+    for _ in range(1 if plan.quick else plan.repeats):
         plain.append(runs.bare(bench, images))
         for name, variant in variants.items():
             if name in impossible:

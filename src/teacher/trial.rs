@@ -76,7 +76,7 @@ pub(super) fn explained(device: Device, reason: &str, library: &Path) -> Error {
             "{name}, which ONNX Runtime needs for it, is neither where the system looks nor in the nvidia packages of the \
              Python environments that were looked through. This installs it: {INSTALL}"
         )
-    } else if reason.contains("driver version is insufficient") {
+    } else if reason.contains("driver version is insufficient") || lacks_driver_function(reason) {
         format!("NVIDIA's driver is older than this ONNX Runtime's CUDA ({runtime}): install a newer driver")
     } else if ["no CUDA-capable device", "invalid device ordinal"].iter().any(|words| reason.contains(words)) {
         "there is no such GPU: `nvidia-smi -L` lists them, CUDA_VISIBLE_DEVICES says which may be seen".to_owned()
@@ -90,6 +90,11 @@ pub(super) fn explained(device: Device, reason: &str, library: &Path) -> Error {
             reason.trim()
         ),
     }
+}
+
+/// Whether a function of the driver (`cuTensorMapEncodeTiled`, but not `cublasCreate`) is what the loader missed.
+fn lacks_driver_function(reason: &str) -> bool {
+    reason.split_once("undefined symbol: cu").is_some_and(|(_, rest)| rest.starts_with(char::is_uppercase))
 }
 
 /// The name of the shared library that the system's loader did not find.
@@ -117,8 +122,10 @@ mod tests {
                 "NVIDIA's driver is not here",
             ),
             ("CUDA failure 35: CUDA driver version is insufficient for CUDA runtime version", "older"),
+            (&format!("{load}libonnxruntime_providers_cuda.so: undefined symbol: cuTensorMapEncodeTiled"), "older"),
             ("CUDA failure 100: no CUDA-capable device is detected ; GPU=0", "nvidia-smi -L"),
             ("CUDA failure 101: invalid device ordinal ; GPU=99", "nvidia-smi -L"),
+            (&format!("{load}libcublas.so.13: undefined symbol: cublasLtCreate"), "whether the GPU is well"),
             ("something new", "whether the GPU is well"),
         ];
         for (reason, expected) in cases {
