@@ -28,6 +28,8 @@ demo: build
 
 test: build
 	cargo test --release --locked --workspace
+	@# The benchmarks of scripts/gpu are tested, too, and run it.
+	cargo bench --locked --quiet --bench bare --no-run
 	@scripts/setup training
 	.venv/bin/python -m pytest -q tests/python/training tests/python/page
 
