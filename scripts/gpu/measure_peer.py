@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import math
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
-import machine
 import programs
 import results
 import runs
@@ -25,13 +23,7 @@ AGREE = 0.99
 
 def python(script: str, *words: object) -> dict:
     """Runs a script of this folder that prints one JSON document."""
-    command = [sys.executable, str(HERE / script), *map(str, words), "--json"]
-    try:
-        ran = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, env=machine.environment())
-    except subprocess.TimeoutExpired:
-        raise programs.Failed(f"`{' '.join(command)}` had not ended after {LIMIT_S} s") from None
-    if ran.returncode != 0:
-        raise programs.Failed(f"`{' '.join(command)}` ended with {ran.returncode}: {programs.last_lines(ran.stderr)}")
+    ran = programs.to_its_end([sys.executable, HERE / script, *words, "--json"], LIMIT_S)
     return json.loads(ran.stdout.splitlines()[-1])
 
 

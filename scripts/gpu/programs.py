@@ -1,4 +1,4 @@
-"""Runs `relabel` for the checks, and says what it said when it ends otherwise than expected."""
+"""Runs `relabel` and other programs for the checks, and says what it said when it ends otherwise than expected."""
 
 from __future__ import annotations
 
@@ -19,14 +19,21 @@ class Failed(Exception):
 
 
 def run(*words: object, codes: tuple[int, ...] = (0,), **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the program to its end."""
-    command = [str(machine.relabel()), *map(str, words)]
+    """Runs `relabel` to its end."""
+    return to_its_end([machine.relabel(), *words], LIMIT_S, codes, **environment)
+
+
+def to_its_end(
+    words: list[object], limit_s: float, codes: tuple[int, ...] = (0,), **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs any program to its end."""
+    command = list(map(str, words))
     try:
         ran = subprocess.run(
-            command, capture_output=True, text=True, timeout=LIMIT_S, env=machine.environment(**environment)
+            command, capture_output=True, text=True, timeout=limit_s, env=machine.environment(**environment)
         )
     except subprocess.TimeoutExpired:
-        raise Failed(f"`{' '.join(command)}` had not ended after {LIMIT_S} s") from None
+        raise Failed(f"`{' '.join(command)}` had not ended after {limit_s} s") from None
     if ran.returncode not in codes:
         raise Failed(f"`{' '.join(command)}` ended with {ran.returncode}: {last_lines(ran.stderr)}")
     return ran

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import resource
-import subprocess
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -97,14 +96,7 @@ def bare(bench: Bench, images: int) -> float:
         "--batch", bench.batch, "--threads", bench.threads, "--images", images, "--device", bench.device,
         *bench.cuda_words, "--json",
     ]  # fmt: skip
-    words = list(map(str, command))
-    try:
-        ran = subprocess.run(words, capture_output=True, text=True, timeout=BARE_LIMIT_S, env=machine.environment())
-    except subprocess.TimeoutExpired:
-        raise programs.Failed(f"`{' '.join(words)}` had not ended after {BARE_LIMIT_S} s") from None
-    if ran.returncode != 0:
-        raise programs.Failed(f"`{' '.join(words)}` ended with {ran.returncode}: {programs.last_lines(ran.stderr)}")
-    said = json.loads(ran.stdout)
+    said = json.loads(programs.to_its_end(command, BARE_LIMIT_S).stdout)
     return said["images"] / said["wall_s"]
 
 

@@ -84,6 +84,30 @@ impl Feed {
     pub(super) fn run<R>(
         &mut self,
         session: &mut Session,
+        pixels: ([usize; 4], &[u8]),
+        outputs: OutputShapes,
+        stop: &RunOptions,
+        take: impl FnOnce(&SessionOutputs<'_>) -> Result<R, Error>,
+    ) -> Result<R, Error> {
+        let result = self.try_run(session, pixels, outputs, stop, take);
+        if matches!(result, Err(Error::DeviceMemory { .. })) {
+            self.free_buffers();
+        }
+        result
+    }
+
+    /// What was kept for a batch that did not fit would take its room from the smaller one that is tried next.
+    fn free_buffers(&mut self) {
+        match self {
+            Self::Pageable => {}
+            Self::Pinned { by_images, .. } => by_images.clear(),
+            Self::Bound { by_images, .. } => by_images.clear(),
+        }
+    }
+
+    fn try_run<R>(
+        &mut self,
+        session: &mut Session,
         (shape, pixels): ([usize; 4], &[u8]),
         outputs: OutputShapes,
         stop: &RunOptions,

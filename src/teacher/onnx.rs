@@ -499,6 +499,30 @@ mod tests {
                 assert_eq!(labels.lse, plain.lse);
                 assert_eq!(labels.lse.as_ref().map(Vec::len), Some(batch.images() * teacher.shape.map_size.cells()));
             }
+            assert_eq!(kept_batches(&teacher.feed), 2, "one for each number of images");
+            // As when the device's memory does not hold the batch: what was kept for it would take the smaller one's room.
+            let (map_size, full) =
+                (teacher.shape.map_size, || Error::DeviceMemory { action: "run", message: String::new() });
+            let outputs = OutputShapes {
+                height_cells: map_size.height_cells(),
+                width_cells: map_size.width_cells(),
+                k: 3,
+                image_ranks: 5,
+                with_lse: true,
+            };
+            let pixels = ([3, 64, 96, 3], batches[0].data());
+            let result =
+                teacher.feed.run(&mut teacher.session, pixels, outputs, &teacher.stop, |_| Err::<(), _>(full()));
+            assert!(matches!(result, Err(Error::DeviceMemory { .. })));
+            assert_eq!(kept_batches(&teacher.feed), 0);
+        }
+    }
+
+    fn kept_batches(feed: &Feed) -> usize {
+        match feed {
+            Feed::Pageable => 0,
+            Feed::Pinned { by_images, .. } => by_images.len(),
+            Feed::Bound { by_images, .. } => by_images.len(),
         }
     }
 }
