@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 import json
+import os
 import resource
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import library
 import machine
 import programs
 import results
@@ -96,8 +98,14 @@ def bare(bench: Bench, images: int) -> float:
         "--batch", bench.batch, "--threads", bench.threads, "--images", images, "--device", bench.device,
         *bench.cuda_words, "--json",
     ]  # fmt: skip
-    said = json.loads(programs.to_its_end(command, BARE_LIMIT_S).stdout)
+    said = json.loads(programs.to_its_end(command, BARE_LIMIT_S, LD_LIBRARY_PATH=library_path()).stdout)
     return said["images"] / said["wall_s"]
+
+
+def library_path() -> str:
+    """Where CUDA's libraries lie, for the bare session. `relabel` asks `python3` for NVIDIA's packages by itself."""
+    folders = [lib for packages in library.packages_folders() for lib in sorted(packages.glob("nvidia/*/lib"))]
+    return os.pathsep.join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), *map(str, folders)]))
 
 
 def images_for(bench: Bench, seconds: float) -> int:

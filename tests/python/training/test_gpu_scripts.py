@@ -17,6 +17,7 @@ GPU = REPOSITORY / "scripts/gpu"
 sys.path.insert(0, str(GPU))
 
 import results  # noqa: E402
+import runs  # noqa: E402
 import stores  # noqa: E402
 from results import Row  # noqa: E402
 
@@ -94,6 +95,14 @@ def test_pieces_give_the_files_again_as_they_come(folder, packed, tmp_path):
     script("pieces", *unpack)
     assert {str(file.relative_to(there / "onnxruntime")): file.read_bytes() for file in there.rglob("*.so*")} == packed
     assert script("pieces", *unpack).stdout == "", "what is there is not unpacked again"
+
+
+def test_the_bare_session_is_told_where_cudas_libraries_lie(folder, monkeypatch):
+    brought = folder / "onnxruntime/nvidia/cu13/lib"
+    brought.mkdir(parents=True)
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/mine")
+    there = runs.library_path().split(os.pathsep)
+    assert there[0] == "/mine" and str(brought) in there
 
 
 def test_photographs_depend_on_the_seed_and_their_number_alone(folder):
