@@ -77,6 +77,12 @@ impl ClassList {
         Ok(Self { source: source.to_owned(), entries })
     }
 
+    /// Whether nobody named the classes.
+    #[must_use]
+    pub fn is_unnamed(&self) -> bool {
+        self.source == "unnamed"
+    }
+
     /// Where the list comes from: `imagenet-1k`, a file's name, or `unnamed`.
     #[must_use]
     pub fn source(&self) -> &str {

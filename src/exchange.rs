@@ -116,6 +116,7 @@ impl Published {
                 name: self.teacher_name.clone(),
                 sha256: self.files_sha256.clone(),
                 weights_sha256: BTreeMap::new(),
+                locality: None,
                 card,
                 card_origins: self.origins.clone(),
             },

@@ -20,6 +20,7 @@
 //!     views: Views::Image,
 //!     with_lse: false,
 //!     threads: 4,
+//!     photographs: Vec::new(),
 //!     scratch_folder: None,
 //! };
 //! let (mut teachers, described) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false)?;

@@ -123,6 +123,7 @@ fn lite0_teacher() -> OnnxTeacher {
         views: Views::Image,
         with_lse: false,
         threads: 2,
+        photographs: Vec::new(),
         scratch_folder: None,
     };
     OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0)

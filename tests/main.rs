@@ -38,6 +38,8 @@ mod kill;
 mod merge;
 /// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
 mod mishaps;
+/// Cells that are places of the image, in whatever order a graph has them, and those that are none.
+mod locality;
 /// Pictures against those that were looked at, and `relabel inspect`.
 mod pictures;
 /// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.

@@ -29,6 +29,7 @@ pub fn info() -> StoreInfo {
             name: "synthetic".into(),
             sha256: digest_bytes(b"synthetic"),
             weights_sha256: BTreeMap::new(),
+            locality: None,
             card: serde_json::Map::new(),
             card_origins: BTreeMap::new(),
         },

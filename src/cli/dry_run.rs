@@ -20,7 +20,8 @@ use super::args::RunArguments;
 use super::clock::in_words;
 use super::output::{Output, bytes, count, thousands};
 use super::plan::{
-    boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding, store_info,
+    boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding, some_photographs,
+    store_info,
 };
 use super::run::{early_differences, refuse};
 use super::{Outcome, raised, stop_flag, task};
@@ -49,7 +50,8 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     if let Some(reader) = &there {
         refuse(&out, early_differences(arguments, reader.info(), &source.name(), &*images, &manifest)?)?;
     }
-    let loaded = load_teacher(&arguments.teacher, teacher_path, &stop)?;
+    let photographs = some_photographs(&*images, &manifest);
+    let loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
     let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let info = match &there {
         Some(reader) => {

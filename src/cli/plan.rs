@@ -10,11 +10,13 @@ use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::pipeline::Preprocessing;
-use relabel::source::Source;
+use relabel::source::{ImageReader, LengthCheck, Source};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 use relabel::teacher::TeacherCard;
+use relabel::teacher::card::LocalityCheck;
 use relabel::teacher::{
-    CardFile, CardValues, Description, Device, DeviceChoice, Halving, OnnxTeacher, Teacher, TeacherRequest, Views,
+    CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Teacher, TeacherRequest,
+    Views,
 };
 use serde_json::{Value, json};
 
@@ -32,8 +34,14 @@ pub struct LoadedTeacher {
     pub threads: usize,
 }
 
-/// Loads and proves the teacher that the flags name, unless `stop` is raised meanwhile.
-pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Result<LoadedTeacher, Error> {
+/// Loads and proves the teacher that the flags name, unless `stop` is raised meanwhile. `photographs` are files of some of
+/// the images that will be labelled, where they are known: see [`some_photographs`].
+pub fn load_teacher(
+    flags: &TeacherFlags,
+    path: &Path,
+    photographs: Vec<Vec<u8>>,
+    stop: &AtomicBool,
+) -> Result<LoadedTeacher, Error> {
     let card = CardFile::find(path, flags.card.as_deref())?;
     if !path.is_file() {
         return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
@@ -51,6 +59,7 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
         views: if flags.flip_average { Views::ImageAndMirror } else { Views::Image },
         with_lse: flags.with_lse,
         threads,
+        photographs,
         scratch_folder: Some(std::env::temp_dir()),
     };
     let tuning = flags.cuda.unwrap_or_default();
@@ -78,6 +87,9 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
     if let Some(warning) = description.placement.as_ref().and_then(|placement| placement.warning(&devices[0])) {
         say(&format!("warning: {warning}"));
     }
+    if let Locality::Unchecked = description.locality {
+        say("warning: the card has locality = \"unchecked\": it is not checked that cells are places of the image");
+    }
     if card.path.is_none() && !CARD_FLAGS.iter().all(|given| given(flags)) {
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
@@ -91,6 +103,15 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
         ));
     }
     Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads })
+}
+
+/// Files of a few images, spread over the list: a teacher's cells are proved with them where its structure does not do.
+pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Vec<Vec<u8>> {
+    /// Some cannot be read or decoded.
+    const TRIED: usize = 8;
+    let tried = manifest.len().min(TRIED);
+    let rows = (0..tried).map(|at| at * manifest.len() / tried);
+    rows.filter_map(|row| images.read(row, LengthCheck::AsItIs).ok()).collect()
 }
 
 /// The flags that together stand for a card.
@@ -215,6 +236,7 @@ fn teacher_info(description: &Description) -> TeacherInfo {
             .iter()
             .map(|file| (file.location.clone(), file.sha256.clone()))
             .collect(),
+        locality: Some(description.locality.name().to_owned()),
         card: card_json(card),
         card_origins: card.origins.iter().map(|(key, origin)| ((*key).to_owned(), origin.to_string())).collect(),
     }
@@ -232,6 +254,12 @@ pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
     json.insert("exif_orientation".into(), json!(card.exif_orientation));
     if let Some(grid) = card.grid {
         json.insert("grid".into(), json!(grid));
+    }
+    if let Some(layout) = card.layout {
+        json.insert("layout".into(), json!(layout));
+    }
+    if card.locality == LocalityCheck::Unchecked {
+        json.insert("locality".into(), json!(card.locality));
     }
     json.insert("classes".into(), json!(card.classes.source()));
     for (key, value) in &card.remarks {

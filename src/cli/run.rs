@@ -9,14 +9,14 @@ use relabel::manifest::Manifest;
 use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, ShardWork};
 use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
 use relabel::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
-use relabel::teacher::Runtime;
+use relabel::teacher::{Locality, Runtime};
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
 use super::output::{Output, bytes, count, say, thousands};
 use super::plan::{
     LoadedTeacher, boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding,
-    store_info,
+    some_photographs, store_info,
 };
 use super::progress::Progress;
 use super::summary::Summary;
@@ -39,7 +39,8 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     if let Some(store) = &existing {
         refuse(&out, early_differences(arguments, store.info(), &source.name(), &*images, &manifest)?)?;
     }
-    let loaded = load_teacher(&arguments.teacher, teacher_path, &stop)?;
+    let photographs = some_photographs(&*images, &manifest);
+    let loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
     let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let is_new = existing.is_none();
     let store = match existing {
@@ -117,6 +118,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         slowest: progress.bottleneck(),
         manifest: &manifest,
         rows: store.info().rows_of_part(part),
+        warning: store.info().locality_warning(),
     };
     output.result(&summary.words(), &summary.document());
     Ok(if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
@@ -264,13 +266,18 @@ fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &Lo
     let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
     say(&format!(
-        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; the rewrite holds (cells to {:.0e}, {})",
+        "{} sees {} pixels and gives {} cells, top {} of {} classes, on {}; {}; the rewrite holds (cells to {:.0e}, {})",
         info.teacher.name,
         shape.input_size,
         shape.map_size,
         shape.k,
         shape.class_count,
         devices.join(" and "),
+        match loaded.description.locality {
+            Locality::Structure => "cells are places by structure",
+            Locality::Probe { .. } => "cells are places by probe",
+            Locality::Unchecked => "cells are not checked to be places",
+        },
         proof.cell_difference,
         if proof.linear() {
             format!("mean to {:.0e}", proof.mean_difference)

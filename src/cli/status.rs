@@ -39,6 +39,8 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     }
     let mut document = json!(status);
     document["teacher"] = json!(info.teacher.name);
+    document["locality"] = json!(info.teacher.locality);
+    words += &info.locality_warning().map_or_else(String::new, |warning| format!("warning  {warning}\n"));
     output.result(&words, &document);
     Ok(Outcome::Done)
 }

@@ -23,6 +23,7 @@ pub struct Summary<'a> {
     pub manifest: &'a Manifest,
     /// The part's rows.
     pub rows: Range<usize>,
+    pub warning: Option<&'static str>,
 }
 
 impl Summary<'_> {
@@ -54,6 +55,7 @@ impl Summary<'_> {
             words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
         }
         words += &format!("store    {}\n", self.out.display());
+        words += &self.warning.map_or_else(String::new, |warning| format!("warning  {warning}\n"));
         // From the middle of the list: broken files tend to stand at its ends.
         let rows = self.rows.clone();
         let half = usize::midpoint(rows.start, rows.end);

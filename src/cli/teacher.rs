@@ -1,18 +1,19 @@
 //! `relabel teacher`
 
 use relabel::error::Error;
-use relabel::teacher::{Linearity, Placement, Proof, Runtime};
-use serde_json::json;
+use relabel::source::{self, ListedImages, Located};
+use relabel::teacher::{Linearity, Locality, Placement, Proof, Runtime};
+use serde_json::{Value, json};
 
 use super::args::TeacherArguments;
 use super::output::Output;
-use super::plan::{card_json, load_teacher};
+use super::plan::{card_json, load_teacher, manifest_digest, some_photographs};
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
     let path = path.ok_or_else(|| Error::Usage("name an ONNX file".to_owned()))?;
-    let loaded = load_teacher(&arguments.flags, path, &*stop_flag()?)?;
+    let loaded = load_teacher(&arguments.flags, path, photographs(arguments)?, &*stop_flag()?)?;
     let (description, shape) = (&loaded.description, &loaded.description.shape);
     let (card, proof) = (&description.card, &description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
@@ -48,6 +49,7 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         let first_line = text.trim().lines().next().unwrap_or_default().to_owned();
         words += &format!("  {key:<17} {first_line}\n");
     }
+    words += &format!("\ncells\n  {}\n", locality_in_words(&description.locality));
     words += &proof_in_words(proof);
     words += &placement_in_words(description.placement.as_ref(), &devices[0]);
     let document = json!({
@@ -84,10 +86,52 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
             "tolerance": proof.tolerance,
             "largest_score": proof.largest_score,
         },
+        "locality": locality_json(&description.locality),
         "placement": description.placement,
     });
     output.result(&words, &document);
     Ok(Outcome::Done)
+}
+
+/// Files of some images of `--in`.
+fn photographs(arguments: &TeacherArguments) -> Result<Vec<Vec<u8>>, Error> {
+    let Some(source) = &arguments.source else { return Ok(Vec::new()) };
+    let source = source::open(source)?;
+    let manifest = source.list()?;
+    let manifest_sha256 = manifest_digest(&manifest)?;
+    let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
+    let Located { images, .. } = source.locate(&list)?;
+    Ok(some_photographs(&*images, &manifest))
+}
+
+fn locality_in_words(locality: &Locality) -> String {
+    match locality {
+        Locality::Structure => {
+            "each cell is a place of the image: the structure of the graph tells where it lies".to_owned()
+        }
+        Locality::Probe { unsettled_by, result } => format!(
+            "each cell is a place of the image: patches of photographs were changed, since the structure tells nothing behind\n  \
+             {unsettled_by}. {result}",
+        ),
+        Locality::Unchecked => {
+            "not checked to be places of the image (`locality = \"unchecked\"` in the card)".to_owned()
+        }
+    }
+}
+
+fn locality_json(locality: &Locality) -> Value {
+    match locality {
+        Locality::Probe { unsettled_by, result } => json!({
+            "shown_by": locality.name(),
+            "unsettled_by": unsettled_by,
+            "photographs": result.photographs,
+            "patches": result.patches,
+            "along": result.along,
+            "across": result.across,
+            "near": result.near,
+        }),
+        _ => json!({ "shown_by": locality.name() }),
+    }
 }
 
 fn proof_in_words(proof: &Proof) -> String {

@@ -177,7 +177,7 @@ fn label_again(
         with_lse: there.with_lse,
         ..arguments.teacher.clone()
     };
-    let loaded = load_teacher(&flags, teacher, &stop)?;
+    let loaded = load_teacher(&flags, teacher, Vec::new(), &stop)?;
     refuse(&arguments.store, reader.info().differences(&store_info_again(reader.info(), &loaded)))?;
     let notes = run_notes(&arguments.store)?;
     let same = made_in_the_same_way(&notes, &loaded);

@@ -73,6 +73,10 @@ pub struct TeacherInfo {
     /// SHA-256 of each file of external weights, by location.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub weights_sha256: BTreeMap<String, Digest>,
+    /// How its cells were shown to be places of the image: `structure`, `probe` or `unchecked`; absent in stores that are
+    /// older than this, and in imported ones. Not compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<String>,
     /// The card in force, remarks included.
     pub card: serde_json::Map<String, Value>,
     /// Where the card's values came from. Not compared: a value is the same wherever it came from.
@@ -138,6 +142,14 @@ impl StoreInfo {
         let shards = part.shards(self.shards());
         let row = |shard: usize| self.images.min(shard * self.shard_images);
         row(shards.start)..row(shards.end)
+    }
+
+    /// A warning for everything that is made with a teacher whose cells were not shown to be places of the image.
+    #[must_use]
+    pub fn locality_warning(&self) -> Option<&'static str> {
+        (self.teacher.locality.as_deref() == Some("unchecked")).then_some(
+            "it was not checked that the teacher's cells are places of the image (`locality = \"unchecked\"` in its card)",
+        )
     }
 
     /// Class ids of at most 65,535 classes are stored as u16, more as u32. 65,535 itself means "not labelled".
@@ -216,6 +228,7 @@ impl StoreInfo {
         info.source.clear();
         info.limit = None;
         info.teacher.name.clear();
+        info.teacher.locality = None;
         info.teacher.card_origins.clear();
         info.teacher.card.retain(|key, _| FED_BY.contains(&key.as_str()));
         digest_bytes(&serde_json::to_vec(&info).unwrap_or_default())

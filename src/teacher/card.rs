@@ -32,6 +32,10 @@ pub struct TeacherCard {
     pub output: Option<String>,
     /// Rows and columns of cells, where a sequence of tokens does not have the input's proportions.
     pub grid: Option<MapSize>,
+    /// The order of the axes of a score map, where neither the graph nor its proportions tell it.
+    pub layout: Option<ScoreMapLayout>,
+    /// Whether the cells have to be shown to be places of the image.
+    pub locality: LocalityCheck,
     /// Names of the classes, in the order of the outputs.
     pub classes: ClassList,
     /// Everything else the card says: source, licence, export command, ...
@@ -48,6 +52,27 @@ pub enum ChannelOrder {
     Rgb,
     /// Blue, green, red.
     Bgr,
+}
+
+/// The order of the axes of a score map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ScoreMapLayout {
+    /// `[batch, class, y, x]`
+    Nchw,
+    /// `[batch, y, x, class]`
+    Nhwc,
+}
+
+/// Whether a teacher's cells have to be shown to be places of the image: see [`Locality`](super::Locality).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LocalityCheck {
+    /// Teachers of which it cannot be shown are refused.
+    #[default]
+    Proved,
+    /// They are accepted; stores, releases and summaries record it.
+    Unchecked,
 }
 
 /// Where a value of a card came from. Earlier ones win.
@@ -100,6 +125,10 @@ pub struct CardValues {
     pub output: Option<String>,
     /// See [`TeacherCard::grid`]: `[rows, columns]`.
     pub grid: Option<MapSize>,
+    /// See [`TeacherCard::layout`]: `"nchw"` or `"nhwc"`.
+    pub layout: Option<ScoreMapLayout>,
+    /// See [`TeacherCard::locality`]: `"proved"` or `"unchecked"`.
+    pub locality: Option<LocalityCheck>,
     /// `imagenet-1k`, or a file relative to the card.
     pub classes: Option<String>,
     /// Free keys.
@@ -164,7 +193,8 @@ pub(crate) fn values_from_metadata<'a>(metadata: impl Iterator<Item = (&'a str, 
 }
 
 /// The keys that feed a teacher; `name` and `output` are left to people.
-const KEYS: [&str; 8] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "grid", "classes"];
+const KEYS: [&str; 9] =
+    ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "grid", "layout", "classes"];
 
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
@@ -242,6 +272,9 @@ pub(crate) fn settle(
         exif_orientation: first_of!(exif_orientation, (ExifOrientation::Ignore, Origin::Default)),
         output: flags.output.clone().or_else(|| card.values.output.clone()),
         grid: flags.grid.or(card.values.grid).or(facts.metadata.grid),
+        layout: flags.layout.or(card.values.layout).or(facts.metadata.layout),
+        // A file cannot excuse itself: only its owner can.
+        locality: flags.locality.or(card.values.locality).unwrap_or_default(),
         classes: ClassList::unnamed(0),
         remarks: card.values.remarks.clone(),
         origins,
@@ -259,6 +292,18 @@ pub(crate) fn settle(
         )));
     }
     Ok(settled)
+}
+
+/// How many classes a card or flag names, before the number of outputs is known; `None` where none is named or read.
+pub(crate) fn named_classes(flags: &CardValues, card: &CardFile, facts: &GraphFacts) -> Option<usize> {
+    let folder = card.path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let named = [(flags.classes.as_ref(), Path::new("")), (card.values.classes.as_ref(), folder)];
+    let named = named.into_iter().find_map(|(name, folder)| Some((name?, folder)));
+    let (name, folder) = named.or_else(|| Some((facts.metadata.classes.as_ref()?, Path::new(""))))?;
+    if name == ClassList::IMAGENET_1K {
+        return Some(ClassList::imagenet_1k().entries().len());
+    }
+    ClassList::read(&folder.join(name)).ok().map(|list| list.entries().len())
 }
 
 /// Settles the class list of a teacher with `class_count` outputs.

@@ -296,7 +296,7 @@ pub(crate) fn without_dead_nodes(nodes: Vec<NodeProto>, outputs: &[ValueInfoProt
 }
 
 /// Names that the bodies of `If`, `Loop` and `Scan` may take from the graph around them.
-fn captured_names(node: &NodeProto) -> impl Iterator<Item = &str> {
+pub(crate) fn captured_names(node: &NodeProto) -> impl Iterator<Item = &str> {
     let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
     let mut open: Vec<&GraphProto> = bodies.collect();
     let mut names = Vec::new();
@@ -318,6 +318,11 @@ pub(crate) fn attribute_int(node: &NodeProto, name: &str) -> Option<i64> {
 /// An attribute of a node that is a list of integers.
 pub(crate) fn attribute_ints<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
     attribute(node, name).map(|attribute| attribute.ints.as_slice())
+}
+
+/// A text attribute of a node.
+pub(crate) fn attribute_text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
+    attribute(node, name).and_then(|attribute| std::str::from_utf8(attribute.s()).ok())
 }
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {

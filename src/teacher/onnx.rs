@@ -10,12 +10,13 @@ use super::card::{self, CardFile, CardValues, TeacherCard};
 use super::device::Device;
 use super::feed::{Feed, OutputShapes, values};
 use super::graph::{Graph, element};
+use super::locality::{self, Evidence, Locality, Settled, Stop};
 use super::placement::{self, Placement};
 use super::ports::{image_input, port_in_words, scores_output};
 use super::proof::{Proof, Subject, Witness};
 use super::rewrite::{ImageInput, Wanted, copied_head_model, labelling_model, port, tail_model};
-use super::runtime::{Runtime, SessionOptions};
-use super::tail::{self, Ending, Linearity, Refusal, Tail};
+use super::runtime::{Optimisation, Runtime, SessionOptions};
+use super::tail::{self, CellGrid, Ending, Layout, Linearity, Refusal, Tail};
 use super::tensors::{Floats, failed};
 use super::weights::{WeightsFile, weights_files};
 use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, wire};
@@ -40,8 +41,11 @@ pub struct TeacherRequest {
     pub with_lse: bool,
     /// Threads, shared by the sessions on the processor.
     pub threads: usize,
-    /// A folder for a short-lived file, from which it is read which nodes run on another device than was asked for;
-    /// `None` leaves that out.
+    /// Files of photographs like those that will be labelled, whose patches are changed to see which cells answer, where
+    /// the graph's structure does not tell where its cells lie. With none, the program's own are looked at.
+    pub photographs: Vec<Vec<u8>>,
+    /// A folder for short-lived files, from which the shapes of tensors are read, and which nodes run on another device than
+    /// was asked for; `None` leaves both out, and cells are then proved to be places by changing photographs only.
     pub scratch_folder: Option<PathBuf>,
 }
 
@@ -76,6 +80,8 @@ pub struct Description {
     pub shape: TeacherShape,
     /// The proof.
     pub proof: Proof,
+    /// How cells were shown to be places of the image.
+    pub locality: Locality,
     /// Where the nodes of the first session ran, if it could be seen.
     pub placement: Option<Placement>,
 }
@@ -119,6 +125,7 @@ impl OnnxTeacher {
 
         let first = *devices.first().ok_or_else(|| Error::Usage("no device was named".to_owned()))?;
         devices.iter().try_for_each(|&device| runtime.try_device(device))?;
+        let threads = request.threads;
         let subject = Subject {
             graph: &graph,
             tail: &tail,
@@ -126,13 +133,35 @@ impl OnnxTeacher {
             card: &card,
             weights_folder,
             device: first,
-            threads: request.threads,
+            threads,
             views: request.views,
             stop_requested,
         };
-        let witness = Witness::hear(runtime, &subject)?.map_err(refused)?;
+        let evidence = Evidence {
+            photographs: &request.photographs,
+            scratch_folder: request.scratch_folder.as_deref(),
+            named_classes: card::named_classes(&request.flags, &request.card, &facts),
+        };
+        let Settled { locality, grid } = locality::settle(runtime, &subject, &evidence).map_err(|stop| match stop {
+            Stop::Refused(refusal) => refused(refusal),
+            Stop::Failed(error) => error,
+        })?;
+        let witness = Witness::hear(runtime, &subject, &grid)?.map_err(refused)?;
         let class_count = witness.class_count;
         let card = card::settle_classes(card, &request.flags, &request.card, &facts, class_count)?;
+        if let Ending::Pooled(pooling) = &tail.ending
+            && card.classes.is_unnamed()
+            && !pooling.has_classifier(&graph)
+        {
+            return Err(refused(Refusal::new(
+                format!(
+                    "there are no weights between its pooling and its output: its {class_count} numbers are features, not scores \
+                     of classes"
+                ),
+                "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, \
+                 one class a line",
+            )));
+        }
         if request.k == 0 || request.k > class_count {
             return Err(Error::Usage(format!(
                 "--top-k {} cannot be had: the teacher has {class_count} classes",
@@ -141,7 +170,7 @@ impl OnnxTeacher {
         }
         let wanted = Wanted {
             input_size: card.input_size,
-            map_size: witness.map_size,
+            grid,
             k: request.k,
             image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
             class_count,
@@ -156,7 +185,8 @@ impl OnnxTeacher {
             k: request.k,
             fixed_batch: input.fixed_batch.map(|batch| batch / request.views.count()),
         };
-        let rewrite = in_words(&graph, &tail, &input, &card, &wanted);
+        let mut rewrite = in_words(&graph, &tail, &input, &card, &wanted);
+        rewrite.extend(order_in_words(&wanted.grid));
         let model = labelling_model(&graph, &tail, &input, &card, &wanted);
         let (opset, input_words, output_words) =
             (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
@@ -167,7 +197,7 @@ impl OnnxTeacher {
             runtime,
             model,
             weights_folder,
-            threads: request.threads.div_ceil(on_cpu.max(1)),
+            threads: threads.div_ceil(on_cpu.max(1)),
             shape,
             image_ranks: wanted.image_ranks,
             with_lse: wanted.with_lse,
@@ -195,6 +225,7 @@ impl OnnxTeacher {
             card,
             shape,
             proof,
+            locality,
             placement,
         };
         Ok((teachers, description))
@@ -242,7 +273,13 @@ impl Sessions<'_> {
         if (self.stop_requested)() {
             return Err(Error::Interrupted);
         }
-        let options = SessionOptions { weights_folder: self.weights_folder, device, threads: self.threads, profile };
+        let options = SessionOptions {
+            weights_folder: self.weights_folder,
+            device,
+            threads: self.threads,
+            profile,
+            optimisation: Optimisation::All,
+        };
         let session = self.runtime.session(&self.model, &options)?;
         let feed = Feed::new(&session, device)?;
         let stop = Arc::new(RunOptions::new().map_err(failed("prepare a run"))?);
@@ -354,7 +391,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     for views in [Views::Image, Views::ImageAndMirror] {
         let wanted = Wanted {
             input_size: card.input_size,
-            map_size: MapSize::new(7, 7)?,
+            grid: CellGrid::raster(Layout::Nchw, MapSize::new(7, 7)?),
             k: 1,
             image_ranks: 1,
             class_count: 1,
@@ -367,7 +404,14 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     if let Ending::Pooled(pooling) = &tail.ending {
         let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
         tail_model(&graph, &tail, pooling, &input, &features);
-        copied_head_model(&graph, &tail, pooling, &input, &features);
+        copied_head_model(
+            &graph,
+            &tail,
+            pooling,
+            &input,
+            &features,
+            &CellGrid::raster(pooling.layout, MapSize::new(7, 7)?),
+        );
     }
     graph.external_weights().try_for_each(|weight| weight.map(|_| ()))
 }
@@ -418,12 +462,16 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
                 "{} averages {} features {} over {} cells; a second copy of what follows it ({}) runs on every cell instead",
                 node.op_type(),
                 pooling.layout.in_words(),
-                wanted.map_size,
-                wanted.map_size.cells(),
+                wanted.grid.size,
+                wanted.grid.size.cells(),
                 if head.is_empty() { "nothing".to_owned() } else { head.join(", ") }
             ));
         }
-        Ending::ScoreMap => words.push(format!("the graph ends in a score map of {} cells already", wanted.map_size)),
+        Ending::ScoreMap => words.push(format!(
+            "the graph ends in a score map {} of {} cells already",
+            wanted.grid.layout.in_words().replace("channel", "class"),
+            wanted.grid.size
+        )),
     }
     if let Linearity::NotLinear { because_of } = tail.linearity() {
         words.push(format!(
@@ -451,6 +499,17 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
     words
 }
 
+/// How cells are put into the order of rows and columns, where they are not.
+fn order_in_words(grid: &CellGrid) -> Option<String> {
+    let order = grid.order.as_ref()?;
+    let first: Vec<String> = order.iter().take(6).map(ToString::to_string).collect();
+    Some(format!(
+        "its cells are not in the order of rows and columns; the structure of the graph tells where each lies, and they are \
+         put in order (row by row they are its vectors {}, ...)",
+        first.join(", ")
+    ))
+}
+
 #[cfg(test)]
 mod tests {
     use ort::memory::Allocator;
@@ -474,6 +533,7 @@ mod tests {
             views: Views::Image,
             with_lse: true,
             threads: 1,
+            photographs: Vec::new(),
             scratch_folder: None,
         };
         let (mut teachers, _) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap();

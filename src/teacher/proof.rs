@@ -14,8 +14,8 @@ use self::images::{normalised, random_images, with_mirrors};
 use super::device::Device;
 use super::graph::{Graph, element};
 use super::rewrite::{self, ImageInput};
-use super::runtime::{Runtime, SessionOptions};
-use super::tail::{Ending, Linearity, Refusal, Tail};
+use super::runtime::{Optimisation, Runtime, SessionOptions};
+use super::tail::{CellGrid, Ending, Linearity, Refusal, Tail};
 use super::tensors::{Floats, run_floats, take};
 use super::{BatchLabels, PixelBatch, TeacherCard, Views};
 use crate::error::Error;
@@ -132,7 +132,11 @@ pub(crate) struct Subject<'a> {
 impl Witness {
     /// Runs the unmodified teacher, and its unmodified pooling and head at a sample of cells.
     /// With mirrored views it sees the images and, as images of their own, their mirror images.
-    pub(crate) fn hear(runtime: &Runtime, subject: &Subject<'_>) -> Result<Result<Self, Refusal>, Error> {
+    pub(crate) fn hear(
+        runtime: &Runtime,
+        subject: &Subject<'_>,
+        grid: &CellGrid,
+    ) -> Result<Result<Self, Refusal>, Error> {
         let views = subject.views.count();
         let images = subject.input.fixed_batch.map_or(2, |batch| batch / views);
         let pixels = random_images(images, subject.card.input_size);
@@ -148,9 +152,8 @@ impl Witness {
         let [scores, features, pooled] = take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
         drop(whole);
         let heard = match &subject.tail.ending {
-            Ending::ScoreMap => Heard::of_score_map(&scores, images),
+            Ending::ScoreMap => Heard::of_score_map(&scores, images, grid),
             Ending::Pooled(pooling) => {
-                let grid = subject.card.grid;
                 let cells = match cells_of(pooling, &features, &pooled, subject.card.input_size, grid) {
                     Ok(cells) => cells,
                     Err(refusal) => return Ok(Err(refusal)),
@@ -171,7 +174,7 @@ impl Witness {
                 let cell_scores = cells.hear(&mut tail, pooling, &shown_places, &run)?;
                 drop(tail);
                 let (model, wants_image) =
-                    rewrite::copied_head_model(subject.graph, subject.tail, pooling, subject.input, &features);
+                    rewrite::copied_head_model(subject.graph, subject.tail, pooling, subject.input, &features, grid);
                 let mut copy = subject.session(runtime, &model)?;
                 let mut inputs = vec![(pooling.features.as_str(), &features)];
                 inputs.extend(wants_image.then_some((subject.input.name.as_str(), &input)));
@@ -248,11 +251,49 @@ impl Witness {
 
 impl Subject<'_> {
     fn session(&self, runtime: &Runtime, model: &[u8]) -> Result<ort::session::Session, Error> {
+        runtime.session(model, &self.session_options()?)
+    }
+
+    /// How a session for the unmodified graph is made, unless a stop was requested.
+    pub(crate) fn session_options(&self) -> Result<SessionOptions<'_>, Error> {
         if (self.stop_requested)() {
             return Err(Error::Interrupted);
         }
         let (weights_folder, device, threads) = (self.weights_folder, self.device.plainly_fed(), self.threads);
-        runtime.session(model, &SessionOptions { weights_folder, device, threads, profile: None })
+        Ok(SessionOptions { weights_folder, device, threads, profile: None, optimisation: Optimisation::All })
+    }
+
+    /// Random images as the unmodified teacher takes them: as many as the batch, where that is fixed.
+    pub(crate) fn random_input(&self, images: usize) -> Floats {
+        let images = self.input.fixed_batch.unwrap_or(images);
+        normalised(&random_images(images, self.card.input_size), self.card, self.input)
+    }
+
+    /// A session that gives one tensor of the unmodified graph.
+    pub(crate) fn features_session(&self, runtime: &Runtime, tensor: &str) -> Result<ort::session::Session, Error> {
+        self.session(runtime, &rewrite::tensor_model(self.graph, self.input, tensor))
+    }
+
+    /// Runs a session of [`Subject::features_session`].
+    pub(crate) fn run_features(
+        &self,
+        session: &mut ort::session::Session,
+        tensor: &str,
+        batch: &PixelBatch,
+    ) -> Result<Floats, Error> {
+        if (self.stop_requested)() {
+            return Err(Error::Interrupted);
+        }
+        let image = normalised(batch, self.card, self.input);
+        let [features] = take(run_floats(session, &[(&self.input.name, &image)], &[tensor])?);
+        Ok(features)
+    }
+
+    /// One tensor of the unmodified graph, for images that it takes as they are.
+    pub(crate) fn features(&self, runtime: &Runtime, tensor: &str, image: &Floats) -> Result<Floats, Error> {
+        let mut session = self.features_session(runtime, tensor)?;
+        let [features] = take(run_floats(&mut session, &[(&self.input.name, image)], &[tensor])?);
+        Ok(features)
     }
 }
 
@@ -270,24 +311,21 @@ struct Heard {
 
 impl Heard {
     /// A score map says everything itself. The second and third value are those of [`Heard::into_witness`].
-    fn of_score_map(scores: &Floats, images: usize) -> Result<(Self, Vec<Place>, Vec<f32>), Refusal> {
-        let unusable =
-            |problem: String| Refusal::new(problem, "export it so that its output is a score map [batch, class, y, x]");
-        let [shown, class_count, height, width] = scores.dims[..] else {
-            let dims = &scores.dims;
-            return Err(unusable(format!("its score map has the shape {dims:?}; [batch, class, y, x] was expected")));
-        };
-        let map_size = MapSize::new(height, width).map_err(unusable)?;
-        let cells = map_size.cells();
-        let mut all_cells = vec![0.0; scores.values.len()];
-        let mut image_scores = vec![0.0; shown * class_count];
-        for (at, plane) in scores.values.chunks_exact(cells).enumerate() {
-            let (image, class) = (at / class_count, at % class_count);
-            for (cell, &score) in plane.iter().enumerate() {
-                all_cells[(image * cells + cell) * class_count + class] = score;
-            }
-            image_scores[at] = mean(plane.iter().copied());
+    fn of_score_map(scores: &Floats, images: usize, grid: &CellGrid) -> Result<(Self, Vec<Place>, Vec<f32>), Refusal> {
+        let (shown, class_count, map_size) =
+            (scores.dims.first().copied().unwrap_or(0), grid.layout.channels_of(&scores.dims), grid.size);
+        if scores.dims.len() != 4 || scores.values.len() != shown * class_count * map_size.cells() {
+            return Err(Refusal::new(
+                format!("its score map has the shape {:?}; {} was expected", scores.dims, grid.layout.in_words()),
+                "export it so that its output is a score map [batch, class, y, x]",
+            ));
         }
+        let cells = map_size.cells();
+        let all_cells = grid.in_order(grid.layout.cells_last(scores), class_count);
+        let of_image = |image: &[f32]| -> Vec<f32> {
+            (0..class_count).map(|class| mean(image.iter().skip(class).step_by(class_count).copied())).collect()
+        };
+        let image_scores = all_cells.chunks_exact(cells * class_count).flat_map(of_image).collect();
         let places = sample(images, map_size, usize::MAX);
         let shown_places = with_partners(&places, images, map_size, shown / images.max(1));
         let row = |place: &Place| &all_cells[place.at(map_size) * class_count..][..class_count];

@@ -16,9 +16,9 @@ use self::build::{Build, int, ints};
 use super::Views;
 use super::card::{ChannelOrder, TeacherCard};
 use super::graph::{Graph, NodeProto, ValueInfoProto, declare, declare_untyped, element, without_dead_nodes};
-use super::tail::{Ending, Pooling, Tail};
+use super::tail::{CellGrid, Ending, Pooling, Tail};
 use super::tensors::Floats;
-use crate::geometry::{InputSize, MapSize};
+use crate::geometry::InputSize;
 
 /// Names of the rewritten graph's input and outputs.
 pub(crate) mod port {
@@ -58,10 +58,10 @@ pub(crate) struct ImageInput {
 }
 
 /// What the rewritten graph is to give.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Wanted {
     pub(crate) input_size: InputSize,
-    pub(crate) map_size: MapSize,
+    pub(crate) grid: CellGrid,
     /// Classes kept in each cell.
     pub(crate) k: usize,
     /// Classes kept for the whole image.
@@ -93,7 +93,7 @@ pub(crate) fn labelling_model(
 
     build.normalise(input, card, wanted);
     build.nodes.extend(graph.nodes().iter().cloned());
-    let cells = build.cell_scores(graph, tail, input.fixed_batch, wanted.channels);
+    let cells = build.cell_scores(graph, tail, input.fixed_batch, wanted.channels, &wanted.grid);
     build.top_of_cells(&cells, wanted);
     build.top_of_image(tail, wanted);
 
@@ -112,6 +112,13 @@ pub(crate) fn witness_model(graph: &Graph, tail: &Tail, input: &ImageInput) -> V
     }
     let inputs = graph.input_declaration(&input.name).cloned().into_iter().collect();
     let outputs: Vec<_> = shown.iter().map(|name| declare_untyped(name)).collect();
+    graph.serialise_with(without_dead_nodes(graph.nodes().to_vec(), &outputs), inputs, outputs, Vec::new())
+}
+
+/// The unmodified teacher up to one of its tensors.
+pub(crate) fn tensor_model(graph: &Graph, input: &ImageInput, tensor: &str) -> Vec<u8> {
+    let inputs = graph.input_declaration(&input.name).cloned().into_iter().collect();
+    let outputs = vec![declare_untyped(tensor)];
     graph.serialise_with(without_dead_nodes(graph.nodes().to_vec(), &outputs), inputs, outputs, Vec::new())
 }
 
@@ -137,12 +144,13 @@ pub(crate) fn copied_head_model(
     pooling: &Pooling,
     input: &ImageInput,
     features: &Floats,
+    grid: &CellGrid,
 ) -> (Vec<u8>, bool) {
     let mut build = Build::new(graph);
     // Shapes inside the copied head may be taken from tensors of the original one.
     build.nodes = nodes_after(graph, tail, pooling);
     let channels = pooling.layout.channels_of(&features.dims);
-    let cells = build.cell_scores(graph, tail, input.fixed_batch, channels);
+    let cells = build.cell_scores(graph, tail, input.fixed_batch, channels, grid);
     build.node("Identity", &[&cells], port::ALL_SCORES, vec![]);
     let outputs = vec![declare_untyped(port::ALL_SCORES)];
     let nodes = without_dead_nodes(build.nodes, &outputs);
@@ -213,6 +221,7 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
+    use crate::geometry::MapSize;
     use crate::teacher::card::{self, CardFile, CardValues};
     use crate::teacher::graph::ModelProto;
     use crate::teacher::{ports, tail};
@@ -249,7 +258,7 @@ mod tests {
             let card = TeacherCard { channel_order, ..card.clone() };
             let wanted = Wanted {
                 input_size: card.input_size,
-                map_size: MapSize::new(7, 7).unwrap(),
+                grid: CellGrid::raster(tail::Layout::Nchw, MapSize::new(7, 7).unwrap()),
                 k: 5,
                 image_ranks: 5,
                 class_count: 1000,

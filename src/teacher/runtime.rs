@@ -179,7 +179,10 @@ impl Runtime {
             if options.weights_folder.as_os_str().is_empty() { Path::new(".") } else { options.weights_folder };
         let mut builder = Session::builder(&self.environment)
             .map_err(|e| text(&e))?
-            .with_optimization_level(GraphOptimizationLevel::All)
+            .with_optimization_level(match options.optimisation {
+                Optimisation::All => GraphOptimizationLevel::All,
+                Optimisation::None => GraphOptimizationLevel::Disable,
+            })
             .map_err(|e| text(&e))?
             .with_intra_threads(options.threads)
             .map_err(|e| text(&e))?
@@ -206,6 +209,16 @@ pub(super) struct SessionOptions<'a> {
     pub(super) threads: usize,
     /// A folder for a profile of which node runs where.
     pub(super) profile: Option<&'a Path>,
+    pub(super) optimisation: Optimisation,
+}
+
+/// What ONNX Runtime may make of a graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Optimisation {
+    /// Nodes are fused and folded.
+    All,
+    /// Nodes run as they are written, so that each of them can be seen.
+    None,
 }
 
 #[cfg(test)]

@@ -9,7 +9,8 @@ use std::collections::HashSet;
 
 use super::graph::Graph;
 pub use head::Linearity;
-pub(crate) use pooling::Layout;
+pub(crate) use head::in_words as node_name;
+pub(crate) use pooling::{CellGrid, Layout};
 pub(crate) use refusal::{Refusal, detector};
 
 /// How a teacher ends.
@@ -27,7 +28,7 @@ pub(crate) struct Tail {
 pub(crate) enum Ending {
     /// The features are averaged over the map, then the head runs once.
     Pooled(Pooling),
-    /// No pooling: the scores are a map `[batch, class, y, x]` already.
+    /// No pooling: the scores are a map already, `[batch, class, y, x]` or `[batch, y, x, class]`.
     ScoreMap,
 }
 
@@ -56,6 +57,15 @@ impl Tail {
             // The image's scores are the mean by definition.
             Ending::ScoreMap => Linearity::Linear,
         }
+    }
+}
+
+impl Pooling {
+    /// Whether anything between the pooling and the scores has weights, as a classifier does. (SqueezeNet's come before.)
+    pub(crate) fn has_classifier(&self, graph: &Graph) -> bool {
+        const WITH_WEIGHTS: [&str; 4] = ["Gemm", "MatMul", "Conv", "Einsum"];
+        let ops = self.head.iter().map(|&index| graph.node(index).op_type());
+        ops.into_iter().any(|op| WITH_WEIGHTS.iter().any(|kind| op.contains(kind)))
     }
 }
 

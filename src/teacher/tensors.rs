@@ -56,6 +56,15 @@ pub(crate) fn run_floats(
     outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
 }
 
+/// The values of an integer tensor; `None` for others.
+pub(crate) fn ints_of(value: &DynValue) -> Option<Vec<i64>> {
+    if let Ok((_, values)) = value.try_extract_tensor::<i64>() {
+        return Some(values.to_vec());
+    }
+    let (_, values) = value.try_extract_tensor::<i32>().ok()?;
+    Some(values.iter().map(|&value| i64::from(value)).collect())
+}
+
 /// As many tensors as there are names for; those that were not asked for are empty.
 pub(crate) fn take<const N: usize>(tensors: Vec<Floats>) -> [Floats; N] {
     let empty = || Floats { dims: vec![], values: vec![], element: element::FLOAT };

@@ -8,14 +8,19 @@ use prost::Message as _;
 
 use super::device::Device;
 use super::graph::{GraphProto, ModelProto, NodeProto, TensorProto, declare, element, proto};
-use super::runtime::{Runtime, SessionOptions};
+use super::runtime::{Optimisation, Runtime, SessionOptions};
 use crate::error::Error;
 
 /// Convolves one pixel on the device, and nowhere else. Needs the driver, CUDA's libraries, cuDNN and the device itself.
 pub(super) fn run(runtime: &Runtime, device: Device) -> Result<(), String> {
     const PIXEL: f32 = 3.0;
-    let options =
-        SessionOptions { weights_folder: Path::new("."), device: device.plainly_fed(), threads: 1, profile: None };
+    let options = SessionOptions {
+        weights_folder: Path::new("."),
+        device: device.plainly_fed(),
+        threads: 1,
+        profile: None,
+        optimisation: Optimisation::All,
+    };
     let builder = runtime.builder(&options)?;
     let mut builder = match device {
         Device::Cpu => builder,

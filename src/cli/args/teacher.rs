@@ -14,13 +14,18 @@ use super::positive;
 #[command(after_help = "\
 Examples:
   relabel teacher models/efficientnet-lite0.onnx
-  relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json")]
+  relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json
+  relabel teacher vit.onnx --in imagenet/train")]
 pub struct TeacherArguments {
     #[command(flatten)]
     pub flags: TeacherFlags,
     /// ONNX classifier
     #[arg(value_name = "T.ONNX", required_unless_present = "teacher", conflicts_with = "teacher")]
     pub path: Option<PathBuf>,
+    /// Images like those that will be labelled, for proving that cells are places of the image where the teacher's structure
+    /// does not tell it [default: sample photographs]
+    #[arg(long = "in", value_name = "SOURCE")]
+    pub source: Option<PathBuf>,
 }
 
 /// The flags that say what a teacher is and how it is fed.

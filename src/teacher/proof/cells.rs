@@ -7,7 +7,7 @@ use ort::session::Session;
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
 use crate::random::SplitMix64;
-use crate::teacher::tail::{Layout, Pooling, Refusal};
+use crate::teacher::tail::{CellGrid, Pooling, Refusal};
 use crate::teacher::tensors::{Floats, run_floats, take};
 
 /// The features as one vector a cell.
@@ -68,25 +68,16 @@ pub(super) fn cells_of(
     features: &Floats,
     pooled: &Floats,
     input_size: InputSize,
-    grid: Option<MapSize>,
+    grid: &CellGrid,
 ) -> Result<Cells, Refusal> {
     let dims = features.dims.clone();
-    let unusable = |problem: String| not_whole_map(problem);
-    let (images, channels, map_size) = match (pooling.layout, &dims[..]) {
-        (Layout::Nchw, &[n, c, y, x]) | (Layout::Nhwc, &[n, y, x, c]) => (n, c, MapSize::new(y, x).map_err(unusable)?),
-        (Layout::Tokens, &[n, t, c]) | (Layout::ChannelTokens, &[n, c, t]) => (n, c, grid_of(t, input_size, grid)?),
-        _ => {
-            return Err(not_whole_map(format!(
-                "the features before its pooling have the shape {dims:?}; {} was expected",
-                pooling.layout.in_words()
-            )));
-        }
-    };
-    if let Some(wanted) = grid.filter(|wanted| *wanted != map_size) {
-        return Err(Refusal::new(
-            format!("its card says grid = {wanted}, but its features are a map of {map_size} cells"),
-            "take `grid` out of the card: it is for teachers whose features are a sequence of tokens",
-        ));
+    let (images, channels, map_size) =
+        (dims.first().copied().unwrap_or(0), pooling.layout.channels_of(&dims), grid.size);
+    if dims.len() != pooling.layout.rank() || features.values.len() != images * channels * map_size.cells() {
+        return Err(not_whole_map(format!(
+            "the features before its pooling have the shape {dims:?}; {} with {map_size} cells was expected",
+            pooling.layout.in_words()
+        )));
     }
     if pooled.values.len() != images * channels {
         return Err(not_whole_map(format!(
@@ -104,19 +95,7 @@ pub(super) fn cells_of(
             "give a larger --input-size if the graph takes one, or use another teacher",
         ));
     }
-    let cells = map_size.cells();
-    let vectors = if pooling.layout.channels_last() {
-        features.values.clone()
-    } else {
-        let mut vectors = vec![0.0; features.values.len()];
-        for (at, plane) in features.values.chunks_exact(cells).enumerate() {
-            let (image, channel) = (at / channels, at % channels);
-            for (cell, &value) in plane.iter().enumerate() {
-                vectors[(image * cells + cell) * channels + channel] = value;
-            }
-        }
-        vectors
-    };
+    let vectors = grid.in_order(pooling.layout.cells_last(features), channels);
     Ok(Cells { map_size, images, channels, vectors, dims, element: features.element })
 }
 
@@ -129,36 +108,6 @@ fn not_whole_map(problem: String) -> Refusal {
         "use a teacher that averages its features over the whole map before its head, or another --input-size if the \
          export fixed one",
     )
-}
-
-/// The grid of `tokens` cells: the card's, or the one that has the input's proportions.
-fn grid_of(tokens: usize, input_size: InputSize, grid: Option<MapSize>) -> Result<MapSize, Refusal> {
-    if let Some(grid) = grid {
-        return if grid.cells() == tokens {
-            Ok(grid)
-        } else {
-            Err(Refusal::new(
-                format!(
-                    "its card says grid = {grid}, which is {} cells, but it averages over {tokens} tokens",
-                    grid.cells()
-                ),
-                "correct `grid = [rows, columns]` in the card, or export it so that only the tokens of the image are averaged",
-            ))
-        };
-    }
-    let (height, width) = (input_size.height_pixels() as usize, input_size.width_pixels() as usize);
-    (1..=tokens)
-        .filter(|rows| tokens.is_multiple_of(*rows))
-        .find(|&rows| rows * width == tokens / rows * height)
-        .and_then(|rows| MapSize::new(rows, tokens / rows).ok())
-        .ok_or_else(|| {
-            Refusal::new(
-                format!("its {tokens} tokens form no grid in the proportions of the input, {input_size} pixels"),
-                "where class or register tokens are averaged with those of the image, export it so that they are left out; \
-                 where its cells are not square, say how many rows and columns there are: `grid = [rows, columns]` in the \
-                 card",
-            )
-        })
 }
 
 impl Cells {
@@ -216,19 +165,6 @@ pub(super) struct TailRun<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn token_grids_have_the_inputs_proportions_or_the_cards() {
-        let grid = |tokens, height, width, card: Option<[usize; 2]>| {
-            let card = card.map(|sides| MapSize::try_from(sides).unwrap());
-            grid_of(tokens, InputSize::new(height, width).unwrap(), card).map(<[usize; 2]>::from).ok()
-        };
-        assert_eq!(grid(196, 224, 224, None), Some([14, 14]));
-        assert_eq!(grid(98, 112, 224, None), Some([7, 14]));
-        assert_eq!(grid(197, 224, 224, None), None);
-        assert_eq!(grid(98, 224, 224, Some([7, 14])), Some([7, 14]));
-        assert_eq!(grid(98, 224, 224, Some([7, 7])), None);
-    }
 
     #[test]
     fn samples_are_all_cells_or_spread_over_every_map() {

@@ -2,10 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::build::{Build, ints};
+use super::build::{Build, int, ints};
 use super::reshape::{ReshapeOnCells, reshape_on_cells};
 use crate::teacher::graph::Graph;
-use crate::teacher::tail::{Ending, Layout, Pooling, Tail};
+use crate::teacher::tail::{CellGrid, Ending, Layout, Pooling, Tail};
 
 impl Build<'_> {
     /// The scores of every cell, `[batch * y * x, class]`. `channels` are those of the features, or the classes of a score
@@ -16,15 +16,16 @@ impl Build<'_> {
         tail: &Tail,
         fixed_batch: Option<usize>,
         channels: usize,
+        grid: &CellGrid,
     ) -> String {
         match &tail.ending {
             Ending::Pooled(pooling) => {
-                let cells = self.cell_vectors(pooling, channels);
+                let cells = self.cell_vectors(pooling, channels, grid);
                 self.head_on_cells(graph, pooling, tail, fixed_batch, cells)
             }
             Ending::ScoreMap => {
-                let logits = tail.logits.as_str();
-                let last = self.add("classes_last", "Transpose", &[logits], vec![ints("perm", &[0, 2, 3, 1])]);
+                let last = self.channels_last(&tail.logits, grid.layout);
+                let last = self.cells_in_order(last, channels, grid);
                 self.reshape("cell_scores", &last, &[-1, channels as i64])
             }
         }
@@ -75,13 +76,9 @@ impl Build<'_> {
     }
 
     /// One vector a cell, in the shape in which the head expects one vector an image.
-    fn cell_vectors(&mut self, pooling: &Pooling, channels: usize) -> String {
-        let features = pooling.features.as_str();
-        let channels_last = match pooling.layout {
-            Layout::Nchw => self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 3, 1])]),
-            Layout::ChannelTokens => self.add("cells_last", "Transpose", &[features], vec![ints("perm", &[0, 2, 1])]),
-            Layout::Nhwc | Layout::Tokens => features.to_owned(),
-        };
+    fn cell_vectors(&mut self, pooling: &Pooling, channels: usize, grid: &CellGrid) -> String {
+        let channels_last = self.channels_last(&pooling.features, pooling.layout);
+        let channels_last = self.cells_in_order(channels_last, channels, grid);
         let shape = pooling.pooled_shape.iter().map(|&side| match side {
             // The batch, which becomes all cells.
             0 => -1,
@@ -89,5 +86,22 @@ impl Build<'_> {
             kept => kept,
         });
         self.reshape("cell_vectors", &channels_last, &shape.collect::<Vec<_>>())
+    }
+
+    fn channels_last(&mut self, tensor: &str, layout: Layout) -> String {
+        match layout {
+            Layout::Nchw => self.add("cells_last", "Transpose", &[tensor], vec![ints("perm", &[0, 2, 3, 1])]),
+            Layout::ChannelTokens => self.add("cells_last", "Transpose", &[tensor], vec![ints("perm", &[0, 2, 1])]),
+            Layout::Nhwc | Layout::Tokens => tensor.to_owned(),
+        }
+    }
+
+    /// The vectors of `channels_last` row by row, where they are in another order.
+    fn cells_in_order(&mut self, channels_last: String, channels: usize, grid: &CellGrid) -> String {
+        let Some(order) = &grid.order else { return channels_last };
+        let vectors = self.reshape("cells_unordered", &channels_last, &[0, order.len() as i64, channels as i64]);
+        let order: Vec<i64> = order.iter().map(|&at| at as i64).collect();
+        let order = self.ints("cell_order", &order);
+        self.add("cells_in_order", "Gather", &[&vectors, &order], vec![int("axis", 1)])
     }
 }

@@ -4,12 +4,12 @@ use super::build::{Build, int};
 use super::{Wanted, port};
 use crate::teacher::Views;
 use crate::teacher::graph::{NodeProto, element};
-use crate::teacher::tail::{Ending, Tail};
+use crate::teacher::tail::{Ending, Layout, Tail};
 
 impl Build<'_> {
     /// From `scores`, `[view * batch * y * x, class]`.
     pub(super) fn top_of_cells(&mut self, scores: &str, wanted: &Wanted) {
-        let (height, width) = (wanted.map_size.height_cells() as i64, wanted.map_size.width_cells() as i64);
+        let (height, width) = (wanted.grid.size.height_cells() as i64, wanted.grid.size.width_cells() as i64);
         let mut scores = self.float("cell_scores_float", scores);
         if wanted.views == Views::ImageAndMirror {
             let map = [-1, height, width, wanted.class_count as i64];
@@ -31,7 +31,18 @@ impl Build<'_> {
         let logits = match tail.ending {
             Ending::Pooled(_) => tail.logits.clone(),
             // The mean over cells is what a pooled teacher with the same linear head would say.
-            Ending::ScoreMap => self.add("mean_scores", "GlobalAveragePool", &[&tail.logits], vec![]),
+            Ending::ScoreMap => {
+                let map = match wanted.grid.layout {
+                    Layout::Nhwc => self.add(
+                        "classes_second",
+                        "Transpose",
+                        &[&tail.logits],
+                        vec![super::build::ints("perm", &[0, 3, 1, 2])],
+                    ),
+                    _ => tail.logits.clone(),
+                };
+                self.add("mean_scores", "GlobalAveragePool", &[&map], vec![])
+            }
         };
         let flat = self.reshape("image_scores", &logits, &[0, -1]);
         let mut scores = self.float("image_scores_float", &flat);

@@ -1,6 +1,8 @@
 //! Tells which nodes average over the map, in all the ways in which exporters write it.
 
+use crate::geometry::MapSize;
 use crate::teacher::graph::{Graph, NodeProto, attribute_int, attribute_ints};
+use crate::teacher::tensors::Floats;
 
 /// The order of a feature tensor's axes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,38 @@ impl Layout {
         matches!(self, Self::Nhwc | Self::Tokens)
     }
 
+    /// The axes along which cells lie, rows first.
+    pub(crate) fn cell_axes(self) -> &'static [usize] {
+        match self {
+            Self::Nchw => &[2, 3],
+            Self::Nhwc => &[1, 2],
+            Self::Tokens => &[1],
+            Self::ChannelTokens => &[2],
+        }
+    }
+
+    /// Number of axes.
+    pub(crate) fn rank(self) -> usize {
+        self.cell_axes().len() + 2
+    }
+
+    /// The values of features as one vector a cell: `[image, cell, channel]`, cells in the order of the features.
+    pub(crate) fn cells_last(self, features: &Floats) -> Vec<f32> {
+        if self.channels_last() {
+            return features.values.clone();
+        }
+        let channels = self.channels_of(&features.dims);
+        let cells: usize = self.cell_axes().iter().map(|&axis| features.dims[axis]).product();
+        let mut vectors = vec![0.0; features.values.len()];
+        for (at, plane) in features.values.chunks_exact(cells.max(1)).enumerate() {
+            let (image, channel) = (at / channels, at % channels);
+            for (cell, &value) in plane.iter().enumerate() {
+                vectors[(image * cells + cell) * channels + channel] = value;
+            }
+        }
+        vectors
+    }
+
     /// Channels of features with these sides.
     pub(crate) fn channels_of(self, dims: &[usize]) -> usize {
         let side = if self.channels_last() { dims.last() } else { dims.get(1) };
@@ -43,6 +77,29 @@ impl Layout {
         let channel = if self.channels_last() { kept_axes + 1 } else { 1 };
         shape[channel] = -1;
         shape
+    }
+}
+
+/// The cells that a teacher averages, as a map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct CellGrid {
+    pub(crate) layout: Layout,
+    pub(crate) size: MapSize,
+    /// Which of the averaged vectors each cell is, row by row; `None` where they are in this order already.
+    pub(crate) order: Option<Vec<usize>>,
+}
+
+impl CellGrid {
+    pub(crate) fn raster(layout: Layout, size: MapSize) -> Self {
+        Self { layout, size, order: None }
+    }
+
+    /// Vectors of `length` values in the order of the cells, image after image.
+    pub(crate) fn in_order(&self, vectors: Vec<f32>, length: usize) -> Vec<f32> {
+        let Some(order) = &self.order else { return vectors };
+        let images = vectors.chunks_exact((order.len() * length).max(1));
+        let ordered = images.flat_map(|image| order.iter().flat_map(move |&at| &image[at * length..(at + 1) * length]));
+        ordered.copied().collect()
     }
 }
 
