@@ -24,6 +24,9 @@ pub struct ProbeResult {
     pub across: [Option<f32>; 2],
     /// The part of patches whose own cell, or one next to it, answered most.
     pub near: f32,
+    /// How far answers lie below and to the right of their patches, in cells: the median of each, which a map that is shifted
+    /// as one has.
+    pub shift: [i64; 2],
     /// A patch and an answer that are far apart, in cells: row and column of each.
     pub example: Option<([usize; 2], [usize; 2])>,
 }
@@ -45,7 +48,7 @@ impl ProbeResult {
     pub fn holds(&self) -> bool {
         let along = self.along.iter().flatten().all(|&value| value >= Self::LEAST_ALONG);
         let across = self.across.iter().flatten().all(|&value| value.abs() <= Self::MOST_ACROSS);
-        along && across && self.near >= Self::LEAST_NEAR
+        along && across && self.near >= Self::LEAST_NEAR && self.shift == [0, 0]
     }
 
     /// Whether the first photographs leave no doubt.
@@ -55,6 +58,10 @@ impl ProbeResult {
 
     /// What was seen, and where it contradicts the map.
     pub(super) fn in_words(&self, size: MapSize) -> String {
+        if self.shift != [0, 0] {
+            let [down, right] = self.shift;
+            return format!("{self}; cells answer {down} rows below and {right} columns to the right of the patch");
+        }
         let Some((patch, answer)) = self.example else { return self.to_string() };
         format!("{self}; a change at the {} moved cells at the {}", corner(patch, size), corner(answer, size))
     }
@@ -198,6 +205,12 @@ fn judge(seen: &[(usize, Option<usize>)], size: MapSize, photographs: usize) -> 
         seen.iter().filter_map(|&(patch, answer)| Some((place(patch), place(answer?)))).collect();
     let apart =
         |(patch, answer): &([usize; 2], [usize; 2])| patch[0].abs_diff(answer[0]).max(patch[1].abs_diff(answer[1]));
+    let shift = |axis: usize| {
+        let mut shifts: Vec<i64> =
+            answered.iter().map(|(patch, answer)| answer[axis] as i64 - patch[axis] as i64).collect();
+        shifts.sort_unstable();
+        shifts.get(shifts.len() / 2).copied().unwrap_or(0)
+    };
     let near = answered.iter().filter(|pair| apart(pair) <= 1).count();
     let correlate = |of_patch: usize, of_answer: usize| {
         let sides = [size.height_cells(), width];
@@ -210,6 +223,7 @@ fn judge(seen: &[(usize, Option<usize>)], size: MapSize, photographs: usize) -> 
         along: [correlate(0, 0), correlate(1, 1)],
         across: [correlate(0, 1), correlate(1, 0)],
         near: near as f32 / seen.len().max(1) as f32,
+        shift: [shift(0), shift(1)],
         example: answered.iter().max_by_key(|pair| apart(pair)).filter(|pair| apart(pair) > 1).copied(),
     }
 }
@@ -265,6 +279,8 @@ mod tests {
             (y / 4 * 2 + x / 4) * 16 + y % 4 * 4 + x % 4
         });
         assert!(!tiles.holds(), "{tiles:?}");
+        let shifted = probe(size, |cell| (cell + 8) % 64);
+        assert!(!shifted.holds() && shifted.in_words(size).contains("1 rows below"), "{shifted:?}");
         assert!(!probe(size, |_| 9).holds());
         assert!(!probe(size, |cell| 63 - cell).holds());
         let one_row = MapSize::new(1, 6).unwrap();
