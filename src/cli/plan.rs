@@ -78,6 +78,9 @@ pub fn load_teacher(flags: &TeacherFlags, path: &Path, stop: &AtomicBool) -> Res
     if let Some(warning) = description.placement.as_ref().and_then(|placement| placement.warning(&devices[0])) {
         say(&format!("warning: {warning}"));
     }
+    for warning in &description.proof.warnings {
+        say(&format!("warning: {warning}"));
+    }
     if card.path.is_none() && !CARD_FLAGS.iter().all(|given| given(flags)) {
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \

@@ -49,7 +49,7 @@ pub(super) fn examine(graph: &Graph, pooling: &Pooling) -> Result<Linearity, Ref
     Ok(linearity)
 }
 
-pub(super) fn in_words(node: &NodeProto) -> String {
+pub(crate) fn in_words(node: &NodeProto) -> String {
     format!("{} (node `{}`)", node.op_type(), node.name())
 }
 
