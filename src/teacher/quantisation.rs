@@ -145,7 +145,7 @@ impl Quantiser {
     }
 
     fn of(graph: &Graph, node: &NodeProto) -> Option<Self> {
-        let rounded = node.input.first()?.clone();
+        let rounded = node.input.first().filter(|tensor| graph.producer(tensor).is_some())?.clone();
         let step = graph.constant_float(node.input.get(1)?)?;
         let (zero, bounds) = graph.constant_small_int(node.input.get(2)?)?;
         let range = bounds.map(|bound| (bound - zero) as f32 * step);

@@ -21,8 +21,14 @@ impl Graph {
     }
 
     /// Copies what leads from `from` to `to`, so that it is fed by `fed` instead of `from`, and leaves out the nodes in
-    /// `left_out`: what they would give is what they are given. Returns the copy of `to`. The original stays as it is.
-    pub(crate) fn copy_between(&mut self, from: &str, to: &str, fed: &str, left_out: &HashSet<usize>) -> String {
+    /// `left_out`: what reads them reads the tensor beside them. Returns the copy of `to`. The original stays as it is.
+    pub(crate) fn copy_between(
+        &mut self,
+        from: &str,
+        to: &str,
+        fed: &str,
+        left_out: &HashMap<usize, String>,
+    ) -> String {
         let mut renamed: HashMap<String, String> = HashMap::from([(from.to_owned(), fed.to_owned())]);
         for index in self.ancestors(&[to.to_owned()], &HashSet::from([from.to_owned()])) {
             let mut node = self.node(index).clone();
@@ -34,17 +40,17 @@ impl Graph {
                     input.clone_from(name);
                 }
             }
-            if left_out.contains(&index) {
-                // Constants may come first: `1 * x`.
-                let data = self.node(index).input.iter().position(|input| renamed.contains_key(input)).unwrap_or(0);
-                renamed.extend(node.output.first().map(|output| (output.clone(), node.input[data].clone())));
+            if let Some(before) = left_out.get(&index) {
+                let before = renamed.get(before).unwrap_or(before).clone();
+                renamed.extend(node.output.first().map(|output| (output.clone(), before)));
                 continue;
             }
             for output in node.output.iter_mut().filter(|output| !output.is_empty()) {
                 let name = self.fresh_name(&format!("raw/{output}"));
                 renamed.insert(std::mem::replace(output, name.clone()), name);
             }
-            node.name = Some(self.fresh_name(&format!("raw/{}", node.name())));
+            // The tensor's name is no other's.
+            node.name = node.output.first().cloned();
             self.append(node);
         }
         renamed.remove(to).unwrap_or_else(|| fed.to_owned())

@@ -1,7 +1,7 @@
 //! Finds the scores before a final activation: whatever stands behind a Softmax, a LogSoftmax or a Sigmoid, in one node
 //! or spelled out, has its place on the scores too, or the teacher is refused.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::Refusal;
 use super::head::in_words;
@@ -25,7 +25,13 @@ pub(super) fn raw_scores(graph: &mut Graph, input: &str, output: &str) -> Result
     let Some(Plan { activated, scores, skipped, left_out }) = plan(graph, input, output)? else {
         return Ok(RawScores { tensor: output.to_owned(), left_out: Vec::new() });
     };
-    Ok(RawScores { tensor: graph.copy_between(&activated, output, &scores, &skipped), left_out })
+    let tensor = graph.copy_between(&activated, output, &scores, &skipped);
+    // Nothing that was to be left out may have been copied.
+    let image = Image { graph, input, knowing: knowing(graph, input) };
+    match image.hidden_activation(&tensor) {
+        Some(index) => Err(hidden(graph, index, graph.producer(&tensor))),
+        None => Ok(RawScores { tensor, left_out }),
+    }
 }
 
 /// How an output is made again without activations.
@@ -34,8 +40,8 @@ struct Plan {
     activated: String,
     /// What it is fed.
     scores: String,
-    /// The nodes that are left out.
-    skipped: HashSet<usize>,
+    /// The nodes that are left out, and what is read instead of them.
+    skipped: HashMap<usize, String>,
     left_out: Vec<String>,
 }
 
@@ -45,11 +51,15 @@ fn plan(graph: &Graph, input: &str, output: &str) -> Result<Option<Plan>, Refusa
     let mut tensor = output.to_owned();
     // What is passed, from the output backwards, and how much of it lies behind an activation.
     let mut passed: Vec<(usize, Role)> = Vec::new();
+    let mut skipped = HashMap::new();
     let (mut behind, mut found) = (0, None);
     for _ in 0..MOST_NODES {
         let Some(index) = graph.producer(&tensor) else { break };
         let Some(Step { before, role }) = image.step(index) else { break };
         passed.push((index, role));
+        if role != Role::Moves {
+            skipped.insert(index, before.clone());
+        }
         if matches!(role, Role::Activation { .. }) {
             behind = passed.len();
             found = Some((tensor, before.clone()));
@@ -78,7 +88,6 @@ fn plan(graph: &Graph, input: &str, output: &str) -> Result<Option<Plan>, Refusa
         _ => None,
     };
     let left_out = passed.iter().rev().filter_map(word).collect();
-    let skipped = passed.iter().filter(|(_, role)| *role != Role::Moves).map(|&(index, _)| index).collect();
     Ok(Some(Plan { activated, scores, skipped, left_out }))
 }
 

@@ -1,6 +1,6 @@
 //! Quantisers between the pooling and the scores: their ranges were found on means over the map, which cells exceed.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use super::head::in_words;
 use super::{Ending, Pooling, Refusal, Tail, head_nodes};
@@ -38,7 +38,8 @@ pub(super) fn refuse_integers(graph: &Graph, pooling: &Pooling) -> Result<(), Re
 pub(super) fn examine(graph: &mut Graph, pooling: &Pooling, logits: &str, output: &str) -> Option<QuantisedHead> {
     let rounds = |index: &&usize| matches!(graph.node(**index).op_type(), "QuantizeLinear" | "DequantizeLinear");
     let (skipped, float): (Vec<&usize>, Vec<&usize>) = pooling.head.iter().partition(rounds);
-    let skipped: HashSet<usize> = skipped.into_iter().copied().collect();
+    let data = |index: usize| Some((index, graph.node(index).input.first()?.clone()));
+    let skipped: HashMap<usize, String> = skipped.into_iter().filter_map(|&index| data(index)).collect();
     let float_nodes: Vec<usize> = std::iter::once(pooling.node).chain(float.into_iter().copied()).collect();
     let quantisers: Vec<usize> =
         pooling.head.iter().copied().filter(|&index| graph.node(index).op_type() == "QuantizeLinear").collect();
