@@ -240,7 +240,7 @@ pub enum ImageErrorKind {
     TooLarge,
     /// The file is no label map of the kind that is imported: another type, other sizes, or impossible class ids.
     NotAMap,
-    /// The teacher gave scores that are no numbers, or that float16 cannot hold.
+    /// The teacher's scores are not finite or saturate float16.
     Scores,
 }
 

@@ -25,8 +25,8 @@ impl LabelMap {
     /// the class ids beside them.
     ///
     /// # Errors
-    /// An [`ImageError`] of kind `Scores` when a score is not finite in float16, since such a map could not be told
-    /// from an empty one.
+    /// Returns an [`ImageError`] of kind `Scores`, with the number of cells, if scores saturate float16: they are not
+    /// finite, or as large as the largest number that float16 holds, 65,504.
     ///
     /// # Panics
     /// When the lengths are not `size.cells() * k`: a fault of the caller, not of the image.
@@ -39,9 +39,7 @@ impl LabelMap {
     ) -> Result<Self, ImageError> {
         let cells = size.cells();
         assert_eq!((scores.len(), classes.len()), (cells * k, cells * k), "a map of {size} cells with k = {k}");
-        if let Some(&score) = scores.iter().find(|score| !f16::from_f32(**score).is_finite()) {
-            return Err(unusable_score(score));
-        }
+        check_cells(scores, k, size)?;
         let rounded: Vec<f16> = match rounding {
             ScoreRounding::Float16 => scores.iter().map(|&score| f16::from_f32(score)).collect(),
             ScoreRounding::Steps { steps_per_unit } => diffuse(scores, classes, k, size, steps_per_unit),
@@ -67,15 +65,13 @@ impl LabelMap {
     /// The same map with the log-sum-exp over all classes of each cell, `[y, x]`, rounded to float16.
     ///
     /// # Errors
-    /// An [`ImageError`] of kind `Scores` when a value is not finite in float16.
+    /// Returns an [`ImageError`] of kind `Scores`, with the number of cells, if values saturate float16.
     ///
     /// # Panics
     /// When there is not one value for each cell: a fault of the caller.
     pub fn with_lse(mut self, lse: &[f32]) -> Result<Self, ImageError> {
         assert_eq!(lse.len(), self.size.cells(), "one log-sum-exp for each cell of {}", self.size);
-        if let Some(&bad) = lse.iter().find(|lse| !f16::from_f32(**lse).is_finite()) {
-            return Err(unusable_score(bad));
-        }
+        check_cells(lse, 1, self.size)?;
         self.lse = Some(lse.iter().map(|&lse| f16::from_f32(lse)).collect());
         Ok(self)
     }
@@ -142,14 +138,14 @@ impl ImagePrediction {
     /// From probabilities and class ids of the same length, best first.
     ///
     /// # Errors
-    /// An [`ImageError`] of kind `Scores` when a probability is no number between 0 and 1.
+    /// Returns an [`ImageError`] of kind `Scores` if a probability is not a number between 0 and 1.
     ///
     /// # Panics
     /// When the lengths differ: a fault of the caller.
     pub fn from_ranks(probs: &[f32], classes: &[i32]) -> Result<Self, ImageError> {
         assert_eq!(probs.len(), classes.len(), "one probability for each class");
         if let Some(&bad) = probs.iter().find(|prob| !(0.0..=1.001).contains(*prob)) {
-            return Err(unusable_score(bad));
+            return Err(unusable_prob(bad));
         }
         Ok(Self {
             probs: probs.iter().map(|&prob| f16::from_f32(prob)).collect(),
@@ -241,8 +237,26 @@ fn diffuse(scores: &[f32], classes: &[i32], k: usize, size: MapSize, steps_per_u
     rounded
 }
 
-fn unusable_score(score: f32) -> ImageError {
-    ImageError { kind: ImageErrorKind::Scores, reason: format!("the teacher gave {score}, which float16 cannot hold") }
+/// Refuses cells that hold a value at or beyond the end of float16, `per_cell` values in each: a teacher that runs in
+/// float16 has clipped it, or storing it would.
+fn check_cells(values: &[f32], per_cell: usize, size: MapSize) -> Result<(), ImageError> {
+    let saturates = |value: &f32| {
+        let value = f16::from_f32(*value);
+        !value.is_finite() || value.to_f32().abs() >= f16::MAX.to_f32()
+    };
+    let cells = || values.chunks_exact(per_cell.max(1)).map(|cell| cell.iter().copied().find(saturates));
+    let saturated = cells().flatten().count();
+    let Some((cell, value)) = cells().enumerate().find_map(|(cell, value)| Some((cell, value?))) else { return Ok(()) };
+    let (y, x) = (cell / size.width_cells(), cell % size.width_cells());
+    let what =
+        if value.is_finite() { "reach the largest number of float16, 65,504" } else { "are not finite in float16" };
+    let reason = format!("{saturated} of {} cells {what} (the first: cell y {y}, x {x} has {value})", size.cells());
+    Err(ImageError { kind: ImageErrorKind::Scores, reason })
+}
+
+fn unusable_prob(prob: f32) -> ImageError {
+    let reason = format!("the teacher gave the image the probability {prob}, which is not between 0 and 1");
+    ImageError { kind: ImageErrorKind::Scores, reason }
 }
 
 #[cfg(test)]
@@ -264,7 +278,7 @@ mod tests {
 
     #[test]
     fn scores_that_float16_cannot_hold_fail_the_image() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 70_000.0] {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY, 70_000.0, -65_504.0, 65_490.0] {
             for rounding in [ScoreRounding::Float16, ScoreRounding::Steps { steps_per_unit: 8 }] {
                 let error = LabelMap::from_cells(&[1.0, bad], &[0, 1], 2, size(1, 1), rounding).unwrap_err();
                 assert_eq!(error.kind, ImageErrorKind::Scores);

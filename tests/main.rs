@@ -28,6 +28,8 @@ mod exchange;
 mod golden;
 /// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.
 mod heads;
+/// Scores before a final activation, probabilities, quantisers, and cells that float16 cannot hold.
+mod scores;
 /// ONNX files that are broken on purpose.
 mod hostile;
 /// The rules of the house: which room may import which.

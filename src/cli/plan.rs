@@ -90,6 +90,9 @@ pub fn load_teacher(
     if let Locality::Unchecked = description.locality {
         say("warning: the card has locality = \"unchecked\": it is not checked that cells are places of the image");
     }
+    for warning in &description.proof.warnings {
+        say(&format!("warning: {warning}"));
+    }
     if card.path.is_none() && !CARD_FLAGS.iter().all(|given| given(flags)) {
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \

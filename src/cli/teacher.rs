@@ -85,6 +85,13 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
             "lse_difference": proof.lse_difference,
             "tolerance": proof.tolerance,
             "largest_score": proof.largest_score,
+            "normalised_difference": proof.normalised_difference,
+            "quantised": proof.quantised.as_ref().map(|quantised| json!({
+                "score_difference": quantised.score_difference,
+                "image_difference": quantised.image_difference,
+                "tolerance": quantised.tolerance,
+            })),
+            "warnings": proof.warnings,
         },
         "locality": locality_json(&description.locality),
         "placement": description.placement,
@@ -160,6 +167,17 @@ fn proof_in_words(proof: &Proof) -> String {
     if let Some(difference) = proof.lse_difference {
         words += &format!("  log-sum-exp of these cells: differs by at most {difference:.1e}\n");
     }
+    if let Some(quantised) = &proof.quantised {
+        words += &format!(
+            "  quantised: the above on the rewrite's own features; from pixels on, scores against the unmodified teacher's \
+             differ by at most {:.1e} ({:.1e} is accepted), since ONNX Runtime rounds in other places in each session\n",
+            quantised.score_difference, quantised.tolerance
+        );
+    }
+    words += &format!(
+        "  normalised pixels against (x/255 - mean) / std: differ by at most {:.1e}\n",
+        proof.normalised_difference
+    );
     words
         + &format!(
             "  whole-image probabilities: differ by at most {:.1e}\n  accepted up to {:.1e}, with scores up to {:.1}: the \

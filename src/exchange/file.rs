@@ -56,9 +56,7 @@ impl FileReader {
             sorted_scores.extend(self.cell.iter().map(|&(score, _)| score));
             sorted_ids.extend(self.cell.iter().map(|&(_, class)| class as i32));
         }
-        let map = LabelMap::from_cells(&sorted_scores, &sorted_ids, layout.k(), size, ScoreRounding::Float16).map_err(
-            |error| ImageError { reason: error.reason.replace("the teacher gave", "it holds the score"), ..error },
-        )?;
+        let map = LabelMap::from_cells(&sorted_scores, &sorted_ids, layout.k(), size, ScoreRounding::Float16)?;
         let prediction = self.prediction(&map)?;
         Ok(ImageLabels { map, prediction })
     }

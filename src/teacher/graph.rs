@@ -1,5 +1,7 @@
 //! An ONNX model as a graph one can ask: who makes a tensor, who uses it, which tensors are constants.
 
+mod extend;
+
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
@@ -19,10 +21,14 @@ pub(crate) use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, Tensor
 pub(crate) mod element {
     pub(crate) const FLOAT: i32 = 1;
     pub(crate) const UINT8: i32 = 2;
+    pub(crate) const INT8: i32 = 3;
+    pub(crate) const UINT16: i32 = 4;
+    pub(crate) const INT16: i32 = 5;
     pub(crate) const INT32: i32 = 6;
     pub(crate) const INT64: i32 = 7;
     pub(crate) const STRING: i32 = 8;
     pub(crate) const FLOAT16: i32 = 10;
+    pub(crate) const DOUBLE: i32 = 11;
 }
 
 /// A graph with its indices. Nodes are in topological order, as the ONNX specification asks.

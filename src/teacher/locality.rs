@@ -18,7 +18,7 @@ use self::structure::Structure;
 use super::card::{LocalityCheck, ScoreMapLayout};
 use super::proof::Subject;
 use super::runtime::Runtime;
-use super::tail::{CellGrid, Ending, Layout, Refusal, Tail, node_name};
+use super::tail::{CellGrid, Ending, Layout, Refusal, Tail, in_words};
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
 
@@ -174,7 +174,7 @@ fn averaging(subject: &Subject<'_>, dims: &[usize], cell_axes: &[usize]) -> Stri
     };
     match &subject.tail.ending {
         Ending::Pooled(pooling) => {
-            format!("{} averages over {axes} of features {dims:?}", node_name(subject.graph.node(pooling.node)))
+            format!("{} averages over {axes} of features {dims:?}", in_words(subject.graph.node(pooling.node)))
         }
         Ending::ScoreMap => {
             format!("its score map `{}` has its cells along {axes} of {dims:?}", subject.tail.logits)

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ort::session::{RunOptions, Session};
+use ort::value::Tensor;
 
 use super::card::{self, CardFile, CardValues, TeacherCard};
 use super::device::Device;
@@ -14,6 +15,7 @@ use super::locality::{self, Evidence, Locality, Settled, Stop};
 use super::placement::{self, Placement};
 use super::ports::{image_input, port_in_words, scores_output};
 use super::proof::{Proof, Subject, Witness};
+use super::quantisation;
 use super::rewrite::{ImageInput, Wanted, copied_head_model, labelling_model, port, tail_model};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::tail::{self, CellGrid, Ending, Layout, Linearity, Refusal, Tail};
@@ -110,13 +112,13 @@ impl OnnxTeacher {
         };
         let bytes = read_model(path)?.map_err(refused)?;
         let sha256 = digest_bytes(&bytes);
-        let graph = Graph::parse(bytes).map_err(|problem| refused(no_model(problem)))?;
+        let mut graph = Graph::parse(bytes).map_err(|problem| refused(no_model(problem)))?;
         let (input, facts) = image_input(&graph).map_err(refused)?;
         let card = card::settle(path, &request.flags, &request.card, &facts)?;
         check_batch(&input, &card, request.views).map_err(refused)?;
         let output = scores_output(&graph, card.output.as_deref()).map_err(refused)?;
         let rank = output.dims.as_ref().map(Vec::len);
-        let tail = tail::recognise(&graph, &input.name, &output.name, rank).map_err(refused)?;
+        let tail = tail::recognise(&mut graph, &input.name, &output.name, rank).map_err(refused)?;
         let weights_folder = path.parent().unwrap_or(Path::new("."));
         let weights_files = weights_files(&graph, weights_folder).map_err(|error| match error {
             Ok(error) => error,
@@ -148,7 +150,7 @@ impl OnnxTeacher {
         })?;
         let witness = Witness::hear(runtime, &subject, &grid)?.map_err(refused)?;
         let class_count = witness.class_count;
-        let card = card::settle_classes(card, &request.flags, &request.card, &facts, class_count)?;
+        let card = card::settle_classes(card.clone(), &request.flags, &request.card, &facts, class_count)?;
         if let Ending::Pooled(pooling) = &tail.ending
             && card.classes.is_unnamed()
             && !pooling.has_classifier(&graph)
@@ -190,7 +192,6 @@ impl OnnxTeacher {
         let model = labelling_model(&graph, &tail, &input, &card, &wanted);
         let (opset, input_words, output_words) =
             (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
-        drop(graph);
 
         let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
         let sessions = Sessions {
@@ -203,7 +204,13 @@ impl OnnxTeacher {
             with_lse: wanted.with_lse,
             stop_requested,
         };
-        let (teacher, proof, placement) = sessions.proved(first, &witness, request.scratch_folder.as_deref())?;
+        let shown = quantisation::is_quantised(&graph, tail.shown()).then_some(&subject);
+        let shown = match shown {
+            Some(subject) => Some(sessions.shown(subject, &wanted.grid, &witness)?.map_err(refused)?),
+            None => None,
+        };
+        drop(graph);
+        let (teacher, proof, placement) = sessions.proved(first, &witness, shown, request.scratch_folder.as_deref())?;
         if let Some(problem) = proof.failure() {
             return Err(Error::Proof {
                 path: path.to_path_buf(),
@@ -252,21 +259,45 @@ struct Sessions<'a> {
 }
 
 impl Sessions<'_> {
-    /// A session that has labelled the witness's images: with what the proof found, and where its nodes ran.
+    /// A session that has labelled the witness's images: with what the proof found, and where its nodes ran. `shown` is
+    /// what was found of a quantised teacher's heads.
     fn proved(
         &self,
         device: Device,
         witness: &Witness,
+        shown: Option<Proof>,
         scratch_folder: Option<&Path>,
     ) -> Result<(OnnxTeacher, Proof, Option<Placement>), Error> {
         let scratch = scratch_folder.and_then(placement::scratch);
         let mut teacher = self.load(device, scratch.as_ref().map(tempfile::TempDir::path))?;
-        let proof = witness.compare(&teacher.label(&witness.pixels)?);
+        let labels = teacher.label(&witness.pixels)?;
+        let proof = match shown {
+            Some(shown) => witness.compare_from_pixels(&labels, shown),
+            None => witness.compare(&labels),
+        };
         let placement = match scratch {
             Some(_) => Placement::take_from(&mut teacher.session, device)?,
             None => None,
         };
         Ok((teacher, proof, placement))
+    }
+
+    /// Compares the heads of a quantised teacher on the features that the rewritten teacher itself makes and, for this
+    /// once, shows.
+    fn shown(
+        &self,
+        subject: &Subject<'_>,
+        grid: &CellGrid,
+        witness: &Witness,
+    ) -> Result<Result<Proof, Refusal>, Error> {
+        let shown = subject.tail.shown();
+        let model = quantisation::with_output(&self.model, shown)
+            .map_err(|error| Error::Inference { action: "build the proof", message: error.to_string() })?;
+        let sessions = Sessions { model, ..*self };
+        let mut teacher = sessions.load(subject.device.plainly_fed(), None)?;
+        let (labels, features) = teacher.label_and_show(&witness.pixels, shown)?;
+        let heard = witness.hear_on_shown(self.runtime, subject, grid, &features)?;
+        Ok(heard.map(|heard| heard.compare(&labels)))
     }
 
     fn load(&self, device: Device, profile: Option<&Path>) -> Result<OnnxTeacher, Error> {
@@ -315,6 +346,25 @@ impl Teacher for OnnxTeacher {
 }
 
 impl OnnxTeacher {
+    /// Labels a batch that fits in one run, and shows a tensor on the way, which is an output of this session.
+    fn label_and_show(&mut self, batch: &PixelBatch, shown: &str) -> Result<(BatchLabels, Floats), Error> {
+        let size = batch.size();
+        let shape = [batch.images(), size.height_pixels() as usize, size.width_pixels() as usize, 3];
+        let pixels = Tensor::from_array((shape, batch.data().to_vec())).map_err(failed("take pixels"))?;
+        let inputs = vec![(port::PIXELS, pixels)];
+        let outputs = self.session.run(inputs).map_err(failed("run the teacher"))?;
+        let labels = BatchLabels {
+            k: self.shape.k,
+            scores: values(&outputs, port::SCORES)?,
+            classes: values(&outputs, port::CLASSES)?,
+            image_ranks: self.image_ranks,
+            image_probs: values(&outputs, port::IMAGE_PROBS)?,
+            image_classes: values(&outputs, port::IMAGE_CLASSES)?,
+            lse: if self.with_lse { Some(values(&outputs, port::LSE)?) } else { None },
+        };
+        Ok((labels, Floats::from_value(shown, &outputs[shown])?))
+    }
+
     /// Runs `run_images` images from `first` on, of which the first `kept` count; the rest fill a fixed batch.
     fn run(
         &mut self,
@@ -373,7 +423,7 @@ fn no_model(problem: String) -> Refusal {
 /// Why the file is refused, in words.
 pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let refused = |refusal: Refusal| format!("{}; {}", refusal.problem, refusal.advice);
-    let graph = Graph::parse(Bytes::from(bytes))?;
+    let mut graph = Graph::parse(Bytes::from(bytes))?;
     let (input, facts) = image_input(&graph).map_err(refused)?;
     let free = facts.fixed_height_pixels.is_none() || facts.fixed_width_pixels.is_none();
     let flags = CardValues {
@@ -386,7 +436,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let card = card.map_err(|error| error.to_string())?;
     let output = scores_output(&graph, None).map_err(refused)?;
     let rank = output.dims.as_ref().map(Vec::len);
-    let tail = tail::recognise(&graph, &input.name, &output.name, rank).map_err(refused)?;
+    let tail = tail::recognise(&mut graph, &input.name, &output.name, rank).map_err(refused)?;
     check_batch(&input, &card, Views::Image).map_err(refused)?;
     for views in [Views::Image, Views::ImageAndMirror] {
         let wanted = Wanted {
@@ -489,8 +539,11 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
     if wanted.with_lse {
         words.push("the log-sum-exp of all classes leaves the device too, one number a cell".to_owned());
     }
-    if let Some(activation) = &tail.final_activation {
-        words.push(format!("its final {activation} is left out for the cells: scores are raw"));
+    if !tail.left_out.is_empty() {
+        words.push(format!(
+            "its scores are those before {}: they are raw, and so is what is kept",
+            tail.left_out.join(", ")
+        ));
     }
     words.push(format!(
         "the top {} of {} classes are taken inside; only they leave the device",

@@ -6,16 +6,19 @@
 
 mod cells;
 mod images;
+mod probabilities;
 
 use std::path::Path;
 
 use self::cells::{Place, TailRun, cells_of, sample};
-use self::images::{normalised, random_images, with_mirrors};
+use self::images::{Normalised, normalised, random_images, with_mirrors};
+use self::probabilities::{Rows, check_order};
 use super::device::Device;
 use super::graph::{Graph, element};
+use super::quantisation::{self, Cut, Quantiser};
 use super::rewrite::{self, ImageInput};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
-use super::tail::{CellGrid, Ending, Linearity, Refusal, Tail};
+use super::tail::{CellGrid, Ending, Linearity, Pooling, Refusal, Tail};
 use super::tensors::{Floats, run_floats, take};
 use super::{BatchLabels, PixelBatch, TeacherCard, Views};
 use crate::error::Error;
@@ -45,6 +48,26 @@ pub struct Proof {
     pub tolerance: f32,
     /// Whether the mean over cells has to be the image's score.
     pub linearity: Linearity,
+    /// Largest difference between the rewrite's normalised pixels and `(x / 255 - mean) / std`.
+    pub normalised_difference: f32,
+    /// What a teacher that rounds to whole numbers is compared by besides.
+    pub quantised: Option<QuantisedProof>,
+    /// What is doubtful, one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// A quantised teacher from pixels to labels. In two sessions ONNX Runtime fuses its nodes in two ways, and a difference
+/// in the last bit becomes one of a whole step where values are rounded. So the heads are compared on the features of one
+/// session, as strictly as those of any teacher, and the labels of the unmodified teacher's own features to this.
+#[derive(Clone, Debug)]
+pub struct QuantisedProof {
+    /// Largest difference between a kept score and the unmodified teacher's from pixels on, or between a kept score and
+    /// that of the session whose features are shown.
+    pub score_difference: f32,
+    /// Largest difference between a kept image probability and the unmodified teacher's.
+    pub image_difference: f32,
+    /// Largest difference of scores that is accepted.
+    pub tolerance: f32,
 }
 
 impl Proof {
@@ -55,6 +78,10 @@ impl Proof {
     const RELATIVE_TOLERANCE: f32 = 1e-4;
     /// float16 has 11 bits.
     const RELATIVE_TOLERANCE_HALF: f32 = 1e-2;
+    /// Eight bits, rounded in other places in two sessions.
+    const RELATIVE_TOLERANCE_QUANTISED: f32 = 5e-2;
+    /// Probabilities of the same.
+    const PROBABILITY_TOLERANCE_QUANTISED: f32 = 5e-2;
 
     /// How much of the largest score a difference may be.
     #[must_use]
@@ -89,8 +116,24 @@ impl Proof {
                 self.tolerance
             ));
         }
-        fails(self.image_difference).then(|| {
-            format!("the whole-image probabilities differ from the teacher's own by {:.3e}", self.image_difference)
+        if fails(self.image_difference) {
+            return Some(format!(
+                "the whole-image probabilities differ from the teacher's own by {:.3e}",
+                self.image_difference
+            ));
+        }
+        let quantised = self.quantised.as_ref()?;
+        let far = !(quantised.score_difference <= quantised.tolerance)
+            || !(quantised.image_difference <= Self::PROBABILITY_TOLERANCE_QUANTISED);
+        far.then(|| {
+            format!(
+                "it is quantised, and from pixels on its scores differ from the unmodified teacher's by {:.3e} ({:.1e} is \
+                 accepted), its image probabilities by {:.3e} ({:.1e} is accepted)",
+                quantised.score_difference,
+                quantised.tolerance,
+                quantised.image_difference,
+                Self::PROBABILITY_TOLERANCE_QUANTISED
+            )
         })
     }
 }
@@ -114,6 +157,9 @@ pub(crate) struct Witness {
     copy_difference: f32,
     linearity: Linearity,
     half: bool,
+    /// What the unmodified teacher is fed.
+    input: Normalised,
+    warnings: Vec<String>,
 }
 
 /// Everything that the proof needs to know of a teacher.
@@ -137,64 +183,150 @@ impl Witness {
         subject: &Subject<'_>,
         grid: &CellGrid,
     ) -> Result<Result<Self, Refusal>, Error> {
-        let views = subject.views.count();
+        let (tail, views) = (subject.tail, subject.views.count());
         let images = subject.input.fixed_batch.map_or(2, |batch| batch / views);
         let pixels = random_images(images, subject.card.input_size);
         let shown = if views == 1 { pixels.clone() } else { with_mirrors(&pixels) };
-        let input = normalised(&shown, subject.card, subject.input);
-        let logits = subject.tail.logits.as_str();
-        let mut names = vec![logits];
-        if let Ending::Pooled(pooling) = &subject.tail.ending {
+        let model = rewrite::normalising_model(subject.graph, subject.input, subject.card);
+        let normalised = Normalised::of(&mut subject.session(runtime, &model)?, &shown, subject.card, subject.input)?;
+        if let Some(refusal) = normalised.failure() {
+            return Ok(Err(refusal));
+        }
+        let mut names = vec![tail.logits.as_str(), tail.output.as_str()];
+        if let Ending::Pooled(pooling) = &tail.ending {
             names.extend([pooling.features.as_str(), pooling.pooled.as_str()]);
         }
-        let mut whole =
-            subject.session(runtime, &rewrite::witness_model(subject.graph, subject.tail, subject.input))?;
-        let [scores, features, pooled] = take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
+        let mut whole = subject.session(runtime, &rewrite::witness_model(subject.graph, tail, subject.input))?;
+        let inputs = [(subject.input.name.as_str(), &normalised.floats)];
+        let [scores, own, features, pooled] = take(run_floats(&mut whole, &inputs, &names)?);
         drop(whole);
-        let heard = match &subject.tail.ending {
-            Ending::ScoreMap => Heard::of_score_map(&scores, images, grid),
+        if !tail.left_out.is_empty()
+            && let Err(refusal) = check_order(tail, &own, &scores)
+        {
+            return Ok(Err(refusal));
+        }
+        match &tail.ending {
+            Ending::ScoreMap => Ok(Heard::of_score_map(&scores, images, grid).and_then(|heard| {
+                heard.into_witness(pixels, subject, normalised, scores.element == element::FLOAT16, Vec::new())
+            })),
             Ending::Pooled(pooling) => {
-                let cells = match cells_of(pooling, &features, &pooled, subject.card.input_size, grid) {
-                    Ok(cells) => cells,
-                    Err(refusal) => return Ok(Err(refusal)),
-                };
-                let map_size = cells.map_size;
-                let places = sample(images, map_size, Proof::MOST_CELLS / views);
-                let shown_places = with_partners(&places, images, map_size, views);
-                let (model, wants_image) =
-                    rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, &features);
-                let image = wants_image.then_some((subject.input.name.as_str(), &input));
-                let run = TailRun {
-                    logits,
-                    image,
-                    fixed_batch: subject.input.fixed_batch,
-                    stop_requested: subject.stop_requested,
-                };
-                let mut tail = subject.session(runtime, &model)?;
-                let cell_scores = cells.hear(&mut tail, pooling, &shown_places, &run)?;
-                drop(tail);
-                let (model, wants_image) =
-                    rewrite::copied_head_model(subject.graph, subject.tail, pooling, subject.input, &features, grid);
-                let mut copy = subject.session(runtime, &model)?;
-                let mut inputs = vec![(pooling.features.as_str(), &features)];
-                inputs.extend(wants_image.then_some((subject.input.name.as_str(), &input)));
-                let [all_cells] = take(run_floats(&mut copy, &inputs, &[rewrite::port::ALL_SCORES])?);
-                let class_count = scores.values.len() / shown.images();
-                let heard = Heard {
-                    map_size,
-                    class_count,
-                    channels: pooling.layout.channels_of(&features.dims),
-                    places,
-                    cell_scores,
-                    image_scores: scores.values.clone(),
-                };
-                Ok((heard, shown_places, all_cells.values))
+                Self::hear_head(runtime, (subject, grid), pooling, pixels, normalised, [&scores, &features, &pooled])
             }
+        }
+    }
+
+    /// The same on what the rewritten teacher gives on the way: its features, or its score map.
+    pub(crate) fn hear_on_shown(
+        &self,
+        runtime: &Runtime,
+        subject: &Subject<'_>,
+        grid: &CellGrid,
+        shown: &Floats,
+    ) -> Result<Result<Self, Refusal>, Error> {
+        let (pixels, normalised) = (self.pixels.clone(), self.input.clone());
+        match &subject.tail.ending {
+            Ending::ScoreMap => Ok(Heard::of_score_map(shown, pixels.images(), grid).and_then(|heard| {
+                heard.into_witness(pixels, subject, normalised, shown.element == element::FLOAT16, Vec::new())
+            })),
+            Ending::Pooled(pooling) => {
+                let (model, wants_image) =
+                    rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, shown);
+                let model = quantisation::with_output(&model, &pooling.pooled)
+                    .map_err(|error| Error::Inference { action: "build the proof", message: error.to_string() })?;
+                let mut inputs = vec![(pooling.features.as_str(), shown)];
+                inputs.extend(wants_image.then_some((subject.input.name.as_str(), &normalised.floats)));
+                let mut tail = subject.session(runtime, &model)?;
+                let names = [subject.tail.logits.as_str(), pooling.pooled.as_str()];
+                let [scores, pooled] = take(run_floats(&mut tail, &inputs, &names)?);
+                drop(tail);
+                Self::hear_head(runtime, (subject, grid), pooling, pixels, normalised, [&scores, shown, &pooled])
+            }
+        }
+    }
+
+    /// Runs the unmodified pooling and head on features, and the copied head alone.
+    fn hear_head(
+        runtime: &Runtime,
+        (subject, grid): (&Subject<'_>, &CellGrid),
+        pooling: &Pooling,
+        pixels: PixelBatch,
+        normalised: Normalised,
+        [scores, features, pooled]: [&Floats; 3],
+    ) -> Result<Result<Self, Refusal>, Error> {
+        let (views, images) = (subject.views.count(), pixels.images());
+        let cells = match cells_of(pooling, features, pooled, subject.card.input_size, grid) {
+            Ok(cells) => cells,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        let half = [scores.element, features.element, subject.input.element].contains(&element::FLOAT16);
-        Ok(heard.map(|(heard, shown_places, all_cells)| {
-            heard.into_witness(pixels, &shown_places, &all_cells, views, subject.tail.linearity(), half)
-        }))
+        let map_size = cells.map_size;
+        let places = sample(images, map_size, Proof::MOST_CELLS / views);
+        let shown_places = with_partners(&places, images, map_size, views);
+        let (model, wants_image) = rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, features);
+        let image = wants_image.then_some((subject.input.name.as_str(), &normalised.floats));
+        let run = TailRun {
+            logits: &subject.tail.logits,
+            image,
+            fixed_batch: subject.input.fixed_batch,
+            stop_requested: subject.stop_requested,
+        };
+        let mut tail = subject.session(runtime, &model)?;
+        let cell_scores = cells.hear(&mut tail, pooling, &shown_places, &run)?;
+        drop(tail);
+        let copied = |tail: &Tail| -> Result<Vec<f32>, Error> {
+            let Ending::Pooled(pooling) = &tail.ending else { return Ok(Vec::new()) };
+            let (model, wants_image) =
+                rewrite::copied_head_model(subject.graph, tail, pooling, subject.input, features, grid);
+            let mut copy = subject.session(runtime, &model)?;
+            let mut inputs = vec![(pooling.features.as_str(), features)];
+            inputs.extend(wants_image.then_some((subject.input.name.as_str(), &normalised.floats)));
+            let [all_cells] = take(run_floats(&mut copy, &inputs, &[rewrite::port::ALL_SCORES])?);
+            Ok(all_cells.values)
+        };
+        let all_cells = copied(subject.tail)?;
+        let class_count = scores.values.len() / (images * views);
+        let mut warnings = Self::beyond_ranges(runtime, subject, pooling, features, &normalised.floats)?;
+        if let Some(head) = &subject.tail.quantised_head {
+            let cut = Cut::of(&all_cells, &copied(&head.without)?, class_count);
+            match cut.verdict(subject.graph, head) {
+                Ok(warning) => warnings.extend(warning),
+                Err(refusal) => return Ok(Err(refusal)),
+            }
+        }
+        let heard = Heard {
+            map_size,
+            class_count,
+            channels: pooling.layout.channels_of(&features.dims),
+            places,
+            shown_places,
+            cell_scores,
+            image_scores: scores.values.clone(),
+            all_cells,
+        };
+        let half = [scores.element, features.element].contains(&element::FLOAT16);
+        Ok(heard.into_witness(pixels, subject, normalised, half, warnings))
+    }
+
+    /// What is said of quantisers before the pooling whose range cells exceed.
+    fn beyond_ranges(
+        runtime: &Runtime,
+        subject: &Subject<'_>,
+        pooling: &Pooling,
+        features: &Floats,
+        input: &Floats,
+    ) -> Result<Vec<String>, Error> {
+        let quantisers = Quantiser::before(subject.graph, &pooling.features);
+        if quantisers.is_empty() {
+            return Ok(Vec::new());
+        }
+        let names: Vec<&str> = quantisers.iter().map(|quantiser| quantiser.rounded.as_str()).collect();
+        let model = rewrite::shown_model(subject.graph, subject.input, &names);
+        let mut session = subject.session(runtime, &model)?;
+        let rounded = run_floats(&mut session, &[(&subject.input.name, input)], &names)?;
+        let channels = pooling.layout.channels_of(&features.dims);
+        let cells = features.dims.iter().skip(1).product::<usize>() / channels.max(1);
+        let last = pooling.layout.channels_last();
+        let same = quantisers.iter().zip(&rounded).filter(|(_, values)| values.dims == features.dims);
+        Ok(same.filter_map(|(quantiser, values)| quantiser.warning(&values.values, cells, channels, last)).collect())
     }
 
     /// Holds the labels that the rewritten teacher gave to the witness's images against what was heard.
@@ -245,7 +377,22 @@ impl Witness {
             lse_difference: labels.lse.is_some().then_some(lse_difference.largest),
             tolerance: relative * largest_score.max(1.0),
             linearity: self.linearity.clone(),
+            normalised_difference: self.input.difference,
+            quantised: None,
+            warnings: self.warnings.clone(),
         }
+    }
+
+    /// What a quantised teacher's labels are compared by besides: `labels` are those of the session that labels, `shown`
+    /// what was found of the session whose features were shown.
+    pub(crate) fn compare_from_pixels(&self, labels: &BatchLabels, shown: Proof) -> Proof {
+        let own = self.compare(labels);
+        let quantised = QuantisedProof {
+            score_difference: own.cell_difference,
+            image_difference: own.image_difference,
+            tolerance: Proof::RELATIVE_TOLERANCE_QUANTISED * own.largest_score,
+        };
+        Proof { quantised: Some(quantised), ..shown }
     }
 }
 
@@ -271,7 +418,7 @@ impl Subject<'_> {
 
     /// A session that gives one tensor of the unmodified graph.
     pub(crate) fn features_session(&self, runtime: &Runtime, tensor: &str) -> Result<ort::session::Session, Error> {
-        self.session(runtime, &rewrite::tensor_model(self.graph, self.input, tensor))
+        self.session(runtime, &rewrite::shown_model(self.graph, self.input, &[tensor]))
     }
 
     /// Runs a session of [`Subject::features_session`].
@@ -303,15 +450,19 @@ struct Heard {
     class_count: usize,
     channels: usize,
     places: Vec<Place>,
+    /// The places, and behind them, with two views, the same places in the mirrored maps.
+    shown_places: Vec<Place>,
     /// `[view of place, class]`
     cell_scores: Vec<f32>,
     /// `[view of image, class]`
     image_scores: Vec<f32>,
+    /// The copied head's scores, `[view of image, cell, class]`.
+    all_cells: Vec<f32>,
 }
 
 impl Heard {
-    /// A score map says everything itself. The second and third value are those of [`Heard::into_witness`].
-    fn of_score_map(scores: &Floats, images: usize, grid: &CellGrid) -> Result<(Self, Vec<Place>, Vec<f32>), Refusal> {
+    /// A score map says everything itself.
+    fn of_score_map(scores: &Floats, images: usize, grid: &CellGrid) -> Result<Self, Refusal> {
         let (shown, class_count, map_size) =
             (scores.dims.first().copied().unwrap_or(0), grid.layout.channels_of(&scores.dims), grid.size);
         if scores.dims.len() != 4 || scores.values.len() != shown * class_count * map_size.cells() {
@@ -330,31 +481,36 @@ impl Heard {
         let shown_places = with_partners(&places, images, map_size, shown / images.max(1));
         let row = |place: &Place| &all_cells[place.at(map_size) * class_count..][..class_count];
         let cell_scores = shown_places.iter().flat_map(row).copied().collect();
-        let heard = Self { map_size, class_count, channels: class_count, places, cell_scores, image_scores };
-        Ok((heard, shown_places, all_cells))
+        let channels = class_count;
+        Ok(Self { map_size, class_count, channels, places, shown_places, cell_scores, image_scores, all_cells })
     }
 
-    /// Averages over views. `all_cells` are the copied head's scores, `[view of image, cell, class]`.
+    /// Averages over views, unless the scores are probabilities.
     fn into_witness(
         self,
         pixels: PixelBatch,
-        shown_places: &[Place],
-        all_cells: &[f32],
-        views: usize,
-        linearity: Linearity,
+        subject: &Subject<'_>,
+        input: Normalised,
         half: bool,
-    ) -> Witness {
+        warnings: Vec<String>,
+    ) -> Result<Witness, Refusal> {
+        let (tail, views) = (subject.tail, subject.views.count());
+        let half = half || subject.input.element == element::FLOAT16;
+        for (of, values) in [("cell", &self.all_cells), ("image", &self.image_scores)] {
+            Rows { of, values, classes: self.class_count, half }.refuse_probabilities(tail)?;
+        }
         let classes = self.class_count;
         let mut copy_difference = Difference::default();
-        for (place, truth) in shown_places.iter().zip(self.cell_scores.chunks_exact(classes)) {
-            let copied = &all_cells[place.at(self.map_size) * classes..][..classes];
+        for (place, truth) in self.shown_places.iter().zip(self.cell_scores.chunks_exact(classes)) {
+            let copied = &self.all_cells[place.at(self.map_size) * classes..][..classes];
             copied.iter().zip(truth).for_each(|(&copied, &truth)| copy_difference.see(copied, truth));
         }
-        let means = all_cells
+        let means = self
+            .all_cells
             .chunks_exact(self.map_size.cells() * classes)
             .flat_map(|image| (0..classes).map(move |class| mean(image.iter().copied().skip(class).step_by(classes))));
         let means: Vec<f32> = means.collect();
-        Witness {
+        Ok(Witness {
             pixels,
             map_size: self.map_size,
             class_count: classes,
@@ -364,9 +520,11 @@ impl Heard {
             cell_scores: mean_of_views(&self.cell_scores, views),
             mean_scores: mean_of_views(&means, views),
             copy_difference: copy_difference.largest,
-            linearity,
+            linearity: tail.linearity(),
             half,
-        }
+            input,
+            warnings,
+        })
     }
 }
 

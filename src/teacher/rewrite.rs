@@ -91,7 +91,7 @@ pub(crate) fn labelling_model(
         &[batch, Some(size.height_pixels() as usize), Some(size.width_pixels() as usize), Some(3)],
     );
 
-    build.normalise(input, card, wanted);
+    build.normalise(input, card, wanted.views);
     build.nodes.extend(graph.nodes().iter().cloned());
     let cells = build.cell_scores(graph, tail, input.fixed_batch, wanted.channels, &wanted.grid);
     build.top_of_cells(&cells, wanted);
@@ -104,21 +104,31 @@ pub(crate) fn labelling_model(
     graph.serialise_with(nodes, vec![pixels], outputs, build.weights)
 }
 
-/// The unmodified teacher, which also shows the features before and after its pooling.
+/// What the teacher that labels does with pixels before the teacher's own input, alone: u8 in, the input out.
+pub(crate) fn normalising_model(graph: &Graph, input: &ImageInput, card: &TeacherCard) -> Vec<u8> {
+    let mut build = Build::new(graph);
+    let size = card.input_size;
+    build.normalise(input, card, Views::Image);
+    let sides = [size.height_pixels(), size.width_pixels(), 3].map(|side| Some(side as usize));
+    let pixels = declare(port::PIXELS, element::UINT8, &[&[None], &sides[..]].concat());
+    graph.serialise_with(build.nodes, vec![pixels], vec![declare_untyped(&input.name)], build.weights)
+}
+
+/// The unmodified teacher, which also shows its raw scores and the features before and after its pooling.
 pub(crate) fn witness_model(graph: &Graph, tail: &Tail, input: &ImageInput) -> Vec<u8> {
-    let mut shown = vec![tail.logits.clone()];
+    let mut shown = vec![tail.logits.clone(), tail.output.clone()];
     if let Ending::Pooled(pooling) = &tail.ending {
         shown.extend([pooling.features.clone(), pooling.pooled.clone()]);
     }
-    let inputs = graph.input_declaration(&input.name).cloned().into_iter().collect();
-    let outputs: Vec<_> = shown.iter().map(|name| declare_untyped(name)).collect();
-    graph.serialise_with(without_dead_nodes(graph.nodes().to_vec(), &outputs), inputs, outputs, Vec::new())
+    shown_model(graph, input, &shown.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// The unmodified teacher up to one of its tensors.
-pub(crate) fn tensor_model(graph: &Graph, input: &ImageInput, tensor: &str) -> Vec<u8> {
+/// The unmodified teacher, which shows some of its tensors.
+pub(crate) fn shown_model(graph: &Graph, input: &ImageInput, shown: &[&str]) -> Vec<u8> {
+    let mut seen = HashSet::new();
+    let shown = shown.iter().filter(|tensor| seen.insert(**tensor));
     let inputs = graph.input_declaration(&input.name).cloned().into_iter().collect();
-    let outputs = vec![declare_untyped(tensor)];
+    let outputs: Vec<_> = shown.map(|name| declare_untyped(name)).collect();
     graph.serialise_with(without_dead_nodes(graph.nodes().to_vec(), &outputs), inputs, outputs, Vec::new())
 }
 
@@ -183,10 +193,10 @@ fn inputs_after(
 
 impl Build<'_> {
     /// `(x / 255 - mean) / std` on u8 pixels, in the teacher's own channel order, layout and precision.
-    fn normalise(&mut self, input: &ImageInput, card: &TeacherCard, wanted: &Wanted) {
+    fn normalise(&mut self, input: &ImageInput, card: &TeacherCard, views: Views) {
         let mut tensor = port::PIXELS.to_owned();
-        if wanted.views == Views::ImageAndMirror {
-            let backwards: Vec<i64> = (0..i64::from(wanted.input_size.width_pixels())).rev().collect();
+        if views == Views::ImageAndMirror {
+            let backwards: Vec<i64> = (0..i64::from(card.input_size.width_pixels())).rev().collect();
             let backwards = self.ints("pixels_backwards", &backwards);
             let mirrored = self.add("mirrored_pixels", "Gather", &[&tensor, &backwards], vec![int("axis", 2)]);
             tensor = self.add("pixels_of_views", "Concat", &[&tensor, &mirrored], vec![int("axis", 0)]);
@@ -247,13 +257,13 @@ mod tests {
     #[test]
     fn what_is_added_runs_on_gpus_whatever_the_operator_set() {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/efficientnet-lite0.onnx");
-        let graph = Graph::parse(Bytes::from(std::fs::read(&file).unwrap())).unwrap();
+        let mut graph = Graph::parse(Bytes::from(std::fs::read(&file).unwrap())).unwrap();
         let (input, facts) = ports::image_input(&graph).map_err(|refusal| refusal.problem).unwrap();
         let card = CardFile::find(&file, None).unwrap();
         let card = card::settle(&file, &CardValues::default(), &card, &facts).unwrap();
         let output = ports::scores_output(&graph, None).map_err(|refusal| refusal.problem).unwrap();
         let tail =
-            tail::recognise(&graph, &input.name, &output.name, Some(2)).map_err(|refusal| refusal.problem).unwrap();
+            tail::recognise(&mut graph, &input.name, &output.name, Some(2)).map_err(|refusal| refusal.problem).unwrap();
         for (views, channel_order) in [(Views::Image, ChannelOrder::Rgb), (Views::ImageAndMirror, ChannelOrder::Bgr)] {
             let card = TeacherCard { channel_order, ..card.clone() };
             let wanted = Wanted {

@@ -1,16 +1,20 @@
 //! Recognises how a classifier ends: where its last pooling is, and which nodes (the *head*) turn pooled features
 //! into class scores. `docs/architecture.md` has the table of the endings that are known.
 
+mod activation;
 mod pooling;
 mod head;
+mod quantised;
 mod refusal;
 
 use std::collections::HashSet;
 
+use self::activation::RawScores;
 use super::graph::Graph;
 pub use head::Linearity;
-pub(crate) use head::in_words as node_name;
+pub(crate) use head::in_words;
 pub(crate) use pooling::{CellGrid, Layout};
+pub(crate) use quantised::QuantisedHead;
 pub(crate) use refusal::{Refusal, detector};
 
 /// How a teacher ends.
@@ -18,9 +22,13 @@ pub(crate) use refusal::{Refusal, detector};
 pub(crate) struct Tail {
     /// Tensor of the raw scores, before a final activation.
     pub(crate) logits: String,
-    /// The activation that turned scores into probabilities, which the score map goes without: `Softmax`, ...
-    pub(crate) final_activation: Option<String>,
+    /// The teacher's own output, which may be probabilities.
+    pub(crate) output: String,
+    /// The nodes behind the scores that the scores go without, in words: a Softmax, a Log, ...
+    pub(crate) left_out: Vec<String>,
     pub(crate) ending: Ending,
+    /// What is known of a head that rounds to whole numbers.
+    pub(crate) quantised_head: Option<QuantisedHead>,
 }
 
 /// Where the cells are.
@@ -33,7 +41,7 @@ pub(crate) enum Ending {
 }
 
 /// The last pooling and what follows it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Pooling {
     /// Index of the node that averages over the map, or the last of those that do so together.
     pub(crate) node: usize,
@@ -50,6 +58,14 @@ pub(crate) struct Pooling {
 }
 
 impl Tail {
+    /// What is made of the image before the head: the features, or the score map itself.
+    pub(crate) fn shown(&self) -> &str {
+        match &self.ending {
+            Ending::Pooled(pooling) => &pooling.features,
+            Ending::ScoreMap => &self.logits,
+        }
+    }
+
     /// Whether the mean of the cells' scores is the image's: see [`Linearity`].
     pub(crate) fn linearity(&self) -> Linearity {
         match &self.ending {
@@ -74,44 +90,36 @@ impl Pooling {
 const MOST_POOLINGS: usize = 256;
 
 /// Finds the ending of `graph`, whose class scores come out at `output`, fed by `input`.
-pub(crate) fn recognise(graph: &Graph, input: &str, output: &str, output_rank: Option<usize>) -> Result<Tail, Refusal> {
-    let (logits, final_activation) = strip_final_activation(graph, output);
+pub(crate) fn recognise(
+    graph: &mut Graph,
+    input: &str,
+    output: &str,
+    output_rank: Option<usize>,
+) -> Result<Tail, Refusal> {
+    let RawScores { tensor: logits, left_out } = activation::raw_scores(graph, input, output)?;
     refusal::unfit_nodes(graph, &logits)?;
     let ending = match last_pooling(graph, input, &logits) {
-        Some(mut pooling) => match head::examine(graph, &pooling) {
-            Ok(linearity) => {
-                pooling.linearity = linearity;
-                Ending::Pooled(pooling)
+        Some(mut pooling) => {
+            match quantised::refuse_integers(graph, &pooling).and_then(|()| head::examine(graph, &pooling)) {
+                Ok(linearity) => {
+                    pooling.linearity = linearity;
+                    Ending::Pooled(pooling)
+                }
+                // An AveragePool in the middle of a network lets all of the image through too; then the reason lies behind it.
+                Err(_) if graph.node(pooling.node).op_type() == "AveragePool" => {
+                    return Err(refusal::why_not_pooled(graph, input, &logits));
+                }
+                Err(refusal) => return Err(refusal),
             }
-            // An AveragePool in the middle of a network lets all of the image through too; then the reason lies behind it.
-            Err(_) if graph.node(pooling.node).op_type() == "AveragePool" => {
-                return Err(refusal::why_not_pooled(graph, input, &logits));
-            }
-            Err(refusal) => return Err(refusal),
-        },
+        }
         None if output_rank == Some(4) => Ending::ScoreMap,
         None => return Err(refusal::why_not_pooled(graph, input, &logits)),
     };
-    Ok(Tail { logits, final_activation, ending })
-}
-
-/// Walks back over activations that only turn scores into probabilities.
-fn strip_final_activation(graph: &Graph, output: &str) -> (String, Option<String>) {
-    let mut tensor = output.to_owned();
-    let mut activation = None;
-    while let Some(node) = graph.producer(&tensor).map(|index| graph.node(index)) {
-        match node.op_type() {
-            "Softmax" | "LogSoftmax" | "Sigmoid" if activation.is_none() => {
-                activation = Some(node.op_type().to_owned());
-            }
-            "Identity" | "Cast" => {}
-            _ => break,
-        }
-        let Some(before) = node.input.first() else { break };
-        tensor.clone_from(before);
-    }
-    // Casts are passed only on the way to an activation: otherwise the output itself is the scores.
-    if activation.is_none() { (output.to_owned(), None) } else { (tensor, activation) }
+    let quantised_head = match &ending {
+        Ending::Pooled(pooling) => quantised::examine(graph, pooling, &logits, output),
+        Ending::ScoreMap => None,
+    };
+    Ok(Tail { logits, output: output.to_owned(), left_out, ending, quantised_head })
 }
 
 /// The pooling closest to the output through which everything flows that the scores know of the image.

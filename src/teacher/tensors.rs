@@ -29,7 +29,7 @@ impl Floats {
         value.map(SessionInputValue::from).map_err(failed("take an input"))
     }
 
-    fn from_value(name: &str, value: &DynValue) -> Result<Self, Error> {
+    pub(crate) fn from_value(name: &str, value: &DynValue) -> Result<Self, Error> {
         let dims = |shape: &[i64]| shape.iter().map(|&side| side as usize).collect();
         if let Ok((shape, values)) = value.try_extract_tensor::<f32>() {
             return Ok(Self { dims: dims(shape), values: values.to_vec(), element: element::FLOAT });
@@ -52,6 +52,15 @@ pub(crate) fn run_floats(
         .iter()
         .map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?)))
         .collect::<Result<_, Error>>()?;
+    run_values(session, inputs, outputs)
+}
+
+/// The same, with inputs of any type.
+pub(crate) fn run_values(
+    session: &mut Session,
+    inputs: Vec<(String, SessionInputValue<'static>)>,
+    outputs: &[&str],
+) -> Result<Vec<Floats>, Error> {
     let results = session.run(inputs).map_err(failed("run the teacher"))?;
     outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
 }

@@ -5,7 +5,7 @@ use super::in_proportion;
 use super::trace::Traced;
 use crate::geometry::{InputSize, MapSize};
 use crate::teacher::graph::Graph;
-use crate::teacher::tail::{CellGrid, Layout, Refusal, node_name};
+use crate::teacher::tail::{CellGrid, Layout, Refusal, in_words};
 
 /// What the structure tells.
 pub(super) enum Structure {
@@ -36,7 +36,7 @@ pub(super) fn conclude(
     over: &str,
 ) -> Structure {
     if traced.has_unknown() {
-        let by = traced.unsettled_by.map_or_else(|| over.to_owned(), |index| node_name(graph.node(index)));
+        let by = traced.unsettled_by.map_or_else(|| over.to_owned(), |index| in_words(graph.node(index)));
         return Structure::Unsettled { by };
     }
     let (dims, cell_axes) = (&traced.dims, layout.cell_axes());
@@ -90,7 +90,7 @@ pub(super) fn conclude(
     for (at, (what, places)) in [("rows", &rows), ("columns", &columns)].into_iter().enumerate() {
         let count = places.len() as f32;
         if traced.lost[at] * count > MOST_CUT_CELLS {
-            let by = traced.cut_by.map_or_else(String::new, |index| format!(" by {}", node_name(graph.node(index))));
+            let by = traced.cut_by.map_or_else(String::new, |index| format!(" by {}", in_words(graph.node(index))));
             return contradicts(format!(
                 "the {what} of its map show only a part of the image: {:.0} % of it are cut away{by}",
                 traced.lost[at] * 100.0

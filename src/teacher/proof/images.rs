@@ -1,10 +1,16 @@
 //! The random images of a proof, and how the unmodified teacher is fed with them.
 
+use ort::session::Session;
+use ort::value::Tensor;
+
+use crate::error::Error;
 use crate::geometry::InputSize;
 use crate::random::SplitMix64;
 use crate::teacher::card::ChannelOrder;
-use crate::teacher::rewrite::{ImageInput, InputLayout};
-use crate::teacher::tensors::Floats;
+use crate::teacher::graph::element;
+use crate::teacher::rewrite::{ImageInput, InputLayout, port};
+use crate::teacher::tail::Refusal;
+use crate::teacher::tensors::{Floats, failed, run_values, take};
 use crate::teacher::{PixelBatch, TeacherCard};
 
 /// Images with large and small structures, so that cells differ: 4 x 4 blocks of random colour, and noise.
@@ -25,7 +31,66 @@ pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
     PixelBatch::new(images, size, data)
 }
 
-/// `(x / 255 - mean) / std` on the host, as the contract says it, for the unmodified teacher.
+/// What the unmodified teacher is fed: the pixels as the rewritten teacher normalises them, bit for bit. With a mean and a
+/// standard deviation of 0.5, say, pixels lie where a quantiser rounds up or down, and the last bit decides.
+#[derive(Clone, Debug)]
+pub(super) struct Normalised {
+    pub(super) floats: Floats,
+    /// Largest difference from what the contract says, and the largest value.
+    pub(super) difference: f32,
+    largest: f32,
+}
+
+impl Normalised {
+    /// A few roundings of float32.
+    const RELATIVE_TOLERANCE: f32 = 1e-6;
+    /// Half a step of float16, and these.
+    const RELATIVE_TOLERANCE_HALF: f32 = 1e-3;
+
+    /// Runs the part of the rewritten teacher that normalises pixels, and compares it with the contract's formula.
+    pub(super) fn of(
+        session: &mut Session,
+        pixels: &PixelBatch,
+        card: &TeacherCard,
+        input: &ImageInput,
+    ) -> Result<Self, Error> {
+        let size = pixels.size();
+        let shape = [pixels.images(), size.height_pixels() as usize, size.width_pixels() as usize, 3];
+        let bytes = Tensor::from_array((shape, pixels.data().to_vec())).map_err(failed("take pixels"))?;
+        let [floats] = take(run_values(session, vec![(port::PIXELS.to_owned(), bytes.into())], &[&input.name])?);
+        let contract = normalised(pixels, card, input);
+        let mut difference = 0.0_f32;
+        let mut largest = 0.0_f32;
+        for (&made, &wanted) in floats.values.iter().zip(&contract.values) {
+            let apart = (made - wanted).abs();
+            difference = if apart <= difference { difference } else { apart };
+            largest = largest.max(wanted.abs());
+        }
+        if floats.dims != contract.dims {
+            difference = f32::NAN;
+        }
+        Ok(Self { floats, difference, largest })
+    }
+
+    /// Why the normalised pixels are not those of the contract.
+    pub(super) fn failure(&self) -> Option<Refusal> {
+        let half = self.floats.element == element::FLOAT16;
+        let relative = if half { Self::RELATIVE_TOLERANCE_HALF } else { Self::RELATIVE_TOLERANCE };
+        let accepted = relative * self.largest.max(1.0);
+        (!(self.difference <= accepted)).then(|| {
+            Refusal::new(
+                format!(
+                    "its pixels are normalised to values that differ from (x/255 - mean) / std by {:.3e}; {accepted:.1e} is \
+                     accepted",
+                    self.difference
+                ),
+                "check `mean` and `std` in the card; float16 holds values up to 65,504",
+            )
+        })
+    }
+}
+
+/// `(x / 255 - mean) / std` on the host in float64, as the contract says it.
 pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> Floats {
     let size = card.input_size;
     let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);

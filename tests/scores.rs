@@ -1,0 +1,480 @@
+use std::path::Path;
+
+use relabel::error::Error;
+use relabel::geometry::InputSize;
+use relabel::store::{RowState, StoreReader};
+use relabel::teacher::{
+    BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher,
+    TeacherRequest, Views,
+};
+
+use crate::common::{Ran, relabel, repository};
+use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number};
+use crate::tiny_graphs::Dim::{Fixed, Free};
+use crate::tiny_graphs::{TinyGraph, float, int, ints, tensor};
+
+/// Teachers that are loaded in this process.
+struct Loader {
+    runtime: Runtime,
+    folder: tempfile::TempDir,
+}
+
+impl Loader {
+    fn new() -> Self {
+        let search = RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() };
+        Self { runtime: Runtime::load(&search.find().unwrap()).unwrap(), folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, Description), String> {
+        let path = self.folder.path().join("tiny.onnx");
+        std::fs::write(&path, model).unwrap();
+        let request = TeacherRequest {
+            path,
+            card: CardFile::default(),
+            flags: CardValues { mean: Some([0.5; 3]), std: Some([0.5; 3]), ..CardValues::default() },
+            k,
+            views: Views::Image,
+            with_lse: false,
+            threads: 1,
+            scratch_folder: None,
+        };
+        let loaded = OnnxTeacher::load(&self.runtime, &request, &[Device::Cpu], &|| false);
+        loaded.map(|(mut teachers, description)| (teachers.remove(0), description)).map_err(|error| match error {
+            Error::Teacher { problem, advice, .. } | Error::Proof { problem, advice, .. } => {
+                format!("{problem}; {advice}")
+            }
+            other => format!("not refused but broken: {other}"),
+        })
+    }
+}
+
+fn noise() -> PixelBatch {
+    let size = InputSize::new(32, 48).unwrap();
+    let byte = |at: usize| (at.wrapping_mul(2_654_435_761) >> 13) as u8;
+    PixelBatch::new(2, size, (0..2 * size.rgb_bytes()).map(byte).collect())
+}
+
+/// Scores of every cell by class, from labels that hold all classes.
+fn by_class(labels: &BatchLabels) -> Vec<f32> {
+    let k = labels.k;
+    let mut scores = vec![0.0; labels.scores.len()];
+    for (at, (&score, &class)) in labels.scores.iter().zip(&labels.classes).enumerate() {
+        scores[at / k * k + class as usize] = score;
+    }
+    scores
+}
+
+fn linear(opset: i64) -> TinyGraph {
+    let graph = convolution(TinyGraph::new(opset), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]).node(
+        "Flatten",
+        &["p"],
+        &["v"],
+        &[int("axis", 1)],
+    );
+    gemm(graph, "v")
+}
+
+/// The scores as `[n, class, 1, 1]`, called `s4`.
+fn by_convolution() -> TinyGraph {
+    convolution(TinyGraph::new(17), &SHAPES[1].1)
+        .node("GlobalAveragePool", &["f"], &["p"], &[])
+        .shape("w_shape", &[CLASSES, C, 1, 1])
+        .weight("w_fc", &[CLASSES, C])
+        .weight("b_fc", &[CLASSES])
+        .node("Reshape", &["w_fc", "w_shape"], &["w_conv_fc"], &[])
+        .node("Conv", &["p", "w_conv_fc", "b_fc"], &["s4"], &[ints("kernel_shape", &[1, 1])])
+}
+
+fn finish(graph: TinyGraph, classes: usize) -> Vec<u8> {
+    graph.output("out", &[Free, Fixed(classes as i64)]).finish()
+}
+
+fn softmax(graph: TinyGraph, from: &str, to: &str) -> TinyGraph {
+    graph.node("Softmax", &[from], &[to], &[int("axis", 1)])
+}
+
+/// Graphs that end in probabilities, what is said of them, and the classes that are left, in the output's order.
+fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
+    let all: Vec<usize> = (0..CLASSES as usize).collect();
+    let same = |name, graph: TinyGraph| (name, finish(graph, CLASSES as usize), all.clone());
+    let probs = || softmax(linear(17), "scores", "probs");
+    let minus_one = |graph: TinyGraph| graph.shape("minus_one", &[-1]);
+    vec![
+        same("LogSoftmax", linear(17).node("LogSoftmax", &["scores"], &["out"], &[int("axis", 1)])),
+        same("Sigmoid", linear(17).node("Sigmoid", &["scores"], &["out"], &[])),
+        same("Hardmax", linear(17).node("Hardmax", &["scores"], &["out"], &[int("axis", 1)])),
+        same("Log", probs().node("Log", &["probs"], &["out"], &[])),
+        same("Reshape", probs().shape("to", &[-1, CLASSES]).node("Reshape", &["probs", "to"], &["out"], &[])),
+        same(
+            "Reshape to its own shape",
+            probs().node("Shape", &["probs"], &["to"], &[]).node("Reshape", &["probs", "to"], &["out"], &[]),
+        ),
+        same("Identity and Cast", {
+            let graph = probs().node("Identity", &["probs"], &["i"], &[]);
+            graph.node("Cast", &["i"], &["d"], &[int("to", 11)]).node("Cast", &["d"], &["out"], &[int("to", 1)])
+        }),
+        same("Squeeze", {
+            let graph = softmax(by_convolution(), "s4", "probs").shape("axes", &[2, 3]);
+            graph.node("Squeeze", &["probs", "axes"], &["out"], &[])
+        }),
+        same("Transpose, Flatten", {
+            let graph = softmax(by_convolution(), "s4", "probs");
+            let last = graph.node("Transpose", &["probs"], &["last"], &[ints("perm", &[0, 2, 3, 1])]);
+            last.node("Flatten", &["last"], &["out"], &[])
+        }),
+        same("Unsqueeze, Squeeze, Log", {
+            let graph = probs().shape("axes", &[2]).node("Unsqueeze", &["probs", "axes"], &["u"], &[]);
+            graph.node("Squeeze", &["u", "axes"], &["s"], &[]).node("Log", &["s"], &["out"], &[])
+        }),
+        same("percent", probs().number("hundred", 100.0).node("Mul", &["hundred", "probs"], &["out"], &[])),
+        same("Clip, Log", {
+            let graph = probs().number("least", 1e-7).number("most", 1.0);
+            graph.node("Clip", &["probs", "least", "most"], &["c"], &[]).node("Log", &["c"], &["out"], &[])
+        }),
+        same("a Softmax twice", {
+            let graph = probs().node("Identity", &["probs"], &["i"], &[]);
+            softmax(graph, "i", "out")
+        }),
+        same(
+            "a Sigmoid, then Softmax",
+            softmax(linear(17).node("Sigmoid", &["scores"], &["sigmoid"], &[]), "sigmoid", "out"),
+        ),
+        same("spelled out: Exp, ReduceSum, Div", {
+            let graph = linear(17).shape("axes", &[1]).node("Exp", &["scores"], &["e"], &[]);
+            graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["out"], &[])
+        }),
+        same("spelled out from the largest score on, opset 11", {
+            linear(11)
+                .node("ReduceMax", &["scores"], &["most"], &[ints("axes", &[1])])
+                .node("Sub", &["scores", "most"], &["below"], &[])
+                .node("Exp", &["below"], &["e"], &[])
+                .node("ReduceSum", &["e"], &["sum"], &[ints("axes", &[1])])
+                .node("Reciprocal", &["sum"], &["share"], &[])
+                .node("Mul", &["e", "share"], &["out"], &[])
+        }),
+        same("spelled out: a log-softmax", {
+            linear(17)
+                .shape("axes", &[1])
+                .node("ReduceMax", &["scores"], &["most"], &[ints("axes", &[1])])
+                .node("Sub", &["scores", "most"], &["below"], &[])
+                .node("Exp", &["below"], &["e"], &[])
+                .node("ReduceSum", &["e", "axes"], &["sum"], &[])
+                .node("Log", &["sum"], &["log"], &[])
+                .node("Sub", &["below", "log"], &["out"], &[])
+        }),
+        same("spelled out: ReduceLogSumExp", {
+            let graph = linear(17).node("ReduceLogSumExp", &["scores"], &["lse"], &[ints("axes", &[1])]);
+            graph.node("Sub", &["scores", "lse"], &["out"], &[])
+        }),
+        same("spelled out: a sigmoid", {
+            let graph = linear(17).number("one", 1.0).node("Neg", &["scores"], &["n"], &[]);
+            let graph = graph.node("Exp", &["n"], &["e"], &[]).node("Add", &["e", "one"], &["d"], &[]);
+            graph.node("Div", &["one", "d"], &["out"], &[])
+        }),
+        same("rounded to 8 bits", {
+            let graph = probs().number("step", 1.0 / 255.0).raw(5, &tensor("zero", 2, &[]).bytes(9, &[0]));
+            graph.node("QuantizeLinear", &["probs", "step", "zero"], &["q"], &[]).node(
+                "DequantizeLinear",
+                &["q", "step", "zero"],
+                &["out"],
+                &[],
+            )
+        }),
+        (
+            "Slice that drops the first class",
+            {
+                let graph = minus_one(probs()).shape("from", &[1]).shape("to", &[i64::MAX]).shape("axes", &[1]);
+                finish(graph.node("Slice", &["probs", "from", "to", "axes"], &["out"], &[]), 8)
+            },
+            (1..9).collect(),
+        ),
+        (
+            "Gather of some classes in another order",
+            {
+                let graph = probs().shape("some", &[4, 0, 8]);
+                finish(graph.node("Gather", &["probs", "some"], &["out"], &[int("axis", 1)]), 3)
+            },
+            vec![4, 0, 8],
+        ),
+        (
+            "Split",
+            {
+                let graph = probs().shape("parts", &[4, 5]);
+                finish(graph.node("Split", &["probs", "parts"], &["background", "out"], &[int("axis", 1)]), 5)
+            },
+            (4..9).collect(),
+        ),
+    ]
+}
+
+#[test]
+fn the_scores_before_a_final_activation_are_kept() {
+    let loader = Loader::new();
+    let plain = linear(17).node("Identity", &["scores"], &["out"], &[]);
+    let (mut teacher, description) = loader.load(&finish(plain, 9), 9).unwrap();
+    assert!(!description.rewrite.iter().any(|line| line.contains("its scores are those before")));
+    let batch = noise();
+    let expected = by_class(&teacher.label(&batch).unwrap());
+    for (name, model, classes) in activated() {
+        let (mut teacher, description) =
+            loader.load(&model, classes.len()).unwrap_or_else(|why| panic!("{name}: {why}"));
+        assert!(description.proof.linear(), "{name}: {:?}", description.proof.linearity);
+        let told = description.rewrite.iter().find(|line| line.contains("its scores are those before"));
+        assert!(told.is_some(), "{name}: {:?}", description.rewrite);
+        let labels = teacher.label(&batch).unwrap();
+        let scores = by_class(&labels);
+        assert_eq!(scores.len(), expected.len() / 9 * classes.len(), "{name}");
+        for (cell, expected) in scores.chunks_exact(classes.len()).zip(expected.chunks_exact(9)) {
+            for (score, &class) in cell.iter().zip(&classes) {
+                assert!((score - expected[class]).abs() < 1e-4, "{name}: {score} is not {}", expected[class]);
+            }
+        }
+    }
+}
+
+#[test]
+fn score_maps_go_without_their_activation_too() {
+    let loader = Loader::new();
+    let map = || {
+        let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).weight("w_head", &[CLASSES, C, 1, 1]);
+        graph.node("Conv", &["f", "w_head"], &["map"], &[ints("kernel_shape", &[1, 1])])
+    };
+    let load = |graph: TinyGraph, classes: i64| {
+        loader.load(&graph.output("out", &[Free, Fixed(classes), Free, Free]).finish(), classes as usize)
+    };
+    let label = |graph, classes| by_class(&load(graph, classes).unwrap().0.label(&noise()).unwrap());
+    let expected = label(map().node("Identity", &["map"], &["out"], &[]), 9);
+    let softmax = softmax(map(), "map", "probs");
+    assert_eq!(label(softmax.clone().node("Log", &["probs"], &["out"], &[]), 9), expected);
+    let some = softmax.clone().shape("some", &[7, 2]).node("Gather", &["probs", "some"], &["out"], &[int("axis", 1)]);
+    let picked: Vec<f32> = expected.chunks_exact(9).flat_map(|cell| [cell[7], cell[2]]).collect();
+    assert_eq!(label(some, 2), picked);
+    let rows = map().node("Softmax", &["map"], &["out"], &[int("axis", 3)]);
+    let why = load(rows, 9).err().unwrap();
+    assert!(why.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"), "{why}");
+}
+
+#[test]
+fn probabilities_are_never_kept_as_scores() {
+    let loader = Loader::new();
+    let probs = || softmax(linear(17), "scores", "probs");
+    let out = |graph| finish(graph, CLASSES as usize);
+    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+        (
+            "a weight for each class",
+            { out(probs().weight("prior", &[1, CLASSES]).node("Mul", &["probs", "prior"], &["out"], &[])) },
+            "Mul (node `Mul_out`) behind its final Softmax (node `Softmax_probs`) changes",
+        ),
+        (
+            "the other way round",
+            { out(probs().number("one", 1.0).node("Sub", &["one", "probs"], &["out"], &[])) },
+            "Sub (node `Sub_out`) behind its final Softmax",
+        ),
+        (
+            "a loss",
+            { out(probs().node("Log", &["probs"], &["log"], &[]).node("Neg", &["log"], &["out"], &[])) },
+            "Neg (node `Neg_out`) behind",
+        ),
+        (
+            "one class more",
+            {
+                let graph = probs().number("nought", 0.0).shape("pads", &[0, 0, 0, 1]);
+                finish(graph.node("Pad", &["probs", "pads", "nought"], &["out"], &[]), 10)
+            },
+            "Pad (node `Pad_out`) behind",
+        ),
+        (
+            "the logarithm of the odds",
+            {
+                let graph = probs().number("one", 1.0).node("Sub", &["one", "probs"], &["others"], &[]);
+                out(graph.node("Div", &["probs", "others"], &["odds"], &[]).node("Log", &["odds"], &["out"], &[]))
+            },
+            "stands behind its last weights",
+        ),
+        (
+            "two predictions that are averaged",
+            {
+                let graph = probs().node("Gemm", &["v", "w_fc"], &["s2"], &[int("transB", 1)]);
+                let graph = softmax(graph, "s2", "probs2").number("two", 2.0);
+                out(graph.node("Add", &["probs", "probs2"], &["sum"], &[]).node("Div", &["sum", "two"], &["out"], &[]))
+            },
+            "stands behind its last weights and makes probabilities",
+        ),
+        (
+            "a Softmax before the pooling",
+            {
+                let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).weight("w_head", &[CLASSES, C, 1, 1]);
+                let graph = graph.node("Conv", &["f", "w_head"], &["map"], &[ints("kernel_shape", &[1, 1])]);
+                let graph = softmax(graph, "map", "probs").node("GlobalAveragePool", &["probs"], &["mean"], &[]);
+                out(graph.node("Flatten", &["mean"], &["out"], &[]))
+            },
+            "Softmax (node `Softmax_probs`) stands behind its last weights",
+        ),
+        (
+            "the best class",
+            {
+                let graph = linear(17).node("ArgMax", &["scores"], &["best"], &[int("axis", 1)]);
+                out(graph.node("Cast", &["best"], &["out"], &[int("to", 1)]))
+            },
+            "ArgMax (node `ArgMax_best`) picks classes",
+        ),
+        // Nothing in these graphs shows what they are; the numbers do.
+        (
+            "a softmax with another base",
+            {
+                let graph =
+                    linear(17).number("base", 2.0).shape("axes", &[1]).node("Pow", &["base", "scores"], &["e"], &[]);
+                out(graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["out"], &[]))
+            },
+            "they sum to 1, as behind a softmax, in each of the",
+        ),
+        (
+            "a softmax with another base, in percent",
+            {
+                let graph = linear(17).number("base", 2.0).shape("axes", &[1]).number("hundred", 100.0);
+                let graph = graph.node("Pow", &["base", "scores"], &["e"], &[]);
+                let graph =
+                    graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["d"], &[]);
+                out(graph.node("Mul", &["d", "hundred"], &["out"], &[]))
+            },
+            "they sum to 100.0000, as behind a softmax that is multiplied",
+        ),
+        (
+            "a sigmoid made of a Tanh",
+            {
+                let graph = linear(17).number("half", 0.5).node("Mul", &["scores", "half"], &["h"], &[]);
+                let graph = graph.node("Tanh", &["h"], &["t"], &[]).node("Mul", &["t", "half"], &["th"], &[]);
+                out(graph.node("Add", &["th", "half"], &["out"], &[]))
+            },
+            "all lie between 0 and 1, as behind a sigmoid",
+        ),
+    ];
+    for (name, model, words) in cases {
+        let why = loader.load(&model, 3).err().unwrap_or_else(|| panic!("{name} is accepted"));
+        assert!(why.contains(words) && why.contains("raw scores (logits)"), "{name}: {why}");
+    }
+}
+
+/// What outsiders brought: a Softmax behind which a Reshape, a Squeeze or a Log stands.
+#[test]
+fn teachers_that_were_brought_with_probabilities_are_stripped() {
+    for (name, word) in
+        [("prob_softmax_reshape", "Softmax"), ("prob_softmax_squeeze", "Softmax"), ("prob_softmax_log", "Log (node")]
+    {
+        let path = repository(&format!("tests/data/teachers/{name}.onnx"));
+        let here = tempfile::tempdir().unwrap();
+        let description = Ran::of(relabel(here.path()).args(["teacher", "--top-k", "3", "--json"]).arg(path)).expect(0);
+        let description = description.json();
+        let told = description["rewrite"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find_map(|line| line.as_str().filter(|line| line.starts_with("its scores are those before")));
+        assert!(told.is_some_and(|line| line.contains(word)), "{name}: {description}");
+        assert_eq!(description["proof"]["linear"], true, "{name}");
+    }
+}
+
+/// Rounds `from` to 8 bits and back; a range of 255 steps from 0 on, or around 0.
+fn rounded(graph: TinyGraph, from: &str, to: &str, range: f32, zero: u8) -> TinyGraph {
+    let (step, zero_point, whole) = (format!("{to}_step"), format!("{to}_zero"), format!("{to}_q"));
+    graph
+        .number(&step, range / 255.0)
+        .raw(5, &tensor(&zero_point, 2, &[]).bytes(9, &[zero]))
+        .node("QuantizeLinear", &[from, &step, &zero_point], &[&whole], &[])
+        .node("DequantizeLinear", &[&whole, &step, &zero_point], &[to], &[])
+}
+
+/// A convolution whose input and features are rounded to 8 bits. With a mean and a standard deviation of 0.5, each pixel
+/// lies half way between two steps of the input.
+fn rounded_features() -> TinyGraph {
+    let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 8, 8]).weight("b_conv", &[C]);
+    let graph = rounded(graph, "x", "rx", 2.0, 127);
+    let sides = [ints("kernel_shape", &[8, 8]), ints("strides", &[8, 8])];
+    let graph = graph.node("Conv", &["rx", "w_conv", "b_conv"], &["conv"], &sides).node("Relu", &["conv"], &["r"], &[]);
+    rounded(graph, "r", "f", 16.0, 0)
+}
+
+fn rounded_head(range: Option<f32>) -> Vec<u8> {
+    let graph = rounded_features().node("GlobalAveragePool", &["f"], &["p"], &[]);
+    let graph = match range {
+        Some(range) => rounded(graph, "p", "rp", range, 0).node("Flatten", &["rp"], &["v"], &[]),
+        None => graph.node("Flatten", &["p"], &["v"], &[]),
+    };
+    finish(gemm(graph, "v").node("Identity", &["scores"], &["out"], &[]), 9)
+}
+
+#[test]
+fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
+    let loader = Loader::new();
+    let (_, description) = loader.load(&rounded_head(None), 3).unwrap();
+    let proof = description.proof;
+    assert!(proof.linear() && proof.cell_difference < 1e-4 && proof.mean_difference < 1e-4, "{proof:?}");
+    assert!(proof.normalised_difference < 1e-6, "{proof:?}");
+    let quantised = proof.quantised.expect("it is compared from pixels on too");
+    assert!(quantised.score_difference <= quantised.tolerance, "{quantised:?}");
+    assert_eq!(proof.warnings, Vec::<String>::new());
+    let map = rounded_features().weight("w_head", &[CLASSES, C, 1, 1]);
+    let map = map.node("Conv", &["f", "w_head"], &["map"], &[ints("kernel_shape", &[1, 1])]);
+    let map = rounded(map, "map", "out", 64.0, 128).output("out", &[Free, Fixed(CLASSES), Free, Free]);
+    assert!(loader.load(&map.finish(), 3).unwrap().1.proof.quantised.is_some());
+}
+
+#[test]
+fn quantisers_behind_the_pooling_are_refused_where_they_cut_cells_off() {
+    let loader = Loader::new();
+    let why = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
+    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "cuts cells off", "in float", "\"Gemm_scores\""] {
+        assert!(why.contains(words), "{why}");
+    }
+    // As wide as the features' own range: nothing is cut off.
+    let (_, description) = loader.load(&rounded_head(Some(16.0)), 3).unwrap();
+    assert_eq!(description.proof.warnings, Vec::<String>::new());
+}
+
+#[test]
+fn cells_that_saturate_float16_fail_the_image_with_their_number() {
+    let folder = tempfile::tempdir().unwrap();
+    // White cells score beyond 65,504; the proof's random images have none.
+    let graph = TinyGraph::new(17)
+        .input("x", &SHAPES[1].1)
+        .number("nearly_white", 0.95)
+        .number("strong", 1e8)
+        .weight("w_fc", &[CLASSES, 3])
+        .weight("b_fc", &[CLASSES])
+        .node("AveragePool", &["x"], &["a"], &[ints("kernel_shape", &[8, 8]), ints("strides", &[8, 8])])
+        .node("Sub", &["a", "nearly_white"], &["over"], &[])
+        .node("Relu", &["over"], &["r"], &[])
+        .node("Mul", &["r", "strong"], &["f"], &[])
+        .node("GlobalAveragePool", &["f"], &["p"], &[])
+        .node("Flatten", &["p"], &["v"], &[])
+        .node("Gemm", &["v", "w_fc", "b_fc"], &["out"], &[int("transB", 1), float("alpha", 1.0)]);
+    std::fs::write(folder.path().join("tiny.onnx"), finish(graph, 9)).unwrap();
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    let save = |name: &str, colour: &dyn Fn(u32, u32) -> u8| {
+        let image = image::RgbImage::from_fn(48, 32, |x, y| image::Rgb([colour(x, y); 3]));
+        image.save(folder.path().join("in").join(name)).unwrap();
+    };
+    save("grey.png", &|_, _| 120);
+    save("half_white.png", &|x, _| if x < 24 { 255 } else { 0 });
+    let run = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
+    let ran = Ran::of(relabel(folder.path()).args(run).args(["--mean", "0,0,0", "--std", "1,1,1"])).expect(3);
+    let reader = StoreReader::open(&folder.path().join("labels")).unwrap();
+    assert!(matches!(reader.row(0).unwrap(), RowState::Labelled(_)), "{}", ran.stderr);
+    let RowState::Failed(failed) = reader.row(1).unwrap() else { panic!("row 1 fails") };
+    assert!(failed.error.reason.starts_with("12 of 24 cells are not finite in float16"), "{}", failed.error);
+}
+
+#[test]
+fn teacher_tells_what_was_left_out_and_how_pixels_are_normalised() {
+    let folder: &Path = &tempfile::tempdir().unwrap().keep();
+    let (_, model, _) = activated().remove(3);
+    let description = describe(folder, &model, &[]).expect(0).json();
+    assert!(number(&description["proof"]["normalised_difference"]) < 1e-6);
+    let words = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
+    assert!(
+        words.contains("its scores are those before Softmax (node `Softmax_probs`), Log (node `Log_out`)"),
+        "{words}"
+    );
+    std::fs::remove_dir_all(folder).unwrap();
+}
