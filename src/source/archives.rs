@@ -1,6 +1,6 @@
 //! The files of a source that holds its images in archives, and positioned reads of them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -75,6 +75,10 @@ impl Archives {
         &self.files[archive].path
     }
 
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     pub(super) fn bytes(&self, archive: usize) -> u64 {
         self.files[archive].bytes
     }
@@ -87,6 +91,28 @@ impl Archives {
     /// The archive's file name without its extension.
     pub(super) fn stem(&self, archive: usize) -> String {
         self.path(archive).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Checks that no two archives have the same name, where names become folders.
+    ///
+    /// # Errors
+    /// When two have; the message names both.
+    pub(super) fn check_stems(&self) -> Result<(), Error> {
+        let mut stems: HashMap<String, usize> = HashMap::new();
+        for archive in 0..self.count() {
+            if let Some(first) = stems.insert(self.stem(archive), archive) {
+                let stem = self.stem(archive);
+                return Err(self.problem(
+                    archive,
+                    format!(
+                        "its images would be in the folder `{stem}`, and those of {} too, so that some would have one name\n  \
+                         help: give one of them another name, or label them one by one",
+                        self.path(first).display()
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The archive, open. Reads are positioned, so all threads share it; the lock is held only to find it.
