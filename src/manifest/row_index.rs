@@ -103,10 +103,11 @@ impl RowIndex {
         if whole.is_some() {
             return Ok(whole);
         }
-        let by_path_alone = |stem: &str| self.rows_of_stem(manifest, stem);
         let stem = without_extension(path);
-        let by_stem = stem.into_iter().flat_map(|stem| self.row(manifest, stem).into_iter().chain(by_path_alone(stem)));
-        one_of(by_id.into_iter().chain(by_path_alone(path)).chain(by_stem))
+        let by_stem = stem
+            .into_iter()
+            .flat_map(|stem| self.row(manifest, stem).into_iter().chain(self.rows_of_stem(manifest, stem)));
+        one_of(by_id.into_iter().chain(self.rows_of_stem(manifest, path)).chain(by_stem))
     }
 
     /// The rows of a list of names of one kind, `None` for those that mean no image. Where names could be ids and paths
@@ -178,7 +179,7 @@ impl RowIndex {
         (0..manifest.len()).find_map(|row| {
             let (id, path) = (manifest.id(row), manifest.path(row));
             let alike = |text: &str| folded(text) == wanted || folded(text) == stem;
-            let there = [id, id_from_path(path)].into_iter().find(|text| alike(text))?;
+            let there = [id, id_from_path(path)].into_iter().find(|text| alike(*text))?;
             let given = without_extension(name).filter(|_| folded(there) == stem).unwrap_or(name);
             Some(format!("there is `{id}`; the two names differ {}", difference_of_form(given, there)))
         })

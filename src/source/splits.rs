@@ -93,7 +93,7 @@ fn splits_among(siblings: &BTreeMap<&str, Sibling>) -> Option<(Vec<(String, usiz
     let mut groups: BTreeMap<String, Vec<(&str, Split)>> = BTreeMap::new();
     for name in siblings.keys() {
         if let Some((split, rest)) = split_of(name) {
-            groups.entry(rest).or_default().push((name, split));
+            groups.entry(rest).or_default().push((*name, split));
         }
     }
     let several = |group: &&Vec<(&str, Split)>| group.iter().any(|(_, split)| *split != group[0].1);
@@ -139,7 +139,7 @@ pub(super) fn of_paths(list: &Manifest, root: &Path, is_folder: bool) -> Option<
             counted_below.is_some_and(|folder| folder.is_empty() || above.starts_with(&format!("{folder}/")));
         if is_clear && !is_counted {
             in_splits += splits.iter().map(|(_, images)| images).sum::<usize>();
-            counted_below = Some(above);
+            counted_below = Some(above.as_str());
         }
         if first.as_ref().is_none_or(|(was_clear, _)| is_clear && !was_clear) {
             let problem = format!(
@@ -244,7 +244,7 @@ pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a P
     let mut others = 0;
     for (name, sibling) in &siblings {
         match split_of(name) {
-            Some((split, _)) => by_split.entry(split).or_insert((name, 0)).1 += sibling.images,
+            Some((split, _)) => by_split.entry(split).or_insert((*name, 0)).1 += sibling.images,
             None => others += sibling.images,
         }
     }

@@ -22,7 +22,7 @@ struct Key {
 }
 
 /// All keys. One that is added here and to [`CardValues`] is checked everywhere.
-const KEYS: [Key; 10] = [
+static KEYS: [Key; 10] = [
     Key { name: "name", takes: "a text", feeds: false, is_in_metadata: false, elsewhere: &[] },
     Key {
         name: "input_size",
@@ -97,7 +97,7 @@ fn key_of(name: &str) -> Option<&'static Key> {
 }
 
 fn meant_key(name: &str) -> Option<&'static str> {
-    meant(name, &KEYS.map(|key| key.name))
+    meant(name, &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
 }
 
 /// Reads a card.
