@@ -126,7 +126,11 @@ pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Man
     };
     if let Some((path, SplitsFound { problem, is_clear })) = found.filter(|_| !arguments.all_splits) {
         if is_clear {
-            return Err(Error::Source { path: path.clone(), problem });
+            let path = path.clone();
+            return Err(match arguments.manifest {
+                Some(_) => Error::Manifest { path, problem },
+                None => Error::Source { path, problem },
+            });
         }
         say(&format!("warning: {}: {problem}", path.display()));
     }

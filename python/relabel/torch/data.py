@@ -18,7 +18,6 @@ from .crops import Crop
 from .mix import CutMix
 from .targets import Missing, Target, Targets, rows_of_names, without_labels
 
-
 FILES_LOOKED_AT = 64
 """Files of a data set whose lengths are compared with those that were labelled."""
 
@@ -184,12 +183,15 @@ def _files(dataset: Any) -> list[tuple[str, str]]:
 
 def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], files: Sequence[tuple[str, str]]) -> None:
     """Names alone do not tell one split from another: ``cat/1.jpg`` may be in both."""
+    if not files or labels.info.get("imported"):
+        # An imported store knows the lengths of its maps' files.
+        return
     step = max(1, len(files) // FILES_LOOKED_AT)
     looked_at = range(0, len(files), step)
-    listed = labels._core.file_bytes(rows[::step]) if files else []
+    listed = labels._core.file_bytes(np.ascontiguousarray(rows[::step]))
     pairs = [
         (os.path.getsize(files[at][1]), int(length))
-        for at, length in zip(looked_at, listed)
+        for at, length in zip(looked_at, listed, strict=True)
         if length > 0 and os.path.isfile(files[at][1])
     ]
     others = sum(there != length for there, length in pairs)

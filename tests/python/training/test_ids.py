@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -107,3 +108,16 @@ def test_what_was_meant_is_said_and_not_taken(odd):
     for mixed in ([ids[0], 1], [1, ids[0]], np.array([ids[0], 1], dtype=object), [b"n01/a"], True):
         with pytest.raises(ValueError):
             labels.rows(mixed)
+
+
+def test_files_of_other_lengths_are_warned_of(odd, tmp_path):
+    folder, labels = odd
+    shutil.copytree(folder, tmp_path / "other")
+    for path in (tmp_path / "other").rglob("*.*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes() + b"more")
+    with pytest.warns(UserWarning, match="not as long as when they were labelled"):
+        rt.CropDataset(ImageFolder(tmp_path / "other"), labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rt.CropDataset(ImageFolder(folder), labels)
