@@ -112,17 +112,13 @@ fn card_values(flags: &TeacherFlags) -> CardValues {
 /// The list of a new store: the manifest that was named, or all images of the source. Several splits of a data set in one
 /// list are refused unless they are asked for.
 pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Manifest, Error> {
-    let (mut manifest, found) = match &arguments.manifest {
-        Some(path) => {
-            let (manifest, splits) = Manifest::read_with_splits(path)?;
-            let found = splits_of_column(&splits);
-            (manifest, found.map(|found| (path, found)))
-        }
-        None => {
-            let manifest = source.list()?;
-            let found = source.splits(&manifest);
-            (manifest, found.map(|found| (&arguments.source, found)))
-        }
+    let (mut manifest, found) = if let Some(path) = &arguments.manifest {
+        let (manifest, splits) = Manifest::read_with_splits(path)?;
+        (manifest, splits_of_column(&splits).map(|found| (path, found)))
+    } else {
+        let manifest = source.list()?;
+        let found = source.splits(&manifest);
+        (manifest, found.map(|found| (&arguments.source, found)))
     };
     if let Some((path, SplitsFound { problem, is_clear })) = found.filter(|_| !arguments.all_splits) {
         if is_clear {

@@ -35,12 +35,11 @@ pub fn find(manifest: &Manifest, wanted: &str) -> Result<usize, String> {
     let by_file = |row: &usize| file_name(manifest.path(*row)) == wanted || file_name(manifest.id(*row)) == wanted;
     let named: Vec<usize> = rows.clone().filter(by_file).take(6).collect();
     match (&named[..], by_number) {
-        (&[row], None) => return Ok(row),
+        (&[row], None) | ([], Some(row)) => return Ok(row),
         (&[row], Some(number)) if row == number => return Ok(row),
         (&[row], Some(number)) => {
             return Err(two_images(&image(row), &format!("row {number}, {}", image(number)), [row, number]));
         }
-        ([], Some(row)) => return Ok(row),
         ([], None) => {}
         _ => {
             let ids: Vec<_> = named.iter().map(|&row| manifest.id(row)).collect();
@@ -78,6 +77,13 @@ pub fn find(manifest: &Manifest, wanted: &str) -> Result<usize, String> {
     } else {
         format!("no image is called `{wanted}`. Close to it: {}", close.join(", "))
     })
+}
+
+/// What [`find`] takes for a row: its id, or `row:17` where the id could mean another image too.
+#[must_use]
+pub fn name_of(manifest: &Manifest, row: usize) -> String {
+    let id = manifest.id(row);
+    if find(manifest, id) == Ok(row) { id.to_owned() } else { format!("row:{row}") }
 }
 
 /// A row as people write it: without zeros before it, which are part of a file's name.
@@ -164,6 +170,7 @@ mod tests {
         }
         assert_eq!(find(&manifest, "2"), Ok(2), "the file of this name is in this row");
         assert_eq!(find(&manifest, "7"), Ok(3), "there is no row 7");
+        assert_eq!([0, 1].map(|row| name_of(&manifest, row)), ["a", "row:1"]);
         assert_eq!(find(&manifest, "0003"), Ok(4), "a file's name, not row 3");
         let numbered = list(&["a/0.jpg", "a/2.jpg", "a/1.jpg"]);
         assert!(find(&numbered, "1").unwrap_err().contains("`a/1` (row 2, a/1.jpg) and row 1, `a/2`"));

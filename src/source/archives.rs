@@ -1,6 +1,6 @@
 //! The files of a source that holds its images in archives, and positioned reads of them.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -91,6 +91,23 @@ impl Archives {
     /// The archive's file name without its extension.
     pub(super) fn stem(&self, archive: usize) -> String {
         self.path(archive).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// A name for each archive: its file name without its extension, or where two would share that, its path below the
+    /// folder that holds all of them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let stems: Vec<String> = (0..self.count()).map(|archive| self.stem(archive)).collect();
+        let mut seen = HashSet::new();
+        if stems.iter().all(|stem| seen.insert(stem)) {
+            return stems;
+        }
+        let holds_all = |folder: &&Path| self.paths().all(|path| path.starts_with(folder));
+        let common = self.paths().next().and_then(|first| first.ancestors().skip(1).find(holds_all));
+        let below = |path: &Path| {
+            let path = path.strip_prefix(common.unwrap_or(Path::new(""))).unwrap_or(path);
+            path.with_extension("").to_string_lossy().trim_start_matches('/').to_owned()
+        };
+        self.paths().map(below).collect()
     }
 
     /// Checks that no two archives have the same name, where names become folders.

@@ -52,8 +52,7 @@ impl ParquetSource {
             *splits.entry(split).or_default() += rows;
         }
         let _ = self.splits.set(splits);
-        let stems: Vec<String> = (0..files.len()).map(|number| self.archives.stem(number)).collect();
-        let images = arrange(files, &stems);
+        let images = arrange(files, &self.archives.names());
         if images.is_empty() {
             let problem = "it holds no image: there are no rows".to_owned();
             return Err(Error::Source { path: self.archives.given.clone(), problem });

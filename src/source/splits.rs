@@ -153,7 +153,8 @@ pub(super) fn of_paths(list: &Manifest, root: &Path, is_folder: bool) -> Option<
         }
     }
     // Deep in a small part of the list they may be anything.
-    let found = first.map(|(_, problem)| SplitsFound { problem, is_clear: in_splits * 2 >= list.len().max(1) });
+    let is_clear = counted_below == Some("") || in_splits * 2 >= list.len().max(1);
+    let found = first.map(|(_, problem)| SplitsFound { problem, is_clear });
     found.or_else(|| one_folder_around_all(&levels, list, name_it, is_folder))
 }
 
@@ -230,39 +231,45 @@ pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a P
         let holds_all = |folder: &&Path| archives.iter().all(|archive| archive.starts_with(folder));
         first.ancestors().skip(1).find(holds_all)
     });
-    let mut siblings: BTreeMap<&str, Sibling> = BTreeMap::new();
-    for archive in archives.iter().copied() {
+    // By name: how many archives, and how to name those of this name.
+    let mut named_so: BTreeMap<&str, (usize, String)> = BTreeMap::new();
+    for archive in &archives {
         let text = |name: Option<&'a std::ffi::OsStr>| name.and_then(|name| name.to_str()).unwrap_or_default();
         let stem = text(archive.file_stem());
         // A folder that holds all of them is the split that was asked for.
-        let folders = archive.ancestors().skip(1).take_while(|folder| Some(*folder) != common);
-        let split_folder = folders.map(|folder| text(folder.file_name())).find(|folder| split_of(folder).is_some());
-        let name = if split_of(stem).is_some() { stem } else { split_folder.unwrap_or(stem) };
-        siblings.entry(name).or_default().images += 1;
+        let mut folders = archive.ancestors().skip(1).take_while(|folder| Some(*folder) != common);
+        let says_split = |folder: &&'a Path| split_of(text(folder.file_name())).is_some();
+        let (name, named_by) = match folders.find(says_split) {
+            Some(folder) if split_of(stem).is_none() => (text(folder.file_name()), folder.display().to_string()),
+            _ => {
+                let fixed: String = stem.chars().take_while(|letter| !letter.is_numeric()).collect();
+                (stem, format!("{}*", archive.with_file_name(fixed).display()))
+            }
+        };
+        named_so.entry(name).or_insert((0, named_by)).0 += 1;
     }
-    let mut by_split: BTreeMap<Split, (&str, usize)> = BTreeMap::new();
+    let mut by_split: BTreeMap<Split, (&str, usize, &str)> = BTreeMap::new();
     let mut others = 0;
-    for (name, sibling) in &siblings {
+    for (name, (files, named_by)) in &named_so {
         match split_of(name) {
-            Some((split, _)) => by_split.entry(split).or_insert((*name, 0)).1 += sibling.images,
-            None => others += sibling.images,
+            Some((split, _)) => by_split.entry(split).or_insert((name, 0, named_by)).1 += files,
+            None => others += files,
         }
     }
-    let in_splits: usize = by_split.values().map(|(_, files)| files).sum();
+    let in_splits: usize = by_split.values().map(|(_, files, _)| files).sum();
     if by_split.len() < 2 || others >= in_splits * MANY_OTHERS {
         return None;
     }
-    let named: Vec<String> = by_split.values().map(|(name, files)| format!("{files} files such as `{name}`")).collect();
-    let first = by_split.values().next().map_or("train", |(name, _)| name);
-    let prefix: String = first.chars().take_while(|letter| !letter.is_numeric()).collect();
+    let named: Vec<String> =
+        by_split.values().map(|(name, files, _)| format!("{files} files such as `{name}`")).collect();
     let problem = format!(
-        "it holds several splits of a data set: {}. They would become one list\n  help: name one, as in --in '{}*'; or label \
+        "it holds several splits of a data set: {}. They would become one list\n  help: name one, as in --in '{}'; or label \
          all of them with --all-splits",
         named.join(", "),
-        given.parent().unwrap_or(given).join(prefix).display(),
+        by_split.values().next().map_or("", |(_, _, named_by)| named_by),
     );
     // Braces that count splits up mean each of them.
-    let is_asked_for = given.to_str().is_some_and(|text| names_splits(text));
+    let is_asked_for = given.to_str().is_some_and(names_splits);
     Some(SplitsFound { problem, is_clear: others < in_splits && !is_asked_for })
 }
 

@@ -63,8 +63,7 @@ impl TarSource {
         }
         let inner = tars.first().map_or(0, |(_, inner)| *inner);
         let tars = tars.into_iter().map(|(tar, _)| tar).collect();
-        let stems: Vec<String> = (0..self.archives.count()).map(|number| self.archives.stem(number)).collect();
-        let (images, kind, passed_over) = arrange(tars, &stems, inner);
+        let (images, kind, passed_over) = arrange(tars, &self.archives.names(), inner);
         passed_over.warn(&self.archives.given);
         if images.is_empty() {
             let problem = format!("it holds no image (looked for {})", IMAGE_EXTENSIONS.join(", "));
