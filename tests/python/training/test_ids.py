@@ -16,7 +16,7 @@ from conftest import GOLDEN, TEACHER, run_relabel
 
 CLASSES = ["n01", "N01", "n01 ", "e\u0301", "\u00e9", "a.b", "a\\b"]
 # Some are another with an extension, in another case, with spaces, in another Unicode form, or with the separator of Windows.
-STEMS = ["a", "a.jpg", "photo", "photo.v2", "photo.v2.1", "x", "X", "x ", " x", "e\u0301", "\u00e9", "1", "01", "1.5", "b\\x", "..."]
+STEMS = ["a", "a.jpg", "photo", "photo.v2", "photo.v2.1", "x", "X", "x ", " x", "e\u0301", "\u00e9", "1", "01", "1.5", "b\\x", "x..."]
 ENDINGS = [".jpg", ".JPG", ".png"]
 
 
