@@ -111,6 +111,9 @@ impl ClassList {
     }
 
     /// The classes by what a folder or a label may be called: id, name or position among the outputs, in this order.
+    ///
+    /// A name that two classes share means neither of them. Positions count only where no class is called by a whole
+    /// number: in a list of `1`, `2`, `3` the label `2` is the second class, and `0` is none.
     #[must_use]
     pub fn by_label(&self) -> HashMap<String, u32> {
         let mut classes = HashMap::new();
@@ -119,11 +122,18 @@ impl ClassList {
             classes.entry(entry.id.clone()).or_insert(class);
         }
         if self.source != "unnamed" {
-            for (entry, class) in indexed() {
+            let mut uses: HashMap<&str, u32> = HashMap::new();
+            for entry in &self.entries {
+                *uses.entry(&entry.name).or_default() += 1;
+            }
+            for (entry, class) in indexed().filter(|(entry, _)| uses[entry.name.as_str()] == 1) {
                 classes.entry(entry.name.clone()).or_insert(class);
             }
-            for (_, class) in indexed() {
-                classes.entry(class.to_string()).or_insert(class);
+            let is_number = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_digit());
+            if !self.entries.iter().any(|entry| is_number(&entry.id) || is_number(&entry.name)) {
+                for (_, class) in indexed() {
+                    classes.entry(class.to_string()).or_insert(class);
+                }
             }
         }
         classes
@@ -160,6 +170,10 @@ mod tests {
         assert_eq!(list.by_label()["dog"], 1);
         let digits = ClassList::parse("digits.txt", "1\n0\n").unwrap().by_label();
         assert_eq!((digits["0"], digits["1"]), (1, 0), "an id counts before a position");
+        let from_one = ClassList::parse("digits.txt", "1\n2\n3\n").unwrap().by_label();
+        assert_eq!((from_one.get("0"), from_one["3"]), (None, 2), "no class is called 0");
+        let cranes = ClassList::parse("x", "n01\tcrane\nn02\tcrane\n").unwrap().by_label();
+        assert_eq!((cranes.get("crane"), cranes["n02"], cranes["1"]), (None, 1, 1), "a shared name is no class's");
         assert!(ClassList::parse("x", "cat\n\ndog").unwrap_err().contains("line 2 is empty"));
         assert!(ClassList::parse("x", "cat\ndog\ncat").unwrap_err().contains("line 1 and again on line 3"));
         assert!(ClassList::parse("x", "\n").is_err());

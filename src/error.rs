@@ -171,19 +171,25 @@ pub enum Error {
         /// Why not, and what to do.
         reason: String,
     },
-    /// There is no image of this id.
-    #[error(
-        "store {}: it has no image `{id}`. An id is the path below the source without its extension; the first one \
-         here is `{example}`",
-        store.display()
-    )]
+    /// No image has this name.
+    #[error("store {}: it has no image `{name}`{}", store.display(), near(name, advice.as_deref(), example))]
     UnknownId {
         /// The store.
         store: PathBuf,
-        /// The id that was asked for.
-        id: String,
+        /// The name that was looked up.
+        name: String,
+        /// What was probably meant.
+        advice: Option<String>,
         /// An id that exists.
         example: String,
+    },
+    /// A name could mean two images, or two names only one.
+    #[error("store {}: {problem}", store.display())]
+    AmbiguousName {
+        /// The store.
+        store: PathBuf,
+        /// The names and the images.
+        problem: String,
     },
     /// A value that the caller gave cannot be used.
     #[error("{0}")]
@@ -198,6 +204,18 @@ impl Error {
     pub fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { action, path: path.to_path_buf(), source }
     }
+}
+
+/// What is added to a name that no image has. Both forms of the name were looked up, so that both are shown.
+fn near(name: &str, advice: Option<&str>, example: &str) -> String {
+    let file_at = name.rfind('/').map_or(0, |slash| slash + 1);
+    let stem = name[file_at..].rfind('.').filter(|&dot| dot > 0).map(|dot| &name[..file_at + dot]);
+    let nor = stem.map_or(String::new(), |stem| format!(", and no `{stem}`"));
+    let advice = advice.map_or_else(
+        || format!("an id is the path below the source without its extension, such as `{example}`"),
+        str::to_owned,
+    );
+    format!("{nor}\n  help: {advice}")
 }
 
 fn list(lines: &[String]) -> String {

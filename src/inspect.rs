@@ -12,7 +12,7 @@ mod walk;
 
 pub use cells::CellProbs;
 pub use figures::{Examiner, Figures, Verdict};
-pub use find::{find, find_class};
+pub use find::{find, find_class, name_of};
 pub use key::Key;
 pub use palette::{PALETTE, Rgb, class_color};
 pub use regions::{Object, Region, connected, objects, regions};

@@ -28,7 +28,7 @@ use crate::cutmix::{CutRect, mix};
 use crate::error::Error;
 use crate::geometry::{Crop, UnitBox};
 use crate::label_map::{ImagePrediction, LabelMap};
-use crate::manifest::{Manifest, RowIndex};
+use crate::manifest::{Manifest, NameKind, NamesProblem, RowIndex};
 use crate::pool::{Fill, Pooler, Pooling, SparseTarget, TargetValue};
 use crate::store::{DecodeScratch, Files, RowState, StoreInfo, StoreReader};
 
@@ -91,29 +91,68 @@ impl Labels {
         Ok(&self.list()?.0)
     }
 
-    /// The rows of ids.
+    /// The rows of ids. [`RowIndex`] has the rule: an id is compared as a whole first, then as a path, then without its
+    /// extension.
     ///
     /// # Errors
-    /// [`Error::UnknownId`] for the first that the store does not have; when the list cannot be read.
+    /// [`Error::UnknownId`] for the first that the store does not have; [`Error::AmbiguousName`] if one could mean two
+    /// images; if the list cannot be read.
     pub fn rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<usize>, Error> {
-        let (manifest, index) = self.list()?;
-        let row = |id: &str| {
-            index.row(manifest, id).ok_or_else(|| Error::UnknownId {
-                store: self.path().to_path_buf(),
-                id: id.to_owned(),
-                example: manifest.id(0).to_owned(),
-            })
+        self.rows_of_names(ids, NameKind::Id)
+    }
+
+    /// The rows of images by names of any kind, such as the paths of a data set's files.
+    ///
+    /// # Errors
+    /// As for [`Labels::rows`]; also [`Error::AmbiguousName`] if two files are named of which the store has only one.
+    pub fn rows_of_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<usize>, Error> {
+        let found = self.find_names(names, kind)?;
+        let Some(first) = found.iter().position(Option::is_none) else {
+            return Ok(found.into_iter().flatten().collect());
         };
-        ids.iter().map(|id| row(id.as_ref())).collect()
+        let (manifest, index) = self.list()?;
+        let name = names[first].as_ref();
+        Err(Error::UnknownId {
+            store: self.path().to_path_buf(),
+            name: name.to_owned(),
+            advice: index.advice(manifest, name),
+            example: if manifest.is_empty() { String::new() } else { manifest.id(0).to_owned() },
+        })
     }
 
     /// The rows of ids, `None` for those that the store does not have.
     ///
     /// # Errors
-    /// When the list cannot be read.
+    /// [`Error::AmbiguousName`] if one could mean two images; if the list cannot be read.
     pub fn find_rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<Option<usize>>, Error> {
+        self.find_names(ids, NameKind::Id)
+    }
+
+    /// The rows of images by names of any kind, `None` for those that the store does not have.
+    ///
+    /// # Errors
+    /// As for [`Labels::rows_of_names`], except for names that mean no image.
+    pub fn find_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<Option<usize>>, Error> {
         let (manifest, index) = self.list()?;
-        Ok(ids.iter().map(|id| index.row(manifest, id.as_ref())).collect())
+        index.find_all(manifest, names, kind).map_err(|problem| {
+            let image = |row: usize| format!("`{}` (row {row}, {})", manifest.id(row), manifest.path(row));
+            let problem = match problem {
+                NamesProblem::TwoImages(at, two) => format!(
+                    "`{}` could mean two images: {} and {}\n  help: name images by their ids or rows",
+                    names[at].as_ref(),
+                    image(two.first),
+                    image(two.second)
+                ),
+                NamesProblem::OneImage { first, second, row } => format!(
+                    "`{}` and `{}` are two files, but the store has one image for both: {}\n  help: label the folder that \
+                     has both, or name images by their ids",
+                    names[first].as_ref(),
+                    names[second].as_ref(),
+                    image(row)
+                ),
+            };
+            Error::AmbiguousName { store: self.path().to_path_buf(), problem }
+        })
     }
 
     /// LabelPooling as the paper does it: for each row the label of a box of its image, float32 `[image, class]`, each

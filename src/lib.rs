@@ -86,6 +86,7 @@ pub mod geometry;
 pub mod digest;
 pub mod random;
 pub mod words;
+pub mod spelling;
 pub mod classes;
 pub mod label_map;
 pub mod manifest;

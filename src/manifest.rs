@@ -4,6 +4,7 @@ mod texts;
 mod unique;
 mod table;
 mod csv;
+mod columns;
 mod row_index;
 
 use std::collections::HashMap;
@@ -13,7 +14,8 @@ use crate::error::Error;
 
 use texts::Texts;
 
-pub use row_index::RowIndex;
+pub use columns::SplitCounts;
+pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
 pub(crate) use table::{read_known_manifest, read_known_manifest_bytes};
 
@@ -53,6 +55,8 @@ pub struct Entry {
 pub struct ManifestBuilder {
     manifest: Manifest,
     label_numbers: HashMap<String, u32>,
+    /// Whether a row has an id that is neither its path nor its path without its extension.
+    has_foreign_ids: bool,
 }
 
 impl ManifestBuilder {
@@ -65,6 +69,7 @@ impl ManifestBuilder {
         check_path(path).map_err(|problem| format!("row {row}: {problem}"))?;
         if let Some(id) = id.filter(|id| !id.is_empty() && *id != id_from_path(path)) {
             self.manifest.choose_id(row, id);
+            self.has_foreign_ids |= id != path;
         } else if let Some(ids) = &mut self.manifest.ids {
             ids.push("");
         }
@@ -98,9 +103,15 @@ impl ManifestBuilder {
     /// The whole list. Two images that would share an id keep their extensions in it.
     ///
     /// # Errors
-    /// When a path or a chosen id stands twice.
+    /// When a path or a chosen id is listed twice, or a chosen id is another image's path; the message names both rows.
     pub fn finish(self) -> Result<Manifest, String> {
         let mut manifest = self.manifest;
+        if self.has_foreign_ids
+            && let Some(shared) = unique::rows_that_share(manifest.len(), |row| manifest.path(row))
+        {
+            let (first, again) = (shared[0], shared[1]);
+            return Err(format!("`{}` is listed in row {first} and again in row {again}", manifest.path(again)));
+        }
         // An extension that is kept may meet the id of yet another file (`x.png` beside `x.png.JPEG`).
         while let Some(shared) = unique::rows_that_share(manifest.len(), |row| manifest.id(row)) {
             let has_no_own = |row: &usize| manifest.chosen_id(*row).is_none();
@@ -111,8 +122,30 @@ impl ManifestBuilder {
             }
             manifest.keep_extensions(&to_change);
         }
+        if self.has_foreign_ids {
+            check_that_no_id_is_another_path(&manifest)?;
+        }
         Ok(manifest)
     }
+}
+
+/// Training code names images by their paths, too, so that a chosen id must not be the path of another image.
+fn check_that_no_id_is_another_path(manifest: &Manifest) -> Result<(), String> {
+    let index = RowIndex::new(manifest);
+    for row in 0..manifest.len() {
+        let Some(id) = manifest.chosen_id(row) else { continue };
+        if let Ok(Some(other)) = index.find(manifest, id, NameKind::Path)
+            && manifest.path(other) == id
+            && other != row
+        {
+            return Err(format!(
+                "row {row} (`{}`) has the id `{id}`, which is the path of the image in row {other}\n  help: choose ids that \
+                 are no paths of other images",
+                manifest.path(row)
+            ));
+        }
+    }
+    Ok(())
 }
 
 impl Manifest {
@@ -133,12 +166,20 @@ impl Manifest {
     /// # Errors
     /// When the file cannot be read or says something impossible; the message names the row.
     pub fn read(path: &Path) -> Result<Self, Error> {
+        Ok(Self::read_with_splits(path)?.0)
+    }
+
+    /// The same, and how many rows are in each split where the list has a column `split`.
+    ///
+    /// # Errors
+    /// As for [`Manifest::read`].
+    pub fn read_with_splits(path: &Path) -> Result<(Self, SplitCounts), Error> {
         let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let builder = match extension.as_str() {
+        let (builder, splits) = match extension.as_str() {
             "parquet" => {
                 let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
-                table::read_rows(bytes).map_err(problem)?
+                table::read_list(bytes).map_err(problem)?
             }
             "csv" | "tsv" => csv::read_rows(path, if extension == "tsv" { b'\t' } else { b',' })?,
             _ => return Err(problem("a manifest is a .csv, .tsv or .parquet file".to_owned())),
@@ -146,7 +187,8 @@ impl Manifest {
         if builder.manifest.is_empty() {
             return Err(problem("it lists no image".to_owned()));
         }
-        builder.finish().map_err(problem)
+        check_separators(&builder.manifest).map_err(problem)?;
+        Ok((builder.finish().map_err(problem)?, splits))
     }
 
     /// Keeps only the first `count` rows.
@@ -248,6 +290,19 @@ fn id_from_path(path: &str) -> &str {
         Some(dot) if dot > 0 => &path[..file_at + dot],
         _ => path,
     }
+}
+
+/// A list in which folders are parted by `\\` alone was made on Windows. A single such name may be a file's own.
+fn check_separators(manifest: &Manifest) -> Result<(), String> {
+    let mut paths = (0..manifest.len()).map(|row| manifest.path(row));
+    let Some(first) = paths.clone().find(|path| path.contains('\\')) else { return Ok(()) };
+    if paths.any(|path| path.contains('/')) {
+        return Ok(());
+    }
+    Err(format!(
+        "`{first}` has `\\` between its folders, as on Windows\n  help: write `/`, as in `{}`",
+        first.replace('\\', "/")
+    ))
 }
 
 /// Only paths below the source are read, whatever a manifest says.

@@ -12,6 +12,7 @@ mod tar;
 mod parquet;
 mod places;
 mod index;
+mod splits;
 
 use crate::digest::Digest;
 use crate::error::{Error, ImageError, ImageErrorKind};
@@ -19,6 +20,7 @@ use crate::manifest::Manifest;
 
 pub use folder::FolderSource;
 pub use parquet::{ParquetSource, list_parquet_bytes};
+pub use splits::{SplitsFound, splits_of_column};
 pub use tar::{Damage, TarSource, list_tar_bytes};
 pub use understand::open;
 
@@ -46,6 +48,10 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// When the place or a part of it cannot be listed: a list with holes would be frozen.
     fn list(&self) -> Result<Manifest, Error>;
+
+    /// Whether the source, whose images were just listed, seems to hold several splits of a data set, or to be one folder
+    /// too high.
+    fn splits(&self, list: &Manifest) -> Option<SplitsFound>;
 
     /// Finds where the images of a list lie. An image that is not there is an [`ImageError`] when it is read.
     ///

@@ -11,12 +11,13 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("digest", &["error"]),
     ("random", &[]),
     ("words", &[]),
+    ("spelling", &[]),
     ("classes", &["error"]),
     ("label_map", &["error", "geometry"]),
-    ("manifest", &["error", "digest"]),
-    ("source", &["error", "digest", "manifest"]),
+    ("manifest", &["error", "digest", "spelling"]),
+    ("source", &["error", "digest", "words", "spelling", "manifest"]),
     ("pixels", &["error", "geometry"]),
-    ("teacher", &["error", "geometry", "digest", "random", "classes", "pixels"]),
+    ("teacher", &["error", "geometry", "digest", "random", "spelling", "classes", "pixels"]),
     ("store", &["error", "geometry", "digest", "classes", "label_map", "manifest"]),
     ("remote", &["error", "digest", "store"]),
     ("monitor", &["store"]),
@@ -83,6 +84,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("::tar::", &["source"]),
     ("glob::", &["source"]),
     ("hashbrown::", &["manifest"]),
+    ("icu_normalizer::", &["spelling"]),
     ("tiny_skia::", &["picture"]),
     ("ab_glyph::", &["picture"]),
     ("png::", &["picture"]),
@@ -166,7 +168,7 @@ fn files_stay_small() {
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
-        "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house", "publish", "remote",
+        "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house", "ids", "publish", "remote",
         "delivery", "merge", "release",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));

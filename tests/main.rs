@@ -32,6 +32,8 @@ mod heads;
 mod scores;
 /// ONNX files that are broken on purpose.
 mod hostile;
+/// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.
+mod ids;
 /// The rules of the house: which room may import which.
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.

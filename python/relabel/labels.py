@@ -15,7 +15,10 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _relabel
 
 Ids = Union[str, int, Sequence[str], Sequence[int], NDArray[Any]]
-"""Images: ids (paths below the source without extension) or row numbers; one of them, or a sequence."""
+"""Images: ids (paths below the source without extension) or row numbers; one of them, or a sequence.
+
+A text is compared as a whole first, with ids and then with paths, then without the extension of an image's file. Case,
+spaces and Unicode form count. A text that could mean two images is an error that names both."""
 
 Fill = Union[float, Literal["rest"]]
 """What stands for the score of a class that a cell does not hold: a score (0 is the paper's), or the score at which
@@ -100,36 +103,41 @@ class Labels:
         return list(self.info["classes"]["names"])
 
     def ids(self) -> list[str]:
-        """The id of every row."""
+        """The id of every row. Given back, they are the rows in order: ``rows(ids())`` counts from 0."""
         return self._core.ids()
 
     def rows(self, ids: Ids) -> NDArray[np.int64]:
         """Row numbers of images, int64 ``[B]``. A training script does this once and keeps the rows.
 
         Raises:
-            KeyError: an id that the store does not have.
+            KeyError: an id that the store does not have, or a name that could mean two images; the message names both.
+            ValueError: texts and numbers in one sequence.
         """
         if isinstance(ids, str):
             return self._core.rows([ids])
-        if isinstance(ids, (int, np.integer)):
+        if isinstance(ids, (int, np.integer)) and not isinstance(ids, bool):
             return np.array([ids], dtype=np.int64)
         # An array of texts would take several times the memory of a long list.
-        if isinstance(ids, (list, tuple)) and ids and all(isinstance(name, str) for name in ids):
-            return self._core.rows(list(ids))
+        if isinstance(ids, (list, tuple)) and any(isinstance(name, (str, bytes, os.PathLike)) for name in ids):
+            return self._core.rows(_texts(ids))
         array = ids if isinstance(ids, np.ndarray) else np.asarray(ids)
         if array.ndim != 1:
             raise ValueError(f"ids are a sequence of texts or row numbers; these have {array.ndim} dimensions")
         if array.size == 0:
             return np.empty(0, dtype=np.int64)
-        if array.dtype.kind in "US" or array.dtype == object:
-            return self._core.rows([str(name) for name in array])
+        if array.dtype.kind == "U" or array.dtype == object:
+            return self._core.rows(_texts(array.tolist()))
         if array.dtype.kind not in "iu":
             raise ValueError(f"ids are texts or whole numbers, not {array.dtype}")
         return np.ascontiguousarray(array, dtype=np.int64)
 
     def find_rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Row numbers, -1 for each id that the store does not have."""
-        return self._core.find_rows(list(ids))
+        """Row numbers, -1 for each id that the store does not have.
+
+        Raises:
+            KeyError: a name that could mean two images.
+        """
+        return self._core.find_rows(_texts(ids))
 
     def folder_classes(self) -> NDArray[np.int64]:
         """Class index of each row's folder, int64 ``[len]``; -1 where the folder is no class of the teacher."""
@@ -340,6 +348,14 @@ def default_threads() -> int:
     if data is not None and data.get_worker_info() is not None:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _texts(names: Sequence[Any]) -> list[str]:
+    """Names as texts. A number among them may be a row or the name of a file, so that it is refused."""
+    for name in names:
+        if not isinstance(name, (str, os.PathLike)):
+            raise ValueError(f"ids are all texts or all row numbers; `{name!r}` ({type(name).__name__}) is among texts")
+    return [name if isinstance(name, str) else os.fsdecode(name) for name in names]
 
 
 def _output_size(size: int | tuple[int, int] | None) -> tuple[int, int]:

@@ -23,7 +23,7 @@ pub(crate) fn python(error: Error) -> PyErr {
     let words = error.to_string();
     match error {
         Error::Usage(_) => PyValueError::new_err(words),
-        Error::UnknownId { .. } => PyKeyError::new_err(words),
+        Error::UnknownId { .. } | Error::AmbiguousName { .. } => PyKeyError::new_err(words),
         Error::NotLabelled { .. } => NotLabelled::new_err(words),
         Error::File { .. } | Error::Remote { .. } => PyOSError::new_err(words),
         _ => StoreError::new_err(words),

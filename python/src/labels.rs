@@ -10,6 +10,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::cutmix::CutRect;
 use relabel::labels::{PastedBatch, State};
+use relabel::manifest::NameKind;
 use relabel::pool::{Pooling, TargetValue};
 use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
 
@@ -61,6 +62,31 @@ impl Labels {
         let rows = py.detach(|| self.labels.find_rows(&ids)).map_err(python)?;
         let number = |row: Option<usize>| row.map_or(-1, |row| row as i64);
         Ok(rows.into_iter().map(number).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    /// Rows of names that are paths of files, or else ids or paths; -1 for those that the store does not have.
+    fn find_names<'py>(
+        &self,
+        py: Python<'py>,
+        names: Vec<String>,
+        are_paths: bool,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let kind = if are_paths { NameKind::Path } else { NameKind::IdOrPath };
+        let rows = py.detach(|| self.labels.find_names(&names, kind)).map_err(python)?;
+        let number = |row: Option<usize>| row.map_or(-1, |row| row as i64);
+        Ok(rows.into_iter().map(number).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    /// Lengths in bytes of the files that were labelled, 0 where they are not known.
+    fn file_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+    ) -> PyResult<Bound<'py, PyArray1<i64>>> {
+        let rows = options::rows(&rows)?;
+        let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
+        let bytes = |row: usize| if row < manifest.len() { manifest.bytes(row) as i64 } else { 0 };
+        Ok(rows.into_iter().map(bytes).collect::<Vec<_>>().into_pyarray(py))
     }
 
     fn ids(&self, py: Python<'_>) -> PyResult<Vec<String>> {

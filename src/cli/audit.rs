@@ -3,7 +3,7 @@
 use relabel::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, rows_of_classes};
 use relabel::classes::ClassList;
 use relabel::error::Error;
-use relabel::inspect::find_class;
+use relabel::inspect::{find_class, name_of};
 use serde_json::json;
 
 use super::args::{AuditArguments, Global};
@@ -29,16 +29,16 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
         let audit = Audit::run(&store, &manifest, request, &counting)?;
         drafts.write(&audit, &counting)?;
         // The one to look at first.
-        let first = audit.images().first().map(|image| manifest.id(image.row));
+        let first = audit.images().first().map(|image| name_of(&manifest, image.row));
         Ok((audit.summary(), first.unwrap_or_default()))
     };
-    let result: Result<(Summary, &str), Error> = on_threads(arguments.threads, work);
+    let result: Result<(Summary, String), Error> = on_threads(arguments.threads, work);
     counting.finish();
     let (summary, first) = result?;
     let mut document = json!(summary);
     document["out"] = json!(file.path());
     document["classes_out"] = json!(file.classes_path());
-    let next = format!("next     relabel inspect {} {}\n", arguments.store.display(), shell_word(first));
+    let next = format!("next     relabel inspect {} {}\n", arguments.store.display(), shell_word(&first));
     output.result(&(words(&summary, &file) + &next), &document);
     Ok(Outcome::Done)
 }

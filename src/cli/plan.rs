@@ -10,7 +10,7 @@ use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::pipeline::Preprocessing;
-use relabel::source::{ImageReader, LengthCheck, Source};
+use relabel::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 use relabel::teacher::TeacherCard;
 use relabel::teacher::card::LocalityCheck;
@@ -133,12 +133,27 @@ fn card_values(flags: &TeacherFlags) -> CardValues {
     }
 }
 
-/// The list of a new store: the manifest that was named, or all images of the source.
+/// The list of a new store: the manifest that was named, or all images of the source. Several splits of a data set in one
+/// list are refused unless they are asked for.
 pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Manifest, Error> {
-    let mut manifest = match &arguments.manifest {
-        Some(path) => Manifest::read(path)?,
-        None => source.list()?,
+    let (mut manifest, found) = if let Some(path) = &arguments.manifest {
+        let (manifest, splits) = Manifest::read_with_splits(path)?;
+        (manifest, splits_of_column(&splits).map(|found| (path, found)))
+    } else {
+        let manifest = source.list()?;
+        let found = source.splits(&manifest);
+        (manifest, found.map(|found| (&arguments.source, found)))
     };
+    if let Some((path, SplitsFound { problem, is_clear })) = found.filter(|_| !arguments.all_splits) {
+        if is_clear {
+            let path = path.clone();
+            return Err(match arguments.manifest {
+                Some(_) => Error::Manifest { path, problem },
+                None => Error::Source { path, problem },
+            });
+        }
+        say(&format!("warning: {}: {problem}", path.display()));
+    }
     if let Some(limit) = arguments.limit {
         manifest.truncate(limit);
     }

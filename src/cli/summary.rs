@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
+use relabel::inspect::name_of;
 use relabel::manifest::Manifest;
 use relabel::store::{Part, StoreStatus};
 use serde_json::json;
@@ -62,8 +63,11 @@ impl Summary<'_> {
         let is_labelled = |row: &usize| status.failed_images.iter().all(|failed| failed.row != *row);
         let example = (half..rows.end).chain(rows.start..half).find(is_labelled);
         if let Some(row) = example {
-            words +=
-                &format!("next     relabel inspect {} {}\n", self.out.display(), shell_word(self.manifest.id(row)));
+            words += &format!(
+                "next     relabel inspect {} {}\n",
+                self.out.display(),
+                shell_word(&name_of(self.manifest, row))
+            );
         }
         words
     }

@@ -1,6 +1,6 @@
 //! Manifests as Parquet: the store's own `manifest.parquet`, and lists that users bring.
 
-use std::panic::catch_unwind;
+use std::panic::{UnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,6 +13,7 @@ use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReade
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
+use super::columns::{self, SPLIT, SplitCounts};
 use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
@@ -118,15 +119,31 @@ pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manife
 ///
 /// Parquet's reader panics on some damaged files, for one on offsets that are negative. They are refused as others are
 /// (test `fuzz::a_parquet_manifest_is_read_or_refused`).
-pub(super) fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
-    let gave_up = "it is no readable Parquet file: its reader gave up in an unexpected way";
-    catch_unwind(|| rows_of(bytes)).unwrap_or_else(|_| Err(gave_up.to_owned()))
+fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
+    or_gave_up(|| rows_of(&open(bytes)?))
 }
 
-fn rows_of(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
-    let reader = SerializedFileReader::new(Bytes::from(bytes))
-        .map_err(|error| format!("it is no readable Parquet file: {error}"))?;
-    let columns = Columns::of(&reader);
+/// Reads a list that a user made: its columns are checked first, and the values of `split` are counted.
+pub(super) fn read_list(bytes: Vec<u8>) -> Result<(ManifestBuilder, SplitCounts), String> {
+    or_gave_up(|| {
+        let reader = open(bytes)?;
+        let columns = Columns::of(&reader);
+        columns.check()?;
+        Ok((rows_of(&reader)?, columns.splits(&reader)?))
+    })
+}
+
+fn or_gave_up<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Result<T, String> {
+    let gave_up = "it is no readable Parquet file: its reader gave up in an unexpected way";
+    catch_unwind(read).unwrap_or_else(|_| Err(gave_up.to_owned()))
+}
+
+fn open(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, String> {
+    SerializedFileReader::new(Bytes::from(bytes)).map_err(|error| format!("it is no readable Parquet file: {error}"))
+}
+
+fn rows_of(reader: &SerializedFileReader<Bytes>) -> Result<ManifestBuilder, String> {
+    let columns = Columns::of(reader);
     let Some(path_column) = columns.find("path") else {
         return Err(format!("it has no column `path`; it has {}", columns.names.join(", ")));
     };
@@ -154,7 +171,9 @@ fn rows_of(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
                 None => label_from_path(path),
             };
             let length = lengths.as_ref().and_then(|lengths| *lengths.get(row)?).unwrap_or(0);
-            rows.push(path, id, label, u64::try_from(length).unwrap_or(0))?;
+            let length =
+                u64::try_from(length).map_err(|_| format!("row {}: bytes is {length}", rows.manifest.len()))?;
+            rows.push(path, id, label, length)?;
         }
     }
     Ok(rows)
@@ -178,6 +197,45 @@ impl Columns {
             nullable: columns.iter().map(|column| column.max_def_level() > 0).collect(),
             nested: columns.iter().map(|column| column.max_rep_level() > 0 || column.max_def_level() > 1).collect(),
         }
+    }
+
+    /// Checks that no column that was meant to be read is passed over, for its name or its type.
+    fn check(&self) -> Result<(), String> {
+        let tops: Vec<&str> = self.names.iter().map(|name| name.split('.').next().unwrap_or(name)).collect();
+        let mut of_list = tops.clone();
+        // The leaves of a struct share its name.
+        of_list.dedup();
+        columns::check(&of_list)?;
+        for name in ["path", "id", "label", "bytes"] {
+            let Some(at) = tops.iter().position(|top| *top == name) else { continue };
+            if self.find(name).is_none() {
+                return Err(format!(
+                    "the column `{name}` holds lists or structs, and would not be read\n  help: make it flat"
+                ));
+            }
+            if name == "bytes" && self.kinds[at] != Physical::INT64 {
+                return Err(format!("column `bytes` holds {}, not INT64", self.kinds[at]));
+            }
+        }
+        Ok(())
+    }
+
+    /// How many rows each value of the column `split` has.
+    fn splits(&self, reader: &SerializedFileReader<Bytes>) -> Result<SplitCounts, String> {
+        let mut splits = SplitCounts::new();
+        let is_split = |name: &String| name.trim().eq_ignore_ascii_case(SPLIT);
+        let Some(column) = self.names.iter().position(is_split).filter(|&at| self.kinds[at] == Physical::BYTE_ARRAY)
+        else {
+            return Ok(splits);
+        };
+        for group in 0..reader.num_row_groups() {
+            let group = reader.get_row_group(group).map_err(|error| format!("row group {group}: {error}"))?;
+            let texts = self.texts(group.as_ref(), column)?;
+            for row in 0..texts.len() {
+                *splits.entry(texts.get(row)?.unwrap_or_default().to_owned()).or_default() += 1;
+            }
+        }
+        Ok(splits)
     }
 
     fn find(&self, name: &str) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! The files of a source that holds its images in archives, and positioned reads of them.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt as _, MetadataExt as _};
@@ -75,6 +75,10 @@ impl Archives {
         &self.files[archive].path
     }
 
+    pub(super) fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     pub(super) fn bytes(&self, archive: usize) -> u64 {
         self.files[archive].bytes
     }
@@ -87,6 +91,45 @@ impl Archives {
     /// The archive's file name without its extension.
     pub(super) fn stem(&self, archive: usize) -> String {
         self.path(archive).file_stem().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// A name for each archive: its file name without its extension, or where two would share that, its path below the
+    /// folder that holds all of them.
+    pub(super) fn names(&self) -> Vec<String> {
+        let stems: Vec<String> = (0..self.count()).map(|archive| self.stem(archive)).collect();
+        let mut seen = HashSet::new();
+        if stems.iter().all(|stem| seen.insert(stem)) {
+            return stems;
+        }
+        let holds_all = |folder: &&Path| self.paths().all(|path| path.starts_with(folder));
+        let common = self.paths().next().and_then(|first| first.ancestors().skip(1).find(holds_all));
+        let below = |path: &Path| {
+            let path = path.strip_prefix(common.unwrap_or(Path::new(""))).unwrap_or(path);
+            path.with_extension("").to_string_lossy().trim_start_matches('/').to_owned()
+        };
+        self.paths().map(below).collect()
+    }
+
+    /// Checks that no two archives have the same name, where names become folders.
+    ///
+    /// # Errors
+    /// When two have; the message names both.
+    pub(super) fn check_stems(&self) -> Result<(), Error> {
+        let mut stems: HashMap<String, usize> = HashMap::new();
+        for archive in 0..self.count() {
+            if let Some(first) = stems.insert(self.stem(archive), archive) {
+                let stem = self.stem(archive);
+                return Err(self.problem(
+                    archive,
+                    format!(
+                        "its images would be in the folder `{stem}`, and those of {} too, so that some would have one name\n  \
+                         help: give one of them another name, or label them one by one",
+                        self.path(first).display()
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The archive, open. Reads are positioned, so all threads share it; the lock is held only to find it.

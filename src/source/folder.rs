@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use rayon::slice::ParallelSliceMut as _;
 
 use super::{
-    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, on_listing_threads, unreadable, walk,
+    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, SplitsFound, on_listing_threads, splits,
+    unreadable, walk,
 };
 use crate::error::{Error, ImageError};
 use crate::manifest::{Manifest, ManifestBuilder, label_from_path};
@@ -62,6 +63,10 @@ impl Source for FolderSource {
             list.push(path, None, label_from_path(path), file.bytes).map_err(|problem| self.problem(problem))?;
         }
         list.finish().map_err(|problem| self.problem(problem))
+    }
+
+    fn splits(&self, list: &Manifest) -> Option<SplitsFound> {
+        splits::of_paths(list, &self.root, true)
     }
 
     fn locate<'a>(&'a self, list: &ListedImages<'a>) -> Result<Located<'a>, Error> {

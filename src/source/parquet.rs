@@ -5,7 +5,7 @@ mod pieces;
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use parquet::file::reader::{ChunkReader, SerializedFileReader};
@@ -14,9 +14,11 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 use super::archives::Archives;
 use super::index::short_digest;
 use super::places::{self, Label, Place, PlacedImage, Places, manifest_of};
-use super::{ImageReader, LengthCheck, ListedImages, Located, Source, on_listing_threads, unreadable};
+use super::{
+    ImageReader, LengthCheck, ListedImages, Located, Source, SplitsFound, on_listing_threads, splits, unreadable,
+};
 use crate::error::{Error, ImageError, ImageErrorKind};
-use crate::manifest::{Manifest, is_path_below_source};
+use crate::manifest::{Manifest, SplitCounts, is_path_below_source};
 
 use columns::NamedRow;
 use pieces::{Found, Pieces, PositionedFile};
@@ -26,11 +28,13 @@ pub struct ParquetSource {
     archives: Archives,
     /// The images that were listed, until they are located.
     listed: Mutex<Option<Vec<PlacedImage>>>,
+    /// Rows of each split, where a column says it, once the files have been listed.
+    splits: OnceLock<SplitCounts>,
 }
 
 impl ParquetSource {
     pub(super) fn new(archives: Archives) -> Self {
-        Self { archives, listed: Mutex::default() }
+        Self { archives, listed: Mutex::default(), splits: OnceLock::new() }
     }
 
     fn list_files(&self) -> Result<Vec<PlacedImage>, Error> {
@@ -40,10 +44,15 @@ impl ParquetSource {
                 .and_then(named_rows)
                 .map_err(|problem| self.archives.problem(number, problem))
         };
-        let files: Vec<Vec<NamedRow>> =
+        let listed: Vec<(Vec<NamedRow>, SplitCounts)> =
             (0..self.archives.count()).into_par_iter().map(list_one).collect::<Result<_, _>>()?;
-        let stems: Vec<String> = (0..files.len()).map(|number| self.archives.stem(number)).collect();
-        let images = arrange(files, &stems);
+        let (files, counts): (Vec<_>, Vec<_>) = listed.into_iter().unzip();
+        let mut splits = SplitCounts::new();
+        for (split, rows) in counts.into_iter().flatten() {
+            *splits.entry(split).or_default() += rows;
+        }
+        let _ = self.splits.set(splits);
+        let images = arrange(files, &self.archives.names());
         if images.is_empty() {
             let problem = "it holds no image: there are no rows".to_owned();
             return Err(Error::Source { path: self.archives.given.clone(), problem });
@@ -52,8 +61,8 @@ impl ParquetSource {
     }
 }
 
-/// Names and classes of all rows of a file.
-fn named_rows<R: ChunkReader + 'static>(file: R) -> Result<Vec<NamedRow>, String> {
+/// Names and classes of all rows of a file, and how many there are of each split.
+fn named_rows<R: ChunkReader + 'static>(file: R) -> Result<(Vec<NamedRow>, SplitCounts), String> {
     let list = || {
         let reader =
             SerializedFileReader::new(file).map_err(|error| format!("it is no readable Parquet file: {error}"))?;
@@ -110,6 +119,12 @@ impl Source for ParquetSource {
         Ok(list)
     }
 
+    fn splits(&self, list: &Manifest) -> Option<SplitsFound> {
+        splits::of_archives(&self.archives.given, self.archives.paths())
+            .or_else(|| splits::splits_of_column(self.splits.get()?))
+            .or_else(|| splits::of_paths(list, &self.archives.given, false))
+    }
+
     fn locate<'a>(&'a self, list: &ListedImages<'a>) -> Result<Located<'a>, Error> {
         let listed = self.listed.lock().unwrap_or_else(PoisonError::into_inner).take();
         let images = || listed.map_or_else(|| on_listing_threads(|| self.list_files())?, Ok);
@@ -160,7 +175,7 @@ impl ImageReader for ParquetImages<'_> {
 /// # Errors
 /// When it is no Parquet file of images, in words.
 pub fn list_parquet_bytes(file: Vec<u8>) -> Result<Vec<(String, Option<String>)>, String> {
-    let images = arrange(vec![named_rows(Bytes::from(file))?], &["file".to_owned()]);
+    let images = arrange(vec![named_rows(Bytes::from(file))?.0], &["file".to_owned()]);
     let manifest = manifest_of(&images)?;
     Ok((0..manifest.len()).map(|row| (manifest.path(row).to_owned(), manifest.label(row).map(str::to_owned))).collect())
 }

@@ -12,7 +12,8 @@ use rayon::slice::ParallelSliceMut as _;
 use super::archives::Archives;
 use super::places::{self, Place, PlacedImage, Places, manifest_of};
 use super::{
-    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, on_listing_threads, unreadable,
+    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, SplitsFound, on_listing_threads, splits,
+    unreadable,
 };
 use crate::error::{Error, ImageError, ImageErrorKind};
 use crate::manifest::Manifest;
@@ -62,12 +63,14 @@ impl TarSource {
         }
         let inner = tars.first().map_or(0, |(_, inner)| *inner);
         let tars = tars.into_iter().map(|(tar, _)| tar).collect();
-        let stems: Vec<String> = (0..self.archives.count()).map(|number| self.archives.stem(number)).collect();
-        let (images, kind, passed_over) = arrange(tars, &stems, inner);
+        let (images, kind, passed_over) = arrange(tars, &self.archives.names(), inner);
         passed_over.warn(&self.archives.given);
         if images.is_empty() {
             let problem = format!("it holds no image (looked for {})", IMAGE_EXTENSIONS.join(", "));
             return Err(Error::Source { path: self.archives.given.clone(), problem });
+        }
+        if matches!(kind, TarKind::FolderEach) {
+            self.archives.check_stems()?;
         }
         let _ = self.kind.set(kind);
         Ok(images)
@@ -131,6 +134,11 @@ impl Source for TarSource {
             manifest_of(&images).map_err(|problem| Error::Source { path: self.archives.given.clone(), problem })?;
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(images);
         Ok(list)
+    }
+
+    fn splits(&self, list: &Manifest) -> Option<SplitsFound> {
+        let by_archives = splits::of_archives(&self.archives.given, self.archives.paths());
+        by_archives.or_else(|| splits::of_paths(list, &self.archives.given, false))
     }
 
     fn locate<'a>(&'a self, list: &ListedImages<'a>) -> Result<Located<'a>, Error> {

@@ -1,9 +1,12 @@
 //! Walks a folder on several threads.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{DirEntry, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
@@ -20,8 +23,15 @@ pub(super) struct FoundFile {
 /// that begin with a dot are passed over.
 pub(super) fn image_files(root: &Path) -> Result<Vec<FoundFile>, String> {
     let metadata = std::fs::metadata(root).map_err(|error| said(root, &error))?;
-    let mut folders = walk(root, Path::new(""), &Above { folder: identity(&metadata), above: None })?;
+    let walk = Walk { root, seen: Mutex::default() };
+    let mut folders = walk.below(Path::new(""), &Above { folder: identity(&metadata), above: None })?;
     if folders.len() == 1 { Ok(folders.remove(0)) } else { Ok(folders.into_iter().flatten().collect()) }
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    /// Every folder, and the path that led to it first.
+    seen: Mutex<HashMap<(u64, u64), PathBuf>>,
 }
 
 /// The folders in which a folder lies.
@@ -41,30 +51,48 @@ fn identity(metadata: &Metadata) -> (u64, u64) {
     (metadata.dev(), metadata.ino())
 }
 
-fn walk(root: &Path, below: &Path, above: &Above<'_>) -> Result<Vec<Vec<FoundFile>>, String> {
-    let folder = root.join(below);
-    let (mut files, mut folders) = (Vec::new(), Vec::new());
-    for entry in std::fs::read_dir(&folder).map_err(|error| said(&folder, &error))? {
-        let entry = entry.map_err(|error| said(&folder, &error))?;
-        let name = entry.file_name();
-        if name.as_encoded_bytes().starts_with(b".") {
-            continue;
-        }
-        let found = look_at(&entry).map_err(|error| said(&entry.path(), &error))?;
-        match found {
-            Found::Image { bytes } => files.push(FoundFile { path: below.join(name), bytes }),
-            Found::Folder { identity } => {
-                if above.holds(identity) {
-                    return Err(format!("{} leads back to a folder that it lies in", entry.path().display()));
-                }
-                folders.push((below.join(name), identity));
+impl Walk<'_> {
+    fn below(&self, below: &Path, above: &Above<'_>) -> Result<Vec<Vec<FoundFile>>, String> {
+        let folder = self.root.join(below);
+        let (mut files, mut folders) = (Vec::new(), Vec::new());
+        for entry in std::fs::read_dir(&folder).map_err(|error| said(&folder, &error))? {
+            let entry = entry.map_err(|error| said(&folder, &error))?;
+            let name = entry.file_name();
+            if name.as_encoded_bytes().starts_with(b".") {
+                continue;
             }
-            Found::Other => {}
+            let found = look_at(&entry).map_err(|error| said(&entry.path(), &error))?;
+            match found {
+                Found::Image { bytes } => files.push(FoundFile { path: below.join(name), bytes }),
+                Found::Folder { identity } => {
+                    if above.holds(identity) {
+                        return Err(format!("{} leads back to a folder that it lies in", entry.path().display()));
+                    }
+                    self.notice(&below.join(&name), identity);
+                    folders.push((below.join(name), identity));
+                }
+                Found::Other => {}
+            }
+        }
+        let deeper =
+            |(below, identity): (PathBuf, _)| self.below(&below, &Above { folder: identity, above: Some(above) });
+        let deeper: Vec<Vec<Vec<FoundFile>>> = folders.into_par_iter().map(deeper).collect::<Result<_, _>>()?;
+        Ok(std::iter::once(files).chain(deeper.into_iter().flatten()).collect())
+    }
+
+    /// Tells of a folder that two paths lead to: its images are listed twice, with two ids and perhaps two classes.
+    fn notice(&self, below: &Path, identity: (u64, u64)) {
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.entry(identity) {
+            Entry::Vacant(entry) => drop(entry.insert(below.to_path_buf())),
+            Entry::Occupied(first) => tracing::warn!(
+                "{}: `{}` and `{}` are one folder (by a link), so that its images are listed twice",
+                self.root.display(),
+                first.get().display(),
+                below.display()
+            ),
         }
     }
-    let deeper = |(below, identity): (PathBuf, _)| walk(root, &below, &Above { folder: identity, above: Some(above) });
-    let deeper: Vec<Vec<Vec<FoundFile>>> = folders.into_par_iter().map(deeper).collect::<Result<_, _>>()?;
-    Ok(std::iter::once(files).chain(deeper.into_iter().flatten()).collect())
 }
 
 enum Found {

@@ -1,5 +1,7 @@
 //! The teacher card: how to feed a teacher, and where each of its values came from.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -10,6 +12,9 @@ use crate::classes::ClassList;
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
 use crate::pixels::{ExifOrientation, Filter};
+use crate::spelling::meant;
+
+pub(crate) use keys::read_metadata as values_from_metadata;
 
 /// How a teacher is fed: every value in force.
 #[derive(Clone, Debug, PartialEq)]
@@ -149,7 +154,7 @@ impl CardFile {
     /// Reads the card that was named, or else `<teacher>.toml` beside the teacher, if there is one.
     ///
     /// # Errors
-    /// When a named card is missing, or a card is no TOML or has values out of range.
+    /// When a named card is missing, or a card is no TOML, has values out of range, or has a key that is a slip of another.
     pub fn find(teacher: &Path, named: Option<&Path>) -> Result<Self, Error> {
         let beside = teacher.with_extension("toml");
         let path = match named {
@@ -158,10 +163,7 @@ impl CardFile {
             None => return Ok(Self::default()),
         };
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        let values = toml::from_str(&text).map_err(|error| Error::Card {
-            path: path.to_path_buf(),
-            problem: error.to_string().trim_end().to_string(),
-        })?;
+        let values = keys::read_card(&text).map_err(|problem| Error::Card { path: path.to_path_buf(), problem })?;
         Ok(Self { path: Some(path.to_path_buf()), values })
     }
 }
@@ -174,27 +176,6 @@ pub(crate) struct GraphFacts {
     pub(crate) fixed_height_pixels: Option<usize>,
     pub(crate) fixed_width_pixels: Option<usize>,
 }
-
-/// Reads the keys of a card from a model's metadata, where exporters left them: `mean` or `relabel.mean`, the value
-/// written as in TOML or as plain text. Values that do not parse are passed over.
-pub(crate) fn values_from_metadata<'a>(metadata: impl Iterator<Item = (&'a str, &'a str)>) -> CardValues {
-    let mut table = toml::Table::new();
-    for (key, value) in metadata {
-        let key = key.strip_prefix("relabel.").unwrap_or(key);
-        let parsed =
-            toml::from_str::<toml::Table>(&format!("value = {value}")).ok().and_then(|mut t| t.remove("value"));
-        let candidate = parsed.unwrap_or_else(|| toml::Value::String(value.to_owned()));
-        let alone = toml::Table::from_iter([(key.to_owned(), candidate)]);
-        if KEYS.contains(&key) && CardValues::deserialize(alone.clone()).is_ok() {
-            table.extend(alone);
-        }
-    }
-    CardValues::deserialize(table).unwrap_or_default()
-}
-
-/// The keys that feed a teacher; `name` and `output` are left to people.
-const KEYS: [&str; 9] =
-    ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation", "grid", "layout", "classes"];
 
 const IMAGENET_MEAN: [f64; 3] = [0.485, 0.456, 0.406];
 const IMAGENET_STD: [f64; 3] = [0.229, 0.224, 0.225];
@@ -327,7 +308,18 @@ pub(crate) fn settle_classes(
     ];
     let (classes, origin) = match named.into_iter().find_map(|(name, origin, folder)| Some((name?, origin, folder))) {
         Some((name, origin, _)) if name == ClassList::IMAGENET_1K => (ClassList::imagenet_1k(), origin),
-        Some((file, origin, folder)) => (ClassList::read(&folder.join(file))?, origin),
+        Some((file, origin, folder)) => {
+            let path = folder.join(file);
+            if let Some(list) = meant(file, &[ClassList::IMAGENET_1K]).filter(|_| !path.exists()) {
+                return Err(Error::Card {
+                    path: card.path.clone().unwrap_or_default(),
+                    problem: format!(
+                        "classes is `{file}` ({origin}), which is no file\n  help: the list of ImageNet is called `{list}`"
+                    ),
+                });
+            }
+            (ClassList::read(&path)?, origin)
+        }
         None if class_count == 1000 => (ClassList::imagenet_1k(), Origin::Default),
         None => (ClassList::unnamed(class_count), Origin::Default),
     };
@@ -364,7 +356,8 @@ mod tests {
         let mut facts = facts(Some(224));
         facts.metadata = values_from_metadata(
             [("relabel.mean", "[0.1, 0.1, 0.1]"), ("std", "[0.3, 0.3, 0.3]"), ("filter", "nonsense")].into_iter(),
-        );
+        )
+        .unwrap();
         let card = card("mean = [0.5, 0.5, 0.5]\nfilter = \"bicubic\"\nlicence = \"MIT\"");
         let flags = CardValues { filter: Some(Filter::Box), ..CardValues::default() };
         let settled = settle(Path::new("dir/net.onnx"), &flags, &card, &facts).unwrap();
@@ -401,5 +394,8 @@ mod tests {
         let wrong =
             settle_classes(settled(10).unwrap(), &flags, &none, &facts(Some(8)), 21_843).unwrap_err().to_string();
         assert!(wrong.contains("1000 classes") && wrong.contains("21843 outputs"), "{wrong}");
+        let flags = CardValues { classes: Some("ImageNet1k".into()), ..CardValues::default() };
+        let slip = settle_classes(settled(10).unwrap(), &flags, &none, &facts(Some(8)), 1000).unwrap_err().to_string();
+        assert!(slip.contains("`ImageNet1k`") && slip.contains("`imagenet-1k`"), "{slip}");
     }
 }

@@ -41,7 +41,11 @@ pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Ref
     };
     let image = ImageInput { name: input.name.clone(), element: input.element, layout, fixed_batch: dims[0] };
     let facts = GraphFacts {
-        metadata: card::values_from_metadata(graph.metadata()),
+        metadata: card::values_from_metadata(graph.metadata()).map_err(|problem| Refusal {
+            problem,
+            advice: "correct the metadata of the ONNX file (onnx.helper.set_model_props), or remove that key"
+                .to_owned(),
+        })?,
         fixed_height_pixels: height,
         fixed_width_pixels: width,
     };

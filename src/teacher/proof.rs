@@ -201,7 +201,7 @@ impl Witness {
         let [scores, own, features, pooled] = take(run_floats(&mut whole, &inputs, &names)?);
         drop(whole);
         if !tail.left_out.is_empty()
-            && let Err(refusal) = check_order(tail, &own, &scores)
+            && let Err(refusal) = check_order(tail, grid.layout, &own, &scores)
         {
             return Ok(Err(refusal));
         }

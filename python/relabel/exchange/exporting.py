@@ -6,7 +6,9 @@ import argparse
 import fcntl
 import io
 import os
+import tempfile
 import threading
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +47,15 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
             f"the public readers look for <class folder>/<name up to its first dot>.pt, and so will not find "
             f"{count(len(hidden), 'image')}, the first being `{hidden[0]}`"
         )
+    known = set(ids)
+    mistaken = next((name for name in ids if _old_readers_name(name) != name and _old_readers_name(name) in known), None)
+    if mistaken is not None:
+        warnings.append(
+            f"the public readers cut names at their first dot, and so would give `{mistaken}` the map of another image, "
+            f"`{_old_readers_name(mistaken)}`. Do not train with them on these maps"
+        )
     with _claim(folder, note.of_store(labels.info, arguments.dtype)):
+        _check_that_files_stay_apart(ids, folder)
         for warning in warnings:
             output.warn(warning)
         output.say(f"{count(len(rows), 'label map')} of {arguments.store} as {arguments.dtype} into {folder}")
@@ -150,6 +160,28 @@ def _check_ids(ids: list[str]) -> None:
     for name in ids:
         if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
             raise Refusal(f"the id `{name}` is no path below a folder, so that its file cannot be named")
+
+
+def _check_that_files_stay_apart(ids: list[str], folder: Path) -> None:
+    """Where a file system does not tell upper from lower case, or Unicode forms apart, one map would replace another."""
+    first: dict[str, str] = {}
+    for name in ids:
+        folded = unicodedata.normalize("NFC", name).casefold()
+        other = first.setdefault(folded, name)
+        if other == name:
+            continue
+        with tempfile.TemporaryDirectory(prefix=".relabel-", dir=folder) as probe:
+            (Path(probe) / "\u00c9").touch()
+            if any((Path(probe) / same).exists() for same in ("\u00e9", "E\u0301")):
+                raise Refusal(f"{folder} takes `{other}.pt` and `{name}.pt` for one file, so that one map would replace the other. "
+                              "Name an --out on a file system that tells them apart")
+        return
+
+
+def _old_readers_name(name: str) -> str:
+    """The id that the public readers make of an image's path."""
+    folder, _, file = name.rpartition("/")
+    return f"{folder.split('/')[-1]}/{file.split('.')[0]}"
 
 
 def _old_readers_find(name: str) -> bool:

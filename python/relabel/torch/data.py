@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from ..labels import Labels
 from .crops import Crop
 from .mix import CutMix
 from .targets import Missing, Target, Targets, rows_of_names, without_labels
+
+FILES_LOOKED_AT = 64
+"""Files of a data set whose lengths are compared with those that were labelled."""
 
 
 class CropDataset(Dataset[Any]):
@@ -26,12 +31,13 @@ class CropDataset(Dataset[Any]):
         labels: the store.
         transform: applied to the image, unless the data set's own transform holds the crop already. The result must be
             ``(image, Crop)``.
-        ids: what the store calls each image: ids, or paths below the source. Without it they come from the data set's
-            ``samples`` and ``root``, as ImageFolder has them (``Subset`` of one as well).
+        ids: what the store calls each image: all ids, or all paths below the source. Without it they are the paths of the
+            data set's ``samples`` below its ``root``, as ImageFolder has them (``Subset`` of one as well).
         missing: see :data:`~relabel.torch.targets.Missing`.
 
     Raises:
-        KeyError: an image that the store does not have.
+        KeyError: an image that the store does not have, a name that could mean two images, or two files of which the store
+            has only one.
         NotLabelled: images without labels, with ``missing="error"``.
     """
 
@@ -47,10 +53,12 @@ class CropDataset(Dataset[Any]):
         self.dataset = dataset
         self.labels = labels
         self.transform = transform
-        names = _names(dataset) if ids is None else list(ids)
+        files = _files(dataset) if ids is None else []
+        names = [name for name, _ in files] if ids is None else list(ids)
         if len(names) != len(dataset):
             raise ValueError(f"there are {len(names)} ids, but {len(dataset)} images")
-        rows = rows_of_names(labels, names)
+        rows = rows_of_names(labels, names, are_paths=ids is None)
+        _warn_of_other_files(labels, rows, files)
         lacking = without_labels(labels, rows, missing)
         kept = np.flatnonzero(~lacking) if missing == "drop" else np.arange(len(rows))
         self.indices = kept.astype(np.int64)
@@ -160,14 +168,37 @@ def _is_pair(value: Any) -> bool:
     return isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[1], Crop)
 
 
-def _names(dataset: Any) -> list[str]:
-    """Paths below the root, of an ImageFolder or of a Subset of one."""
+def _files(dataset: Any) -> list[tuple[str, str]]:
+    """Paths below the root, and where the files are, of an ImageFolder or of a Subset of one."""
     if hasattr(dataset, "samples") and hasattr(dataset, "root"):
         root = os.fspath(dataset.root)
-        return [os.path.relpath(path, root).replace(os.sep, "/") for path, _ in dataset.samples]
+        return [(os.path.relpath(path, root).replace(os.sep, "/"), path) for path, _ in dataset.samples]
     if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
-        names = _names(dataset.dataset)
-        return [names[index] for index in dataset.indices]
+        files = _files(dataset.dataset)
+        return [files[index] for index in dataset.indices]
     raise TypeError(
         f"{type(dataset).__name__} has no `samples` and `root` that say what its images are called; pass ids=, one for each image"
     )
+
+
+def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], files: Sequence[tuple[str, str]]) -> None:
+    """Names alone do not tell one split from another: ``cat/1.jpg`` may be in both."""
+    if not files or labels.info.get("imported"):
+        # An imported store knows the lengths of its maps' files.
+        return
+    step = max(1, len(files) // FILES_LOOKED_AT)
+    looked_at = range(0, len(files), step)
+    listed = labels._core.file_bytes(np.ascontiguousarray(rows[::step]))
+    pairs = [
+        (os.path.getsize(files[at][1]), int(length))
+        for at, length in zip(looked_at, listed, strict=True)
+        if length > 0 and os.path.isfile(files[at][1])
+    ]
+    others = sum(there != length for there, length in pairs)
+    if 2 * others > len(pairs):
+        warnings.warn(
+            f"{labels.path}: {others} of {len(pairs)} files of the data set that were looked at are not as long as when they "
+            "were labelled. If they are scaled or converted copies, all is well; if not, the labels are those of other images "
+            "with the same names, such as another split",
+            stacklevel=4,
+        )

@@ -90,16 +90,14 @@ class Targets:
         )
 
 
-def rows_of_names(labels: Labels, names: Sequence[str]) -> NDArray[np.int64]:
-    """Rows of ids or of paths below the source; an id is the path without its extension, unless two files would share it."""
-    rows = labels.find_rows([os.path.splitext(name)[0] for name in names])
-    left = np.flatnonzero(rows < 0)
-    rows[left] = labels.find_rows([names[at] for at in left.tolist()])
+def rows_of_names(labels: Labels, names: Sequence[str], *, are_paths: bool) -> NDArray[np.int64]:
+    """Rows of images by the paths of their files below the source; or by names that are ids or such paths."""
+    rows: NDArray[np.int64] = labels._core.find_names([os.fspath(name) for name in names], are_paths)
     left = np.flatnonzero(rows < 0)
     if len(left):
-        # Says which one, and shows an id that exists.
+        # Says which one, and what was probably meant.
         try:
-            labels.rows([os.path.splitext(names[int(left[0])])[0]])
+            labels.rows([os.fspath(names[int(left[0])])])
         except KeyError as unknown:
             raise KeyError(f"{len(left)} of {len(names)} images are not in the store. {unknown.args[0]}") from None
     return rows

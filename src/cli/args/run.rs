@@ -19,6 +19,7 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in ILSVRC2012_img_train.tar
   relabel run --teacher effnet-l2.onnx --in 'shards/{000000..001281}.tar'
   relabel run --teacher effnet-l2.onnx --in 'imagenet-1k/data/train-*.parquet'
+  relabel run --teacher net.onnx --in dataset/ --all-splits   (train, val and test into one store)
 
 A teacher card is TOML beside the teacher (net.toml for net.onnx); models/README.md lists its keys.
 To go on after an interruption, give the same command again.")]
@@ -35,6 +36,9 @@ pub struct RunArguments {
     /// List of the images (.csv, .tsv, .parquet) instead of all in the folder; see manifests/README.md
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
+    /// Label all splits of a data set (train, val, test) that --in or the list holds; refused without this
+    #[arg(long)]
+    pub all_splits: bool,
     /// Take only the first N images of the list
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,

@@ -7,12 +7,17 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{FileReader, RowGroupReader};
 
+use crate::manifest::SplitCounts;
+use crate::spelling::meant;
+
 /// Columns that may hold an image's bytes: Hugging Face's struct first.
 const IMAGE_COLUMNS: [&str; 7] = ["image.bytes", "image", "jpg", "jpeg", "png", "img.bytes", "bytes"];
 /// Columns that may hold an image's name.
 const PATH_COLUMNS: [&str; 3] = ["image.path", "img.path", "path"];
 /// Columns that may hold an image's class.
 const LABEL_COLUMNS: [&str; 2] = ["label", "cls"];
+/// The column that tells the splits of a data set apart. It is only counted.
+const SPLIT_COLUMNS: [&str; 1] = ["split"];
 
 /// Rows that are decoded at a time.
 const ROWS_AT_A_TIME: usize = 1 << 14;
@@ -23,6 +28,7 @@ pub(super) struct Columns {
     pub(super) image: Column,
     pub(super) path: Option<Column>,
     label: Option<Column>,
+    split: Option<Column>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,9 +41,11 @@ pub(super) struct Column {
 
 impl Columns {
     /// # Errors
-    /// When no column holds images; the message names those that there are.
+    /// When no column holds images; the message names those that there are. When a column was probably meant to be read, but
+    /// is called otherwise.
     pub(super) fn of(metadata: &ParquetMetaData) -> Result<Self, String> {
         let schema = metadata.file_metadata().schema_descr();
+        let names: Vec<String> = schema.columns().iter().map(|column| column.path().string()).collect();
         let find = |names: &[&str], kinds: &[Physical]| {
             let named = |name: &&str| {
                 let fits = |at: &usize| {
@@ -53,7 +61,9 @@ impl Columns {
             Some(Column { at, kind: column.physical_type(), defined: column.max_def_level() })
         };
         let image = find(&IMAGE_COLUMNS, &[Physical::BYTE_ARRAY]).ok_or_else(|| {
-            let names: Vec<_> = schema.columns().iter().map(|column| column.path().string()).collect();
+            if let Err(slip) = check_names(&names, &IMAGE_COLUMNS) {
+                return slip;
+            }
             format!(
                 "no column holds images (looked for binary columns {}); it has {}",
                 IMAGE_COLUMNS.join(", "),
@@ -62,8 +72,32 @@ impl Columns {
         })?;
         let path = find(&PATH_COLUMNS, &[Physical::BYTE_ARRAY]);
         let label = find(&LABEL_COLUMNS, &[Physical::INT64, Physical::INT32, Physical::BYTE_ARRAY]);
-        Ok(Self { image, path, label })
+        for known in [&PATH_COLUMNS[..], &LABEL_COLUMNS] {
+            check_names(&names, known)?;
+        }
+        let split = find(&SPLIT_COLUMNS, &[Physical::BYTE_ARRAY]);
+        Ok(Self { image, path, label, split })
     }
+}
+
+/// Checks that no column was meant to be one of `known`, but is called otherwise. Where one of these is there by its name,
+/// others may resemble it.
+fn check_names(names: &[String], known: &[&str]) -> Result<(), String> {
+    for name in names {
+        let spaced = known.iter().find(|column| **column == name.trim()).filter(|_| name.trim() != name);
+        let is_there = names.iter().any(|name| known.contains(&name.as_str()));
+        // The column of a struct, or of a list, goes by the name of the whole.
+        let whole = name.split('.').next().unwrap_or(name);
+        let slip = if is_there { None } else { meant(name, known).or_else(|| meant(whole, known)) };
+        if let Some(column) = spaced.copied().or(slip) {
+            return Err(format!(
+                "the column `{name}` would not be read: it is not `{column}`\n  help: call it `{column}`, or give it a name that \
+                 resembles none of {}",
+                known.join(", ")
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Name and class of one row.
@@ -73,10 +107,10 @@ pub(super) struct NamedRow {
     pub(super) label: Option<String>,
 }
 
-/// Names and classes of all rows of a file. Images are not touched.
-pub(super) fn named_rows(file: &dyn FileReader) -> Result<Vec<NamedRow>, String> {
+/// Names and classes of all rows of a file, and how many there are of each split. Images are not touched.
+pub(super) fn named_rows(file: &dyn FileReader) -> Result<(Vec<NamedRow>, SplitCounts), String> {
     let columns = Columns::of(file.metadata())?;
-    let mut rows = Vec::new();
+    let (mut rows, mut splits) = (Vec::new(), SplitCounts::new());
     for number in 0..file.num_row_groups() {
         let in_group = |error: ParquetError| format!("row group {number}: {error}");
         let group = file.get_row_group(number).map_err(in_group)?;
@@ -92,6 +126,10 @@ pub(super) fn named_rows(file: &dyn FileReader) -> Result<Vec<NamedRow>, String>
         if image_rows != count as i64 {
             return Err(format!("row group {number} says {count} rows, but {image_rows} images"));
         }
+        let said = columns.split.map(|column| texts(group.as_ref(), column)).transpose().map_err(in_group)?;
+        for split in said.into_iter().flatten() {
+            *splits.entry(split.unwrap_or_default()).or_default() += 1;
+        }
         let (mut paths, mut labels) = (paths.map(Vec::into_iter), labels.map(Vec::into_iter));
         // A count that nothing backs could be any number.
         if paths.is_none() && labels.is_none() {
@@ -104,7 +142,7 @@ pub(super) fn named_rows(file: &dyn FileReader) -> Result<Vec<NamedRow>, String>
             rows.push(NamedRow { path, label });
         }
     }
-    Ok(rows)
+    Ok((rows, splits))
 }
 
 /// Counts the images of a group without decoding them.

@@ -17,6 +17,8 @@ const MAX_LABEL_BYTES: u64 = 256;
 /// A tar inside a tar.
 #[derive(Debug)]
 pub(super) struct InnerTar {
+    /// Its path.
+    pub(super) name: String,
     /// Its path without `.tar`: the folder that its images are in.
     pub(super) folder: String,
     pub(super) part: Range<u64>,
@@ -75,7 +77,7 @@ impl Contents {
 /// Lists a tar and the tars inside it, each of which is a folder. Returns also how many these are.
 pub(super) fn list_with_inner(tar: &impl ReadAt, part: Range<u64>, archive: u32) -> Result<(Contents, usize), Damage> {
     let mut contents = list(tar, part, archive)?;
-    let inner_tars = std::mem::take(&mut contents.inner);
+    let inner_tars = last_of_each_name(std::mem::take(&mut contents.inner))?;
     let count = inner_tars.len();
     let list_inner = |inner: InnerTar| {
         let in_inner = |damage: Damage| damage.inside(&inner.folder);
@@ -91,11 +93,55 @@ pub(super) fn list_with_inner(tar: &impl ReadAt, part: Range<u64>, archive: u32)
         Ok(contents)
     };
     let found: Vec<Contents> = inner_tars.into_par_iter().map(list_inner).collect::<Result<_, _>>()?;
+    if count > 0 {
+        check_apart(std::iter::once(&contents).chain(&found))?;
+    }
     for inner in found {
         contents.images.extend(inner.images);
         contents.passed_over.add(inner.passed_over);
     }
     Ok((contents, count))
+}
+
+/// Inner tars as unpacking would leave them: of several with one name the last. Two names of one folder are refused.
+fn last_of_each_name(inner_tars: Vec<InnerTar>) -> Result<Vec<InnerTar>, Damage> {
+    let mut last: HashMap<String, usize> = HashMap::new();
+    for (at, inner) in inner_tars.iter().enumerate() {
+        let Some(earlier) = last.insert(inner.folder.clone(), at) else { continue };
+        let (earlier, name) = (&inner_tars[earlier].name, &inner.name);
+        if earlier != name {
+            return Err(Damage {
+                offset: inner.part.start,
+                member: Some(name.clone()),
+                problem: format!("its images would have the same names as those of `{earlier}`; give one another name"),
+            });
+        }
+    }
+    Ok(inner_tars
+        .into_iter()
+        .enumerate()
+        .filter(|(at, inner)| last[&inner.folder] == *at)
+        .map(|(_, inner)| inner)
+        .collect())
+}
+
+/// Checks that no image of one tar has the path of an image of another: unpacking would overwrite it.
+fn check_apart<'a>(tars: impl Iterator<Item = &'a Contents>) -> Result<(), Damage> {
+    let mut tar_of_path: HashMap<&str, usize> = HashMap::new();
+    for (number, tar) in tars.enumerate() {
+        for image in &tar.images {
+            if tar_of_path.insert(&image.path, number).is_some_and(|other| other != number) {
+                return Err(Damage {
+                    offset: image.place.offset,
+                    member: Some(image.path.clone()),
+                    problem: "an image of another tar inside it has the same path, and they would be one; give one of the tars \
+                              another name"
+                        .to_owned(),
+                });
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Lists one tar, or the part of one in which an inner tar lies.
@@ -165,7 +211,7 @@ fn other_file(
         name[at..].eq_ignore_ascii_case(ending).then(|| name[..at].to_owned())
     };
     if let Some(folder) = ending(".tar") {
-        contents.inner.push(InnerTar { folder, part: member.data.clone() });
+        contents.inner.push(InnerTar { folder, part: member.data.clone(), name });
     } else if let Some(key) = ending(".cls") {
         if place.bytes <= MAX_LABEL_BYTES {
             let mut text = vec![0; place.bytes as usize];

@@ -21,10 +21,10 @@ pub(super) fn images(mut tars: Vec<Contents>, stems: &[String], passed_over: &mu
     }
     let apart = names_are_apart(&tars);
     let mut images = Vec::new();
-    for (mut tar, stem) in tars.into_iter().zip(stems) {
+    for (tar, stem) in tars.into_iter().zip(stems) {
         for mut image in tar.images {
             if label_from_path(&image.path).is_none() {
-                image.label = tar.labels.remove(key_of(&image.path)).map_or(Label::Unknown, Label::Said);
+                image.label = tar.labels.get(key_of(&image.path)).cloned().map_or(Label::Unknown, Label::Said);
             } else if !apart {
                 // The shard will be the first folder.
                 image.label =

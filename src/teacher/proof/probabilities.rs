@@ -3,7 +3,7 @@
 
 use super::log_sum_exp;
 use crate::teacher::graph::element;
-use crate::teacher::tail::{Ending, Refusal, Tail};
+use crate::teacher::tail::{Ending, Layout, Refusal, Tail};
 use crate::teacher::tensors::Floats;
 
 /// Scores that are compared, a row for each image or cell.
@@ -86,7 +86,7 @@ impl Rows<'_> {
 
 /// Refuses scores that rank the classes of an image, or of a cell, otherwise than the teacher's own output does: then what
 /// was left out is not what it looked like.
-pub(super) fn check_order(tail: &Tail, own: &Floats, scores: &Floats) -> Result<(), Refusal> {
+pub(super) fn check_order(tail: &Tail, layout: Layout, own: &Floats, scores: &Floats) -> Result<(), Refusal> {
     let refused = |problem: String| {
         Refusal::new(
             problem,
@@ -101,6 +101,7 @@ pub(super) fn check_order(tail: &Tail, own: &Floats, scores: &Floats) -> Result<
         )));
     }
     let (classes, inner) = match (&tail.ending, &scores.dims[..]) {
+        (Ending::ScoreMap, [.., classes]) if layout.channels_last() => (*classes, 1),
         (Ending::ScoreMap, [_, classes, map @ ..]) => (*classes, map.iter().product::<usize>()),
         (_, [_, classes @ ..]) => (classes.iter().product(), 1),
         (_, []) => (1, 1),

@@ -1,0 +1,123 @@
+"""Which image a name means: ids given back, paths of a data set, and names that could mean two."""
+
+import random
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchvision.datasets import ImageFolder
+
+import relabel
+import relabel.torch as rt
+from conftest import GOLDEN, TEACHER, run_relabel
+
+CLASSES = ["n01", "N01", "n01 ", "e\u0301", "\u00e9", "a.b", "a\\b"]
+# Some are another with an extension, in another case, with spaces, in another Unicode form, or with the separator of Windows.
+STEMS = ["a", "a.jpg", "photo", "photo.v2", "photo.v2.1", "x", "X", "x ", " x", "e\u0301", "\u00e9", "1", "01", "1.5", "b\\x", "x..."]
+ENDINGS = [".jpg", ".JPG", ".png"]
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> tuple[Path, relabel.Labels]:
+    """A folder of images whose names nearly meet, and its store."""
+    root = tmp_path_factory.mktemp("odd")
+    chooser = random.Random(5)
+    tiny = GOLDEN / "images/odd/tiny_33x47.JPEG"
+    for folder in CLASSES:
+        (root / "in" / folder).mkdir(parents=True)
+        names = [stem + ending for stem in STEMS for ending in ENDINGS]
+        for name in ["a.jpg", "a.jpg.jpg", "photo.jpg", "photo.v2.jpg", *chooser.sample(names, 12)]:
+            shutil.copy(tiny, root / "in" / folder / name)
+    run_relabel("run", "--teacher", TEACHER, "--in", root / "in", "--out", root / "labels", "--input-size", 32)
+    return root / "in", relabel.open(root / "labels")
+
+
+class Images(torch.utils.data.Dataset):
+    """A data set that says nothing of names."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> None:
+        raise AssertionError("only names are looked at")
+
+
+def test_ids_given_back_are_their_rows(odd):
+    _, labels = odd
+    ids, rows = labels.ids(), np.arange(len(labels))
+    assert np.array_equal(labels.rows(ids), rows) and np.array_equal(labels.find_rows(ids), rows)
+    assert [labels.rows(name)[0] for name in ids] == rows.tolist()
+    assert np.array_equal(labels.rows(np.array(ids)), rows)
+    assert np.array_equal(rt.CropDataset(Images(len(ids)), labels, ids=ids).rows, rows)
+    for seed in range(50):
+        some = random.Random(seed).choices(range(len(ids)), k=20)
+        assert labels.rows([ids[row] for row in some]).tolist() == some
+
+
+def test_paths_of_a_data_set_are_their_rows_whatever_else_is_called_so(odd):
+    folder, labels = odd
+    data = ImageFolder(folder)
+    rows = rt.CropDataset(data, labels).rows
+    assert sorted(rows) == list(range(len(labels)))
+    by_row = {int(row): path for row, (path, _) in zip(rows, data.samples, strict=True)}
+    for row, name in enumerate(labels.ids()):
+        path = str(Path(by_row[row]).relative_to(folder))
+        assert path == name or path[: path.rindex(".")] == name, (path, name)
+    names = [str(Path(path).relative_to(folder)) for path, _ in data.samples]
+    assert np.array_equal(rt.CropDataset(Images(len(names)), labels, ids=names).rows, rows)
+    assert np.array_equal(rt.CropDataset(Images(len(names)), labels, ids=[f"./{name}" for name in names]).rows, rows)
+
+
+def test_a_name_that_could_mean_two_images_is_refused_with_both(odd):
+    _, labels = odd
+    # `n01/a.jpg` is a file, and the id of `n01/a.jpg.jpg`.
+    with pytest.raises(KeyError, match=r"could mean two images: `n01/a.jpg` .*a.jpg.jpg\) and `n01/a` "):
+        rt.CropDataset(Images(1), labels, ids=["n01/a.jpg"])
+    shared = next(name for name in labels.ids() if name.endswith(".png"))
+    stem = shared.removesuffix(".png")
+    with pytest.raises(KeyError, match="two images"):
+        labels.rows([f"{stem}.webp"])
+    with pytest.raises(KeyError, match="two images"):
+        labels.find_rows([f"{stem}.webp"])
+    with pytest.raises(KeyError, match="are two files, but the store has one image"):
+        rt.CropDataset(Images(2), labels, ids=["n01/photo.v2.jpg", "n01/photo.v2.webp"])
+    # Another extension of the only image of that name is that image.
+    assert labels.rows("n01/photo.v2.webp")[0] == labels.rows("n01/photo.v2")[0]
+
+
+def test_what_was_meant_is_said_and_not_taken(odd):
+    folder, labels = odd
+    ids = labels.ids()
+    for name, said in [
+        ("n01/PHOTO", "upper and lower case"),
+        ("n01\\photo", "between folders"),
+        ("n01/photo.v3", "help"),
+        (f"{folder}/n01/photo.jpg", "below the source"),
+        ("n01/photo ", "spaces"),
+    ]:
+        assert name not in ids
+        with pytest.raises(KeyError) as refusal:
+            labels.rows([name])
+        assert said in refusal.value.args[0], refusal.value.args[0]
+    for mixed in ([ids[0], 1], [1, ids[0]], np.array([ids[0], 1], dtype=object), [b"n01/a"], True):
+        with pytest.raises(ValueError):
+            labels.rows(mixed)
+
+
+def test_files_of_other_lengths_are_warned_of(odd, tmp_path):
+    folder, labels = odd
+    shutil.copytree(folder, tmp_path / "other")
+    for path in (tmp_path / "other").rglob("*.*"):
+        if path.is_file():
+            path.write_bytes(path.read_bytes() + b"more")
+    with pytest.warns(UserWarning, match="not as long as when they were labelled"):
+        rt.CropDataset(ImageFolder(tmp_path / "other"), labels)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        rt.CropDataset(ImageFolder(folder), labels)
