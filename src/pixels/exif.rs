@@ -172,7 +172,7 @@ impl<'a> Directory<'a> {
 impl Value<'_> {
     /// The first number. PIL takes it from every type of number: it compares `6`, `6.0` and `6/1` as equal. Bytes and
     /// texts are no numbers.
-    fn orientation(self, endian: Endian) -> Orientation {
+    pub(super) fn orientation(self, endian: Endian) -> Orientation {
         let bits = |size| endian.number(self.bytes, size);
         Orientation::of_number(match self.kind {
             3 | 4 | 13 | 16 => bits(unit_bytes(self.kind).unwrap_or_default() as usize) as f64,

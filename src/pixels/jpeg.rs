@@ -52,7 +52,10 @@ fn orientation_of(header: &Header) -> Result<Orientation, ImageError> {
             xmp = Some(text);
         }
     }
-    Sources { exif: exif.as_deref(), xmp, raw_profile: None }.orientation()
+    let orientation = Sources { exif: exif.as_deref(), xmp, raw_profile: None }.orientation();
+    // Without a resolution in the header PIL looks for one in EXIF. If it cannot read that, it does not look again, and
+    // the image has no orientation (`_read_dpi_from_exif`).
+    if header.has_resolution() { orientation } else { Ok(orientation.unwrap_or(Orientation::NONE)) }
 }
 
 /// Encodes an image, 4:2:0.

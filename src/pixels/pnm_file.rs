@@ -96,16 +96,13 @@ fn floats(file: &mut FileBytes, height: u32, width: u32) -> Result<Vec<u8>, Imag
     let number = str::from_utf8(&scale).ok().and_then(|text| text.parse::<f64>().ok());
     let number = number.filter(|number| number.is_finite() && *number != 0.0);
     let number = number.ok_or_else(|| broken("PFM: a scale of 0, or none".to_owned()))?;
-    let row = width as usize * 4;
-    let data = file.rest().get(..row * height as usize).ok_or_else(no_end)?;
-    let mut rgb = Vec::with_capacity(pixels(height, width) * 3);
-    for row in data.chunks_exact(row).rev() {
-        for bytes in row.as_chunks::<4>().0 {
-            let value = if number < 0.0 { f32::from_le_bytes(*bytes) } else { f32::from_be_bytes(*bytes) };
-            rgb.extend([value as u8; 3]);
-        }
+    let mut rows = rows(file.rest(), Layout::Float { big_endian: number > 0.0 }, height, width)?;
+    let line = width as usize * 3;
+    for row in 0..height as usize / 2 {
+        let (upper, lower) = rows.split_at_mut((height as usize - 1 - row) * line);
+        upper[row * line..][..line].swap_with_slice(&mut lower[..line]);
     }
-    Ok(rgb)
+    Ok(rows)
 }
 
 fn magic<'a>(file: &mut FileBytes<'a>) -> &'a [u8] {

@@ -14,7 +14,11 @@ pub(super) enum Layout {
     /// 1, 2, 4 or 8 bits of a colour's number, and what follows it in a pixel.
     Index { bits: u8, skipped: u8 },
     /// 16 bits of gray. PIL does not scale them, it clips: all from 255 up is white (`I16_RGB` in `Convert.c`).
-    Gray16 { big_endian: bool, inverted: bool },
+    Gray16 { big_endian: bool },
+    /// 32 bits of gray with a sign, clipped.
+    Gray32 { big_endian: bool },
+    /// Gray of 32-bit floats, clipped and cut (`f2l`).
+    Float { big_endian: bool },
     /// 8 bits of gray and other samples, which are dropped.
     GrayAnd { bytes: u8 },
     /// Bytes of which `[r, g, b]` are at these places of a pixel of `bytes`.
@@ -37,6 +41,7 @@ impl Layout {
             Self::Gray { bits, .. } => u64::from(bits),
             Self::Index { bits, skipped } => u64::from(bits) + 8 * u64::from(skipped),
             Self::Gray16 { .. } | Self::Packed16 { .. } => 16,
+            Self::Gray32 { .. } | Self::Float { .. } => 32,
             Self::GrayAnd { bytes }
             | Self::Places { bytes, .. }
             | Self::Premultiplied { bytes, .. }
@@ -67,10 +72,19 @@ impl Layout {
                 let index = if bits == 8 { row[x * (1 + usize::from(skipped))] } else { small(row, x, bits) };
                 palette.colour(index)
             }
-            Self::Gray16 { big_endian, inverted } => {
+            Self::Gray16 { big_endian } => {
                 let two = [row[2 * x], row[2 * x + 1]];
                 let value = if big_endian { u16::from_be_bytes(two) } else { u16::from_le_bytes(two) };
-                [(if inverted { !value } else { value }).min(255) as u8; 3]
+                [value.min(255) as u8; 3]
+            }
+            Self::Gray32 { big_endian } => {
+                let bytes = four(row, x, 1, 0, 4);
+                let value = if big_endian { i32::from_be_bytes(bytes) } else { i32::from_le_bytes(bytes) };
+                [value.clamp(0, 255) as u8; 3]
+            }
+            Self::Float { big_endian } => {
+                let bytes = four(row, x, 1, 0, 4);
+                [(if big_endian { f32::from_be_bytes(bytes) } else { f32::from_le_bytes(bytes) }) as u8; 3]
             }
             Self::GrayAnd { bytes } => [row[x * usize::from(bytes)]; 3],
             Self::Places { rgb, bytes } => rgb.map(|place| row[x * usize::from(bytes) + usize::from(place)]),
@@ -157,7 +171,7 @@ mod tests {
 
     #[test]
     fn gray_of_16_bits_is_clipped() {
-        let layout = Layout::Gray16 { big_endian: true, inverted: false };
+        let layout = Layout::Gray16 { big_endian: true };
         let row = [0, 7, 0, 254, 1, 44];
         assert_eq!([0, 1, 2].map(|x| layout.pixel(&row, x, &Palette::BLACK)[0]), [7, 254, 255]);
     }

@@ -372,7 +372,7 @@ fn layout(bits: u8, colour_type: u8) -> Option<Layout> {
     Some(match (bits, colour_type) {
         (1, 0) => Layout::Bits { inverted: false },
         (2 | 4 | 8, 0) => Layout::Gray { bits, inverted: false },
-        (16, 0) => Layout::Gray16 { big_endian: true, inverted: false },
+        (16, 0) => Layout::Gray16 { big_endian: true },
         (8, 2) => Layout::Places { rgb: [0, 1, 2], bytes: 3 },
         (16, 2) => Layout::Places { rgb: [0, 2, 4], bytes: 6 },
         (1 | 2 | 4 | 8, 3) => Layout::Index { bits, skipped: 0 },
