@@ -22,19 +22,15 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageErro
     let offset = if header.offset == 0 { file.position() } else { header.offset };
     let stride;
     let unpacked;
-    let (rows, layout) = match header.runs {
-        Some(four_bits) => {
-            let layout = runs::layout(layout).ok_or_else(|| broken("BMP: run lengths of true colours".to_owned()))?;
-            file.seek(offset);
-            unpacked = runs::unpack(&mut file, four_bits, width, height);
-            stride = u64::from(width);
-            (unpacked.as_slice(), layout)
-        }
-        None => {
-            stride = ((u64::from(width) * u64::from(header.bits) + 31) >> 3) & !3;
-            file.seek(offset);
-            (file.rest(), layout)
-        }
+    file.seek(offset);
+    let (rows, layout) = if let Some(four_bits) = header.runs {
+        let layout = runs::layout(layout).ok_or_else(|| broken("BMP: run lengths of true colours".to_owned()))?;
+        unpacked = runs::unpack(&mut file, four_bits, width, height);
+        stride = u64::from(width);
+        (unpacked.as_slice(), layout)
+    } else {
+        stride = ((u64::from(width) * u64::from(header.bits) + 31) >> 3) & !3;
+        (file.rest(), layout)
     };
     let row_bytes = layout.row_bytes(width);
     if row_bytes > stride {
@@ -156,11 +152,12 @@ impl Header {
 fn layout_of_masks(bits: u16, masks: [u32; 4]) -> Result<Layout, ImageError> {
     let places = |rgb| Ok(Layout::Places { rgb, bytes: (bits / 8) as u8 });
     match (bits, masks) {
-        (32, [0x00ff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0]) => places([2, 1, 0]),
+        (32, [0x00ff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0]) | (24, [0x00ff_0000, 0xff00, 0xff, _]) => {
+            places([2, 1, 0])
+        }
         (32, [0xff00_0000, 0x00ff_0000, 0xff00, 0 | 0xff]) => places([3, 2, 1]),
         (32, [0xff00_0000, 0xff00, 0xff, 0 | 0x00ff_0000]) => places([3, 1, 0]),
         (32, [0xff, 0xff00, 0x00ff_0000, 0xff00_0000]) => places([0, 1, 2]),
-        (24, [0x00ff_0000, 0xff00, 0xff, _]) => places([2, 1, 0]),
         (16, [0xf800, 0x7e0, 0x1f, _]) => Ok(Layout::Packed16 { green_bits: 6 }),
         (16, [0x7c00, 0x3e0, 0x1f, _]) => Ok(Layout::Packed16 { green_bits: 5 }),
         _ => Err(broken(format!("BMP: {bits} bits a pixel with the masks {masks:x?}"))),

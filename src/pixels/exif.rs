@@ -16,7 +16,7 @@ impl Orientation {
     /// The orientation of EXIF's number; other numbers turn nothing.
     pub(super) fn of_number(number: f64) -> Self {
         // Not a range of floats: 6.5 turns nothing.
-        (2..=8).find(|known| f64::from(*known) == number).map_or(Self::NONE, Self)
+        (2..=8).find(|known| f64::from(*known).total_cmp(&number).is_eq()).map_or(Self::NONE, Self)
     }
 
     pub(super) fn number(self) -> u8 {
@@ -115,8 +115,8 @@ pub(super) struct Directory<'a> {
     tags: BTreeMap<u16, Value<'a>>,
     /// The file ended within the directory, or a value lies outside it: PIL stops there with a warning.
     pub(super) is_cut: bool,
-    /// Whether another directory follows.
-    pub(super) has_next: bool,
+    /// Entries were passed over: of a type that PIL does not read, twice the same tag, without a value.
+    pub(super) has_gaps: bool,
 }
 
 /// The bytes of a tag.
@@ -136,14 +136,15 @@ impl<'a> Directory<'a> {
         for entry in 0..count {
             let Some(entry) = entries.get(entry * 12..entry * 12 + 12) else { return directory };
             let (tag, kind) = (endian.u16(entry), endian.u16(&entry[2..]));
-            let Some(unit) = unit_bytes(kind) else { continue };
-            if directory.tags.contains_key(&tag) {
+            let Some(unit) = unit_bytes(kind).filter(|_| !directory.tags.contains_key(&tag)) else {
+                directory.has_gaps = true;
                 continue;
-            }
+            };
             let size = u64::from(endian.u32(&entry[4..])) * unit;
             let bytes = if size > 4 {
                 size_of_values += size;
                 if size_of_values > file.len() as u64 {
+                    directory.has_gaps = true;
                     continue;
                 }
                 let from = endian.u32(&entry[8..]) as usize;
@@ -154,13 +155,13 @@ impl<'a> Directory<'a> {
             } else {
                 &entry[8..8 + size as usize]
             };
-            if !bytes.is_empty() {
+            if bytes.is_empty() {
+                directory.has_gaps = true;
+            } else {
                 directory.tags.insert(tag, Value { kind, bytes });
             }
         }
-        let next = entries.get(count * 12..count * 12 + 4);
-        directory.is_cut = next.is_none();
-        directory.has_next = next.is_some_and(|next| next != [0; 4]);
+        directory.is_cut = entries.len() < count * 12 + 4;
         directory
     }
 

@@ -36,7 +36,8 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: Limits) -> Res
     let lacks_palette = matches!(layout, Layout::Index { .. }) && stream.notes.palette.is_none();
     stream.read_pixels(data, &mut inflated)?;
     stream.read_rest(is_animated)?;
-    if stream.notes.has_one_transparent_number && lacks_palette {
+    // A turned image has a palette, if an empty one.
+    if stream.notes.has_one_transparent_number && lacks_palette && exif == ExifOrientation::Ignore {
         return Err(broken("PNG: a transparent palette entry, but no palette".to_owned()));
     }
     let image = RgbImage::new(height, width, pixels)?;

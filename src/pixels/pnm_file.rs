@@ -136,11 +136,8 @@ fn token(file: &mut FileBytes) -> Result<Vec<u8>, ImageError> {
 
 /// Python's `int`: a sign, and digits that single underscores may part.
 fn integer(token: &[u8]) -> Result<i64, ImageError> {
-    let (negative, digits) = match token {
-        [b'-', digits @ ..] => (true, digits),
-        [b'+', digits @ ..] => (false, digits),
-        digits => (false, digits),
-    };
+    let negative = token.first() == Some(&b'-');
+    let digits = token.strip_prefix(b"-").or(token.strip_prefix(b"+")).unwrap_or(token);
     let is_number = digits.first().is_some_and(u8::is_ascii_digit)
         && digits.last().is_some_and(u8::is_ascii_digit)
         && digits.windows(2).all(|pair| pair != b"__")
@@ -148,9 +145,10 @@ fn integer(token: &[u8]) -> Result<i64, ImageError> {
     if !is_number {
         return Err(broken(format!("PNM: {:?} is no number", String::from_utf8_lossy(token))));
     }
-    let value = digits.iter().filter(|byte| **byte != b'_').fold(0_i64, |value, digit| {
-        value.saturating_mul(10).saturating_add(i64::from(digit - b'0'))
-    });
+    let value = digits
+        .iter()
+        .filter(|byte| **byte != b'_')
+        .fold(0_i64, |value, digit| value.saturating_mul(10).saturating_add(i64::from(digit - b'0')));
     Ok(if negative { -value } else { value })
 }
 

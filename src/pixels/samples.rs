@@ -110,7 +110,16 @@ impl Layout {
 
     /// Writes `out.len() / 3` pixels of a row.
     pub(super) fn unpack(self, row: &[u8], palette: &Palette, out: &mut [u8]) {
+        if self == (Self::Places { rgb: [0, 1, 2], bytes: 3 }) {
+            out.copy_from_slice(&row[..out.len()]);
+            return;
+        }
         let (pixels, _) = out.as_chunks_mut::<3>();
+        if self == (Self::Places { rgb: [0, 1, 2], bytes: 4 }) {
+            let (stored, _) = row.as_chunks::<4>();
+            pixels.iter_mut().zip(stored).for_each(|(rgb, [r, g, b, _])| *rgb = [*r, *g, *b]);
+            return;
+        }
         for (x, rgb) in pixels.iter_mut().enumerate() {
             *rgb = self.pixel(row, x, palette);
         }

@@ -30,8 +30,10 @@ pub(super) fn format_of(bytes: &[u8]) -> Result<Format, ImageError> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Format::WebP,
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Format::Gif,
         [b'B', b'M', ..] => Format::Bmp,
-        [b'I', b'I', 0x2a | 0x2b, 0, ..] | [b'I', b'I', 0, 0x2a, ..] => Format::Tiff,
-        [b'M', b'M', 0, 0x2a | 0x2b, ..] | [b'M', b'M', 0x2a, 0, ..] => Format::Tiff,
+        [b'I', b'I', 0x2a | 0x2b, 0, ..]
+        | [b'I', b'I', 0, 0x2a, ..]
+        | [b'M', b'M', 0, 0x2a | 0x2b, ..]
+        | [b'M', b'M', 0x2a, 0, ..] => Format::Tiff,
         [b'P', b'0'..=b'6' | b'f' | b'y', ..] => Format::Pnm,
         _ => {
             return Err(match other_format(bytes) {
@@ -89,8 +91,27 @@ fn is_svg(bytes: &[u8]) -> bool {
 
 /// TGA has no magic number: its header is told by values that make sense.
 fn is_tga(bytes: &[u8]) -> bool {
-    let [_, map @ (0 | 1), kind @ (1 | 2 | 3 | 9 | 10 | 11), _, _, _, _, map_bits, _, _, _, _, w0, w1, h0, h1, bits, flags, ..] =
-        bytes
+    let [
+        _,
+        map @ (0 | 1),
+        kind @ (1 | 2 | 3 | 9 | 10 | 11),
+        _,
+        _,
+        _,
+        _,
+        map_bits,
+        _,
+        _,
+        _,
+        _,
+        w0,
+        w1,
+        h0,
+        h1,
+        bits,
+        flags,
+        ..,
+    ] = bytes
     else {
         return false;
     };

@@ -28,13 +28,17 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageErro
     }
     let directory = Directory::read(bytes, endian.u32(&head[4..]) as usize, endian);
     if directory.is_cut {
-        return Err(truncated("the TIFF ends before its directory does, or a value lies outside it".to_owned()));
+        return Err(inexact("TIFF", "a directory that is cut, or whose values lie outside the file,"));
     }
     let turned = orientation_of(&directory, endian)?;
     let page = Page::read(&directory, endian)?;
     let (width, height) = (page.width, page.height);
     limits.check(height, width, 8)?;
-    let pieces = Pieces::read(&directory, endian, &page)?;
+    let pieces = Pieces::read(&directory, endian, &page, limits)?;
+    if turned.swaps_sides() && pieces.is_one() && page.is_mapped() {
+        // Given a path, PIL maps such a page into memory with height for width; given an open file, it does not.
+        return Err(inexact("TIFF", "an uncompressed page on its side, which PIL reads in two ways,"));
+    }
     let mut rgb = vec![0; height as usize * width as usize * 3];
     pieces.unpack(bytes, &page, &mut rgb)?;
     Ok(orientation::apply(RgbImage::new(height, width, rgb)?, turned))

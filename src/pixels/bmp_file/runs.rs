@@ -20,10 +20,7 @@ pub(super) fn unpack(file: &mut FileBytes, four_bits: bool, width: u32, height: 
     let mut data = Vec::new();
     let mut x = 0;
     while data.len() < wanted {
-        let [count, byte] = match file.array::<2>() {
-            Ok(pair) => pair,
-            Err(_) => break,
-        };
+        let Ok([count, byte]) = file.array::<2>() else { break };
         let high_low = [byte >> 4, byte & 15];
         match (count, byte) {
             (1.., _) => {

@@ -95,7 +95,8 @@ impl<'a> Header<'a> {
 
     /// Whether a JFIF header has a resolution in dots per inch or centimetre.
     pub(super) fn has_resolution(&self) -> bool {
-        let is_set = |payload: &[u8]| payload.len() >= 12 && payload.starts_with(b"JFIF") && matches!(payload[7], 1 | 2);
+        let is_set =
+            |payload: &[u8]| payload.len() >= 12 && payload.starts_with(b"JFIF") && matches!(payload[7], 1 | 2);
         self.segments.iter().any(|segment| segment.marker == APP0 && is_set(segment.payload))
     }
 

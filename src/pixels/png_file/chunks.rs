@@ -49,26 +49,28 @@ pub(super) struct Notes<'a> {
     /// Left, top, right, bottom of the first frame.
     pub(super) area: Option<[u32; 4]>,
     frames: Option<u32>,
-    has_default_image: bool,
+    /// 1 if the image is shown before the frames, else 0.
+    default_images: u32,
     sequence: Option<u32>,
     text_memory: usize,
     exif: Option<Vec<u8>>,
     raw_profile: Option<Vec<u8>>,
     xmp_text: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
-    has_odd_metadata: bool,
+    /// A text with a name of metadata that PIL does not take for it.
+    odd_metadata: Option<Vec<u8>>,
 }
 
 impl Notes<'_> {
     /// Whether PIL stops reading at the next frame.
     pub(super) fn is_animated(&self) -> bool {
-        self.frames.unwrap_or(1).saturating_add(u32::from(self.has_default_image)) > 1
+        self.frames.unwrap_or(1).saturating_add(self.default_images) > 1
     }
 
     /// # Errors
     /// Returns an error if PIL cannot read the metadata.
     pub(super) fn orientation(&self) -> Result<Orientation, ImageError> {
-        if self.has_odd_metadata {
+        if self.odd_metadata.is_some() {
             return Err(broken("PNG: EXIF or XMP in a text that PIL does not take for it".to_owned()));
         }
         let raw_profile = self.raw_profile.as_deref();
@@ -254,7 +256,7 @@ enum TextKind {
     Packed,
 }
 
-impl<'a> Notes<'a> {
+impl Notes<'_> {
     fn header(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
         self.size = (number(content, 0), number(content, 4));
         if let Some(layout) = layout(content[8], content[9]) {
@@ -288,7 +290,7 @@ impl<'a> Notes<'a> {
         if self.frames.take().is_none() && (1..=0x8000_0000).contains(&frames) {
             self.frames = Some(frames);
             // Else the frame is the image.
-            self.has_default_image = self.area.is_none();
+            self.default_images = u32::from(self.area.is_none());
         }
     }
 
@@ -307,7 +309,7 @@ impl<'a> Notes<'a> {
             return Err(chunk.refuse("the frame is larger than the image"));
         };
         self.area = Some([left, top, right, bottom]);
-        self.has_default_image = false;
+        self.default_images = 0;
         Ok(())
     }
 
@@ -354,7 +356,7 @@ impl<'a> Notes<'a> {
         match name {
             b"interlace" | b"bbox" | b"transparency" | b"default_image" => return Err(refuse_note(name)),
             b"exif" if kind == TextKind::Plain => self.exif = Some(text),
-            b"exif" | b"xmp" => self.has_odd_metadata = true,
+            b"exif" | b"xmp" => self.odd_metadata = Some(text),
             b"Raw profile type exif" => self.raw_profile = Some(text),
             b"XML:com.adobe.xmp" => self.xmp_text = Some(text),
             _ => {}

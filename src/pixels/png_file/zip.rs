@@ -39,13 +39,7 @@ pub(super) struct Inflated<'a> {
 }
 
 impl<'a> Inflated<'a> {
-    pub(super) fn new(
-        layout: Layout,
-        area: Area,
-        interlaced: bool,
-        palette: &'a Palette,
-        rgb: &'a mut [u8],
-    ) -> Self {
+    pub(super) fn new(layout: Layout, area: Area, interlaced: bool, palette: &'a Palette, rgb: &'a mut [u8]) -> Self {
         let row = vec![0; layout.row_bytes(area.width) as usize + 1];
         let pass = interlaced.then_some(0);
         let inflate = Decompress::new(true);
@@ -101,8 +95,8 @@ impl<'a> Inflated<'a> {
             2 => (1..wanted).for_each(|i| row[i] = row[i].wrapping_add(above[i])),
             3 => {
                 for i in 1..wanted {
-                    let left = if i > pixel { u16::from(row[i - pixel]) } else { 0 };
-                    row[i] = row[i].wrapping_add(((left + u16::from(above[i])) / 2) as u8);
+                    let left = if i > pixel { row[i - pixel] } else { 0 };
+                    row[i] = row[i].wrapping_add(u8::midpoint(left, above[i]));
                 }
             }
             4 => {

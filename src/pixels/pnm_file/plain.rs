@@ -86,30 +86,24 @@ impl<'a> Blocks<'a> {
     fn next(&mut self) -> Option<Vec<u8>> {
         let mut block = self.read()?;
         while self.in_comment {
-            match line_end(block) {
-                Some(end) => {
-                    block = &block[end + 1..];
-                    self.in_comment = false;
-                }
-                None => match self.read() {
-                    Some(next) => block = next,
-                    None => {
-                        self.in_comment = false;
-                        return Some(Vec::new());
-                    }
-                },
+            if let Some(end) = line_end(block) {
+                block = &block[end + 1..];
+                self.in_comment = false;
+            } else if let Some(next) = self.read() {
+                block = next;
+            } else {
+                self.in_comment = false;
+                block = &[];
             }
         }
         let mut text = Vec::with_capacity(block.len());
         while let Some(start) = block.iter().position(|byte| *byte == b'#') {
             text.extend_from_slice(&block[..start]);
-            match line_end(&block[start..]) {
-                Some(end) => block = &block[start + end + 1..],
-                None => {
-                    self.in_comment = true;
-                    return Some(text);
-                }
-            }
+            let Some(end) = line_end(&block[start..]) else {
+                self.in_comment = true;
+                return Some(text);
+            };
+            block = &block[start + end + 1..];
         }
         text.extend_from_slice(block);
         Some(text)

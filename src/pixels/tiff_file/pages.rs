@@ -117,9 +117,7 @@ impl Page {
         let differences = match (compression, one(PREDICTOR, 1)?) {
             // `PackBits` and plain files have no predictor, whatever the tag is.
             (Compression::None | Compression::PackBits, _) | (_, 1) => None,
-            (_, 2) if matches!(bits[0], 8 | 16) => {
-                Some(Differences { samples: bits.len(), two_bytes: bits[0] == 16 })
-            }
+            (_, 2) if matches!(bits[0], 8 | 16) => Some(Differences { samples: bits.len(), two_bytes: bits[0] == 16 }),
             (_, other) => return Err(inexact("TIFF", &format!("predictor {other} with {} bits", bits[0]))),
         };
         let palette = match layout {
@@ -127,6 +125,21 @@ impl Page {
             _ => Palette::BLACK,
         };
         Ok(Self { width, height, compression, layout, palette, bits_reversed, differences, swapped })
+    }
+}
+
+impl Page {
+    /// Whether PIL's memory holds the pixels as the file does: `_MAPMODES` of `Image.py`.
+    pub(super) fn is_mapped(&self) -> bool {
+        let is_as_stored = matches!(
+            self.layout,
+            Layout::Gray { bits: 8, inverted: false }
+                | Layout::Index { bits: 8, skipped: 0 }
+                | Layout::Gray16 { .. }
+                | Layout::Cmyk { bytes: 4, .. }
+                | Layout::Places { rgb: [0, 1, 2], bytes: 4 }
+        );
+        is_as_stored && self.compression == Compression::None && !self.bits_reversed
     }
 }
 
@@ -233,7 +246,7 @@ impl Samples<'_> {
         let is_usual = self.format == [1] && self.extra.is_empty();
         is_usual
             && match (self.photometric, self.bits) {
-                (0 | 1 | 3, [1 | 2 | 4 | 8]) | (2, [8, 8, 8]) => true,
+                (0 | 1, [1 | 2 | 4]) | (1 | 3, [8]) | (2, [8, 8, 8]) => true,
                 (1, [16]) => !self.big_endian,
                 _ => false,
             }
@@ -241,7 +254,10 @@ impl Samples<'_> {
 
     fn unknown(&self) -> ImageError {
         let Self { photometric, format, bits, extra, .. } = self;
-        inexact("TIFF", &format!("photometric {photometric} with bits {bits:?}, sample format {format:?}, extra {extra:?}"))
+        inexact(
+            "TIFF",
+            &format!("photometric {photometric} with bits {bits:?}, sample format {format:?}, extra {extra:?}"),
+        )
     }
 }
 

@@ -1,6 +1,7 @@
 //! The strips or tiles of a page, placed on the image.
 
 use super::super::exif::{Directory, Endian};
+use super::super::limits::Limits;
 use super::super::{broken, inexact, truncated};
 use super::pages::{Compression, Differences, Numbers, Page};
 use super::unpack;
@@ -27,10 +28,15 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn read(directory: &Directory, endian: Endian, page: &Page) -> Result<Self, ImageError> {
+    pub(super) fn read(directory: &Directory, endian: Endian, page: &Page, limits: Limits) -> Result<Self, ImageError> {
         let numbers = Numbers(directory, endian);
         for tag in SUB_DIRECTORIES {
             numbers.one(tag)?;
+        }
+        let is_packed = page.compression != Compression::None;
+        // libtiff, which reads packed pages, is stricter than PIL's own reader.
+        if is_packed && directory.has_gaps {
+            return Err(inexact("TIFF", "a compressed page with an odd directory"));
         }
         let is_tiled = directory.tag(STRIP_OFFSETS).is_none();
         let (offsets_tag, counts_tag) =
@@ -41,11 +47,9 @@ impl Pieces {
         } else {
             (page.width, numbers.one(ROWS_PER_STRIP)?.unwrap_or(page.height).min(page.height))
         };
-        if width == 0 || height == 0 {
-            return Err(broken(format!("TIFF: pieces of {height}x{width} pixels")));
-        }
+        // A tile may be larger than the page.
+        limits.check(height, width, 8)?;
         let expected = u64::from(page.width.div_ceil(width)) * u64::from(page.height.div_ceil(height));
-        let is_packed = page.compression != Compression::None;
         let byte_counts = if is_packed { numbers.list(counts_tag)?.unwrap_or_default() } else { Vec::new() };
         if offsets.len() as u64 != expected || (is_packed && byte_counts.len() as u64 != expected) {
             return Err(inexact("TIFF", &format!("a page of {expected} pieces that names {}", offsets.len())));
@@ -59,6 +63,10 @@ impl Pieces {
         Ok(Self { width, height, is_tiled, offsets, byte_counts })
     }
 
+    pub(super) fn is_one(&self) -> bool {
+        self.offsets.len() == 1
+    }
+
     /// Writes all pieces to `rgb`.
     pub(super) fn unpack(&self, file: &[u8], page: &Page, rgb: &mut [u8]) -> Result<(), ImageError> {
         let across = page.width.div_ceil(self.width) as usize;
@@ -70,7 +78,7 @@ impl Pieces {
             let mut place = Place { page, left, top, columns, rows, rgb };
             if page.compression == Compression::None {
                 // PIL reads a tile at the right edge by its full width, every other one by the pixels that it shows.
-                let stride = if left + self.width > page.width {
+                let stride = if u64::from(left) + u64::from(self.width) > u64::from(page.width) {
                     u64::from(self.width) * page.layout.bits() / 8
                 } else {
                     page.layout.row_bytes(columns)

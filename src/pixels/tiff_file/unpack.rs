@@ -2,7 +2,7 @@
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::super::{broken, inexact};
+use super::super::inexact;
 use super::pages::Compression;
 use crate::error::ImageError;
 
@@ -18,7 +18,7 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], size: usize) -> Re
         Compression::PackBits => pack_bits(packed, size),
     }
     .filter(|bytes| bytes.len() == size)
-    .ok_or_else(|| broken("TIFF: its compressed data are broken".to_owned()))
+    .ok_or_else(|| inexact("TIFF", "damage in compressed data"))
 }
 
 /// A complete stream, the checksum included.

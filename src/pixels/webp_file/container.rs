@@ -219,9 +219,7 @@ impl<'a> Chunks<'a> {
         }
         match found {
             // The bitstream's own size counts; `WebPDecode` compares nothing else.
-            Found { image: Some((width, height, bytes)), .. } => {
-                Ok(Some(Frame { left, top, width, height, bytes }))
-            }
+            Found { image: Some((width, height, bytes)), .. } => Ok(Some(Frame { left, top, width, height, bytes })),
             Found { has_alpha_chunk: true, .. } => Err(nonsense("alpha without an image")),
             Found { .. } => Ok(None),
         }
