@@ -50,7 +50,7 @@ fn decoded_pixels_are_pil_to_the_bit() {
 /// Thousands of files of every format, whole and damaged: the pixels are PIL's, or the file is refused.
 ///
 /// `make test` tries the same ones each time. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which tries so many times more, from
-/// seeds of the moment; `RELABEL_FUZZ_SEED` repeats a round whose seed was told.
+/// a seed of the moment; `RELABEL_FUZZ_SEED` repeats a round.
 #[test]
 fn pixels_are_pils_or_the_file_is_refused() {
     const FILES: usize = 2400;

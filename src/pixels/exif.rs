@@ -256,7 +256,7 @@ mod tests {
         let u16_of = |number: u16| if big { number.to_be_bytes() } else { number.to_le_bytes() };
         let u32_of = |number: u32| if big { number.to_be_bytes() } else { number.to_le_bytes() };
         let mut bytes = [endian.as_slice(), &u16_of(42), &u32_of(8), &u16_of(1)].concat();
-        bytes.extend([&u16_of(ORIENTATION), &u16_of(kind)].concat());
+        bytes.extend([u16_of(ORIENTATION), u16_of(kind)].concat());
         bytes.extend(u32_of(count));
         if value.len() > 4 {
             bytes.extend(u32_of(26));

@@ -56,8 +56,7 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
                 if brand.windows(4).take(64).any(|word| word == b"avif") { "AVIF" } else { "HEIC" }
             }
             b"jp2 " | b"jpx " => "JPEG 2000",
-            b"crx " => "camera raw (CR3)",
-            _ => "MP4 or another film",
+            _ => return None,
         },
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] | [0xff, 0x4f, 0xff, 0x51, ..] => "JPEG 2000",
         [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] | [0xff, 0x0a, ..] => "JPEG XL",
@@ -72,7 +71,6 @@ fn other_format(bytes: &[u8]) -> Option<&'static str> {
         [b'#', b'?', b'R', b'A', b'D', ..] => "Radiance HDR",
         [0x76, 0x2f, 0x31, 0x01, ..] => "OpenEXR",
         [b'%', b'!', b'P', b'S', ..] | [0xc5, 0xd0, 0xd3, 0xc6, ..] => "EPS",
-        [b'%', b'P', b'D', b'F', ..] => "PDF",
         [b'S', b'I', b'M', b'P', b'L', b'E', ..] => "FITS",
         [0xd7, 0xcd, 0xc6, 0x9a, ..] => "WMF",
         [b'/', b'*', b' ', b'X', b'P', b'M', ..] => "XPM",

@@ -2,8 +2,8 @@
 
     python main.py OUT --files 3000 --seed 1
 
-OUT gets the files and `verdicts.json`: for each file its size and the SHA-256 of `Image.open(file).convert("RGB")`, or that
-PIL refuses it. Where `exif` is true, `ImageOps.exif_transpose` comes first. The Rust test
+OUT gets the files and `verdicts.json`: for each file its size and the SHA-256 of `Image.open(file).convert("RGB")`, or
+that PIL refuses it. Where `exif` is true, `ImageOps.exif_transpose` comes first. The Rust test
 `decode::pixels_are_pils_or_the_file_is_refused` decodes the same files. The same seed makes the same files.
 """
 
@@ -41,6 +41,7 @@ def main() -> None:
     arguments.add_argument("out", type=Path)
     arguments.add_argument("--files", type=int, default=3000)
     arguments.add_argument("--seed", type=int, default=1)
+    arguments.add_argument("--longest-side", type=int, default=40, help="in pixels")
     given = arguments.parse_args()
     warnings.simplefilter("ignore")
     dice = random.Random(given.seed)
@@ -48,7 +49,7 @@ def main() -> None:
     verdicts = {}
     while len(verdicts) < given.files:
         # Each generation has images of its own size. Whole files come first, then twice as many damaged ones.
-        seeds = all_seeds(dice)
+        seeds = all_seeds(dice, given.longest_side)
         names = sorted(seeds)
         chosen = [(name, False) for name in names] + [(dice.choice(names), True) for _ in range(2 * len(names))]
         for name, is_damaged in chosen[: given.files - len(verdicts)]:

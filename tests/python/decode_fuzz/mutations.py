@@ -89,7 +89,27 @@ def png_chunks(dice: random.Random, content: bytes) -> bytes:
         elif action == 3:
             chunks[number] = (kind, flip(dice, data))
         elif action == 4:
-            known = [b"IDAT", b"PLTE", b"tRNS", b"gAMA", b"pHYs", b"cHRM", b"sRGB", b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"acTL", b"fcTL", b"fdAT", b"abCd", b"IEND", b"DDAT", b"IHDR"]
+            known = [
+                b"IDAT",
+                b"PLTE",
+                b"tRNS",
+                b"gAMA",
+                b"pHYs",
+                b"cHRM",
+                b"sRGB",
+                b"iCCP",
+                b"tEXt",
+                b"zTXt",
+                b"iTXt",
+                b"eXIf",
+                b"acTL",
+                b"fcTL",
+                b"fdAT",
+                b"abCd",
+                b"IEND",
+                b"DDAT",
+                b"IHDR",
+            ]
             chunks[number] = (dice.choice(known), data)
         elif action == 5 and data:
             at = dice.randrange(len(data))
@@ -102,9 +122,14 @@ def png_chunks(dice: random.Random, content: bytes) -> bytes:
             rows = dice.choice([flip, cut, repeat, insert])(dice, rows)
             chunks[number] = (kind, zlib.compress(rows, dice.choice([0, 1, 9])))
         else:
-            random_chunk = (dice.choice([b"tRNS", b"PLTE", b"tEXt", b"gAMA", b"xYzz"]), dice.randbytes(dice.randrange(8)))
+            random_chunk = (
+                dice.choice([b"tRNS", b"PLTE", b"tEXt", b"gAMA", b"xYzz"]),
+                dice.randbytes(dice.randrange(8)),
+            )
             chunks.insert(dice.randrange(len(chunks) + 1), random_chunk)
-    parts = [struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks]
+    parts = [
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    ]
     return content[:8] + b"".join(parts)
 
 
@@ -125,7 +150,10 @@ def webp_chunks(dice: random.Random, content: bytes) -> bytes:
         elif action == 2:
             chunks[number] = (kind, dice.choice([flip, cut, field])(dice, data) if data else b"")
         elif action == 3:
-            chunks[number] = (dice.choice([b"ALPH", b"VP8 ", b"VP8L", b"VP8X", b"ANIM", b"ANMF", b"EXIF", b"XMP ", b"abcd"]), data)
+            chunks[number] = (
+                dice.choice([b"ALPH", b"VP8 ", b"VP8L", b"VP8X", b"ANIM", b"ANMF", b"EXIF", b"XMP ", b"abcd"]),
+                data,
+            )
         else:
             at = dice.randrange(len(chunks))
             chunks[number], chunks[at] = chunks[at], chunks[number]

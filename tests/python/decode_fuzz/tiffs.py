@@ -1,4 +1,4 @@
-"""TIFF files: Pillow's, and ones put together here with strips, tiles, byte orders and layouts that it does not write."""
+"""TIFF files: Pillow's, and ones with strips, tiles, byte orders and layouts that it does not write."""
 
 import io
 import random
@@ -41,11 +41,21 @@ def tiffs(dice: random.Random, photo: Image.Image) -> dict[str, bytes]:
     return found
 
 
-def tiff(dice: random.Random, size: tuple[int, int], photometric: int, sample_format: int, bits: list[int], extra: list[int], packed: bool = False) -> bytes:
+def tiff(
+    dice: random.Random,
+    size: tuple[int, int],
+    photometric: int,
+    sample_format: int,
+    bits: list[int],
+    extra: list[int],
+    packed: bool = False,
+) -> bytes:
     width, height = size
     order = dice.choice("<>")
     tiled = dice.random() < 0.3
-    piece_width, piece_height = (16 * dice.choice([1, 2]), 16) if tiled else (width, dice.choice([height, height, 1, 7, height + 3]))
+    piece_width, piece_height = (
+        (16 * dice.choice([1, 2]), 16) if tiled else (width, dice.choice([height, height, 1, 7, height + 3]))
+    )
     row_bytes = (piece_width * sum(bits) + 7) // 8
     pieces = []
     for top in range(0, height, piece_height):
@@ -68,7 +78,9 @@ def tiff(dice: random.Random, size: tuple[int, int], photometric: int, sample_fo
     if photometric == 3:
         tags[320] = ("H", [dice.randrange(65536) for _ in range(3 << min(bits[0], 8))])
     if dice.random() < 0.3:
-        tags[274] = ("H", [dice.randrange(1, 9)])
+        tags[274] = (dice.choice("HHI"), [dice.randrange(1, 9)])
+    if dice.random() < 0.2:
+        tags[700] = ("B", list(xmp(dice)))
     if dice.random() < 0.1:
         tags[266] = ("H", [2])
     if dice.random() < 0.05:
@@ -100,7 +112,7 @@ def tiff(dice: random.Random, size: tuple[int, int], photometric: int, sample_fo
     for tag in sorted(tags):
         kind, numbers = tags[tag]
         content = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
-        directory += struct.pack(order + "HHI", tag, {"H": 3, "I": 4}[kind], len(numbers))
+        directory += struct.pack(order + "HHI", tag, {"B": 1, "H": 3, "I": 4}[kind], len(numbers))
         if tag in places:
             directory += struct.pack(order + "I", places[tag])
             values += content
@@ -108,6 +120,11 @@ def tiff(dice: random.Random, size: tuple[int, int], photometric: int, sample_fo
             directory += content.ljust(4, b"\0")
     head = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8)
     return head + directory + bytes(4) + values + b"".join(pieces)
+
+
+def xmp(dice: random.Random) -> bytes:
+    forms = [b'<x tiff:Orientation="%d"/>', b"<tiff:Orientation>%d</tiff:Orientation>", b"tiff:Orientation='%d'"]
+    return dice.choice(forms) % dice.randrange(10)
 
 
 def samples(dice: random.Random, order: str, sample_format: int, bits: list[int], size: int) -> bytes:
