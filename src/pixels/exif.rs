@@ -251,8 +251,8 @@ fn from_hex(text: &[u8]) -> Result<Vec<u8>, ImageError> {
 mod tests {
     use super::*;
 
-    fn block(endian: &[u8; 2], kind: u16, count: u32, value: &[u8]) -> Vec<u8> {
-        let big = endian == b"MM";
+    fn block(endian: [u8; 2], kind: u16, count: u32, value: &[u8]) -> Vec<u8> {
+        let big = endian == *b"MM";
         let u16_of = |number: u16| if big { number.to_be_bytes() } else { number.to_le_bytes() };
         let u32_of = |number: u32| if big { number.to_be_bytes() } else { number.to_le_bytes() };
         let mut bytes = [endian.as_slice(), &u16_of(42), &u32_of(8), &u16_of(1)].concat();
@@ -293,14 +293,14 @@ mod tests {
             (2, 2, b"6\0", 1),
             (7, 1, b"\x06", 1),
         ] {
-            assert_eq!(number_in(&block(b"II", kind, count, value)), Some(expected), "type {kind}, {value:?}");
+            assert_eq!(number_in(&block(*b"II", kind, count, value)), Some(expected), "type {kind}, {value:?}");
         }
-        assert_eq!(number_in(&block(b"MM", 4, 1, b"\0\0\0\x06")), Some(6));
+        assert_eq!(number_in(&block(*b"MM", 4, 1, b"\0\0\0\x06")), Some(6));
     }
 
     #[test]
     fn exif_wins_over_xmp() {
-        let (exif, empty) = (block(b"II", 3, 1, b"\x06\0"), b"Exif\0\0II*\0\xff\xff\xff\xff");
+        let (exif, empty) = (block(*b"II", 3, 1, b"\x06\0"), b"Exif\0\0II*\0\xff\xff\xff\xff");
         let xmp = Some(b"<x tiff:Orientation=\"3\"/>".as_slice());
         let number = |exif, xmp| Sources { exif, xmp, raw_profile: None }.orientation().unwrap().number();
         assert_eq!(number(Some(&exif), xmp), 6);

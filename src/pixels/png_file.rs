@@ -2,6 +2,7 @@
 //! it refuses (checksums before the pixels, short chunks, texts and profiles that unpack to more than its limits).
 
 mod chunks;
+mod notes;
 mod zip;
 
 use super::limits::Limits;
@@ -66,7 +67,7 @@ fn open(stream: &mut Stream) -> Result<Chunk, ImageError> {
             b"IEND" => return Err(broken("PNG: no pixels".to_owned())),
             _ => {
                 let content = stream.content(chunk)?;
-                stream.note(chunk, content)?;
+                stream.notes.note(chunk, content)?;
                 stream.check_sum(chunk, content)?;
             }
         }
