@@ -28,7 +28,8 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: Limits) -> Res
         return Err(broken("PNG: its first frame has no pixels".to_owned()));
     }
     let mut pixels = vec![0; height as usize * width as usize * 3];
-    if matches!(layout, Layout::Index { .. }) {
+    // What no row fills has the first colour. Black needs no writing, and so no memory yet.
+    if matches!(layout, Layout::Index { .. }) && palette.colour(0) != [0; 3] {
         pixels.as_chunks_mut::<3>().0.fill(palette.colour(0));
     }
     let area = Area { left: x0, top: y0, width: x1 - x0, height: y1 - y0, image_width: width };
