@@ -256,6 +256,8 @@ pub enum ImageErrorKind {
     Broken,
     /// More pixels than PIL accepts.
     TooLarge,
+    /// An image that PIL may read, of a format or kind whose pixels are not known to be the same here.
+    Inexact,
     /// The file is no label map of the kind that is imported: another type, other sizes, or impossible class ids.
     NotAMap,
     /// The teacher's scores are not finite or saturate float16.
@@ -272,6 +274,7 @@ impl fmt::Display for ImageErrorKind {
             Self::Truncated => "truncated",
             Self::Broken => "broken",
             Self::TooLarge => "too-large",
+            Self::Inexact => "inexact",
             Self::NotAMap => "not-a-map",
             Self::Scores => "scores",
         })

@@ -2,9 +2,18 @@
 //! `Image.open(file).convert("RGB")`, then `resize`. Pure functions; what PIL refuses is an error here too.
 
 mod sniff;
-mod jpeg;
+mod limits;
+mod file_bytes;
+mod samples;
 mod cmyk;
-mod other;
+mod jpeg;
+mod png_file;
+mod webp_file;
+mod gif_file;
+mod bmp_file;
+mod tiff_file;
+mod pnm_file;
+mod exif;
 mod orientation;
 
 use relabel_resize::{Sides, resize_rgb8};
@@ -14,6 +23,7 @@ pub use relabel_resize::Filter;
 
 use crate::error::{ImageError, ImageErrorKind};
 use crate::geometry::InputSize;
+use limits::Limits;
 use sniff::Format;
 
 /// Decodes a file as PIL's `convert("RGB")` shows it. The format is told by the bytes, never by the file's name.
@@ -22,9 +32,16 @@ use sniff::Format;
 /// What PIL refuses: empty files, files that are no images, truncated and broken ones, and more than
 /// [`MAX_PIXELS`] pixels.
 pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+    let limits = Limits::PIL;
     match sniff::format_of(bytes)? {
-        Format::Jpeg => jpeg::decode(bytes, exif),
-        Format::Other(format) => other::decode(bytes, format, exif),
+        Format::Jpeg => jpeg::decode(bytes, exif, limits),
+        Format::Png => png_file::decode(bytes, exif, limits),
+        Format::WebP => webp_file::decode(bytes, exif, limits),
+        Format::Gif => gif_file::decode(bytes, limits),
+        Format::Bmp => bmp_file::decode(bytes, limits),
+        // PIL turns every TIFF, asked or not (`TiffImageFile.load_end`).
+        Format::Tiff => tiff_file::decode(bytes, limits),
+        Format::Pnm => pnm_file::decode(bytes, limits),
     }
 }
 
@@ -133,22 +150,16 @@ impl RgbImage {
     }
 }
 
-/// Refuses what PIL would call a decompression bomb, before anything is decoded.
-fn check_pixels(height_pixels: u32, width_pixels: u32) -> Result<(), ImageError> {
-    let pixels = u64::from(height_pixels) * u64::from(width_pixels);
-    if pixels > MAX_PIXELS {
-        return Err(ImageError {
-            kind: ImageErrorKind::TooLarge,
-            reason: format!(
-                "{height_pixels}x{width_pixels} pixels; PIL refuses more than {MAX_PIXELS} as a decompression bomb"
-            ),
-        });
-    }
-    Ok(())
-}
-
 fn broken(reason: String) -> ImageError {
     ImageError { kind: ImageErrorKind::Broken, reason }
+}
+
+/// What PIL may read, but is not known to be read alike here: `what` of a format, which is refused rather than shown wrongly.
+fn inexact(format: &str, what: &str) -> ImageError {
+    ImageError {
+        kind: ImageErrorKind::Inexact,
+        reason: format!("{format}: {what} is not decoded exactly; convert it to PNG or JPEG"),
+    }
 }
 
 fn truncated(reason: String) -> ImageError {

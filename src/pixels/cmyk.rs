@@ -2,16 +2,16 @@
 
 /// Four samples a pixel, as libjpeg gives them, to three.
 ///
-/// PIL reads CMYK JPEGs inverted (`rawmode "CMYK;I"`), whether or not an Adobe marker says so, and converts with
+/// PIL reads CMYK JPEGs inverted (`rawmode "CMYK;I"`), whether or not an Adobe marker says so.
+pub(super) fn to_rgb(inverted: &[u8]) -> Vec<u8> {
+    let (pixels, _) = inverted.as_chunks::<4>();
+    pixels.iter().flat_map(|pixel| ink_to_rgb(pixel.map(|sample| 255 - sample))).collect()
+}
+
 /// `cmyk2rgb` of Pillow's `Convert.c`: `(255 - k) - MULDIV255(c, 255 - k)`.
-pub(super) fn to_rgb(cmyk: &[u8]) -> Vec<u8> {
-    let (pixels, _) = cmyk.as_chunks::<4>();
-    let mut rgb = Vec::with_capacity(pixels.len() * 3);
-    for &[c, m, y, k] in pixels {
-        let white = u32::from(k); // 255 minus the inverted k
-        rgb.extend([c, m, y].map(|ink| (white - muldiv255(255 - u32::from(ink), white)) as u8));
-    }
-    rgb
+pub(super) fn ink_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+    let white = 255 - u32::from(k);
+    [c, m, y].map(|ink| (white - muldiv255(u32::from(ink), white)) as u8)
 }
 
 /// Pillow's `MULDIV255`: `a * b / 255`, rounded.

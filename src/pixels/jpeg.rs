@@ -15,7 +15,9 @@ mod walk;
 
 use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp};
 
-use super::{ExifOrientation, RgbImage, broken, check_pixels, cmyk, orientation};
+use super::exif::{Orientation, Sources};
+use super::limits::Limits;
+use super::{ExifOrientation, RgbImage, broken, cmyk, orientation};
 use crate::error::ImageError;
 use header::Header;
 
@@ -23,10 +25,10 @@ use header::Header;
 ///
 /// # Errors
 /// Where PIL refuses: truncated, broken or too large.
-pub(super) fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: Limits) -> Result<RgbImage, ImageError> {
     let header = Header::read(bytes)?;
     let (width, height) = (u32::from(header.width_pixels), u32::from(header.height_pixels));
-    check_pixels(height, width)?;
+    limits.check(height, width, 7)?;
     let stored = match decompress(bytes, &header) {
         Ok(pixels) => pixels,
         Err(Complaint::Error(message)) => return Err(libjpeg_says(&message)),
@@ -36,8 +38,24 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, Im
     let image = RgbImage::new(height, width, rgb)?;
     match exif {
         ExifOrientation::Ignore => Ok(image),
-        ExifOrientation::Apply => Ok(orientation::apply(image, orientation::of_app1(header.app1()))),
+        ExifOrientation::Apply => Ok(orientation::apply(image, orientation_of(&header)?)),
     }
+}
+
+/// What the APP1 segments name. A long EXIF block is spread over several of them.
+fn orientation_of(header: &Header) -> Result<Orientation, ImageError> {
+    let (mut exif, mut xmp) = (None, None);
+    for payload in header.app1() {
+        if let Some(part) = payload.strip_prefix(b"Exif\0\0") {
+            exif.get_or_insert_with(Vec::new).extend_from_slice(part);
+        } else if let Some(text) = payload.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
+            xmp = Some(text);
+        }
+    }
+    let orientation = Sources { exif: exif.as_deref(), xmp, raw_profile: None }.orientation();
+    // Without a resolution in the header PIL looks for one in EXIF. If it cannot read that, it does not look again, and
+    // the image has no orientation (`_read_dpi_from_exif`).
+    if header.has_resolution() { orientation } else { Ok(orientation.unwrap_or(Orientation::NONE)) }
 }
 
 /// Encodes an image, 4:2:0.
@@ -110,13 +128,13 @@ mod tests {
     }
 
     fn rgb(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
-        decode(bytes, ExifOrientation::Ignore).map(|image| image.data)
+        decode(bytes, ExifOrientation::Ignore, Limits::PIL).map(|image| image.data)
     }
 
     #[test]
     fn whole_files_are_read() {
         for progressive in [false, true] {
-            let image = decode(&sample(progressive), ExifOrientation::Ignore).unwrap();
+            let image = decode(&sample(progressive), ExifOrientation::Ignore, Limits::PIL).unwrap();
             assert_eq!((image.width_pixels(), image.height_pixels()), (40, 24));
         }
     }

@@ -1,89 +1,63 @@
-//! Turning an image as its EXIF (or XMP) orientation asks: PIL's `ImageOps.exif_transpose`.
+//! Turning an image upright: PIL's `ImageOps.exif_transpose`.
 
-use image::DynamicImage;
-use image::metadata::Orientation;
-
+use super::exif::Orientation;
 use super::{RgbImage, Sides};
 
 /// Turns the stored pixels upright; for the orientations 5 to 8 height and width change places.
 pub(super) fn apply(image: RgbImage, orientation: Orientation) -> RgbImage {
-    let Sides { height_pixels, width_pixels } = image.sides;
-    if orientation == Orientation::NoTransforms {
+    if orientation == Orientation::NONE {
         return image;
     }
-    let Some(pixels) = image::RgbImage::from_raw(width_pixels, height_pixels, image.data) else {
-        unreachable!("an RgbImage has as many bytes as its sides ask for");
+    let Sides { height_pixels, width_pixels } = image.sides;
+    let (rows, columns) = (height_pixels as usize, width_pixels as usize);
+    let sides = if orientation.swaps_sides() {
+        Sides { height_pixels: width_pixels, width_pixels: height_pixels }
+    } else {
+        image.sides
     };
-    let mut turned = DynamicImage::ImageRgb8(pixels);
-    turned.apply_orientation(orientation);
-    let sides = Sides { height_pixels: turned.height(), width_pixels: turned.width() };
-    RgbImage { sides, data: turned.into_bytes() }
-}
-
-/// The orientation that a JPEG's APP1 segments name: EXIF first, XMP where EXIF has none (PIL's `Image.getexif`).
-pub(super) fn of_app1<'a>(payloads: impl Iterator<Item = &'a [u8]>) -> Orientation {
-    let (mut exif, mut xmp) = (Vec::new(), None);
-    for payload in payloads {
-        // A long EXIF block is spread over several segments.
-        if let Some(part) = payload.strip_prefix(b"Exif\0\0") {
-            exif.extend_from_slice(part);
-        } else if let Some(text) = payload.strip_prefix(b"http://ns.adobe.com/xap/1.0/\0") {
-            xmp = Some(text);
+    let (stored, _) = image.data.as_chunks::<3>();
+    let mut data = Vec::with_capacity(image.data.len());
+    for y in 0..sides.height_pixels as usize {
+        for x in 0..sides.width_pixels as usize {
+            let (row, column) = match orientation.number() {
+                2 => (y, columns - 1 - x),
+                3 => (rows - 1 - y, columns - 1 - x),
+                4 => (rows - 1 - y, x),
+                5 => (x, y),
+                6 => (rows - 1 - x, y),
+                7 => (rows - 1 - x, columns - 1 - y),
+                8 => (x, columns - 1 - y),
+                _ => (y, x),
+            };
+            data.extend(stored[row * columns + column]);
         }
     }
-    of_chunks(Some(&exif), xmp)
-}
-
-/// The orientation in a TIFF-shaped EXIF block, or else in XMP text; without either, none.
-pub(super) fn of_chunks(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
-    let exif = exif.and_then(|exif| Orientation::from_exif_chunk(exif.strip_prefix(b"Exif\0\0").unwrap_or(exif)));
-    exif.or_else(|| xmp.and_then(of_xmp)).unwrap_or(Orientation::NoTransforms)
-}
-
-/// `tiff:Orientation="6"` or `<tiff:Orientation>6`: the first one with a digit counts.
-fn of_xmp(text: &[u8]) -> Option<Orientation> {
-    const NAME: &[u8] = b"tiff:Orientation";
-    let digit = text.windows(NAME.len() + 3).find_map(|window| match window.strip_prefix(NAME)? {
-        [b'=', b'"', digit @ b'0'..=b'9'] | [b'>', digit @ b'0'..=b'9', _] => Some(digit - b'0'),
-        _ => None,
-    })?;
-    Orientation::from_exif(digit)
+    RgbImage { sides, data }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// `Image.transpose` of PIL 13 for the orientations 1 to 8, on an image of 2 columns and 1 row: A B.
+    /// `ImageOps.exif_transpose` of PIL 13 for the orientations 1 to 8, on an image of 3 columns and 2 rows:
+    /// 0 1 2 / 3 4 5.
     #[test]
     fn eight_ways() {
-        let (a, b) = ([1, 2, 3], [4, 5, 6]);
-        for (exif, size, first) in [
-            (1, (2, 1), a),
-            (2, (2, 1), b),
-            (3, (2, 1), b),
-            (4, (2, 1), a),
-            (5, (1, 2), a),
-            (6, (1, 2), a),
-            (7, (1, 2), b),
-            (8, (1, 2), b),
+        for (number, width, expected) in [
+            (1, 3, [0, 1, 2, 3, 4, 5]),
+            (2, 3, [2, 1, 0, 5, 4, 3]),
+            (3, 3, [5, 4, 3, 2, 1, 0]),
+            (4, 3, [3, 4, 5, 0, 1, 2]),
+            (5, 2, [0, 3, 1, 4, 2, 5]),
+            (6, 2, [3, 0, 4, 1, 5, 2]),
+            (7, 2, [5, 2, 4, 1, 3, 0]),
+            (8, 2, [2, 5, 1, 4, 0, 3]),
         ] {
-            let image = RgbImage::new(1, 2, [a, b].concat()).unwrap();
-            let turned = apply(image, Orientation::from_exif(exif).unwrap());
-            assert_eq!((turned.width_pixels(), turned.height_pixels()), size, "orientation {exif}");
-            assert_eq!(turned.data()[..3], first, "orientation {exif}");
+            let image = RgbImage::new(2, 3, (0..6).flat_map(|value| [value; 3]).collect()).unwrap();
+            let turned = apply(image, Orientation::of_number(f64::from(number)));
+            assert_eq!(turned.width_pixels(), width, "orientation {number}");
+            let values: Vec<u8> = turned.data().as_chunks::<3>().0.iter().map(|pixel| pixel[0]).collect();
+            assert_eq!(values, expected, "orientation {number}");
         }
-    }
-
-    #[test]
-    fn exif_wins_over_xmp() {
-        let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".as_slice();
-        let xmp = b"http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation=\"3\"/>".as_slice();
-        assert_eq!(of_app1([xmp, exif].into_iter()), Orientation::Rotate90);
-        assert_eq!(of_app1([xmp].into_iter()), Orientation::Rotate180);
-        assert_eq!(of_app1([].into_iter()), Orientation::NoTransforms);
-        assert_eq!(of_xmp(b"<tiff:Orientation>8</tiff:Orientation>"), Some(Orientation::Rotate270));
-        assert_eq!(of_xmp(b"tiff:Orientation=\"0\""), None);
-        assert_eq!(of_app1([b"Exif\0\0II*\0\xff\xff\xff\xff".as_slice()].into_iter()), Orientation::NoTransforms);
     }
 }

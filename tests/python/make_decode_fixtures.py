@@ -3,7 +3,8 @@
     python make_decode_fixtures.py GOLDEN OUT [--cjpeg PATH]
 
 GOLDEN is the golden folder (its `images/photos/astronaut.JPEG`, NASA, public domain, is cropped for the content),
-OUT the folder of this repository's `tests/data`. PIL cannot write arithmetic JPEGs: they need libjpeg-turbo's `cjpeg`,
+OUT the folder of this repository's `tests/data`. The files of `decode/kinds` are kept as they are: people who tried the
+program brought them, one for each kind of difference, and those whose name begins with `exif_apply` are turned. PIL cannot write arithmetic JPEGs: they need libjpeg-turbo's `cjpeg`,
 which the crate turbojpeg-sys leaves in `target/*/build/turbojpeg-sys-*/out/bin`; without it the existing file is kept.
 """
 
@@ -18,7 +19,7 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, __version__
+from PIL import Image, ImageOps, __version__
 
 SIZE = (97, 61)  # odd on purpose: blocks and chroma samples are cut at the right and at the bottom
 
@@ -79,11 +80,14 @@ def fixtures(photo: Image.Image) -> dict[str, bytes]:
 
 
 def verdict(path: Path) -> dict:
+    apply_exif = path.name.startswith("exif_apply")
     try:
-        image = Image.open(path).convert("RGB")
+        image = Image.open(path)
+        image = (ImageOps.exif_transpose(image) if apply_exif else image).convert("RGB")
     except Exception as error:  # PIL raises nearly anything
         return {"refused": f"{type(error).__name__}: {error}".replace(str(path), path.name)}
-    return {"width": image.width, "height": image.height, "sha256": hashlib.sha256(image.tobytes()).hexdigest()}
+    found = {"width": image.width, "height": image.height, "sha256": hashlib.sha256(image.tobytes()).hexdigest()}
+    return found | {"exif": True} if apply_exif else found
 
 
 def main() -> None:
@@ -106,7 +110,7 @@ def main() -> None:
         (folder / "arithmetic_progressive.jpg").write_bytes(encoded)
 
     files = {f"golden/images/{path.relative_to(given.golden / 'images')}": path for path in (given.golden / "images").glob("*/*")}
-    files |= {f"decode/{path.name}": path for path in folder.iterdir() if path.suffix != ".json"}
+    files |= {f"decode/{path.relative_to(folder)}": path for path in folder.rglob("*.*") if path.suffix != ".json"}
     expected = {name: verdict(files[name]) for name in sorted(files)}
     (folder / "expected.json").write_text(json.dumps(expected, indent=1) + "\n")
     print(f"PIL {__version__}: {len(expected)} verdicts, {sum('refused' in one for one in expected.values())} refused")

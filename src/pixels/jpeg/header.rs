@@ -93,6 +93,13 @@ impl<'a> Header<'a> {
         self.segments.iter().filter(|segment| segment.marker == APP1).map(|segment| segment.payload)
     }
 
+    /// Whether a JFIF header has a resolution in dots per inch or centimetre.
+    pub(super) fn has_resolution(&self) -> bool {
+        let is_set =
+            |payload: &[u8]| payload.len() >= 12 && payload.starts_with(b"JFIF") && matches!(payload[7], 1 | 2);
+        self.segments.iter().any(|segment| segment.marker == APP0 && is_set(segment.payload))
+    }
+
     /// The same picture as a file whose header gives libjpeg no reason to warn.
     ///
     /// Metadata and junk are left out. Of the application segments only those stay that choose the colour space
