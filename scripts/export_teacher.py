@@ -360,9 +360,12 @@ def transformers_classifier(args: argparse.Namespace) -> Classifier:
     try:
         config = transformers_config(name, args)
         feeding = transformers_feeding(name, published)
-        size = args.input_size or (feeding.size if feeding else size_of(getattr(config, "image_size", None) or 224))
-        if hasattr(config, "image_size") and size_of(config.image_size) != size:
-            config.image_size = size[0] if size[0] == size[1] else list(size)
+        # CLIP and SigLIP keep what is about images in a part of their own.
+        about_images = next((part for part in (getattr(config, "vision_config", None), config) if hasattr(part, "image_size")), None)
+        usual = size_of(about_images.image_size) if about_images else None
+        size = args.input_size or (feeding and feeding.size) or usual or (224, 224)
+        if about_images and usual != size:
+            about_images.image_size = size[0] if size[0] == size[1] else list(size)
         network = auto.from_pretrained(name, config=config, **plain) if published else auto.from_config(config, **plain)
     except Refused:
         raise
@@ -389,7 +392,7 @@ def transformers_classifier(args: argparse.Namespace) -> Classifier:
     }
     classes = named_classes(config) if published else default_classes(config.num_labels)
     notes = [] if feeding else ["How images are prepared is not known: mean, std and filter are the usual values."]
-    feeding = feeding or Feeding(size, *USUAL_FEEDING)
+    feeding = feeding or Feeding(None, *USUAL_FEEDING)
     return with_own_weights(
         Classifier(
             Path(name).name, Scores().eval(), size, feeding.mean, feeding.std, feeding.filter, classes, remarks,
@@ -420,7 +423,8 @@ def transformers_config(name: str, args: argparse.Namespace):
 class Feeding:
     """How a network's own image processor prepares an image."""
 
-    size: Size
+    # None: the processor leaves images as large as they are.
+    size: Size | None
     mean: Sequence[float]
     std: Sequence[float]
     filter: str
@@ -444,18 +448,18 @@ def transformers_feeding(name: str, needed: bool) -> Feeding | None:
             ) from problem
         return None
 
-    def fed(*colour: int):
-        pixels = np.asarray(processor(images=Image.new("RGB", (640, 640), colour), return_tensors="np")["pixel_values"])
+    def fed(*colour: int, side: int = 640):
+        pixels = np.asarray(processor(images=Image.new("RGB", (side, side), colour), return_tensors="np")["pixel_values"])
         if pixels.ndim != 4 or pixels.shape[:2] != (1, 3):
             raise Refused(f"{name} takes images as {list(pixels.shape)}, not as [1, 3, height, width]")
         return pixels[0]
 
     black, white, grey, red = fed(0, 0, 0), fed(255, 255, 255), fed(51, 51, 51), fed(255, 0, 0)
-    size = (black.shape[1], black.shape[2])
-    at = (slice(None), size[0] // 2, size[1] // 2)
+    at = (slice(None), black.shape[1] // 2, black.shape[2] // 2)
     slope = white[at] - black[at]
-    expected = (black + 0.2 * (white - black), black)
-    if not (slope > 0).all() or np.abs(grey - expected[0]).max() > 1e-2 * slope.max() or np.ptp(black, axis=(1, 2)).max() > 1e-3:
+    size = black.shape[1:] if black.shape == fed(0, 0, 0, side=512).shape else None
+    bent = np.abs(grey - (black + 0.2 * (white - black))).max() > 1e-2 * np.abs(slope).max()
+    if not (slope > 0).all() or bent or np.ptp(black, axis=(1, 2)).max() > 1e-3:
         raise Refused(f"the image processor of {name} does not normalise all pixels alike, which a card cannot describe")
     answers = list(np.flatnonzero(np.abs(red[at] - black[at]) > 1e-3))
     if answers not in ([0], [2]):
@@ -571,6 +575,11 @@ def why_not_created(args: argparse.Namespace, problem: Exception) -> str:
     text = " ".join(str(problem).split()) or type(problem).__name__
     if "404" in text or "401" in text:
         return f"{args.name} is not on the hub, or needs a login: {text[:200]}"
+    if isinstance(problem, OSError) and args.name.startswith(TRANSFORMERS):
+        return (
+            f"{args.name} is not a folder here and could not be downloaded ({text[:120]}). Download all files of the repository"
+            " elsewhere and give transformers:FOLDER, or try the export with a type (transformers:swinv2) and --random-weights"
+        )
     if isinstance(problem, OSError):
         return (
             f"the weights of {args.name} could not be downloaded ({text[:120]}). Download them elsewhere and give"

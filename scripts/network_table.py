@@ -264,7 +264,81 @@ def check(network: Network, args: argparse.Namespace) -> None:
 
 
 def table(networks: list[Network], folder: Path) -> str:
-    raise NotImplementedError
+    """Markdown: a table for each group of the list, and how many networks had which result."""
+    counts: collections.Counter[str] = collections.Counter()
+    lines: list[str] = []
+    for group in dict.fromkeys(network.group for network in networks):
+        rows = [row for network in networks if network.group == group and (row := row_of(network, folder, counts))]
+        if rows:
+            lines += ["", f"## {group}", "", *HEADER, *rows]
+    total = ", ".join(f"{count} {result}" for result, count in counts.most_common())
+    return "\n".join([f"{sum(counts.values())} exports: {total}.", *lines])
+
+
+HEADER = (
+    "| network | exporter, opset | height, width | map | head | file | cells | result |",
+    "|---|---|---|---|---|---:|---:|---|",
+)
+
+
+def row_of(network: Network, folder: Path, counts: collections.Counter[str]) -> str | None:
+    out = folder / f"{network.key}.onnx"
+    refused, result = out.with_suffix(".refused.txt"), out.with_suffix(".json")
+    if refused.is_file():
+        return refused_row(network, refused.read_text(encoding="utf-8"), counts)
+    if not out.is_file() or not result.is_file():
+        return None
+    document = json.loads(result.read_text(encoding="utf-8"))
+    card = read_card(out)
+    exporter, opset, freedom = re.match(r"(\w+) exporter, opset (\d+), (free|fixed)", card["exported_with"]).groups()
+    difference, largest = re.search(r"at most (\S+), with scores up to (\S+),", card["export_tested"]).groups()
+    start = f"| {network.title} | {exporter} {opset} | {freedom} |"
+    file = f"{float(difference) / max(float(largest), 1e-30):.0e}"
+    if "refused" in document:
+        counts["refused by `relabel teacher`"] += 1
+        return f"{start} | | {file} | | refused: {short(document['refused'])} |"
+    counts["verified"] += 1
+    proof = document["proof"]
+    cells = f"{proof['cell_difference'] / max(proof['largest_score'], 1e-30):.0e}"
+    size, grid = (words(document[key]) for key in ("input_size", "map_size"))
+    return f"{start} {grid} of {size} | {head_of(document)} | {file} | {cells} | verified{place_of(document)} |"
+
+
+def refused_row(network: Network, reason: str, counts: collections.Counter[str]) -> str:
+    """The exporter refuses what has no cells; anything else is an export that failed."""
+    no_cells = "its cells have no scores" in reason
+    counts["refused by the exporter" if no_cells else "not exported"] += 1
+    what = "refused by the exporter" if no_cells else "not exported"
+    return f"| {network.title} | | | | | | | {what}: {short(reason.removeprefix(network.name))} |"
+
+
+def short(text: str, most: int = 110) -> str:
+    """The first clause of a message, for a cell of the table."""
+    text = " ".join(text.replace("|", "/").split()).removeprefix("error: ")
+    text = re.sub(r"^(cannot use|teacher) \S+: ", "", text)
+    clause = re.split(r"[.:;] |, so |help:", text)[0].strip() if len(text) > most else text
+    return clause if len(clause) <= most else clause[: most - 1].rsplit(" ", 1)[0] + " ..."
+
+
+def head_of(document: dict) -> str:
+    """`linear`, or the operators of the head that are not."""
+    if document["proof"]["linear"]:
+        return "linear"
+    line = next((line for line in document["rewrite"] if "(" in line and "cell" in line), "")
+    operators = line.rpartition("(")[2].partition(")")[0].split(", ")
+    moves = {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Identity", "Cast", "Slice", "Gemm", "MatMul", "Add"}
+    return ", ".join(dict.fromkeys(operator for operator in operators if operator not in moves)) or "not linear"
+
+
+def place_of(document: dict) -> str:
+    """How it was shown that a cell is a place."""
+    locality = document.get("locality") or document["proof"].get("locality")
+    return f", {locality}" if isinstance(locality, str) else ""
+
+
+def words(size: list[int] | dict) -> str:
+    sides = size.values() if isinstance(size, dict) else size
+    return "x".join(map(str, sides))
 
 
 if __name__ == "__main__":
