@@ -277,7 +277,7 @@ def created_for(size: Size, module: Module, created: Callable[..., Module], args
     except Exception as problem:
         if isinstance(problem, TypeError) and "img_size" in str(problem):
             return module
-        raise Refused(f"{args.name} cannot be made for {words(size)} pixels: {in_one_line(problem)}") from problem
+        raise Refused(f"{args.name} cannot be created for {words(size)} pixels: {in_one_line(problem)}") from problem
 
 
 def auxiliary_head(network: Module, size: Size) -> Module:

@@ -79,7 +79,10 @@ def main() -> int:
         for network in networks:
             check(network, args)
     if args.table or every:
-        print(table(networks, args.folder))
+        made = table(networks, args.folder)
+        print(made)
+        if args.into:
+            write_into(args.into, made)
     return 0
 
 
@@ -93,6 +96,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--export", action="store_true", help="export only")
     parser.add_argument("--check", action="store_true", help="run `relabel teacher` only, on what was exported")
     parser.add_argument("--table", action="store_true", help="print the table of what is there")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="replace the tables of this document too: docs/networks.md")
     parser.add_argument("--again", action="store_true", help="make results anew that are there")
     parser.add_argument("--relabel", type=Path, default=RELABEL, metavar="FILE", help="default: target/release/relabel")
     parser.add_argument("--flags", default="", metavar="FLAGS", help="more flags for `relabel teacher`, as '--in photos'")
@@ -275,9 +279,21 @@ def table(networks: list[Network], folder: Path) -> str:
     return "\n".join([f"{sum(counts.values())} exports: {total}.", *lines])
 
 
+# The tables of a document are between these lines.
+BEGIN, END = "<!-- tables of scripts/network_table.py -->", "<!-- end of the tables -->"
+
+
+def write_into(document: Path, made: str) -> None:
+    before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise SystemExit(f"{document} has no lines {BEGIN} and {END}")
+    document.write_text(f"{before}{begin}\n\n{made}\n\n{end}{after}", encoding="utf-8")
+
+
 HEADER = (
-    "| network | exporter, opset | height, width | map | head | file | cells | result |",
-    "|---|---|---|---|---|---:|---:|---|",
+    "| network | exporter, opset | height, width | map | head | places | file | cells | result |",
+    "|---|---|---|---|---|---|---:|---:|---|",
 )
 
 
@@ -296,12 +312,12 @@ def row_of(network: Network, folder: Path, counts: collections.Counter[str]) -> 
     file = f"{float(difference) / max(float(largest), 1e-30):.0e}"
     if "refused" in document:
         counts["refused by `relabel teacher`"] += 1
-        return f"{start} | | {file} | | refused: {short(document['refused'])} |"
+        return f"{start} | | | {file} | | refused: {short(document['refused'])} |"
     counts["verified"] += 1
     proof = document["proof"]
     cells = f"{proof['cell_difference'] / max(proof['largest_score'], 1e-30):.0e}"
     size, grid = (words(document[key]) for key in ("input_size", "map_size"))
-    return f"{start} {grid} of {size} | {head_of(document)} | {file} | {cells} | verified{place_of(document)} |"
+    return f"{start} {grid} of {size} | {head_of(document)} | {place_of(document)} | {file} | {cells} | verified |"
 
 
 def refused_row(network: Network, reason: str, counts: collections.Counter[str]) -> str:
@@ -309,14 +325,14 @@ def refused_row(network: Network, reason: str, counts: collections.Counter[str])
     no_cells = "its cells have no scores" in reason
     counts["refused by the exporter" if no_cells else "not exported"] += 1
     what = "refused by the exporter" if no_cells else "not exported"
-    return f"| {network.title} | | | | | | | {what}: {short(reason.removeprefix(network.name))} |"
+    return f"| {network.title} | | | | | | | | {what}: {short(reason.removeprefix(network.name))} |"
 
 
 def short(text: str, most: int = 110) -> str:
     """The first clause of a message, for a cell of the table."""
-    text = " ".join(text.replace("|", "/").split()).removeprefix("error: ")
-    text = re.sub(r"^(cannot use|teacher) \S+: ", "", text)
-    clause = re.split(r"[.:;] |, so |help:", text)[0].strip() if len(text) > most else text
+    text = " ".join(text.replace("|", "/").split())
+    text = re.sub(r"^relabel: (teacher \S+: )?", "", text)
+    clause = re.split(r"[.:;] |, so |help:|what you can do", text)[0].strip() if len(text) > most else text
     return clause if len(clause) <= most else clause[: most - 1].rsplit(" ", 1)[0] + " ..."
 
 
@@ -324,16 +340,18 @@ def head_of(document: dict) -> str:
     """`linear`, or the operators of the head that are not."""
     if document["proof"]["linear"]:
         return "linear"
-    line = next((line for line in document["rewrite"] if "(" in line and "cell" in line), "")
-    operators = line.rpartition("(")[2].partition(")")[0].split(", ")
+    found = next(filter(None, (re.search(r"what follows it \(([^)]*)\)", line) for line in document["rewrite"])), None)
+    operators = found[1].split(", ") if found else []
     moves = {"Reshape", "Flatten", "Transpose", "Squeeze", "Unsqueeze", "Gather", "Identity", "Cast", "Slice", "Gemm", "MatMul", "Add"}
     return ", ".join(dict.fromkeys(operator for operator in operators if operator not in moves)) or "not linear"
 
 
 def place_of(document: dict) -> str:
-    """How it was shown that a cell is a place."""
-    locality = document.get("locality") or document["proof"].get("locality")
-    return f", {locality}" if isinstance(locality, str) else ""
+    """How it was shown that a cell is a place: by structure, or by changing patches of photographs."""
+    locality = document["locality"]
+    if locality["shown_by"] != "probe":
+        return locality["shown_by"]
+    return f"probe ({locality['along'][0]:.2f}, {locality['along'][1]:.2f})" if isinstance(locality["along"], list) else f"probe ({locality['along']:.2f})"
 
 
 def words(size: list[int] | dict) -> str:
