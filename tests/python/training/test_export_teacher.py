@@ -32,7 +32,7 @@ def test_a_network_that_learns_its_size_when_it_is_made_is_made_for_it(monkeypat
     export(monkeypatch, capsys, "test_maxvit", "--random-weights", "--input-size", "96x160", "--exporter", "legacy", "-o", out)
     assert card_of(out)["input_size"] == [96, 160]
     seen = json.loads(run_relabel("teacher", out, "--json").stdout)
-    assert seen["map_size"] in ([3, 5], {"height": 3, "width": 5}, "3x5")
+    assert seen["map_size"] == [3, 5]
 
 
 def test_a_size_that_a_network_cannot_take_is_refused(monkeypatch, capsys, tmp_path):
@@ -63,7 +63,8 @@ def test_the_auxiliary_head_of_volo_gives_the_scores_of_each_token():
 @pytest.fixture(scope="module")
 def small_resnet(tmp_path_factory) -> Path:
     """A classifier of three classes as `save_pretrained` writes it, and its image processor."""
-    transformers = pytest.importorskip("transformers")
+    import transformers
+
     folder = tmp_path_factory.mktemp("transformers") / "small-resnet"
     torch.manual_seed(0)
     config = transformers.ResNetConfig(
@@ -90,7 +91,7 @@ def test_a_classifier_of_transformers_is_exported_with_its_processor_and_its_cla
     assert card["std"] == pytest.approx([0.229, 0.224, 0.225], abs=1e-5)
     assert (tmp_path / card["classes"]).read_text().splitlines() == ["cat", "dog", "crane"]
     assert str(small_resnet.parent) not in out.with_suffix(".toml").read_text()
-    seen = json.loads(run_relabel("teacher", out, "--json").stdout)
+    seen = json.loads(run_relabel("teacher", out, "--top-k", 3, "--json").stdout)
     assert seen["classes"] == 3 and seen["proof"]["linear"]
 
 
@@ -111,7 +112,6 @@ def test_a_classifier_of_transformers_is_exported_with_its_processor_and_its_cla
     ],
 )  # fmt: skip
 def test_what_an_image_processor_does_is_measured(tmp_path, settings, order, mean, std):
-    pytest.importorskip("transformers")
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
     feeding = export_teacher.transformers_feeding(str(tmp_path), needed=True)
     assert feeding.channel_order == order
