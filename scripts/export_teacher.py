@@ -353,6 +353,7 @@ def transformers_classifier(args: argparse.Namespace) -> Classifier:
     folder = Path(name).is_dir()
     published = not (args.checkpoint or args.random_weights)
     transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
     torch.manual_seed(RANDOM_WEIGHTS_SEED)
     # Attention as plain products, which both exporters know.
     plain = {"attn_implementation": "eager"}
@@ -585,7 +586,7 @@ def why_not_created(args: argparse.Namespace, problem: Exception) -> str:
             f"the weights of {args.name} could not be downloaded ({text[:120]}). Download them elsewhere and give"
             " --checkpoint FILE, or try the export with --random-weights"
         )
-    if "size mismatch" in text or "Missing key" in text:
+    if any(words in text for words in ("size mismatch", "Missing key", "ignore_mismatched_sizes")):
         return f"the published weights of {args.name} do not fit it with {args.global_pool or 'these'} settings: {text[:300]}"
     return f"{args.name} cannot be made: {text[:300]}"
 
