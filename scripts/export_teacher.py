@@ -1,4 +1,4 @@
-"""Exports a timm or torchvision classifier to ONNX, and writes the teacher card beside it.
+"""Exports a classifier of timm, torchvision or transformers to ONNX, and writes the teacher card next to it.
 
 Afterwards `relabel run --teacher effnet-l2.onnx` needs nothing else. The file is run with ONNX Runtime against
 PyTorch, with several batches and, where height and width are free, at two sizes; one that differs is not kept.
@@ -6,10 +6,12 @@ PyTorch, with several batches and, where height and width are free, at two sizes
     python scripts/export_teacher.py tf_efficientnet_l2.ns_jft_in1k_475 -o effnet-l2.onnx --fp16
     python scripts/export_teacher.py torchvision:convnext_tiny -o convnext.onnx
     python scripts/export_teacher.py hf-hub:timm/resnet50.a1_in1k -o resnet50.onnx
+    python scripts/export_teacher.py transformers:microsoft/swinv2-tiny-patch4-window8-256 -o swinv2.onnx
     python scripts/export_teacher.py resnet50 --checkpoint mine.pth --num-classes 120 -o dogs.onnx
     python scripts/export_teacher.py vit_base_patch16_224 --random-weights --global-pool avg -o try.onnx
 
 It needs Python 3.11 and: pip install torch torchvision timm onnx onnxscript onnxruntime
+(and transformers, for names that begin with transformers:)
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import signal
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime")
 TORCHVISION = "torchvision:"
+TRANSFORMERS = "transformers:"
 # What a protobuf file may hold is 2 GiB; graphs need some room beside the weights.
 LARGEST_EMBEDDED_BYTES = 1_800_000_000
 DEFAULT_OPSET = {"legacy": 17, "dynamo": 20}
@@ -51,6 +54,12 @@ RANDOM_NORM_SCALE = 0.1
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
 # The first shows padding that was computed for one size; networks that need whole strides get the second.
 OTHER_SIZES = ((33, 50), (32, 64))
+AUXILIARY_HEAD = (
+    "The scores are those of the auxiliary head, which was trained on the tokens of the map. The class token, which the network"
+    " adds to their maximum, has no place in the image and is left out."
+)
+# Mean, std, filter and channel order that are usual; of networks that state none.
+USUAL_FEEDING = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "rgb")
 FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 Size = tuple[int, int]
@@ -72,6 +81,7 @@ class Classifier:
     filter: str
     classes: str | list[str] | None
     remarks: dict[str, object]
+    channel_order: str = "rgb"
     notes: list[str] = field(default_factory=list)
 
 
@@ -102,16 +112,16 @@ class Check:
 
 
 def main() -> int:
-    wish = arguments()
+    args = arguments()
     # So that a stopped export takes its unfinished files with it.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        refuse_at_once(wish)
+        refuse_at_once(args)
         warnings.filterwarnings("ignore")
         logging.disable(logging.WARNING)
-        classifier = torchvision_classifier(wish) if wish.name.startswith(TORCHVISION) else timm_classifier(wish)
-        refuse_what_has_no_cells(classifier, wish)
-        export(classifier, wish)
+        classifier = classifier_of(args)
+        refuse_what_has_no_cells(classifier, args)
+        export(classifier, args)
     except Refused as refusal:
         print(f"export_teacher: {refusal}", file=sys.stderr)
         return 1
@@ -126,7 +136,11 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=about, epilog=f"examples:\n    {examples}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("name", metavar="NAME", help="a timm model (with or without tag), hf-hub:REPOSITORY, or torchvision:NAME[.WEIGHTS]")
+    parser.add_argument(
+        "name", metavar="NAME",
+        help="a timm model (with or without tag), hf-hub:REPOSITORY, torchvision:NAME[.WEIGHTS], or transformers:REPOSITORY (or a"
+        " folder of save_pretrained; with --random-weights also a type, as transformers:swinv2)",
+    )  # fmt: skip
     parser.add_argument("-o", "--out", type=Path, required=True, metavar="T.onnx", help="the card is written beside it, as T.toml")
     weights = parser.add_mutually_exclusive_group()
     weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of your own (.pth, .safetensors) instead of the published ones")
@@ -142,14 +156,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--exporter", choices=["auto", "legacy", "dynamo"], default="auto", help="auto: legacy, then dynamo where that fails")
     parser.add_argument("--opset", type=positive, metavar="N", help="default: 17 (legacy), 20 (dynamo)")
     parser.add_argument("--force", action="store_true", help="overwrite what is there")
-    wish = parser.parse_args()
-    if wish.out.suffix != ".onnx":
-        parser.error(f"--out {wish.out}: the name must end in .onnx")
-    if wish.num_classes and not (wish.checkpoint or wish.random_weights):
+    args = parser.parse_args()
+    if args.out.suffix != ".onnx":
+        parser.error(f"--out {args.out}: the name must end in .onnx")
+    if args.num_classes and not (args.checkpoint or args.random_weights):
         parser.error("--num-classes goes with --checkpoint or --random-weights: published weights have the classes they have")
-    if wish.global_pool and wish.name.startswith(TORCHVISION):
-        parser.error("--global-pool: torchvision's networks offer no choice of pooling")
-    return wish
+    if args.global_pool and args.name.startswith((TORCHVISION, TRANSFORMERS)):
+        parser.error("--global-pool: networks of torchvision and transformers offer no choice of pooling")
+    return args
 
 
 def positive(text: str) -> int:
@@ -163,18 +177,19 @@ def size_argument(text: str) -> Size:
     return positive(height), positive(width or height)
 
 
-def refuse_at_once(wish: argparse.Namespace) -> None:
+def refuse_at_once(args: argparse.Namespace) -> None:
     """What can be known before PyTorch is loaded, which takes seconds."""
-    if not wish.out.parent.is_dir():
-        raise Refused(f"--out {wish.out}: there is no folder {wish.out.parent}")
-    there = [path for path in written_beside(wish.out) if path.exists()]
-    if there and not wish.force:
+    if not args.out.parent.is_dir():
+        raise Refused(f"--out {args.out}: there is no folder {args.out.parent}")
+    there = [path for path in written_beside(args.out) if path.exists()]
+    if there and not args.force:
         raise Refused(f"{there[0]} is there already: give another --out, or --force to overwrite it")
-    if wish.checkpoint and not wish.checkpoint.is_file():
-        raise Refused(f"--checkpoint {wish.checkpoint}: there is no such file")
-    missing = [package for package in PACKAGES if importlib.util.find_spec(package) is None]
+    if args.checkpoint and not args.checkpoint.is_file():
+        raise Refused(f"--checkpoint {args.checkpoint}: there is no such file")
+    needed = [*PACKAGES, "transformers"] if args.name.startswith(TRANSFORMERS) else PACKAGES
+    missing = [package for package in needed if importlib.util.find_spec(package) is None]
     if missing:
-        raise Refused(f"{' and '.join(missing)} missing in this Python; python -m pip install {' '.join(PACKAGES)}")
+        raise Refused(f"{' and '.join(missing)} missing in this Python; python -m pip install {' '.join(needed)}")
 
 
 def written_beside(out: Path) -> list[Path]:
@@ -185,35 +200,52 @@ def written_beside(out: Path) -> list[Path]:
 # Networks
 
 
-def timm_classifier(wish: argparse.Namespace) -> Classifier:
+def classifier_of(args: argparse.Namespace) -> Classifier:
+    if args.name.startswith(TORCHVISION):
+        return torchvision_classifier(args)
+    if args.name.startswith(TRANSFORMERS):
+        return transformers_classifier(args)
+    return timm_classifier(args)
+
+
+def timm_classifier(args: argparse.Namespace) -> Classifier:
     import timm
     import torch
     from timm.data import resolve_data_config
 
-    settings = {"num_classes": wish.num_classes, "global_pool": wish.global_pool}
+    settings = {"num_classes": args.num_classes, "global_pool": args.global_pool}
     settings = {key: value for key, value in settings.items() if value is not None}
-    published = not (wish.checkpoint or wish.random_weights)
+    published = not (args.checkpoint or args.random_weights)
     # Attention as plain products, which both exporters know. timm's `exportable` would do it too, but it keeps the
     # padding of the first size it sees, also in PyTorch, so that the check at another size would compare with nothing.
     timm.layers.set_fused_attn(False)
-    torch.manual_seed(RANDOM_WEIGHTS_SEED)
+
+    def created(**more: object) -> Module:
+        torch.manual_seed(RANDOM_WEIGHTS_SEED)
+        return timm.create_model(args.name, pretrained=published, **settings, **more)
+
     try:
-        module = timm.create_model(wish.name, pretrained=published, **settings)
+        module = created()
     except Exception as problem:  # Whatever timm raises, it is about what was asked for.
         if "nknown model" in str(problem):
-            raise Refused(not_known(wish, [*timm.list_models(), *timm.list_pretrained()])) from problem
-        raise Refused(why_not_created(wish, problem)) from problem
+            raise Refused(not_known(args, [*timm.list_models(), *timm.list_pretrained()])) from problem
+        raise Refused(why_not_created(args, problem)) from problem
     config = module.pretrained_cfg
     if not module.num_classes:
-        raise Refused(f"{wish.name} has no classifier, only features: choose weights that were fine-tuned, or --checkpoint with --num-classes")
-    if wish.checkpoint:
-        load_checkpoint(module, wish.checkpoint)
+        raise Refused(f"{args.name} has no classifier, only features: choose weights that were fine-tuned, or --checkpoint with --num-classes")
     feeding = resolve_data_config({}, pretrained_cfg=config, use_test_size=not config.get("fixed_input_size"))
-    usual = feeding["input_size"][1:]
-    size = wish.input_size or usual
-    if size != usual and hasattr(module, "set_input_size"):
-        module.set_input_size(img_size=size)
-    name = wish.name.removeprefix("hf-hub:").split("/")[-1]
+    size = args.input_size or tuple(feeding["input_size"][1:])
+    other_size = size != tuple(config["input_size"][1:])
+    if other_size and not hasattr(module, "set_input_size"):
+        module = created_for(size, module, created, args)
+    if args.checkpoint:
+        load_checkpoint(module, args.checkpoint)
+    if other_size and hasattr(module, "set_input_size"):
+        try:
+            module.set_input_size(img_size=size)
+        except Exception as problem:  # A network reports in its own way that it does not take a size.
+            raise Refused(f"{args.name} cannot be set to {words(size)} pixels: {in_one_line(problem)}") from problem
+    name = args.name.removeprefix("hf-hub:").split("/")[-1]
     tag = config.get("tag")
     name = name if "." in name or not tag or not published else f"{name}.{tag}"
     hub = config.get("hf_hub_id")
@@ -228,58 +260,259 @@ def timm_classifier(wish: argparse.Namespace) -> Classifier:
     classes = timm_classes(module, config) if published else default_classes(module.num_classes)
     filter_name = feeding["interpolation"] if feeding["interpolation"] in FILTERS else "bilinear"
     classifier = Classifier(name, module.eval(), size, feeding["mean"], feeding["std"], filter_name, classes, remarks)
-    if wish.global_pool and published:
-        classifier.notes.append(f"Exported with --global-pool {wish.global_pool}: right only if the head was trained with this pooling.")
-    return with_own_weights(classifier, wish)
+    if getattr(module, "aux_head", None) is not None:
+        classifier.module = auxiliary_head(module, size)
+        classifier.notes.append(AUXILIARY_HEAD)
+        print(f"export_teacher: {AUXILIARY_HEAD}", file=sys.stderr)
+    if args.global_pool and published:
+        classifier.notes.append(f"Exported with --global-pool {args.global_pool}: right only if the head was trained with this pooling.")
+    return with_own_weights(classifier, args)
 
 
-def torchvision_classifier(wish: argparse.Namespace) -> Classifier:
+def created_for(size: Size, module: Module, created: Callable[..., Module], args: argparse.Namespace) -> Module:
+    """Returns the network made for `size`, where it has to be told when it is made (MaxViT, Hiera, XCiT, ...).
+    Others take every size, or report at the first image that they do not."""
+    try:
+        return created(img_size=size)
+    except Exception as problem:
+        if isinstance(problem, TypeError) and "img_size" in str(problem):
+            return module
+        raise Refused(f"{args.name} cannot be created for {words(size)} pixels: {in_one_line(problem)}") from problem
+
+
+def auxiliary_head(network: Module, size: Size) -> Module:
+    """Returns the scores of every token of a network that was trained with token labels: `[batch, class, y, x]`."""
+    import torch
+
+    class AuxiliaryHead(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+            self.grid = size
+
+        def forward(self, pixels):
+            # The class token comes first, then the tokens of the map, row by row.
+            tokens = self.network.forward_features(pixels)[:, 1:]
+            return self.network.aux_head(tokens).transpose(1, 2).unflatten(2, self.grid)
+
+    module = AuxiliaryHead().eval()
+    shapes = []
+    handle = network.network[-1].register_forward_hook(lambda _layer, _input, output: shapes.append(output.shape))
+    try:
+        with torch.no_grad():
+            network.forward_features(random_pixels(1, size))
+    except Exception as problem:
+        raise Refused(f"{network.default_cfg['architecture']} does not take {words(size)} pixels: {in_one_line(problem)}") from problem
+    finally:
+        handle.remove()
+    module.grid = tuple(shapes[-1][1:3])
+    return module
+
+
+def torchvision_classifier(args: argparse.Namespace) -> Classifier:
     import torch
     from torchvision import models
 
     torch.manual_seed(RANDOM_WEIGHTS_SEED)
-    name, _, tag = wish.name.removeprefix(TORCHVISION).partition(".")
+    name, _, tag = args.name.removeprefix(TORCHVISION).partition(".")
     # Detectors and the like live in modules of their own, and are not in this list.
     classifiers = models.list_models(module=models)
     if name not in classifiers:
-        raise Refused(not_known(wish, classifiers, TORCHVISION))
+        raise Refused(not_known(args, classifiers, TORCHVISION))
     try:
         known = models.get_model_weights(name)
         weights = known[tag] if tag else known.DEFAULT
-        published = not (wish.checkpoint or wish.random_weights)
-        settings = {} if published or not wish.num_classes else {"num_classes": wish.num_classes}
+        published = not (args.checkpoint or args.random_weights)
+        settings = {} if published or not args.num_classes else {"num_classes": args.num_classes}
         module = models.get_model(name, weights=weights if published else None, **settings)
         recipe = weights.transforms()
         size, resized = recipe.crop_size[0], recipe.resize_size[0]
     except (KeyError, AttributeError) as problem:
         raise Refused(f"torchvision has no weights {tag or 'at all'} for {name}") from problem
     except Exception as problem:  # As above.
-        raise Refused(why_not_created(wish, problem)) from problem
-    if wish.checkpoint:
-        load_checkpoint(module, wish.checkpoint)
+        raise Refused(why_not_created(args, problem)) from problem
+    if args.checkpoint:
+        load_checkpoint(module, args.checkpoint)
     remarks = {
         "source": f"torchvision: {name}" + (f", weights {weights.name}" if published else ""),
         "weights": weights.url,
         "licence": weights.meta.get("license", "not stated by torchvision"),
         "crop_fraction": round(size / resized, 4),
     }
-    classes = default_classes(wish.num_classes or 1000)
-    size = wish.input_size or (size, size)
+    classes = default_classes(args.num_classes or 1000)
+    size = args.input_size or (size, size)
     classifier = Classifier(name, module.eval(), size, recipe.mean, recipe.std, recipe.interpolation.value, classes, remarks)
-    return with_own_weights(classifier, wish)
+    return with_own_weights(classifier, args)
 
 
-def with_own_weights(classifier: Classifier, wish: argparse.Namespace) -> Classifier:
+def transformers_classifier(args: argparse.Namespace) -> Classifier:
+    import torch
+    import transformers
+
+    name = args.name.removeprefix(TRANSFORMERS)
+    folder = Path(name).is_dir()
+    published = not (args.checkpoint or args.random_weights)
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    torch.manual_seed(RANDOM_WEIGHTS_SEED)
+    # Attention as plain products, which both exporters know.
+    plain = {"attn_implementation": "eager"}
+    auto = transformers.AutoModelForImageClassification
+    try:
+        config = transformers_config(name, args)
+        feeding = transformers_feeding(name, published)
+        # CLIP and SigLIP keep what is about images in a part of their own.
+        about_images = next((part for part in (getattr(config, "vision_config", None), config) if hasattr(part, "image_size")), None)
+        usual = size_of(about_images.image_size) if about_images else None
+        size = args.input_size or (feeding and feeding.size) or usual or (224, 224)
+        if about_images and usual != size:
+            about_images.image_size = size[0] if size[0] == size[1] else list(size)
+        network = auto.from_pretrained(name, config=config, **plain) if published else auto.from_config(config, **plain)
+    except Refused:
+        raise
+    except Exception as problem:  # Whatever transformers raises, it is about what was asked for.
+        if "Unrecognized configuration class" in str(problem) or "not recognize" in str(problem):
+            raise Refused(f"{args.name} is not a classifier of images that transformers knows") from problem
+        raise Refused(why_not_created(args, problem)) from problem
+    if args.checkpoint:
+        load_checkpoint(network, args.checkpoint)
+
+    class Scores(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, pixels):
+            return self.network(pixel_values=pixels).logits
+
+    remarks = {
+        "source": f"transformers: {Path(name).name if folder else name}",
+        "architecture": type(network).__name__,
+        "weights": Path(name).name if folder else f"https://huggingface.co/{name}",
+        "licence": "see the page of the weights",
+    }
+    classes = named_classes(config) if published else default_classes(config.num_labels)
+    notes = [] if feeding else ["How images are prepared is not known: mean, std and filter are the usual values."]
+    feeding = feeding or Feeding(None, *USUAL_FEEDING)
+    return with_own_weights(
+        Classifier(
+            Path(name).name, Scores().eval(), size, feeding.mean, feeding.std, feeding.filter, classes, remarks,
+            feeding.channel_order, notes,
+        ),
+        args,
+    )
+
+
+def transformers_config(name: str, args: argparse.Namespace):
+    """Returns the configuration of the hub or folder; for random weights also that of a type (`swinv2`), with its defaults."""
+    from transformers import AutoConfig
+    from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+
+    if name in CONFIG_MAPPING and not Path(name).is_dir():
+        if not args.random_weights:
+            raise Refused(f"{args.name} is a type of network, which has weights only with --random-weights: give OWNER/NAME of the hub, or a folder")
+        config = AutoConfig.for_model(name)
+        config.num_labels = args.num_classes or 1000
+        return config
+    config = AutoConfig.from_pretrained(name)
+    if args.num_classes:
+        config.num_labels = args.num_classes
+    return config
+
+
+@dataclass(frozen=True)
+class Feeding:
+    """How a network's own image processor prepares an image."""
+
+    # None: the processor leaves images as large as they are.
+    size: Size | None
+    mean: Sequence[float]
+    std: Sequence[float]
+    filter: str
+    channel_order: str
+
+
+def transformers_feeding(name: str, needed: bool) -> Feeding | None:
+    """Measures what the image processor does, on images of one colour each: its settings are spread over many names,
+    and some processors divide by the deviation twice, swap channels or do not normalise at all."""
+    import numpy as np
+    from PIL import Image
+    from transformers import AutoImageProcessor
+
+    try:
+        processor = AutoImageProcessor.from_pretrained(name)
+    except Exception as problem:  # A missing file is reported in many ways.
+        if needed:
+            raise Refused(
+                f"how {name} wants its images is not known (no image processor: {in_one_line(problem)}). Put a preprocessor_config.json"
+                " next to its config.json"
+            ) from problem
+        return None
+
+    def fed(*colour: int, side: int = 640):
+        pixels = np.asarray(processor(images=Image.new("RGB", (side, side), colour), return_tensors="np")["pixel_values"])
+        if pixels.ndim != 4 or pixels.shape[:2] != (1, 3):
+            raise Refused(f"{name} takes images as {list(pixels.shape)}, not as [1, 3, height, width]")
+        return pixels[0]
+
+    black, white, grey, red = fed(0, 0, 0), fed(255, 255, 255), fed(51, 51, 51), fed(255, 0, 0)
+    at = (slice(None), black.shape[1] // 2, black.shape[2] // 2)
+    slope = white[at] - black[at]
+    size = black.shape[1:] if black.shape == fed(0, 0, 0, side=512).shape else None
+    bent = np.abs(grey - (black + 0.2 * (white - black))).max() > 1e-2 * np.abs(slope).max()
+    if not (slope > 0).all() or bent or np.ptp(black, axis=(1, 2)).max() > 1e-3:
+        raise Refused(f"the image processor of {name} does not normalise all pixels alike, which a card cannot describe")
+    answers = list(np.flatnonzero(np.abs(red[at] - black[at]) > 1e-3))
+    if answers not in ([0], [2]):
+        raise Refused(f"the image processor of {name} mixes the colour channels, which a card cannot describe")
+    std = [round(float(1 / value), 6) for value in slope]
+    mean = [round(float(-value / rise), 6) + 0.0 for value, rise in zip(black[at], slope, strict=True)]
+    # PIL numbers its filters.
+    filters = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
+    chosen = getattr(processor, "resample", None)
+    if chosen is not None and int(chosen) not in filters:
+        raise Refused(f"{name} resizes with PIL's filter {int(chosen)}, which `relabel` does not have")
+    return Feeding(size, mean, std, filters[2 if chosen is None else int(chosen)], "rgb" if answers == [0] else "bgr")
+
+
+def size_of(value: object) -> Size:
+    """Height and width of a configuration's size, which is one number or two."""
+    sides = list(value) if isinstance(value, Iterable) else [value, value]
+    return int(sides[0]), int(sides[-1])
+
+
+def named_classes(config) -> str | list[str] | None:
+    """Returns `imagenet-1k`, or the names of the configuration, or nothing where it has none."""
+    from timm.data import ImageNetInfo
+
+    count = config.num_labels
+    names = [" ".join(str(config.id2label.get(index, "")).split()) for index in range(count)]
+    if not any(names) or names == [f"LABEL_{index}" for index in range(count)]:
+        return default_classes(count)
+    info = ImageNetInfo()
+    described = [plain_name(info.index_to_description(index)) for index in range(1000)]
+    if names == info.label_names() or [plain_name(name) for name in names] == described:
+        return "imagenet-1k"
+    # A class list has no empty lines, and no line twice.
+    unique = all(names) and len(set(names)) == count
+    return names if unique else [f"{index}\t{name or f'class {index}'}" for index, name in enumerate(names)]
+
+
+def plain_name(name: str) -> str:
+    return name.split(",")[0].strip().lower()
+
+
+def with_own_weights(classifier: Classifier, args: argparse.Namespace) -> Classifier:
     """Weights that were not published have other remarks."""
-    if wish.checkpoint:
-        classifier.remarks |= {"weights": wish.checkpoint.name, "weights_sha256": sha256(wish.checkpoint)}
+    if args.checkpoint:
+        classifier.remarks |= {"weights": args.checkpoint.name, "weights_sha256": sha256(args.checkpoint)}
         classifier.notes.append("Weights of a checkpoint: mean, std, filter and class order are those of the published network, unless changed here.")
-    if wish.random_weights:
+    if args.random_weights:
         randomise(classifier.module)
         settle(classifier)
         classifier.remarks["weights"] = "none: random numbers"
         classifier.notes.append("Random weights, for trying the program. Its labels mean nothing.")
-    if wish.checkpoint or wish.random_weights:
+    if args.checkpoint or args.random_weights:
         for key in ("weights_origin", "licence"):
             classifier.remarks.pop(key, None)
     return classifier
@@ -332,25 +565,30 @@ def unlike_images(size: Size):
     return torch.stack([noise[0], 0.3 * noise[1] - 1, shapes[0], shapes[1] + 0.3 * noise[2]])
 
 
-def not_known(wish: argparse.Namespace, names: list[str], prefix: str = "") -> str:
-    asked = wish.name.removeprefix(prefix)
+def not_known(args: argparse.Namespace, names: list[str], prefix: str = "") -> str:
+    asked = args.name.removeprefix(prefix)
     close = difflib.get_close_matches(asked, names, n=5) or difflib.get_close_matches(asked.split(".")[0], names, n=5)
     advice = f"; close names: {', '.join(prefix + name for name in close)}" if close else ""
-    return f"{wish.name} is no known classifier of images{advice}"
+    return f"{args.name} is no known classifier of images{advice}"
 
 
-def why_not_created(wish: argparse.Namespace, problem: Exception) -> str:
+def why_not_created(args: argparse.Namespace, problem: Exception) -> str:
     text = " ".join(str(problem).split()) or type(problem).__name__
     if "404" in text or "401" in text:
-        return f"{wish.name} is not on the hub, or needs a login: {text[:200]}"
+        return f"{args.name} is not on the hub, or needs a login: {text[:200]}"
+    if isinstance(problem, OSError) and args.name.startswith(TRANSFORMERS):
+        return (
+            f"{args.name} is not a folder here and could not be downloaded ({text[:120]}). Download all files of the repository"
+            " elsewhere and give transformers:FOLDER, or try the export with a type (transformers:swinv2) and --random-weights"
+        )
     if isinstance(problem, OSError):
         return (
-            f"the weights of {wish.name} could not be downloaded ({text[:120]}). Download them elsewhere and give"
+            f"the weights of {args.name} could not be downloaded ({text[:120]}). Download them elsewhere and give"
             " --checkpoint FILE, or try the export with --random-weights"
         )
-    if "size mismatch" in text or "Missing key" in text:
-        return f"the published weights of {wish.name} do not fit it with {wish.global_pool or 'these'} settings: {text[:300]}"
-    return f"{wish.name} cannot be made: {text[:300]}"
+    if any(words in text for words in ("size mismatch", "Missing key", "ignore_mismatched_sizes")):
+        return f"the published weights of {args.name} do not fit it with {args.global_pool or 'these'} settings: {text[:300]}"
+    return f"{args.name} cannot be made: {text[:300]}"
 
 
 def load_checkpoint(module: Module, path: Path) -> None:
@@ -397,50 +635,66 @@ def default_classes(count: int) -> str | None:
     return "imagenet-1k" if count == 1000 else None
 
 
-def refuse_what_has_no_cells(classifier: Classifier, wish: argparse.Namespace) -> None:
+def refuse_what_has_no_cells(classifier: Classifier, args: argparse.Namespace) -> None:
     """What `relabel` refuses as well, said before the export."""
     module = classifier.module
     kind = type(module).__name__
     pooling = getattr(module, "global_pool", None) or getattr(getattr(module, "head", None), "global_pool", None)
     pooling = pooling if isinstance(pooling, str) else getattr(pooling, "pool_type", None)
+    refuse_attention_with_places(module, args)
     if pooling == "token" and hasattr(module, "num_prefix_tokens") and kind not in ("Xcit", "Cait"):
         raise Refused(
-            f"{wish.name} classifies from its class token, so its cells have no scores. Only if the head of these weights was trained"
+            f"{args.name} classifies from its class token, so its cells have no scores. Only if the head of these weights was trained"
             " on the mean of the tokens (as after MAE, or with `gap` in the name), export with --global-pool avg; otherwise take another teacher"
         )
     if pooling == "token" or hasattr(module, "class_token"):
-        raise Refused(f"{wish.name} classifies from a token that attends to the others, so its cells have no scores: take another teacher")
-    if pooling == "map" or getattr(module, "attn_pool", None) is not None:
-        raise Refused(f"{wish.name} pools by attention, so its cells have no scores: take another teacher (for ViT, one with `gap` in its name)")
+        raise Refused(f"{args.name} classifies from a token that attends to the others, so its cells have no scores: take another teacher")
     if pooling in ("max", "avgmax", "catavgmax"):
-        raise Refused(f"{wish.name} takes the maximum over the map, so its cells have no scores: take another teacher")
+        raise Refused(f"{args.name} takes the maximum over the map, so its cells have no scores: take another teacher")
     if kind in ("VGG", "AlexNet"):
-        raise Refused(f"{wish.name} puts the whole map into its first linear layer, so its cells have no scores: take another teacher")
+        raise Refused(f"{args.name} puts the whole map into its first linear layer, so its cells have no scores: take another teacher")
+
+
+def refuse_attention_with_places(module: Module, args: argparse.Namespace) -> None:
+    """Attention pooling over a set of tokens (SigLIP, AIMv2) can be asked about one cell alone; others cannot."""
+    from timm.layers import AttentionPool2d, AttentionPoolLatent, RotAttentionPool2d
+
+    for layer in module.modules():
+        if isinstance(layer, (AttentionPool2d, RotAttentionPool2d)) or getattr(layer, "pos_embed", None) is not None and isinstance(layer, AttentionPoolLatent):
+            raise Refused(
+                f"{args.name} pools by an attention that knows where each cell is, so its cells have no scores of their own: take"
+                " another teacher"
+            )
+        if isinstance(layer, AttentionPoolLatent) and getattr(module, "num_prefix_tokens", 0):
+            raise Refused(
+                f"{args.name} pools by an attention over its tokens and a class token, so its cells have no scores of their own: take"
+                " another teacher (for ViT, one with `gap` in its name)"
+            )
 
 
 # Files
 
 
-def export(classifier: Classifier, wish: argparse.Namespace) -> None:
+def export(classifier: Classifier, args: argparse.Namespace) -> None:
     """Writes into a folder beside the target and moves what was found right; the graph comes last."""
-    reference, module = references(classifier.module, wish.fp16)
-    other_sizes = sizes_taken(reference, classifier, () if wish.fixed else OTHER_SIZES)
-    with tempfile.TemporaryDirectory(prefix=".export-", dir=wish.out.parent) as folder:
-        staged = Path(folder) / wish.out.name
-        attempt, check = first_right(module, reference, classifier, other_sizes, wish, staged)
+    reference, module = references(classifier.module, args.fp16)
+    other_sizes = sizes_taken(reference, classifier, () if args.fixed else OTHER_SIZES)
+    with tempfile.TemporaryDirectory(prefix=".export-", dir=args.out.parent) as folder:
+        staged = Path(folder) / args.out.name
+        attempt, check = first_right(module, reference, classifier, other_sizes, args, staged)
         if isinstance(classifier.classes, list):
             lines = "\n".join(classifier.classes) + "\n"
             staged.with_suffix(".classes.txt").write_text(lines, encoding="utf-8")
-        staged.with_suffix(".toml").write_text(card(classifier, wish, attempt, check), encoding="utf-8")
+        staged.with_suffix(".toml").write_text(card(classifier, args, attempt, check), encoding="utf-8")
         for path in reversed(written_beside(staged)):
-            target = wish.out.with_name(path.name)
+            target = args.out.with_name(path.name)
             if path.exists():
                 os.replace(path, target)
             elif path != staged:
                 target.unlink(missing_ok=True)
-    megabytes = sum(path.stat().st_size for path in written_beside(wish.out) if path.exists()) / 1e6
-    print(f"{wish.out} ({attempt}, {megabytes:,.1f} MB) {check}")
-    print(f"look at it: relabel teacher {shlex.quote(str(wish.out))}")
+    megabytes = sum(path.stat().st_size for path in written_beside(args.out) if path.exists()) / 1e6
+    print(f"{args.out} ({attempt}, {megabytes:,.1f} MB) {check}")
+    print(f"look at it: relabel teacher {shlex.quote(str(args.out))}")
 
 
 def references(module: Module, fp16: bool) -> tuple[Module, Module]:
@@ -486,36 +740,36 @@ def size_not_taken(classifier: Classifier, problem: Exception) -> str:
 
 
 def first_right(
-    module: Module, reference: Module, classifier: Classifier, other_sizes: list[Size], wish: argparse.Namespace, staged: Path
+    module: Module, reference: Module, classifier: Classifier, other_sizes: list[Size], args: argparse.Namespace, staged: Path
 ) -> tuple[Attempt, Check]:
     failures = []
-    for attempt in attempts(wish, bool(other_sizes)):
+    for attempt in attempts(args, bool(other_sizes)):
         for left in staged.parent.iterdir():
             left.unlink()
         try:
-            write_graph(module, classifier.input_size, attempt, wish, staged)
+            write_graph(module, classifier.input_size, attempt, args, staged)
             check = compared(staged, reference, [classifier.input_size, *(other_sizes if attempt.free_size else [])])
         except Exception as problem:  # Exporters raise whatever a network makes them stumble over.
             failures.append(f"{attempt}: {type(problem).__name__}: {' '.join(str(problem).split())[:200]}")
             continue
-        if check.difference <= TOLERANCE["float16" if wish.fp16 else "float32"] * check.largest_score:
+        if check.difference <= TOLERANCE["float16" if args.fp16 else "float32"] * check.largest_score:
             for failure in failures:
                 print(f"export_teacher: not taken: {failure}", file=sys.stderr)
             return attempt, check
         failures.append(f"{attempt}: it {check}")
-    if wish.dynamic and not other_sizes:
+    if args.dynamic and not other_sizes:
         failures.append(f"the network takes {words(classifier.input_size)} only; leave --dynamic out")
     raise Refused("no export gave PyTorch's scores, and nothing was written:\n  " + "\n  ".join(failures))
 
 
-def attempts(wish: argparse.Namespace, may_be_free: bool) -> Iterator[Attempt]:
-    exporters = ("legacy", "dynamo") if wish.exporter == "auto" else (wish.exporter,)
-    freedoms = [True] * (may_be_free and not wish.fixed) + [False] * (not wish.dynamic)
+def attempts(args: argparse.Namespace, may_be_free: bool) -> Iterator[Attempt]:
+    exporters = ("legacy", "dynamo") if args.exporter == "auto" else (args.exporter,)
+    freedoms = [True] * (may_be_free and not args.fixed) + [False] * (not args.dynamic)
     for exporter, free_size in itertools.product(exporters, freedoms):
-        yield Attempt(exporter, wish.opset or DEFAULT_OPSET[exporter], free_size)
+        yield Attempt(exporter, args.opset or DEFAULT_OPSET[exporter], free_size)
 
 
-def write_graph(module: Module, size: Size, attempt: Attempt, wish: argparse.Namespace, path: Path) -> None:
+def write_graph(module: Module, size: Size, attempt: Attempt, args: argparse.Namespace, path: Path) -> None:
     import contextlib
 
     import onnx
@@ -524,7 +778,7 @@ def write_graph(module: Module, size: Size, attempt: Attempt, wish: argparse.Nam
     pixels = random_pixels(2, size)
     names = {"input_names": ["input"], "output_names": ["logits"]}
     weight_bytes = sum(weight.numel() * weight.element_size() for weight in module.state_dict().values())
-    external = wish.external_data or weight_bytes >= LARGEST_EMBEDDED_BYTES
+    external = args.external_data or weight_bytes >= LARGEST_EMBEDDED_BYTES
     # Exporters print their progress to stdout.
     with contextlib.redirect_stdout(sys.stderr if os.environ.get("EXPORT_TEACHER_VERBOSE") else open(os.devnull, "w")):
         if attempt.exporter == "legacy":
@@ -572,8 +826,8 @@ def scores(module: Module, pixels):
 
     with torch.no_grad():
         output = module(pixels)
-    if not isinstance(output, torch.Tensor) or output.ndim != 2:
-        raise ValueError("it does not give one row of scores for each image")
+    if not isinstance(output, torch.Tensor) or output.ndim not in (2, 4):
+        raise ValueError("it does not give one row of scores, or one map of scores, for each image")
     return output.numpy()
 
 
@@ -586,32 +840,40 @@ def random_pixels(batch: int, size: Size):
 # The card
 
 
-def card(classifier: Classifier, wish: argparse.Namespace, attempt: Attempt, check: Check) -> str:
+def card(classifier: Classifier, args: argparse.Namespace, attempt: Attempt, check: Check) -> str:
     """TOML, in the order of the cards in `models/`."""
-    file = wish.out.with_suffix(".classes.txt").name
+    file = args.out.with_suffix(".classes.txt").name
     keys = {
         "name": classifier.name,
         "input_size": list(classifier.input_size),
         "mean": list(classifier.mean),
         "std": list(classifier.std),
         "filter": classifier.filter,
-        "channel_order": "rgb",
+        "channel_order": classifier.channel_order,
         "classes": file if isinstance(classifier.classes, list) else classifier.classes,
         "grid": token_grid(classifier),
     }
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    used = [*PACKAGES, "transformers"] if args.name.startswith(TRANSFORMERS) else PACKAGES
+    versions = [f"{name} {importlib.metadata.version(name)}" for name in used]
     remarks = classifier.remarks | {
         "parameters": sum(weight.numel() for weight in classifier.module.parameters()),
-        "precision": "float16, with float32 input and scores" if wish.fp16 else "float32",
+        "precision": "float16, with float32 input and scores" if args.fp16 else "float32",
         "exported_with": f"{attempt}; {', '.join(versions)}",
         "export_tested": f"the file {check}",
         # Names only: a card travels with the labels, and folders of this machine are nobody's business.
-        "export": shlex.join(["python", "scripts/export_teacher.py", *(Path(word).name if os.sep in word and ":" not in word else word for word in sys.argv[1:])]),
+        "export": shlex.join(["python", "scripts/export_teacher.py", *map(without_folder, sys.argv[1:])]),
     }
     lines = [f"{key} = {toml(value)}" for key, value in keys.items() if value is not None]
     lines += ["", *(f"{key} = {toml(value)}" for key, value in remarks.items() if value is not None)]
     lines += ["", *(f"notes = '''\n{note}\n'''" for note in ["\n".join(classifier.notes)] if note)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def without_folder(word: str) -> str:
+    """A word of the command line, of which a file or folder of this machine keeps only the name."""
+    library, colon, name = word.rpartition(":")
+    is_path = os.sep in word if not colon else library == TRANSFORMERS[:-1] and Path(name).is_dir()
+    return f"{library}{colon}{Path(name).name}" if is_path else word
 
 
 def token_grid(classifier: Classifier) -> list[int] | None:
@@ -631,6 +893,10 @@ def token_grid(classifier: Classifier) -> list[int] | None:
 
 def toml(value: object) -> str:
     return json.dumps(value, ensure_ascii=False)
+
+
+def in_one_line(problem: Exception) -> str:
+    return " ".join(str(problem).split())[:200] or type(problem).__name__
 
 
 def words(size: Size) -> str:

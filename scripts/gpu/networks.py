@@ -94,10 +94,10 @@ def export_module():
 def network(model: str, side: int) -> Classifier:
     """The network with the random weights that its export has, in float32 on the processor."""
     exporting = export_module()
-    wish = argparse.Namespace(
+    args = argparse.Namespace(
         name=model, num_classes=None, global_pool=None, checkpoint=None, random_weights=True, input_size=(side, side)
     )
     try:
-        return exporting.timm_classifier(wish)
+        return exporting.timm_classifier(args)
     except exporting.Refused as refusal:
         raise SystemExit(str(refusal)) from refusal
