@@ -28,6 +28,8 @@ mod exchange;
 mod golden;
 /// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.
 mod heads;
+/// ONNX files in all the forms that the format allows: unnamed and unsorted nodes, functions, branches.
+mod forms;
 /// ONNX files that are broken on purpose.
 mod hostile;
 /// The rules of the house: which room may import which.
@@ -38,6 +40,8 @@ mod kill;
 mod merge;
 /// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
 mod mishaps;
+/// Poolings beside or other than a mean: class tokens joined with it, attention with a learned query, refusals.
+mod joined;
 /// Pictures against those that were looked at, and `relabel inspect`.
 mod pictures;
 /// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.

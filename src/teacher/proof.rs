@@ -5,15 +5,16 @@
 //! such a map is that vector, so that what comes out is the head applied at that cell.
 
 mod cells;
+mod fit;
 mod images;
 
 use std::path::Path;
 
-use self::cells::{Place, TailRun, cells_of, sample};
+use self::cells::{Place, Shown, TailRun, cells_of, sample};
 use self::images::{normalised, random_images, with_mirrors};
 use super::device::Device;
 use super::graph::{Graph, element};
-use super::rewrite::{self, ImageInput};
+use super::rewrite::{self, ImageInput, Sides};
 use super::runtime::{Runtime, SessionOptions};
 use super::tail::{Ending, Linearity, Refusal, Tail};
 use super::tensors::{Floats, run_floats, take};
@@ -100,8 +101,7 @@ pub(crate) struct Witness {
     pub(crate) pixels: PixelBatch,
     pub(crate) map_size: MapSize,
     pub(crate) class_count: usize,
-    /// Channels of the features, or the classes of a score map.
-    pub(crate) channels: usize,
+    pub(crate) sides: Sides,
     /// The teacher's own scores, `[image, class]`.
     image_scores: Vec<f32>,
     /// The cells that are compared.
@@ -141,51 +141,66 @@ impl Witness {
         let logits = subject.tail.logits.as_str();
         let mut names = vec![logits];
         if let Ending::Pooled(pooling) = &subject.tail.ending {
-            names.extend([pooling.features.as_str(), pooling.pooled.as_str()]);
+            names.extend(pooling.shown());
         }
         let mut whole =
             subject.session(runtime, &rewrite::witness_model(subject.graph, subject.tail, subject.input))?;
-        let [scores, features, pooled] = take(run_floats(&mut whole, &[(&subject.input.name, &input)], &names)?);
+        let shown_tensors = match run_floats(&mut whole, &[(&subject.input.name, &input)], &names) {
+            Ok(tensors) => tensors,
+            Err(error) => return fit::explain(runtime, subject, error).map(Err),
+        };
         drop(whole);
+        let mut tensors = shown_tensors.into_iter();
+        let [scores, features, pooled, values] = std::array::from_fn(|_| tensors.next().unwrap_or_else(Floats::empty));
+        let parts: Vec<Floats> = tensors.collect();
         let heard = match &subject.tail.ending {
             Ending::ScoreMap => Heard::of_score_map(&scores, images),
             Ending::Pooled(pooling) => {
-                let grid = subject.card.grid;
-                let cells = match cells_of(pooling, &features, &pooled, subject.card.input_size, grid) {
+                let seen = Shown { features: &features, pooled: &pooled, values: &values, parts: &parts };
+                let cells = match cells_of(pooling, &seen, subject.card.input_size, subject.card.grid) {
                     Ok(cells) => cells,
-                    Err(refusal) => return Ok(Err(refusal)),
+                    Err(refusal) => return Ok(Err(fit::advise(runtime, subject, pooling, refusal))),
                 };
                 let map_size = cells.map_size;
                 let places = sample(images, map_size, Proof::MOST_CELLS / views);
                 let shown_places = with_partners(&places, images, map_size, views);
+                let mut given = vec![(pooling.features.as_str(), &features)];
+                given.extend(pooling.image_parts.iter().map(String::as_str).zip(&parts));
                 let (model, wants_image) =
-                    rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, &features);
+                    rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, &given);
                 let image = wants_image.then_some((subject.input.name.as_str(), &input));
                 let run = TailRun {
                     logits,
                     image,
+                    parts: &given[1..],
                     fixed_batch: subject.input.fixed_batch,
                     stop_requested: subject.stop_requested,
                 };
                 let mut tail = subject.session(runtime, &model)?;
                 let cell_scores = cells.hear(&mut tail, pooling, &shown_places, &run)?;
                 drop(tail);
+                let sides = cells.sides();
                 let (model, wants_image) =
-                    rewrite::copied_head_model(subject.graph, subject.tail, pooling, subject.input, &features);
-                let mut copy = subject.session(runtime, &model)?;
-                let mut inputs = vec![(pooling.features.as_str(), &features)];
+                    rewrite::copied_head_model(subject.graph, subject.tail, pooling, subject.input, &given, sides);
+                let mut inputs = given.clone();
                 inputs.extend(wants_image.then_some((subject.input.name.as_str(), &input)));
-                let [all_cells] = take(run_floats(&mut copy, &inputs, &[rewrite::port::ALL_SCORES])?);
+                let copied = subject
+                    .session(runtime, &model)
+                    .and_then(|mut copy| run_floats(&mut copy, &inputs, &[rewrite::port::ALL_SCORES]));
                 let class_count = scores.values.len() / shown.images();
-                let heard = Heard {
-                    map_size,
-                    class_count,
-                    channels: pooling.layout.channels_of(&features.dims),
-                    places,
-                    cell_scores,
-                    image_scores: scores.values.clone(),
+                let all_cells = match copied {
+                    Ok(tensors) => take::<1>(tensors)[0].values.clone(),
+                    Err(Error::Inference { message, .. }) => return Ok(Err(head_fails_on_cells(&message))),
+                    Err(error) => return Err(error),
                 };
-                Ok((heard, shown_places, all_cells.values))
+                let wanted = shown.images() * map_size.cells() * class_count;
+                if all_cells.len() != wanted || cell_scores.len() != shown_places.len() * class_count {
+                    let given = format!("it gives {} scores instead of {wanted}", all_cells.len());
+                    return Ok(Err(head_fails_on_cells(&given)));
+                }
+                let image_scores = scores.values.clone();
+                let heard = Heard { map_size, class_count, sides, places, cell_scores, image_scores };
+                Ok((heard, shown_places, all_cells))
             }
         };
         let half = [scores.element, features.element, subject.input.element].contains(&element::FLOAT16);
@@ -256,11 +271,19 @@ impl Subject<'_> {
     }
 }
 
+/// A head that runs on images and does not run on cells.
+fn head_fails_on_cells(reason: &str) -> Refusal {
+    Refusal::new(
+        format!("what follows its pooling runs on one vector an image, and not on one a cell: {reason}"),
+        "export it with a free batch (dynamic axes), or as a graph that ends in a score map [batch, class, y, x]",
+    )
+}
+
 /// What the unmodified teacher said, every view an image of its own.
 struct Heard {
     map_size: MapSize,
     class_count: usize,
-    channels: usize,
+    sides: Sides,
     places: Vec<Place>,
     /// `[view of place, class]`
     cell_scores: Vec<f32>,
@@ -292,7 +315,8 @@ impl Heard {
         let shown_places = with_partners(&places, images, map_size, shown / images.max(1));
         let row = |place: &Place| &all_cells[place.at(map_size) * class_count..][..class_count];
         let cell_scores = shown_places.iter().flat_map(row).copied().collect();
-        let heard = Self { map_size, class_count, channels: class_count, places, cell_scores, image_scores };
+        let sides = Sides { cells, channels: class_count, heads: 1, value_axes: 0 };
+        let heard = Self { map_size, class_count, sides, places, cell_scores, image_scores };
         Ok((heard, shown_places, all_cells))
     }
 
@@ -320,7 +344,7 @@ impl Heard {
             pixels,
             map_size: self.map_size,
             class_count: classes,
-            channels: self.channels,
+            sides: self.sides,
             image_scores: mean_of_views(&self.image_scores, views),
             places: self.places,
             cell_scores: mean_of_views(&self.cell_scores, views),

@@ -2,12 +2,14 @@
 //! into class scores. `docs/architecture.md` has the table of the endings that are known.
 
 mod pooling;
+mod attention;
+mod tokens;
 mod head;
 mod refusal;
 
 use std::collections::HashSet;
 
-use super::graph::Graph;
+use super::graph::{Graph, Reach};
 pub use head::Linearity;
 pub(crate) use pooling::Layout;
 pub(crate) use refusal::{Refusal, detector};
@@ -38,6 +40,12 @@ pub(crate) struct Pooling {
     pub(crate) node: usize,
     /// The features before it, one vector a cell.
     pub(crate) features: String,
+    /// Where it is an attention: the values that it weighs, `[.., cell, channel]`. A cell's vector after the pooling is its
+    /// own value then, and not what the features have there.
+    pub(crate) attention_values: Option<String>,
+    /// What the head takes of an image besides the pooled features, such as its class token: one vector an image, which is
+    /// repeated for each of its cells.
+    pub(crate) image_parts: Vec<String>,
     /// The features after it, one vector an image.
     pub(crate) pooled: String,
     pub(crate) layout: Layout,
@@ -46,6 +54,35 @@ pub(crate) struct Pooling {
     /// Indices of the nodes that depend on the pooled features and lead to the scores, in order.
     pub(crate) head: Vec<usize>,
     pub(crate) linearity: Linearity,
+}
+
+impl Pooling {
+    /// The tensors that a proof looks at: features, pooled features, an attention's values (where it is none, the features
+    /// again), and the other parts of the image.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &str> {
+        let values = self.attention_values.as_ref().unwrap_or(&self.features);
+        [&self.features, &self.pooled, values].into_iter().chain(&self.image_parts).map(String::as_str)
+    }
+
+    /// What is unusual about it, one sentence each.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.attention_values.is_some() {
+            remarks.push(
+                "a cell's score is what the attention pooling and the head give for this cell alone: of a single token every \
+                 attention gives the token's own value"
+                    .to_owned(),
+            );
+        }
+        if !self.image_parts.is_empty() {
+            remarks.push(format!(
+                "its head also takes parts of the image that do not come through the pooling, such as a class token ({}): \
+                 each cell gets those of its image, so that only the share of the pooled features varies from cell to cell",
+                self.image_parts.iter().map(|part| format!("`{part}`")).collect::<Vec<_>>().join(", ")
+            ));
+        }
+        remarks
+    }
 }
 
 impl Tail {
@@ -67,20 +104,28 @@ const MOST_POOLINGS: usize = 256;
 pub(crate) fn recognise(graph: &Graph, input: &str, output: &str, output_rank: Option<usize>) -> Result<Tail, Refusal> {
     let (logits, final_activation) = strip_final_activation(graph, output);
     refusal::unfit_nodes(graph, &logits)?;
-    let ending = match last_pooling(graph, input, &logits) {
+    let reach = Reach::of(graph, input);
+    let pooling = last_pooling(graph, &reach, input, &logits);
+    if let Some(refusal) = pooling.as_ref().and_then(|pooling| refusal::of_pooling(graph, &reach, input, pooling)) {
+        return Err(refusal);
+    }
+    let ending = match pooling {
         Some(mut pooling) => match head::examine(graph, &pooling) {
             Ok(linearity) => {
-                pooling.linearity = linearity;
+                // An attention pooling bends before any node of its head does.
+                if pooling.linearity == Linearity::Linear {
+                    pooling.linearity = linearity;
+                }
                 Ending::Pooled(pooling)
             }
             // An AveragePool in the middle of a network lets all of the image through too; then the reason lies behind it.
             Err(_) if graph.node(pooling.node).op_type() == "AveragePool" => {
-                return Err(refusal::why_not_pooled(graph, input, &logits));
+                return Err(refusal::why_not_pooled(graph, &reach, input, &logits));
             }
             Err(refusal) => return Err(refusal),
         },
         None if output_rank == Some(4) => Ending::ScoreMap,
-        None => return Err(refusal::why_not_pooled(graph, input, &logits)),
+        None => return Err(refusal::why_not_pooled(graph, &reach, input, &logits)),
     };
     Ok(Tail { logits, final_activation, ending })
 }
@@ -104,26 +149,47 @@ fn strip_final_activation(graph: &Graph, output: &str) -> (String, Option<String
     if activation.is_none() { (output.to_owned(), None) } else { (tensor, activation) }
 }
 
-/// The pooling closest to the output through which everything flows that the scores know of the image.
-/// (Squeeze-and-excitation blocks pool too, but their features also go around the pooling.)
-fn last_pooling(graph: &Graph, input: &str, logits: &str) -> Option<Pooling> {
+/// The pooling closest to the output through which everything flows that the scores know of the image, except single
+/// tokens such as a class token. (Squeeze-and-excitation blocks pool too, but their features also go around the pooling.)
+fn last_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Option<Pooling> {
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
+    let tokens = tokens::single_tokens(graph, reach, &upstream);
     let candidates = upstream.into_iter().rev().filter_map(|index| {
         let node = graph.node(index);
-        Some((index, pooling::average_over_map(graph, node)?, node.output.first()?))
+        let average = pooling::average_over_map(graph, node);
+        (average.is_some() || attention::is_weighted_sum(graph, node)).then_some((index, average))
     });
-    for (node, average, pooled) in candidates.take(MOST_POOLINGS) {
-        if !graph.sees(logits, input, &[pooled]) {
-            return Some(Pooling {
-                node,
-                features: average.features,
-                pooled: pooled.clone(),
-                layout: average.layout,
-                pooled_shape: average.pooled_shape,
-                head: head_nodes(graph, pooled, logits),
-                linearity: Linearity::Linear,
-            });
+    for (node, average) in candidates.take(MOST_POOLINGS) {
+        let Some(pooled) = graph.node(node).output.first() else { continue };
+        let covers_all = !graph.sees(logits, input, &[pooled]);
+        let mut pooling = Pooling {
+            node,
+            features: String::new(),
+            attention_values: None,
+            image_parts: Vec::new(),
+            pooled: pooled.clone(),
+            layout: Layout::Tokens,
+            pooled_shape: Vec::new(),
+            head: Vec::new(),
+            linearity: Linearity::Linear,
+        };
+        if let Some(average) = average {
+            if !covers_all && !tokens::complete(graph, input, logits, pooled, &tokens) {
+                continue;
+            }
+            (pooling.features, pooling.layout) = (average.features, average.layout);
+            pooling.pooled_shape = average.pooled_shape;
+        } else {
+            let attention = attention::learned_query(graph, reach, input, graph.node(node)).filter(|_| covers_all);
+            let Some(attention) = attention else { continue };
+            (pooling.features, pooling.attention_values) = (attention.features, Some(attention.values));
+            pooling.linearity = Linearity::NotLinear { because_of: head::in_words(graph.node(attention.softmax)) };
         }
+        pooling.head = head_nodes(graph, pooled, logits);
+        if !covers_all {
+            pooling.image_parts = tokens::image_parts(graph, reach, &pooling.head, pooled);
+        }
+        return Some(pooling);
     }
     None
 }
@@ -133,9 +199,8 @@ fn head_nodes(graph: &Graph, pooled: &str, logits: &str) -> Vec<usize> {
     let mut from_pooled: HashSet<&str> = HashSet::from([pooled]);
     let mut head = Vec::new();
     for index in graph.ancestors(&[logits.to_owned()], &given) {
-        let node = graph.node(index);
-        if node.input.iter().any(|input| from_pooled.contains(input.as_str())) {
-            from_pooled.extend(node.output.iter().map(String::as_str));
+        if graph.taken_by(index).any(|taken| from_pooled.contains(taken)) {
+            from_pooled.extend(graph.node(index).output.iter().map(String::as_str));
             head.push(index);
         }
     }

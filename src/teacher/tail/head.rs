@@ -5,7 +5,9 @@ use std::collections::HashMap;
 
 use super::pooling::reduced_axes;
 use super::{Pooling, Refusal};
-use crate::teacher::graph::{Graph, NodeProto, attribute_int, attribute_ints};
+use crate::teacher::graph::{
+    Graph, NodeProto, attribute_int, attribute_ints, attribute_text, bodies, captured_names, is_standard_domain,
+};
 
 /// Whether the scores of an image are the mean of the scores of its cells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,31 +24,81 @@ pub enum Linearity {
 /// Accepts a head, and says whether it is linear. Whether each vector is really treated by itself shows in the proof;
 /// here is what can be told from the graph, with the node's name.
 pub(super) fn examine(graph: &Graph, pooling: &Pooling) -> Result<Linearity, Refusal> {
-    // Tensors that hold features, and how many axes they have, where that is known.
-    let mut ranks: HashMap<&str, Option<usize>> =
-        HashMap::from([(pooling.pooled.as_str(), Some(pooling.pooled_shape.len()))]);
-    let mut linearity = Linearity::Linear;
-    for &index in &pooling.head {
-        let node = graph.node(index);
-        let fed: Vec<usize> = (0..node.input.len()).filter(|&at| ranks.contains_key(node.input[at].as_str())).collect();
-        if fed.is_empty() || matches!(node.op_type(), "Shape" | "Size") {
-            continue; // arithmetic on shapes
+    // How many axes an attention's result has is not known.
+    let rank = Some(pooling.pooled_shape.len()).filter(|&rank| rank > 0);
+    let mut head = Head {
+        graph,
+        ranks: HashMap::from([(pooling.pooled.as_str(), rank)]),
+        batch_may_move: pooling.attention_values.is_some(),
+        linearity: Linearity::Linear,
+    };
+    pooling.head.iter().try_for_each(|&index| head.see(graph.node(index)))?;
+    Ok(head.linearity)
+}
+
+/// A head, as far as it was walked over.
+struct Head<'a> {
+    graph: &'a Graph,
+    /// Tensors that hold features, and how many axes they have, where that is known.
+    ranks: HashMap<&'a str, Option<usize>>,
+    /// Attentions put the batch behind another axis for a while; then only the proof can tell.
+    batch_may_move: bool,
+    linearity: Linearity,
+}
+
+impl<'a> Head<'a> {
+    fn see(&mut self, node: &'a NodeProto) -> Result<(), Refusal> {
+        let is_fed = |name: &str| self.ranks.contains_key(name);
+        let fed: Vec<usize> = (0..node.input.len()).filter(|&at| is_fed(&node.input[at])).collect();
+        if matches!(node.op_type(), "Shape" | "Size") {
+            return Ok(()); // arithmetic on shapes
         }
-        let rank = fed.iter().map(|&at| ranks[node.input[at].as_str()]).max().flatten();
-        let kind = kind(graph, node, &fed, rank);
-        match kind {
-            Kind::Bends if linearity == Linearity::Linear => {
-                linearity = Linearity::NotLinear { because_of: in_words(node) };
+        if bodies(node).next().is_some() {
+            let captures = captured_names(node).into_iter().any(is_fed);
+            return if captures || !fed.is_empty() { self.see_branches(node, &fed) } else { Ok(()) };
+        }
+        if fed.is_empty() {
+            return Ok(());
+        }
+        let rank = fed.iter().map(|&at| self.ranks[node.input[at].as_str()]).max().flatten();
+        match kind(self.graph, node, &fed, rank) {
+            Kind::Bends if self.linearity == Linearity::Linear => {
+                self.linearity = Linearity::NotLinear { because_of: in_words(node) };
             }
+            Kind::Mixes if self.batch_may_move && matches!(node.op_type(), "Transpose" | "Squeeze" | "Unsqueeze") => {}
             Kind::Linear | Kind::Bends => {}
             Kind::Mixes => return Err(mixes(node)),
             Kind::Unknown => return Err(unknown(node)),
         }
         for output in node.output.iter().filter(|output| !output.is_empty()) {
-            ranks.insert(output, rank_after(graph, node, rank));
+            self.ranks.insert(output, rank_after(self.graph, node, rank));
         }
+        Ok(())
     }
-    Ok(linearity)
+
+    /// An `If` whose condition depends on shapes alone may be followed by either branch.
+    fn see_branches(&mut self, node: &'a NodeProto, fed: &[usize]) -> Result<(), Refusal> {
+        if node.op_type() != "If" || !is_standard_domain(node.domain()) {
+            return Err(unknown(node));
+        }
+        if !fed.is_empty() {
+            return Err(mixes(node)); // one branch for all images
+        }
+        let mut ranks: Vec<Option<Option<usize>>> = vec![None; node.output.len()];
+        for body in bodies(node) {
+            body.node.iter().try_for_each(|inner| self.see(inner))?;
+            for (rank, output) in ranks.iter_mut().zip(&body.output) {
+                let of_branch = self.ranks.get(output.name()).copied();
+                *rank = if rank.is_none() || *rank == of_branch { of_branch.or(*rank) } else { Some(None) };
+            }
+        }
+        for (output, rank) in node.output.iter().zip(ranks).filter(|(output, _)| !output.is_empty()) {
+            if let Some(rank) = rank {
+                self.ranks.insert(output, rank);
+            }
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn in_words(node: &NodeProto) -> String {
@@ -75,9 +127,26 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         Some(_) => Mixes,
         None => Unknown,
     };
+    if !matches!(node.domain(), "" | "ai.onnx" | "com.microsoft" | "com.microsoft.nchwc" | "com.ms.internal.nhwc") {
+        return Unknown;
+    }
     match node.op_type() {
-        "Identity" | "Cast" | "Neg" | "Add" | "Sub" | "Sum" | "Mean" | "Reshape" | "GlobalAveragePool"
+        "Identity" | "Cast" | "Neg" | "Add" | "Sub" | "Sum" | "Mean" | "Reshape" | "GlobalAveragePool" | "BiasAdd"
         | "AveragePool" => Linear,
+        // Where to goes a shape, never a vector.
+        "Expand" => {
+            if first_only {
+                Linear
+            } else {
+                Unknown
+            }
+        }
+        "Tile" => match node.input.get(1).and_then(|repeats| graph.constant_ints(repeats)) {
+            Some(repeats) if repeats.first() != Some(&1) => Mixes,
+            _ if first_only => Linear,
+            _ => Unknown,
+        },
+        "Einsum" => einsum(attribute_text(node, "equation").unwrap_or_default(), fed),
         // In training it would be random.
         "Dropout" => {
             if node.input.len() > 2 {
@@ -102,7 +171,8 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         }
         "Flatten" | "Concat" => unless_along_batch(attribute_int(node, "axis").unwrap_or(1), Linear),
         "Split" => unless_along_batch(attribute_int(node, "axis").unwrap_or(0), Linear),
-        // Along the first axis only as the second half of the dynamo exporter's pooling, which the rewrite skips.
+        // Along the first axis only as the second half of the dynamo exporter's pooling, which the rewrite skips; else
+        // the proof sees that vectors are missing.
         "Gather" => {
             if first_only {
                 Linear
@@ -122,13 +192,41 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
             let axes = attribute_ints(node, "axes").map(<[i64]>::to_vec);
             unless_any_along_batch(axes.or_else(|| graph.constant_ints(node.input.get(3)?)), Linear)
         }
-        "Conv" | "BatchNormalization" | "MatMul" => {
+        "Conv" | "BatchNormalization" | "NhwcConv" | "MatMulNBits" => {
             if first_only {
                 Linear
             } else {
                 Mixes
             }
         }
+        // From three axes on, the first is a batch on either side.
+        "MatMul" | "FusedMatMul" => {
+            let turned = ["transA", "transBatchA", "transBatchB"].iter().any(|name| attribute_int(node, name) == Some(1));
+            let is_batched = rank.is_some_and(|rank| rank > 2);
+            match (fed, turned) {
+                ([0], false) => Linear,
+                ([1], false) if is_batched => Linear,
+                ([0, 1], false) if is_batched => Bends,
+                _ => Mixes,
+            }
+        }
+        // Products with an activation; norms and activations with a sum in front of them: ONNX Runtime's own.
+        "FusedConv" | "NhwcFusedConv" => {
+            if first_only {
+                Bends
+            } else {
+                Mixes
+            }
+        }
+        "FusedGemm" => {
+            if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 {
+                Bends
+            } else {
+                Mixes
+            }
+        }
+        "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" | "SkipGroupNorm" | "GroupNorm" | "BiasGelu"
+        | "BiasSplitGelu" | "BiasDropout" => Bends,
         "Gemm" => {
             if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 {
                 Linear
@@ -137,7 +235,8 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
             }
         }
         "ReduceMean" | "ReduceSum" => unless_any_along_batch(reduced_axes(graph, node), Linear),
-        "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMin" | "ReduceSumSquare" | "ReduceLogSumExp" => {
+        "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMin" | "ReduceSumSquare" | "ReduceLogSumExp"
+        | "ReduceLogSum" | "ReduceProd" => {
             unless_any_along_batch(reduced_axes(graph, node), Bends)
         }
         "LayerNormalization"
@@ -153,11 +252,26 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "FastGelu" | "QuickGelu" | "Swish"
         | "HardSigmoid" | "HardSwish" | "Mish" | "Sigmoid" | "Tanh" | "Softplus" | "Softsign" | "ThresholdedRelu"
         | "Erf" | "Exp" | "Log" | "Sqrt" | "Abs" | "Reciprocal" | "Sign" | "Clip" | "Pow" | "Min" | "Max" | "Where"
-        | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "QuantizeLinear" | "DequantizeLinear" => {
+        | "Floor" | "Ceil" | "Round" | "Sin" | "Cos" | "Not" | "And" | "Or" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "QuantizeLinear" | "DequantizeLinear" => {
             Bends
         }
         _ => Unknown,
     }
+}
+
+/// Whether a sum over products of axes keeps the first axis of what it is fed, and sums over it nowhere.
+fn einsum(equation: &str, fed: &[usize]) -> Kind {
+    let equation: String = equation.split_whitespace().collect();
+    let Some((terms, result)) = equation.split_once("->") else { return Kind::Unknown };
+    // `...` stands for the batch and whatever follows it.
+    let first = |term: &str| if term.starts_with("...") { Some('.') } else { term.chars().next() };
+    let terms: Vec<&str> = terms.split(',').collect();
+    let Some(batch) = first(result) else { return Kind::Mixes };
+    let keeps_batch = |at: &usize| terms.get(*at).is_some_and(|term| first(term) == Some(batch));
+    if !fed.iter().all(keeps_batch) {
+        return Kind::Mixes;
+    }
+    if fed.len() == 1 { Kind::Linear } else { Kind::Bends }
 }
 
 /// Axes of a node's output, where that can be told.
@@ -171,7 +285,7 @@ fn rank_after(graph: &Graph, node: &NodeProto, rank: Option<usize>) -> Option<us
         op if op.starts_with("Reduce") && attribute_int(node, "keepdims") == Some(0) => {
             rank?.checked_sub(reduced_axes(graph, node)?.len())
         }
-        "Gather" => None,
+        "Gather" | "Expand" | "Einsum" | "If" => None,
         _ => rank,
     }
 }
