@@ -34,7 +34,11 @@ fn files_in_unusual_forms_are_read_and_proved() {
     for (file, linear) in files {
         let description = of_file(file, &[]).expect(0).json();
         let proof = &description["proof"];
-        assert_eq!((&proof["linear"], &description["map_size"]), (&linear.into(), &serde_json::json!([8, 8])), "{file}");
+        assert_eq!(
+            (&proof["linear"], &description["map_size"]),
+            (&linear.into(), &serde_json::json!([8, 8])),
+            "{file}"
+        );
         let bound = number(&proof["tolerance"]);
         assert!(number(&proof["cell_difference"]) <= bound, "{file}: {proof}");
     }
@@ -135,8 +139,7 @@ fn functions_with_branches_and_outputs_that_are_inputs_are_inlined() {
         .raw(5, &truth)
         .node_of("tiny", "Branch", &["v", "truth"], &["y", "same"], &[])
         .node("Add", &["y", "same"], &["sum"], &[]);
-    let model =
-        gemm(graph, "sum").output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[("tiny", 1)], &[branch]);
+    let model = gemm(graph, "sum").output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[("tiny", 1)], &[branch]);
     let by_hand = plain()
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .node("Flatten", &["p"], &["v"], &[])
@@ -144,7 +147,10 @@ fn functions_with_branches_and_outputs_that_are_inputs_are_inlined() {
         .node("Add", &["y", "v"], &["sum"], &[]);
     let (score, description) = largest_score(&model);
     assert!((score - largest_score(&scores_out(gemm(by_hand, "sum"), Free)).0).abs() < 1e-6);
-    assert!(description["rewrite"].to_string().contains("Tanh"), "a constant condition leaves one branch: {description}");
+    assert!(
+        description["rewrite"].to_string().contains("Tanh"),
+        "a constant condition leaves one branch: {description}"
+    );
 }
 
 #[test]
@@ -188,9 +194,12 @@ fn functions_that_cannot_be_inlined_are_refused_by_name() {
 
 #[test]
 fn nodes_are_sorted_and_named_and_what_cannot_be_is_told() {
-    let last_first = gemm(TinyGraph::new(17), "v")
-        .unnamed("Flatten", &["p"], &["v"], &[])
-        .unnamed("GlobalAveragePool", &["f"], &["p"], &[]);
+    let last_first = gemm(TinyGraph::new(17), "v").unnamed("Flatten", &["p"], &["v"], &[]).unnamed(
+        "GlobalAveragePool",
+        &["f"],
+        &["p"],
+        &[],
+    );
     let (score, description) = largest_score(&scores_out(convolution(last_first, &SHAPES[1].1), Free));
     let sorted = plain().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
     assert!((score - largest_score(&scores_out(gemm(sorted, "v"), Free)).0).abs() < 1e-6);

@@ -184,9 +184,8 @@ fn inputs_after(
     let declared = given.iter().map(|(name, floats)| declare(name, floats.element, &vec![None; floats.dims.len()]));
     let mut inputs: Vec<ValueInfoProto> = declared.collect();
     // A teacher may pool its input as it is.
-    let takes_image = |node: &NodeProto| {
-        node.input.contains(&input.name) || captured_names(node).contains(&input.name.as_str())
-    };
+    let takes_image =
+        |node: &NodeProto| node.input.contains(&input.name) || captured_names(node).contains(&input.name.as_str());
     let wants_image = input.name != pooling.features && nodes.iter().any(takes_image);
     if wants_image {
         inputs.extend(graph.input_declaration(&input.name).cloned());

@@ -37,7 +37,8 @@ fn is_constant(node: &NodeProto) -> bool {
 /// Puts the branch that is always taken in the place of an `If` with a constant condition.
 pub(super) fn fold_constant_ifs(graph: &mut GraphProto) {
     let made = graph.node.iter().filter(|node| is_constant(node));
-    let made = made.filter_map(|node| Some((node.output.first()?.clone(), truth(node.attribute.first()?.t.as_ref()?)?)));
+    let made =
+        made.filter_map(|node| Some((node.output.first()?.clone(), truth(node.attribute.first()?.t.as_ref()?)?)));
     let weights = graph.initializer.iter().filter_map(|weight| Some((weight.name().to_owned(), truth(weight)?)));
     let known: HashMap<String, bool> = made.chain(weights).collect();
     let mut open: Vec<NodeProto> = std::mem::take(&mut graph.node);

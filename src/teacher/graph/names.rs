@@ -93,10 +93,8 @@ mod tests {
             name: Some(name.to_owned()),
             ..NodeProto::default()
         };
-        let mut graph = GraphProto {
-            node: ["", "same", "same", "Relu_0", "same.2"].map(node).to_vec(),
-            ..GraphProto::default()
-        };
+        let mut graph =
+            GraphProto { node: ["", "same", "same", "Relu_0", "same.2"].map(node).to_vec(), ..GraphProto::default() };
         name_every_node(&mut graph);
         let names: Vec<_> = graph.node.iter().map(NodeProto::name).collect();
         assert_eq!(names, ["Relu_0.2", "same", "same.3", "Relu_0", "same.2"]);

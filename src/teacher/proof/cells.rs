@@ -163,9 +163,8 @@ fn sides_of_attention(shown: &Shown<'_>, images: usize, map_size: MapSize) -> Re
 
 /// What a head takes besides the pooled features is repeated for each cell; a map would have places of its own.
 fn parts_are_vectors(pooling: &Pooling, parts: &[Floats], images: usize) -> Result<(), Refusal> {
-    let is_vector = |dims: &[usize]| {
-        dims.len() >= 2 && dims[0] == images && dims[1..dims.len() - 1].iter().all(|&side| side == 1)
-    };
+    let is_vector =
+        |dims: &[usize]| dims.len() >= 2 && dims[0] == images && dims[1..dims.len() - 1].iter().all(|&side| side == 1);
     match pooling.image_parts.iter().zip(parts).find(|(_, part)| !is_vector(&part.dims)) {
         Some((name, part)) => Err(not_whole_map(format!(
             "its head joins the mean over the map with `{name}` of the shape {:?}, which is not one vector an image",

@@ -33,7 +33,9 @@ pub(super) fn reshape_on_cells(graph: &Graph, node: &NodeProto, fixed_batch: Opt
         },
         // A side of 1 leaves the data as it is.
         "Expand" => match target() {
-            Some(mut shape) if fixed_batch.is_some_and(|batch| batch > 1) && shape.first().is_some_and(|&side| is_batch(side)) => {
+            Some(mut shape)
+                if fixed_batch.is_some_and(|batch| batch > 1) && shape.first().is_some_and(|&side| is_batch(side)) =>
+            {
                 shape[0] = 1;
                 ReshapeOnCells::ExpandTo(shape)
             }

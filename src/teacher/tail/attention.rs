@@ -55,8 +55,7 @@ pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: 
         match node.op_type() {
             "Add" => {
                 let differs = |dims: &[i64]| dims.len() >= 2 && dims[dims.len() - 2] > 1;
-                let (known, other): (Vec<&String>, Vec<&String>) =
-                    node.input.iter().partition(|&side| reach.has(side));
+                let (known, other): (Vec<&String>, Vec<&String>) = node.input.iter().partition(|&side| reach.has(side));
                 let positions = other.iter().any(|side| graph.weight_dims(side).is_some_and(differs));
                 match (&known[..], positions) {
                     ([_], true) => return Some(node),
@@ -112,13 +111,7 @@ fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> 
 
 /// The tokens that values are made of: in front of their projection, if there is one, and such that keys see the image
 /// only through them, too.
-fn features_of<'a>(
-    graph: &'a Graph,
-    reach: &Reach<'_>,
-    input: &str,
-    pooled: &str,
-    values: &'a str,
-) -> Option<&'a str> {
+fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &str, values: &'a str) -> Option<&'a str> {
     let mut tensor = values;
     for _ in 0..MOST_STEPS {
         let node = graph.node(graph.producer(tensor)?);

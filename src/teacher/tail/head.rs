@@ -125,6 +125,8 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
     let unless_any_along_batch = |axes: Option<Vec<i64>>, kind: Kind| match axes {
         Some(axes) if !axes.is_empty() && !axes.iter().any(|&axis| is_batch(axis)) => kind,
         Some(_) => Mixes,
+        // All axes.
+        None if node.input.len() < 2 => Mixes,
         None => Unknown,
     };
     if !matches!(node.domain(), "" | "ai.onnx" | "com.microsoft" | "com.microsoft.nchwc" | "com.ms.internal.nhwc") {
@@ -201,7 +203,8 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         }
         // From three axes on, the first is a batch on either side.
         "MatMul" | "FusedMatMul" => {
-            let turned = ["transA", "transBatchA", "transBatchB"].iter().any(|name| attribute_int(node, name) == Some(1));
+            let turned =
+                ["transA", "transBatchA", "transBatchB"].iter().any(|name| attribute_int(node, name) == Some(1));
             let is_batched = rank.is_some_and(|rank| rank > 2);
             match (fed, turned) {
                 ([0], false) => Linear,
@@ -225,8 +228,13 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
                 Mixes
             }
         }
-        "SkipLayerNormalization" | "SkipSimplifiedLayerNormalization" | "SkipGroupNorm" | "GroupNorm" | "BiasGelu"
-        | "BiasSplitGelu" | "BiasDropout" => Bends,
+        "SkipLayerNormalization"
+        | "SkipSimplifiedLayerNormalization"
+        | "SkipGroupNorm"
+        | "GroupNorm"
+        | "BiasGelu"
+        | "BiasSplitGelu"
+        | "BiasDropout" => Bends,
         "Gemm" => {
             if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 {
                 Linear
@@ -236,9 +244,7 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         }
         "ReduceMean" | "ReduceSum" => unless_any_along_batch(reduced_axes(graph, node), Linear),
         "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMin" | "ReduceSumSquare" | "ReduceLogSumExp"
-        | "ReduceLogSum" | "ReduceProd" => {
-            unless_any_along_batch(reduced_axes(graph, node), Bends)
-        }
+        | "ReduceLogSum" | "ReduceProd" => unless_any_along_batch(reduced_axes(graph, node), Bends),
         "LayerNormalization"
         | "SimplifiedLayerNormalization"
         | "RMSNormalization"
@@ -252,9 +258,8 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "FastGelu" | "QuickGelu" | "Swish"
         | "HardSigmoid" | "HardSwish" | "Mish" | "Sigmoid" | "Tanh" | "Softplus" | "Softsign" | "ThresholdedRelu"
         | "Erf" | "Exp" | "Log" | "Sqrt" | "Abs" | "Reciprocal" | "Sign" | "Clip" | "Pow" | "Min" | "Max" | "Where"
-        | "Floor" | "Ceil" | "Round" | "Sin" | "Cos" | "Not" | "And" | "Or" | "Less" | "Greater" | "LessOrEqual" | "GreaterOrEqual" | "Equal" | "QuantizeLinear" | "DequantizeLinear" => {
-            Bends
-        }
+        | "Floor" | "Ceil" | "Round" | "Sin" | "Cos" | "Not" | "And" | "Or" | "Less" | "Greater" | "LessOrEqual"
+        | "GreaterOrEqual" | "Equal" | "QuantizeLinear" | "DequantizeLinear" => Bends,
         _ => Unknown,
     }
 }

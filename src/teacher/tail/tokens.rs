@@ -106,8 +106,10 @@ fn is_computed(graph: &Graph, tensor: &str) -> bool {
         if !seen.insert(index) {
             continue;
         }
-        if matches!(graph.node(index).op_type(), "Conv" | "FusedConv" | "NhwcFusedConv" | "MatMul" | "FusedMatMul" | "Gemm")
-        {
+        if matches!(
+            graph.node(index).op_type(),
+            "Conv" | "FusedConv" | "NhwcFusedConv" | "MatMul" | "FusedMatMul" | "Gemm"
+        ) {
             return true;
         }
         open.extend(graph.node(index).input.iter().map(String::as_str));
