@@ -137,6 +137,18 @@ fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Gather", &["one", "zero"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
+        ("AIMv2: what one query gives is averaged", {
+            let graph = with_tokens()
+                .weight("query", &[1, 1, C])
+                .weight("w_v", &[C, C])
+                .node("MatMul", &["tokens", "w_v"], &["values"], &[])
+                .node("Transpose", &["tokens"], &["keys"], &[ints("perm", &[0, 2, 1])])
+                .node("MatMul", &["query", "keys"], &["products"], &[])
+                .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
+                .node("MatMul", &["weights", "values"], &["one"], &[])
+                .node("ReduceMean", &["one"], &["v"], &[ints("axes", &[1]), int("keepdims", 0)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
         ("timm's AttentionPoolLatent: the query is expanded to the batch, an MLP follows", {
             let graph = split_heads(with_tokens())
                 .weight("latent", &[1, 2, 1, C / 2])

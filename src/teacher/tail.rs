@@ -159,39 +159,46 @@ fn last_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> 
         let average = pooling::average_over_map(graph, node);
         (average.is_some() || attention::is_weighted_sum(graph, node)).then_some((index, average))
     });
+    let mut last: Option<Pooling> = None;
     for (node, average) in candidates.take(MOST_POOLINGS) {
         let Some(pooled) = graph.node(node).output.first() else { continue };
+        // Where an average is known, only an attention in front of it matters: what it gives has no places.
+        let attention = match average {
+            Some(_) if last.is_some() => continue,
+            Some(_) => None,
+            None => match attention::learned_query(graph, reach, input, graph.node(node)) {
+                None => continue,
+                attention => attention,
+            },
+        };
         let covers_all = !graph.sees(logits, input, &[pooled]);
+        let is_enough = attention.is_none() && tokens::complete(graph, input, logits, pooled, &tokens);
+        if !covers_all && !is_enough {
+            continue;
+        }
+        let head = head_nodes(graph, pooled, logits);
         let mut pooling = Pooling {
             node,
             features: String::new(),
             attention_values: None,
-            image_parts: Vec::new(),
+            image_parts: if covers_all { Vec::new() } else { tokens::image_parts(graph, reach, &head, pooled) },
             pooled: pooled.clone(),
             layout: Layout::Tokens,
             pooled_shape: Vec::new(),
-            head: Vec::new(),
+            head,
             linearity: Linearity::Linear,
         };
         if let Some(average) = average {
-            if !covers_all && !tokens::complete(graph, input, logits, pooled, &tokens) {
-                continue;
-            }
             (pooling.features, pooling.layout) = (average.features, average.layout);
             pooling.pooled_shape = average.pooled_shape;
-        } else {
-            let attention = attention::learned_query(graph, reach, input, graph.node(node)).filter(|_| covers_all);
-            let Some(attention) = attention else { continue };
+            last = Some(pooling);
+        } else if let Some(attention) = attention {
             (pooling.features, pooling.attention_values) = (attention.features, Some(attention.values));
             pooling.linearity = Linearity::NotLinear { because_of: head::in_words(graph.node(attention.softmax)) };
+            return Some(pooling);
         }
-        pooling.head = head_nodes(graph, pooled, logits);
-        if !covers_all {
-            pooling.image_parts = tokens::image_parts(graph, reach, &pooling.head, pooled);
-        }
-        return Some(pooling);
     }
-    None
+    last
 }
 
 fn head_nodes(graph: &Graph, pooled: &str, logits: &str) -> Vec<usize> {

@@ -41,7 +41,8 @@ fn misfit(runtime: &Runtime, subject: &Subject<'_>, pooling: &Pooling) -> Option
         .into_iter()
         .find(|&size| map_at(runtime, subject, pooling, size) == Some(window));
     let problem = format!(
-        "its last pooling (AveragePool, node `{}`) averages {}x{} cells, and an input of {size} pixels makes a map of {}x{}",
+        "its last pooling does not cover the whole map: AveragePool (node `{}`) averages {}x{} cells, and an input of {size} \
+         pixels makes a map of {}x{}",
         node.name(),
         window[0],
         window[1],

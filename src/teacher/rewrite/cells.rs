@@ -21,12 +21,11 @@ impl Build<'_> {
     ) -> String {
         match &tail.ending {
             Ending::Pooled(pooling) => {
-                let (cells, rows) = match &pooling.attention_values {
-                    Some(values) => self.cell_values(values, sides),
-                    None => {
-                        let cells = self.cell_vectors(pooling, sides.channels);
-                        (cells.clone(), cells)
-                    }
+                let (cells, rows) = if let Some(values) = &pooling.attention_values {
+                    self.cell_values(values, sides)
+                } else {
+                    let cells = self.cell_vectors(pooling, sides.channels);
+                    (cells.clone(), cells)
                 };
                 let mut head = HeadOnCells {
                     graph,
@@ -58,10 +57,9 @@ impl Build<'_> {
         // Shapes that are taken from outside the head have the images where the cells stand now.
         for taken in head.graph.taken_by(index) {
             let made_in_head = head.graph.producer(taken).is_some_and(|producer| head.head.contains(&producer));
-            if !made_in_head && head.renamed.get(taken).is_none() {
-                if let Some(name) = self.outside_on_cells(&mut head.outside, taken) {
-                    head.renamed.insert(taken.to_owned(), name);
-                }
+            let is_known = made_in_head || head.renamed.get(taken).is_some();
+            if !is_known && let Some(name) = self.outside_on_cells(&mut head.outside, taken) {
+                head.renamed.insert(taken.to_owned(), name);
             }
         }
         for input in &mut node.input {

@@ -133,49 +133,24 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         return Unknown;
     }
     match node.op_type() {
+        // In training it would be random.
+        "Dropout" if node.input.len() > 2 => Bends,
         "Identity" | "Cast" | "Neg" | "Add" | "Sub" | "Sum" | "Mean" | "Reshape" | "GlobalAveragePool" | "BiasAdd"
-        | "AveragePool" => Linear,
-        // Where to goes a shape, never a vector.
-        "Expand" => {
-            if first_only {
-                Linear
-            } else {
-                Unknown
-            }
-        }
+        | "AveragePool" | "Dropout" => Linear,
         "Tile" => match node.input.get(1).and_then(|repeats| graph.constant_ints(repeats)) {
             Some(repeats) if repeats.first() != Some(&1) => Mixes,
             _ if first_only => Linear,
             _ => Unknown,
         },
         "Einsum" => einsum(attribute_text(node, "equation").unwrap_or_default(), fed),
-        // In training it would be random.
-        "Dropout" => {
-            if node.input.len() > 2 {
-                Bends
-            } else {
-                Linear
-            }
-        }
-        "Mul" => {
-            if fed.len() == 1 {
-                Linear
-            } else {
-                Bends
-            }
-        }
-        "Div" => {
-            if first_only {
-                Linear
-            } else {
-                Bends
-            }
-        }
+        "Mul" if fed.len() == 1 => Linear,
+        "Div" if first_only => Linear,
+        "Mul" | "Div" => Bends,
         "Flatten" | "Concat" => unless_along_batch(attribute_int(node, "axis").unwrap_or(1), Linear),
         "Split" => unless_along_batch(attribute_int(node, "axis").unwrap_or(0), Linear),
-        // Along the first axis only as the second half of the dynamo exporter's pooling, which the rewrite skips; else
-        // the proof sees that vectors are missing.
-        "Gather" => {
+        // What an Expand takes besides is a shape. A Gather is along the first axis only as the second half of the dynamo
+        // exporter's pooling, which the rewrite skips; else the proof sees that vectors are missing.
+        "Expand" | "Gather" => {
             if first_only {
                 Linear
             } else {
@@ -213,28 +188,6 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
                 _ => Mixes,
             }
         }
-        // Products with an activation; norms and activations with a sum in front of them: ONNX Runtime's own.
-        "FusedConv" | "NhwcFusedConv" => {
-            if first_only {
-                Bends
-            } else {
-                Mixes
-            }
-        }
-        "FusedGemm" => {
-            if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 {
-                Bends
-            } else {
-                Mixes
-            }
-        }
-        "SkipLayerNormalization"
-        | "SkipSimplifiedLayerNormalization"
-        | "SkipGroupNorm"
-        | "GroupNorm"
-        | "BiasGelu"
-        | "BiasSplitGelu"
-        | "BiasDropout" => Bends,
         "Gemm" => {
             if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 {
                 Linear
@@ -254,13 +207,81 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
             let usual = if node.op_type().ends_with("max") && graph.opset() < 13 { 1 } else { -1 };
             unless_along_batch(attribute_int(node, "axis").unwrap_or(usual), Bends)
         }
-        "InstanceNormalization" | "GroupNormalization" | "GlobalMaxPool" | "MaxPool" => Bends,
-        "Relu" | "LeakyRelu" | "PRelu" | "Elu" | "Selu" | "Celu" | "Gelu" | "FastGelu" | "QuickGelu" | "Swish"
-        | "HardSigmoid" | "HardSwish" | "Mish" | "Sigmoid" | "Tanh" | "Softplus" | "Softsign" | "ThresholdedRelu"
-        | "Erf" | "Exp" | "Log" | "Sqrt" | "Abs" | "Reciprocal" | "Sign" | "Clip" | "Pow" | "Min" | "Max" | "Where"
-        | "Floor" | "Ceil" | "Round" | "Sin" | "Cos" | "Not" | "And" | "Or" | "Less" | "Greater" | "LessOrEqual"
-        | "GreaterOrEqual" | "Equal" | "QuantizeLinear" | "DequantizeLinear" => Bends,
-        _ => Unknown,
+        op if bends_each_by_itself(op) => Bends,
+        _ => kind_of_fused(node, first_only),
+    }
+}
+
+/// Norms, activations and other functions of each vector, or of each number.
+fn bends_each_by_itself(op: &str) -> bool {
+    matches!(
+        op,
+        "InstanceNormalization"
+            | "GroupNormalization"
+            | "GlobalMaxPool"
+            | "MaxPool"
+            | "Relu"
+            | "LeakyRelu"
+            | "PRelu"
+            | "Elu"
+            | "Selu"
+            | "Celu"
+            | "Gelu"
+            | "FastGelu"
+            | "QuickGelu"
+            | "Swish"
+            | "HardSigmoid"
+            | "HardSwish"
+            | "Mish"
+            | "Sigmoid"
+            | "Tanh"
+            | "Softplus"
+            | "Softsign"
+            | "ThresholdedRelu"
+            | "Erf"
+            | "Exp"
+            | "Log"
+            | "Sqrt"
+            | "Abs"
+            | "Reciprocal"
+            | "Sign"
+            | "Clip"
+            | "Pow"
+            | "Min"
+            | "Max"
+            | "Where"
+            | "Floor"
+            | "Ceil"
+            | "Round"
+            | "Sin"
+            | "Cos"
+            | "Not"
+            | "And"
+            | "Or"
+            | "Less"
+            | "Greater"
+            | "LessOrEqual"
+            | "GreaterOrEqual"
+            | "Equal"
+            | "QuantizeLinear"
+            | "DequantizeLinear"
+    )
+}
+
+/// [`kind`] of ONNX Runtime's own operators: products with an activation, and norms and activations with a sum in front.
+fn kind_of_fused(node: &NodeProto, first_only: bool) -> Kind {
+    match node.op_type() {
+        "FusedConv" | "NhwcFusedConv" if first_only => Kind::Bends,
+        "FusedGemm" if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 => Kind::Bends,
+        "FusedConv" | "NhwcFusedConv" | "FusedGemm" => Kind::Mixes,
+        "SkipLayerNormalization"
+        | "SkipSimplifiedLayerNormalization"
+        | "SkipGroupNorm"
+        | "GroupNorm"
+        | "BiasGelu"
+        | "BiasSplitGelu"
+        | "BiasDropout" => Kind::Bends,
+        _ => Kind::Unknown,
     }
 }
 

@@ -7,7 +7,7 @@ use crate::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_in
 /// Tokens that are looked at; networks have one or a few.
 const MOST_TOKENS: usize = 256;
 
-/// Tokens that a head may take; DINOv2's largest has four.
+/// Tokens that a head may take; heads on the last four layers take four.
 const MOST_PARTS: usize = 16;
 
 /// Names of the tensors that hold one token of a sequence of features `[batch, token, channel]`, among those that the
