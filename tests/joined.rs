@@ -222,8 +222,42 @@ fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// torch.nn.MultiheadAttention with the sides that the newer exporter writes as numbers, -1 or the batch.
+fn multihead_in_numbers(input: &[Dim; 4], side: i64) -> Vec<u8> {
+    let swap = [ints("perm", &[1, 0, 2])];
+    let graph = tokens(convolution(TinyGraph::new(17), input))
+        .node("Transpose", &["tokens"], &["turned"], &swap)
+        .shape("heads_shape", &[24, if side < 0 { -1 } else { side * 2 }, C / 2])
+        .weight("w_v", &[C, C])
+        .node("MatMul", &["turned", "w_v"], &["projected_values"], &[])
+        .node("Reshape", &["projected_values", "heads_shape"], &["heads_of"], &[])
+        .node("Transpose", &["heads_of"], &["values"], &swap)
+        .node("Transpose", &["values"], &["keys"], &[ints("perm", &[0, 2, 1])])
+        .weight("query", &[1, 1, C / 2])
+        .node("MatMul", &["query", "keys"], &["products"], &[])
+        .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
+        .node("MatMul", &["weights", "values"], &["heads"], &[])
+        .node("Transpose", &["heads"], &["heads_t"], &swap)
+        .shape("rows_shape", &[side, C])
+        .node("Reshape", &["heads_t", "rows_shape"], &["rows"], &[])
+        .weight("w_out", &[C, C])
+        .node("Gemm", &["rows", "w_out"], &["projected"], &[])
+        .shape("sequence_shape", &[1, side, C])
+        .node("Reshape", &["projected", "sequence_shape"], &["first_axis"], &[])
+        .node("Transpose", &["first_axis"], &["back"], &swap)
+        .scalar("zero", 0)
+        .node("Gather", &["back", "zero"], &["v"], &[int("axis", 1)]);
+    scores_out(gemm(graph, "v"), input[0])
+}
+
 #[test]
 fn attention_with_a_learned_query_is_the_value_of_each_cell() {
+    for (side, batch) in [(-1, Free), (1, Fixed(1)), (2, Fixed(2))] {
+        let model = multihead_in_numbers(&[batch, Fixed(3), Fixed(32), Fixed(48)], side);
+        let folder = tempfile::tempdir().unwrap();
+        let description = describe(folder.path(), &model, &[]).expect(0).json();
+        assert_eq!(description["proof"]["linear"], false, "{side}");
+    }
     for (name, model) in attention_poolings(&SHAPES[1].1) {
         let folder = tempfile::tempdir().unwrap();
         let description = describe(folder.path(), &model, &["--flip-average"]).expect(0).json();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::Sides;
 use super::build::{Build, int, ints};
 use super::outside::Outside;
-use super::reshape::{ReshapeOnCells, reshape_on_cells};
+use super::reshape::{ReshapeOnCells, reshape_behind_query, reshape_on_cells};
 use crate::teacher::graph::{Graph, NodeProto, Scopes, bodies_mut};
 use crate::teacher::tail::{Ending, Layout, Pooling, Tail};
 
@@ -31,6 +31,7 @@ impl Build<'_> {
                     graph,
                     head: pooling.head.iter().copied().collect(),
                     fixed_batch,
+                    pools_by_query: pooling.attention_values.is_some(),
                     outside: Outside::new(graph, input, &rows),
                     renamed: Scopes::new(HashMap::from([(pooling.pooled.clone(), cells)])),
                 };
@@ -67,7 +68,9 @@ impl Build<'_> {
                 input.clone_from(name);
             }
         }
-        match reshape_on_cells(head.graph, original, head.fixed_batch) {
+        let behind_query = reshape_behind_query(head.graph, original).filter(|_| head.pools_by_query);
+        let change = behind_query.map(ReshapeOnCells::To);
+        match change.unwrap_or_else(|| reshape_on_cells(head.graph, original, head.fixed_batch)) {
             ReshapeOnCells::Keep => {}
             ReshapeOnCells::Skip => {
                 if let (Some(output), Some(input)) = (original.output.first(), node.input.first()) {
@@ -164,6 +167,7 @@ struct HeadOnCells<'a> {
     graph: &'a Graph,
     head: HashSet<usize>,
     fixed_batch: Option<usize>,
+    pools_by_query: bool,
     outside: Outside<'a>,
     /// Tensors and what they are on cells.
     renamed: Scopes,

@@ -1,6 +1,6 @@
 //! What becomes of a head's node that changes shapes, once cells stand in the place of the batch.
 
-use crate::teacher::graph::{Graph, NodeProto, attribute_int};
+use crate::teacher::graph::{Graph, NodeProto, attribute_int, attribute_ints};
 
 /// What becomes of a head's node that changes shapes, once cells stand in the place of the batch.
 pub(super) enum ReshapeOnCells {
@@ -42,6 +42,26 @@ pub(super) fn reshape_on_cells(graph: &Graph, node: &NodeProto, fixed_batch: Opt
             _ => ReshapeOnCells::Keep,
         },
         _ => ReshapeOnCells::Keep,
+    }
+}
+
+/// What becomes of a Reshape of `torch.nn.MultiheadAttention`, which for a while puts the single query in front of the
+/// batch: `[1, batch, channel]`, between transpositions of the first two axes. The batch is what is left over then.
+pub(super) fn reshape_behind_query(graph: &Graph, node: &NodeProto) -> Option<Vec<i64>> {
+    const SWAPPED: Option<&[i64]> = Some(&[1, 0, 2]);
+    if node.op_type() != "Reshape" {
+        return None;
+    }
+    let is_swap = |index: usize| {
+        let other = graph.node(index);
+        other.op_type() == "Transpose" && attribute_ints(other, "perm") == SWAPPED
+    };
+    let comes_from_swap = graph.producer(node.input.first()?).is_some_and(is_swap);
+    let goes_to_swap = graph.consumers(node.output.first()?).iter().any(|&user| is_swap(user));
+    match graph.constant_ints(node.input.get(1)?)?[..] {
+        [_, channels] if channels > 0 && comes_from_swap => Some(vec![-1, channels]),
+        [1, _, channels] if channels > 0 && goes_to_swap => Some(vec![1, -1, channels]),
+        _ => None,
     }
 }
 

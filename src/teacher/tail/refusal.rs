@@ -104,6 +104,9 @@ pub(super) fn why_not_pooled(graph: &Graph, reach: &Reach<'_>, input: &str, logi
         return Refusal::new("its scores do not depend on its input", OTHER_TEACHER);
     }
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
+    if let Some(refusal) = several_means(graph, input, logits, &upstream) {
+        return refusal;
+    }
     let all_pass = |node: &NodeProto| node.output.first().is_some_and(|output| !graph.sees(logits, input, &[output]));
     let telling = upstream.iter().rev().map(|&index| graph.node(index)).filter(|node| {
         matches!(
@@ -162,9 +165,6 @@ pub(super) fn why_not_pooled(graph: &Graph, reach: &Reach<'_>, input: &str, logi
             ),
             OTHER_TEACHER,
         );
-    }
-    if let Some(refusal) = several_means(graph, input, logits, &upstream) {
-        return refusal;
     }
     Refusal::new("no average over the map was found through which all of the image reaches the scores", OTHER_TEACHER)
 }
