@@ -217,6 +217,16 @@ fn nodes_are_sorted_and_named_and_what_cannot_be_is_told() {
     assert!(contradiction.contains("`ai.onnx` in two versions, 17 and 13"), "{contradiction}");
 }
 
+/// Files whose reading takes more than looking at nodes: functions, branches, nodes out of order.
+pub fn unusual_files() -> Vec<Vec<u8>> {
+    let files =
+        ["file_unnamed_nodes_small", "file_if_in_head", "file_fp16_converter_order", "file_local_function_head"];
+    let files = files.map(|file| std::fs::read(data("teachers").join(format!("{file}.onnx"))).unwrap());
+    let branch =
+        branched("by_shape", &node("Identity", &["v"], &["inner"], &[]), &node("Neg", &["v"], &["inner"], &[]));
+    files.into_iter().chain([branch]).collect()
+}
+
 /// A graph whose pooled vector `v` goes through an If into `q`; branches are made of a node and its output.
 fn branched(condition: &str, then: &Message, other: &Message) -> Vec<u8> {
     let body = |node: &Message| TinyGraph::new(17).raw(1, node).raw(12, &Message::default().text(1, "inner")).graph();

@@ -26,7 +26,7 @@ fn gemm_of_both(graph: TinyGraph, features: &str) -> TinyGraph {
 }
 
 /// Heads on a class token and the mean of the patches, with whether they are linear.
-fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
+pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
     let batch = input[0];
     let legacy = || with_class_token(convolution(TinyGraph::new(17), input));
     let joined = |graph: TinyGraph, token: &str| graph.node("Concat", &[token, "mean"], &["v"], &[int("axis", 1)]);
@@ -106,7 +106,7 @@ fn class_tokens_beside_a_mean_are_repeated_in_each_cell() {
 }
 
 /// Attention poolings as exporters write them: heads in one product, keys and values from one layer.
-fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
+pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
     let batch = input[0];
     let with_tokens = || tokens(convolution(TinyGraph::new(17), input));
     let split_heads = |graph: TinyGraph| {

@@ -29,12 +29,6 @@ impl Layout {
         matches!(self, Self::Nhwc | Self::Tokens)
     }
 
-    /// Channels of features with these sides.
-    pub(crate) fn channels_of(self, dims: &[usize]) -> usize {
-        let side = if self.channels_last() { dims.last() } else { dims.get(1) };
-        side.copied().unwrap_or(1)
-    }
-
     /// Shape of the pooled tensor as a Reshape wants it (0 keeps the first axis, -1 takes what is left), when
     /// `kept_axes` of the averaged axes stay with length 1.
     fn pooled_shape(self, kept_axes: usize) -> Vec<i64> {
