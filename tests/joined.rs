@@ -397,7 +397,7 @@ fn refusals_tell_what_is_pooled_instead() {
                 .node("MatMul", &["weights", "placed"], &["one"], &[]);
             token(graph, "one", "v")
         }),
-        ("attention whose query is the mean (CLIP's ResNets)", "its query is not one learned vector", {
+        ("attention whose query is the mean (CLIP's ResNets)", "its query is not known to be one learned vector", {
             let graph = tokens(opset(17))
                 .node("ReduceMean", &["tokens"], &["mean"], &[ints("axes", &[1]), int("keepdims", 1)])
                 .node("Concat", &["mean", "tokens"], &["all"], &[int("axis", 1)])

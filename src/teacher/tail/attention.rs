@@ -5,6 +5,11 @@ use crate::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_in
 /// Nodes that are walked over between the parts of an attention.
 const MOST_STEPS: usize = 64;
 
+/// Products of matrices: the standard one, and ONNX Runtime's with a factor and transpositions.
+const PRODUCTS: [&str; 2] = ["MatMul", "FusedMatMul"];
+/// Attributes of [`PRODUCTS`] that change the order of axes.
+const TURNS: [&str; 4] = ["transA", "transB", "transBatchA", "transBatchB"];
+
 /// An attention over all cells with one learned query.
 pub(super) struct LearnedQuery {
     /// The tokens that keys and values are made of, `[batch, cell, channel]`.
@@ -22,7 +27,8 @@ pub(super) fn is_weighted_sum(graph: &Graph, node: &NodeProto) -> bool {
 
 fn softmax_of(graph: &Graph, node: &NodeProto) -> Option<usize> {
     let [weights, _] = &node.input[..] else { return None };
-    if node.op_type() != "MatMul" {
+    let is_turned = TURNS.iter().any(|turn| attribute_int(node, turn) == Some(1));
+    if !PRODUCTS.contains(&node.op_type()) || is_turned {
         return None;
     }
     let softmax = through(graph, weights, &["Cast", "Identity", "Dropout"])?;
@@ -99,7 +105,7 @@ fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> 
         let index = graph.producer(tensor)?;
         let node = graph.node(index);
         match node.op_type() {
-            "MatMul" => return Some(index),
+            op if PRODUCTS.contains(&op) => return Some(index),
             "Mul" | "Div" | "Add" | "Sub" | "Cast" | "Identity" | "Where" | "Reshape" | "Squeeze" | "Unsqueeze" => {
                 tensor = the_one_that_sees(reach, node)?;
             }
@@ -118,7 +124,7 @@ fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &st
         match node.op_type() {
             "Transpose" | "Reshape" | "Gather" | "Split" | "Slice" | "Squeeze" | "Unsqueeze" | "Identity" | "Cast"
             | "Add" | "Mul" | "Div" | "Flatten" => tensor = the_one_that_sees(reach, node)?,
-            "MatMul" | "Gemm" => {
+            "MatMul" | "FusedMatMul" | "Gemm" => {
                 tensor = the_one_that_sees(reach, node)?;
                 break;
             }

@@ -253,8 +253,8 @@ fn class_token(node: &NodeProto) -> Refusal {
 fn attention(node: &NodeProto) -> Refusal {
     Refusal::new(
         format!(
-            "it pools by attention ({} takes what an attention over all cells gave), and its query is not one learned vector \
-             without places: how much a cell counts depends on the others, and no cell has scores of its own",
+            "it pools by attention ({} takes what an attention over all cells gave), and its query is not known to be one \
+             learned vector without places: how much a cell counts depends on the others, and no cell has scores of its own",
             in_words(node)
         ),
         "use a teacher that pools by a mean (timm: global_pool='avg', if it was trained so) or by a learned query (SigLIP)",
@@ -300,7 +300,7 @@ fn query_of<'a>(graph: &'a Graph, softmax: &'a NodeProto) -> Option<&'a str> {
     for _ in 0..8 {
         let node = graph.node(graph.producer(tensor)?);
         tensor = node.input.first()?;
-        if node.op_type() == "MatMul" {
+        if matches!(node.op_type(), "MatMul" | "FusedMatMul") {
             return Some(tensor);
         }
     }
