@@ -64,7 +64,7 @@ fn models_that_contradict_themselves_are_refused_before_onnx_runtime_sees_them()
                 ),
                 Free,
             ),
-            "is not in order",
+            "its graph has a cycle",
         ),
         (
             "a weight that is there twice",

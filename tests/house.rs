@@ -170,7 +170,7 @@ fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
         "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house", "ids", "publish", "remote",
-        "delivery", "merge", "release",
+        "delivery", "merge", "release", "joined", "forms", "locality", "scores",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());

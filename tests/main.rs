@@ -30,6 +30,8 @@ mod golden;
 mod heads;
 /// Scores before a final activation, probabilities, quantisers, and cells that float16 cannot hold.
 mod scores;
+/// ONNX files in all the forms that the format allows: unnamed and unsorted nodes, functions, branches.
+mod forms;
 /// ONNX files that are broken on purpose.
 mod hostile;
 /// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.
@@ -44,6 +46,8 @@ mod merge;
 mod mishaps;
 /// Cells that are places of the image, in whatever order a graph has them, and those that are none.
 mod locality;
+/// Poolings beside or other than a mean: class tokens joined with it, attention with a learned query, refusals.
+mod joined;
 /// Pictures against those that were looked at, and `relabel inspect`.
 mod pictures;
 /// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.

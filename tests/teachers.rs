@@ -409,21 +409,6 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             "class token",
         ),
         (
-            "attention with a learned query (SigLIP)",
-            {
-                let graph = tokens(legacy())
-                    .weight("query", &[1, 1, C])
-                    .node("Transpose", &["tokens"], &["keys"], &[ints("perm", &[0, 2, 1])])
-                    .node("MatMul", &["query", "keys"], &["products"], &[])
-                    .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
-                    .node("MatMul", &["weights", "tokens"], &["one"], &[])
-                    .scalar("zero", 0)
-                    .node("Gather", &["one", "zero"], &["v"], &[int("axis", 1)]);
-                scores_out(gemm(graph, "v"), Free)
-            },
-            "pools by attention",
-        ),
-        (
             "a mean and a maximum",
             {
                 let graph = legacy()

@@ -87,20 +87,20 @@ impl TinyGraph {
     }
 
     /// A node; attributes are made by [`ints`], [`int`].
-    pub fn node(mut self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
-        let mut node = Message::default();
-        for input in inputs {
-            node = node.text(1, input);
-        }
-        for output in outputs {
-            node = node.text(2, output);
-        }
-        node = node.text(3, &format!("{op}_{}", outputs[0])).text(4, op);
-        for attribute in attributes {
-            node = node.message(5, attribute);
-        }
-        self.graph = self.graph.message(1, &node);
-        self
+    pub fn node(self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
+        let name = format!("{op}_{}", outputs[0]);
+        self.raw(1, &node(op, inputs, outputs, attributes).text(3, &name))
+    }
+
+    /// A node of another domain than the standard one, such as `com.microsoft`.
+    pub fn node_of(self, domain: &str, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
+        let name = format!("{op}_{}", outputs[0]);
+        self.raw(1, &node(op, inputs, outputs, attributes).text(3, &name).text(7, domain))
+    }
+
+    /// A node without a name.
+    pub fn unnamed(self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
+        self.raw(1, &node(op, inputs, outputs, attributes))
     }
 
     /// A weight with values that depend on its name and differ from each other.
@@ -168,9 +168,44 @@ impl TinyGraph {
     }
 
     pub fn finish(self) -> Vec<u8> {
-        let opset = Message::default().text(1, "").int(2, self.opset);
-        Message::default().int(1, 8).text(2, "tiny").message(7, &self.graph).message(8, &opset).finish()
+        self.finish_with(&[], &[])
     }
+
+    /// The model with more operator sets, and with functions of its own, made by [`function`].
+    pub fn finish_with(self, opsets: &[(&str, i64)], functions: &[Message]) -> Vec<u8> {
+        let opset = |(domain, version): (&str, i64)| Message::default().text(1, domain).int(2, version);
+        let mut model = Message::default().int(1, 8).text(2, "tiny").message(7, &self.graph);
+        for &set in [("", self.opset)].iter().chain(opsets) {
+            model = model.message(8, &opset(set));
+        }
+        functions.iter().fold(model, |model, function| model.message(25, function)).finish()
+    }
+}
+
+/// A node without a name.
+pub fn node(op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Message {
+    let node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
+    let node = outputs.iter().fold(node, |node, output| node.text(2, output)).text(4, op);
+    attributes.iter().fold(node, |node, attribute| node.message(5, attribute))
+}
+
+/// A function of the domain `tiny`, written in an operator set.
+pub fn function(name: &str, inputs: &[&str], outputs: &[&str], nodes: &[Message], opset: i64) -> Message {
+    let function = inputs.iter().fold(Message::default().text(1, name), |function, input| function.text(4, input));
+    let function = outputs.iter().fold(function, |function, output| function.text(5, output));
+    let function = nodes.iter().fold(function, |function, node| function.message(7, node));
+    let set = |domain: &str, version: i64| Message::default().text(1, domain).int(2, version);
+    function.message(9, &set("", opset)).message(9, &set("tiny", 1)).text(10, "tiny")
+}
+
+/// An attribute that is the attribute `from` of the call of a function.
+pub fn attribute_of_call(name: &str, from: &str, kind: i64) -> Message {
+    Message::default().text(1, name).int(20, kind).text(21, from)
+}
+
+/// An attribute that is text.
+pub fn text(name: &str, value: &str) -> Message {
+    Message::default().text(1, name).text(4, value).int(20, 3)
 }
 
 pub fn int(name: &str, value: i64) -> Message {

@@ -1,12 +1,20 @@
 //! An ONNX model as a graph one can ask: who makes a tensor, who uses it, which tensors are constants.
 
+mod branches;
 mod extend;
+mod functions;
+mod names;
+mod normal;
+mod order;
+mod reach;
+mod scopes;
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message as _;
 
+use super::tail::Refusal;
 use super::{integrity, wire};
 
 /// Message types of the ONNX schema, generated from `onnx.proto`.
@@ -16,6 +24,8 @@ pub(crate) mod proto {
 }
 
 pub(crate) use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+pub(crate) use reach::Reach;
+pub(crate) use scopes::{Scopes, bodies, bodies_mut, captured_names};
 
 /// Element types of the schema that matter here (`TensorProto.DataType`).
 pub(crate) mod element {
@@ -27,11 +37,13 @@ pub(crate) mod element {
     pub(crate) const INT32: i32 = 6;
     pub(crate) const INT64: i32 = 7;
     pub(crate) const STRING: i32 = 8;
+    pub(crate) const BOOL: i32 = 9;
     pub(crate) const FLOAT16: i32 = 10;
     pub(crate) const DOUBLE: i32 = 11;
 }
 
-/// A graph with its indices. Nodes are in topological order, as the ONNX specification asks.
+/// A graph in normal form, with its indices: nodes are in topological order and have unique names, functions are
+/// inlined.
 pub(crate) struct Graph {
     model: ModelProto,
     body: GraphProto,
@@ -50,44 +62,34 @@ pub(crate) struct Port {
 }
 
 impl Graph {
-    /// Most nodes that are accepted; the largest classifiers have a few thousand.
-    const MAX_NODES: usize = 100_000;
-
-    /// Reads a serialised `ModelProto`. Embedded weights stay slices of `bytes`.
-    pub(crate) fn parse(bytes: Bytes) -> Result<Self, String> {
-        wire::check(&bytes)?;
-        let mut model = ModelProto::decode(bytes).map_err(|error| format!("it is no ONNX model: {error}"))?;
-        if model.graph.is_some() {
-            integrity::check(&model)?;
-        }
-        let graph = model.graph.take().ok_or("it is no ONNX model: it has no graph")?;
+    /// Reads a serialised `ModelProto` and brings it into normal form (see `graph/normal.rs`). Embedded weights stay
+    /// slices of `bytes`.
+    ///
+    /// # Errors
+    /// In words, if the bytes are not a model, if the model contradicts itself or is written in what is not supported.
+    pub(crate) fn parse(bytes: Bytes) -> Result<Self, Refusal> {
+        wire::check(&bytes).map_err(integrity::damaged)?;
+        let not_a_model = |problem: String| integrity::damaged(format!("it is no ONNX model: {problem}"));
+        let mut model = ModelProto::decode(bytes).map_err(|error| not_a_model(error.to_string()))?;
+        let graph = model.graph.as_ref().ok_or_else(|| not_a_model("it has no graph".to_owned()))?;
         if graph.node.is_empty() {
-            return Err("its graph has no nodes".to_owned());
+            return Err(integrity::damaged("its graph has no nodes".to_owned()));
         }
-        if graph.node.len() > Self::MAX_NODES {
-            return Err(format!("its graph has {} nodes; {} are accepted", graph.node.len(), Self::MAX_NODES));
-        }
+        integrity::check(&model)?;
+        normal::normalise(&mut model)?;
+        integrity::check_domains(&model)?;
+        let graph = model.graph.take().unwrap_or_default();
         let mut producers = HashMap::new();
         let mut consumers: HashMap<String, Vec<usize>> = HashMap::new();
-        let mut known: HashSet<&str> = graph.initializer.iter().map(TensorProto::name).collect();
-        known.extend(graph.input.iter().map(ValueInfoProto::name));
         for (index, node) in graph.node.iter().enumerate() {
-            for input in node.input.iter().filter(|input| !input.is_empty()) {
-                if !known.contains(input.as_str()) {
-                    return Err(format!(
-                        "its graph is not in order: node {index} ({}) uses `{input}`, which nothing before it makes",
-                        node.op_type()
-                    ));
-                }
-                let users = consumers.entry(input.clone()).or_default();
+            let inputs = node.input.iter().map(String::as_str).filter(|input| !input.is_empty());
+            for input in inputs.chain(captured_names(node)) {
+                let users = consumers.entry(input.to_owned()).or_default();
                 if users.last() != Some(&index) {
                     users.push(index);
                 }
             }
             for output in node.output.iter().filter(|output| !output.is_empty()) {
-                if !known.insert(output) {
-                    return Err(format!("its graph makes `{output}` twice"));
-                }
                 producers.insert(output.clone(), index);
             }
         }
@@ -109,8 +111,7 @@ impl Graph {
         let mut open: Vec<&NodeProto> = self.body.node.iter().collect();
         std::iter::from_fn(move || {
             let node = open.pop()?;
-            let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-            open.extend(bodies.flat_map(|body| &body.node));
+            open.extend(bodies(node).flat_map(|body| &body.node));
             Some(node)
         })
     }
@@ -127,8 +128,8 @@ impl Graph {
 
     /// Version of the standard operators that the graph is written in.
     pub(crate) fn opset(&self) -> i64 {
-        let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-        self.model.opset_import.iter().find(|set| standard(set.domain())).map_or(1, proto::OperatorSetIdProto::version)
+        let standard = self.model.opset_import.iter().find(|set| is_standard_domain(set.domain()));
+        standard.map_or(1, proto::OperatorSetIdProto::version)
     }
 
     /// What the model's file says of itself, key by key.
@@ -232,7 +233,7 @@ impl Graph {
             if !needed[index] {
                 needed[index] = true;
                 open.extend(self.node(index).input.iter().cloned());
-                open.extend(captured_names(self.node(index)).map(str::to_owned));
+                open.extend(captured_names(self.node(index)).into_iter().map(str::to_owned));
             }
         }
         (0..needed.len()).filter(|&index| needed[index]).collect()
@@ -259,6 +260,36 @@ impl Graph {
         false
     }
 
+    /// The tensors among `stops` at which a walk over values from `target` towards `source` ends, in no order; `None` if it
+    /// reaches `source` around them. Shapes are no values, as in [`Graph::sees`].
+    pub(crate) fn boundary<'a>(
+        &'a self,
+        target: &'a str,
+        source: &str,
+        stops: &HashSet<&str>,
+    ) -> Option<HashSet<&'a str>> {
+        let (mut seen, mut met) = (HashSet::new(), HashSet::new());
+        let mut open = vec![target];
+        while let Some(tensor) = open.pop() {
+            if tensor == source {
+                return None;
+            }
+            if !seen.insert(tensor) {
+                continue;
+            }
+            if stops.contains(tensor) {
+                met.insert(tensor);
+                continue;
+            }
+            let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { continue };
+            if !matches!(node.op_type(), "Shape" | "Size") {
+                open.extend(node.input.iter().map(String::as_str));
+                open.extend(captured_names(node));
+            }
+        }
+        Some(met)
+    }
+
     /// True when a tensor is computed from shapes and constants alone, near where it is used.
     pub(crate) fn is_arithmetic_on_shapes(&self, tensor: &str) -> bool {
         let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { return false };
@@ -273,6 +304,12 @@ impl Graph {
 
     fn is_shape(&self, tensor: &str) -> bool {
         self.producer(tensor).is_some_and(|index| self.node(index).op_type() == "Shape")
+    }
+
+    /// The names of everything that a node takes, its bodies included.
+    pub(crate) fn taken_by(&self, index: usize) -> impl Iterator<Item = &str> {
+        let node = self.node(index);
+        node.input.iter().map(String::as_str).filter(|input| !input.is_empty()).chain(captured_names(node))
     }
 
     /// Dimensions of a weight.
@@ -293,7 +330,7 @@ pub(crate) fn without_dead_nodes(nodes: Vec<NodeProto>, outputs: &[ValueInfoProt
     for node in nodes.into_iter().rev() {
         if node.output.iter().any(|output| wanted.contains(output)) {
             wanted.extend(node.input.iter().cloned());
-            wanted.extend(captured_names(&node).map(str::to_owned));
+            wanted.extend(captured_names(&node).into_iter().map(str::to_owned));
             kept.push(node);
         }
     }
@@ -301,19 +338,9 @@ pub(crate) fn without_dead_nodes(nodes: Vec<NodeProto>, outputs: &[ValueInfoProt
     kept
 }
 
-/// Names that the bodies of `If`, `Loop` and `Scan` may take from the graph around them.
-pub(crate) fn captured_names(node: &NodeProto) -> impl Iterator<Item = &str> {
-    let bodies = node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs));
-    let mut open: Vec<&GraphProto> = bodies.collect();
-    let mut names = Vec::new();
-    while let Some(body) = open.pop() {
-        names.extend(body.output.iter().map(ValueInfoProto::name));
-        for inner in &body.node {
-            names.extend(inner.input.iter().map(String::as_str));
-            open.extend(inner.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs)));
-        }
-    }
-    names.into_iter()
+/// True for the two names of the domain of the standard operators.
+pub(crate) fn is_standard_domain(domain: &str) -> bool {
+    domain.is_empty() || domain == "ai.onnx"
 }
 
 /// An integer attribute of a node.
@@ -326,7 +353,7 @@ pub(crate) fn attribute_ints<'a>(node: &'a NodeProto, name: &str) -> Option<&'a 
     attribute(node, name).map(|attribute| attribute.ints.as_slice())
 }
 
-/// A text attribute of a node.
+/// An attribute of a node that is text.
 pub(crate) fn attribute_text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
     attribute(node, name).and_then(|attribute| std::str::from_utf8(attribute.s()).ok())
 }

@@ -1,42 +1,116 @@
 //! Checks what a decoded model says of itself, so that nothing is handed to ONNX Runtime that contradicts itself: versions,
 //! dimensions against data, and weights outside the file.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 
 use super::graph::proto::tensor_proto::DataLocation;
-use super::graph::proto::{OperatorSetIdProto, StringStringEntryProto};
-use super::graph::{GraphProto, ModelProto, NodeProto, TensorProto, element};
+use super::graph::proto::{FunctionProto, StringStringEntryProto};
+use super::graph::{GraphProto, ModelProto, NodeProto, TensorProto, bodies, element, is_standard_domain};
+use super::tail::Refusal;
 
 /// Versions of the standard operators that are understood.
 pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 9..=24;
 /// Versions of the file format.
 const IR_VERSIONS: std::ops::RangeInclusive<i64> = 3..=13;
 
+/// Domains of operators that ONNX Runtime knows.
+const DOMAINS: [&str; 12] = [
+    "",
+    "ai.onnx",
+    "ai.onnx.ml",
+    "ai.onnx.preview",
+    "ai.onnx.preview.training",
+    "ai.onnx.training",
+    "com.microsoft",
+    "com.microsoft.dml",
+    "com.microsoft.experimental",
+    "com.microsoft.nchwc",
+    "com.ms.internal.nhwc",
+    "org.pytorch.aten",
+];
+
 /// Checks a model and all graphs inside it.
 ///
 /// # Errors
 /// In words.
-pub(crate) fn check(model: &ModelProto) -> Result<(), String> {
+pub(crate) fn check(model: &ModelProto) -> Result<(), Refusal> {
+    check_versions(model)?;
+    check_contents(model).map_err(damaged)
+}
+
+/// A refusal of a file that is broken.
+pub(crate) fn damaged(problem: String) -> Refusal {
+    Refusal::new(
+        problem,
+        "check that the file arrived whole and is an .onnx export; `models/README.md` has export commands",
+    )
+}
+
+fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
     let ir = model.ir_version();
     if !IR_VERSIONS.contains(&ir) {
-        return Err(format!(
-            "it says that it is of version {ir} of the ONNX format; {} to {} are supported",
+        let problem = format!(
+            "it is written in version {ir} of the ONNX format; {} to {} are supported",
             IR_VERSIONS.start(),
             IR_VERSIONS.end()
-        ));
+        );
+        return Err(if (1..=100).contains(&ir) {
+            Refusal::new(problem, "export it with a version of the `onnx` package that writes one of these")
+        } else {
+            damaged(problem)
+        });
     }
-    let standard = |domain: &str| domain.is_empty() || domain == "ai.onnx";
-    let opsets: Vec<i64> =
-        model.opset_import.iter().filter(|set| standard(set.domain())).map(OperatorSetIdProto::version).collect();
-    if opsets.len() != 1 || !OPSETS.contains(&opsets[0]) {
-        let said = match opsets[..] {
-            [] => "names no version of the standard operators".to_owned(),
-            [one] => format!("is written in opset {one}"),
-            _ => format!("names several versions of the standard operators {opsets:?}"),
-        };
-        return Err(format!("it {said}; opsets {} to {} are supported", OPSETS.start(), OPSETS.end()));
+    let mut versions: HashMap<&str, i64> = HashMap::new();
+    for set in &model.opset_import {
+        let domain = if is_standard_domain(set.domain()) { "ai.onnx" } else { set.domain() };
+        let version = set.version();
+        if let Some(other) = versions.insert(domain, version).filter(|&other| other != version) {
+            return Err(Refusal::new(
+                format!("it lists the operator set `{domain}` in two versions, {other} and {version}"),
+                "export it again, or take the version out that its nodes are not written in",
+            ));
+        }
     }
+    let supported = format!("opsets {} to {} are supported", OPSETS.start(), OPSETS.end());
+    match versions.get("ai.onnx") {
+        Some(version) if OPSETS.contains(version) => Ok(()),
+        Some(version) => Err(Refusal::new(
+            format!("it is written in version {version} of the standard operators (opset {version}); {supported}"),
+            format!(
+                "export it in one of these (17 or 20, for example), or convert it: \
+                 `onnx.version_converter.convert_version(model, {})`",
+                OPSETS.end()
+            ),
+        )),
+        None => Err(damaged(format!("it names no version of the standard operators; {supported}"))),
+    }
+}
+
+/// Checks that there may be an implementation of every node, once functions are inlined.
+///
+/// # Errors
+/// In words, with the first node whose domain is not known.
+pub(crate) fn check_domains(model: &ModelProto) -> Result<(), Refusal> {
+    let mut open: Vec<&NodeProto> = model.graph.iter().flat_map(|graph| &graph.node).collect();
+    while let Some(node) = open.pop() {
+        if !DOMAINS.contains(&node.domain()) {
+            return Err(Refusal::new(
+                format!(
+                    "it has an operator that is neither ONNX's nor ONNX Runtime's: `{}` of the domain `{}` (node `{}`)",
+                    node.op_type(),
+                    node.domain(),
+                    node.name()
+                ),
+                "export it with standard operators, or with the function that defines this one in the file",
+            ));
+        }
+        open.extend(bodies(node).flat_map(|body| &body.node));
+    }
+    Ok(())
+}
+
+fn check_contents(model: &ModelProto) -> Result<(), String> {
     functions_end(model)?;
     let mut open: Vec<&GraphProto> = model.graph.iter().collect();
     let functions = model.functions.iter().flat_map(|function| &function.node);
@@ -63,30 +137,35 @@ pub(crate) fn check(model: &ModelProto) -> Result<(), String> {
 
 fn check_node<'a>(node: &'a NodeProto, open: &mut Vec<&'a GraphProto>) -> Result<(), String> {
     for attribute in &node.attribute {
-        open.extend(attribute.g.iter().chain(&attribute.graphs));
         attribute.t.iter().chain(&attribute.tensors).try_for_each(|tensor| check_tensor(tensor, Place::Constant))?;
     }
+    open.extend(bodies(node));
     Ok(())
 }
 
 /// A function of the model that calls itself, directly or through others, would never end.
 fn functions_end(model: &ModelProto) -> Result<(), String> {
-    let calls = |at: usize| {
-        let called = model.functions[at].node.iter().filter_map(|node| {
-            model.functions.iter().position(|f| f.name() == node.op_type() && f.domain() == node.domain())
-        });
-        called.collect::<Vec<_>>()
-    };
     // A thousand functions are more than any exporter writes, and bound the time of this search.
     if model.functions.len() > 1000 {
         return Err(format!("it has {} functions; 1000 are accepted", model.functions.len()));
     }
+    let indices: HashMap<_, usize> =
+        model.functions.iter().enumerate().map(|(at, f)| ((f.domain(), f.name(), f.overload()), at)).collect();
+    let calls = |function: &FunctionProto| {
+        let mut called = HashSet::new();
+        let mut open: Vec<&NodeProto> = function.node.iter().collect();
+        while let Some(node) = open.pop() {
+            called.extend(indices.get(&(node.domain(), node.op_type(), node.overload())));
+            open.extend(bodies(node).flat_map(|body| &body.node));
+        }
+        called
+    };
+    let edges: Vec<HashSet<usize>> = model.functions.iter().map(calls).collect();
     let mut left: Vec<usize> = (0..model.functions.len()).collect();
-    let edges: Vec<Vec<usize>> = left.iter().map(|&at| calls(at)).collect();
     while !left.is_empty() {
         let before = left.len();
         let still: HashSet<usize> = left.iter().copied().collect();
-        left.retain(|&at| edges[at].iter().any(|called| still.contains(called)));
+        left.retain(|&at| !edges[at].is_disjoint(&still));
         if left.len() == before {
             return Err(format!("its function `{}` calls itself", model.functions[left[0]].name()));
         }

@@ -16,12 +16,12 @@ use super::placement::{self, Placement};
 use super::ports::{image_input, port_in_words, scores_output};
 use super::proof::{Proof, Subject, Witness};
 use super::quantisation;
-use super::rewrite::{ImageInput, Wanted, copied_head_model, labelling_model, port, tail_model};
+use super::rewrite::{ImageInput, Sides, Wanted, copied_head_model, labelling_model, port, tail_model};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::tail::{self, CellGrid, Ending, Layout, Linearity, Refusal, Tail};
 use super::tensors::{Floats, failed};
 use super::weights::{WeightsFile, weights_files};
-use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, wire};
+use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, integrity, wire};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
@@ -112,7 +112,7 @@ impl OnnxTeacher {
         };
         let bytes = read_model(path)?.map_err(refused)?;
         let sha256 = digest_bytes(&bytes);
-        let mut graph = Graph::parse(bytes).map_err(|problem| refused(no_model(problem)))?;
+        let mut graph = Graph::parse(bytes).map_err(refused)?;
         let (input, facts) = image_input(&graph).map_err(refused)?;
         let card = card::settle(path, &request.flags, &request.card, &facts)?;
         check_batch(&input, &card, request.views).map_err(refused)?;
@@ -176,7 +176,7 @@ impl OnnxTeacher {
             k: request.k,
             image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
             class_count,
-            channels: witness.channels,
+            sides: witness.sides,
             views: request.views,
             with_lse: request.with_lse,
         };
@@ -408,14 +408,6 @@ impl OnnxTeacher {
     }
 }
 
-fn no_model(problem: String) -> Refusal {
-    Refusal {
-        problem,
-        advice: "check that the file arrived whole and is an .onnx export; `models/README.md` has export commands"
-            .to_owned(),
-    }
-}
-
 /// What `relabel teacher` does first, on the bytes of an ONNX file: it is parsed, its ending is recognised and its
 /// rewrite is built. No file is opened and ONNX Runtime has no part in it; this is the function for a fuzzer.
 ///
@@ -423,7 +415,7 @@ fn no_model(problem: String) -> Refusal {
 /// Why the file is refused, in words.
 pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let refused = |refusal: Refusal| format!("{}; {}", refusal.problem, refusal.advice);
-    let mut graph = Graph::parse(Bytes::from(bytes))?;
+    let mut graph = Graph::parse(Bytes::from(bytes)).map_err(refused)?;
     let (input, facts) = image_input(&graph).map_err(refused)?;
     let free = facts.fixed_height_pixels.is_none() || facts.fixed_width_pixels.is_none();
     let flags = CardValues {
@@ -438,6 +430,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let rank = output.dims.as_ref().map(Vec::len);
     let tail = tail::recognise(&mut graph, &input.name, &output.name, rank).map_err(refused)?;
     check_batch(&input, &card, Views::Image).map_err(refused)?;
+    let sides = Sides { cells: 49, channels: 1, heads: 1, value_axes: 4 };
     for views in [Views::Image, Views::ImageAndMirror] {
         let wanted = Wanted {
             input_size: card.input_size,
@@ -445,7 +438,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
             k: 1,
             image_ranks: 1,
             class_count: 1,
-            channels: 1,
+            sides,
             views,
             with_lse: true,
         };
@@ -453,15 +446,10 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     }
     if let Ending::Pooled(pooling) = &tail.ending {
         let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
-        tail_model(&graph, &tail, pooling, &input, &features);
-        copied_head_model(
-            &graph,
-            &tail,
-            pooling,
-            &input,
-            &features,
-            &CellGrid::raster(pooling.layout, MapSize::new(7, 7)?),
-        );
+        let given = [(pooling.features.as_str(), &features)];
+        tail_model(&graph, &tail, pooling, &input, &given);
+        let grid = CellGrid::raster(pooling.layout, MapSize::new(7, 7)?);
+        copied_head_model(&graph, &tail, pooling, &input, &given, sides, &grid);
     }
     graph.external_weights().try_for_each(|weight| weight.map(|_| ()))
 }
@@ -470,7 +458,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
 fn read_model(path: &Path) -> Result<Result<Bytes, Refusal>, Error> {
     let length = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
     if length > wire::MOST_BYTES {
-        return Ok(Err(no_model(format!("it has {length} bytes; {} are accepted", wire::MOST_BYTES))));
+        return Ok(Err(integrity::damaged(format!("it has {length} bytes; {} are accepted", wire::MOST_BYTES))));
     }
     Ok(Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?)))
 }
@@ -508,14 +496,16 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
         Ending::Pooled(pooling) => {
             let node = graph.node(pooling.node);
             let head: Vec<_> = pooling.head.iter().map(|&index| graph.node(index).op_type()).collect();
+            let verb = if pooling.attention_values.is_some() { "pools by a learned query" } else { "averages" };
             words.push(format!(
-                "{} averages {} features {} over {} cells; a second copy of what follows it ({}) runs on every cell instead",
+                "{} {verb} {} features {} over {} cells; a second copy of what follows it ({}) runs on every cell instead",
                 node.op_type(),
                 pooling.layout.in_words(),
                 wanted.grid.size,
                 wanted.grid.size.cells(),
                 if head.is_empty() { "nothing".to_owned() } else { head.join(", ") }
             ));
+            words.extend(pooling.remarks());
         }
         Ending::ScoreMap => words.push(format!(
             "the graph ends in a score map {} of {} cells already",

@@ -5,18 +5,19 @@
 //! such a map is that vector, so that what comes out is the head applied at that cell.
 
 mod cells;
+mod fit;
 mod images;
 mod probabilities;
 
 use std::path::Path;
 
-use self::cells::{Place, TailRun, cells_of, sample};
+use self::cells::{Place, Shown, TailRun, cells_of, sample};
 use self::images::{Normalised, normalised, random_images, with_mirrors};
 use self::probabilities::{Rows, check_order};
 use super::device::Device;
 use super::graph::{Graph, element};
 use super::quantisation::{self, Cut, Quantiser};
-use super::rewrite::{self, ImageInput};
+use super::rewrite::{self, ImageInput, Sides};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::tail::{CellGrid, Ending, Linearity, Pooling, Refusal, Tail};
 use super::tensors::{Floats, run_floats, take};
@@ -143,8 +144,7 @@ pub(crate) struct Witness {
     pub(crate) pixels: PixelBatch,
     pub(crate) map_size: MapSize,
     pub(crate) class_count: usize,
-    /// Channels of the features, or the classes of a score map.
-    pub(crate) channels: usize,
+    pub(crate) sides: Sides,
     /// The teacher's own scores, `[image, class]`.
     image_scores: Vec<f32>,
     /// The cells that are compared.
@@ -194,12 +194,19 @@ impl Witness {
         }
         let mut names = vec![tail.logits.as_str(), tail.output.as_str()];
         if let Ending::Pooled(pooling) = &tail.ending {
-            names.extend([pooling.features.as_str(), pooling.pooled.as_str()]);
+            names.extend(pooling.shown());
         }
         let mut whole = subject.session(runtime, &rewrite::witness_model(subject.graph, tail, subject.input))?;
         let inputs = [(subject.input.name.as_str(), &normalised.floats)];
-        let [scores, own, features, pooled] = take(run_floats(&mut whole, &inputs, &names)?);
+        let tensors = match run_floats(&mut whole, &inputs, &names) {
+            Ok(tensors) => tensors,
+            Err(error) => return fit::explain(runtime, subject, error).map(Err),
+        };
         drop(whole);
+        let mut tensors = tensors.into_iter();
+        let [scores, own, features, pooled, values] =
+            std::array::from_fn(|_| tensors.next().unwrap_or_else(Floats::empty));
+        let parts: Vec<Floats> = tensors.collect();
         if !tail.left_out.is_empty()
             && let Err(refusal) = check_order(tail, grid.layout, &own, &scores)
         {
@@ -210,7 +217,8 @@ impl Witness {
                 heard.into_witness(pixels, subject, normalised, scores.element == element::FLOAT16, Vec::new())
             })),
             Ending::Pooled(pooling) => {
-                Self::hear_head(runtime, (subject, grid), pooling, pixels, normalised, [&scores, &features, &pooled])
+                let seen = Shown { features: &features, pooled: &pooled, values: &values, parts: &parts };
+                Self::hear_head(runtime, (subject, grid), pooling, pixels, normalised, (&scores, &seen))
             }
         }
     }
@@ -229,17 +237,19 @@ impl Witness {
                 heard.into_witness(pixels, subject, normalised, shown.element == element::FLOAT16, Vec::new())
             })),
             Ending::Pooled(pooling) => {
+                let given = [(pooling.features.as_str(), shown)];
                 let (model, wants_image) =
-                    rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, shown);
+                    rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, &given);
                 let model = quantisation::with_output(&model, &pooling.pooled)
                     .map_err(|error| Error::Inference { action: "build the proof", message: error.to_string() })?;
-                let mut inputs = vec![(pooling.features.as_str(), shown)];
+                let mut inputs = given.to_vec();
                 inputs.extend(wants_image.then_some((subject.input.name.as_str(), &normalised.floats)));
                 let mut tail = subject.session(runtime, &model)?;
                 let names = [subject.tail.logits.as_str(), pooling.pooled.as_str()];
                 let [scores, pooled] = take(run_floats(&mut tail, &inputs, &names)?);
                 drop(tail);
-                Self::hear_head(runtime, (subject, grid), pooling, pixels, normalised, [&scores, shown, &pooled])
+                let seen = Shown { features: shown, pooled: &pooled, values: shown, parts: &[] };
+                Self::hear_head(runtime, (subject, grid), pooling, pixels, normalised, (&scores, &seen))
             }
         }
     }
@@ -251,21 +261,24 @@ impl Witness {
         pooling: &Pooling,
         pixels: PixelBatch,
         normalised: Normalised,
-        [scores, features, pooled]: [&Floats; 3],
+        (scores, seen): (&Floats, &Shown<'_>),
     ) -> Result<Result<Self, Refusal>, Error> {
-        let (views, images) = (subject.views.count(), pixels.images());
-        let cells = match cells_of(pooling, features, pooled, subject.card.input_size, grid) {
+        let (views, images, features) = (subject.views.count(), pixels.images(), seen.features);
+        let cells = match cells_of(pooling, seen, subject.card.input_size, grid) {
             Ok(cells) => cells,
-            Err(refusal) => return Ok(Err(refusal)),
+            Err(refusal) => return Ok(Err(fit::advise(runtime, subject, pooling, refusal))),
         };
-        let map_size = cells.map_size;
+        let (map_size, sides) = (cells.map_size, cells.sides());
         let places = sample(images, map_size, Proof::MOST_CELLS / views);
         let shown_places = with_partners(&places, images, map_size, views);
-        let (model, wants_image) = rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, features);
+        let mut given = vec![(pooling.features.as_str(), features)];
+        given.extend(pooling.image_parts.iter().map(String::as_str).zip(seen.parts));
+        let (model, wants_image) = rewrite::tail_model(subject.graph, subject.tail, pooling, subject.input, &given);
         let image = wants_image.then_some((subject.input.name.as_str(), &normalised.floats));
         let run = TailRun {
             logits: &subject.tail.logits,
             image,
+            parts: &given[1..],
             fixed_batch: subject.input.fixed_batch,
             stop_requested: subject.stop_requested,
         };
@@ -275,15 +288,24 @@ impl Witness {
         let copied = |tail: &Tail| -> Result<Vec<f32>, Error> {
             let Ending::Pooled(pooling) = &tail.ending else { return Ok(Vec::new()) };
             let (model, wants_image) =
-                rewrite::copied_head_model(subject.graph, tail, pooling, subject.input, features, grid);
+                rewrite::copied_head_model(subject.graph, tail, pooling, subject.input, &given, sides, grid);
             let mut copy = subject.session(runtime, &model)?;
-            let mut inputs = vec![(pooling.features.as_str(), features)];
+            let mut inputs = given.clone();
             inputs.extend(wants_image.then_some((subject.input.name.as_str(), &normalised.floats)));
             let [all_cells] = take(run_floats(&mut copy, &inputs, &[rewrite::port::ALL_SCORES])?);
             Ok(all_cells.values)
         };
-        let all_cells = copied(subject.tail)?;
         let class_count = scores.values.len() / (images * views);
+        let all_cells = match copied(subject.tail) {
+            Ok(all_cells) => all_cells,
+            Err(Error::Inference { message, .. }) => return Ok(Err(head_fails_on_cells(&message))),
+            Err(error) => return Err(error),
+        };
+        let wanted = images * views * map_size.cells() * class_count;
+        if all_cells.len() != wanted || cell_scores.len() != shown_places.len() * class_count {
+            let given = format!("it gives {} scores instead of {wanted}", all_cells.len());
+            return Ok(Err(head_fails_on_cells(&given)));
+        }
         let mut warnings = Self::beyond_ranges(runtime, subject, pooling, features, &normalised.floats)?;
         if let Some(head) = &subject.tail.quantised_head {
             let cut = Cut::of(&all_cells, &copied(&head.without)?, class_count);
@@ -295,7 +317,7 @@ impl Witness {
         let heard = Heard {
             map_size,
             class_count,
-            channels: pooling.layout.channels_of(&features.dims),
+            sides,
             places,
             shown_places,
             cell_scores,
@@ -444,11 +466,19 @@ impl Subject<'_> {
     }
 }
 
+/// A head that runs on images and does not run on cells.
+fn head_fails_on_cells(reason: &str) -> Refusal {
+    Refusal::new(
+        format!("what follows its pooling runs on one vector an image, and not on one a cell: {reason}"),
+        "export it with a free batch (dynamic axes), or as a graph that ends in a score map [batch, class, y, x]",
+    )
+}
+
 /// What the unmodified teacher said, every view an image of its own.
 struct Heard {
     map_size: MapSize,
     class_count: usize,
-    channels: usize,
+    sides: Sides,
     places: Vec<Place>,
     /// The places, and behind them, with two views, the same places in the mirrored maps.
     shown_places: Vec<Place>,
@@ -481,8 +511,8 @@ impl Heard {
         let shown_places = with_partners(&places, images, map_size, shown / images.max(1));
         let row = |place: &Place| &all_cells[place.at(map_size) * class_count..][..class_count];
         let cell_scores = shown_places.iter().flat_map(row).copied().collect();
-        let channels = class_count;
-        Ok(Self { map_size, class_count, channels, places, shown_places, cell_scores, image_scores, all_cells })
+        let sides = Sides { cells, channels: class_count, heads: 1, value_axes: 0 };
+        Ok(Self { map_size, class_count, sides, places, shown_places, cell_scores, image_scores, all_cells })
     }
 
     /// Averages over views, unless the scores are probabilities.
@@ -514,7 +544,7 @@ impl Heard {
             pixels,
             map_size: self.map_size,
             class_count: classes,
-            channels: self.channels,
+            sides: self.sides,
             image_scores: mean_of_views(&self.image_scores, views),
             places: self.places,
             cell_scores: mean_of_views(&self.cell_scores, views),

@@ -7,6 +7,7 @@
 
 mod build;
 mod cells;
+mod outside;
 mod reshape;
 mod results;
 
@@ -15,7 +16,9 @@ use std::collections::HashSet;
 use self::build::{Build, int, ints};
 use super::Views;
 use super::card::{ChannelOrder, TeacherCard};
-use super::graph::{Graph, NodeProto, ValueInfoProto, declare, declare_untyped, element, without_dead_nodes};
+use super::graph::{
+    Graph, NodeProto, ValueInfoProto, captured_names, declare, declare_untyped, element, without_dead_nodes,
+};
 use super::tail::{CellGrid, Ending, Pooling, Tail};
 use super::tensors::Floats;
 use crate::geometry::InputSize;
@@ -67,11 +70,23 @@ pub(crate) struct Wanted {
     /// Classes kept for the whole image.
     pub(crate) image_ranks: usize,
     pub(crate) class_count: usize,
-    /// Channels of the features, or the classes of a score map.
-    pub(crate) channels: usize,
+    pub(crate) sides: Sides,
     pub(crate) views: Views,
     /// Whether the log-sum-exp of each cell's scores is given too.
     pub(crate) with_lse: bool,
+}
+
+/// Sides of what the copied head takes, as they were when the unmodified teacher ran.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sides {
+    /// Cells of one map.
+    pub(crate) cells: usize,
+    /// Channels of the features, of one head's values for an attention, or the classes of a score map.
+    pub(crate) channels: usize,
+    /// Heads of an attention, else 1.
+    pub(crate) heads: usize,
+    /// Axes of an attention's values.
+    pub(crate) value_axes: usize,
 }
 
 /// The teacher that labels: serialised, ready for ONNX Runtime.
@@ -93,7 +108,7 @@ pub(crate) fn labelling_model(
 
     build.normalise(input, card, wanted.views);
     build.nodes.extend(graph.nodes().iter().cloned());
-    let cells = build.cell_scores(graph, tail, input.fixed_batch, wanted.channels, &wanted.grid);
+    let cells = build.cell_scores(graph, tail, &input.name, input.fixed_batch, wanted.sides, &wanted.grid);
     build.top_of_cells(&cells, wanted);
     build.top_of_image(tail, wanted);
 
@@ -118,7 +133,7 @@ pub(crate) fn normalising_model(graph: &Graph, input: &ImageInput, card: &Teache
 pub(crate) fn witness_model(graph: &Graph, tail: &Tail, input: &ImageInput) -> Vec<u8> {
     let mut shown = vec![tail.logits.clone(), tail.output.clone()];
     if let Ending::Pooled(pooling) = &tail.ending {
-        shown.extend([pooling.features.clone(), pooling.pooled.clone()]);
+        shown.extend(pooling.shown().map(str::to_owned));
     }
     shown_model(graph, input, &shown.iter().map(String::as_str).collect::<Vec<_>>())
 }
@@ -132,17 +147,17 @@ pub(crate) fn shown_model(graph: &Graph, input: &ImageInput, shown: &[&str]) -> 
     graph.serialise_with(without_dead_nodes(graph.nodes().to_vec(), &outputs), inputs, outputs, Vec::new())
 }
 
-/// The unmodified pooling and head alone: features in, scores out.
+/// The unmodified pooling and head alone: features in, and the other parts of the image that the head takes; scores out.
 /// The second value says whether it also wants the image, which some exports ask for its shape.
 pub(crate) fn tail_model(
     graph: &Graph,
     tail: &Tail,
     pooling: &Pooling,
     input: &ImageInput,
-    features: &Floats,
+    given: &[(&str, &Floats)],
 ) -> (Vec<u8>, bool) {
     let nodes = nodes_after(graph, tail, pooling);
-    let (inputs, wants_image) = inputs_after(graph, pooling, input, features, &nodes);
+    let (inputs, wants_image) = inputs_after(graph, pooling, input, given, &nodes);
     (graph.serialise_with(nodes, inputs, vec![declare_untyped(&tail.logits)], Vec::new()), wants_image)
 }
 
@@ -153,24 +168,24 @@ pub(crate) fn copied_head_model(
     tail: &Tail,
     pooling: &Pooling,
     input: &ImageInput,
-    features: &Floats,
+    given: &[(&str, &Floats)],
+    sides: Sides,
     grid: &CellGrid,
 ) -> (Vec<u8>, bool) {
     let mut build = Build::new(graph);
     // Shapes inside the copied head may be taken from tensors of the original one.
     build.nodes = nodes_after(graph, tail, pooling);
-    let channels = pooling.layout.channels_of(&features.dims);
-    let cells = build.cell_scores(graph, tail, input.fixed_batch, channels, grid);
+    let cells = build.cell_scores(graph, tail, &input.name, input.fixed_batch, sides, grid);
     build.node("Identity", &[&cells], port::ALL_SCORES, vec![]);
     let outputs = vec![declare_untyped(port::ALL_SCORES)];
     let nodes = without_dead_nodes(build.nodes, &outputs);
-    let (inputs, wants_image) = inputs_after(graph, pooling, input, features, &nodes);
+    let (inputs, wants_image) = inputs_after(graph, pooling, input, given, &nodes);
     (graph.serialise_with(nodes, inputs, outputs, build.weights), wants_image)
 }
 
 /// The nodes between the features and the scores.
 fn nodes_after(graph: &Graph, tail: &Tail, pooling: &Pooling) -> Vec<NodeProto> {
-    let given = HashSet::from([pooling.features.clone()]);
+    let given = pooling.image_parts.iter().chain([&pooling.features]).cloned().collect();
     let nodes = graph.ancestors(std::slice::from_ref(&tail.logits), &given);
     nodes.into_iter().map(|index| graph.node(index).clone()).collect()
 }
@@ -179,12 +194,15 @@ fn inputs_after(
     graph: &Graph,
     pooling: &Pooling,
     input: &ImageInput,
-    features: &Floats,
+    given: &[(&str, &Floats)],
     nodes: &[NodeProto],
 ) -> (Vec<ValueInfoProto>, bool) {
-    let mut inputs = vec![declare(&pooling.features, features.element, &vec![None; features.dims.len()])];
+    let declared = given.iter().map(|(name, floats)| declare(name, floats.element, &vec![None; floats.dims.len()]));
+    let mut inputs: Vec<ValueInfoProto> = declared.collect();
     // A teacher may pool its input as it is.
-    let wants_image = input.name != pooling.features && nodes.iter().any(|node| node.input.contains(&input.name));
+    let takes_image =
+        |node: &NodeProto| node.input.contains(&input.name) || captured_names(node).contains(&input.name.as_str());
+    let wants_image = input.name != pooling.features && nodes.iter().any(takes_image);
     if wants_image {
         inputs.extend(graph.input_declaration(&input.name).cloned());
     }
@@ -272,7 +290,7 @@ mod tests {
                 k: 5,
                 image_ranks: 5,
                 class_count: 1000,
-                channels: 1280,
+                sides: Sides { cells: 49, channels: 1280, heads: 1, value_axes: 0 },
                 views,
                 with_lse: true,
             };

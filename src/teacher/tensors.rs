@@ -17,6 +17,11 @@ pub(crate) struct Floats {
 }
 
 impl Floats {
+    /// A tensor that was not asked for.
+    pub(crate) fn empty() -> Self {
+        Self { dims: vec![], values: vec![], element: element::FLOAT }
+    }
+
     /// A tensor for a graph's input.
     pub(crate) fn to_value(&self) -> Result<SessionInputValue<'static>, Error> {
         let value = match self.element {
@@ -76,9 +81,8 @@ pub(crate) fn ints_of(value: &DynValue) -> Option<Vec<i64>> {
 
 /// As many tensors as there are names for; those that were not asked for are empty.
 pub(crate) fn take<const N: usize>(tensors: Vec<Floats>) -> [Floats; N] {
-    let empty = || Floats { dims: vec![], values: vec![], element: element::FLOAT };
     let mut tensors = tensors.into_iter();
-    std::array::from_fn(|_| tensors.next().unwrap_or_else(empty))
+    std::array::from_fn(|_| tensors.next().unwrap_or_else(Floats::empty))
 }
 
 /// An [`Error::Inference`]; made for `map_err(failed("run the teacher"))`.

@@ -9,7 +9,7 @@ const MOST_PARTS: usize = 1_000_000;
 /// Numbers that are written one by one, such as dimensions, and bytes that grow when they are decoded.
 const MOST_NUMBERS: usize = 1 << 25;
 /// Graphs inside graphs (`If`, `Loop`); exporters write two or three.
-const MOST_NESTED_GRAPHS: usize = 8;
+pub(crate) const MOST_NESTED_GRAPHS: usize = 8;
 /// Bytes of a name. Dynamo's are a few hundred long.
 const LONGEST_NAME_BYTES: usize = 1 << 16;
 

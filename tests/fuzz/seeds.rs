@@ -11,6 +11,8 @@ use relabel::manifest::{Entry, Manifest, manifest_bytes};
 use tar::{Builder, EntryType, Header};
 
 use crate::common::repository;
+use crate::forms::unusual_files;
+use crate::joined::{attention_poolings, joined_heads};
 use crate::teachers::{C, SHAPES, convolution, endings, gemm, scores_out};
 use crate::tiny_graphs::Dim::Free;
 use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph};
@@ -57,7 +59,10 @@ pub fn onnx_files() -> Vec<Vec<u8>> {
     let mut described = scores_out(gemm(pooled().node("GlobalAveragePool", &["f"], &["v"], &[]), "v"), Free);
     described.extend(Message::default().bytes(14, &metadata("relabel.mean", "[0.1, 0.2, 0.3]")).finish());
     let endings = SHAPES.iter().flat_map(|(_, shape)| endings(shape)).map(|(_, model)| model);
-    endings.chain([scores_out(gemm(branched, "v"), Free), scores_out(external, Free), described]).collect()
+    let joined = joined_heads(&SHAPES[1].1).into_iter().map(|(_, model, _)| model);
+    let attention = attention_poolings(&SHAPES[1].1).into_iter().map(|(_, model)| model);
+    let more = [scores_out(gemm(branched, "v"), Free), scores_out(external, Free), described];
+    endings.chain(more).chain(joined).chain(attention).chain(unusual_files()).collect()
 }
 
 /// The cards of the models that ship with the project.

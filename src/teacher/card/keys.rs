@@ -88,13 +88,7 @@ static KEYS: [Key; 12] = [
         elsewhere: &["data_format"],
     },
     // A file cannot excuse itself: only its owner can.
-    Key {
-        name: "locality",
-        takes: "\"proved\" or \"unchecked\"",
-        feeds: true,
-        is_in_metadata: false,
-        elsewhere: &[],
-    },
+    Key { name: "locality", takes: "\"proved\" or \"unchecked\"", feeds: true, is_in_metadata: false, elsewhere: &[] },
     Key {
         name: "classes",
         takes: "\"imagenet-1k\", or a file with one class a line",

@@ -95,7 +95,7 @@ impl Tracer<'_> {
     }
 
     fn captures_image(&self, node: &NodeProto) -> bool {
-        crate::teacher::graph::captured_names(node).any(|name| self.traced.contains_key(name))
+        crate::teacher::graph::captured_names(node).into_iter().any(|name| self.traced.contains_key(name))
     }
 
     /// Results whose places are not known.

@@ -7,6 +7,7 @@ use ort::session::Session;
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
 use crate::random::SplitMix64;
+use crate::teacher::rewrite::Sides;
 use crate::teacher::tail::{CellGrid, Pooling, Refusal};
 use crate::teacher::tensors::{Floats, run_floats, take};
 
@@ -15,6 +16,7 @@ pub(super) struct Cells {
     pub(super) map_size: MapSize,
     images: usize,
     channels: usize,
+    sides: Sides,
     /// `[image, cell, channel]`
     vectors: Vec<f32>,
     dims: Vec<usize>,
@@ -62,14 +64,24 @@ pub(super) fn sample(images: usize, map_size: MapSize, most: usize) -> Vec<Place
     places.into_iter().collect()
 }
 
+/// What the unmodified teacher showed of its pooling.
+pub(super) struct Shown<'a> {
+    pub(super) features: &'a Floats,
+    pub(super) pooled: &'a Floats,
+    /// An attention's values; for a mean the features.
+    pub(super) values: &'a Floats,
+    /// The other parts of the image that the head takes.
+    pub(super) parts: &'a [Floats],
+}
+
 /// The features as cells, if the pooling covers the whole map.
 pub(super) fn cells_of(
     pooling: &Pooling,
-    features: &Floats,
-    pooled: &Floats,
+    shown: &Shown<'_>,
     input_size: InputSize,
     grid: &CellGrid,
 ) -> Result<Cells, Refusal> {
+    let (features, pooled) = (shown.features, shown.pooled);
     let dims = features.dims.clone();
     let (images, channels, map_size) =
         (dims.first().copied().unwrap_or(0), pooling.layout.channels_of(&dims), grid.size);
@@ -79,7 +91,12 @@ pub(super) fn cells_of(
             pooling.layout.in_words()
         )));
     }
-    if pooled.values.len() != images * channels {
+    let sides = match &pooling.attention_values {
+        Some(_) => sides_of_attention(shown, images, map_size)?,
+        None => Sides { cells: map_size.cells(), channels, heads: 1, value_axes: 0 },
+    };
+    parts_are_vectors(pooling, shown.parts, images)?;
+    if pooling.attention_values.is_none() && pooled.values.len() != images * channels {
         return Err(not_whole_map(format!(
             "its last pooling does not cover the whole map: {dims:?} becomes {:?}, and the head mixes what is left of the map",
             pooled.dims
@@ -96,7 +113,44 @@ pub(super) fn cells_of(
         ));
     }
     let vectors = grid.in_order(pooling.layout.cells_last(features), channels);
-    Ok(Cells { map_size, images, channels, vectors, dims, element: features.element })
+    Ok(Cells { map_size, images, channels, sides, vectors, dims, element: features.element })
+}
+
+/// The sides of an attention's values, `[.., cell, channel]` with the batch and perhaps heads in front.
+fn sides_of_attention(shown: &Shown<'_>, images: usize, map_size: MapSize) -> Result<Sides, Refusal> {
+    let (values, cells) = (shown.values, map_size.cells());
+    let sides = match values.dims[..] {
+        [.., tokens, channels] if matches!(values.dims.len(), 3 | 4) && tokens == cells && channels > 0 => {
+            let rows = values.values.len() / (cells * channels);
+            rows.is_multiple_of(images.max(1)).then(|| Sides {
+                cells,
+                channels,
+                heads: rows / images.max(1),
+                value_axes: values.dims.len(),
+            })
+        }
+        _ => None,
+    };
+    let sides = sides.filter(|sides| shown.pooled.values.len() == images * sides.heads * sides.channels);
+    sides.ok_or_else(|| {
+        not_whole_map(format!(
+            "its attention does not pool {cells} cells into one vector: {:?} becomes {:?}",
+            values.dims, shown.pooled.dims
+        ))
+    })
+}
+
+/// What a head takes besides the pooled features is repeated for each cell; a map would have places of its own.
+fn parts_are_vectors(pooling: &Pooling, parts: &[Floats], images: usize) -> Result<(), Refusal> {
+    let is_vector =
+        |dims: &[usize]| dims.len() >= 2 && dims[0] == images && dims[1..dims.len() - 1].iter().all(|&side| side == 1);
+    match pooling.image_parts.iter().zip(parts).find(|(_, part)| !is_vector(&part.dims)) {
+        Some((name, part)) => Err(not_whole_map(format!(
+            "its head joins the mean over the map with `{name}` of the shape {:?}, which is not one vector an image",
+            part.dims
+        ))),
+        None => Ok(()),
+    }
 }
 
 /// Inputs up to this side may have a single cell, as those of thumbnails do: there is no more to tell apart in them.
@@ -111,6 +165,11 @@ fn not_whole_map(problem: String) -> Refusal {
 }
 
 impl Cells {
+    /// Sides of what the copied head takes.
+    pub(super) fn sides(&self) -> Sides {
+        self.sides
+    }
+
     /// Runs the unmodified pooling and head on maps that show one place's vector everywhere. Scores, `[place, class]`.
     pub(super) fn hear(
         &self,
@@ -143,7 +202,21 @@ impl Cells {
                 }
             }
             let everywhere = Floats { dims: dims.clone(), values, element: self.element };
+            // Each slot gets the other parts of the image that its cell is of.
+            let parts: Vec<(&str, Floats)> = run
+                .parts
+                .iter()
+                .map(|&(name, part)| {
+                    let row = part.values.len() / self.images.max(1);
+                    let of_slot = |slot: usize| some[slot.min(some.len() - 1)].image * row;
+                    let values = (0..batch).flat_map(|slot| &part.values[of_slot(slot)..][..row]).copied().collect();
+                    let mut dims = part.dims.clone();
+                    dims[0] = batch;
+                    (name, Floats { dims, values, element: part.element })
+                })
+                .collect();
             let mut inputs = vec![(pooling.features.as_str(), &everywhere)];
+            inputs.extend(parts.iter().map(|(name, part)| (*name, part)));
             inputs.extend(run.image);
             let [heard] = take(run_floats(tail, &inputs, &[run.logits])?);
             let classes = heard.values.len() / batch;
@@ -158,6 +231,8 @@ pub(super) struct TailRun<'a> {
     pub(super) logits: &'a str,
     /// The image, where the graph takes shapes from it.
     pub(super) image: Option<(&'a str, &'a Floats)>,
+    /// The other parts of the images that the head takes, one row an image.
+    pub(super) parts: &'a [(&'a str, &'a Floats)],
     pub(super) fixed_batch: Option<usize>,
     pub(super) stop_requested: &'a dyn Fn() -> bool,
 }

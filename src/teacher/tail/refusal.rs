@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use super::head::in_words;
-use crate::teacher::graph::{Graph, NodeProto, attribute_int, attribute_ints};
+use super::pooling::average_over_map;
+use super::{Pooling, attention, tokens};
+use crate::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
 
 /// Why a graph is refused, and what its owner can do.
 #[derive(Debug)]
@@ -65,8 +67,36 @@ fn a_detector(node: &NodeProto) -> Refusal {
     )
 }
 
+/// Says why a pooling that was found gives no cells all the same.
+pub(super) fn of_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, pooling: &Pooling) -> Option<Refusal> {
+    let upstream = graph.ancestors(std::slice::from_ref(&pooling.features), &HashSet::new());
+    let tokens = tokens::single_tokens(graph, reach, &upstream);
+    if let Some(token) = only_tokens(graph, input, &pooling.features, &tokens) {
+        return Some(class_token(token));
+    }
+    if pooling.attention_values.is_some()
+        && let Some(node) = attention::adds_positions(graph, reach, &pooling.features)
+    {
+        return Some(Refusal::new(
+            format!(
+                "it pools by attention over tokens that get positions right before ({}): what a token counts depends on its \
+                 place, and no cell has scores of its own",
+                in_words(node)
+            ),
+            OTHER_TEACHER,
+        ));
+    }
+    None
+}
+
+/// The last of the nodes that take single tokens, where `tensor` knows the image only through such tokens.
+fn only_tokens<'a>(graph: &'a Graph, input: &str, tensor: &str, tokens: &HashSet<&str>) -> Option<&'a NodeProto> {
+    let met = graph.boundary(tensor, input, tokens)?;
+    met.into_iter().filter_map(|token| graph.producer(token)).max().map(|index| graph.node(index))
+}
+
 /// Says why no pooling was found.
-pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusal {
+pub(super) fn why_not_pooled(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Refusal {
     if let Some(detector) = detector(graph) {
         return detector;
     }
@@ -74,6 +104,9 @@ pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusa
         return Refusal::new("its scores do not depend on its input", OTHER_TEACHER);
     }
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
+    if let Some(refusal) = several_means(graph, input, logits, &upstream) {
+        return refusal;
+    }
     let all_pass = |node: &NodeProto| node.output.first().is_some_and(|output| !graph.sees(logits, input, &[output]));
     let telling = upstream.iter().rev().map(|&index| graph.node(index)).filter(|node| {
         matches!(
@@ -108,19 +141,12 @@ pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusa
             _ => {}
         }
     }
-    // Two tokens, of a distilled DeiT, that only together hold all of the image.
-    let is_token = |node: &&NodeProto| takes_one_token(graph, node) && attribute_int(node, "axis") != Some(0);
-    let tokens: Vec<&NodeProto> = telling.iter().copied().filter(is_token).take(2).collect();
-    if let [last, _] = tokens[..]
-        && !graph.sees(
-            logits,
-            input,
-            &tokens.iter().filter_map(|n| n.output.first()).map(String::as_str).collect::<Vec<_>>(),
-        )
-    {
-        return class_token(last);
+    // One token or more that only together hold all of the image: of a distilled DeiT, or of several scales.
+    let tokens = tokens::single_tokens(graph, reach, &upstream);
+    if let Some(token) = only_tokens(graph, input, logits, &tokens) {
+        return class_token(token);
     }
-    let flattening = telling.iter().filter(|node| matches!(node.op_type(), "Flatten" | "Reshape") && all_pass(node));
+    let flattening = telling.iter().filter(|node| joins_the_map(graph, node) && all_pass(node));
     for node in flattening {
         if let Some(source) = spatial_source(graph, node) {
             return if source.op_type() == "MaxPool" && leaves_one_cell(graph, node, source) {
@@ -141,6 +167,51 @@ pub(super) fn why_not_pooled(graph: &Graph, input: &str, logits: &str) -> Refusa
         );
     }
     Refusal::new("no average over the map was found through which all of the image reaches the scores", OTHER_TEACHER)
+}
+
+/// The refusal of a graph that averages several maps and joins the means.
+fn several_means(graph: &Graph, input: &str, logits: &str, upstream: &[usize]) -> Option<Refusal> {
+    let is_mean = |index: &&usize| average_over_map(graph, graph.node(**index)).is_some();
+    let means = upstream.iter().rev().filter(is_mean).filter_map(|&index| graph.node(index).output.first());
+    let means: HashSet<&str> = means.map(String::as_str).take(MOST_REASONS).collect();
+    let mut met: Vec<usize> =
+        graph.boundary(logits, input, &means)?.into_iter().filter_map(|mean| graph.producer(mean)).collect();
+    met.sort_unstable();
+    let [first, .., last] = met[..] else { return None };
+    Some(Refusal::new(
+        format!(
+            "it averages {} maps and joins the means (the first is {}, the last {}): the cells of one are not those of the \
+             others",
+            met.len(),
+            in_words(graph.node(first)),
+            in_words(graph.node(last))
+        ),
+        OTHER_TEACHER,
+    ))
+}
+
+/// Whether a node makes one vector of what it is given, for a linear layer: a Reshape that splits or joins other axes, as
+/// the patches of transformers do, flattens no map.
+fn joins_the_map(graph: &Graph, node: &NodeProto) -> bool {
+    let to_two_axes = match node.op_type() {
+        "Flatten" => true,
+        "Reshape" => {
+            let shape = node.input.get(1).and_then(|shape| graph.constant_ints(shape));
+            shape.is_none_or(|shape| shape.len() == 2)
+        }
+        _ => return false,
+    };
+    let mut tensor = node.output.first();
+    for _ in 0..8 {
+        let Some(name) = tensor else { return false };
+        let users: Vec<&NodeProto> = graph.consumers(name).iter().map(|&user| graph.node(user)).collect();
+        if users.iter().any(|user| matches!(user.op_type(), "Gemm" | "MatMul")) {
+            return to_two_axes;
+        }
+        let passes = users.first().filter(|user| matches!(user.op_type(), "Dropout" | "Identity" | "Cast" | "Relu"));
+        tensor = passes.and_then(|user| user.output.first());
+    }
+    false
 }
 
 fn maximum(node: &NodeProto) -> Refusal {
@@ -182,11 +253,11 @@ fn class_token(node: &NodeProto) -> Refusal {
 fn attention(node: &NodeProto) -> Refusal {
     Refusal::new(
         format!(
-            "it pools by attention ({} takes what an attention over all cells gave): how much a cell counts depends on the \
-             others, and no cell has scores of its own",
+            "it pools by attention ({} takes what an attention over all cells gave), and its query is not known to be one \
+             learned vector without places: how much a cell counts depends on the others, and no cell has scores of its own",
             in_words(node)
         ),
-        "use a teacher that pools by a mean (timm: global_pool='avg', if it was trained so)",
+        "use a teacher that pools by a mean (timm: global_pool='avg', if it was trained so) or by a learned query (SigLIP)",
     )
 }
 
@@ -229,7 +300,7 @@ fn query_of<'a>(graph: &'a Graph, softmax: &'a NodeProto) -> Option<&'a str> {
     for _ in 0..8 {
         let node = graph.node(graph.producer(tensor)?);
         tensor = node.input.first()?;
-        if node.op_type() == "MatMul" {
+        if matches!(node.op_type(), "MatMul" | "FusedMatMul") {
             return Some(tensor);
         }
     }

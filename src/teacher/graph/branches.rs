@@ -1,0 +1,85 @@
+//! Makes bodies simple where that changes nothing: constants of a body become the graph's own, and an `If` whose condition
+//! is constant becomes its branch.
+
+use std::collections::{HashMap, HashSet};
+
+use super::scopes::bodies_mut;
+use super::{GraphProto, NodeProto, TensorProto, element};
+
+/// Moves weights and constants out of all bodies, so that they are known as those of the graph are. Names need to be
+/// unique.
+pub(super) fn hoist_constants(graph: &mut GraphProto) {
+    let (mut nodes, mut weights) = (Vec::new(), Vec::new());
+    for body in graph.node.iter_mut().flat_map(bodies_mut) {
+        take_constants(body, &mut nodes, &mut weights);
+    }
+    graph.initializer.extend(weights);
+    graph.node.splice(0..0, nodes);
+}
+
+fn take_constants(body: &mut GraphProto, nodes: &mut Vec<NodeProto>, weights: &mut Vec<TensorProto>) {
+    for inner in body.node.iter_mut().flat_map(bodies_mut) {
+        take_constants(inner, nodes, weights);
+    }
+    // What a body gives has to be made in it, and an input's default is no constant.
+    let ports: HashSet<&str> = body.input.iter().chain(&body.output).map(super::ValueInfoProto::name).collect();
+    weights.extend(body.initializer.extract_if(.., |weight| !ports.contains(weight.name())));
+    let moves = |node: &mut NodeProto| {
+        is_constant(node) && node.input.is_empty() && node.output.iter().all(|output| !ports.contains(output.as_str()))
+    };
+    nodes.extend(body.node.extract_if(.., moves));
+}
+
+fn is_constant(node: &NodeProto) -> bool {
+    node.op_type() == "Constant" && super::is_standard_domain(node.domain())
+}
+
+/// Puts the branch that is always taken in the place of an `If` with a constant condition.
+pub(super) fn fold_constant_ifs(graph: &mut GraphProto) {
+    let made = graph.node.iter().filter(|node| is_constant(node));
+    let made =
+        made.filter_map(|node| Some((node.output.first()?.clone(), truth(node.attribute.first()?.t.as_ref()?)?)));
+    let weights = graph.initializer.iter().filter_map(|weight| Some((weight.name().to_owned(), truth(weight)?)));
+    let known: HashMap<String, bool> = made.chain(weights).collect();
+    let mut open: Vec<NodeProto> = std::mem::take(&mut graph.node);
+    open.reverse();
+    while let Some(mut node) = open.pop() {
+        let condition = node.input.first().and_then(|name| known.get(name));
+        let branch = condition.and_then(|&condition| branch(&mut node, condition));
+        let Some(branch) = branch else {
+            graph.node.push(node);
+            continue;
+        };
+        graph.initializer.extend(branch.initializer);
+        graph.sparse_initializer.extend(branch.sparse_initializer);
+        let copies = branch.output.iter().zip(&node.output).filter(|(_, output)| !output.is_empty());
+        open.extend(copies.map(|(inner, output)| NodeProto {
+            op_type: Some("Identity".to_owned()),
+            name: Some(format!("{}/{output}", node.name())),
+            input: vec![inner.name().to_owned()],
+            output: vec![output.clone()],
+            ..NodeProto::default()
+        }));
+        open.extend(branch.node.into_iter().rev());
+    }
+}
+
+/// Takes the branch of an `If` that a condition chooses; what is not an `If` as the specification has it stays.
+fn branch(node: &mut NodeProto, condition: bool) -> Option<GraphProto> {
+    if node.op_type() != "If" || !super::is_standard_domain(node.domain()) {
+        return None;
+    }
+    let wanted = if condition { "then_branch" } else { "else_branch" };
+    let attribute = node.attribute.iter_mut().find(|attribute| attribute.name() == wanted)?;
+    let fits = attribute.g.as_ref()?.output.len() == node.output.len() && attribute.g.as_ref()?.input.is_empty();
+    fits.then(|| attribute.g.take())?
+}
+
+/// The value of a tensor that is one truth value.
+fn truth(tensor: &TensorProto) -> Option<bool> {
+    if tensor.data_type() != element::BOOL || tensor.dims.iter().any(|&dim| dim != 1) {
+        return None;
+    }
+    let value = tensor.raw_data().first().map(|&byte| i32::from(byte)).or(tensor.int32_data.first().copied());
+    value.map(|value| value != 0)
+}
