@@ -29,7 +29,9 @@ def odd(tmp_path_factory) -> tuple[Path, relabel.Labels]:
     for folder in CLASSES:
         (root / "in" / folder).mkdir(parents=True)
         names = [stem + ending for stem in STEMS for ending in ENDINGS]
-        for name in ["a.jpg", "a.jpg.jpg", "photo.jpg", "photo.v2.jpg", *chooser.sample(names, 12)]:
+        # One folder holds only what the tests name.
+        others = chooser.sample(names, 12) if folder != "n01" else []
+        for name in ["a.jpg", "a.jpg.jpg", "photo.jpg", "photo.v2.jpg", *others]:
             shutil.copy(tiny, root / "in" / folder / name)
     run_relabel("run", "--teacher", TEACHER, "--in", root / "in", "--out", root / "labels", "--input-size", 32)
     return root / "in", relabel.open(root / "labels")
@@ -99,7 +101,7 @@ def test_what_was_meant_is_said_and_not_taken(odd):
         ("n01\\photo", "between folders"),
         ("n01/photo.v3", "help"),
         (f"{folder}/n01/photo.jpg", "below the source"),
-        ("n01/photo ", "spaces"),
+        ("a.b/photo ", "spaces"),
     ]:
         assert name not in ids
         with pytest.raises(KeyError) as refusal:
