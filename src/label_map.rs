@@ -248,8 +248,11 @@ fn check_cells(values: &[f32], per_cell: usize, size: MapSize) -> Result<(), Ima
     let saturated = cells().flatten().count();
     let Some((cell, value)) = cells().enumerate().find_map(|(cell, value)| Some((cell, value?))) else { return Ok(()) };
     let (y, x) = (cell / size.width_cells(), cell % size.width_cells());
-    let what =
-        if value.is_finite() { "reach the largest number of float16, 65,504" } else { "are not finite in float16" };
+    let what = if f16::from_f32(value).is_finite() {
+        "reach the largest number of float16, 65,504"
+    } else {
+        "are not finite in float16"
+    };
     let reason = format!("{saturated} of {} cells {what} (the first: cell y {y}, x {x} has {value})", size.cells());
     Err(ImageError { kind: ImageErrorKind::Scores, reason })
 }

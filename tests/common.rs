@@ -1,7 +1,18 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::LazyLock;
 
+use relabel::teacher::{Runtime, RuntimeSearch};
 use serde_json::Value;
+
+/// ONNX Runtime in this process, for tests that load teachers themselves: there can be one only.
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let search = RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() };
+        Runtime::load(&search.find().unwrap()).unwrap()
+    });
+    &RUNTIME
+}
 
 /// A path inside the repository.
 pub fn repository(inside: &str) -> PathBuf {

@@ -6,11 +6,9 @@ use ndarray_npy::NpzReader;
 use relabel::geometry::InputSize;
 use relabel::pixels::{ExifOrientation, Filter, decode, decode_into};
 use relabel::store::{RowState, StoreReader};
-use relabel::teacher::{
-    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher, TeacherRequest, Views,
-};
+use relabel::teacher::{CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Teacher, TeacherRequest, Views};
 
-use crate::common::{data, lite0, repository, run};
+use crate::common::{data, lite0, run, runtime};
 
 #[test]
 fn resized_pixels_equal_pil_bilinear() {
@@ -113,8 +111,6 @@ fn from_files_to_store_the_best_class_of_every_clear_cell_is_pytorchs() {
 }
 
 fn lite0_teacher() -> OnnxTeacher {
-    let search = RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() };
-    let runtime = Runtime::load(&search.find().unwrap()).unwrap();
     let request = TeacherRequest {
         path: lite0(),
         card: CardFile::find(&lite0(), None).unwrap(),
@@ -126,7 +122,7 @@ fn lite0_teacher() -> OnnxTeacher {
         photographs: Vec::new(),
         scratch_folder: None,
     };
-    OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap().0.remove(0)
+    OnnxTeacher::load(runtime(), &request, &[Device::Cpu], &|| false).unwrap().0.remove(0)
 }
 
 /// Ids of the golden arrays' rows: paths below `images/`, with or without extension.

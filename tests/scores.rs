@@ -4,25 +4,24 @@ use relabel::error::Error;
 use relabel::geometry::InputSize;
 use relabel::store::{RowState, StoreReader};
 use relabel::teacher::{
-    BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher,
-    TeacherRequest, Views,
+    BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest,
+    Views,
 };
 
-use crate::common::{Ran, relabel, repository};
+use crate::common::{Ran, relabel, repository, runtime};
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{TinyGraph, float, int, ints, tensor};
 
 /// Teachers that are loaded in this process.
 struct Loader {
-    runtime: Runtime,
+    runtime: &'static Runtime,
     folder: tempfile::TempDir,
 }
 
 impl Loader {
     fn new() -> Self {
-        let search = RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() };
-        Self { runtime: Runtime::load(&search.find().unwrap()).unwrap(), folder: tempfile::tempdir().unwrap() }
+        Self { runtime: runtime(), folder: tempfile::tempdir().unwrap() }
     }
 
     fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, Description), String> {
@@ -36,9 +35,10 @@ impl Loader {
             views: Views::Image,
             with_lse: false,
             threads: 1,
-            scratch_folder: None,
+            photographs: Vec::new(),
+            scratch_folder: Some(self.folder.path().to_path_buf()),
         };
-        let loaded = OnnxTeacher::load(&self.runtime, &request, &[Device::Cpu], &|| false);
+        let loaded = OnnxTeacher::load(self.runtime, &request, &[Device::Cpu], &|| false);
         loaded.map(|(mut teachers, description)| (teachers.remove(0), description)).map_err(|error| match error {
             Error::Teacher { problem, advice, .. } | Error::Proof { problem, advice, .. } => {
                 format!("{problem}; {advice}")
