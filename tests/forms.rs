@@ -9,10 +9,10 @@ use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Message, TinyGraph, attribute_of_call, float, function, int, ints, node, subgraph};
 
 /// The description of a file of `tests/data/teachers`.
-fn of_file(file: &str, words: &[&str]) -> Ran {
+fn of_file(file: &str, size: &str) -> Ran {
     let path = data("teachers").join(file).display().to_string();
-    let how = ["--input-size", "32x32", "--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3", "--top-k", "3", "--json"];
-    Ran::of(relabel(Path::new(".")).args(["teacher", path.as_str()]).args(how).args(words))
+    let how = ["--input-size", size, "--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3", "--top-k", "3", "--json"];
+    Ran::of(relabel(Path::new(".")).args(["teacher", path.as_str()]).args(how))
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn files_in_unusual_forms_are_read_and_proved() {
         ("head_cosine_expand.onnx", false),
     ];
     for (file, linear) in files {
-        let description = of_file(file, &[]).expect(0).json();
+        let description = of_file(file, "32x32").expect(0).json();
         let proof = &description["proof"];
         assert_eq!(
             (&proof["linear"], &description["map_size"]),
@@ -46,18 +46,18 @@ fn files_in_unusual_forms_are_read_and_proved() {
 
 #[test]
 fn an_operator_set_that_is_too_new_is_named_with_those_that_are_supported() {
-    let refusal = of_file("file_opset25.onnx", &[]).expect(1).stderr;
+    let refusal = of_file("file_opset25.onnx", "32x32").expect(1).stderr;
     assert!(refusal.contains("opset 25") && refusal.contains("opsets 9 to 24 are supported"), "{refusal}");
     assert!(refusal.contains("version_converter") && !refusal.contains("arrived whole"), "{refusal}");
 }
 
 #[test]
 fn a_window_that_does_not_cover_the_map_names_the_input_size_that_fits() {
-    let refusal = of_file("avgpool7_larger_input.onnx", &[]).expect(1).stderr;
+    let refusal = of_file("avgpool7_larger_input.onnx", "32x32").expect(1).stderr;
     for words in ["averages 7x7 cells", "32x32 pixels makes a map of 8x8", "--input-size 28x28"] {
         assert!(refusal.contains(words), "{refusal}");
     }
-    let fits = of_file("avgpool7_larger_input.onnx", &["--input-size", "28x28"]).expect(0).json();
+    let fits = of_file("avgpool7_larger_input.onnx", "28x28").expect(0).json();
     assert_eq!(fits["map_size"], serde_json::json!([7, 7]));
 }
 

@@ -120,7 +120,7 @@ fn lite0_teacher() -> OnnxTeacher {
         with_lse: false,
         threads: 2,
         photographs: Vec::new(),
-        scratch_folder: None,
+        scratch_folder: Some(std::env::temp_dir()),
     };
     OnnxTeacher::load(runtime(), &request, &[Device::Cpu], &|| false).unwrap().0.remove(0)
 }

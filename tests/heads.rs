@@ -244,22 +244,24 @@ fn every_opset_from_9_to_21_works() {
 #[test]
 fn the_card_says_which_grid_tokens_form() {
     let folder = tempfile::tempdir().unwrap();
-    let graph = tokens(convolution(TinyGraph::new(17), &SHAPES[1].1)).node(
-        "ReduceMean",
-        &["tokens"],
-        &["v"],
-        &[ints("axes", &[1]), int("keepdims", 0)],
-    );
+    // Cells of 16 x 8 pixels.
+    let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 16, 8]);
+    let graph = graph.node("Conv", &["x", "w_conv"], &["f"], &[ints("strides", &[16, 8])]);
+    let graph = graph.shape("tokens_shape", &[0, C, 12]).node("Reshape", &["f", "tokens_shape"], &["ct"], &[]);
+    let graph = graph.node("ReduceMean", &["ct"], &["v"], &[ints("axes", &[2]), int("keepdims", 0)]);
     let model = scores_out(gemm(graph, "v"), Free);
-    std::fs::write(folder.path().join("tiny.toml"), "grid = [3, 8]\n").unwrap();
+    let refusal = describe(folder.path(), &model, &[]).expect(1);
+    assert!(refusal.stderr.contains("2x6 cells (rows x columns) contradicts its input"), "{}", refusal.stderr);
+    std::fs::write(folder.path().join("tiny.toml"), "grid = [2, 6]\n").unwrap();
     let description = describe(folder.path(), &model, &[]).expect(0).json();
     assert_eq!(
         (&description["map_size"], &description["card"]["grid"]),
-        (&serde_json::json!([3, 8]), &serde_json::json!([3, 8]))
+        (&serde_json::json!([2, 6]), &serde_json::json!([2, 6]))
     );
-    std::fs::write(folder.path().join("tiny.toml"), "grid = [5, 5]\n").unwrap();
+    // The structure knows better than a card that is wrong.
+    std::fs::write(folder.path().join("tiny.toml"), "grid = [3, 4]\n").unwrap();
     let refusal = describe(folder.path(), &model, &[]).expect(1);
-    assert!(refusal.stderr.contains("25 cells, but it averages over 24 tokens"), "{}", refusal.stderr);
+    assert!(refusal.stderr.contains("grid = 3x4") && refusal.stderr.contains("2x6 cells"), "{}", refusal.stderr);
 }
 
 #[test]

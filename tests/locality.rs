@@ -142,7 +142,7 @@ fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("channels", channels(features()), "places of the image lie along axis 1"),
         ("heads", model(heads(features()), "v"), "nothing lies at a place of the image"),
         ("views", model(views(), "v"), "nothing lies at a place of the image"),
-        ("learned queries", model(latents(features()), "v"), "behind MatMul (node `MatMul_latents`)"),
+        ("learned queries", model(latents(features()), "v"), "its attention does not pool 24 cells into one vector"),
         ("a part of the map", model(part(features()), "v"), "cut away by Slice (node `Slice_part`)"),
         (
             "class tokens in the mean",
@@ -205,6 +205,13 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
     let store = folder.path().join("labels").display().to_string();
     assert!(run(&["status", &store]).expect(0).stdout.contains("warning"));
     assert_eq!(run(&["status", &store, "--json"]).expect(0).json()["locality"], "unchecked");
+    let out = folder.path().join("release").display().to_string();
+    let licences = ["--license", "CC0-1.0"];
+    let published = run(&[&["publish", &store, "--to", &out][..], &licences].concat()).expect(0);
+    assert!(published.stderr.contains("not checked"), "{}", published.stderr);
+    assert!(run(&["verify", &store]).expect(0).stderr.contains("not checked"));
+    let card = std::fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
+    assert!(card.contains("places of the image | **not checked**"), "{card}");
     let group: Value = serde_json::from_slice(&std::fs::read(Path::new(&store).join("zarr.json")).unwrap()).unwrap();
     let teacher = &group["attributes"]["relabel"]["teacher"];
     assert_eq!((&teacher["locality"], &teacher["card"]["locality"]), (&json!("unchecked"), &json!("unchecked")));
@@ -239,14 +246,16 @@ fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
         let dims = [Free, Fixed(ROWS), Fixed(COLUMNS), Fixed(CLASSES)];
         transpose(graph, "map", "scores", &[0, 2, 3, 1]).output("scores", &dims).finish()
     };
+    std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
     let told = |hidden: bool| {
-        let description = describe(folder.path(), &classes_last(hidden), &[]).expect(0).json();
+        let words: &[&str] = if hidden { &["--classes", "names.txt"] } else { &[] };
+        let description = describe(folder.path(), &classes_last(hidden), words).expect(0).json();
         (description["map_size"].clone(), description["classes"].clone())
     };
     let expected = (json!([ROWS, COLUMNS]), json!(CLASSES));
     assert_eq!(told(false), expected);
-    assert_eq!(told(true), expected, "by its proportions");
-    // [batch, 6, 4, 9] or [batch, class, y, x]: the input's proportions fit neither; the card decides.
+    assert_eq!(told(true), expected, "by the number of classes");
+    // [batch, 4, 4, 4]: the proportions fit both orders, and nobody names classes; the card decides.
     let ambiguous = {
         let graph = convolution(TinyGraph::new(17), &[Free, Fixed(3), Fixed(32), Fixed(32)]);
         let graph = graph.weight("w_map", &[4, C, 1, 1]).node("Conv", &["f", "w_map"], &["s"], &[]);

@@ -7,14 +7,25 @@ use relabel::error::Error;
 use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
 use relabel::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
-/// Opens a store in a folder, or a store or release at an address.
+use super::output::say;
+
+/// Opens a store in a folder, or a store or release at an address. Warns where its cells may be no places of the image.
 pub fn open_store(store: &Path) -> Result<StoreReader, Error> {
-    match address(store) {
+    let reader = match address(store) {
         None => StoreReader::open(store),
         Some(address) => {
             let remote = Remote::open(address, settings(Access::Read))?;
             StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache_folder())))
         }
+    }?;
+    warn_of(reader.info());
+    Ok(reader)
+}
+
+/// Warns of a store whose cells were not shown to be places of the image.
+pub fn warn_of(info: &StoreInfo) {
+    if let Some(warning) = info.locality_warning() {
+        say(&format!("warning: {warning}"));
     }
 }
 

@@ -23,7 +23,7 @@ use super::args::{Global, PublishArguments};
 use super::counting::Counting;
 use super::output::{Output, may_draw, say};
 use super::photos::Photos;
-use super::places::settings;
+use super::places::{settings, warn_of};
 use super::{Outcome, raised, stop_flag};
 
 pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
@@ -35,6 +35,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     let sign = signer.as_ref().map(|signer| |sums: &[u8]| signer.sign(sums));
     let stop = stop_flag()?;
     let store = StoreReader::open(&arguments.store)?;
+    warn_of(store.info());
     let request = Request {
         name: arguments.name.clone(),
         licence,

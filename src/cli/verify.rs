@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
 use super::output::{Output, bytes, count, may_draw, say, thousands};
-use super::places::{address, settings};
+use super::places::{address, settings, warn_of};
 use super::plan::{LoadedTeacher, boxed, load_teacher, preprocessing, rounding, store_info_again};
 use super::progress::Progress;
 use super::run::refuse;
@@ -36,7 +36,7 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
     }
     let files = FolderFiles::new(&arguments.store);
     if release::is_release(&files)? {
-        let open = || StoreReader::open(&arguments.store);
+        let open = || StoreReader::open(&arguments.store).inspect(|reader| warn_of(reader.info()));
         let (words, document, outcome) =
             release::run(arguments, global, &files, &Looking::here(arguments.full), &open)?;
         return with_recomputed(arguments, global, output, words, document, outcome);
@@ -57,6 +57,9 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
         ));
     }
     let depth = if arguments.full { Depth::Values } else { Depth::Files };
+    if let Ok(reader) = StoreReader::open(&arguments.store) {
+        warn_of(reader.info());
+    }
     let found = look(&arguments.store, depth, global.quiet)?;
     let mut document = json!(found);
     document["kind"] = json!("store");

@@ -35,6 +35,7 @@ pub(super) fn provenance(facts: &Facts<'_>) -> Value {
             "name": facts.teacher,
             "sha256": teacher.sha256,
             "weights_sha256": teacher.weights_sha256,
+            "locality": teacher.locality,
             "card": facts.card,
             "card_origins": teacher.card_origins,
         },

@@ -577,7 +577,7 @@ mod tests {
             with_lse: true,
             threads: 1,
             photographs: Vec::new(),
-            scratch_folder: None,
+            scratch_folder: Some(std::env::temp_dir()),
         };
         let (mut teachers, _) = OnnxTeacher::load(&runtime, &request, &[Device::Cpu], &|| false).unwrap();
         let teacher = &mut teachers[0];

@@ -34,7 +34,14 @@ pub(super) fn teacher(facts: &Facts<'_>) -> String {
     let views = if info.flip_average { "the mean of the image's and of its mirror image's" } else { "the image's" };
     page += &format!("| scores | {views}, before softmax |\n");
     let rounding = info.score_steps.map_or("float16".to_owned(), |steps| format!("multiples of 1/{steps}, as float16"));
-    page += &format!("| rounded to | {rounding} |\n\n");
+    page += &format!("| rounded to | {rounding} |\n");
+    let shown = match info.teacher.locality.as_deref() {
+        Some("structure") => "by the structure of the network",
+        Some("probe") => "by changing patches of photographs",
+        Some("unchecked") => "**not checked**: the teacher's card asked to do without",
+        _ => "not recorded",
+    };
+    page += &format!("| cells shown to be places of the image | {shown} |\n\n");
     page + "The **whole** image is squashed to the input size: no crop, the aspect ratio is not kept. So positions in the map are \
            positions in the image. `provenance.json` has the whole card, and with which devices and versions it was run.\n\n"
 }

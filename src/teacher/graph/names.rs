@@ -9,7 +9,8 @@ use super::{GraphProto, NodeProto};
 pub(super) fn make_tensors_of_bodies_unique(graph: &mut GraphProto) {
     let mut taken: HashSet<String> = scopes::defined(graph).map(str::to_owned).collect();
     let mut next = HashMap::new();
-    let mut fresh = |name: &str| unique(name, &mut taken, &mut next);
+    let reserved = HashSet::new();
+    let mut fresh = |name: &str| unique(name, &reserved, &mut taken, &mut next);
     let mut scopes = Scopes::new(HashMap::new());
     for body in graph.node.iter_mut().flat_map(bodies_mut) {
         scopes.rename_body(body, &mut fresh);
@@ -47,13 +48,7 @@ fn name_nodes(
             own.to_owned()
         } else {
             let base = if own.is_empty() { format!("{around}{}_{index}", node.op_type()) } else { own.to_owned() };
-            // As if the names of the file that are still to come were taken.
-            loop {
-                let name = unique(&base, taken, next);
-                if !given.contains(&name) {
-                    break name;
-                }
-            }
+            unique(&base, given, taken, next)
         };
         // A name of a node inside begins with the node's; what is too long to read is left out.
         let inside = if name.len() > LONGEST_AROUND_BYTES { String::new() } else { format!("{name}/") };
@@ -67,16 +62,21 @@ fn name_nodes(
 /// Longest name of a node that becomes part of other names.
 pub(super) const LONGEST_AROUND_BYTES: usize = 256;
 
-/// `wanted`, or with the first number behind it that makes it a name that is not taken. It is taken then.
-fn unique(wanted: &str, taken: &mut HashSet<String>, next: &mut HashMap<String, usize>) -> String {
-    if taken.insert(wanted.to_owned()) {
+/// `wanted`, or with the first number behind it that makes it a name that is neither reserved nor taken. It is taken then.
+fn unique(
+    wanted: &str,
+    reserved: &HashSet<String>,
+    taken: &mut HashSet<String>,
+    next: &mut HashMap<String, usize>,
+) -> String {
+    if !reserved.contains(wanted) && taken.insert(wanted.to_owned()) {
         return wanted.to_owned();
     }
     let number = next.entry(wanted.to_owned()).or_insert(2);
     loop {
         let name = format!("{wanted}.{number}");
         *number += 1;
-        if taken.insert(name.clone()) {
+        if !reserved.contains(&name) && taken.insert(name.clone()) {
             return name;
         }
     }

@@ -107,7 +107,7 @@ pub(super) fn conclude(
         }
     }
     // A card may state that cells are not square.
-    if stated != Some(size) && !in_proportion(size, input_size) {
+    if stated.is_none() && !in_proportion(size, input_size) {
         return Structure::Contradicts(super::out_of_proportion(size, input_size));
     }
     let raster = order.iter().enumerate().all(|(cell, &at)| cell == at);
