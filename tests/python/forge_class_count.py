@@ -25,7 +25,8 @@ group["attributes"]["relabel"] = seal(info)
 
 identity = {key: value for key, value in info.items() if key not in ("sha256", "limit")}
 fed_by = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"]
-teacher = {**identity["teacher"], "name": "", "card_origins": {}}
+teacher = {key: value for key, value in identity["teacher"].items() if key != "locality"}
+teacher |= {"name": "", "card_origins": {}}
 teacher["card"] = {key: value for key, value in teacher["card"].items() if key in fed_by}
 identity = {**identity, "tool_version": "", "source": "", "teacher": teacher}
 made_with = hashlib.sha256(compact(identity)).hexdigest()
