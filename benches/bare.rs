@@ -88,7 +88,8 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         views: Views::Image,
         with_lse: false,
         threads,
-        scratch_folder: None,
+        photographs: Vec::new(),
+        scratch_folder: Some(std::env::temp_dir()),
     };
     let mut teachers = OnnxTeacher::load(&runtime, &request, &devices, &|| false).unwrap().0;
     let bytes = (0..batch * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();

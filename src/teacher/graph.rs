@@ -61,6 +61,13 @@ pub(crate) struct Port {
     pub(crate) dims: Option<Vec<Option<usize>>>,
 }
 
+impl Port {
+    /// How many dimensions it has, where the graph tells.
+    pub(crate) fn rank(&self) -> Option<usize> {
+        self.dims.as_ref().map(Vec::len)
+    }
+}
+
 impl Graph {
     /// Reads a serialised `ModelProto` and brings it into normal form (see `graph/normal.rs`). Embedded weights stay
     /// slices of `bytes`.

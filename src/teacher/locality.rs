@@ -63,6 +63,16 @@ pub(crate) enum Stop {
     Failed(Error),
 }
 
+impl Stop {
+    /// As an error, where a refusal becomes one by `refused`.
+    pub(crate) fn or_refused(self, refused: impl Fn(Refusal) -> Error) -> Error {
+        match self {
+            Self::Refused(refusal) => refused(refusal),
+            Self::Failed(error) => error,
+        }
+    }
+}
+
 impl From<Refusal> for Stop {
     fn from(refusal: Refusal) -> Self {
         Self::Refused(refusal)

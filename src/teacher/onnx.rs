@@ -11,7 +11,7 @@ use super::card::{self, CardFile, CardValues, TeacherCard};
 use super::device::Device;
 use super::feed::{Feed, OutputShapes, values};
 use super::graph::{Graph, element};
-use super::locality::{self, Evidence, Locality, Settled, Stop};
+use super::locality::{self, Evidence, Locality, Settled};
 use super::placement::{self, Placement};
 use super::ports::{image_input, port_in_words, scores_output};
 use super::proof::{Proof, Subject, Witness};
@@ -117,8 +117,7 @@ impl OnnxTeacher {
         let card = card::settle(path, &request.flags, &request.card, &facts)?;
         check_batch(&input, &card, request.views).map_err(refused)?;
         let output = scores_output(&graph, card.output.as_deref()).map_err(refused)?;
-        let rank = output.dims.as_ref().map(Vec::len);
-        let tail = tail::recognise(&mut graph, &input.name, &output.name, rank).map_err(refused)?;
+        let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
         let weights_folder = path.parent().unwrap_or(Path::new("."));
         let weights_files = weights_files(&graph, weights_folder).map_err(|error| match error {
             Ok(error) => error,
@@ -144,42 +143,13 @@ impl OnnxTeacher {
             scratch_folder: request.scratch_folder.as_deref(),
             named_classes: card::named_classes(&request.flags, &request.card, &facts),
         };
-        let Settled { locality, grid } = locality::settle(runtime, &subject, &evidence).map_err(|stop| match stop {
-            Stop::Refused(refusal) => refused(refusal),
-            Stop::Failed(error) => error,
-        })?;
+        let settled = locality::settle(runtime, &subject, &evidence);
+        let Settled { locality, grid } = settled.map_err(|stop| stop.or_refused(refused))?;
         let witness = Witness::hear(runtime, &subject, &grid)?.map_err(refused)?;
         let class_count = witness.class_count;
         let card = card::settle_classes(card.clone(), &request.flags, &request.card, &facts, class_count)?;
-        if let Ending::Pooled(pooling) = &tail.ending
-            && card.classes.is_unnamed()
-            && !pooling.has_classifier(&graph)
-        {
-            return Err(refused(Refusal::new(
-                format!(
-                    "there are no weights between its pooling and its output: its {class_count} numbers are features, not scores \
-                     of classes"
-                ),
-                "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, \
-                 one class a line",
-            )));
-        }
-        if request.k == 0 || request.k > class_count {
-            return Err(Error::Usage(format!(
-                "--top-k {} cannot be had: the teacher has {class_count} classes",
-                request.k
-            )));
-        }
-        let wanted = Wanted {
-            input_size: card.input_size,
-            grid,
-            k: request.k,
-            image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
-            class_count,
-            sides: witness.sides,
-            views: request.views,
-            with_lse: request.with_lse,
-        };
+        check_classifier(&graph, &tail, &card, class_count).map_err(refused)?;
+        let wanted = Self::wanted(request, &witness, card.input_size, grid)?;
         let shape = TeacherShape {
             input_size: card.input_size,
             map_size: witness.map_size,
@@ -187,8 +157,7 @@ impl OnnxTeacher {
             k: request.k,
             fixed_batch: input.fixed_batch.map(|batch| batch / request.views.count()),
         };
-        let mut rewrite = in_words(&graph, &tail, &input, &card, &wanted);
-        rewrite.extend(order_in_words(&wanted.grid));
+        let rewrite = in_words(&graph, &tail, &input, &card, &wanted);
         let model = labelling_model(&graph, &tail, &input, &card, &wanted);
         let (opset, input_words, output_words) =
             (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
@@ -204,10 +173,10 @@ impl OnnxTeacher {
             with_lse: wanted.with_lse,
             stop_requested,
         };
-        let shown = quantisation::is_quantised(&graph, tail.shown()).then_some(&subject);
-        let shown = match shown {
-            Some(subject) => Some(sessions.shown(subject, &wanted.grid, &witness)?.map_err(refused)?),
-            None => None,
+        let shown = if tail.shows_all() && quantisation::is_quantised(&graph, tail.shown()) {
+            Some(sessions.shown(&subject, &wanted.grid, &witness)?.map_err(refused)?)
+        } else {
+            None
         };
         drop(graph);
         let (teacher, proof, placement) = sessions.proved(first, &witness, shown, request.scratch_folder.as_deref())?;
@@ -236,6 +205,32 @@ impl OnnxTeacher {
             placement,
         };
         Ok((teachers, description))
+    }
+
+    /// What the rewritten graph is to give.
+    fn wanted(
+        request: &TeacherRequest,
+        witness: &Witness,
+        input_size: InputSize,
+        grid: CellGrid,
+    ) -> Result<Wanted, Error> {
+        let class_count = witness.class_count;
+        if request.k == 0 || request.k > class_count {
+            return Err(Error::Usage(format!(
+                "--top-k {} is out of range: the teacher has {class_count} classes",
+                request.k
+            )));
+        }
+        Ok(Wanted {
+            input_size,
+            grid,
+            k: request.k,
+            image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
+            class_count,
+            sides: witness.sides,
+            views: request.views,
+            with_lse: request.with_lse,
+        })
     }
 
     /// Sizes of what it takes and gives.
@@ -427,8 +422,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let card = card::settle(Path::new("teacher.onnx"), &flags, &CardFile::default(), &facts);
     let card = card.map_err(|error| error.to_string())?;
     let output = scores_output(&graph, None).map_err(refused)?;
-    let rank = output.dims.as_ref().map(Vec::len);
-    let tail = tail::recognise(&mut graph, &input.name, &output.name, rank).map_err(refused)?;
+    let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
     check_batch(&input, &card, Views::Image).map_err(refused)?;
     let sides = Sides { cells: 49, channels: 1, heads: 1, value_axes: 4 };
     for views in [Views::Image, Views::ImageAndMirror] {
@@ -463,6 +457,21 @@ fn read_model(path: &Path) -> Result<Result<Bytes, Refusal>, Error> {
     Ok(Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?)))
 }
 
+/// Refuses features that nobody called classes.
+fn check_classifier(graph: &Graph, tail: &Tail, card: &TeacherCard, class_count: usize) -> Result<(), Refusal> {
+    match &tail.ending {
+        Ending::Pooled(pooling) if card.classes.is_unnamed() && !pooling.has_classifier(graph) => Err(Refusal::new(
+            format!(
+                "there are no weights between its pooling and its output: its {class_count} numbers are features, not scores of \
+                 classes"
+            ),
+            "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, one \
+             class a line",
+        )),
+        _ => Ok(()),
+    }
+}
+
 /// A batch that the graph fixes has to be one that can be made.
 fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) -> Result<(), Refusal> {
     /// Bytes of one batch as float32.
@@ -486,6 +495,7 @@ fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) -> Result<(
     }
 }
 
+/// The rewrite, one sentence a line.
 fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, wanted: &Wanted) -> Vec<String> {
     let mut words = vec![format!(
         "pixels enter as u8 {} and become (x/255 - mean) / std inside{}",
@@ -539,6 +549,7 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
         "the top {} of {} classes are taken inside; only they leave the device",
         wanted.k, wanted.class_count
     ));
+    words.extend(order_in_words(&wanted.grid));
     words
 }
 

@@ -37,7 +37,7 @@ pub(super) struct Cut {
     /// Cells that were compared.
     cells: usize,
     /// Cells with a score that is changed by more than [`Cut::NOTICED`] of the largest.
-    cut_cells: usize,
+    changed: usize,
     /// Cells with another best class.
     other_best: usize,
     /// The largest change of a score.
@@ -50,7 +50,7 @@ impl Cut {
     /// Eight bits over the range of a layer are off by half a percent; several layers, by one or two.
     const NOTICED: f32 = 0.05;
     /// Changes of more than this part of the largest score are no rounding. The head of EfficientNet-Lite0, calibrated on
-    /// photographs, changes scores by 57 to 63 %; a ConvNeXt with a quantised pooling alone, by 7 to 11 %.
+    /// photographs, changes scores by 57 to 63 %; a `ConvNeXt` with a quantised pooling alone, by 7 to 11 %.
     const REFUSED: f32 = 0.2;
     /// Cells that may be changed noticeably without a warning.
     const WARNED_SHARE: f32 = 0.02;
@@ -58,7 +58,7 @@ impl Cut {
     /// Compares the scores `[cell, class]` with and without quantisers.
     pub(super) fn of(with: &[f32], without: &[f32], classes: usize) -> Self {
         let largest_score = without.iter().fold(0.0_f32, |largest, score| largest.max(score.abs()));
-        let mut cut = Self { cells: 0, cut_cells: 0, other_best: 0, largest_change: 0.0, largest_score };
+        let mut cut = Self { cells: 0, changed: 0, other_best: 0, largest_change: 0.0, largest_score };
         let best = |row: &[f32]| {
             let mut best = 0;
             (1..row.len()).for_each(|class| best = if row[class] > row[best] { class } else { best });
@@ -67,7 +67,7 @@ impl Cut {
         for (with, without) in with.chunks_exact(classes).zip(without.chunks_exact(classes)) {
             let change = with.iter().zip(without).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
             cut.cells += 1;
-            cut.cut_cells += usize::from(change > Self::NOTICED * largest_score);
+            cut.changed += usize::from(change > Self::NOTICED * largest_score);
             cut.other_best += usize::from(best(with) != best(without));
             cut.largest_change = cut.largest_change.max(change);
         }
@@ -78,7 +78,7 @@ impl Cut {
     pub(super) fn verdict(&self, graph: &Graph, head: &QuantisedHead) -> Result<Option<String>, Refusal> {
         let Some(&first) = head.quantisers.first() else { return Ok(None) };
         let refused = self.largest_change > Self::REFUSED * self.largest_score;
-        if !refused && self.cut_cells as f32 <= Self::WARNED_SHARE * self.cells as f32 {
+        if !refused && self.changed as f32 <= Self::WARNED_SHARE * self.cells as f32 {
             return Ok(None);
         }
         let more = match head.quantisers.len() {
@@ -90,7 +90,7 @@ impl Cut {
              stronger: on random images it changes the scores of {} of {} cells by more than {:.0} % of the largest score, by \
              up to {:.3} where the largest is {:.3}, and the best class of {} cells",
             in_words(graph.node(first)),
-            self.cut_cells,
+            self.changed,
             self.cells,
             Self::NOTICED * 100.0,
             self.largest_change,
@@ -220,7 +220,7 @@ mod tests {
         let without = [10.0, 2.0, 1.0, 4.0, 3.0, 1.0];
         let with = [5.0, 2.0, 1.0, 4.01, 3.0, 1.0];
         let cut = Cut::of(&with, &without, 3);
-        assert_eq!((cut.cells, cut.cut_cells, cut.other_best, cut.largest_change), (2, 1, 0, 5.0));
-        assert_eq!(Cut::of(&without, &without, 3).cut_cells, 0);
+        assert_eq!((cut.cells, cut.changed, cut.other_best, cut.largest_change), (2, 1, 0, 5.0));
+        assert_eq!(Cut::of(&without, &without, 3).changed, 0);
     }
 }

@@ -103,6 +103,14 @@ impl Tail {
         }
     }
 
+    /// Whether that is all that the head takes of the image, besides shapes.
+    pub(crate) fn shows_all(&self) -> bool {
+        match &self.ending {
+            Ending::Pooled(pooling) => pooling.attention_values.is_none() && pooling.image_parts.is_empty(),
+            Ending::ScoreMap => true,
+        }
+    }
+
     /// Whether the mean of the cells' scores is the image's: see [`Linearity`].
     pub(crate) fn linearity(&self) -> Linearity {
         match &self.ending {

@@ -121,9 +121,9 @@ impl Coordinate {
         let between = |lane: &[f32], position: f32| {
             let low = (position.floor().max(0.0) as usize).min(lane.len() - 2);
             let part = position - low as f32;
-            if part == 0.0 {
+            if part.abs() < f32::EPSILON {
                 lane[low]
-            } else if part == 1.0 {
+            } else if (part - 1.0).abs() < f32::EPSILON {
                 lane[low + 1]
             } else if lane[low].is_finite() && lane[low + 1].is_finite() {
                 lane[low] + (lane[low + 1] - lane[low]) * part

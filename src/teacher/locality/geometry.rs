@@ -23,17 +23,12 @@ impl Window {
             Some(sides) if sides.len() == axes => sides.iter().map(|&side| usize::try_from(side).ok()).collect(),
             Some(_) => None,
         };
-        let kernel = match attribute_ints(node, "kernel_shape") {
-            Some(_) => sides("kernel_shape")?,
-            None => {
-                let weight = node.input.get(if node.op_type() == "QLinearConv" { 3 } else { 1 })?;
-                graph
-                    .weight_dims(weight)?
-                    .get(2..)?
-                    .iter()
-                    .map(|&side| usize::try_from(side).ok())
-                    .collect::<Option<_>>()?
-            }
+        let kernel = if attribute_ints(node, "kernel_shape").is_some() {
+            sides("kernel_shape")?
+        } else {
+            let weight = node.input.get(if node.op_type() == "QLinearConv" { 3 } else { 1 })?;
+            let sides = graph.weight_dims(weight)?.get(2..)?.iter().map(|&side| usize::try_from(side).ok());
+            sides.collect::<Option<_>>()?
         };
         let (strides, dilations) = (sides("strides")?, sides("dilations")?);
         if kernel.len() != axes

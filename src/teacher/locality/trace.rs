@@ -85,7 +85,7 @@ impl Tracer<'_> {
                 if traced.unsettled_by.is_none() && (traced.y.has_unknown() || traced.x.has_unknown()) {
                     traced.unsettled_by = Some(index);
                 }
-                if traced.cut_by.is_none() && traced.lost != [0.0; 2] {
+                if traced.cut_by.is_none() && traced.lost.iter().any(|&lost| lost > 0.0) {
                     traced.cut_by = Some(index);
                 }
                 self.traced.insert(output.clone(), traced);
@@ -239,18 +239,13 @@ impl Tracer<'_> {
         let side = |pick: fn(&Traced) -> &Coordinate| {
             let mut parts = Vec::with_capacity(traced.len());
             for (part, name) in traced.iter().zip(&node.input) {
-                parts.push(match part {
-                    Some(part) => (pick(part).clone(), part.dims.clone()),
-                    None => {
-                        // A weight, such as the class token.
-                        let length = match absent {
-                            1 => rest,
-                            _ => *self.shapes.dims(name)?.get(axis)?,
-                        };
-                        let mut dims = dims.to_vec();
-                        dims[axis] = length;
-                        (Coordinate::constant(dims.len(), EVERYWHERE), dims)
-                    }
+                parts.push(if let Some(part) = part {
+                    (pick(part).clone(), part.dims.clone())
+                } else {
+                    // A weight, such as the class token.
+                    let mut dims = dims.to_vec();
+                    dims[axis] = if absent == 1 { rest } else { *self.shapes.dims(name)?.get(axis)? };
+                    (Coordinate::constant(dims.len(), EVERYWHERE), dims)
                 });
             }
             Coordinate::concatenated(&parts, axis)
@@ -266,7 +261,7 @@ impl Tracer<'_> {
         // What one part lacks another may have, as where an image is rolled.
         let had = |at: usize| known.iter().map(|part| part.lost[at] + part.extent()[at]).fold(0.0, f32::max);
         whole.lost = [0, 1].map(|at| (had(at) - whole.extent()[at]).max(0.0));
-        if whole.lost == [0.0; 2] {
+        if whole.lost.iter().all(|&lost| lost <= 0.0) {
             whole.cut_by = None;
         }
         Some(whole)

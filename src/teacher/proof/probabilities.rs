@@ -113,10 +113,9 @@ pub(super) fn check_order(tail: &Tail, layout: Layout, own: &Floats, scores: &Fl
         ranked.sort_by(|&a, &b| scores.values[at(a)].total_cmp(&scores.values[at(b)]));
         let largest = ranked.iter().map(|&class| own.values[at(class)].abs()).fold(0.0_f32, f32::max);
         let falls = |pair: &[usize]| own.values[at(pair[0])] - own.values[at(pair[1])] > accepted * largest;
-        if let Some(pair) = ranked.windows(2).find(|pair| falls(pair)) {
+        if let Some(&[a, b]) = ranked.windows(2).find(|pair| falls(pair)) {
             return Err(refused(format!(
-                "its output ranks class {} before class {}, and the scores before {left_out} rank them the other way round",
-                pair[0], pair[1]
+                "its output ranks class {a} before class {b}, and the scores before {left_out} rank them the other way round"
             )));
         }
     }

@@ -1,4 +1,4 @@
-//! Finds the scores before a final activation: whatever stands behind a Softmax, a LogSoftmax or a Sigmoid, in one node
+//! Finds the scores before a final activation: whatever stands behind a Softmax, a `LogSoftmax` or a Sigmoid, in one node
 //! or spelled out, has its place on the scores too, or the teacher is refused.
 
 use std::collections::{HashMap, HashSet};
