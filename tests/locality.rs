@@ -15,6 +15,30 @@ fn features() -> TinyGraph {
     convolution(TinyGraph::new(17), &SHAPES[1].1)
 }
 
+/// Every second row and column, four times, side by side as channels: how torchvision's Swin merges its patches.
+fn merged_patches() -> Vec<u8> {
+    let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 4, 4]);
+    let mut graph = graph.node("Conv", &["x", "w_conv"], &["fine"], &[ints("strides", &[4, 4])]);
+    graph = graph.shape("end", &[i64::MAX, i64::MAX]).shape("axes", &[2, 3]).shape("steps", &[2, 2]);
+    for (part, start) in [[0, 0], [1, 0], [0, 1], [1, 1]].iter().enumerate() {
+        let (name, from) = (format!("part{part}"), format!("from{part}"));
+        graph = graph.shape(&from, start).node("Slice", &["fine", &from, "end", "axes", "steps"], &[&name], &[]);
+    }
+    let graph = graph.node("Concat", &["part0", "part1", "part2", "part3"], &["parts"], &[int("axis", 1)]);
+    let graph = graph.weight("w_merge", &[C, 4 * C, 1, 1]).node("Conv", &["parts", "w_merge"], &["merged"], &[]);
+    model(mean(graph, "merged", &[2, 3]), "v")
+}
+
+#[test]
+fn merged_patches_are_no_part_of_the_map() {
+    let folder = tempfile::tempdir().unwrap();
+    let description = describe(folder.path(), &merged_patches(), &[]).expect(0).json();
+    assert_eq!(
+        (&description["map_size"], &description["locality"]["shown_by"]),
+        (&json!([ROWS, COLUMNS]), &json!("structure"))
+    );
+}
+
 fn model(graph: TinyGraph, vector: &str) -> Vec<u8> {
     scores_out(gemm(graph, vector), Free)
 }

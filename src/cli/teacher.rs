@@ -136,6 +136,7 @@ fn locality_json(locality: &Locality) -> Value {
             "along": result.along,
             "across": result.across,
             "near": result.near,
+            "shift": result.shift,
         }),
         _ => json!({ "shown_by": locality.name() }),
     }

@@ -438,8 +438,11 @@ impl Traced {
         dims[axis] = picked.len();
         let mut taken =
             Self { y: self.y.take(axis, length, picked), x: self.x.take(axis, length, picked), dims, ..self.clone() };
-        for at in 0..2 {
-            taken.lost[at] += (self.extent()[at] - taken.extent()[at]).max(0.0);
+        // Of every second element, the last one that is left out is no part that is cut away.
+        let step = picked.windows(2).map(|pair| pair[0].abs_diff(pair[1])).min().unwrap_or(1).max(1);
+        for (at, spacing) in [self.y.spacing(), self.x.spacing()].into_iter().enumerate() {
+            let lost = self.extent()[at] - taken.extent()[at] - (step - 1) as f32 * spacing;
+            taken.lost[at] += if lost > 1e-5 { lost } else { 0.0 };
         }
         taken
     }
@@ -550,6 +553,24 @@ fn is_elementwise(op: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_second_row_is_no_loss_and_a_part_is() {
+        let rows = |count: usize| (0..count).map(|row| (row as f32 + 0.5) / count as f32).collect();
+        let traced = Traced {
+            y: Coordinate::along(3, 1, rows(8)),
+            x: Coordinate::constant(3, 0.5),
+            dims: vec![1, 8, 4],
+            unsettled_by: None,
+            lost: [0.0; 2],
+            cut_by: None,
+        };
+        for first in [0, 1] {
+            let halved = traced.taken(1, &[first, first + 2, first + 4, first + 6]);
+            assert!(halved.lost.iter().all(|&lost| lost <= 0.0), "{:?}", halved.lost);
+        }
+        assert!((traced.taken(1, &[0, 1, 2, 3]).lost[0] - 0.5).abs() < 1e-5);
+    }
 
     #[test]
     fn operators_are_sorted_for_the_search() {
