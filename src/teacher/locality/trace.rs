@@ -2,7 +2,7 @@
 //!
 //! Nodes that only move values move their places too. Nodes that make a value of its neighbours (convolutions, poolings,
 //! resizes) put it where its window has its centre. Products of matrices keep the places of the rows that remain. What is
-//! not known to do any of this has no known place, and what follows it is settled by looking: see [`super::probe`].
+//! not known to do any of this has no known place, and what follows it is settled by looking: see `locality/probe.rs`.
 
 use std::collections::HashMap;
 
