@@ -32,8 +32,6 @@ pub struct ProbeResult {
 }
 
 impl ProbeResult {
-    /// Patches that are changed in each photograph: one in each of as many equal parts of the map.
-    pub const PATCHES: usize = 16;
     /// Photographs that are looked at.
     pub const PHOTOGRAPHS: usize = 4;
     /// What `along` has to reach. Good teachers have 0.99 to 1.00, scrambled ones at most 0.83 along one of their axes.

@@ -11,7 +11,7 @@ use crate::teacher::tail::{CellGrid, Layout, Refusal, in_words};
 pub(super) enum Structure {
     /// The place of every cell.
     Settled(CellGrid),
-    /// That the vectors are no cells.
+    /// That the vectors are not cells.
     Contradicts(Refusal),
     /// Nothing, because of this node: its operator and name.
     Unsettled { by: String },

@@ -146,8 +146,7 @@ impl Tracer<'_> {
             | "MeanVarianceNormalization"
             | "QuantizeLinear"
             | "DequantizeLinear"
-            | "CumSum"
-                if at == 0 && same_rank && node.op_type() != "CumSum" =>
+                if at == 0 && same_rank =>
             {
                 Some(first.at_same_places(dims))
             }
@@ -305,7 +304,7 @@ impl Tracer<'_> {
         taken.mapped(dims, |side| side.reshaped(&from, dims))
     }
 
-    /// Around the image its coordinates go on.
+    /// Coordinates are extrapolated around the image.
     fn padded(&self, node: &NodeProto, first: &Traced, dims: &[usize]) -> Option<Traced> {
         let rank = dims.len();
         let pads = attribute_ints(node, "pads").map(<[i64]>::to_vec).or_else(|| self.ints(node, 1))?;
@@ -438,7 +437,7 @@ impl Traced {
         dims[axis] = picked.len();
         let mut taken =
             Self { y: self.y.take(axis, length, picked), x: self.x.take(axis, length, picked), dims, ..self.clone() };
-        // Of every second element, the last one that is left out is no part that is cut away.
+        // A stride that leaves out the last element does not cut anything away.
         let step = picked.windows(2).map(|pair| pair[0].abs_diff(pair[1])).min().unwrap_or(1).max(1);
         for (at, spacing) in [self.y.spacing(), self.x.spacing()].into_iter().enumerate() {
             let lost = self.extent()[at] - taken.extent()[at] - (step - 1) as f32 * spacing;
