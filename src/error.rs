@@ -258,6 +258,8 @@ pub enum ImageErrorKind {
     TooLarge,
     /// An image that PIL may read, of a format or kind whose pixels are not known to be the same here.
     Inexact,
+    /// The process ended again and again while it was decoded.
+    Crashed,
     /// The file is no label map of the kind that is imported: another type, other sizes, or impossible class ids.
     NotAMap,
     /// The teacher's scores are not finite or saturate float16.
@@ -275,6 +277,7 @@ impl fmt::Display for ImageErrorKind {
             Self::Broken => "broken",
             Self::TooLarge => "too-large",
             Self::Inexact => "inexact",
+            Self::Crashed => "crashed",
             Self::NotAMap => "not-a-map",
             Self::Scores => "scores",
         })

@@ -15,7 +15,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ThreadPool;
@@ -25,16 +24,13 @@ use crate::geometry::InputSize;
 use crate::label_map::{ImageLabels, ScoreRounding};
 use crate::manifest::Manifest;
 use crate::monitor::Monitor;
-use crate::pixels::{ExifOrientation, Filter};
+use crate::pixels::{Decoder, ExifOrientation, Filter};
 use crate::source::{ImageReader, LengthCheck};
-use crate::store::{StoreInfo, StoreWriter};
+use crate::store::{BEAT, InFlight, StoreInfo, StoreWriter};
 use crate::teacher::{BatchLabels, PixelBatch, Teacher};
 
 /// Batches that wait between two stages.
 const QUEUED_BATCHES: usize = 2;
-
-/// How often a run looks whether it should stop.
-const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// Which images are to be labelled, and how.
 pub struct Job<'a> {
@@ -50,6 +46,8 @@ pub struct Job<'a> {
     pub shards: Vec<ShardWork>,
     /// How images become input pixels.
     pub preprocessing: Preprocessing,
+    /// Decodes images, within a budget of memory.
+    pub decoder: Decoder,
     /// Rounding of scores.
     pub rounding: ScoreRounding,
     /// Threads that decode and encode.
@@ -129,9 +127,17 @@ pub fn run(
     teachers: Vec<Box<dyn Teacher>>,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
-    flow(job, teachers, monitor, |pool, labelled, ending| {
+    let in_flight = to.store.in_flight();
+    for work in &job.shards {
+        if let ImagesToDo::These(rows) = &work.images {
+            in_flight.forgive(rows);
+        }
+    }
+    let result = flow(job, Some(in_flight), teachers, monitor, |pool, labelled, ending| {
         shards::commit_shards(job, to, pool, labelled, ending, monitor)
-    })
+    });
+    in_flight.finish();
+    result
 }
 
 /// Labels the job's images and keeps the labels in memory, by row: for a sample, or a comparison.
@@ -144,7 +150,7 @@ pub fn label(
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<usize, Result<ImageLabels, ImageError>>, Error> {
     let rows = Mutex::new(BTreeMap::new());
-    flow(job, teachers, monitor, |_, labelled, _| {
+    flow(job, None, teachers, monitor, |_, labelled, _| {
         shards::keep_rows(job, labelled, monitor, &rows);
         Ok(())
     })?;
@@ -154,6 +160,7 @@ pub fn label(
 /// Lets the stages run beside each other. `last` takes what the teachers give.
 fn flow(
     job: &Job<'_>,
+    in_flight: Option<&InFlight>,
     teachers: Vec<Box<dyn Teacher>>,
     monitor: &dyn Monitor,
     last: impl FnOnce(&ThreadPool, &Receiver<LabelledBatch>, &Ending) -> Result<(), Error> + Send,
@@ -170,7 +177,7 @@ fn flow(
     let (pool, ending_ref, caller) = (&pool, &ending, std::thread::current());
 
     std::thread::scope(|scope| {
-        scope.spawn(move || decode::decode_batches(job, pool, ending_ref, &decoded_in));
+        scope.spawn(move || decode::decode_batches(job, in_flight, pool, ending_ref, &decoded_in));
         for mut teacher in teachers {
             let (decoded, labelled) = (decoded_out.clone(), labelled_in.clone());
             scope.spawn(move || ending_ref.note(teach(teacher.as_mut(), &decoded, &labelled, ending_ref, monitor)));
@@ -192,7 +199,10 @@ fn flow(
                     stop();
                 }
             }
-            std::thread::park_timeout(STOP_POLL);
+            if let Some(in_flight) = in_flight {
+                in_flight.beat();
+            }
+            std::thread::park_timeout(BEAT);
         }
     });
     ending.into_result()

@@ -28,7 +28,7 @@ pub use understand::open;
 const IMAGE_EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
 
 /// Longest image that is read, so that a stray disk image does not fill the memory.
-const MAX_IMAGE_BYTES: u64 = 1 << 30;
+const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
 /// Threads that list. More than cores: on a network file system they wait most of the time.
 const LISTING_THREADS: usize = 8;

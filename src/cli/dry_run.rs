@@ -72,6 +72,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         info: &info,
         shards: sample(&info, part, loaded.devices.len()),
         preprocessing: preprocessing(&loaded),
+        decoder: loaded.decoder.clone(),
         rounding: rounding(&info),
         threads: loaded.threads,
     };

@@ -10,6 +10,7 @@ use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::pipeline::Preprocessing;
+use relabel::pixels::Decoder;
 use relabel::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 use relabel::teacher::TeacherCard;
@@ -32,6 +33,7 @@ pub struct LoadedTeacher {
     pub card: CardFile,
     pub library: PathBuf,
     pub threads: usize,
+    pub decoder: Decoder,
 }
 
 /// Loads and proves the teacher that the flags name, unless `stop` is raised meanwhile. `photographs` are files of some of
@@ -105,15 +107,18 @@ pub fn load_teacher(
             description.card.filter,
         ));
     }
-    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads })
+    let decoder = Decoder::new(flags.image_memory << 20, threads);
+    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads, decoder })
 }
 
 /// Files of a few images, spread over the list: a teacher's cells are proved with them where its structure does not do.
 pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Vec<Vec<u8>> {
     /// Some cannot be read or decoded.
     const TRIED: usize = 8;
+    /// They stay in memory while the teacher is loaded.
+    const MAX_BYTES: u64 = 16 << 20;
     let tried = manifest.len().min(TRIED);
-    let rows = (0..tried).map(|at| at * manifest.len() / tried);
+    let rows = (0..tried).map(|at| at * manifest.len() / tried).filter(|&row| manifest.bytes(row) <= MAX_BYTES);
     rows.filter_map(|row| images.read(row, LengthCheck::AsItIs).ok()).collect()
 }
 

@@ -56,6 +56,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         say(&format!("comparing {} of labels that were not compared since they were copied", bytes(bytes_to_read)));
     })?;
     say_what_is_repaired(&store, &state);
+    say_where_it_died(&store, &manifest);
     let before = StoreStatus::of_records(store.info(), part, &state.done);
     let done_before = if arguments.retry_failed { before.labelled } else { before.labelled + before.failed };
     if !global.quiet {
@@ -73,6 +74,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         info: store.info(),
         shards: shards_to_do(state, arguments.retry_failed),
         preprocessing: preprocessing(&loaded),
+        decoder: loaded.decoder.clone(),
         rounding: rounding(store.info()),
         threads: loaded.threads,
     };
@@ -192,6 +194,22 @@ fn say_what_is_repaired(store: &StoreWriter, state: &PartState) {
     for damage in &state.damaged {
         say(&format!("{damage}: the shard is made again"));
     }
+}
+
+/// Names the images that the last run may have died of.
+fn say_where_it_died(store: &StoreWriter, manifest: &Manifest) {
+    const NAMED: usize = 8;
+    let rows: Vec<usize> = store.in_flight().died_at().iter().copied().filter(|&row| row < manifest.len()).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let named: Vec<&str> = rows.iter().take(NAMED).map(|&row| manifest.path(row)).collect();
+    let more = if rows.len() > NAMED { format!(" and {} more", rows.len() - NAMED) } else { String::new() };
+    say(&format!(
+        "the last run ended without warning while it decoded {}{more}; an image at which that happens again is recorded \
+         as failed",
+        named.join(", ")
+    ));
 }
 
 fn leave_note(store: &StoreWriter, started: &str, note: Value) {

@@ -202,6 +202,7 @@ fn label_again(
         info: reader.info(),
         shards: Vec::new(),
         preprocessing: preprocessing(&loaded),
+        decoder: loaded.decoder.clone(),
         rounding: rounding(reader.info()),
         threads: loaded.threads,
     };

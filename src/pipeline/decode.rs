@@ -1,14 +1,13 @@
 //! The first stage: files to batches of pixels.
 
 use std::collections::VecDeque;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{ScopeFifo, ThreadPool};
 
 use super::{DecodedBatch, Ending, Job, Place, ShardWork};
-use crate::error::{ImageError, ImageErrorKind};
-use crate::pixels::decode_into;
+use crate::error::ImageError;
+use crate::store::InFlight;
 use crate::teacher::PixelBatch;
 
 /// Batches that are decoded at the same time: while the last images of one keep a thread busy, the others begin the
@@ -18,7 +17,13 @@ const BATCHES_IN_DECODING: usize = 2;
 type Slot = (usize, Result<Vec<u8>, ImageError>);
 
 /// Decodes the job's batches on `pool` and sends them on, in order.
-pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, out: &Sender<DecodedBatch>) {
+pub(super) fn decode_batches(
+    job: &Job<'_>,
+    in_flight: Option<&InFlight>,
+    pool: &ThreadPool,
+    ending: &Ending,
+    out: &Sender<DecodedBatch>,
+) {
     pool.in_place_scope_fifo(|scope| {
         let mut planned = batches(job);
         let mut started = VecDeque::new();
@@ -27,7 +32,7 @@ pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, 
                 && !ending.stopping()
                 && let Some(place) = planned.next()
             {
-                let slots = start(job, scope, place.rows.clone());
+                let slots = start(job, in_flight, scope, place.rows.clone());
                 started.push_back((place, slots));
             }
             let Some((place, slots)) = started.pop_front() else { break };
@@ -56,31 +61,36 @@ fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
     places.enumerate().map(|(sequence, (work, rows, ends_shard))| Place { sequence, work, rows, ends_shard })
 }
 
-fn start<'scope>(job: &'scope Job<'_>, scope: &ScopeFifo<'scope>, rows: std::ops::Range<usize>) -> Receiver<Slot> {
+fn start<'scope>(
+    job: &'scope Job<'_>,
+    in_flight: Option<&'scope InFlight>,
+    scope: &ScopeFifo<'scope>,
+    rows: std::ops::Range<usize>,
+) -> Receiver<Slot> {
     let (done, slots) = bounded(rows.len());
     for (slot, row) in rows.enumerate() {
         let done = done.clone();
         scope.spawn_fifo(move |_| {
-            let _ = done.send((slot, input_pixels(job, row)));
+            let _ = done.send((slot, input_pixels(job, in_flight, row)));
         });
     }
     slots
 }
 
-/// One image as the teacher wants it. A decoder that panics fails its image and nothing else.
-fn input_pixels(job: &Job<'_>, row: usize) -> Result<Vec<u8>, ImageError> {
+/// One image as the teacher wants it.
+fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ImageError> {
     let how = job.preprocessing;
+    let _room = job.decoder.room_for_file(job.manifest.bytes(row));
     let bytes = job.images.read(row, job.length_check)?;
-    let decode = || {
-        let mut pixels = vec![0; how.input_size.rgb_bytes()];
-        decode_into(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels).map(|()| pixels)
+    let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
+    let granted = |bytes| {
+        if let Some(entry) = &entry {
+            entry.granted(bytes);
+        }
     };
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
-        Err(ImageError {
-            kind: ImageErrorKind::Broken,
-            reason: "the decoder gave up on it in an unexpected way".to_owned(),
-        })
-    })
+    let mut pixels = vec![0; how.input_size.rgb_bytes()];
+    job.decoder.decode_into_noting(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels, &granted)?;
+    Ok(pixels)
 }
 
 fn collect(job: &Job<'_>, images: usize, slots: &Receiver<Slot>) -> (PixelBatch, Vec<Option<ImageError>>) {

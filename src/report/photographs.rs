@@ -1,12 +1,11 @@
 //! The photographs of a page: read from their source, made small, counted.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::error::{Error, ImageError, ImageErrorKind};
+use crate::error::{Error, ImageError};
 use crate::manifest::Manifest;
-use crate::pixels::{ExifOrientation, decode};
+use crate::pixels::{Decoder, ExifOrientation};
 use crate::source::{ImageReader, LengthCheck};
 use crate::store::{RowState, StoreInfo, StoreReader};
 
@@ -22,6 +21,7 @@ pub struct Photographs<'a> {
     pub exif_orientation: ExifOrientation,
     /// Longer side on the page, in pixels.
     pub side_pixels: u32,
+    decoder: Decoder,
     shown: AtomicUsize,
     failed: AtomicUsize,
 }
@@ -56,6 +56,7 @@ impl<'a> Photographs<'a> {
             length_check,
             exif_orientation,
             side_pixels,
+            decoder: Decoder::default(),
             shown: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
         }
@@ -106,19 +107,11 @@ impl<'a> Photographs<'a> {
         (self.shown.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
     }
 
-    /// A decoder that panics fails its photograph and nothing else.
     fn small(&self, row: usize) -> Result<Photograph, ImageError> {
         let bytes = self.images.read(row, self.length_check)?;
-        let make = || {
-            let whole = decode(&bytes, self.exif_orientation)?;
-            let (height_pixels, width_pixels) = (whole.height_pixels(), whole.width_pixels());
-            let jpeg = whole.shrunk(self.side_pixels)?.to_jpeg(JPEG_QUALITY)?;
-            Ok(Photograph { jpeg, height_pixels, width_pixels })
-        };
-        catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
-            let reason = "the decoder gave up on it in an unexpected way".to_owned();
-            Err(ImageError { kind: ImageErrorKind::Broken, reason })
-        })
+        let (small, (height_pixels, width_pixels)) =
+            self.decoder.decode_shrunk(&bytes, self.exif_orientation, self.side_pixels)?;
+        Ok(Photograph { jpeg: small.to_jpeg(JPEG_QUALITY)?, height_pixels, width_pixels })
     }
 }
 

@@ -14,6 +14,7 @@ use super::lock::{PartLock, StartLock};
 use super::part::Part;
 use super::record::{Agreement, Identified, RecordState, RecordedFile, ShardRecord};
 use super::seal::{pretty, sealed};
+use super::in_flight::InFlight;
 use super::seen::{Seen, SeenNotes};
 use super::{names, record_file};
 use crate::digest::{Digest, digest_bytes, digest_file};
@@ -30,6 +31,7 @@ pub struct StoreWriter {
     committer: Committer,
     seen: Seen,
     notes: SeenNotes,
+    in_flight: InFlight,
     /// Fixed files that were damaged or gone and have been made again, by their paths inside the store.
     repaired: Vec<String>,
     _lock: PartLock,
@@ -162,6 +164,7 @@ impl StoreWriter {
         clear_staging(path, part, info.shards())?;
         let committer = Committer::new(path, part, faults)?;
         let (seen, notes) = (Seen::read(path), SeenNotes::open(path, part)?);
+        let in_flight = InFlight::open(path, part)?;
         let identity = info.identity();
         Ok(Self {
             path: path.to_path_buf(),
@@ -171,6 +174,7 @@ impl StoreWriter {
             committer,
             seen,
             notes,
+            in_flight,
             repaired: Vec::new(),
             _lock: lock,
         })
@@ -223,6 +227,12 @@ impl StoreWriter {
     #[must_use]
     pub fn part(&self) -> Part {
         self.part
+    }
+
+    /// Which images are being decoded, and at which ones the last writer of this part died.
+    #[must_use]
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     /// Paths inside the store of the files that [`StoreWriter::resume`] made again.

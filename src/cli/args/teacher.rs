@@ -75,6 +75,9 @@ pub struct TeacherFlags {
     /// Threads [default: one for each core]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
+    /// Memory for decoding and resizing one image; an image that needs more fails
+    #[arg(long, value_name = "MIB", default_value = "512", value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    pub image_memory: u64,
     /// ONNX Runtime's library [default: found beside the program, in .venv or the active Python, in the system]
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     pub onnxruntime: Option<PathBuf>,
