@@ -19,6 +19,7 @@ mod progress;
 mod counting;
 mod places;
 mod photos;
+mod memory_limit;
 mod written;
 mod paint;
 mod output;

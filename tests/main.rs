@@ -32,6 +32,8 @@ mod heads;
 mod scores;
 /// ONNX files in all the forms that the format allows: unnamed and unsorted nodes, functions, branches.
 mod forms;
+/// Image files that are small and ask for much memory or time, and images that end the process.
+mod hostile_images;
 /// ONNX files that are broken on purpose.
 mod hostile;
 /// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.

@@ -17,11 +17,12 @@ use relabel::teacher::TeacherCard;
 use relabel::teacher::card::LocalityCheck;
 use relabel::teacher::{
     CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Teacher, TeacherRequest,
-    Views,
+    Views, weights_bytes,
 };
 use serde_json::{Value, json};
 
 use super::args::{RunArguments, TeacherFlags};
+use super::memory_limit::MemoryLimit;
 use super::output::say;
 use super::raised;
 
@@ -65,7 +66,24 @@ pub fn load_teacher(
         scratch_folder: Some(std::env::temp_dir()),
     };
     let tuning = flags.cuda.unwrap_or_default();
-    let load = |devices: &[Device]| OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop));
+    let load = |devices: &[Device]| {
+        let limit = flags.teacher_memory << 20;
+        // CUDA's driver reserves more than any limit of this kind.
+        let on_cpu = devices.iter().all(|device| *device == Device::Cpu);
+        let _held =
+            if on_cpu { MemoryLimit::of_more(limit.saturating_add(weights_bytes(path)?.saturating_mul(16))) } else { None };
+        OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop)).map_err(|error| match error {
+            Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
+                path: path.to_path_buf(),
+                problem: format!("loading and proving it takes more memory than is allowed or there is: {message}"),
+                advice: format!(
+                    "--teacher-memory {} allows more; a small file that needs so much may have been made to do harm",
+                    4 * flags.teacher_memory
+                ),
+            },
+            error => error,
+        })
+    };
     let (devices, (teachers, description)) = match &flags.device {
         DeviceChoice::These(devices) => {
             let devices: Vec<_> = devices.iter().map(|device| device.tuned(tuning)).collect();

@@ -78,6 +78,9 @@ pub struct TeacherFlags {
     /// Memory for decoding and resizing one image; an image that needs more fails
     #[arg(long, value_name = "MIB", default_value = "512", value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
     pub image_memory: u64,
+    /// Memory that loading and proving a teacher on the CPU may take, besides sixteen times its weights
+    #[arg(long, value_name = "MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(256..=1 << 24))]
+    pub teacher_memory: u64,
     /// ONNX Runtime's library [default: found beside the program, in .venv or the active Python, in the system]
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     pub onnxruntime: Option<PathBuf>,
