@@ -62,7 +62,7 @@ impl StoreStatus {
         let of = Identified { info: &info, identity: &info.identity() };
         for shard in part.shards(info.shards()) {
             match RecordState::read(store, &of, shard)? {
-                RecordState::Valid(record) if record.files_are_there(store) => records.push(record),
+                RecordState::Valid(record) if record.files_are_there(store)? => records.push(record),
                 RecordState::Valid(_) | RecordState::Damaged(_) => damaged_shards.push(shard),
                 RecordState::Absent => {}
             }

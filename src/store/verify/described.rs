@@ -2,10 +2,9 @@
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
+use super::fixed::manifest;
 use super::shards::names_others;
-use crate::digest::digest_bytes;
 use crate::error::Error;
-use crate::manifest::{Manifest, read_manifest_bytes};
 use crate::store::arrays::StoreArray;
 use crate::store::files::Files;
 use crate::store::info::StoreInfo;
@@ -47,7 +46,7 @@ pub fn describe(files: &dyn Files, heard: &(dyn Fn() -> Result<(), Error> + Sync
             None => found.add(file, "it is not there"),
         }
     }
-    let manifest = match files.read(names::MANIFEST)? {
+    let manifest = match files.read_up_to(names::MANIFEST, info.most_manifest_bytes())? {
         None => Err("it is not there".to_owned()),
         Some(bytes) => manifest(bytes, &info),
     };
@@ -78,16 +77,4 @@ impl Description {
     fn add(&mut self, file: impl Into<String>, problem: impl Into<String>) {
         self.problems.push((file.into(), problem.into()));
     }
-}
-
-fn manifest(bytes: Vec<u8>, info: &StoreInfo) -> Result<Manifest, String> {
-    let digest = digest_bytes(&bytes);
-    if digest != info.manifest_sha256 {
-        return Err(format!("its sha256 is {digest}, {} when it was made", info.manifest_sha256));
-    }
-    let manifest = read_manifest_bytes(bytes)?;
-    if manifest.len() != info.images {
-        return Err(format!("it has {} rows, the arrays have {}", manifest.len(), info.images));
-    }
-    Ok(manifest)
 }
