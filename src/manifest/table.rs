@@ -108,6 +108,19 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result
     Ok(read_rows_of(bytes, images)?.manifest)
 }
 
+/// Returns how many rows a manifest says that it has, which is read of its end alone; `None` where it is not there or damaged.
+///
+/// # Errors
+/// Returns [`Error::File`] if the system fails to open it.
+pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
+    let Ok((file, _)) = regular_file::open(path)?.or_problem() else { return Ok(None) };
+    let rows = or_gave_up(|| {
+        let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
+        usize::try_from(reader.metadata().file_metadata().num_rows()).map_err(|error| error.to_string())
+    });
+    Ok(rows.ok())
+}
+
 /// Reads the manifest of a store of so many images, which is the one that the store vouches for or none.
 pub(crate) fn read_known_manifest(
     path: &Path,

@@ -180,11 +180,8 @@ impl ShardRecord {
             return Err(format!("row {} stands after row {} among those that failed", pair[1].row, pair[0].row));
         }
         let Agreement { compared, top1, top5 } = record.agreement;
-        if top1 > top5 || top5 > compared || compared > record.labelled {
-            return Err(format!(
-                "its agreement is of {compared} images, {top1} and {top5}, and {} are labelled",
-                record.labelled
-            ));
+        if top1 > top5 || top5 > compared || compared > record.rows {
+            return Err(format!("its agreement is {top1} and {top5} of {compared} images, and it has {}", record.rows));
         }
         Ok(record)
     }
