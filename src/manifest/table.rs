@@ -9,7 +9,7 @@ use parquet::basic::{Compression, Type as Physical, ZstdLevel};
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader as _, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
@@ -98,14 +98,14 @@ pub fn read_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
 }
 
 /// Reads the manifest of a store of so many images.
-pub(crate) fn read_manifest_of(bytes: Vec<u8>, images: usize) -> Result<Manifest, String> {
-    read_rows_of(bytes, images)?.finish()
+pub(crate) fn read_manifest_of(bytes: impl Into<Bytes>, images: usize) -> Result<Manifest, String> {
+    read_rows_of(bytes.into(), images)?.finish()
 }
 
 /// Reads the manifest of a store of so many images from bytes whose digest the store vouches for: that no name stands twice
 /// was checked when it was written, and takes as long again as reading it.
 pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result<Manifest, String> {
-    Ok(read_rows_of(bytes, images)?.manifest)
+    Ok(read_rows_of(bytes.into(), images)?.manifest)
 }
 
 /// Returns how many rows a manifest says that it has, which is read of its end alone; `None` where it is not there or damaged.
@@ -114,11 +114,20 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result
 /// Returns [`Error::File`] if the system fails to open it.
 pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
     let Ok((file, _)) = regular_file::open(path)?.or_problem() else { return Ok(None) };
+    Ok(rows_in(file))
+}
+
+/// The same of the bytes of a manifest.
+pub(crate) fn rows_in_manifest(bytes: &Bytes) -> Option<usize> {
+    rows_in(bytes.clone())
+}
+
+fn rows_in(chunks: impl ChunkReader + UnwindSafe + 'static) -> Option<usize> {
     let rows = or_gave_up(|| {
-        let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
+        let reader = SerializedFileReader::new(chunks).map_err(|error| error.to_string())?;
         usize::try_from(reader.metadata().file_metadata().num_rows()).map_err(|error| error.to_string())
     });
-    Ok(rows.ok())
+    rows.ok()
 }
 
 /// Reads the manifest of a store of so many images, which is the one that the store vouches for or none.
@@ -152,7 +161,7 @@ fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
 }
 
 /// The same of a list that must have so many rows.
-fn read_rows_of(bytes: Vec<u8>, images: usize) -> Result<ManifestBuilder, String> {
+fn read_rows_of(bytes: Bytes, images: usize) -> Result<ManifestBuilder, String> {
     or_gave_up(|| {
         let most_text = most_expanded(bytes.len());
         let reader = open(bytes)?;
@@ -180,9 +189,10 @@ fn or_gave_up<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Resul
     catch_unwind(read).unwrap_or_else(|_| Err(gave_up.to_owned()))
 }
 
-fn open(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, String> {
+fn open(bytes: impl Into<Bytes>) -> Result<SerializedFileReader<Bytes>, String> {
+    let bytes = bytes.into();
     let length = bytes.len();
-    let reader = SerializedFileReader::new(Bytes::from(bytes));
+    let reader = SerializedFileReader::new(bytes);
     let reader = reader.map_err(|error| format!("it is no readable Parquet file: {error}"))?;
     check_amount(&reader, length)?;
     Ok(reader)

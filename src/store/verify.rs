@@ -111,8 +111,10 @@ pub fn verify(store: &Path, depth: Depth, heard: &(dyn Fn(Step) + Sync)) -> Resu
         }
     };
     found.files += 1;
-    let manifest = fixed::check(store, &info, &mut found)?;
-    shards::check(store, &info, manifest.as_ref(), depth, heard, &mut found)?;
+    let list = fixed::check(store, &info, &mut found)?;
+    if list.shards(&info) > 0 {
+        shards::check(store, &info, list.manifest(), depth, heard, &mut found)?;
+    }
     fixed::check_notes(store, &mut found)?;
     Ok(found)
 }

@@ -190,7 +190,7 @@ fn a_store_that_is_being_written_has_no_strangers() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            for _ in 0..30 {
+            for _ in 0..8 {
                 for shard in 0..IMAGES {
                     let labels = synthetic::shard_labels(writer.info(), shard);
                     let files = encode_shard(writer.info(), &labels).unwrap();

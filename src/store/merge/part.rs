@@ -28,10 +28,10 @@ impl LookedAt {
         heard: &(dyn Fn(Step) -> Result<(), Error> + Sync),
     ) -> Result<Self, Error> {
         let mut found = Verification::default();
-        let manifest = check_fixed(store, info, &mut found)?;
+        let list = check_fixed(store, info, &mut found)?;
         let of = Identified { info, identity: &info.identity() };
-        let shards = (0..info.shards()).into_par_iter().filter_map(|shard| {
-            let checked = check_shard(store, &of, manifest.as_ref(), None, shard);
+        let shards = (0..list.shards(info)).into_par_iter().filter_map(|shard| {
+            let checked = check_shard(store, &of, list.manifest(), None, shard);
             checked.and_then(|checked| heard(Step::ShardDone).map(|()| checked)).transpose()
         });
         let mut records = Vec::new();

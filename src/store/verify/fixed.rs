@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::{Repair, Verification};
 use crate::digest::digest_bytes;
 use crate::error::Error;
-use crate::manifest::{Manifest, read_manifest_of};
+use crate::manifest::{Manifest, read_manifest_of, rows_in_manifest};
 use crate::regular_file;
 use crate::store::arrays::StoreArray;
 use crate::store::files::SMALL_FILE_BYTES;
@@ -21,7 +23,7 @@ pub(in crate::store) fn check(
     store: &Path,
     info: &StoreInfo,
     found: &mut Verification,
-) -> Result<Option<Manifest>, Error> {
+) -> Result<List, Error> {
     for &array in StoreArray::of(info) {
         let file = array.metadata_file();
         found.files += 1;
@@ -32,25 +34,50 @@ pub(in crate::store) fn check(
         }
     }
     let bytes = regular_file::read(&store.join(names::MANIFEST), info.most_manifest_bytes())?;
-    match bytes.or_problem().and_then(|bytes| manifest(bytes, info)) {
-        Ok(manifest) => {
-            found.files += 1;
-            Ok(Some(manifest))
-        }
-        Err(problem) => {
+    let list = bytes.or_problem().map_or_else(List::Damaged, |bytes| List::read(bytes, info));
+    match &list {
+        List::Whole(_) => found.files += 1,
+        List::Damaged(problem) | List::OfOtherImages(problem) => {
             found.add(names::MANIFEST, problem, Repair::RunOrRestore);
-            Ok(None)
         }
     }
+    Ok(list)
 }
 
-/// Reads the manifest that a store vouches for.
-pub(super) fn manifest(bytes: Vec<u8>, info: &StoreInfo) -> Result<Manifest, String> {
-    let digest = digest_bytes(&bytes);
-    if digest != info.manifest_sha256 {
-        return Err(format!("its sha256 is {digest}, {} when it was made", info.manifest_sha256));
+/// What is in the place of the list of images.
+pub(in crate::store) enum List {
+    /// The one that the store vouches for.
+    Whole(Manifest),
+    /// Something else, in words.
+    Damaged(String),
+    /// The one that the store vouches for, which is not of as many images as the store: there may be as few shards.
+    OfOtherImages(String),
+}
+
+impl List {
+    pub(super) fn read(bytes: Vec<u8>, info: &StoreInfo) -> Self {
+        let digest = digest_bytes(&bytes);
+        if digest != info.manifest_sha256 {
+            return Self::Damaged(format!("its sha256 is {digest}, {} when it was made", info.manifest_sha256));
+        }
+        let bytes = Bytes::from(bytes);
+        match rows_in_manifest(&bytes) {
+            Some(rows) if rows != info.images => Self::OfOtherImages(format!(
+                "it has {rows} rows, the arrays have {}: no shard was looked at",
+                info.images
+            )),
+            _ => read_manifest_of(bytes, info.images).map_or_else(Self::Damaged, Self::Whole),
+        }
     }
-    read_manifest_of(bytes, info.images)
+
+    pub(in crate::store) fn manifest(&self) -> Option<&Manifest> {
+        if let Self::Whole(manifest) = self { Some(manifest) } else { None }
+    }
+
+    /// Number of shards that are worth a look.
+    pub(in crate::store) fn shards(&self, info: &StoreInfo) -> usize {
+        if matches!(self, Self::OfOtherImages(_)) { 0 } else { info.shards() }
+    }
 }
 
 /// Checks the notes of runs, which are for people and for accounting.
