@@ -2,6 +2,7 @@
 
 mod texts;
 mod unique;
+mod pages;
 mod table;
 mod csv;
 mod columns;

@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::columns::{self, SPLIT, SplitCounts};
+use super::pages::uncompressed_bytes;
 use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
@@ -164,7 +165,8 @@ fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
 fn read_rows_of(bytes: Bytes, images: usize) -> Result<ManifestBuilder, String> {
     or_gave_up(|| {
         let most_text = most_expanded(bytes.len());
-        let reader = open(bytes)?;
+        let reader = open(bytes.clone())?;
+        check_pages(&reader, &bytes)?;
         let rows = reader.metadata().file_metadata().num_rows();
         if usize::try_from(rows) != Ok(images) {
             return Err(format!("it has {rows} rows, the arrays have {images}"));
@@ -269,6 +271,27 @@ fn rows_of(reader: &SerializedFileReader<Bytes>, most_text: u64) -> Result<Manif
         }
     }
     Ok(rows)
+}
+
+/// Refuses pages that would become more than the footer admits, and codecs that a store's manifest does not have.
+fn check_pages(reader: &SerializedFileReader<Bytes>, bytes: &[u8]) -> Result<(), String> {
+    let mut sum = 0_u64;
+    for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let name = column.column_path().string();
+        if !matches!(column.compression(), Compression::ZSTD(_) | Compression::UNCOMPRESSED) {
+            return Err(format!("column `{name}` is compressed with {}, not zstd", column.compression()));
+        }
+        let (first, length) = column.byte_range();
+        let range = usize::try_from(first).ok().zip(usize::try_from(first.saturating_add(length)).ok());
+        let chunk = range.and_then(|(first, end)| bytes.get(first..end));
+        let uncompressed = chunk.and_then(uncompressed_bytes);
+        sum = sum.saturating_add(uncompressed.ok_or_else(|| format!("the pages of column `{name}` are damaged"))?);
+    }
+    let most = most_expanded(bytes.len());
+    if sum > most {
+        return Err(format!("it has {} bytes and would become {sum} when it is read, at most {most} can be", bytes.len()));
+    }
+    Ok(())
 }
 
 /// Most bytes that so many bytes of Parquet may become. One long name may stand in a million rows.
