@@ -93,7 +93,8 @@ fn start_logs(global: &Global) {
         (false, 0) => "relabel=warn,ort=off",
         (false, 1) => "relabel=info,ort=error",
         (false, 2) => "relabel=debug,ort=warn",
-        (false, _) => "trace",
+        // What other packages trace holds addresses with their signatures, and headers.
+        (false, _) => "relabel=trace,ort=trace",
     };
     let filter = EnvFilter::new(level);
     let logs =

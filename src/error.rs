@@ -238,8 +238,8 @@ impl fmt::Display for ImageError {
 }
 
 /// The sorts of [`ImageError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum ImageErrorKind {
     /// The bytes could not be had: the file is gone, or reading it failed.
@@ -264,11 +264,34 @@ pub enum ImageErrorKind {
     NotAMap,
     /// The teacher's scores are not finite or saturate float16.
     Scores,
+    /// A kind that another version of the program recorded.
+    Other(OtherKind),
 }
 
-impl fmt::Display for ImageErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+/// The name of a kind of failure that this version does not know: lower-case words with hyphens between them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OtherKind(String);
+
+impl ImageErrorKind {
+    /// The kinds that this version knows.
+    const KNOWN: [Self; 11] = [
+        Self::Unreadable,
+        Self::Changed,
+        Self::Empty,
+        Self::NotAnImage,
+        Self::Truncated,
+        Self::Broken,
+        Self::TooLarge,
+        Self::Inexact,
+        Self::Crashed,
+        Self::NotAMap,
+        Self::Scores,
+    ];
+
+    /// Its name in records.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
             Self::Unreadable => "unreadable",
             Self::Changed => "changed",
             Self::Empty => "empty",
@@ -280,6 +303,53 @@ impl fmt::Display for ImageErrorKind {
             Self::Crashed => "crashed",
             Self::NotAMap => "not-a-map",
             Self::Scores => "scores",
-        })
+            Self::Other(OtherKind(name)) => name,
+        }
+    }
+}
+
+impl TryFrom<String> for ImageErrorKind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        const LONGEST: usize = 64;
+        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str() == name) {
+            return Ok(known);
+        }
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > LONGEST || !name.bytes().all(is_letter) {
+            let shown: String = name.chars().take(LONGEST).collect();
+            return Err(format!("`{}` is no kind of failure: lower-case words with hyphens", shown.escape_debug()));
+        }
+        Ok(Self::Other(OtherKind(name)))
+    }
+}
+
+impl From<ImageErrorKind> for String {
+    fn from(kind: ImageErrorKind) -> Self {
+        kind.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for ImageErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_other_versions_are_read_and_written_as_they_were() {
+        for name in ["scores", "not-a-map", "too-dark", "kind-2"] {
+            let kind: ImageErrorKind = serde_json::from_value(name.into()).unwrap();
+            assert_eq!((kind.to_string().as_str(), serde_json::to_value(&kind).unwrap()), (name, name.into()));
+            assert_eq!(matches!(kind, ImageErrorKind::Other(_)), !["scores", "not-a-map"].contains(&name));
+        }
+        for bad in ["", "Too Dark", "a\nb", "\u{1b}[2J", &"a".repeat(65)] {
+            assert!(serde_json::from_value::<ImageErrorKind>(bad.into()).is_err(), "{bad:?}");
+        }
     }
 }

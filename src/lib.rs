@@ -83,6 +83,7 @@
 
 pub mod error;
 pub mod geometry;
+mod regular_file;
 pub mod digest;
 pub mod random;
 pub mod words;

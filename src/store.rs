@@ -31,6 +31,7 @@ pub use commit::{Faults, PlaceBy};
 pub use contents::Reword;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
+pub(crate) use files::CHECKSUMS_BYTES;
 pub use files::{Files, FolderFiles};
 pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
 pub(crate) use in_flight::BEAT;

@@ -8,18 +8,19 @@ use crate::common::repository;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("geometry", &[]),
-    ("digest", &["error"]),
+    ("regular_file", &["error"]),
+    ("digest", &["error", "regular_file"]),
     ("random", &[]),
     ("words", &[]),
     ("spelling", &[]),
     ("classes", &["error"]),
     ("label_map", &["error", "geometry"]),
-    ("manifest", &["error", "digest", "spelling"]),
+    ("manifest", &["error", "regular_file", "digest", "spelling"]),
     ("source", &["error", "digest", "words", "spelling", "manifest"]),
     ("pixels", &["error", "geometry"]),
     ("teacher", &["error", "geometry", "digest", "random", "spelling", "classes", "pixels"]),
-    ("store", &["error", "geometry", "digest", "classes", "label_map", "manifest"]),
-    ("remote", &["error", "digest", "store"]),
+    ("store", &["error", "geometry", "regular_file", "digest", "classes", "label_map", "manifest"]),
+    ("remote", &["error", "regular_file", "digest", "store"]),
     ("monitor", &["store"]),
     ("pipeline", &["error", "geometry", "label_map", "manifest", "source", "pixels", "teacher", "store", "monitor"]),
     ("pool", &["geometry", "label_map"]),
@@ -64,8 +65,19 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     (
         "release",
         &[
-            "error", "digest", "words", "classes", "manifest", "pixels", "store", "remote", "monitor", "inspect",
-            "picture", "table",
+            "error",
+            "regular_file",
+            "digest",
+            "words",
+            "classes",
+            "manifest",
+            "pixels",
+            "store",
+            "remote",
+            "monitor",
+            "inspect",
+            "picture",
+            "table",
         ],
     ),
 ];
@@ -91,6 +103,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("png::", &["picture"]),
     ("base64::", &["report"]),
     ("object_store::", &["remote"]),
+    ("reqwest::", &["remote"]),
     ("tokio::", &["remote"]),
     ("futures_util::", &["remote"]),
     ("url::", &["remote"]),
@@ -170,7 +183,7 @@ fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
         "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
         "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house", "ids", "publish", "remote",
-        "delivery", "merge", "release", "joined", "forms", "locality", "scores",
+        "delivery", "merge", "release", "joined", "forms", "locality", "scores", "hostile_stores",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
@@ -178,7 +191,10 @@ fn every_test_that_is_named_as_a_proof_exists() {
     for page in pages.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "md" || ending == "rs")) {
         let text = std::fs::read_to_string(page.path()).unwrap();
         for module in modules {
-            let tests = std::fs::read_to_string(repository(&format!("tests/{module}.rs"))).unwrap();
+            let mut tests = std::fs::read_to_string(repository(&format!("tests/{module}.rs"))).unwrap();
+            for file in walkdir::WalkDir::new(repository(&format!("tests/{module}"))).into_iter().filter_map(Result::ok) {
+                tests += &std::fs::read_to_string(file.path()).unwrap_or_default();
+            }
             for (at, start) in text.match_indices(&format!("`{module}::")) {
                 let name: String =
                     text[at + start.len()..].chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();

@@ -80,3 +80,5 @@ mod tasks;
 mod teachers;
 /// ONNX graphs made in memory: the endings of real exporters, small.
 mod tiny_graphs;
+/// Stores and servers whose seals hold and whose numbers, files and answers do not.
+mod hostile_stores;

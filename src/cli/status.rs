@@ -29,6 +29,10 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
         words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
     }
     words += &agreement_line(status.agreement);
+    if let Some(first) = status.damaged_shards.first() {
+        let count = thousands(status.damaged_shards.len());
+        words += &format!("damaged  {count} shards, the first is {first}: `relabel verify` tells what is wrong with them\n");
+    }
     for (kind, count) in &status.failures_by_kind {
         words += &format!("failed   {}: {kind}\n", thousands(*count));
     }
@@ -42,5 +46,5 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     document["locality"] = json!(info.teacher.locality);
     words += &info.locality_warning().map_or_else(String::new, |warning| format!("warning  {warning}\n"));
     output.result(&words, &document);
-    Ok(Outcome::Done)
+    Ok(if status.damaged_shards.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems })
 }

@@ -9,14 +9,16 @@ use parquet::basic::{Compression, Type as Physical, ZstdLevel};
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader as _, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::columns::{self, SPLIT, SplitCounts};
+use super::pages::uncompressed_bytes;
 use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
+use crate::regular_file;
 
 const SCHEMA: &str = "message manifest {
     required int64 row;
@@ -83,8 +85,9 @@ fn write_column<T: DataType>(
 /// # Errors
 /// When the file cannot be read or is no manifest.
 pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
-    read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path: path.to_path_buf(), problem })
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let bytes = regular_file::read(path, u64::MAX)?.or_problem().map_err(problem)?;
+    read_manifest_bytes(bytes).map_err(problem)
 }
 
 /// Reads a manifest from the bytes of a Parquet file.
@@ -95,16 +98,48 @@ pub fn read_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
     read_rows(bytes)?.finish()
 }
 
-/// Reads the manifest of a store from bytes whose digest the store vouches for: that no name stands twice was checked
-/// when it was written, and takes as long again as reading it.
-pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
-    Ok(read_rows(bytes)?.manifest)
+/// Reads the manifest of a store of so many images.
+pub(crate) fn read_manifest_of(bytes: impl Into<Bytes>, images: usize) -> Result<Manifest, String> {
+    read_rows_of(bytes.into(), images)?.finish()
 }
 
-/// Reads the manifest of a store, which is the one that the store vouches for or none.
-pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manifest, Error> {
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+/// Reads the manifest of a store of so many images from bytes whose digest the store vouches for: that no name stands twice
+/// was checked when it was written, and takes as long again as reading it.
+pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result<Manifest, String> {
+    Ok(read_rows_of(bytes.into(), images)?.manifest)
+}
+
+/// Returns how many rows a manifest says that it has, which is read of its end alone; `None` where it is not there or damaged.
+///
+/// # Errors
+/// Returns [`Error::File`] if the system fails to open it.
+pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
+    let Ok((file, _)) = regular_file::open(path)?.or_problem() else { return Ok(None) };
+    Ok(rows_in(file))
+}
+
+/// The same of the bytes of a manifest.
+pub(crate) fn rows_in_manifest(bytes: &Bytes) -> Option<usize> {
+    rows_in(bytes.clone())
+}
+
+fn rows_in(chunks: impl ChunkReader + UnwindSafe + 'static) -> Option<usize> {
+    let rows = or_gave_up(|| {
+        let reader = SerializedFileReader::new(chunks).map_err(|error| error.to_string())?;
+        usize::try_from(reader.metadata().file_metadata().num_rows()).map_err(|error| error.to_string())
+    });
+    rows.ok()
+}
+
+/// Reads the manifest of a store of so many images, which is the one that the store vouches for or none.
+pub(crate) fn read_known_manifest(
+    path: &Path,
+    sha256: &Digest,
+    most_bytes: u64,
+    images: usize,
+) -> Result<Manifest, Error> {
     let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let bytes = regular_file::read(path, most_bytes)?.or_problem().map_err(problem)?;
     let found = digest_bytes(&bytes);
     if found != *sha256 {
         return Err(problem(format!(
@@ -112,7 +147,7 @@ pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manife
              back; the run command that made the store makes it again"
         )));
     }
-    read_known_manifest_bytes(bytes).map_err(problem)
+    read_known_manifest_bytes(bytes, images).map_err(problem)
 }
 
 /// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.
@@ -120,16 +155,34 @@ pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manife
 /// Parquet's reader panics on some damaged files, for one on offsets that are negative. They are refused as others are
 /// (test `fuzz::a_parquet_manifest_is_read_or_refused`).
 fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
-    or_gave_up(|| rows_of(&open(bytes)?))
+    or_gave_up(|| {
+        let most_text = most_expanded(bytes.len());
+        rows_of(&open(bytes)?, most_text)
+    })
+}
+
+/// The same of a list that must have so many rows.
+fn read_rows_of(bytes: Bytes, images: usize) -> Result<ManifestBuilder, String> {
+    or_gave_up(|| {
+        let most_text = most_expanded(bytes.len());
+        let reader = open(bytes.clone())?;
+        check_pages(&reader, &bytes)?;
+        let rows = reader.metadata().file_metadata().num_rows();
+        if usize::try_from(rows) != Ok(images) {
+            return Err(format!("it has {rows} rows, the arrays have {images}"));
+        }
+        rows_of(&reader, most_text)
+    })
 }
 
 /// Reads a list that a user made: its columns are checked first, and the values of `split` are counted.
 pub(super) fn read_list(bytes: Vec<u8>) -> Result<(ManifestBuilder, SplitCounts), String> {
     or_gave_up(|| {
+        let most_text = most_expanded(bytes.len());
         let reader = open(bytes)?;
         let columns = Columns::of(&reader);
         columns.check()?;
-        Ok((rows_of(&reader)?, columns.splits(&reader)?))
+        Ok((rows_of(&reader, most_text)?, columns.splits(&reader)?))
     })
 }
 
@@ -138,11 +191,48 @@ fn or_gave_up<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Resul
     catch_unwind(read).unwrap_or_else(|_| Err(gave_up.to_owned()))
 }
 
-fn open(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, String> {
-    SerializedFileReader::new(Bytes::from(bytes)).map_err(|error| format!("it is no readable Parquet file: {error}"))
+fn open(bytes: impl Into<Bytes>) -> Result<SerializedFileReader<Bytes>, String> {
+    let bytes = bytes.into();
+    let length = bytes.len();
+    let reader = SerializedFileReader::new(bytes);
+    let reader = reader.map_err(|error| format!("it is no readable Parquet file: {error}"))?;
+    check_amount(&reader, length)?;
+    Ok(reader)
 }
 
-fn rows_of(reader: &SerializedFileReader<Bytes>) -> Result<ManifestBuilder, String> {
+/// Refuses a file that has far more rows or text than its length can hold: a run of one value may be a million rows in a
+/// few bytes, and no list of different images is.
+fn check_amount(reader: &SerializedFileReader<Bytes>, length: usize) -> Result<(), String> {
+    const FREE_ROWS: u64 = 1 << 20;
+    const ROWS_PER_BYTE: u64 = 4;
+    let metadata = reader.metadata();
+    let most_rows = FREE_ROWS + ROWS_PER_BYTE * length as u64;
+    let most_bytes = most_expanded(length);
+    let (mut rows, mut bytes) = (0_u64, 0_u64);
+    for group in metadata.row_groups() {
+        rows = rows.saturating_add(u64::try_from(group.num_rows()).unwrap_or(u64::MAX));
+        for column in group.columns() {
+            let values = u64::try_from(column.num_values()).unwrap_or(u64::MAX);
+            if values > most_rows {
+                return Err(format!("its column `{}` has {values} values in {length} bytes", column.column_path().string()));
+            }
+            bytes = bytes.saturating_add(u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX));
+        }
+    }
+    if u64::try_from(metadata.file_metadata().num_rows()) != Ok(rows) {
+        return Err(format!("it has {} rows, its row groups {rows}", metadata.file_metadata().num_rows()));
+    }
+    if rows > most_rows {
+        return Err(format!("it has {rows} rows in {length} bytes, which no list of different images has"));
+    }
+    if bytes > most_bytes {
+        return Err(format!("it has {length} bytes and would become {bytes} when it is read"));
+    }
+    Ok(())
+}
+
+fn rows_of(reader: &SerializedFileReader<Bytes>, most_text: u64) -> Result<ManifestBuilder, String> {
+    let mut text = 0;
     let columns = Columns::of(reader);
     let Some(path_column) = columns.find("path") else {
         return Err(format!("it has no column `path`; it has {}", columns.names.join(", ")));
@@ -166,6 +256,10 @@ fn rows_of(reader: &SerializedFileReader<Bytes>) -> Result<ManifestBuilder, Stri
         for row in 0..paths.len() {
             let path = paths.get(row)?.unwrap_or_default();
             let id = ids.as_ref().map(|ids| ids.get(row)).transpose()?.flatten();
+            text += (path.len() + id.map_or(0, str::len)) as u64;
+            if text > most_text {
+                return Err(format!("its names have more than {most_text} bytes, which is far more than it has itself"));
+            }
             let label = match &labels {
                 Some(labels) => labels.get(row)?,
                 None => label_from_path(path),
@@ -177,6 +271,32 @@ fn rows_of(reader: &SerializedFileReader<Bytes>) -> Result<ManifestBuilder, Stri
         }
     }
     Ok(rows)
+}
+
+/// Refuses pages that would become more than the footer admits, and codecs that a store's manifest does not have.
+fn check_pages(reader: &SerializedFileReader<Bytes>, bytes: &[u8]) -> Result<(), String> {
+    let mut sum = 0_u64;
+    for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+        let name = column.column_path().string();
+        if !matches!(column.compression(), Compression::ZSTD(_) | Compression::UNCOMPRESSED) {
+            return Err(format!("column `{name}` is compressed with {}, not zstd", column.compression()));
+        }
+        let (first, length) = column.byte_range();
+        let range = usize::try_from(first).ok().zip(usize::try_from(first.saturating_add(length)).ok());
+        let chunk = range.and_then(|(first, end)| bytes.get(first..end));
+        let uncompressed = chunk.and_then(uncompressed_bytes);
+        sum = sum.saturating_add(uncompressed.ok_or_else(|| format!("the pages of column `{name}` are damaged"))?);
+    }
+    let most = most_expanded(bytes.len());
+    if sum > most {
+        return Err(format!("it has {} bytes and would become {sum} when it is read, at most {most} can be", bytes.len()));
+    }
+    Ok(())
+}
+
+/// Most bytes that so many bytes of Parquet may become. One long name may stand in a million rows.
+fn most_expanded(length: usize) -> u64 {
+    (1 << 28) + 64 * length as u64
 }
 
 /// The leaf columns of a Parquet file.
@@ -257,6 +377,7 @@ impl Columns {
 
     /// A column of a row group.
     fn values<T: DataType>(&self, group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<T::T>>, String> {
+        let rows = usize::try_from(group.metadata().num_rows()).unwrap_or_default();
         let broken = |error: parquet::errors::ParquetError| format!("column `{}`: {error}", self.names[column]);
         let chunk: ColumnReader = group.get_column_reader(column).map_err(broken)?;
         let mut chunk = get_typed_column_reader::<T>(chunk);
@@ -267,6 +388,9 @@ impl Columns {
             let (records, _, _) = chunk.read_records(ROWS_PER_GROUP, levels, None, &mut values).map_err(broken)?;
             if records == 0 {
                 return Ok(all);
+            }
+            if all.len() + records > rows {
+                return Err(format!("column `{}` has more than the {rows} rows of its group", self.names[column]));
             }
             if self.nullable[column] {
                 let mut values = values.into_iter();
@@ -337,7 +461,7 @@ mod tests {
             std::fs::write(file.path(), manifest_bytes(&written).unwrap()).unwrap();
             let read = read_manifest_parquet(file.path()).unwrap();
             assert_eq!(read.difference(&written), None);
-            assert_eq!(read_known_manifest_bytes(manifest_bytes(&written).unwrap()).unwrap(), read);
+            assert_eq!(read_known_manifest_bytes(manifest_bytes(&written).unwrap(), rows).unwrap(), read);
             assert!((0..rows).all(|row| read.bytes(row) == written.bytes(row)));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use super::body::Refused;
 use super::{Remote, Settings};
 use crate::error::Error;
 
@@ -24,6 +25,12 @@ fn explain(error: &object_store::Error, settings: &Settings) -> (String, &'stati
         return (
             format!("it is not there ({said})"),
             "Check the address; a bucket has to exist before anything is written to it",
+        );
+    }
+    if said.starts_with("status 3") {
+        return (
+            format!("the server sends this request to another one, and credentials do not follow there ({said})"),
+            "Give the address or the endpoint that it means",
         );
     }
     (
@@ -66,8 +73,8 @@ pub(super) fn is_cut_off(error: &object_store::Error) -> bool {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
         let words = cause.to_string();
-        // The words of hyper and reqwest for it; a status is a whole answer.
-        if words.contains("status code: ") {
+        // The words of hyper and reqwest for it; a status is a whole answer, and patience has ended once already.
+        if words.contains("status code: ") || words.contains("timed out") || cause.is::<Refused>() {
             return false;
         }
         if words.contains("reading a body") || words.contains("response body") {
@@ -91,8 +98,24 @@ fn code_and_message(body: &str) -> Option<String> {
 
 /// A text without any of the credentials, should a server repeat one.
 fn scrubbed(text: String, settings: &Settings) -> String {
+    let text = without_queries(&text);
     let secrets = settings.variables.iter().filter(|(name, value)| is_secret(name) && value.len() >= 4);
     secrets.fold(text, |text, (_, value)| text.replace(value.as_str(), "..."))
+}
+
+/// A text whose addresses end before their `?`: what signs a request stands behind it.
+fn without_queries(text: &str) -> String {
+    let is_end = |letter: char| letter.is_whitespace() || "()\"'`<>,".contains(letter);
+    let shown = |word: &str| match word.split_once("://").and_then(|(_, rest)| rest.split_once('?')) {
+        Some((_, query)) => word[..word.len() - query.len()].to_owned() + "...",
+        None => word.to_owned(),
+    };
+    let words = text.split_inclusive(is_end).map(|word| {
+        let end = word.chars().next_back().filter(|&letter| is_end(letter)).map_or(0, char::len_utf8);
+        let (word, end) = word.split_at(word.len() - end);
+        shown(word) + end
+    });
+    words.collect()
 }
 
 fn is_secret(name: &str) -> bool {
@@ -119,5 +142,7 @@ mod tests {
         let settings = Settings { variables, ..Settings::default() };
         assert_eq!(scrubbed("eu-west-1 hush-hush /home/me".to_owned(), &settings), "eu-west-1 ... /home/me");
         assert!(!format!("{settings:?}").contains("hush"));
+        let signed = "for url (https://host/a?sig=hush&x=1): nothing; is it there?".to_owned();
+        assert_eq!(scrubbed(signed, &settings), "for url (https://host/a?...): nothing; is it there?");
     }
 }

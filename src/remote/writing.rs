@@ -52,10 +52,8 @@ impl Remote {
         let location = self.address.of_file(inside)?;
         let options = PutOptions { attributes, ..PutOptions::default() };
         let bytes = PutPayload::from(bytes);
-        let put = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
-                store.put_opts(&location, bytes.clone(), options.clone()).await
-            })
+        let put = self.ask(async |store: &dyn ObjectStore| {
+            store.put_opts(&location, bytes.clone(), options.clone()).await
         })?;
         put.map(drop).map_err(|error| failure(self, inside, "write it", &error))
     }
@@ -63,8 +61,7 @@ impl Remote {
     fn put_pieces(&self, inside: &str, path: &Path, piece_bytes: u64, attributes: Attributes) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let put = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
+        let put = self.ask(async |store: &dyn ObjectStore| {
                 let mut file = File::open(path).map_err(of_file)?;
                 let mut upload = store.put_multipart_opts(&location, options.clone()).await?;
                 loop {
@@ -81,7 +78,6 @@ impl Remote {
                     }
                 }
                 upload.complete().await
-            })
         })?;
         put.map(drop).map_err(|error| failure(self, inside, "write it", &error))
     }
@@ -93,9 +89,8 @@ impl Remote {
     pub fn noted_digest(&self, inside: &str) -> Result<Option<String>, Error> {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let asked = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| store.get_opts(&location, options.clone()).await)
-        })?;
+        let asked =
+            self.ask(async |store: &dyn ObjectStore| store.get_opts(&location, options.clone()).await)?;
         match asked {
             Ok(asked) => {
                 Ok(asked.attributes.get(&Attribute::Metadata(NOTED_DIGEST.into())).map(|value| value.to_string()))
@@ -111,8 +106,7 @@ impl Remote {
     /// When the place cannot be reached or refuses.
     pub fn remove(&self, inside: &str) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
-        let removed =
-            self.tried(|client| client.block_on(async |store: &dyn ObjectStore| store.delete(&location).await))?;
+        let removed = self.ask(async |store: &dyn ObjectStore| store.delete(&location).await)?;
         match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failure(self, inside, "remove it", &error)),

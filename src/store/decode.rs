@@ -44,10 +44,12 @@ impl Decoders {
         let decoder = &self.arrays[array as usize];
         let first = vec![0; decoder.dimensionality()];
         let shape = decoder.chunk_shape(&first).map_err(|error| error.to_string())?;
-        if array == StoreArray::Classes && cfg!(target_endian = "little") {
-            let values: u64 = shape.iter().map(|side| side.get()).product();
-            let value_bytes = decoder.data_type().fixed_size().unwrap_or_default();
-            return scratch.checked_zstd(&encoded, values as usize * value_bytes);
+        let values: u64 = shape.iter().map(|side| side.get()).product();
+        let bytes = values as usize * decoder.data_type().fixed_size().unwrap_or_default();
+        if matches!(array, StoreArray::Scores | StoreArray::Lse) {
+            check_blosc(&encoded, bytes)?;
+        } else if cfg!(target_endian = "little") {
+            return scratch.checked_zstd(&encoded, bytes);
         }
         let mut options = CodecOptions::default();
         options.set_concurrent_target(1);
@@ -59,9 +61,16 @@ impl Decoders {
     }
 }
 
+/// Checks that a chunk of blosc says that it has as many bytes as the array: its codec makes room for what it says.
+fn check_blosc(encoded: &[u8], bytes: usize) -> Result<(), String> {
+    let header = encoded.first_chunk::<16>().ok_or_else(|| format!("its chunk has {} bytes", encoded.len()))?;
+    let said = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    if said as usize == bytes { Ok(()) } else { Err(format!("its chunk has {said} bytes, not {bytes}")) }
+}
+
 impl DecodeScratch {
     /// What the codecs `zstd` and `crc32c` did. zarrs would do as well, but makes a new zstd context for each chunk, which
-    /// takes longer than decompressing it.
+    /// takes longer than decompressing it, and makes room for all that comes out, however much that is.
     fn checked_zstd(&mut self, encoded: &[u8], bytes: usize) -> Result<Vec<u8>, String> {
         let Some((content, checksum)) = encoded.split_last_chunk::<4>() else {
             return Err("its chunk is shorter than its checksum".to_owned());

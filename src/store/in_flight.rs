@@ -13,19 +13,18 @@
 //! `kill::a_killed_run_resumes_to_the_same_bytes`.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
-
 use super::names;
 use super::part::Part;
 use crate::error::{Error, ImageError, ImageErrorKind};
+use crate::regular_file::{self, Found};
 
 /// The notes of one writer. Shared by the threads that decode.
 #[derive(Debug)]
@@ -63,7 +62,7 @@ impl InFlight {
     /// Returns [`Error::File`] if the notes cannot be read or written.
     pub(super) fn open(store: &Path, part: Part) -> Result<Self, Error> {
         let folder = store.join(names::IN_FLIGHT);
-        super::commit::create_folder(&folder)?;
+        super::commit::create_own_folder(&folder)?;
         let (slots_path, strikes_path) = (folder.join(part.to_string()), folder.join(format!("{part}.json")));
         let mut strikes: BTreeMap<usize, u8> =
             read(&strikes_path)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -72,9 +71,8 @@ impl InFlight {
             let so_far = strikes.entry(row).or_default();
             *so_far = so_far.saturating_add(strike).min(STRIKES);
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let opened = rustix::fs::open(&slots_path, flags, Mode::from_raw_mode(0o666));
-        let file = File::from(opened.map_err(|error| Error::file("create", &slots_path)(error.into()))?);
+        let opened = regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &slots_path);
+        let file = opened.map_err(Error::file("create", &slots_path))?;
         let notes = Self {
             slots_path,
             strikes_path,
@@ -168,7 +166,9 @@ impl InFlight {
     fn keep_strikes(&self, strikes: &BTreeMap<usize, u8>) {
         let draft = self.strikes_path.with_extension("draft");
         let text = serde_json::to_vec(strikes).unwrap_or_default();
-        let kept = fs::write(&draft, text).and_then(|()| fs::rename(&draft, &self.strikes_path));
+        let kept = regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &draft)
+            .and_then(|mut file| file.write_all(&text))
+            .and_then(|()| fs::rename(&draft, &self.strikes_path));
         if let Err(error) = kept {
             tracing::debug!("{}: {error}", self.strikes_path.display());
         }
@@ -269,18 +269,10 @@ impl Notes {
 
 /// The text of a file of notes, if it is there. What is no ordinary file, is too long or is no text counts as none.
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-    let file = match rustix::fs::open(path, flags, Mode::empty()) {
-        Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT | rustix::io::Errno::LOOP) => return Ok(None),
-        Err(error) => return Err(Error::file("open", path)(error.into())),
-    };
-    let mut text = String::new();
-    let is_file = file.metadata().map_err(Error::file("read", path))?.is_file();
-    if is_file && let Err(error) = file.take(MAX_BYTES).read_to_string(&mut text) {
-        return if error.kind() == std::io::ErrorKind::InvalidData { Ok(None) } else { Err(Error::file("read", path)(error)) };
-    }
-    Ok(is_file.then_some(text))
+    Ok(match regular_file::read(path, MAX_BYTES)? {
+        Found::There(bytes) => String::from_utf8(bytes).ok(),
+        Found::Absent | Found::Unusable(_) => None,
+    })
 }
 
 #[cfg(test)]
