@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, ImageError, ImageErrorKind};
 use crate::manifest::Manifest;
 use crate::pixels::{ExifOrientation, decode};
-use crate::source::{ImageReader, LengthCheck};
+use crate::source::{ImageReader, LengthCheck, ReadError};
 use crate::store::{RowState, StoreInfo, StoreReader};
 
 /// Where a page's photographs come from, and how many were shown so far.
@@ -75,7 +75,7 @@ impl<'a> Photographs<'a> {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     tried += 1;
-                    last = Some((manifest.path(row), error));
+                    last = Some((manifest.path(row), error.of_image()?));
                 }
             }
         }
@@ -90,15 +90,18 @@ impl<'a> Photographs<'a> {
         })
     }
 
-    /// One photograph, or why it cannot be shown.
+    /// One photograph, or why it cannot be shown: it cannot be read, is not what was listed, or cannot be decoded.
     ///
     /// # Errors
-    /// When it cannot be read, is not what was listed, or cannot be decoded.
-    pub(super) fn take(&self, row: usize) -> Result<Photograph, ImageError> {
-        let taken = self.small(row);
+    /// Returns the error of the machine that tells nothing of the photograph.
+    pub(super) fn take(&self, row: usize) -> Result<Result<Photograph, ImageError>, Error> {
+        let taken = match self.small(row) {
+            Ok(photograph) => Ok(photograph),
+            Err(error) => Err(error.of_image()?),
+        };
         let count = if taken.is_ok() { &self.shown } else { &self.failed };
         count.fetch_add(1, Ordering::AcqRel);
-        taken
+        Ok(taken)
     }
 
     /// How many were shown, and how many could not be.
@@ -107,9 +110,9 @@ impl<'a> Photographs<'a> {
     }
 
     /// A decoder that panics fails its photograph and nothing else.
-    fn small(&self, row: usize) -> Result<Photograph, ImageError> {
-        let bytes = self.images.read(row, self.length_check)?;
+    fn small(&self, row: usize) -> Result<Photograph, ReadError> {
         let make = || {
+            let bytes = self.images.read(row, self.length_check)?;
             let whole = decode(&bytes, self.exif_orientation)?;
             let (height_pixels, width_pixels) = (whole.height_pixels(), whole.width_pixels());
             let jpeg = whole.shrunk(self.side_pixels)?.to_jpeg(JPEG_QUALITY)?;
@@ -117,7 +120,7 @@ impl<'a> Photographs<'a> {
         };
         catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
             let reason = "the decoder gave up on it in an unexpected way".to_owned();
-            Err(ImageError { kind: ImageErrorKind::Broken, reason })
+            Err(ReadError::Image(ImageError { kind: ImageErrorKind::Broken, reason }))
         })
     }
 }
