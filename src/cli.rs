@@ -34,7 +34,7 @@ use std::thread::available_parallelism;
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use relabel::error::Error;
-use relabel::shown::acts_on_terminal;
+use relabel::shown::shown;
 use relabel::threads::start_common_pool;
 use tracing_subscriber::EnvFilter;
 
@@ -78,7 +78,7 @@ fn answer(output: Output) -> Result<u8, Error> {
             return written(error.print()).map(|()| 0);
         }
         Err(error) => {
-            refuse_words(&error, output);
+            refuse_words(error, output);
             return Ok(2);
         }
     };
@@ -126,18 +126,18 @@ fn asked_for_json() -> (bool, bool) {
     (words.iter().any(|word| word == "--json"), lines)
 }
 
-/// Says what is wrong with the words that were typed. Clap repeats them, so that colours are left out where they hold
-/// anything that a terminal acts on.
-fn refuse_words(error: &clap::Error, output: Output) {
-    let holds_codes = |word: std::ffi::OsString| word.to_string_lossy().contains(acts_on_terminal);
-    if !output.is_json() && !output::lines_are_json() && !std::env::args_os().any(holds_codes) {
+/// Says what is wrong with the words that were typed, which clap repeats.
+fn refuse_words(error: clap::Error, output: Output) {
+    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Parsed once more, escaped, they are refused for the same reason.
+    let error = Arguments::try_parse_from(words.iter().map(|word| shown(word).into_owned())).err().unwrap_or(error);
+    if !output.is_json() && !output::lines_are_json() {
         let _ = error.print();
         return;
     }
     let text = error.render().to_string();
-    let text = text.trim_end().strip_prefix("error: ").unwrap_or(&text);
-    // Lines of a message are indented; clap's usage is not.
-    output.error(&text.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n  ").replace("\n    ", "\n  "));
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty());
+    output.error(lines.collect::<Vec<_>>().join("\n  ").trim_start_matches("error: "));
 }
 
 fn start_logs(global: &Global) {

@@ -20,7 +20,7 @@ pub fn shown_path(path: &Path) -> String {
 /// else is escaped as by [`shown`], so that no name in it can look like a message.
 #[must_use]
 pub fn shown_lines(text: &str) -> Cow<'_, str> {
-    escaped(text, |letter, rest| letter == '\n' && rest.starts_with("  "))
+    escaped(text, |letter, rest| letter == '\n' && rest.trim_start_matches('\n').starts_with("  "))
 }
 
 /// Whether a terminal acts on this character, or text behind it would stand elsewhere than it belongs.
@@ -73,6 +73,7 @@ mod tests {
     #[test]
     fn messages_keep_the_lines_that_are_indented() {
         assert_eq!(shown_lines("no such id\n  help: look\nrelabel: done"), "no such id\n  help: look\\nrelabel: done");
+        assert_eq!(shown_lines("type\n\n    pip\n\n"), "type\n\n    pip\\n\\n");
         assert_eq!(shown_path(Path::new("a\u{7}/b")), "a\\u{7}/b");
     }
 }

@@ -118,13 +118,23 @@ impl From<ImageError> for ReadError {
 }
 
 impl ReadError {
-    /// What an error of the operating system means, that came up while `file` was read.
+    /// What an error of the operating system means, that came up while an image's own file was read.
     fn of_file(file: &Path, error: io::Error) -> Self {
         if concerns_file(&error) {
-            let name = file.file_name().unwrap_or_default().to_string_lossy();
-            Self::Image(unreadable(format!("{name}: {error}")))
+            Self::Image(unreadable(error.to_string()))
         } else {
             Self::Machine(Error::file("read", file)(error))
+        }
+    }
+
+    /// As [`Self::of_file`], of an archive: images are named otherwise.
+    fn of_archive(archive: &Path, error: io::Error) -> Self {
+        match Self::of_file(archive, error) {
+            Self::Image(ImageError { kind, reason }) => {
+                let name = archive.file_name().unwrap_or_default().to_string_lossy();
+                Self::Image(ImageError { kind, reason: format!("{name}: {reason}") })
+            }
+            machine => machine,
         }
     }
 

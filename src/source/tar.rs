@@ -164,7 +164,7 @@ impl ImageReader for TarImages<'_> {
         let archive = place.archive as usize;
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::UnexpectedEof => self.changed(archive).into(),
-            _ => ReadError::of_file(self.archives.path(archive), error),
+            _ => ReadError::of_archive(self.archives.path(archive), error),
         };
         let file = self.archives.open(archive).map_err(failed)?;
         if !members::is_still_there(&*file, place.offset, place.check).map_err(failed)? {

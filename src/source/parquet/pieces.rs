@@ -166,7 +166,7 @@ impl<'a> Pieces<'a> {
 impl OpenFile {
     fn open(archives: &Archives, archive: usize) -> Result<Self, ReadError> {
         let file = PositionedFile::open(archives, archive);
-        let file = file.map_err(|error| ReadError::of_file(archives.path(archive), error))?;
+        let file = file.map_err(|error| ReadError::of_archive(archives.path(archive), error))?;
         let failure = file.failure.clone();
         let refused = |problem: &str| failure.explains(archives, archive, problem);
         let reader = SerializedFileReader::new(file).map_err(|error| refused(&error.to_string()))?;
