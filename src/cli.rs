@@ -149,8 +149,7 @@ fn start_logs(global: &Global) {
         (false, _) => "trace",
     };
     let filter = EnvFilter::new(level);
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Logs).with_ansi(false);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Logs).with_ansi(false);
     match global.log_format {
         LogFormat::Text => logs.with_target(false).init(),
         LogFormat::Json => logs.json().init(),

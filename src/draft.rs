@@ -43,7 +43,8 @@ impl Draft {
             let file = open(&draft).map_err(refused)?;
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => {
-                    let problem = "another process is writing it\n  help: wait until that has ended, or name another file";
+                    let problem =
+                        "another process is writing it\n  help: wait until that has ended, or name another file";
                     return Err(refused(io::Error::other(problem)));
                 }
                 // A file system without locks: nothing is known of others.

@@ -57,7 +57,12 @@ pub enum Error {
         advice: String,
     },
     /// The rewritten teacher does not give what the unmodified one gives.
-    #[error("teacher {}: the rewrite does not hold, and nothing was labelled: {}\n  what you can do: {}", shown_path(path), shown_lines(problem), shown_lines(advice))]
+    #[error(
+        "teacher {}: the rewrite does not hold, and nothing was labelled: {}\n  what you can do: {}",
+        shown_path(path),
+        shown_lines(problem),
+        shown_lines(advice)
+    )]
     Proof {
         /// The teacher's file.
         path: PathBuf,
@@ -116,7 +121,11 @@ pub enum Error {
         problem: String,
     },
     /// The store belongs to another run: it was made with something else.
-    #[error("store {} was made with something else, and mixing is refused:\n{}\n  what you can do: {advice}", shown_path(path), list(differences))]
+    #[error(
+        "store {} was made with something else, and mixing is refused:\n{}\n  what you can do: {advice}",
+        shown_path(path),
+        list(differences)
+    )]
     OtherRun {
         /// The store.
         path: PathBuf,

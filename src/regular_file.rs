@@ -85,7 +85,9 @@ mod tests {
 
     #[test]
     fn failures_of_the_machine_tell_nothing_of_a_file() {
-        for errno in [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::NOTCONN] {
+        for errno in
+            [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::NOTCONN]
+        {
             assert!(!concerns_file(&errno.into()), "{errno}");
         }
         for errno in [Errno::NOENT, Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP] {

@@ -52,7 +52,9 @@ fn a_command_that_waits_forever_ends_soon_after_a_signal() {
         ends_soon(child, signal);
     }
     // Who asks twice does not want to wait.
-    let child = start(relabel(folder.path()).args(["run", "--in", "in", "--card", "card.toml", "--json", "--teacher"]).arg(lite0()));
+    let child = start(
+        relabel(folder.path()).args(["run", "--in", "in", "--card", "card.toml", "--json", "--teacher"]).arg(lite0()),
+    );
     sleep(Duration::from_millis(200));
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     sleep(Duration::from_millis(100));
@@ -156,7 +158,8 @@ fn wrong_words_are_one_document_too() {
 fn absurd_numbers_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
-    let absurd = ["0", "-1", "2147483648", "4294967296", "9223372036854775808", "18446744073709551616", "NaN", "inf", ""];
+    let absurd =
+        ["0", "-1", "2147483648", "4294967296", "9223372036854775808", "18446744073709551616", "NaN", "inf", ""];
     for flag in ["--threads", "--batch", "--shard-size"] {
         for number in absurd {
             let mut command = relabel(folder.path());
@@ -183,7 +186,9 @@ fn threads_that_cannot_be_started_are_a_failure_and_no_fault() {
     labelled(folder.path(), 4);
     // A thread needs room for its stack: the program fits, a thousand threads do not.
     let script = "ulimit -v 1500000; exec \"$0\" \"$@\"";
-    for words in [["audit", "out", "-o", "a.csv", "--threads", "1024"], ["report", "out", "-o", "r", "--threads", "1024"]] {
+    for words in
+        [["audit", "out", "-o", "a.csv", "--threads", "1024"], ["report", "out", "-o", "r", "--threads", "1024"]]
+    {
         let mut command = Command::new("bash");
         command.args(["-c", script, env!("CARGO_BIN_EXE_relabel")]).args(words).current_dir(folder.path());
         let ran = Ran::of(&mut command).expect(1);
@@ -237,7 +242,8 @@ fn what_a_killed_audit_left_is_gone_after_the_next() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 60);
     let drafts = || {
-        let names = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let names =
+            std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         names.filter(|name| name.starts_with(".relabel-draft-")).count()
     };
     let audit = |crops: &str| {

@@ -9,12 +9,16 @@ use crate::common::{Ran, label_in_fours, lite0, relabel, small_photographs};
 fn teacher_with_card(folder: &Path, more: &str) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::copy(lite0(), folder.join("net.onnx")).unwrap();
-    std::fs::write(folder.join("net.toml"), format!("mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n{more}\n")).unwrap();
+    std::fs::write(folder.join("net.toml"), format!("mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]\n{more}\n"))
+        .unwrap();
 }
 
 /// A thousand classes, the first with these words.
 fn class_list(first: &str) -> String {
-    std::iter::once(first.to_owned()).chain((1..1000).map(|class| format!("class {class}"))).collect::<Vec<_>>().join("\n")
+    std::iter::once(first.to_owned())
+        .chain((1..1000).map(|class| format!("class {class}")))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[test]
@@ -39,7 +43,9 @@ fn a_card_names_no_class_list_outside_its_folder() {
     }
     assert!(teacher("classes = 'gone.txt'", &[]).expect(1).stderr.contains("gone.txt"));
     assert!(teacher("classes = 'lists'", &[]).expect(1).stderr.contains("not a regular file"));
-    for inside in ["lists/good.txt", "inner.txt", "./lists/../lists/good.txt", &place("net/lists/good.txt").display().to_string()] {
+    for inside in
+        ["lists/good.txt", "inner.txt", "./lists/../lists/good.txt", &place("net/lists/good.txt").display().to_string()]
+    {
         teacher(&format!("classes = '{inside}'"), &[]).expect(0);
     }
     // With --card, it is the folder of that card; and what a user names is the user's own will.
@@ -69,8 +75,15 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
     let one_line = hostile.replace(['\n', '\r'], "");
     let quoted = one_line.chars().map(|c| format!("\\u{:04X}", u32::from(c))).collect::<String>();
     std::fs::create_dir(folder.path().join("net")).unwrap();
-    std::fs::write(folder.path().join("net/list.txt"), class_list(&one_line).replace("\nclass", &format!("\n{one_line}"))).unwrap();
-    teacher_with_card(&folder.path().join("net"), &format!("licence = \"{quoted}\"\n\"key{quoted}\" = 1\nclasses = 'list.txt'"));
+    std::fs::write(
+        folder.path().join("net/list.txt"),
+        class_list(&one_line).replace("\nclass", &format!("\n{one_line}")),
+    )
+    .unwrap();
+    teacher_with_card(
+        &folder.path().join("net"),
+        &format!("licence = \"{quoted}\"\n\"key{quoted}\" = 1\nclasses = 'list.txt'"),
+    );
     let (mut said, mut codes) = (String::new(), Vec::new());
     let mut ran = |words: &[&str]| {
         let ran = Ran::of(relabel(folder.path()).args(words));
@@ -83,7 +96,8 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
         codes.push(ran.code);
         ran
     };
-    let run = ["run", "--in", "in", "--out", "out", "--teacher", "net/net.onnx", "--input-size", "64", "--shard-size", "4"];
+    let run =
+        ["run", "--in", "in", "--out", "out", "--teacher", "net/net.onnx", "--input-size", "64", "--shard-size", "4"];
     ran(&[&run[..], &["-vv"]].concat()).expect(3);
     ran(&[&run[..], &["--retry-failed", "--log-format", "json", "-v"]].concat()).expect(3);
     ran(&["status", "out", "--failed"]);
@@ -91,7 +105,7 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
     for row in 0..8 {
         ran(&["inspect", "out", &row.to_string(), "--color", "never"]);
     }
-    ran(&["inspect", "out", hostile]).expect(1);
+    ran(&["inspect", "out", &format!("nowhere{hostile}")]).expect(1);
     ran(&["inspect", "out", "0", hostile]).expect(2);
     ran(&["status", hostile]).expect(1);
     ran(&["status", hostile, "--json"]).expect(1);
@@ -102,7 +116,8 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
     ran(&["audit", "out", "-o", "audit.csv"]).expect(0);
     ran(&["audit", "out", "-o", "audit.json", "--class", hostile]).expect(2);
     ran(&["verify", "out"]).expect(0);
-    ran(&["publish", "out", "--to", hostile, "--license", "CC0-1.0", "--source-terms", hostile, "--name", hostile]).expect(0);
+    ran(&["publish", "out", "--to", hostile, "--license", "CC0-1.0", "--source-terms", hostile, "--name", hostile])
+        .expect(0);
     ran(&["verify", hostile]).expect(0);
     std::fs::write(folder.path().join("out/scores").join(hostile), "stray").unwrap();
     ran(&["verify", "out"]).expect(3);
@@ -120,7 +135,8 @@ fn cells_of_a_table_are_no_formulas() {
         std::fs::copy(&photograph, path).unwrap();
     }
     std::fs::create_dir(folder.path().join("net")).unwrap();
-    std::fs::write(folder.path().join("net/list.txt"), class_list("=HYPERLINK(0)").replace("\nclass", "\n=class")).unwrap();
+    std::fs::write(folder.path().join("net/list.txt"), class_list("=HYPERLINK(0)").replace("\nclass", "\n=class"))
+        .unwrap();
     teacher_with_card(&folder.path().join("net"), "classes = 'list.txt'");
     let mut run = relabel(folder.path());
     run.args(["run", "--in", "in", "--out", "out", "--teacher", "net/net.onnx", "--input-size", "64"]);
@@ -157,7 +173,8 @@ fn signed_addresses_and_passwords_are_cut_from_releases() {
     let mut run = relabel(folder.path());
     run.args(["run", "--in", "in", "--out", "labels", "--teacher", "net/net.onnx", "--input-size", "64"]);
     Ran::of(&mut run).expect(0);
-    let published = Ran::of(relabel(folder.path()).args(["publish", "labels", "--to", "release", "--license", "CC0-1.0", "-vv"]));
+    let published =
+        Ran::of(relabel(folder.path()).args(["publish", "labels", "--to", "release", "--license", "CC0-1.0", "-vv"]));
     let published = published.expect(0);
     assert!(!published.stdout.contains("HUNTER2") && !published.stderr.contains("HUNTER2"), "{}", published.stdout);
     let mut pages = 0;

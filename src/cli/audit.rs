@@ -125,7 +125,8 @@ fn compared_words(summary: &Summary) -> String {
 }
 
 fn class_words(class: &ClassFigures) -> String {
-    let mut words = format!("  {:<28} {:>7} of {}", shown(&class.name), percent(class.agreement), count(class.images, "image"));
+    let mut words =
+        format!("  {:<28} {:>7} of {}", shown(&class.name), percent(class.agreement), count(class.images, "image"));
     if let Some(with) = &class.confused_with {
         words += &format!(", mostly {}", shown(&with.best_name));
     }

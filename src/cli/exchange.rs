@@ -12,8 +12,8 @@ use clap::ValueEnum;
 use relabel::error::Error;
 use relabel::shown::shown_path;
 
-use super::{Outcome, raised, stop_flag};
 use super::args::{ExportArguments, Global, ImportArguments, LogFormat, PythonFlags};
+use super::{Outcome, raised, stop_flag};
 
 pub fn import(arguments: &ImportArguments, global: &Global) -> Result<Outcome, Error> {
     let mut words = Words::of("import");

@@ -139,7 +139,9 @@ fn files_in_words(arguments: &InspectArguments, outcome: Outcome) -> String {
         }
         words += &match outcome {
             Outcome::Done => format!("{what:<8} {}\n", shown_path(path)),
-            Outcome::DoneWithProblems => format!("{what:<8} none without labels: {} was not written\n", shown_path(path)),
+            Outcome::DoneWithProblems => {
+                format!("{what:<8} none without labels: {} was not written\n", shown_path(path))
+            }
         };
     }
     words

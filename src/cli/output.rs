@@ -206,7 +206,10 @@ mod tests {
     fn words_keep_our_colours_and_nothing_else_that_a_terminal_acts_on() {
         let ours = "a\tb\n\u{1b}[38;2;1;2;3m\u{1b}[48;5;16mx\u{1b}[0m é\n";
         assert_eq!(safe_words(ours), ours);
-        assert_eq!(safe_words("x\u{1b}[2J\u{1b}[8m\u{1b}]0;t\u{7}\u{9b}A\r"), "x\\u{1b}[2J\\u{1b}[8m\\u{1b}]0;t\\u{7}\\u{9b}A\\r");
+        assert_eq!(
+            safe_words("x\u{1b}[2J\u{1b}[8m\u{1b}]0;t\u{7}\u{9b}A\r"),
+            "x\\u{1b}[2J\\u{1b}[8m\\u{1b}]0;t\\u{7}\\u{9b}A\\r"
+        );
         assert_eq!(safe_words("\u{1b}["), "\\u{1b}[");
     }
 

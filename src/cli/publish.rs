@@ -11,11 +11,11 @@ use indicatif::{ProgressBar, ProgressStyle};
 use relabel::error::Error;
 use relabel::inspect::find;
 use relabel::manifest::Manifest;
+use relabel::regular_file::concerns_file;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
     Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
 };
-use relabel::regular_file::concerns_file;
 use relabel::remote::{Access, Remote, is_address};
 use relabel::store::{Depth, Step, StoreReader};
 use serde_json::json;

@@ -24,7 +24,8 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
         thousands(status.shards_total),
     );
     if !status.damaged_shards.is_empty() {
-        words += &format!("damaged  {}; the run command makes them again\n", count(status.damaged_shards.len(), "shard"));
+        words +=
+            &format!("damaged  {}; the run command makes them again\n", count(status.damaged_shards.len(), "shard"));
     }
     if let Some(rate) = status.images_per_s {
         words += &format!("rate     {rate:.1} images/s over the last shards\n");

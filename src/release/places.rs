@@ -24,11 +24,16 @@ pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)
     while let Some(letter) = text[at..].chars().next() {
         let before = &text[..at];
         let taken = if let Some(address) = address(before, &text[at..]) {
-            found.extend((address.public != text[at..at + address.bytes]).then(|| (address.masked, address.public.clone())));
+            found.extend(
+                (address.public != text[at..at + address.bytes]).then(|| (address.masked, address.public.clone())),
+            );
             out.push_str(&address.public);
             address.bytes
         } else if let Some(bytes) = login(before, &text[at..]) {
-            found.push((format!("***{}", &text[at + bytes - 1..][..host_bytes(&text[at + bytes..]) + 1]), String::new()));
+            found.push((
+                format!("***{}", &text[at + bytes - 1..][..host_bytes(&text[at + bytes..]) + 1]),
+                String::new(),
+            ));
             bytes
         } else if let Some(bytes) = secret_query(&text[at..]) {
             found.push((format!("{letter}***"), String::new()));
@@ -93,7 +98,8 @@ fn login(before: &str, rest: &str) -> Option<usize> {
     let host = &word[at + 1..];
     // An image of a container has a tag and a digest: `name:tag@sha256:...`.
     let is_host = host.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !host.starts_with("sha256:");
-    (!user.is_empty() && !password.is_empty() && (is_host || host.parse::<std::net::Ipv4Addr>().is_ok())).then_some(at + 1)
+    (!user.is_empty() && !password.is_empty() && (is_host || host.parse::<std::net::Ipv4Addr>().is_ok()))
+        .then_some(at + 1)
 }
 
 fn host_bytes(rest: &str) -> usize {
@@ -111,7 +117,8 @@ fn secret_query(rest: &str) -> Option<usize> {
     let query = &rest[..rest.find(ends_query).unwrap_or(rest.len())];
     let is_secret = |pair: &str| {
         let Some((key, _)) = pair.split_once('=') else { return false };
-        let key: String = key.chars().filter(|letter| !"-_.".contains(*letter)).collect::<String>().to_ascii_lowercase();
+        let key: String =
+            key.chars().filter(|letter| !"-_.".contains(*letter)).collect::<String>().to_ascii_lowercase();
         WHOLE.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part))
     };
     query.split(['?', '#', '&', ';']).any(is_secret).then_some(query.len())

@@ -159,7 +159,8 @@ mod tests {
         std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
         std::fs::write(root.path().join("longer.jpg"), "12345").unwrap();
         let entry = |path: &str| Entry { path: path.to_owned(), bytes: 4, ..Entry::default() };
-        let manifest = Manifest::from_entries(["gone.jpg", "folder.jpg", "longer.jpg", "fifo.jpg"].map(entry).to_vec()).unwrap();
+        let manifest =
+            Manifest::from_entries(["gone.jpg", "folder.jpg", "longer.jpg", "fifo.jpg"].map(entry).to_vec()).unwrap();
         let list = ListedImages { manifest: &manifest, manifest_sha256: &digest_bytes(b""), index: None };
         let images = source.locate(&list).unwrap().images;
         let kind = |row, check| images.read(row, check).map_err(|error| error.of_image().unwrap().kind);

@@ -290,11 +290,7 @@ pub(crate) fn named_classes(flags: &CardValues, card: &CardFile, facts: &GraphFa
 }
 
 /// The class list that is named first, and where.
-fn name_of_classes<'a>(
-    flags: &'a CardValues,
-    card: &'a CardFile,
-    facts: &'a GraphFacts,
-) -> Option<(&'a str, Origin)> {
+fn name_of_classes<'a>(flags: &'a CardValues, card: &'a CardFile, facts: &'a GraphFacts) -> Option<(&'a str, Origin)> {
     // Of class lists, metadata can only name the embedded one.
     let in_metadata = facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K);
     let named = [

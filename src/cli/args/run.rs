@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{positive, up_to};
 use super::teacher::TeacherFlags;
+use super::{positive, up_to};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\

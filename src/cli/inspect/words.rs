@@ -100,7 +100,8 @@ fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String 
     let line = |&(class, prob): &(u32, f32)| {
         let bar = full.repeat((prob * BAR_CELLS).round() as usize);
         let bar = painter.in_color(&bar, class_color(class));
-        format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, shown(&classes.short_name(class))).trim_end().to_owned() + "\n"
+        format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, shown(&classes.short_name(class))).trim_end().to_owned()
+            + "\n"
     };
     ranked.iter().take(NAMED_CLASSES).map(line).collect()
 }

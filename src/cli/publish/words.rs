@@ -111,7 +111,7 @@ fn next(arguments: &PublishArguments, is_delivered: bool) -> String {
             words += &format!("         (cd {place} && sha256sum -c --quiet SHA256SUMS)\n");
         }
     }
-    upload_command(arguments).map_or(words.clone(), |command| format!("{words}upload   {command}\n"))
+    upload_command(arguments).map_or(words.clone(), |command| format!("{words}upload   {}\n", shown(&command)))
 }
 
 /// What brings a release in a folder to the Hub as it is.

@@ -80,7 +80,9 @@ impl Failure {
     fn explains(&self, archives: &Archives, archive: usize, problem: &str) -> ReadError {
         match self.0.load(Ordering::Acquire) {
             0 => ReadError::Image(unreadable(format!("{}: {problem}", archives.file_name(archive)))),
-            number => ReadError::Machine(Error::file("read", archives.path(archive))(io::Error::from_raw_os_error(number))),
+            number => {
+                ReadError::Machine(Error::file("read", archives.path(archive))(io::Error::from_raw_os_error(number)))
+            }
         }
     }
 }
