@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::thread::{Scope, ScopedJoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ThreadPool;
@@ -23,11 +24,12 @@ use crate::error::{Error, ImageError};
 use crate::geometry::InputSize;
 use crate::label_map::{ImageLabels, ScoreRounding};
 use crate::manifest::Manifest;
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Stage};
 use crate::pixels::{Decoder, ExifOrientation, Filter};
 use crate::source::{ImageReader, LengthCheck};
 use crate::store::{BEAT, InFlight, StoreInfo, StoreWriter};
 use crate::teacher::{BatchLabels, PixelBatch, Teacher};
+use crate::threads::{spawn_in, thread_pool};
 
 /// Batches that wait between two stages.
 const QUEUED_BATCHES: usize = 2;
@@ -166,30 +168,31 @@ fn flow(
     last: impl FnOnce(&ThreadPool, &Receiver<LabelledBatch>, &Ending) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
     let stoppers: Vec<_> = teachers.iter().map(|teacher| teacher.stopper()).collect();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(job.threads)
-        .thread_name(|index| format!("decode-{index}"))
-        .build()
-        .map_err(|error| Error::Usage(format!("{} threads cannot be started: {error}", job.threads)))?;
+    let pool = thread_pool(job.threads, "decode")?;
     let ending = Ending::default();
     let (decoded_in, decoded_out) = bounded::<DecodedBatch>(QUEUED_BATCHES);
     let (labelled_in, labelled_out) = bounded::<LabelledBatch>(QUEUED_BATCHES);
     let (pool, ending_ref, caller) = (&pool, &ending, std::thread::current());
 
     std::thread::scope(|scope| {
-        scope.spawn(move || decode::decode_batches(job, in_flight, pool, ending_ref, &decoded_in));
+        start(scope, ending_ref, move || {
+            decode::decode_batches(job, in_flight, pool, ending_ref, &decoded_in, monitor);
+        });
         for mut teacher in teachers {
             let (decoded, labelled) = (decoded_out.clone(), labelled_in.clone());
-            scope.spawn(move || ending_ref.note(teach(teacher.as_mut(), &decoded, &labelled, ending_ref, monitor)));
+            start(scope, ending_ref, move || {
+                ending_ref.note(teach(teacher.as_mut(), &decoded, &labelled, ending_ref, monitor));
+            });
         }
         // Only the stages hold the ends of their queues, so that each sees when its neighbour is gone.
         drop((decoded_out, labelled_in));
-        let taker = scope.spawn(move || {
+        let taker = start(scope, ending_ref, move || {
             let result = last(pool, &labelled_out, ending_ref);
             drop(labelled_out);
             ending_ref.note(result);
             caller.unpark();
         });
+        let Some(taker) = taker else { return };
         while !taker.is_finished() {
             if monitor.stop_requested() {
                 ending.note(Err(Error::Interrupted));
@@ -206,6 +209,20 @@ fn flow(
         }
     });
     ending.into_result()
+}
+
+/// Starts a stage. One that cannot be started drops its ends of the queues, which ends its neighbours; one that panics
+/// stops all: what it had in hand is lost, and no shard may be committed without it.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    ending: &'scope Ending,
+    stage: impl FnOnce() + Send + 'scope,
+) -> Option<ScopedJoinHandle<'scope, ()>> {
+    let started = spawn_in(scope, move || {
+        let _stop = StopAtPanic(ending);
+        stage();
+    });
+    started.map_err(|error| ending.note(Err(error))).ok()
 }
 
 /// A batch on its way to the teacher.
@@ -246,14 +263,24 @@ fn teach(
         if ending.stopping() {
             break;
         }
-        monitor.batch_taken(decoded.len(), labelled.len());
-        let labels = teacher.label(&batch.pixels)?;
+        let labels = monitor.timed(Stage::Teacher, || teacher.label(&batch.pixels))?;
         let labelled_batch = LabelledBatch { place: batch.place, labels, failures: batch.failures };
         if labelled.send(labelled_batch).is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Stops all stages when dropped by a panic.
+struct StopAtPanic<'a>(&'a Ending);
+
+impl Drop for StopAtPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stopping.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// How a run ends: the first error of any stage is the run's.

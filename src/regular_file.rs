@@ -1,5 +1,6 @@
 //! Opening files that others made. A pipe in the place of a file would block for ever, and a device may give bytes without
-//! end: only regular files are read, links to them included, and never more of them than was expected.
+//! end: only regular files are read, links to them included, and never more of them than was expected. A failure of the
+//! machine is never taken for a file that is missing.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -101,6 +102,50 @@ pub(crate) fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Resul
     if metadata.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, kind_of(&metadata))) }
 }
 
+/// Opens a regular file. A FIFO, a socket or a device is refused, and opening one does not wait for its other end.
+///
+/// # Errors
+/// Returns the operating system's error, or one of kind `InvalidInput` if it is something else than a regular file.
+pub fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_dir() {
+        return Err(Errno::ISDIR.into());
+    }
+    if !metadata.is_file() {
+        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Reads a regular file as text.
+///
+/// # Errors
+/// Returns an error as [`open_regular`] does, or if it cannot be read or is not UTF-8.
+pub fn read_regular_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    open_regular(path)?.read_to_string(&mut text)?;
+    Ok(text)
+}
+
+/// Whether an error tells something of the file itself: it is missing, forbidden, or of another sort. Every other one is a
+/// failure or a shortage of the machine (`EIO`, `ESTALE`, `EMFILE`, `ENOMEM`, ...), which tells nothing of the file.
+#[must_use]
+pub fn concerns_file(error: &io::Error) -> bool {
+    const OF_THE_FILE: [Errno; 4] = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO, Errno::OVERFLOW];
+    let is_kind = matches!(
+        error.kind(),
+        ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::InvalidInput
+            | ErrorKind::InvalidData
+            | ErrorKind::UnexpectedEof
+    );
+    is_kind || OF_THE_FILE.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
 /// Whether an error says that there is no such file.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
@@ -110,7 +155,7 @@ pub(crate) fn is_absence(error: &io::Error) -> bool {
 ///
 /// # Errors
 /// Returns [`Error::File`] if the system fails to say what is there.
-pub(crate) fn look_at(path: &Path) -> Result<Option<Metadata>, Error> {
+pub fn look_at(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if is_absence(&error) || is_errno(&error, Errno::LOOP) => Ok(None),
@@ -171,7 +216,9 @@ mod tests {
             let problem = read(&at(name), 4).unwrap().or_problem().unwrap_err();
             assert!(problem.contains(what), "{name}: {problem}");
         }
-        assert!(matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.contains("a device")));
+        assert!(
+            matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.contains("a device"))
+        );
         assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "no absence, but a failure");
     }
 
@@ -190,5 +237,17 @@ mod tests {
         assert_eq!(std::fs::read(at("file")).unwrap(), b"1234");
         write("file").unwrap();
         write("new").unwrap();
+    }
+
+    #[test]
+    fn failures_of_the_machine_tell_nothing_of_a_file() {
+        for errno in
+            [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::NOTCONN]
+        {
+            assert!(!concerns_file(&errno.into()), "{errno}");
+        }
+        for errno in [Errno::NOENT, Errno::ACCESS, Errno::PERM, Errno::ISDIR, Errno::NOTDIR, Errno::LOOP] {
+            assert!(concerns_file(&errno.into()), "{errno}");
+        }
     }
 }

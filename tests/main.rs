@@ -18,6 +18,10 @@ mod common;
 mod damage;
 /// Sessions on one device and on several, GPUs that cannot be used, what runs where.
 mod devices;
+/// Exit codes, signals, results that cannot be written, shortages, wrong words, odd paths.
+mod exits;
+/// What a hostile card, name or address could give away, or do to a terminal or a spreadsheet.
+mod leaks;
 /// Odd files against PIL's verdict and pixels.
 mod decode;
 /// Files of every kind that were valid and then got broken at random: an answer, never a panic.

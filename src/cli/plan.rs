@@ -11,6 +11,8 @@ use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::pipeline::Preprocessing;
 use relabel::pixels::Decoder;
+use relabel::regular_file::look_at;
+use relabel::shown::shown_path;
 use relabel::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 use relabel::teacher::TeacherCard;
@@ -45,10 +47,10 @@ pub fn load_teacher(
     photographs: Vec<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
-    let card = CardFile::find(path, flags.card.as_deref())?;
-    if !path.is_file() {
-        return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
+    if !look_at(path)?.is_some_and(|found| found.is_file()) {
+        return Err(Error::Usage(format!("--teacher {}: there is no such file", shown_path(path))));
     }
+    let card = CardFile::find(path, flags.card.as_deref())?;
     if flags.cuda.is_some() && !flags.device.may_use_cuda() {
         return Err(Error::Usage("--cuda is about GPUs: give --device cuda too".to_owned()));
     }
@@ -117,8 +119,8 @@ pub fn load_teacher(
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
              trained otherwise, write a card or give --mean, --std and --filter",
-            path.display(),
-            path.with_extension("toml").display(),
+            shown_path(path),
+            shown_path(&path.with_extension("toml")),
             description.card.input_size,
             description.card.mean,
             description.card.std,
@@ -130,14 +132,24 @@ pub fn load_teacher(
 }
 
 /// Files of a few images, spread over the list: a teacher's cells are proved with them where its structure does not do.
-pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Vec<Vec<u8>> {
+///
+/// # Errors
+/// Returns the error of the machine that keeps one from being read.
+pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Result<Vec<Vec<u8>>, Error> {
     /// Some cannot be read or decoded.
     const TRIED: usize = 8;
     /// They stay in memory while the teacher is loaded.
     const MAX_BYTES: u64 = 16 << 20;
     let tried = manifest.len().min(TRIED);
     let rows = (0..tried).map(|at| at * manifest.len() / tried).filter(|&row| manifest.bytes(row) <= MAX_BYTES);
-    rows.filter_map(|row| images.read(row, LengthCheck::AsItIs).ok()).collect()
+    let mut photographs = Vec::new();
+    for row in rows {
+        match images.read(row, LengthCheck::AsItIs) {
+            Ok(bytes) => photographs.push(bytes),
+            Err(error) => drop(error.of_image()?),
+        }
+    }
+    Ok(photographs)
 }
 
 /// The flags that together stand for a card.
@@ -175,7 +187,7 @@ pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Man
                 None => Error::Source { path, problem },
             });
         }
-        say(&format!("warning: {}: {problem}", path.display()));
+        say(&format!("warning: {}: {problem}", shown_path(path)));
     }
     if let Some(limit) = arguments.limit {
         manifest.truncate(limit);

@@ -1,12 +1,15 @@
 //! The first stage: files to batches of pixels.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{ScopeFifo, ThreadPool};
 
 use super::{DecodedBatch, Ending, Job, Place, ShardWork};
-use crate::error::ImageError;
+use crate::error::{ImageError, ImageErrorKind};
+use crate::monitor::{Monitor, Stage};
+use crate::source::ReadError;
 use crate::store::InFlight;
 use crate::teacher::PixelBatch;
 
@@ -14,7 +17,7 @@ use crate::teacher::PixelBatch;
 /// next one.
 const BATCHES_IN_DECODING: usize = 2;
 
-type Slot = (usize, Result<Vec<u8>, ImageError>);
+type Slot = (usize, Result<Vec<u8>, ReadError>);
 
 /// Decodes the job's batches on `pool` and sends them on, in order.
 pub(super) fn decode_batches(
@@ -23,6 +26,7 @@ pub(super) fn decode_batches(
     pool: &ThreadPool,
     ending: &Ending,
     out: &Sender<DecodedBatch>,
+    monitor: &dyn Monitor,
 ) {
     pool.in_place_scope_fifo(|scope| {
         let mut planned = batches(job);
@@ -32,11 +36,11 @@ pub(super) fn decode_batches(
                 && !ending.stopping()
                 && let Some(place) = planned.next()
             {
-                let slots = start(job, in_flight, scope, place.rows.clone());
+                let slots = start(job, in_flight, scope, place.rows.clone(), monitor);
                 started.push_back((place, slots));
             }
             let Some((place, slots)) = started.pop_front() else { break };
-            let (pixels, failures) = collect(job, place.rows.len(), &slots);
+            let (pixels, failures) = collect(job, place.rows.len(), &slots, ending);
             if ending.stopping() || out.send(DecodedBatch { place, pixels, failures }).is_err() {
                 break;
             }
@@ -66,22 +70,24 @@ fn start<'scope>(
     in_flight: Option<&'scope InFlight>,
     scope: &ScopeFifo<'scope>,
     rows: std::ops::Range<usize>,
+    monitor: &'scope dyn Monitor,
 ) -> Receiver<Slot> {
     let (done, slots) = bounded(rows.len());
     for (slot, row) in rows.enumerate() {
         let done = done.clone();
         scope.spawn_fifo(move |_| {
-            let _ = done.send((slot, input_pixels(job, in_flight, row)));
+            let _ = done.send((slot, monitor.timed(Stage::Decoding, || input_pixels(job, in_flight, row))));
         });
     }
     slots
 }
 
-/// One image as the teacher wants it.
-fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ImageError> {
+/// One image as the teacher wants it. A reader that panics fails its image and nothing else, as a decoder does.
+fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
     let how = job.preprocessing;
     let _room = job.decoder.room_for_file(job.manifest.bytes(row));
-    let bytes = job.images.read(row, job.length_check)?;
+    let read = || job.images.read(row, job.length_check);
+    let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(gave_up())))?;
     let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
     let granted = |bytes| {
         if let Some(entry) = &entry {
@@ -93,14 +99,30 @@ fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Resu
     Ok(pixels)
 }
 
-fn collect(job: &Job<'_>, images: usize, slots: &Receiver<Slot>) -> (PixelBatch, Vec<Option<ImageError>>) {
+fn gave_up() -> ImageError {
+    let reason = "the decoder gave up on it in an unexpected way".to_owned();
+    ImageError { kind: ImageErrorKind::Broken, reason }
+}
+
+/// Gathers a batch. A failure of the machine, which tells nothing of the image, stops the run.
+fn collect(
+    job: &Job<'_>,
+    images: usize,
+    slots: &Receiver<Slot>,
+    ending: &Ending,
+) -> (PixelBatch, Vec<Option<ImageError>>) {
     let size = job.preprocessing.input_size;
     let mut data = vec![0; images * size.rgb_bytes()];
-    let mut failures = vec![None; images];
+    // A slot that never comes has failed: it must not pass for a black image.
+    let mut failures = vec![Some(gave_up()); images];
     for (slot, result) in slots {
         match result {
-            Ok(pixels) => data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels),
-            Err(error) => failures[slot] = Some(error),
+            Ok(pixels) => {
+                data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels);
+                failures[slot] = None;
+            }
+            Err(ReadError::Image(error)) => failures[slot] = Some(error),
+            Err(ReadError::Machine(error)) => ending.note(Err(error)),
         }
     }
     (PixelBatch::new(images, size, data), failures)

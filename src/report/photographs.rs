@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::{Error, ImageError};
 use crate::manifest::Manifest;
 use crate::pixels::{Decoder, ExifOrientation};
-use crate::source::{ImageReader, LengthCheck};
+use crate::source::{ImageReader, LengthCheck, ReadError};
 use crate::store::{RowState, StoreInfo, StoreReader};
 
 /// Where a page's photographs come from, and how many were shown so far.
@@ -76,7 +76,7 @@ impl<'a> Photographs<'a> {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     tried += 1;
-                    last = Some((manifest.path(row), error));
+                    last = Some((manifest.path(row), error.of_image()?));
                 }
             }
         }
@@ -91,15 +91,18 @@ impl<'a> Photographs<'a> {
         })
     }
 
-    /// One photograph, or why it cannot be shown.
+    /// One photograph, or why it cannot be shown: it cannot be read, is not what was listed, or cannot be decoded.
     ///
     /// # Errors
-    /// When it cannot be read, is not what was listed, or cannot be decoded.
-    pub(super) fn take(&self, row: usize) -> Result<Photograph, ImageError> {
-        let taken = self.small(row);
+    /// Returns the error of the machine that tells nothing of the photograph.
+    pub(super) fn take(&self, row: usize) -> Result<Result<Photograph, ImageError>, Error> {
+        let taken = match self.small(row) {
+            Ok(photograph) => Ok(photograph),
+            Err(error) => Err(error.of_image()?),
+        };
         let count = if taken.is_ok() { &self.shown } else { &self.failed };
         count.fetch_add(1, Ordering::AcqRel);
-        taken
+        Ok(taken)
     }
 
     /// How many were shown, and how many could not be.
@@ -107,7 +110,7 @@ impl<'a> Photographs<'a> {
         (self.shown.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
     }
 
-    fn small(&self, row: usize) -> Result<Photograph, ImageError> {
+    fn small(&self, row: usize) -> Result<Photograph, ReadError> {
         let bytes = self.images.read(row, self.length_check)?;
         let (small, (height_pixels, width_pixels)) =
             self.decoder.decode_shrunk(&bytes, self.exif_orientation, self.side_pixels)?;
