@@ -48,9 +48,9 @@ pub fn address(place: &Path) -> Option<&str> {
 pub fn settings(access: Access) -> Settings {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let flag = super::stop_flag().ok();
-    let stop = flag.map(|flag| -> Stop { Arc::new(move || super::raised(&flag)) });
-    Settings { variables: variables.collect(), access, stop }
+    let flag = super::stop_flag();
+    let stop: Stop = Arc::new(move || super::raised(&flag));
+    Settings { variables: variables.collect(), access, stop: Some(stop) }
 }
 
 /// Where copies of remote files are kept, the same folder that the Python package uses: `RELABEL_CACHE`, or `relabel` in
