@@ -171,7 +171,9 @@ mod tests {
             let problem = read(&at(name), 4).unwrap().or_problem().unwrap_err();
             assert!(problem.contains(what), "{name}: {problem}");
         }
-        assert!(matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.contains("a device")));
+        assert!(
+            matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.contains("a device"))
+        );
         assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "no absence, but a failure");
     }
 

@@ -181,9 +181,35 @@ fn files_stay_small() {
 #[test]
 fn every_test_that_is_named_as_a_proof_exists() {
     let modules = [
-        "golden", "decode", "sources", "teachers", "heads", "hostile", "commands", "kill", "damage", "mishaps",
-        "tasks", "readers", "pooling", "pictures", "audit", "exchange", "fuzz", "house", "ids", "publish", "remote",
-        "delivery", "merge", "release", "joined", "forms", "locality", "scores", "hostile_stores",
+        "golden",
+        "decode",
+        "sources",
+        "teachers",
+        "heads",
+        "hostile",
+        "commands",
+        "kill",
+        "damage",
+        "mishaps",
+        "tasks",
+        "readers",
+        "pooling",
+        "pictures",
+        "audit",
+        "exchange",
+        "fuzz",
+        "house",
+        "ids",
+        "publish",
+        "remote",
+        "delivery",
+        "merge",
+        "release",
+        "joined",
+        "forms",
+        "locality",
+        "scores",
+        "hostile_stores",
     ];
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
@@ -192,7 +218,8 @@ fn every_test_that_is_named_as_a_proof_exists() {
         let text = std::fs::read_to_string(page.path()).unwrap();
         for module in modules {
             let mut tests = std::fs::read_to_string(repository(&format!("tests/{module}.rs"))).unwrap();
-            for file in walkdir::WalkDir::new(repository(&format!("tests/{module}"))).into_iter().filter_map(Result::ok) {
+            for file in walkdir::WalkDir::new(repository(&format!("tests/{module}"))).into_iter().filter_map(Result::ok)
+            {
                 tests += &std::fs::read_to_string(file.path()).unwrap_or_default();
             }
             for (at, start) in text.match_indices(&format!("`{module}::")) {

@@ -11,6 +11,8 @@ use relabel::error::Error;
 use relabel::remote::{Access, Remote, Settings};
 use relabel::store::{Files as _, StoreReader};
 
+use crate::common::Ran;
+
 /// A server that ends with the process. It answers each request by what it asks for, and notes all of them.
 struct Odd {
     port: u16,
@@ -142,7 +144,11 @@ fn a_server_that_sends_a_byte_a_second_can_be_stopped_at_once() {
 #[test]
 fn no_credential_follows_a_redirect_to_another_server() {
     let other = Odd::start(|_, stream| {
-        begin(stream, "200 OK", "Content-Length: 2\r\nLast-Modified: Mon, 23 Nov 2026 19:05:38 GMT\r\nETag: \"x\"\r\n")?;
+        begin(
+            stream,
+            "200 OK",
+            "Content-Length: 2\r\nLast-Modified: Mon, 23 Nov 2026 19:05:38 GMT\r\nETag: \"x\"\r\n",
+        )?;
         stream.write_all(b"{}")
     });
     let place = other.url();
@@ -184,4 +190,27 @@ fn no_server_chooses_a_local_file() {
     });
     let refusal = StoreReader::open_files(Arc::new(odd.open())).err().unwrap().to_string();
     assert!(refusal.contains("damaged"), "{refusal}");
+}
+
+#[test]
+fn no_verbosity_tells_a_credential() {
+    let odd = Odd::start(|_, stream| {
+        let words = "<Error><Code>AccessDenied</Code><Message>not you</Message></Error>";
+        begin(stream, "403 Forbidden", &format!("Content-Length: {}\r\n", words.len()))?;
+        stream.write_all(words.as_bytes())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = crate::common::relabel(folder.path());
+    command.args(["status", "s3://bucket/x", "-vvv"]).env("AWS_ENDPOINT_URL", odd.url());
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "HUSHID"), ("AWS_SECRET_ACCESS_KEY", "HUSHKEY"), ("AWS_SESSION_TOKEN", "HUSHTOKEN")]
+    {
+        command.env(name, value);
+    }
+    let ran = Ran::of(command.env("AWS_REGION", "us-east-1")).expect(1);
+    assert!(odd.asked.lock().unwrap().iter().any(|request| request.contains("HUSHTOKEN")));
+    assert!(!ran.stderr.contains("HUSH") && ran.stderr.contains("403"), "{}", ran.stderr);
+    let refused = Ran::of(crate::common::relabel(folder.path()).args(["status", "https://me:hush@host/x", "-vvv"]));
+    let refused = refused.expect(2);
+    assert!(!refused.stderr.contains("hush"), "{}", refused.stderr);
 }
