@@ -60,7 +60,7 @@ fn a_length_that_nobody_has_is_refused_before_memory_is_asked_for() {
     let odd = Odd::start(|_, stream| {
         begin(stream, "200 OK", &format!("Content-Length: {}\r\n", 1_u64 << 50))?;
         loop {
-            stream.write_all(&[b' '; 1 << 16])?;
+            stream.write_all(&vec![b' '; 1 << 16])?;
         }
     });
     let refusal = odd.open().read("zarr.json").unwrap_err().to_string();
@@ -75,7 +75,7 @@ fn answers_without_end_end() {
         begin(stream, "200 OK", "Transfer-Encoding: chunked\r\n")?;
         loop {
             write!(stream, "10000\r\n")?;
-            stream.write_all(&[b' '; 1 << 16])?;
+            stream.write_all(&vec![b' '; 1 << 16])?;
             write!(stream, "\r\n")?;
         }
     });
@@ -84,7 +84,7 @@ fn answers_without_end_end() {
         begin(stream, "403 Forbidden", "Transfer-Encoding: chunked\r\n")?;
         loop {
             write!(stream, "10000\r\n")?;
-            stream.write_all(&[b' '; 1 << 16])?;
+            stream.write_all(&vec![b' '; 1 << 16])?;
             write!(stream, "\r\n")?;
         }
     });
@@ -126,7 +126,7 @@ fn a_server_that_sends_a_byte_a_second_can_be_stopped_at_once() {
         }
     };
     let silent = |_: &str, _: &mut TcpStream| {
-        sleep(Duration::from_secs(600));
+        sleep(Duration::from_mins(10));
         Ok(())
     };
     for odd in [Odd::start(trickle), Odd::start(silent)] {
