@@ -28,8 +28,7 @@ impl TryFrom<String> for Digest {
 
     fn try_from(text: String) -> Result<Self, String> {
         let shown = || text.chars().take(80).collect::<String>();
-        Self::parse(&text)
-            .ok_or_else(|| format!("`{}` is no sha256: 64 digits of 0-9 and a-f", shown().escape_debug()))
+        Self::parse(&text).ok_or_else(|| format!("`{}` is no sha256: 64 digits of 0-9 and a-f", shown().escape_debug()))
     }
 }
 

@@ -19,7 +19,9 @@ use texts::Texts;
 pub use columns::SplitCounts;
 pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
-pub(crate) use table::{manifest_rows, read_known_manifest, read_known_manifest_bytes, read_manifest_of, rows_in_manifest};
+pub(crate) use table::{
+    manifest_rows, read_known_manifest, read_known_manifest_bytes, read_manifest_of, rows_in_manifest,
+};
 
 /// The frozen list. Row numbers are positions in it.
 ///

@@ -13,8 +13,8 @@ mod reading;
 mod writing;
 mod cache;
 
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use object_store::ObjectStore;
@@ -112,9 +112,9 @@ impl Remote {
     /// Asks the place for something, until it answers or a stop is asked for.
     fn ask<T>(
         &self,
-        work: impl AsyncFn(&dyn ObjectStore) -> object_store::Result<T>,
+        work: &impl AsyncFn(&dyn ObjectStore) -> object_store::Result<T>,
     ) -> Result<object_store::Result<T>, Error> {
-        self.tried(|client| client.block_on(|| self.should_stop(), &work))
+        self.tried(|client| client.block_on(|| self.should_stop(), work))
     }
 
     fn should_stop(&self) -> bool {

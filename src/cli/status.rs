@@ -36,7 +36,8 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     words += &agreement_line(status.agreement);
     if let Some(first) = status.damaged_shards.first() {
         let count = thousands(status.damaged_shards.len());
-        words += &format!("damaged  {count} shards, the first is {first}: `relabel verify` tells what is wrong with them\n");
+        words +=
+            &format!("damaged  {count} shards, the first is {first}: `relabel verify` tells what is wrong with them\n");
     }
     for (kind, count) in &status.failures_by_kind {
         words += &format!("failed   {}: {kind}\n", thousands(*count));

@@ -24,6 +24,7 @@ struct Thrift<'a> {
 }
 
 /// Kinds of values.
+const STOP: u8 = 0;
 const I32: u8 = 5;
 const STRUCT: u8 = 12;
 /// Structs in structs; a page header has two levels.
@@ -32,9 +33,11 @@ const DEEPEST: usize = 8;
 impl Thrift<'_> {
     fn page_header(&mut self) -> Option<PageHeader> {
         let (mut uncompressed, mut compressed, mut id) = (None, None, 0);
-        while let Some((next, kind)) = self.field(id)? {
-            id = next;
+        loop {
+            let kind;
+            (id, kind) = self.field(id)?;
             match (id, kind) {
+                (_, STOP) => break,
                 (2, I32) => uncompressed = Some(self.number()?),
                 (3, I32) => compressed = Some(self.number()?),
                 _ => self.skip(kind, 0)?,
@@ -44,14 +47,14 @@ impl Thrift<'_> {
         Some(PageHeader { uncompressed_bytes: length(uncompressed)?, compressed_bytes: length(compressed)? })
     }
 
-    /// Number and kind of the next field of a struct; `Some(None)` at its end.
-    fn field(&mut self, last: i64) -> Option<Option<(i64, u8)>> {
+    /// Number and kind of the next field of a struct; the kind [`STOP`] at its end.
+    fn field(&mut self, last: i64) -> Option<(i64, u8)> {
         let header = self.byte()?;
         if header == 0 {
-            return Some(None);
+            return Some((last, STOP));
         }
         let id = if header >> 4 == 0 { self.number()? } else { last.checked_add(i64::from(header >> 4))? };
-        Some(Some((id, header & 15)))
+        Some((id, header & 15))
     }
 
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
@@ -74,11 +77,14 @@ impl Thrift<'_> {
             }
             STRUCT if depth < DEEPEST => {
                 let mut id = 0;
-                while let Some((next, kind)) = self.field(id)? {
-                    id = next;
+                loop {
+                    let kind;
+                    (id, kind) = self.field(id)?;
+                    if kind == STOP {
+                        return Some(());
+                    }
                     self.skip(kind, depth + 1)?;
                 }
-                Some(())
             }
             // Maps are in no page header.
             _ => None,

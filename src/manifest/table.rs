@@ -8,6 +8,7 @@ use bytes::Bytes;
 use parquet::basic::{Compression, Type as Physical, ZstdLevel};
 use parquet::column::reader::{ColumnReader, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{ChunkReader, FileReader as _, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
@@ -100,13 +101,13 @@ pub fn read_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
 
 /// Reads the manifest of a store of so many images.
 pub(crate) fn read_manifest_of(bytes: impl Into<Bytes>, images: usize) -> Result<Manifest, String> {
-    read_rows_of(bytes.into(), images)?.finish()
+    read_rows_of(&bytes.into(), images)?.finish()
 }
 
 /// Reads the manifest of a store of so many images from bytes whose digest the store vouches for: that no name stands twice
 /// was checked when it was written, and takes as long again as reading it.
 pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result<Manifest, String> {
-    Ok(read_rows_of(bytes.into(), images)?.manifest)
+    Ok(read_rows_of(&bytes.into(), images)?.manifest)
 }
 
 /// Returns how many rows a manifest says that it has, which is read of its end alone; `None` where it is not there or damaged.
@@ -162,11 +163,11 @@ fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
 }
 
 /// The same of a list that must have so many rows.
-fn read_rows_of(bytes: Bytes, images: usize) -> Result<ManifestBuilder, String> {
+fn read_rows_of(bytes: &Bytes, images: usize) -> Result<ManifestBuilder, String> {
     or_gave_up(|| {
         let most_text = most_expanded(bytes.len());
         let reader = open(bytes.clone())?;
-        check_pages(&reader, &bytes)?;
+        check_pages(&reader, bytes)?;
         let rows = reader.metadata().file_metadata().num_rows();
         if usize::try_from(rows) != Ok(images) {
             return Err(format!("it has {rows} rows, the arrays have {images}"));
@@ -214,7 +215,10 @@ fn check_amount(reader: &SerializedFileReader<Bytes>, length: usize) -> Result<(
         for column in group.columns() {
             let values = u64::try_from(column.num_values()).unwrap_or(u64::MAX);
             if values > most_rows {
-                return Err(format!("its column `{}` has {values} values in {length} bytes", column.column_path().string()));
+                return Err(format!(
+                    "its column `{}` has {values} values in {length} bytes",
+                    column.column_path().string()
+                ));
             }
             bytes = bytes.saturating_add(u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX));
         }
@@ -258,7 +262,9 @@ fn rows_of(reader: &SerializedFileReader<Bytes>, most_text: u64) -> Result<Manif
             let id = ids.as_ref().map(|ids| ids.get(row)).transpose()?.flatten();
             text += (path.len() + id.map_or(0, str::len)) as u64;
             if text > most_text {
-                return Err(format!("its names have more than {most_text} bytes, which is far more than it has itself"));
+                return Err(format!(
+                    "its names have more than {most_text} bytes, which is far more than it has itself"
+                ));
             }
             let label = match &labels {
                 Some(labels) => labels.get(row)?,
@@ -276,7 +282,7 @@ fn rows_of(reader: &SerializedFileReader<Bytes>, most_text: u64) -> Result<Manif
 /// Refuses pages that would become more than the footer admits, and codecs that a store's manifest does not have.
 fn check_pages(reader: &SerializedFileReader<Bytes>, bytes: &[u8]) -> Result<(), String> {
     let mut sum = 0_u64;
-    for column in reader.metadata().row_groups().iter().flat_map(|group| group.columns()) {
+    for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let name = column.column_path().string();
         if !matches!(column.compression(), Compression::ZSTD(_) | Compression::UNCOMPRESSED) {
             return Err(format!("column `{name}` is compressed with {}, not zstd", column.compression()));
@@ -289,7 +295,10 @@ fn check_pages(reader: &SerializedFileReader<Bytes>, bytes: &[u8]) -> Result<(),
     }
     let most = most_expanded(bytes.len());
     if sum > most {
-        return Err(format!("it has {} bytes and would become {sum} when it is read, at most {most} can be", bytes.len()));
+        return Err(format!(
+            "it has {} bytes and would become {sum} when it is read, at most {most} can be",
+            bytes.len()
+        ));
     }
     Ok(())
 }

@@ -106,7 +106,8 @@ impl Settings {
     /// The name of a variable whose address has a user or password in it.
     fn variable_with_user(&self) -> Option<&str> {
         let names_a_user = |value: &str| {
-            Url::parse(value).is_ok_and(|url| url.password().is_some() || (url.has_host() && !url.username().is_empty()))
+            Url::parse(value)
+                .is_ok_and(|url| url.password().is_some() || (url.has_host() && !url.username().is_empty()))
         };
         let of_endpoint = |name: &str| name == "HF_ENDPOINT" || (is_of_cloud(name) && name.contains("ENDPOINT"));
         let found = self.variables.iter().find(|(name, value)| of_endpoint(name) && names_a_user(value));

@@ -100,7 +100,8 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
             Box::new(with(builder, "AWS_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            let builder = GoogleCloudStorageBuilder::new().with_url(url).with_retry(retry).with_http_connector(connector);
+            let builder =
+                GoogleCloudStorageBuilder::new().with_url(url).with_retry(retry).with_http_connector(connector);
             let set = |builder: GoogleCloudStorageBuilder, key: &str, value| {
                 Some(builder.with_config(key.parse().ok()?, value))
             };

@@ -5,7 +5,9 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService};
+use object_store::client::{
+    HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpResponseBody, HttpService,
+};
 use object_store::{ClientConfigKey, ClientOptions, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
 
@@ -28,9 +30,9 @@ pub(super) enum Redirects {
 
 impl HttpConnector for Connector {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        self.client(options)
-            .map(|client| HttpClient::new(Bounded { client: HttpClient::new(client) }))
-            .map_err(|error| object_store::Error::Generic { store: "HTTP client", source: Box::new(error.without_url()) })
+        self.client(options).map(|client| HttpClient::new(Bounded { client: HttpClient::new(client) })).map_err(
+            |error| object_store::Error::Generic { store: "HTTP client", source: Box::new(error.without_url()) },
+        )
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::atomic::Ordering;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{GetOptions, ObjectStore, ObjectStoreScheme};
 
-use super::{Remote, body};
 use super::words::failure;
+use super::{Remote, body};
 use crate::error::Error;
 use crate::store::Files;
 
@@ -18,7 +18,7 @@ impl Files for Remote {
 
     fn read_up_to(&self, inside: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
         let location = self.address.of_file(inside)?;
-        let read = self.ask(async |store: &dyn ObjectStore| {
+        let read = self.ask(&async |store: &dyn ObjectStore| {
             body::all(store.get_opts(&location, GetOptions::default()).await?, most_bytes).await
         })?;
         found(read).map_err(|error| failure(self, inside, "read it", &error))
@@ -34,7 +34,7 @@ impl Files for Remote {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
         let wanted = range.end - range.start;
-        let read = self.ask(async |store: &dyn ObjectStore| {
+        let read = self.ask(&async |store: &dyn ObjectStore| {
             body::all(store.get_opts(&location, options.clone()).await?, wanted).await
         })?;
         match read {
@@ -52,9 +52,8 @@ impl Files for Remote {
     fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let asked = self.ask(async |store: &dyn ObjectStore| {
-            Ok(store.get_opts(&location, options.clone()).await?.meta.size)
-        })?;
+        let asked =
+            self.ask(&async |store: &dyn ObjectStore| Ok(store.get_opts(&location, options.clone()).await?.meta.size))?;
         found(asked).map_err(|error| failure(self, inside, "ask for its length", &error))
     }
 
@@ -64,7 +63,7 @@ impl Files for Remote {
         }
         let prefix = self.address.prefix();
         let listed: object_store::Result<Vec<_>> =
-            self.ask(async |store: &dyn ObjectStore| store.list(prefix).take(MOST_LISTED + 1).try_collect().await)?;
+            self.ask(&async |store: &dyn ObjectStore| store.list(prefix).take(MOST_LISTED + 1).try_collect().await)?;
         let listed = listed.map_err(|error| failure(self, "", "list it", &error))?;
         if listed.len() > MOST_LISTED {
             let problem = format!("it has more than {MOST_LISTED} files, which no release has");
@@ -86,7 +85,7 @@ impl Remote {
     fn part_of_whole(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let location = self.address.of_file(inside)?;
         let wanted = range.end - range.start;
-        let read = self.ask(async |store: &dyn ObjectStore| {
+        let read = self.ask(&async |store: &dyn ObjectStore| {
             body::part(store.get_opts(&location, GetOptions::default()).await?, range.start, wanted).await
         })?;
         let bytes = found(read).map_err(|error| failure(self, inside, "read it", &error))?;

@@ -47,7 +47,7 @@ fn said(error: &object_store::Error, settings: &Settings) -> String {
         if let Some((_, answer)) = cause.to_string().split_once("status code: ") {
             let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
             let body = code_and_message(body).map_or(String::new(), |text| format!(", {text}"));
-            return scrubbed(format!("status {}{body}", status.trim()), settings);
+            return scrubbed(&format!("status {}{body}", status.trim()), settings);
         }
         source = cause.source();
     }
@@ -65,7 +65,7 @@ pub(super) fn chain(error: &object_store::Error, settings: &Settings) -> String 
     // Outer words repeat the inner ones, with addresses and times.
     let innermost = reasons.pop().unwrap_or_default();
     let around = reasons.pop().filter(|around| !around.contains(&innermost) && around.len() < 80);
-    scrubbed(around.map_or(innermost.clone(), |around| format!("{around}: {innermost}")), settings)
+    scrubbed(&around.map_or(innermost.clone(), |around| format!("{around}: {innermost}")), settings)
 }
 
 /// Whether an answer began and did not come to its end.
@@ -97,8 +97,8 @@ fn code_and_message(body: &str) -> Option<String> {
 }
 
 /// A text without any of the credentials, should a server repeat one.
-fn scrubbed(text: String, settings: &Settings) -> String {
-    let text = without_queries(&text);
+fn scrubbed(text: &str, settings: &Settings) -> String {
+    let text = without_queries(text);
     let secrets = settings.variables.iter().filter(|(name, value)| is_secret(name) && value.len() >= 4);
     secrets.fold(text, |text, (_, value)| text.replace(value.as_str(), "..."))
 }
@@ -140,9 +140,9 @@ mod tests {
         let variables = [("AWS_SECRET_ACCESS_KEY", "hush-hush"), ("AWS_REGION", "eu-west-1"), ("HOME", "/home/me")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let settings = Settings { variables, ..Settings::default() };
-        assert_eq!(scrubbed("eu-west-1 hush-hush /home/me".to_owned(), &settings), "eu-west-1 ... /home/me");
+        assert_eq!(scrubbed("eu-west-1 hush-hush /home/me", &settings), "eu-west-1 ... /home/me");
         assert!(!format!("{settings:?}").contains("hush"));
-        let signed = "for url (https://host/a?sig=hush&x=1): nothing; is it there?".to_owned();
+        let signed = "for url (https://host/a?sig=hush&x=1): nothing; is it there?";
         assert_eq!(scrubbed(signed, &settings), "for url (https://host/a?...): nothing; is it there?");
     }
 }

@@ -4,11 +4,11 @@
 use serde_json::{Map, Value};
 
 use super::arrays::StoreArray;
+use super::files::SMALL_FILE_BYTES;
 use super::info::{FED_BY, StoreInfo};
 use super::reader::StoreReader;
 use super::record::ShardRecord;
 use super::seal::{pretty, sealed, unsealed};
-use super::files::SMALL_FILE_BYTES;
 use super::{names, record_file};
 use crate::error::Error;
 use crate::regular_file;

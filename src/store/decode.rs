@@ -91,3 +91,25 @@ impl DecodeScratch {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_that_become_more_than_the_array_has_are_refused_before_they_do() {
+        let zeros = vec![0; 100 << 20];
+        for bytes in [10, 1000, 100 << 20] {
+            let mut encoded = zstd::bulk::compress(&zeros, 3).unwrap();
+            encoded.extend(crc32c::crc32c(&encoded).to_le_bytes());
+            let decoded = DecodeScratch::default().checked_zstd(&encoded, bytes);
+            assert_eq!(decoded.is_ok(), bytes == zeros.len(), "{bytes}");
+        }
+        let header = |bytes: u32| [&[2, 1, 1, 2][..], &bytes.to_le_bytes(), &[0; 8]].concat();
+        assert!(check_blosc(&header(450), 450).is_ok());
+        for bad in [0, 449, 451, u32::MAX] {
+            assert!(check_blosc(&header(bad), 450).is_err(), "{bad}");
+        }
+        assert!(check_blosc(&[0; 15], 450).is_err());
+    }
+}

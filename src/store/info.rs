@@ -429,7 +429,8 @@ impl GroupState {
 }
 
 fn has_files_of_a_store(store: &Path) -> Result<bool, Error> {
-    let has = |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::look_at(&store.join(name))?.is_some_and(|m| is(&m)));
+    let has =
+        |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::look_at(&store.join(name))?.is_some_and(|m| is(&m)));
     Ok(has(names::MANIFEST, Metadata::is_file)? && has(names::RECORDS, Metadata::is_dir)?)
 }
 

@@ -78,7 +78,8 @@ fn lock_path(store: &Path, name: &str) -> PathBuf {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    let opened = regular_file::open_to_write(OpenOptions::new().read(true).write(true).create(true).truncate(false), path);
+    let opened =
+        regular_file::open_to_write(OpenOptions::new().read(true).write(true).create(true).truncate(false), path);
     opened.map_err(Error::file("create", path))
 }
 
@@ -111,7 +112,8 @@ fn parts_in(store: &Path) -> Result<Vec<Part>, Error> {
 fn held(store: &Path, path: &Path, part: Part) -> Error {
     let read = regular_file::read(path, HOLDER_BYTES).ok().and_then(|found| found.or_problem().ok());
     let holder = read.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
-    let holder = if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().escape_debug().to_string() };
+    let holder =
+        if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().escape_debug().to_string() };
     let what = if part.is_whole() { "it".to_owned() } else { format!("part {part} of it") };
     Error::Store {
         path: store.to_path_buf(),

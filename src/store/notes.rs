@@ -77,8 +77,8 @@ impl NoteState {
 
 fn note(bytes: &[u8]) -> Result<RunNote, String> {
     let object = serde_json::from_slice(bytes).map_err(|error| format!("it is no JSON object: {error}"))?;
-    let note: RunNote = serde_json::from_value(unsealed(object)?.into())
-        .map_err(|error| format!("it is no note of a run: {error}"))?;
+    let note: RunNote =
+        serde_json::from_value(unsealed(object)?.into()).map_err(|error| format!("it is no note of a run: {error}"))?;
     if note.images > MOST_IMAGES {
         return Err(format!("it has {} images, and at most {MOST_IMAGES} can be", note.images));
     }

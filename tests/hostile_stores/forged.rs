@@ -142,7 +142,7 @@ fn a_kind_of_failure_of_another_version_is_read_by_every_reader() {
     let (_, status) = StoreStatus::read(&store).unwrap();
     assert_eq!(status.failures_by_kind["too-dark"], 1);
     let out = folder.path().join("merged");
-    let plan = Merge::plan(&[store.clone()], &out, &|_| Ok(())).unwrap();
+    let plan = Merge::plan(std::slice::from_ref(&store), &out, &|_| Ok(())).unwrap();
     plan.run(PlaceBy::Copy, WriteAs::default(), &|_| Ok(())).unwrap();
     let record = |store: &Path| std::fs::read(store.join("records/000001.json")).unwrap();
     assert_eq!(record(&store), record(&out));

@@ -106,11 +106,13 @@ fn nothing_is_written_through_a_link_in_a_store() {
     for name in mine {
         std::fs::write(outside.join(name), "mine").unwrap();
     }
-    let links = ["scores", "records", "runs", ".staging", ".locks", ".seen", ".locks/start", ".locks/0-of-1", ".seen/0-of-1"];
+    let links =
+        ["scores", "records", "runs", ".staging", ".locks", ".seen", ".locks/start", ".locks/0-of-1", ".seen/0-of-1"];
     let files = [".staging/0-of-1", "scores/c.0.0.0.0", "records/000000.json", "runs/x.json", ".source-index"];
     for link in links.iter().chain(&files) {
         let store = folder.path().join("store");
-        let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+        let writer =
+            StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
         drop(writer);
         let place = store.join(link);
         let _ = std::fs::remove_dir_all(&place).or_else(|_| std::fs::remove_file(&place));
@@ -171,11 +173,21 @@ fn too_many_open_files_are_neither_absence_nor_damage() {
     for (limit, words) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
         let mut command = std::process::Command::new("prlimit");
         let program = env!("CARGO_BIN_EXE_relabel");
-        command.arg(format!("--nofile={limit}")).arg(program).args([words, "store", "--json"]).current_dir(folder.path());
+        command
+            .arg(format!("--nofile={limit}"))
+            .arg(program)
+            .args([words, "store", "--json"])
+            .current_dir(folder.path());
         let ran = Ran::of(&mut command);
         let is_refusal = ran.code == 1 && ran.stderr.contains("open files");
         let is_loader = ran.code == 127 || ran.stderr.contains("shared libraries");
-        assert!(ran.code == 0 || is_refusal || is_loader, "{limit}, {words}: {} {} {}", ran.code, ran.stdout, ran.stderr);
+        assert!(
+            ran.code == 0 || is_refusal || is_loader,
+            "{limit}, {words}: {} {} {}",
+            ran.code,
+            ran.stdout,
+            ran.stderr
+        );
     }
     Ran::of(relabel(folder.path()).args(["verify", "store"])).expect(0);
 }
@@ -208,7 +220,8 @@ fn a_store_that_is_being_written_has_no_strangers() {
             while !done.load(Ordering::Relaxed) {
                 for depth in [Depth::Files, Depth::Values] {
                     let found = verify(&store, depth, &|_| ()).unwrap();
-                    let wrong: Vec<_> = found.problems.iter().filter(|problem| problem.repair != Repair::GoOn).collect();
+                    let wrong: Vec<_> =
+                        found.problems.iter().filter(|problem| problem.repair != Repair::GoOn).collect();
                     assert!(wrong.is_empty(), "{wrong:?}");
                 }
             }

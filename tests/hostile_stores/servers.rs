@@ -11,6 +11,8 @@ use relabel::error::Error;
 use relabel::remote::{Access, Remote, Settings};
 use relabel::store::{Files as _, StoreReader};
 
+use crate::common::Ran;
+
 /// A server that ends with the process. It answers each request by what it asks for, and notes all of them.
 struct Odd {
     port: u16,
@@ -58,7 +60,7 @@ fn a_length_that_nobody_has_is_refused_before_memory_is_asked_for() {
     let odd = Odd::start(|_, stream| {
         begin(stream, "200 OK", &format!("Content-Length: {}\r\n", 1_u64 << 50))?;
         loop {
-            stream.write_all(&[b' '; 1 << 16])?;
+            stream.write_all(&vec![b' '; 1 << 16])?;
         }
     });
     let refusal = odd.open().read("zarr.json").unwrap_err().to_string();
@@ -73,7 +75,7 @@ fn answers_without_end_end() {
         begin(stream, "200 OK", "Transfer-Encoding: chunked\r\n")?;
         loop {
             write!(stream, "10000\r\n")?;
-            stream.write_all(&[b' '; 1 << 16])?;
+            stream.write_all(&vec![b' '; 1 << 16])?;
             write!(stream, "\r\n")?;
         }
     });
@@ -82,7 +84,7 @@ fn answers_without_end_end() {
         begin(stream, "403 Forbidden", "Transfer-Encoding: chunked\r\n")?;
         loop {
             write!(stream, "10000\r\n")?;
-            stream.write_all(&[b' '; 1 << 16])?;
+            stream.write_all(&vec![b' '; 1 << 16])?;
             write!(stream, "\r\n")?;
         }
     });
@@ -124,7 +126,7 @@ fn a_server_that_sends_a_byte_a_second_can_be_stopped_at_once() {
         }
     };
     let silent = |_: &str, _: &mut TcpStream| {
-        sleep(Duration::from_secs(600));
+        sleep(Duration::from_mins(10));
         Ok(())
     };
     for odd in [Odd::start(trickle), Odd::start(silent)] {
@@ -142,7 +144,11 @@ fn a_server_that_sends_a_byte_a_second_can_be_stopped_at_once() {
 #[test]
 fn no_credential_follows_a_redirect_to_another_server() {
     let other = Odd::start(|_, stream| {
-        begin(stream, "200 OK", "Content-Length: 2\r\nLast-Modified: Mon, 23 Nov 2026 19:05:38 GMT\r\nETag: \"x\"\r\n")?;
+        begin(
+            stream,
+            "200 OK",
+            "Content-Length: 2\r\nLast-Modified: Mon, 23 Nov 2026 19:05:38 GMT\r\nETag: \"x\"\r\n",
+        )?;
         stream.write_all(b"{}")
     });
     let place = other.url();
@@ -184,4 +190,27 @@ fn no_server_chooses_a_local_file() {
     });
     let refusal = StoreReader::open_files(Arc::new(odd.open())).err().unwrap().to_string();
     assert!(refusal.contains("damaged"), "{refusal}");
+}
+
+#[test]
+fn no_verbosity_tells_a_credential() {
+    let odd = Odd::start(|_, stream| {
+        let words = "<Error><Code>AccessDenied</Code><Message>not you</Message></Error>";
+        begin(stream, "403 Forbidden", &format!("Content-Length: {}\r\n", words.len()))?;
+        stream.write_all(words.as_bytes())
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = crate::common::relabel(folder.path());
+    command.args(["status", "s3://bucket/x", "-vvv"]).env("AWS_ENDPOINT_URL", odd.url());
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "HUSHID"), ("AWS_SECRET_ACCESS_KEY", "HUSHKEY"), ("AWS_SESSION_TOKEN", "HUSHTOKEN")]
+    {
+        command.env(name, value);
+    }
+    let ran = Ran::of(command.env("AWS_REGION", "us-east-1")).expect(1);
+    assert!(odd.asked.lock().unwrap().iter().any(|request| request.contains("HUSHTOKEN")));
+    assert!(!ran.stderr.contains("HUSH") && ran.stderr.contains("403"), "{}", ran.stderr);
+    let refused = Ran::of(crate::common::relabel(folder.path()).args(["status", "https://me:hush@host/x", "-vvv"]));
+    let refused = refused.expect(2);
+    assert!(!refused.stderr.contains("hush"), "{}", refused.stderr);
 }

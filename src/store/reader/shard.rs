@@ -90,11 +90,7 @@ impl OpenShard {
     ///
     /// # Errors
     /// Returns [`Error::File`] if the system fails to read one.
-    pub(super) fn compare(
-        place: &Place,
-        info: &StoreInfo,
-        record: ShardRecord,
-    ) -> Result<Result<Self, String>, Error> {
+    pub(super) fn compare(place: &Place, info: &StoreInfo, record: ShardRecord) -> Result<Result<Self, String>, Error> {
         let mut files = [const { None }; StoreArray::ALL.len()];
         for (recorded, &array) in record.files.iter().zip(StoreArray::of(info)) {
             let most_chunk_bytes = array.most_chunk_bytes(info);

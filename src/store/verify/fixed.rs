@@ -19,11 +19,7 @@ use crate::store::notes::{NoteState, all_notes};
 ///
 /// # Errors
 /// Returns [`Error::File`] if the system fails to read one.
-pub(in crate::store) fn check(
-    store: &Path,
-    info: &StoreInfo,
-    found: &mut Verification,
-) -> Result<List, Error> {
+pub(in crate::store) fn check(store: &Path, info: &StoreInfo, found: &mut Verification) -> Result<List, Error> {
     for &array in StoreArray::of(info) {
         let file = array.metadata_file();
         found.files += 1;

@@ -141,7 +141,8 @@ impl ToDo<'_> {
             if regular_file::look_at(&record_path(self.store, shard))?.is_some() {
                 continue;
             }
-            let what = "it is not there, but files of its shard are: it was deleted, or a run was interrupted or is at work";
+            let what =
+                "it is not there, but files of its shard are: it was deleted, or a run was interrupted or is at work";
             found.add(record_file(shard), what, Repair::GoOn);
         }
         self.join(first..shards.end, found);
