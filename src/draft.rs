@@ -17,7 +17,7 @@ use crate::error::Error;
 #[derive(Debug)]
 pub struct Draft {
     path: PathBuf,
-    draft: PathBuf,
+    at: PathBuf,
     file: File,
     is_named: bool,
 }
@@ -52,7 +52,7 @@ impl Draft {
             }
             if is_at(&file, &draft).map_err(refused)? {
                 file.set_len(0).map_err(refused)?;
-                return Ok(Self { path: path.to_path_buf(), draft, file, is_named: false });
+                return Ok(Self { path: path.to_path_buf(), at: draft, file, is_named: false });
             }
         }
         Err(refused(io::Error::other("other processes write it again and again")))
@@ -74,7 +74,7 @@ impl Draft {
     /// # Errors
     /// Returns [`Error::File`] if that fails.
     pub fn complete(mut self) -> Result<(), Error> {
-        let completed = self.file.sync_all().and_then(|()| fs::rename(&self.draft, &self.path));
+        let completed = self.file.sync_all().and_then(|()| fs::rename(&self.at, &self.path));
         self.is_named = completed.is_ok();
         completed.map_err(Error::file("write", &self.path))
     }
@@ -83,7 +83,7 @@ impl Draft {
 impl Drop for Draft {
     fn drop(&mut self) {
         if !self.is_named {
-            let _ = fs::remove_file(&self.draft);
+            let _ = fs::remove_file(&self.at);
         }
     }
 }

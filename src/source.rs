@@ -134,7 +134,7 @@ impl ReadError {
                 let name = archive.file_name().unwrap_or_default().to_string_lossy();
                 Self::Image(ImageError { kind, reason: format!("{name}: {reason}") })
             }
-            machine => machine,
+            machine @ Self::Machine(_) => machine,
         }
     }
 

@@ -1,14 +1,27 @@
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::os::unix::ffi::OsStrExt as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::{Ran, label_in_fours, lite0, relabel, repository, small_photographs};
+use relabel::error::{Error, ImageError, ImageErrorKind};
+use relabel::geometry::InputSize;
+use relabel::label_map::ScoreRounding;
+use relabel::monitor::Silent;
+use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
+use relabel::pixels::{ExifOrientation, Filter};
+use relabel::source::{ImageReader, LengthCheck, ReadError};
+use relabel::store::{StoreWriter, WriteAs};
+use relabel::teacher::{BatchLabels, PixelBatch, Teacher};
+
+use crate::common::{Ran, data, label_in_fours, lite0, relabel, repository, small_photographs};
+use crate::synthetic;
 use crate::tiny_graphs::{Dim, TinyGraph, ints};
 
 /// A folder `in` with small photographs, and a store `out` of them.
@@ -269,4 +282,101 @@ fn what_a_killed_audit_left_is_gone_after_the_next() {
     assert_eq!(drafts(), 0);
     assert_eq!(std::fs::read(folder.path().join(".relabel-audit-mine")).unwrap(), b"mine");
     assert!(folder.path().join("audit.classes.csv").exists());
+}
+
+/// Images that are all alike, but for row 6.
+struct Photographs {
+    jpeg: Vec<u8>,
+    row_six: fn() -> ReadError,
+}
+
+impl ImageReader for Photographs {
+    fn read(&self, row: usize, _: LengthCheck) -> Result<Vec<u8>, ReadError> {
+        if row == 6 { Err((self.row_six)()) } else { Ok(self.jpeg.clone()) }
+    }
+
+    fn looks_as_listed(&self, _: usize) -> Result<bool, Error> {
+        Ok(true)
+    }
+}
+
+/// Gives every image the same labels; panics at a batch of this number.
+struct Fixed {
+    batch: usize,
+    panics_at: usize,
+}
+
+impl Teacher for Fixed {
+    fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error> {
+        assert_ne!(self.batch, self.panics_at, "a panic on purpose");
+        self.batch += 1;
+        let images = batch.images();
+        Ok(BatchLabels {
+            k: 2,
+            scores: [[2.0; 6], [1.0; 6]].concat().repeat(images),
+            classes: [[3; 6], [4; 6]].concat().repeat(images),
+            image_ranks: 2,
+            image_probs: [0.75, 0.25].repeat(images),
+            image_classes: [3, 4].repeat(images),
+            ..BatchLabels::default()
+        })
+    }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| ())
+    }
+}
+
+/// Labels the synthetic list into a store. Gives how the run ended, and the records.
+fn run_synthetic(
+    row_six: fn() -> ReadError,
+    panics_at: usize,
+) -> (std::thread::Result<Result<(), Error>>, Vec<String>) {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, manifest) = (folder.path().join("out"), synthetic::manifest());
+    let store = StoreWriter::create(&path, synthetic::info(), &manifest, WriteAs::default()).unwrap();
+    let jpeg = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
+    let images = Photographs { jpeg, row_six };
+    let shards = (0..3).map(|shard| ShardWork { shard, images: ImagesToDo::All }).collect();
+    let job = Job {
+        images: &images,
+        length_check: LengthCheck::AsItIs,
+        manifest: &manifest,
+        info: store.info(),
+        shards,
+        preprocessing: Preprocessing {
+            input_size: InputSize::new(8, 8).unwrap(),
+            filter: Filter::Bilinear,
+            exif_orientation: ExifOrientation::Ignore,
+        },
+        rounding: ScoreRounding::Float16,
+        threads: 2,
+    };
+    let to = Destination { store: &store, classes_by_label: HashMap::new(), failure_limit: FailureLimit::Never };
+    let run = || pipeline::run(&job, &to, vec![Box::new(Fixed { batch: 0, panics_at })], &Silent);
+    let ended = catch_unwind(AssertUnwindSafe(run));
+    let records = std::fs::read_dir(path.join("records")).unwrap().map(|entry| entry.unwrap().path());
+    (ended, records.map(|record| std::fs::read_to_string(record).unwrap()).collect())
+}
+
+#[test]
+fn a_failure_of_the_machine_stops_a_run_and_records_nothing() {
+    let eio = || ReadError::Machine(Error::file("read", Path::new("6.jpg"))(std::io::Error::from_raw_os_error(5)));
+    let (ended, records) = run_synthetic(eio, usize::MAX);
+    assert!(matches!(ended, Ok(Err(Error::File { .. }))), "{ended:?}");
+    assert!(records.len() < 2 && records.iter().all(|record| !record.contains("6.jpg")), "{records:?}");
+    let gone = || ReadError::Image(ImageError { kind: ImageErrorKind::Unreadable, reason: "gone".into() });
+    let (ended, records) = run_synthetic(gone, usize::MAX);
+    assert!(matches!(ended, Ok(Ok(()))) && records.len() == 3, "{ended:?}");
+    assert_eq!(records.iter().filter(|record| record.contains("6.jpg")).count(), 1);
+}
+
+#[test]
+fn a_panic_in_a_stage_fails_its_image_or_ends_the_run() {
+    let (ended, records) = run_synthetic(|| panic!("a panic on purpose"), usize::MAX);
+    assert!(matches!(ended, Ok(Ok(()))) && records.len() == 3, "{ended:?}");
+    assert!(records.iter().any(|record| record.contains("6.jpg")), "it must not pass for a black image");
+    let gone = || ReadError::Image(ImageError { kind: ImageErrorKind::Unreadable, reason: "gone".into() });
+    let (ended, records) = run_synthetic(gone, 3);
+    assert!(ended.is_err() && records.len() < 2, "{ended:?}");
 }

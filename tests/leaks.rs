@@ -73,7 +73,7 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
         std::fs::write(path.with_file_name(format!("broken{hostile}.jpg")), "no image").unwrap();
     }
     let one_line = hostile.replace(['\n', '\r'], "");
-    let quoted = one_line.chars().map(|c| format!("\\u{:04X}", u32::from(c))).collect::<String>();
+    let quoted = one_line.chars().map(|c| format!("\\u{:04X}", u32::from(c))).collect::<Vec<_>>().concat();
     std::fs::create_dir(folder.path().join("net")).unwrap();
     std::fs::write(
         folder.path().join("net/list.txt"),
@@ -146,10 +146,10 @@ fn cells_of_a_table_are_no_formulas() {
     for file in ["a.csv", "a.classes.csv"] {
         let mut table = csv::Reader::from_path(folder.path().join(file)).unwrap();
         for record in table.records() {
-            for field in record.unwrap().iter() {
+            for field in &record.unwrap() {
                 let is_number = field.parse::<f64>().is_ok();
                 assert!(is_number || !field.starts_with(['=', '+', '-', '@', '\t', '\r']), "{file}: {field:?}");
-                formulas += usize::from(field.starts_with("'"));
+                formulas += usize::from(field.starts_with('\''));
             }
         }
     }

@@ -29,11 +29,7 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
     for file in &description.weights_files {
         words += &format!("weights  {} ({} bytes, sha256 {})\n", shown(&file.location), file.bytes, file.sha256);
     }
-    words += &format!(
-        "input    {}\noutput   {}\n",
-        shown(&description.input.to_string()),
-        shown(&description.output.to_string())
-    );
+    words += &format!("input    {}\noutput   {}\n", shown(&description.input), shown(&description.output));
     words += &format!(
         "map      {} cells from {} pixels, top {} of {} classes\n",
         shape.map_size, shape.input_size, shape.k, shape.class_count

@@ -30,10 +30,8 @@ pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)
             out.push_str(&address.public);
             address.bytes
         } else if let Some(bytes) = login(before, &text[at..]) {
-            found.push((
-                format!("***{}", &text[at + bytes - 1..][..host_bytes(&text[at + bytes..]) + 1]),
-                String::new(),
-            ));
+            let host = &text[at + bytes..];
+            found.push((format!("***@{}", &host[..host_bytes(host)]), String::new()));
             bytes
         } else if let Some(bytes) = secret_query(&text[at..]) {
             found.push((format!("{letter}***"), String::new()));
