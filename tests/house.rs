@@ -198,7 +198,7 @@ fn every_test_that_is_named_as_a_proof_exists() {
     let mut named = 0;
     for page in pages.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "md" || ending == "rs")) {
         let text = std::fs::read_to_string(page.path()).unwrap();
-        for module in modules {
+        for module in &modules {
             let mut tests = std::fs::read_to_string(repository(&format!("tests/{module}.rs"))).unwrap();
             for file in walkdir::WalkDir::new(repository(&format!("tests/{module}"))).into_iter().filter_map(Result::ok)
             {
