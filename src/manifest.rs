@@ -2,6 +2,7 @@
 
 mod texts;
 mod unique;
+mod row_budget;
 mod table;
 mod csv;
 mod columns;
@@ -15,6 +16,7 @@ use crate::error::Error;
 use texts::Texts;
 
 pub use columns::SplitCounts;
+pub(crate) use row_budget::RowBudget;
 pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
 pub(crate) use table::{read_known_manifest, read_known_manifest_bytes};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use parquet::basic::{Compression, Type as Physical, ZstdLevel};
-use parquet::column::reader::{ColumnReader, get_typed_column_reader};
+use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReader};
@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::columns::{self, SPLIT, SplitCounts};
+use super::row_budget::RowBudget;
 use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
@@ -28,6 +29,9 @@ const SCHEMA: &str = "message manifest {
 
 /// Rows that are held at a time while a manifest is written.
 const ROWS_PER_GROUP: usize = 1 << 17;
+
+/// Rows that are decoded at a time, so that run lengths that stand for any number of rows are noticed early.
+const ROWS_AT_A_TIME: usize = 1 << 13;
 
 type ParquetResult<T> = Result<T, parquet::errors::ParquetError>;
 
@@ -120,16 +124,19 @@ pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manife
 /// Parquet's reader panics on some damaged files, for one on offsets that are negative. They are refused as others are
 /// (test `fuzz::a_parquet_manifest_is_read_or_refused`).
 fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
-    or_gave_up(|| rows_of(&open(bytes)?))
+    or_gave_up(|| {
+        let budget = RowBudget::of_file(bytes.len() as u64);
+        Ok(rows_of(&open(bytes)?, budget)?.0)
+    })
 }
 
 /// Reads a list that a user made: its columns are checked first, and the values of `split` are counted.
 pub(super) fn read_list(bytes: Vec<u8>) -> Result<(ManifestBuilder, SplitCounts), String> {
     or_gave_up(|| {
+        let budget = RowBudget::of_file(bytes.len() as u64);
         let reader = open(bytes)?;
-        let columns = Columns::of(&reader);
-        columns.check()?;
-        Ok((rows_of(&reader)?, columns.splits(&reader)?))
+        Columns::of(&reader).check()?;
+        rows_of(&reader, budget)
     })
 }
 
@@ -142,41 +149,63 @@ fn open(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, String> {
     SerializedFileReader::new(Bytes::from(bytes)).map_err(|error| format!("it is no readable Parquet file: {error}"))
 }
 
-fn rows_of(reader: &SerializedFileReader<Bytes>) -> Result<ManifestBuilder, String> {
+fn rows_of(
+    reader: &SerializedFileReader<Bytes>,
+    mut budget: RowBudget,
+) -> Result<(ManifestBuilder, SplitCounts), String> {
     let columns = Columns::of(reader);
     let Some(path_column) = columns.find("path") else {
         return Err(format!("it has no column `path`; it has {}", columns.names.join(", ")));
     };
-    let (id_column, label_column) = (columns.find("id"), columns.find("label"));
+    let (id_column, label_column, split_column) = (columns.find("id"), columns.find("label"), columns.split());
     let length_column = columns.find("bytes").filter(|&column| columns.kinds[column] == Physical::INT64);
-    let mut rows = ManifestBuilder::default();
+    let (mut rows, mut counts) = (ManifestBuilder::default(), SplitCounts::new());
     for group in 0..reader.num_row_groups() {
         let group = reader.get_row_group(group).map_err(|error| format!("row group {group}: {error}"))?;
         let group = group.as_ref();
-        // Paths and ids are nearly all of the file.
-        let (paths, (ids, labels, lengths)) = rayon::join(
-            || columns.texts(group, path_column),
-            || {
-                let ids = id_column.map(|column| columns.texts(group, column)).transpose();
-                let labels = label_column.map(|column| columns.texts(group, column)).transpose();
-                (ids, labels, length_column.map(|column| columns.values::<Int64Type>(group, column)).transpose())
-            },
-        );
-        let (paths, ids, labels, lengths) = (paths?, ids?, labels?, lengths?);
-        for row in 0..paths.len() {
-            let path = paths.get(row)?.unwrap_or_default();
-            let id = ids.as_ref().map(|ids| ids.get(row)).transpose()?.flatten();
-            let label = match &labels {
-                Some(labels) => labels.get(row)?,
-                None => label_from_path(path),
-            };
-            let length = lengths.as_ref().and_then(|lengths| *lengths.get(row)?).unwrap_or(0);
-            let length =
-                u64::try_from(length).map_err(|_| format!("row {}: bytes is {length}", rows.manifest.len()))?;
-            rows.push(path, id, label, length)?;
+        let mut path_texts = columns.texts(group, path_column)?;
+        let texts = |column: Option<usize>| column.map(|column| columns.texts(group, column)).transpose();
+        let (mut id_texts, mut label_texts, mut split_texts) =
+            (texts(id_column)?, texts(label_column)?, texts(split_column)?);
+        let mut length_values = length_column.map(|column| columns.values::<Int64Type>(group, column)).transpose()?;
+        loop {
+            // Paths and ids are nearly all of the file.
+            let (paths, (ids, labels, splits, lengths)) = rayon::join(
+                || path_texts.next(),
+                || {
+                    let lengths = length_values.as_mut().map(Values::next).transpose();
+                    (
+                        Texts::next_of(&mut id_texts),
+                        Texts::next_of(&mut label_texts),
+                        Texts::next_of(&mut split_texts),
+                        lengths,
+                    )
+                },
+            );
+            let (paths, ids, labels, splits, lengths) = (paths?, ids?, labels?, splits?, lengths?);
+            if paths.len() == 0 {
+                break;
+            }
+            for row in 0..paths.len() {
+                let path = paths.get(row)?.unwrap_or_default();
+                let id = ids.as_ref().map(|ids| ids.get(row)).transpose()?.flatten();
+                let label = match &labels {
+                    Some(labels) => labels.get(row)?,
+                    None => label_from_path(path),
+                };
+                let split = splits.as_ref().map(|splits| splits.get(row)).transpose()?.map(Option::unwrap_or_default);
+                budget.take([Some(path), id, label, split].into_iter().flatten().map(str::len).sum())?;
+                let length = lengths.as_ref().and_then(|lengths| *lengths.get(row)?).unwrap_or(0);
+                let length =
+                    u64::try_from(length).map_err(|_| format!("row {}: bytes is {length}", rows.manifest.len()))?;
+                rows.push(path, id, label, length)?;
+                if let Some(split) = split {
+                    *counts.entry(split.to_owned()).or_default() += 1;
+                }
+            }
         }
     }
-    Ok(rows)
+    Ok((rows, counts))
 }
 
 /// The leaf columns of a Parquet file.
@@ -220,91 +249,109 @@ impl Columns {
         Ok(())
     }
 
-    /// How many rows each value of the column `split` has.
-    fn splits(&self, reader: &SerializedFileReader<Bytes>) -> Result<SplitCounts, String> {
-        let mut splits = SplitCounts::new();
+    /// The column `split`, where it holds text.
+    fn split(&self) -> Option<usize> {
         let is_split = |name: &String| name.trim().eq_ignore_ascii_case(SPLIT);
-        let Some(column) = self.names.iter().position(is_split).filter(|&at| self.kinds[at] == Physical::BYTE_ARRAY)
-        else {
-            return Ok(splits);
-        };
-        for group in 0..reader.num_row_groups() {
-            let group = reader.get_row_group(group).map_err(|error| format!("row group {group}: {error}"))?;
-            let texts = self.texts(group.as_ref(), column)?;
-            for row in 0..texts.len() {
-                *splits.entry(texts.get(row)?.unwrap_or_default().to_owned()).or_default() += 1;
-            }
-        }
-        Ok(splits)
+        self.names.iter().position(is_split).filter(|&at| self.kinds[at] == Physical::BYTE_ARRAY)
     }
 
     fn find(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|column| column == name).filter(|&column| !self.nested[column])
     }
 
-    fn texts(&self, group: &dyn RowGroupReader, column: usize) -> Result<TextColumn<'_>, String> {
+    fn texts(&self, group: &dyn RowGroupReader, column: usize) -> Result<Texts<'_>, String> {
         let name = &self.names[column];
-        let values = match self.kinds[column] {
-            Physical::BYTE_ARRAY => TextValues::Texts(self.values::<ByteArrayType>(group, column)?),
-            Physical::INT64 => {
-                let numbers = self.values::<Int64Type>(group, column)?;
-                TextValues::Numbers(numbers.into_iter().map(|number| number.map(|number| number.to_string())).collect())
-            }
+        Ok(match self.kinds[column] {
+            Physical::BYTE_ARRAY => Texts::Texts(self.values(group, column)?),
+            Physical::INT64 => Texts::Numbers(self.values(group, column)?),
             kind => return Err(format!("column `{name}` holds {kind}, not text")),
-        };
-        Ok(TextColumn { name, values })
+        })
     }
 
-    /// A column of a row group.
-    fn values<T: DataType>(&self, group: &dyn RowGroupReader, column: usize) -> Result<Vec<Option<T::T>>, String> {
-        let broken = |error: parquet::errors::ParquetError| format!("column `{}`: {error}", self.names[column]);
-        let chunk: ColumnReader = group.get_column_reader(column).map_err(broken)?;
-        let mut chunk = get_typed_column_reader::<T>(chunk);
+    /// A column of a row group, at its first row.
+    fn values<T: DataType>(&self, group: &dyn RowGroupReader, column: usize) -> Result<Values<'_, T>, String> {
+        let name = &self.names[column];
+        let chunk = group.get_column_reader(column).map_err(|error| format!("column `{name}`: {error}"))?;
+        Ok(Values { name, nullable: self.nullable[column], chunk: get_typed_column_reader::<T>(chunk) })
+    }
+}
+
+/// The values of a column, read some rows at a time.
+struct Values<'a, T: DataType> {
+    name: &'a str,
+    nullable: bool,
+    chunk: ColumnReaderImpl<T>,
+}
+
+impl<T: DataType> Values<'_, T> {
+    /// The next [`ROWS_AT_A_TIME`] values, fewer only at the end.
+    fn next(&mut self) -> Result<Vec<Option<T::T>>, String> {
         let mut all = Vec::new();
-        loop {
+        while all.len() < ROWS_AT_A_TIME {
             let (mut values, mut present) = (Vec::new(), Vec::new());
-            let levels = self.nullable[column].then_some(&mut present);
-            let (records, _, _) = chunk.read_records(ROWS_PER_GROUP, levels, None, &mut values).map_err(broken)?;
+            let levels = self.nullable.then_some(&mut present);
+            let read = self.chunk.read_records(ROWS_AT_A_TIME - all.len(), levels, None, &mut values);
+            let (records, _, _) = read.map_err(|error| format!("column `{}`: {error}", self.name))?;
             if records == 0 {
-                return Ok(all);
+                break;
             }
-            if self.nullable[column] {
+            if self.nullable {
                 let mut values = values.into_iter();
                 all.extend(present.into_iter().map(|level| if level > 0 { values.next() } else { None }));
             } else {
                 all.extend(values.into_iter().map(Some));
             }
         }
+        Ok(all)
     }
 }
 
 /// A column of texts, or of numbers as texts.
-struct TextColumn<'a> {
-    name: &'a str,
-    values: TextValues,
+enum Texts<'a> {
+    Texts(Values<'a, ByteArrayType>),
+    Numbers(Values<'a, Int64Type>),
 }
 
-enum TextValues {
-    Texts(Vec<Option<ByteArray>>),
+impl<'a> Texts<'a> {
+    /// The same of a column that may not be there.
+    fn next_of(texts: &mut Option<Self>) -> Result<Option<SomeTexts<'a>>, String> {
+        texts.as_mut().map(Self::next).transpose()
+    }
+
+    /// The next [`ROWS_AT_A_TIME`] texts, fewer only at the end.
+    fn next(&mut self) -> Result<SomeTexts<'a>, String> {
+        Ok(match self {
+            Self::Texts(values) => SomeTexts::Texts(values.next()?, values.name),
+            Self::Numbers(values) => {
+                let numbers = values.next()?;
+                SomeTexts::Numbers(numbers.into_iter().map(|number| number.map(|number| number.to_string())).collect())
+            }
+        })
+    }
+}
+
+/// Some rows of a column of texts; of texts that are bytes still, with the column's name.
+enum SomeTexts<'a> {
+    Texts(Vec<Option<ByteArray>>, &'a str),
     Numbers(Vec<Option<String>>),
 }
 
-impl TextColumn<'_> {
+impl SomeTexts<'_> {
     fn len(&self) -> usize {
-        match &self.values {
-            TextValues::Texts(values) => values.len(),
-            TextValues::Numbers(values) => values.len(),
+        match self {
+            Self::Texts(values, _) => values.len(),
+            Self::Numbers(values) => values.len(),
         }
     }
 
-    /// The text in a row of the group; `None` where it is null or the column is shorter.
+    /// The text in one of the rows; `None` where it is null or the column is shorter.
     fn get(&self, row: usize) -> Result<Option<&str>, String> {
-        match &self.values {
-            TextValues::Numbers(values) => Ok(values.get(row).and_then(Option::as_deref)),
-            TextValues::Texts(values) => values
+        match self {
+            Self::Numbers(values) => Ok(values.get(row).and_then(Option::as_deref)),
+            Self::Texts(values, name) => values
                 .get(row)
                 .and_then(Option::as_ref)
-                .map(|text| text.as_utf8().map_err(|_| format!("column `{}` holds text that is not UTF-8", self.name)))
+                .map(|text| text.as_utf8().map_err(|_| format!("column `{name}` holds text that is not UTF-8")))
                 .transpose(),
         }
     }

@@ -64,9 +64,10 @@ impl ParquetSource {
 /// Names and classes of all rows of a file, and how many there are of each split.
 fn named_rows<R: ChunkReader + 'static>(file: R) -> Result<(Vec<NamedRow>, SplitCounts), String> {
     let list = || {
+        let file_bytes = file.len();
         let reader =
             SerializedFileReader::new(file).map_err(|error| format!("it is no readable Parquet file: {error}"))?;
-        columns::named_rows(&reader)
+        columns::named_rows(&reader, file_bytes)
     };
     catch_unwind(AssertUnwindSafe(list)).unwrap_or_else(|_| Err("its reader gave up in an unexpected way".to_owned()))
 }

@@ -155,7 +155,8 @@ fn check_list(list: &Manifest) {
         assert_eq!(index.find(list, list.path(row), NameKind::Path), Ok(Some(row)), "the path of row {row}");
     }
     if let Ok(bytes) = manifest_bytes(list) {
-        let again = read_manifest_bytes(bytes).unwrap_or_else(|problem| panic!("cannot read what was written: {problem}"));
+        let again =
+            read_manifest_bytes(bytes).unwrap_or_else(|problem| panic!("cannot read what was written: {problem}"));
         assert_eq!(again.difference(list), None);
     }
 }
