@@ -3,6 +3,7 @@
 mod texts;
 mod unique;
 mod row_budget;
+mod pages;
 mod table;
 mod csv;
 mod columns;
@@ -16,6 +17,7 @@ use crate::error::Error;
 use texts::Texts;
 
 pub use columns::SplitCounts;
+pub(crate) use pages::check_pages;
 pub(crate) use row_budget::RowBudget;
 pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};

@@ -14,6 +14,7 @@ use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
 use super::columns::{self, SPLIT, SplitCounts};
+use super::pages::check_pages;
 use super::row_budget::RowBudget;
 use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::digest::{Digest, digest_bytes};
@@ -125,18 +126,18 @@ pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manife
 /// (test `fuzz::a_parquet_manifest_is_read_or_refused`).
 fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
     or_gave_up(|| {
-        let budget = RowBudget::of_file(bytes.len() as u64);
-        Ok(rows_of(&open(bytes)?, budget)?.0)
+        let file = Bytes::from(bytes);
+        Ok(rows_of(&open(file.clone())?, &file)?.0)
     })
 }
 
 /// Reads a list that a user made: its columns are checked first, and the values of `split` are counted.
 pub(super) fn read_list(bytes: Vec<u8>) -> Result<(ManifestBuilder, SplitCounts), String> {
     or_gave_up(|| {
-        let budget = RowBudget::of_file(bytes.len() as u64);
-        let reader = open(bytes)?;
-        Columns::of(&reader).check()?;
-        rows_of(&reader, budget)
+        let file = Bytes::from(bytes);
+        let reader = open(file.clone())?;
+        Columns::of(&reader, &file).check()?;
+        rows_of(&reader, &file)
     })
 }
 
@@ -145,15 +146,13 @@ fn or_gave_up<T>(read: impl FnOnce() -> Result<T, String> + UnwindSafe) -> Resul
     catch_unwind(read).unwrap_or_else(|_| Err(gave_up.to_owned()))
 }
 
-fn open(bytes: Vec<u8>) -> Result<SerializedFileReader<Bytes>, String> {
-    SerializedFileReader::new(Bytes::from(bytes)).map_err(|error| format!("it is no readable Parquet file: {error}"))
+fn open(file: Bytes) -> Result<SerializedFileReader<Bytes>, String> {
+    SerializedFileReader::new(file).map_err(|error| format!("it is no readable Parquet file: {error}"))
 }
 
-fn rows_of(
-    reader: &SerializedFileReader<Bytes>,
-    mut budget: RowBudget,
-) -> Result<(ManifestBuilder, SplitCounts), String> {
-    let columns = Columns::of(reader);
+fn rows_of(reader: &SerializedFileReader<Bytes>, file: &Bytes) -> Result<(ManifestBuilder, SplitCounts), String> {
+    let columns = Columns::of(reader, file);
+    let mut budget = RowBudget::of_file(file.len() as u64);
     let Some(path_column) = columns.find("path") else {
         return Err(format!("it has no column `path`; it has {}", columns.names.join(", ")));
     };
@@ -210,6 +209,7 @@ fn rows_of(
 
 /// The leaf columns of a Parquet file.
 struct Columns {
+    file: Bytes,
     names: Vec<String>,
     kinds: Vec<Physical>,
     nullable: Vec<bool>,
@@ -217,10 +217,11 @@ struct Columns {
 }
 
 impl Columns {
-    fn of(reader: &SerializedFileReader<Bytes>) -> Self {
+    fn of(reader: &SerializedFileReader<Bytes>, file: &Bytes) -> Self {
         let schema = reader.metadata().file_metadata().schema_descr();
         let columns = schema.columns();
         Self {
+            file: file.clone(),
             names: columns.iter().map(|column| column.path().string()).collect(),
             kinds: columns.iter().map(|column| column.physical_type()).collect(),
             nullable: columns.iter().map(|column| column.max_def_level() > 0).collect(),
@@ -271,6 +272,7 @@ impl Columns {
     /// A column of a row group, at its first row.
     fn values<T: DataType>(&self, group: &dyn RowGroupReader, column: usize) -> Result<Values<'_, T>, String> {
         let name = &self.names[column];
+        check_pages(&self.file, group.metadata().column(column))?;
         let chunk = group.get_column_reader(column).map_err(|error| format!("column `{name}`: {error}"))?;
         Ok(Values { name, nullable: self.nullable[column], chunk: get_typed_column_reader::<T>(chunk) })
     }

@@ -5,9 +5,9 @@ use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::reader::{ChunkReader, FileReader, RowGroupReader};
 
-use crate::manifest::{RowBudget, SplitCounts};
+use crate::manifest::{RowBudget, SplitCounts, check_pages};
 use crate::spelling::meant;
 
 /// Columns that may hold an image's bytes: Hugging Face's struct first.
@@ -107,14 +107,17 @@ pub(super) struct NamedRow {
     pub(super) label: Option<String>,
 }
 
-/// Names and classes of all rows of a file of this length, and how many there are of each split. Images are not touched.
-pub(super) fn named_rows(file: &dyn FileReader, file_bytes: u64) -> Result<(Vec<NamedRow>, SplitCounts), String> {
-    let columns = Columns::of(file.metadata())?;
-    let mut budget = RowBudget::of_file(file_bytes);
+/// Names and classes of all rows of a file, and how many there are of each split. Images are not touched.
+pub(super) fn named_rows(
+    reader: &dyn FileReader,
+    file: &impl ChunkReader,
+) -> Result<(Vec<NamedRow>, SplitCounts), String> {
+    let columns = Columns::of(reader.metadata())?;
+    let mut budget = RowBudget::of_file(file.len());
     let (mut rows, mut splits) = (Vec::new(), SplitCounts::new());
-    for number in 0..file.num_row_groups() {
+    for number in 0..reader.num_row_groups() {
         let in_group = |error: ParquetError| format!("row group {number}: {error}");
-        let group = file.get_row_group(number).map_err(in_group)?;
+        let group = reader.get_row_group(number).map_err(in_group)?;
         let group = group.as_ref();
         let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
         let image_rows = group.metadata().column(columns.image.at).num_values();
@@ -123,9 +126,9 @@ pub(super) fn named_rows(file: &dyn FileReader, file_bytes: u64) -> Result<(Vec<
         }
         // A count that nothing backs could be any number.
         if columns.path.is_none() && columns.label.is_none() {
-            count_images(group, columns.image, count).map_err(in_group)?;
+            count_images(file, group, columns.image, count).map_err(in_group)?;
         }
-        let texts = |column: Option<Column>| column.map(|column| Texts::of(group, column)).transpose();
+        let texts = |column: Option<Column>| column.map(|column| Texts::of(file, group, column)).transpose();
         let mut path_texts = texts(columns.path).map_err(in_group)?;
         let mut label_texts = texts(columns.label).map_err(in_group)?;
         let mut split_texts = texts(columns.split).map_err(in_group)?;
@@ -167,8 +170,13 @@ pub(super) fn named_rows(file: &dyn FileReader, file_bytes: u64) -> Result<(Vec<
 }
 
 /// Counts the images of a group without decoding them.
-fn count_images(group: &dyn RowGroupReader, column: Column, expected: usize) -> Result<(), ParquetError> {
-    let mut values = values::<ByteArrayType>(group, column)?;
+fn count_images(
+    file: &impl ChunkReader,
+    group: &dyn RowGroupReader,
+    column: Column,
+    expected: usize,
+) -> Result<(), ParquetError> {
+    let mut values = values::<ByteArrayType>(file, group, column)?;
     let (mut count, mut left) = (0, expected);
     while left > 0 {
         let skipped = values.skip_records(left)?;
@@ -183,9 +191,11 @@ fn count_images(group: &dyn RowGroupReader, column: Column, expected: usize) -> 
 
 /// A column's reader, at the beginning of the group.
 pub(super) fn values<T: DataType>(
+    file: &impl ChunkReader,
     group: &dyn RowGroupReader,
     column: Column,
 ) -> Result<ColumnReaderImpl<T>, ParquetError> {
+    check_pages(file, group.metadata().column(column.at)).map_err(ParquetError::General)?;
     Ok(get_typed_column_reader::<T>(group.get_column_reader(column.at)?))
 }
 
@@ -222,11 +232,11 @@ enum Texts {
 }
 
 impl Texts {
-    fn of(group: &dyn RowGroupReader, column: Column) -> Result<Self, ParquetError> {
+    fn of(file: &impl ChunkReader, group: &dyn RowGroupReader, column: Column) -> Result<Self, ParquetError> {
         Ok(match column.kind {
-            Physical::INT64 => Self::Int64(values(group, column)?, column),
-            Physical::INT32 => Self::Int32(values(group, column)?, column),
-            _ => Self::Bytes(values(group, column)?, column),
+            Physical::INT64 => Self::Int64(values(file, group, column)?, column),
+            Physical::INT32 => Self::Int32(values(file, group, column)?, column),
+            _ => Self::Bytes(values(file, group, column)?, column),
         })
     }
 

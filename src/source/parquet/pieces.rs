@@ -52,6 +52,7 @@ struct Piece {
 
 /// A Parquet file and where its row groups begin.
 struct OpenFile {
+    file: PositionedFile,
     reader: SerializedFileReader<PositionedFile>,
     columns: Columns,
     first_rows: Vec<u64>,
@@ -137,7 +138,7 @@ impl<'a> Pieces<'a> {
 impl OpenFile {
     fn open(archives: &Archives, archive: usize) -> Result<Self, String> {
         let file = PositionedFile::open(archives, archive).map_err(|error| error.to_string())?;
-        let reader = SerializedFileReader::new(file).map_err(|error| error.to_string())?;
+        let reader = SerializedFileReader::new(file.clone()).map_err(|error| error.to_string())?;
         let columns = Columns::of(reader.metadata())?;
         let mut next_row = 0;
         let mut first_rows = Vec::new();
@@ -145,7 +146,7 @@ impl OpenFile {
             first_rows.push(next_row);
             next_row += u64::try_from(group.num_rows()).unwrap_or(0);
         }
-        Ok(Self { reader, columns, first_rows })
+        Ok(Self { file, reader, columns, first_rows })
     }
 
     fn find(&self, archive: usize, row: u64) -> Option<Where> {
@@ -170,7 +171,7 @@ impl OpenFile {
         let group = self.reader.get_row_group(place.key.1)?;
         let (first, rows) = (place.first_row as usize, place.rows as usize);
         let column = |column| {
-            let mut values = values::<ByteArrayType>(group.as_ref(), column)?;
+            let mut values = values::<ByteArrayType>(&self.file, group.as_ref(), column)?;
             let mut passed = 0;
             while passed < first {
                 match values.skip_records(first - passed)? {
@@ -188,6 +189,7 @@ impl OpenFile {
 }
 
 /// A file for many readers at once: every read says where.
+#[derive(Clone)]
 pub(super) struct PositionedFile {
     file: Arc<File>,
     bytes: u64,
