@@ -47,34 +47,6 @@ fn every_input_of_the_corpus_is_answered() {
 }
 
 #[test]
-fn dump_seeds() {
-    let all: Vec<(&str, Vec<Vec<u8>>)> = vec![
-        ("onnx", seeds::onnx_files()),
-        ("manifest", seeds::manifests()),
-        ("csv", seeds::csv_manifests()),
-        ("card", seeds::cards()),
-        ("archive", seeds::tars()),
-        ("parquet", seeds::parquet_files()),
-    ];
-    for (target, files) in all {
-        let folder = Path::new("/tmp/h17c/seeds").join(target);
-        std::fs::create_dir_all(&folder).unwrap();
-        for (n, file) in files.iter().enumerate() {
-            std::fs::write(folder.join(format!("{n:03}")), file).unwrap();
-        }
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
-    for (name, bytes) in store_bytes(&store) {
-        let to = Path::new("/tmp/h17c/seeds/raw").join(name);
-        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::write(to, bytes).unwrap();
-    }
-}
-
-#[test]
 fn a_parquet_manifest_is_read_or_refused() {
     fuzz("a manifest", 5000, &seeds::manifests(), |bytes| {
         let _ = read_manifest_bytes(bytes.to_vec());

@@ -1,7 +1,7 @@
 //! How much memory the rows of a Parquet file may take.
 
 /// Memory that a file's rows may take, however short the file is.
-const ALWAYS_BYTES: u64 = 64 << 20;
+const ALWAYS_BYTES: u64 = 16 << 20;
 /// Memory that each byte of a file may stand for. A million sequential names, written so that they take the least, have 1,600.
 const BYTES_PER_FILE_BYTE: u64 = 2000;
 /// A row without its texts.

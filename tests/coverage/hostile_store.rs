@@ -150,11 +150,11 @@ fn right_checksums(bytes: &mut [u8], shard_images: Option<usize>) {
 
 /// Reads a store in every way that a reader has.
 fn read(store: MemoryFiles) {
-    let described = describe(&store, &|| Ok(()));
+    let _ = describe(&store, &|| Ok(()));
     let store = Arc::new(store);
     let Ok(reader) = StoreReader::open_files(Arc::clone(&store) as _) else { return };
     let _ = reader.manifest();
-    let _ = reader.records();
+    let _ = reader.record(1);
     let rows = reader.info().images.min(ROWS);
     let mut labelled = Vec::new();
     for row in 0..rows {
@@ -163,9 +163,6 @@ fn read(store: MemoryFiles) {
         if check_labels(&labels, reader.info()).is_ok() {
             labelled.push(row);
         }
-    }
-    if described.is_ok_and(|described| !described.problems.is_empty()) {
-        return;
     }
     let Ok(labels) = Labels::open_files(store) else { return };
     if let Ok(all) = UnitBox::new(0.0, 0.0, 1.0, 1.0) {

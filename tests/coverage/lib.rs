@@ -1,5 +1,7 @@
 //! What coverage-guided fuzzing runs, each target by its name: see `bodies`.
 
+use std::sync::{Mutex, PoisonError};
+
 #[path = "bodies.rs"]
 pub mod bodies;
 #[path = "../synthetic.rs"]
@@ -9,21 +11,30 @@ pub mod synthetic;
 #[macro_export]
 macro_rules! target {
     ($body:ident) => {
-        libfuzzer_sys::fuzz_target!(init: $crate::keep_caught_panics_quiet(), |bytes: &[u8]| {
-            $crate::bodies::$body(bytes);
+        libfuzzer_sys::fuzz_target!(init: $crate::prepare(), |bytes: &[u8]| {
+            $crate::run($crate::bodies::$body, bytes);
         });
     };
 }
 
-/// Replaces libFuzzer's hook, which ends the process at panics that the library catches, too. One that nobody catches
-/// still ends it: libFuzzer's own `catch_unwind` is around the target.
-pub fn keep_caught_panics_quiet() {
-    let _ = std::panic::take_hook();
-    let print = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        // Parquet's reader panics on damaged files, and its callers catch it.
-        if !panic.location().is_some_and(|place| place.file().contains("/parquet-")) {
-            print(panic);
-        }
+/// Last panic, with its place.
+static PANIC: Mutex<String> = Mutex::new(String::new());
+
+/// Prepares a process for millions of inputs.
+pub fn prepare() {
+    // libFuzzer's own hook ends the process at panics that the library catches, too: Parquet's reader has some.
+    std::panic::set_hook(Box::new(|panic| {
+        *PANIC.lock().unwrap_or_else(PoisonError::into_inner) = panic.to_string();
     }));
+    // To wait for another thread takes longer than most inputs do.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).use_current_thread();
+    pool.build_global().unwrap_or_else(|error| panic!("cannot work in one thread: {error}"));
+}
+
+/// Runs a body. A panic that nobody catches ends the process.
+pub fn run(body: fn(&[u8]), bytes: &[u8]) {
+    if std::panic::catch_unwind(|| body(bytes)).is_err() {
+        eprintln!("{}", PANIC.lock().unwrap_or_else(PoisonError::into_inner));
+        std::process::abort();
+    }
 }
