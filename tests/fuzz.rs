@@ -47,6 +47,17 @@ fn every_input_of_the_corpus_is_answered() {
 }
 
 #[test]
+fn rows_and_pages_that_nothing_backs_are_refused() {
+    let bytes = |name: &str| std::fs::read(data("fuzz").join(name)).unwrap();
+    for (file, words) in [("run_lengths", "unpack to more rows"), ("large_page", "says that it unpacks to 7")] {
+        let refusal = read_manifest_bytes(bytes(&format!("manifest/{file}"))).unwrap_err();
+        assert!(refusal.contains(words), "{refusal}");
+        let refusal = list_parquet_bytes(bytes(&format!("parquet/{file}"))).unwrap_err();
+        assert!(refusal.contains(words), "{refusal}");
+    }
+}
+
+#[test]
 fn a_parquet_manifest_is_read_or_refused() {
     fuzz("a manifest", 5000, &seeds::manifests(), |bytes| {
         let _ = read_manifest_bytes(bytes.to_vec());
