@@ -3,8 +3,10 @@
 # make wheel  build the Python package
 # make fuzz   break files at random for about ten minutes; what a reader stumbles over is printed, with the seed of the run,
 #             and so are images that come out otherwise than PIL shows them
+# make fuzz-coverage  fuzz every reader with libFuzzer, guided by coverage, for FUZZ_SECONDS each (60); needs cargo-fuzz
+#             (`cargo install cargo-fuzz`) and a C++ compiler, and builds all of it once more, which takes ten minutes
 # make bench  measure; figures and method are in docs/performance.md
-# make check  format, lints, documentation, dependency rules (what CI runs after the tests)
+# make check  format, lints, documentation, licences and known vulnerabilities of dependencies (what CI runs after the tests)
 
 RELABEL := target/release/relabel
 PHOTOS := tests/data/golden/images
@@ -13,8 +15,11 @@ DEMO := demo.labels
 PICTURE := demo.png
 # How often as many files are broken as in `make test`.
 FUZZ_TIMES := 60
+# How long each reader is fuzzed, and which ones: all where none is named.
+FUZZ_SECONDS := 60
+FUZZ_TARGETS :=
 
-.PHONY: demo test wheel fuzz bench check setup build clean
+.PHONY: demo test wheel fuzz fuzz-coverage bench check setup build clean
 
 demo: build
 	@rm -rf $(DEMO)
@@ -44,6 +49,9 @@ fuzz: build
 	cargo test --release --locked --test integration --no-run
 	ulimit -v 4194304 && RELABEL_FUZZ_TIMES=$(FUZZ_TIMES) cargo test --release --locked --test integration -- fuzz:: decode::pixels
 
+fuzz-coverage:
+	scripts/fuzz_coverage $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
 bench: build
 	@scripts/setup training
 	cargo bench --locked --bench bare --no-run
@@ -55,6 +63,7 @@ check:
 	cargo clippy --release --locked --workspace --all-targets -- -D warnings
 	cd python && ../.venv/bin/python -m mypy
 	RUSTDOCFLAGS="-D warnings" cargo doc --release --locked --workspace --no-deps --document-private-items
+	scripts/check_dependencies
 
 build: setup
 	cargo build --release --locked --workspace

@@ -2,6 +2,7 @@
 
 mod texts;
 mod unique;
+mod row_budget;
 mod pages;
 mod table;
 mod csv;
@@ -17,6 +18,8 @@ use crate::regular_file;
 use texts::Texts;
 
 pub use columns::SplitCounts;
+pub(crate) use pages::check_pages;
+pub(crate) use row_budget::RowBudget;
 pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
 pub(crate) use table::{

@@ -1,95 +1,89 @@
-//! What the pages of a Parquet column say that they become when they are decompressed. The footer says it too, but it is
-//! the pages' own headers that the reader makes room by.
+//! What the pages of a Parquet column unpack to, read from their headers before memory is asked for.
 
-/// Returns the sum over all pages of a column chunk; `None` where their headers cannot be read.
-pub(super) fn uncompressed_bytes(chunk: &[u8]) -> Option<u64> {
-    let (mut thrift, mut sum) = (Thrift { bytes: chunk, at: 0 }, 0_u64);
-    while thrift.at < chunk.len() {
-        let header = thrift.page_header()?;
-        sum = sum.checked_add(header.uncompressed_bytes)?;
-        thrift.advance(header.compressed_bytes)?;
+use std::io::Read as _;
+
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::ChunkReader;
+
+/// What any page may unpack to; writers make pages of about a megabyte.
+const ALWAYS_BYTES: u64 = 64 << 20;
+/// Bytes that each byte of a page may unpack to. Large pages hold images, which are compressed already.
+const BYTES_PER_PAGE_BYTE: u64 = 16;
+/// Bytes that are read for a header: the few that most have, or else as many as one that holds a column's smallest and largest
+/// text may have.
+const HEADER_BYTES: [u64; 2] = [1 << 8, 1 << 16];
+/// Structures inside each other; a page's header has two.
+const MAX_DEPTH: usize = 4;
+
+/// Checks that no page of a column says that it unpacks to far more than it takes in the file: Parquet's reader asks for that
+/// memory at once.
+///
+/// # Errors
+/// Returns a refusal if a header cannot be read, or if a page says so.
+pub(crate) fn check_pages(file: &impl ChunkReader, column: &ColumnChunkMetaData) -> Result<(), String> {
+    let name = column.column_path();
+    let problem = |problem: &dyn std::fmt::Display| format!("column `{name}`: {problem}");
+    let (mut at, bytes) = column.byte_range();
+    let end = at.checked_add(bytes).filter(|end| *end <= file.len());
+    let end = end.ok_or_else(|| problem(&"it is not in the file"))?;
+    while at < end {
+        let mut header = None;
+        for bytes in HEADER_BYTES {
+            if header.is_none() {
+                let mut start = Vec::new();
+                let read = file.get_read(at).map_err(|error| problem(&error))?;
+                read.take(bytes.min(end - at)).read_to_end(&mut start).map_err(|error| problem(&error))?;
+                header = PageHeader::read(&start);
+            }
+        }
+        let header = header.ok_or_else(|| problem(&"the header of a page cannot be read"))?;
+        let most = ALWAYS_BYTES.max(header.bytes.saturating_mul(BYTES_PER_PAGE_BYTE));
+        if header.unpacked_bytes > most {
+            let (unpacked, packed) = (header.unpacked_bytes, header.bytes);
+            return Err(problem(&format!(
+                "a page of {packed} bytes says that it unpacks to {unpacked}; {most} are accepted"
+            )));
+        }
+        at = at.saturating_add(header.header_bytes).saturating_add(header.bytes);
     }
-    Some(sum)
+    Ok(())
 }
 
+/// The sizes in a page's header.
+#[derive(Debug, Default, PartialEq, Eq)]
 struct PageHeader {
-    uncompressed_bytes: u64,
-    compressed_bytes: u64,
+    header_bytes: u64,
+    unpacked_bytes: u64,
+    bytes: u64,
 }
 
-/// Thrift's compact protocol, as far as a page header needs it: two numbers, and skipping everything else.
-struct Thrift<'a> {
+impl PageHeader {
+    /// Reads Thrift's compact form; `None` if it is something else.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        const UNPACKED_BYTES: i64 = 2;
+        const BYTES: i64 = 3;
+        let mut rest = Compact { bytes, at: 0 };
+        let (mut header, mut field) = (Self::default(), 0);
+        while let Some(kind) = rest.field(&mut field)? {
+            match (field, kind) {
+                (UNPACKED_BYTES, Compact::INT32) => header.unpacked_bytes = u64::try_from(rest.signed()?).ok()?,
+                (BYTES, Compact::INT32) => header.bytes = u64::try_from(rest.signed()?).ok()?,
+                _ => rest.skip(kind, MAX_DEPTH)?,
+            }
+        }
+        header.header_bytes = rest.at as u64;
+        Some(header)
+    }
+}
+
+/// Thrift's compact protocol. Its numbers of types are fixed.
+struct Compact<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
-/// Kinds of values.
-const STOP: u8 = 0;
-const I32: u8 = 5;
-const STRUCT: u8 = 12;
-/// Structs in structs; a page header has two levels.
-const DEEPEST: usize = 8;
-
-impl Thrift<'_> {
-    fn page_header(&mut self) -> Option<PageHeader> {
-        let (mut uncompressed, mut compressed, mut id) = (None, None, 0);
-        loop {
-            let kind;
-            (id, kind) = self.field(id)?;
-            match (id, kind) {
-                (_, STOP) => break,
-                (2, I32) => uncompressed = Some(self.number()?),
-                (3, I32) => compressed = Some(self.number()?),
-                _ => self.skip(kind, 0)?,
-            }
-        }
-        let length = |number: Option<i64>| u64::try_from(number?).ok();
-        Some(PageHeader { uncompressed_bytes: length(uncompressed)?, compressed_bytes: length(compressed)? })
-    }
-
-    /// Number and kind of the next field of a struct; the kind [`STOP`] at its end.
-    fn field(&mut self, last: i64) -> Option<(i64, u8)> {
-        let header = self.byte()?;
-        if header == 0 {
-            return Some((last, STOP));
-        }
-        let id = if header >> 4 == 0 { self.number()? } else { last.checked_add(i64::from(header >> 4))? };
-        Some((id, header & 15))
-    }
-
-    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
-        match kind {
-            // A truth value is in its kind.
-            1 | 2 => Some(()),
-            3 => self.advance(1),
-            4..=6 => self.varint().map(drop),
-            7 => self.advance(8),
-            8 => {
-                let length = self.varint()?;
-                self.advance(length)
-            }
-            9 | 10 => {
-                let header = self.byte()?;
-                let count = if header >> 4 == 15 { self.varint()? } else { u64::from(header >> 4) };
-                // In a list, a truth value is a byte.
-                let kind = if header & 15 <= 2 { 3 } else { header & 15 };
-                (0..count).try_for_each(|_| self.skip(kind, depth))
-            }
-            STRUCT if depth < DEEPEST => {
-                let mut id = 0;
-                loop {
-                    let kind;
-                    (id, kind) = self.field(id)?;
-                    if kind == STOP {
-                        return Some(());
-                    }
-                    self.skip(kind, depth + 1)?;
-                }
-            }
-            // Maps are in no page header.
-            _ => None,
-        }
-    }
+impl Compact<'_> {
+    const INT32: u8 = 5;
 
     fn byte(&mut self) -> Option<u8> {
         let byte = *self.bytes.get(self.at)?;
@@ -97,28 +91,59 @@ impl Thrift<'_> {
         Some(byte)
     }
 
-    fn advance(&mut self, bytes: u64) -> Option<()> {
-        let at = self.at.checked_add(usize::try_from(bytes).ok()?)?;
-        self.at = at;
-        (at <= self.bytes.len()).then_some(())
+    fn pass(&mut self, count: u64) -> Option<()> {
+        self.at = self.at.checked_add(usize::try_from(count).ok()?).filter(|at| *at <= self.bytes.len())?;
+        Some(())
     }
 
-    fn varint(&mut self) -> Option<u64> {
+    fn unsigned(&mut self) -> Option<u64> {
         let mut number = 0;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
             number |= u64::from(byte & 0x7f) << shift;
-            if byte & 0x80 == 0 {
+            if byte < 0x80 {
                 return Some(number);
             }
         }
         None
     }
 
-    /// A signed number.
-    fn number(&mut self) -> Option<i64> {
-        let number = self.varint()?;
-        Some((number >> 1) as i64 ^ -((number & 1) as i64))
+    fn signed(&mut self) -> Option<i64> {
+        let number = self.unsigned()?;
+        Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
+    }
+
+    /// The type of the next field, whose number is put into `field`; `Some(None)` at the end of the structure.
+    fn field(&mut self, field: &mut i64) -> Option<Option<u8>> {
+        let byte = self.byte()?;
+        if byte == 0 {
+            return Some(None);
+        }
+        *field = match byte >> 4 {
+            0 => self.signed()?,
+            more => field.checked_add(i64::from(more))?,
+        };
+        Some(Some(byte & 15))
+    }
+
+    fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
+        match kind {
+            1 | 2 => Some(()),
+            3 => self.pass(1),
+            4..=6 => self.unsigned().map(drop),
+            7 => self.pass(8),
+            8 => self.unsigned().and_then(|length| self.pass(length)),
+            12 => {
+                let depth = depth.checked_sub(1)?;
+                let mut field = 0;
+                while let Some(kind) = self.field(&mut field)? {
+                    self.skip(kind, depth)?;
+                }
+                Some(())
+            }
+            // Lists and maps: no page's header has one.
+            _ => None,
+        }
     }
 }
 
@@ -127,16 +152,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_summed_up_and_anything_else_is_refused() {
-        // Kind of page 0, 300 bytes that are stored as 3; a struct with a list of two texts in it, which is skipped.
-        let page = [0x15, 0, 0x15, 0xd8, 0x04, 0x15, 6, 0x2c, 0x19, 0x28, 1, b'a', 0, 0, 0, b'x', b'y', b'z'];
-        assert_eq!(uncompressed_bytes(&page), Some(300));
-        assert_eq!(uncompressed_bytes(&page.repeat(3)), Some(900));
-        for cut in 1..page.len() {
-            assert_eq!(uncompressed_bytes(&page[..cut]), None, "{cut}");
+    fn sizes_are_read_from_a_header() {
+        // type 0, unpacked 300, packed 20, a checksum, a structure of two numbers, a field with its number written out.
+        let header = [0x15, 0, 0x15, 0xd8, 0x04, 0x15, 40, 0x15, 2, 0x1c, 0x15, 24, 0x15, 0, 0, 0x08, 40, 1, 65, 0, 99];
+        let found = PageHeader::read(&header).unwrap();
+        assert_eq!(found, PageHeader { header_bytes: header.len() as u64 - 1, unpacked_bytes: 300, bytes: 20 });
+        for end in 0..header.len() - 1 {
+            assert_eq!(PageHeader::read(&header[..end]), None, "{end}");
         }
-        let negative = [0x15, 0, 0x15, 1, 0x15, 0, 0];
-        assert_eq!(uncompressed_bytes(&negative), None);
-        assert_eq!(uncompressed_bytes(&[0x1c; 100]), None, "structs without end");
+        for negative in [[0x25, 1, 0], [0x35, 1, 0]] {
+            assert_eq!(PageHeader::read(&negative), None);
+        }
     }
 }

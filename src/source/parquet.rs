@@ -63,11 +63,11 @@ impl ParquetSource {
 }
 
 /// Names and classes of all rows of a file, and how many there are of each split.
-fn named_rows<R: ChunkReader + 'static>(file: R) -> Result<(Vec<NamedRow>, SplitCounts), String> {
+fn named_rows<R: ChunkReader + Clone + 'static>(file: R) -> Result<(Vec<NamedRow>, SplitCounts), String> {
     let list = || {
-        let reader =
-            SerializedFileReader::new(file).map_err(|error| format!("it is no readable Parquet file: {error}"))?;
-        columns::named_rows(&reader)
+        let reader = SerializedFileReader::new(file.clone())
+            .map_err(|error| format!("it is no readable Parquet file: {error}"))?;
+        columns::named_rows(&reader, &file)
     };
     catch_unwind(AssertUnwindSafe(list)).unwrap_or_else(|_| Err("its reader gave up in an unexpected way".to_owned()))
 }

@@ -145,6 +145,16 @@ pub struct CardValues {
     pub remarks: BTreeMap<String, toml::Value>,
 }
 
+impl CardValues {
+    /// Reads the text of a card.
+    ///
+    /// # Errors
+    /// Returns the reason, in words, if it is not TOML, if a value is out of range, or if a key is a slip of another.
+    pub fn from_toml(text: &str) -> Result<Self, String> {
+        keys::read_card(text)
+    }
+}
+
 /// A card as it was found: its file, where there is one, and what it says.
 #[derive(Clone, Debug, Default)]
 pub struct CardFile {
@@ -167,7 +177,8 @@ impl CardFile {
             None => return Ok(Self::default()),
         };
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        let values = keys::read_card(&text).map_err(|problem| Error::Card { path: path.to_path_buf(), problem })?;
+        let values =
+            CardValues::from_toml(&text).map_err(|problem| Error::Card { path: path.to_path_buf(), problem })?;
         Ok(Self { path: Some(path.to_path_buf()), values })
     }
 }

@@ -5,9 +5,9 @@ use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{FileReader, RowGroupReader};
+use parquet::file::reader::{ChunkReader, FileReader, RowGroupReader};
 
-use crate::manifest::SplitCounts;
+use crate::manifest::{RowBudget, SplitCounts, check_pages};
 use crate::spelling::meant;
 
 /// Columns that may hold an image's bytes: Hugging Face's struct first.
@@ -108,46 +108,75 @@ pub(super) struct NamedRow {
 }
 
 /// Names and classes of all rows of a file, and how many there are of each split. Images are not touched.
-pub(super) fn named_rows(file: &dyn FileReader) -> Result<(Vec<NamedRow>, SplitCounts), String> {
-    let columns = Columns::of(file.metadata())?;
+pub(super) fn named_rows(
+    reader: &dyn FileReader,
+    file: &impl ChunkReader,
+) -> Result<(Vec<NamedRow>, SplitCounts), String> {
+    let columns = Columns::of(reader.metadata())?;
+    let mut budget = RowBudget::of_file(file.len());
     let (mut rows, mut splits) = (Vec::new(), SplitCounts::new());
-    for number in 0..file.num_row_groups() {
+    for number in 0..reader.num_row_groups() {
         let in_group = |error: ParquetError| format!("row group {number}: {error}");
-        let group = file.get_row_group(number).map_err(in_group)?;
+        let group = reader.get_row_group(number).map_err(in_group)?;
+        let group = group.as_ref();
         let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-        let paths = columns.path.map(|column| texts(group.as_ref(), column)).transpose().map_err(in_group)?;
-        let labels = columns.label.map(|column| texts(group.as_ref(), column)).transpose().map_err(in_group)?;
-        for column in [&paths, &labels].into_iter().flatten() {
-            if column.len() != count {
-                return Err(format!("row group {number} says {count} rows, but a column has {}", column.len()));
-            }
-        }
         let image_rows = group.metadata().column(columns.image.at).num_values();
         if image_rows != count as i64 {
             return Err(format!("row group {number} says {count} rows, but {image_rows} images"));
         }
-        let said = columns.split.map(|column| texts(group.as_ref(), column)).transpose().map_err(in_group)?;
-        for split in said.into_iter().flatten() {
-            *splits.entry(split.unwrap_or_default()).or_default() += 1;
-        }
-        let (mut paths, mut labels) = (paths.map(Vec::into_iter), labels.map(Vec::into_iter));
         // A count that nothing backs could be any number.
-        if paths.is_none() && labels.is_none() {
-            count_images(group.as_ref(), columns.image, count).map_err(in_group)?;
+        if columns.path.is_none() && columns.label.is_none() {
+            count_images(file, group, columns.image, count).map_err(in_group)?;
         }
-        for _ in 0..count {
-            let path = paths.as_mut().and_then(|paths| paths.next().flatten());
-            // Hugging Face writes -1 where the class is not told.
-            let label = labels.as_mut().and_then(|labels| labels.next().flatten()).filter(|label| label != "-1");
-            rows.push(NamedRow { path, label });
+        let texts = |column: Option<Column>| column.map(|column| Texts::of(file, group, column)).transpose();
+        let mut path_texts = texts(columns.path).map_err(in_group)?;
+        let mut label_texts = texts(columns.label).map_err(in_group)?;
+        let mut split_texts = texts(columns.split).map_err(in_group)?;
+        let mut left = count;
+        while left > 0 {
+            let now = left.min(ROWS_AT_A_TIME);
+            left -= now;
+            let next = |texts: &mut Option<Texts>| {
+                let some = texts.as_mut().map(|texts| texts.next(now)).transpose().map_err(in_group)?;
+                match some.as_ref().map(Vec::len) {
+                    Some(there) if there < now => {
+                        let there = count - left - now + there;
+                        Err(format!("row group {number} says {count} rows, but a column has {there}"))
+                    }
+                    _ => Ok(some.into_iter().flatten()),
+                }
+            };
+            let (mut paths, mut labels) = (next(&mut path_texts)?, next(&mut label_texts)?);
+            let mut split = next(&mut split_texts)?;
+            for _ in 0..now {
+                let path = paths.next().flatten();
+                // Hugging Face writes -1 where the class is not told.
+                let label = labels.next().flatten().filter(|label| label != "-1");
+                budget.take([&path, &label].into_iter().flatten().map(String::len).sum())?;
+                rows.push(NamedRow { path, label });
+                if let Some(split) = split.next() {
+                    budget.take(split.as_ref().map_or(0, String::len))?;
+                    *splits.entry(split.unwrap_or_default()).or_default() += 1;
+                }
+            }
+        }
+        for texts in [&mut path_texts, &mut label_texts, &mut split_texts].into_iter().flatten() {
+            if !texts.next(1).map_err(in_group)?.is_empty() {
+                return Err(format!("row group {number} says {count} rows, but a column has more"));
+            }
         }
     }
     Ok((rows, splits))
 }
 
 /// Counts the images of a group without decoding them.
-fn count_images(group: &dyn RowGroupReader, column: Column, expected: usize) -> Result<(), ParquetError> {
-    let mut values = values::<ByteArrayType>(group, column)?;
+fn count_images(
+    file: &impl ChunkReader,
+    group: &dyn RowGroupReader,
+    column: Column,
+    expected: usize,
+) -> Result<(), ParquetError> {
+    let mut values = values::<ByteArrayType>(file, group, column)?;
     let (mut count, mut left) = (0, expected);
     while left > 0 {
         let skipped = values.skip_records(left)?;
@@ -162,9 +191,11 @@ fn count_images(group: &dyn RowGroupReader, column: Column, expected: usize) -> 
 
 /// A column's reader, at the beginning of the group.
 pub(super) fn values<T: DataType>(
+    file: &impl ChunkReader,
     group: &dyn RowGroupReader,
     column: Column,
 ) -> Result<ColumnReaderImpl<T>, ParquetError> {
+    check_pages(file, group.metadata().column(column.at)).map_err(ParquetError::General)?;
     Ok(get_typed_column_reader::<T>(group.get_column_reader(column.at)?))
 }
 
@@ -193,22 +224,34 @@ pub(super) fn next_values<T: DataType>(
     Ok(all)
 }
 
-/// A whole column as texts.
-fn texts(group: &dyn RowGroupReader, column: Column) -> Result<Vec<Option<String>>, ParquetError> {
-    fn all<T: DataType>(group: &dyn RowGroupReader, column: Column) -> Result<Vec<Option<T::T>>, ParquetError> {
-        next_values(&mut values::<T>(group, column)?, column, usize::MAX)
+/// A column as texts.
+enum Texts {
+    Bytes(ColumnReaderImpl<ByteArrayType>, Column),
+    Int64(ColumnReaderImpl<Int64Type>, Column),
+    Int32(ColumnReaderImpl<Int32Type>, Column),
+}
+
+impl Texts {
+    fn of(file: &impl ChunkReader, group: &dyn RowGroupReader, column: Column) -> Result<Self, ParquetError> {
+        Ok(match column.kind {
+            Physical::INT64 => Self::Int64(values(file, group, column)?, column),
+            Physical::INT32 => Self::Int32(values(file, group, column)?, column),
+            _ => Self::Bytes(values(file, group, column)?, column),
+        })
     }
-    let text = |value: ByteArray| value.as_utf8().map(str::to_owned);
-    Ok(match column.kind {
-        Physical::INT64 => {
-            all::<Int64Type>(group, column)?.into_iter().map(|value| value.map(|value| value.to_string())).collect()
+
+    /// The next `count` texts, fewer only at the end of the group.
+    fn next(&mut self, count: usize) -> Result<Vec<Option<String>>, ParquetError> {
+        fn numbers<T: ToString>(values: Vec<Option<T>>) -> Vec<Option<String>> {
+            values.into_iter().map(|value| value.map(|value| value.to_string())).collect()
         }
-        Physical::INT32 => {
-            all::<Int32Type>(group, column)?.into_iter().map(|value| value.map(|value| value.to_string())).collect()
+        let text = |value: ByteArray| value.as_utf8().map(str::to_owned);
+        match self {
+            Self::Int64(values, column) => next_values(values, *column, count).map(numbers),
+            Self::Int32(values, column) => next_values(values, *column, count).map(numbers),
+            Self::Bytes(values, column) => {
+                next_values(values, *column, count)?.into_iter().map(|value| value.map(text).transpose()).collect()
+            }
         }
-        _ => {
-            let values = all::<ByteArrayType>(group, column)?;
-            values.into_iter().map(|value| value.map(text).transpose()).collect::<Result<_, _>>()?
-        }
-    })
+    }
 }

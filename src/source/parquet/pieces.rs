@@ -56,6 +56,7 @@ struct Piece {
 
 /// A Parquet file and where its row groups begin.
 struct OpenFile {
+    file: PositionedFile,
     reader: SerializedFileReader<PositionedFile>,
     columns: Columns,
     first_rows: Vec<u64>,
@@ -171,7 +172,7 @@ impl OpenFile {
         let file = file.map_err(|error| ReadError::of_archive(archives.path(archive), error))?;
         let failure = file.failure.clone();
         let refused = |problem: &str| failure.explains(archives, archive, problem);
-        let reader = SerializedFileReader::new(file).map_err(|error| refused(&error.to_string()))?;
+        let reader = SerializedFileReader::new(file.clone()).map_err(|error| refused(&error.to_string()))?;
         let columns = Columns::of(reader.metadata()).map_err(|problem| refused(&problem))?;
         let mut next_row = 0;
         let mut first_rows = Vec::new();
@@ -179,7 +180,7 @@ impl OpenFile {
             first_rows.push(next_row);
             next_row += u64::try_from(group.num_rows()).unwrap_or(0);
         }
-        Ok(Self { reader, columns, first_rows, failure })
+        Ok(Self { file, reader, columns, first_rows, failure })
     }
 
     fn find(&self, archive: usize, row: u64) -> Option<Where> {
@@ -204,7 +205,7 @@ impl OpenFile {
         let group = self.reader.get_row_group(place.key.1)?;
         let (first, rows) = (place.first_row as usize, place.rows as usize);
         let column = |column| {
-            let mut values = values::<ByteArrayType>(group.as_ref(), column)?;
+            let mut values = values::<ByteArrayType>(&self.file, group.as_ref(), column)?;
             let mut passed = 0;
             while passed < first {
                 match values.skip_records(first - passed)? {
@@ -222,6 +223,7 @@ impl OpenFile {
 }
 
 /// A file for many readers at once: every read says where.
+#[derive(Clone)]
 pub(super) struct PositionedFile {
     file: Arc<File>,
     bytes: u64,

@@ -1,0 +1,3 @@
+#![no_main]
+
+relabel_coverage::target!(server);

@@ -1,0 +1,49 @@
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use relabel::error::Error;
+use relabel::store::Files;
+
+/// Files in memory.
+#[derive(Clone, Default)]
+pub(super) struct MemoryFiles {
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+impl MemoryFiles {
+    pub(super) fn put(&mut self, name: &str, bytes: Vec<u8>) {
+        self.files.insert(name.to_owned(), bytes);
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&[u8]> {
+        self.files.get(name).map(Vec::as_slice)
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.files.keys().map(String::as_str)
+    }
+}
+
+impl Files for MemoryFiles {
+    fn name(&self) -> &str {
+        "memory"
+    }
+
+    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.files.get(inside).cloned())
+    }
+
+    fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
+        let part = self.files.get(inside).and_then(|bytes| bytes.get(range.start as usize..range.end as usize));
+        let problem = || Error::Remote { place: format!("memory/{inside}"), problem: "no such bytes".to_owned() };
+        part.map(<[u8]>::to_vec).ok_or_else(problem)
+    }
+
+    fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
+        Ok(self.files.get(inside).map(|bytes| bytes.len() as u64))
+    }
+
+    fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error> {
+        Ok(Some(self.files.iter().map(|(name, bytes)| (name.clone(), bytes.len() as u64)).collect()))
+    }
+}

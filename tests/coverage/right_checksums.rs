@@ -1,0 +1,39 @@
+//! Checksums as somebody who means harm would write them: without them hardly any change gets past the first check.
+
+/// The same tar, with a checksum that is right in every header.
+pub fn in_tar(tar: &[u8]) -> Vec<u8> {
+    let mut mended = tar.to_vec();
+    for block in mended.as_chunks_mut::<512>().0 {
+        if &block[257..262] == b"ustar" {
+            block[148..156].fill(b' ');
+            let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
+            block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+        }
+    }
+    mended
+}
+
+/// The same PNG, with a checksum that is right in every chunk; `None` for what is no PNG.
+pub fn in_png(png: &[u8]) -> Option<Vec<u8>> {
+    const SIGNATURE_BYTES: usize = 8;
+    if !png.starts_with(b"\x89PNG\r\n\x1a\n") {
+        return None;
+    }
+    let mut mended = png.to_vec();
+    let mut at = SIGNATURE_BYTES;
+    while let Some(header) = mended.get(at..at + 4) {
+        let length = header.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let end = at + 8 + length;
+        let Some(sum) = mended.get(at + 4..end).map(crc32) else { break };
+        let Some(stored) = mended.get_mut(end..end + 4) else { break };
+        stored.copy_from_slice(&sum.to_be_bytes());
+        at = end + 4;
+    }
+    Some(mended)
+}
+
+fn crc32(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte), |sum, _| if sum & 1 == 1 { sum >> 1 ^ 0xedb8_8320 } else { sum >> 1 })
+    })
+}
