@@ -15,7 +15,7 @@ use relabel::geometry::InputSize;
 use relabel::label_map::ScoreRounding;
 use relabel::monitor::Silent;
 use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
-use relabel::pixels::{ExifOrientation, Filter};
+use relabel::pixels::{Decoder, ExifOrientation, Filter};
 use relabel::source::{ImageReader, LengthCheck, ReadError};
 use relabel::store::{StoreWriter, WriteAs};
 use relabel::teacher::{BatchLabels, PixelBatch, Teacher};
@@ -349,6 +349,7 @@ fn run_synthetic(
             filter: Filter::Bilinear,
             exif_orientation: ExifOrientation::Ignore,
         },
+        decoder: Decoder::default(),
         rounding: ScoreRounding::Float16,
         threads: 2,
     };
