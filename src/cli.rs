@@ -19,23 +19,28 @@ mod progress;
 mod counting;
 mod places;
 mod photos;
-mod written;
+mod memory_limit;
 mod paint;
 mod output;
 mod onnxruntime;
 mod clock;
+mod signals;
+mod panics;
 
+use std::ffi::OsStr;
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::available_parallelism;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use relabel::error::Error;
+use relabel::shown::shown;
+use relabel::threads::start_common_pool;
 use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command, Global, LogFormat};
-use output::Output;
+use output::{Logs, Output, written};
 
 /// How a command ended; the contract's exit codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +53,48 @@ pub enum Outcome {
 
 /// The single place that turns an outcome into an exit code.
 pub fn main() -> ExitCode {
+    let (json, lines_are_json) = asked_for_json();
+    let output = Output::new(json);
+    if lines_are_json {
+        output::say_in_json();
+    }
+    panics::keep_quiet();
+    let ended = signals::watch(output).and_then(|()| {
+        panics::caught(|| answer(output)).unwrap_or_else(|fault| {
+            output.error(&fault);
+            Ok(1)
+        })
+    });
+    ExitCode::from(ended.unwrap_or_else(|error| {
+        output.error(&error.to_string());
+        code_of(&error)
+    }))
+}
+
+/// Does what was asked for. Gives the exit code.
+fn answer(output: Output) -> Result<u8, Error> {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
+        Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
+            return written(error.print()).map(|()| 0);
+        }
         Err(error) => {
-            let _ = error.print();
-            let asked_for = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked_for { ExitCode::SUCCESS } else { ExitCode::from(2) };
+            refuse_words(error, output);
+            return Ok(2);
         }
     };
     start_logs(&arguments.global);
-    let output = Output::new(arguments.global.json);
-    let result = match &arguments.command {
+    Ok(match dispatch(&arguments, output)? {
+        Outcome::Done => 0,
+        Outcome::DoneWithProblems => 3,
+    })
+}
+
+fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
+    if !matches!(arguments.command, Command::Import(_) | Command::Export(_)) {
+        start_common_pool(available_parallelism().map_or(1, NonZeroUsize::get))?;
+    }
+    match &arguments.command {
         Command::Run(command) if command.dry_run => dry_run::run(command, output),
         Command::Run(command) => run::run(command, &arguments.global, output),
         Command::Status(command) => status::run(command, output),
@@ -71,19 +107,38 @@ pub fn main() -> ExitCode {
         Command::Merge(command) => merge::run(command, &arguments.global, output),
         Command::Import(command) => exchange::import(command, &arguments.global),
         Command::Export(command) => exchange::export(command, &arguments.global),
-    };
-    match result {
-        Ok(Outcome::Done) => ExitCode::SUCCESS,
-        Ok(Outcome::DoneWithProblems) => ExitCode::from(3),
-        Err(error) => {
-            output.error(&error);
-            ExitCode::from(match error {
-                Error::Usage(_) => 2,
-                Error::Interrupted => 130,
-                _ => 1,
-            })
-        }
     }
+}
+
+fn code_of(error: &Error) -> u8 {
+    match error {
+        Error::Usage(_) => 2,
+        Error::Interrupted => 130,
+        _ => 1,
+    }
+}
+
+/// Whether one JSON document is asked for on stdout, and JSON lines on stderr; also where the words make no sense
+/// otherwise.
+fn asked_for_json() -> (bool, bool) {
+    let words: Vec<_> = std::env::args_os().skip(1).take_while(|word| word != "--").collect();
+    let is_format = |pair: &[_]| pair[0] == OsStr::new("--log-format") && pair[1] == OsStr::new("json");
+    let lines = words.iter().any(|word| word == "--log-format=json") || words.windows(2).any(is_format);
+    (words.iter().any(|word| word == "--json"), lines)
+}
+
+/// Says what is wrong with the words that were typed, which clap repeats.
+fn refuse_words(error: clap::Error, output: Output) {
+    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
+    // Parsed once more, escaped, they are refused for the same reason.
+    let error = Arguments::try_parse_from(words.iter().map(|word| shown(word).into_owned())).err().unwrap_or(error);
+    if !output.is_json() && !output::lines_are_json() {
+        let _ = error.print();
+        return;
+    }
+    let text = error.render().to_string();
+    let lines = text.lines().map(str::trim_start).filter(|line| !line.is_empty());
+    output.error(lines.collect::<Vec<_>>().join("\n  ").trim_start_matches("error: "));
 }
 
 fn start_logs(global: &Global) {
@@ -92,32 +147,15 @@ fn start_logs(global: &Global) {
         (false, 0) => "relabel=warn,ort=off",
         (false, 1) => "relabel=info,ort=error",
         (false, 2) => "relabel=debug,ort=warn",
-        (false, _) => "trace",
+        // What other packages trace holds addresses with their signatures, and headers.
+        (false, _) => "relabel=trace,ort=trace",
     };
     let filter = EnvFilter::new(level);
-    let logs =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(output::may_draw());
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| Logs).with_ansi(false);
     match global.log_format {
         LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => {
-            output::say_in_json();
-            logs.json().init();
-        }
+        LogFormat::Json => logs.json().init(),
     }
 }
 
-/// A flag that Ctrl-C and SIGTERM raise; the second signal ends the program at once.
-pub fn stop_flag() -> Result<Arc<AtomicBool>, Error> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
-        signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&stop))
-            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&stop)))
-            .map_err(|error| Error::Usage(format!("signals cannot be handled: {error}")))?;
-    }
-    Ok(stop)
-}
-
-/// Whether the flag was raised.
-pub fn raised(flag: &AtomicBool) -> bool {
-    flag.load(Ordering::Acquire)
-}
+pub use signals::{raised, stop_flag};

@@ -2,18 +2,35 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::error::Error;
+use crate::regular_file;
 
 /// A SHA-256 digest in lower-case hexadecimal, as `sha256sum` prints it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(into = "String", try_from = "String")]
 pub struct Digest(String);
+
+impl From<Digest> for String {
+    fn from(digest: Digest) -> Self {
+        digest.0
+    }
+}
+
+/// What is read is hostile until it was checked: files are named after digests.
+impl TryFrom<String> for Digest {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let shown = || text.chars().take(80).collect::<String>();
+        Self::parse(&text).ok_or_else(|| format!("`{}` is no sha256: 64 digits of 0-9 and a-f", shown().escape_debug()))
+    }
+}
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -49,7 +66,16 @@ pub fn digest_bytes(bytes: &[u8]) -> Digest {
 /// # Errors
 /// When the file cannot be read.
 pub fn digest_file(path: &Path) -> Result<(Digest, u64), Error> {
-    let mut file = File::open(path).map_err(Error::file("open", path))?;
+    let absent = || Error::file("open", path)(io::ErrorKind::NotFound.into());
+    let (mut file, _) = regular_file::open(path)?.or_none("open", path)?.ok_or_else(absent)?;
+    digest_opened(&mut file, path)
+}
+
+/// The digest and the length of what is left to read of an open file. `path` is for messages.
+///
+/// # Errors
+/// Returns [`Error::File`] if the file cannot be read.
+pub(crate) fn digest_opened(file: &mut File, path: &Path) -> Result<(Digest, u64), Error> {
     let (mut sha, mut bytes) = (Sha256::new(), 0);
     let mut piece = vec![0; 1 << 20];
     loop {
@@ -98,5 +124,14 @@ mod tests {
         std::fs::write(file.path(), b"abc").unwrap();
         let (digest, bytes) = digest_file(file.path()).unwrap();
         assert_eq!((digest.to_string().as_str(), bytes), (abc, 3));
+    }
+
+    #[test]
+    fn only_digests_are_read_as_digests() {
+        let read = |text: &str| serde_json::from_value::<Digest>(text.into());
+        assert_eq!(read(digest_bytes(b"x").as_str()).unwrap(), digest_bytes(b"x"));
+        for bad in ["", "ab", "../../etc/passwd", &"g".repeat(64), &"A".repeat(64), &"a".repeat(65), &"é".repeat(32)] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
     }
 }

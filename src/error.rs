@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::shown::{shown, shown_lines, shown_path};
+
 /// What stops a run. Each message says what happened, to which thing, and what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The operating system refused an operation on a file or folder.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", shown_path(path))]
     File {
         /// What was tried, as a verb: "read", "create", "rename".
         action: &'static str,
@@ -21,7 +23,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The source of images cannot be used.
-    #[error("source {}: {problem}", path.display())]
+    #[error("source {}: {}", shown_path(path), shown_lines(problem))]
     Source {
         /// The folder, archive or pattern.
         path: PathBuf,
@@ -29,7 +31,7 @@ pub enum Error {
         problem: String,
     },
     /// A manifest cannot be read, or says something impossible.
-    #[error("manifest {}: {problem}", path.display())]
+    #[error("manifest {}: {}", shown_path(path), shown_lines(problem))]
     Manifest {
         /// The manifest's file.
         path: PathBuf,
@@ -37,7 +39,7 @@ pub enum Error {
         problem: String,
     },
     /// A teacher card cannot be read or contradicts the teacher.
-    #[error("teacher card {}: {problem}", path.display())]
+    #[error("teacher card {}: {}", shown_path(path), shown_lines(problem))]
     Card {
         /// The card's file.
         path: PathBuf,
@@ -45,7 +47,7 @@ pub enum Error {
         problem: String,
     },
     /// The teacher's file is no ONNX model, or one that cannot give label maps.
-    #[error("teacher {}: {problem}\n  what you can do: {advice}", path.display())]
+    #[error("teacher {}: {}\n  what you can do: {}", shown_path(path), shown_lines(problem), shown_lines(advice))]
     Teacher {
         /// The teacher's file.
         path: PathBuf,
@@ -55,7 +57,12 @@ pub enum Error {
         advice: String,
     },
     /// The rewritten teacher does not give what the unmodified one gives.
-    #[error("teacher {}: the rewrite does not hold, and nothing was labelled: {problem}\n  what you can do: {advice}", path.display())]
+    #[error(
+        "teacher {}: the rewrite does not hold, and nothing was labelled: {}\n  what you can do: {}",
+        shown_path(path),
+        shown_lines(problem),
+        shown_lines(advice)
+    )]
     Proof {
         /// The teacher's file.
         path: PathBuf,
@@ -65,10 +72,10 @@ pub enum Error {
         advice: String,
     },
     /// ONNX Runtime is missing or cannot be loaded.
-    #[error("{0}")]
+    #[error("{}", shown_lines(.0))]
     Runtime(String),
     /// ONNX Runtime failed while it loaded or ran the teacher.
-    #[error("ONNX Runtime could not {action}: {message}")]
+    #[error("ONNX Runtime could not {action}: {}", shown_lines(message))]
     Inference {
         /// What was tried.
         action: &'static str,
@@ -77,8 +84,9 @@ pub enum Error {
     },
     /// The device has too little memory for what was asked of it.
     #[error(
-        "the device's memory is too small to {action}: {message}\n  what you can do: give a smaller --batch (in a new \
-         store), or free the device of other programs"
+        "the device's memory is too small to {action}: {}\n  what you can do: give a smaller --batch (in a new \
+         store), or free the device of other programs",
+        shown_lines(message)
     )]
     DeviceMemory {
         /// What was tried.
@@ -88,10 +96,11 @@ pub enum Error {
     },
     /// So many images failed that the run makes no sense.
     #[error(
-        "stopped: {count} images {} failed, the last one {path} ({error})\n  what you can do: see that the source is there and \
+        "stopped: {count} images {} failed, the last one {} ({error})\n  what you can do: see that the source is there and \
          whole. The same command goes on; with --retry-failed it labels again what failed; --max-failures says how many \
          failures are accepted",
-        if *in_a_row { "in a row" } else { "of this run" }
+        if *in_a_row { "in a row" } else { "of this run" },
+        shown(path)
     )]
     TooManyFailures {
         /// How many failed.
@@ -104,7 +113,7 @@ pub enum Error {
         error: ImageError,
     },
     /// The device that was asked for is not there.
-    #[error("device {device}: {problem}")]
+    #[error("device {}: {}", shown(device), shown_lines(problem))]
     Device {
         /// The device as it was asked for.
         device: String,
@@ -112,7 +121,11 @@ pub enum Error {
         problem: String,
     },
     /// The store belongs to another run: it was made with something else.
-    #[error("store {} was made with something else, and mixing is refused:\n{}\n  what you can do: {advice}", path.display(), list(differences))]
+    #[error(
+        "store {} was made with something else, and mixing is refused:\n{}\n  what you can do: {advice}",
+        shown_path(path),
+        list(differences)
+    )]
     OtherRun {
         /// The store.
         path: PathBuf,
@@ -130,7 +143,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// The store is damaged, of another format version, or not a store at all.
-    #[error("store {}: {problem}", path.display())]
+    #[error("store {}: {}", shown_path(path), shown_lines(problem))]
     Store {
         /// The store.
         path: PathBuf,
@@ -138,7 +151,7 @@ pub enum Error {
         problem: String,
     },
     /// A place in the network cannot be reached, refuses, or gives something else than was asked for.
-    #[error("{place}: {problem}")]
+    #[error("{}: {}", shown(place), shown_lines(problem))]
     Remote {
         /// Its address, without credentials.
         place: String,
@@ -146,7 +159,7 @@ pub enum Error {
         problem: String,
     },
     /// A release cannot be made, delivered or used.
-    #[error("release {place}: {problem}")]
+    #[error("release {}: {}", shown(place), shown_lines(problem))]
     Release {
         /// The folder or address.
         place: String,
@@ -154,7 +167,7 @@ pub enum Error {
         problem: String,
     },
     /// A key cannot be used to sign or to check signatures.
-    #[error("key {}: {problem}", path.display())]
+    #[error("key {}: {}", shown_path(path), shown_lines(problem))]
     Key {
         /// The key's file.
         path: PathBuf,
@@ -162,7 +175,7 @@ pub enum Error {
         problem: String,
     },
     /// A row has no labels.
-    #[error("store {}: row {row} has no labels: {reason}", store.display())]
+    #[error("store {}: row {row} has no labels: {}", shown_path(store), shown_lines(reason))]
     NotLabelled {
         /// The store.
         store: PathBuf,
@@ -172,7 +185,7 @@ pub enum Error {
         reason: String,
     },
     /// No image has this name.
-    #[error("store {}: it has no image `{name}`{}", store.display(), near(name, advice.as_deref(), example))]
+    #[error("store {}: it has no image `{}`{}", shown_path(store), shown(name), near(name, advice.as_deref(), example))]
     UnknownId {
         /// The store.
         store: PathBuf,
@@ -184,15 +197,26 @@ pub enum Error {
         example: String,
     },
     /// A name could mean two images, or two names only one.
-    #[error("store {}: {problem}", store.display())]
+    #[error("store {}: {}", shown_path(store), shown_lines(problem))]
     AmbiguousName {
         /// The store.
         store: PathBuf,
         /// The names and the images.
         problem: String,
     },
+    /// Threads cannot be started: a shortage that passes, or a limit of this session.
+    #[error(
+        "cannot start {count} threads: {problem}\n  help: try again when the machine is less busy, give a smaller --threads, \
+         or raise the limit of processes (ulimit -u)"
+    )]
+    Threads {
+        /// How many were to be started.
+        count: usize,
+        /// Why not.
+        problem: String,
+    },
     /// A value that the caller gave cannot be used.
-    #[error("{0}")]
+    #[error("{}", shown_lines(.0))]
     Usage(String),
     /// The caller asked for a stop. Everything committed so far is kept.
     #[error("interrupted; what was finished so far is kept")]
@@ -210,16 +234,16 @@ impl Error {
 fn near(name: &str, advice: Option<&str>, example: &str) -> String {
     let file_at = name.rfind('/').map_or(0, |slash| slash + 1);
     let stem = name[file_at..].rfind('.').filter(|&dot| dot > 0).map(|dot| &name[..file_at + dot]);
-    let nor = stem.map_or(String::new(), |stem| format!(", and no `{stem}`"));
+    let nor = stem.map_or(String::new(), |stem| format!(", and no `{}`", shown(stem)));
     let advice = advice.map_or_else(
         || format!("an id is the path below the source without its extension, such as `{example}`"),
         str::to_owned,
     );
-    format!("{nor}\n  help: {advice}")
+    format!("{nor}\n  help: {}", shown(&advice))
 }
 
 fn list(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("  - {line}")).collect::<Vec<_>>().join("\n")
+    lines.iter().map(|line| format!("  - {}", shown_lines(line))).collect::<Vec<_>>().join("\n")
 }
 
 /// Why one image could not be labelled. It is written into the shard's record, and the run goes on.
@@ -233,13 +257,13 @@ pub struct ImageError {
 
 impl fmt::Display for ImageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.kind, self.reason)
+        write!(f, "{}: {}", self.kind, shown(&self.reason))
     }
 }
 
 /// The sorts of [`ImageError`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum ImageErrorKind {
     /// The bytes could not be had: the file is gone, or reading it failed.
@@ -258,15 +282,40 @@ pub enum ImageErrorKind {
     TooLarge,
     /// An image that PIL may read, of a format or kind whose pixels are not known to be the same here.
     Inexact,
+    /// The process ended again and again while it was decoded.
+    Crashed,
     /// The file is no label map of the kind that is imported: another type, other sizes, or impossible class ids.
     NotAMap,
     /// The teacher's scores are not finite or saturate float16.
     Scores,
+    /// A kind that another version of the program recorded.
+    Other(OtherKind),
 }
 
-impl fmt::Display for ImageErrorKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+/// The name of a kind of failure that this version does not know: lower-case words with hyphens between them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct OtherKind(String);
+
+impl ImageErrorKind {
+    /// The kinds that this version knows.
+    const KNOWN: [Self; 11] = [
+        Self::Unreadable,
+        Self::Changed,
+        Self::Empty,
+        Self::NotAnImage,
+        Self::Truncated,
+        Self::Broken,
+        Self::TooLarge,
+        Self::Inexact,
+        Self::Crashed,
+        Self::NotAMap,
+        Self::Scores,
+    ];
+
+    /// Its name in records.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
             Self::Unreadable => "unreadable",
             Self::Changed => "changed",
             Self::Empty => "empty",
@@ -275,8 +324,56 @@ impl fmt::Display for ImageErrorKind {
             Self::Broken => "broken",
             Self::TooLarge => "too-large",
             Self::Inexact => "inexact",
+            Self::Crashed => "crashed",
             Self::NotAMap => "not-a-map",
             Self::Scores => "scores",
-        })
+            Self::Other(OtherKind(name)) => name,
+        }
+    }
+}
+
+impl TryFrom<String> for ImageErrorKind {
+    type Error = String;
+
+    fn try_from(name: String) -> Result<Self, String> {
+        const LONGEST: usize = 64;
+        if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str() == name) {
+            return Ok(known);
+        }
+        let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if name.is_empty() || name.len() > LONGEST || !name.bytes().all(is_letter) {
+            let shown: String = name.chars().take(LONGEST).collect();
+            return Err(format!("`{}` is no kind of failure: lower-case words with hyphens", shown.escape_debug()));
+        }
+        Ok(Self::Other(OtherKind(name)))
+    }
+}
+
+impl From<ImageErrorKind> for String {
+    fn from(kind: ImageErrorKind) -> Self {
+        kind.as_str().to_owned()
+    }
+}
+
+impl fmt::Display for ImageErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_of_other_versions_are_read_and_written_as_they_were() {
+        for name in ["scores", "not-a-map", "too-dark", "kind-2"] {
+            let kind: ImageErrorKind = serde_json::from_value(name.into()).unwrap();
+            assert_eq!((kind.to_string().as_str(), serde_json::to_value(&kind).unwrap()), (name, name.into()));
+            assert_eq!(matches!(kind, ImageErrorKind::Other(_)), !["scores", "not-a-map"].contains(&name));
+        }
+        for bad in ["", "Too Dark", "a\nb", "\u{1b}[2J", &"a".repeat(65)] {
+            assert!(serde_json::from_value::<ImageErrorKind>(bad.into()).is_err(), "{bad:?}");
+        }
     }
 }

@@ -134,7 +134,7 @@ impl Published {
                 image_prediction: ImportedPrediction::Pooled,
             }),
             images: manifest.len(),
-            shard_images: self.shard_images.clamp(1, manifest.len()),
+            shard_images: self.shard_images.min(manifest.len()).max(1),
             batch_images: 1,
             manifest_sha256: digest_bytes(&bytes),
             limit: None,

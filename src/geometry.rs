@@ -93,7 +93,7 @@ impl From<InputSize> for [u32; 2] {
     }
 }
 
-/// Size of a label map in cells. Both sides are at least 1.
+/// Size of a label map in cells. Both sides are at least 1 and at most [`MapSize::MAX_SIDE_CELLS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "[usize; 2]", into = "[usize; 2]")]
 pub struct MapSize {
@@ -102,13 +102,22 @@ pub struct MapSize {
 }
 
 impl MapSize {
+    /// Largest side that is accepted: no teacher has more cells than its largest input has pixels.
+    pub const MAX_SIDE_CELLS: usize = InputSize::MAX_SIDE_PIXELS as usize;
+
     /// A map of `height_cells` by `width_cells`.
     ///
     /// # Errors
-    /// When a side is 0.
+    /// When a side is 0 or larger than [`MapSize::MAX_SIDE_CELLS`].
     pub fn new(height_cells: usize, width_cells: usize) -> Result<Self, String> {
         if height_cells == 0 || width_cells == 0 {
             return Err(format!("a label map of {height_cells}x{width_cells} cells has no cells"));
+        }
+        if height_cells.max(width_cells) > Self::MAX_SIDE_CELLS {
+            return Err(format!(
+                "a label map of {height_cells}x{width_cells} cells is out of range: each side is 1 to {}",
+                Self::MAX_SIDE_CELLS
+            ));
         }
         Ok(Self { height_cells, width_cells })
     }

@@ -325,11 +325,13 @@ impl Labels {
         self.labelled(row, self.reader.prediction(row)?)
     }
 
-    /// What is known of each row, from the records alone.
+    /// What is known of each row, from the records alone. The list of images is read first: it shows that there are as many
+    /// as the store says.
     ///
     /// # Errors
-    /// When a record is damaged.
+    /// When a record is damaged, or the list cannot be read.
     pub fn states(&self) -> Result<RowStates, Error> {
+        self.list()?;
         RowStates::read(&self.reader)
     }
 

@@ -81,9 +81,13 @@
 //! The library neither prints nor exits, and reads neither clock nor environment. `docs/architecture.md` shows the whole
 //! in ten minutes; the modules below stand in reading order there and in the source.
 
+pub mod shown;
 pub mod error;
+pub mod regular_file;
+pub mod threads;
 pub mod geometry;
 pub mod digest;
+pub mod draft;
 pub mod random;
 pub mod words;
 pub mod spelling;

@@ -13,6 +13,7 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use crate::error::Error;
+use crate::regular_file;
 
 use texts::Texts;
 
@@ -21,7 +22,9 @@ pub(crate) use pages::check_pages;
 pub(crate) use row_budget::RowBudget;
 pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
 pub use table::{manifest_bytes, read_manifest_bytes, read_manifest_parquet};
-pub(crate) use table::{read_known_manifest, read_known_manifest_bytes};
+pub(crate) use table::{
+    manifest_rows, read_known_manifest, read_known_manifest_bytes, read_manifest_of, rows_in_manifest,
+};
 
 /// The frozen list. Row numbers are positions in it.
 ///
@@ -184,7 +187,8 @@ impl Manifest {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let (builder, splits) = match extension.as_str() {
             "parquet" => {
-                let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+                let absent = || Error::file("read", path)(std::io::ErrorKind::NotFound.into());
+                let bytes = regular_file::read(path, u64::MAX)?.or_none("read", path)?.ok_or_else(absent)?;
                 table::read_list(bytes).map_err(problem)?
             }
             "csv" | "tsv" => csv::read_rows(path, if extension == "tsv" { b'\t' } else { b',' })?,

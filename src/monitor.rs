@@ -1,6 +1,21 @@
 //! What the library tells its caller while it works. The library itself prints nothing.
 
+use std::time::Duration;
+
 use crate::store::{Agreement, ShardRecord};
+
+/// What the time of a run is spent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reading, decoding and resizing images.
+    Decoding,
+    /// The teacher.
+    Teacher,
+    /// Compressing label maps, on the same threads as decoding.
+    Encoding,
+    /// Writing and flushing files of the store.
+    Store,
+}
 
 /// The caller's side of a run: it hears of progress, and may ask for a stop. Called from several threads.
 pub trait Monitor: Sync {
@@ -9,10 +24,14 @@ pub trait Monitor: Sync {
         false
     }
 
-    /// The teacher takes a batch. `decoded_waiting` batches were ready for it, and `labelled_waiting` of its results
-    /// have not been taken yet: where batches pile up, the stage behind them is the slowest.
-    fn batch_taken(&self, decoded_waiting: usize, labelled_waiting: usize) {
-        let _ = (decoded_waiting, labelled_waiting);
+    /// The time since some moment, where the caller has a clock: the library has none.
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// One thread worked so long on a stage.
+    fn worked(&self, stage: Stage, time: Duration) {
+        let _ = (stage, time);
     }
 
     /// Images left the teacher: so many with labels, so many without.
@@ -28,6 +47,16 @@ pub trait Monitor: Sync {
     /// After many images the teacher hardly ever agrees with the folders: it is probably fed wrongly.
     fn low_agreement(&self, agreement: Agreement) {
         let _ = agreement;
+    }
+}
+
+impl dyn Monitor + '_ {
+    /// Does some work of a stage, and reports how long it took.
+    pub fn timed<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
+        let begun = self.now();
+        let done = work();
+        self.worked(stage, self.now().saturating_sub(begun));
+        done
     }
 }
 

@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::thread::{Scope, ScopedJoinHandle};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::ThreadPool;
@@ -24,17 +24,15 @@ use crate::error::{Error, ImageError};
 use crate::geometry::InputSize;
 use crate::label_map::{ImageLabels, ScoreRounding};
 use crate::manifest::Manifest;
-use crate::monitor::Monitor;
-use crate::pixels::{ExifOrientation, Filter};
+use crate::monitor::{Monitor, Stage};
+use crate::pixels::{Decoder, ExifOrientation, Filter};
 use crate::source::{ImageReader, LengthCheck};
-use crate::store::{StoreInfo, StoreWriter};
+use crate::store::{BEAT, InFlight, StoreInfo, StoreWriter};
 use crate::teacher::{BatchLabels, PixelBatch, Teacher};
+use crate::threads::{spawn_in, thread_pool};
 
 /// Batches that wait between two stages.
 const QUEUED_BATCHES: usize = 2;
-
-/// How often a run looks whether it should stop.
-const STOP_POLL: Duration = Duration::from_millis(50);
 
 /// Which images are to be labelled, and how.
 pub struct Job<'a> {
@@ -50,6 +48,8 @@ pub struct Job<'a> {
     pub shards: Vec<ShardWork>,
     /// How images become input pixels.
     pub preprocessing: Preprocessing,
+    /// Decodes images, within a budget of memory.
+    pub decoder: Decoder,
     /// Rounding of scores.
     pub rounding: ScoreRounding,
     /// Threads that decode and encode.
@@ -129,9 +129,17 @@ pub fn run(
     teachers: Vec<Box<dyn Teacher>>,
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
-    flow(job, teachers, monitor, |pool, labelled, ending| {
+    let in_flight = to.store.in_flight();
+    for work in &job.shards {
+        if let ImagesToDo::These(rows) = &work.images {
+            in_flight.forgive(rows);
+        }
+    }
+    let result = flow(job, Some(in_flight), teachers, monitor, |pool, labelled, ending| {
         shards::commit_shards(job, to, pool, labelled, ending, monitor)
-    })
+    });
+    in_flight.finish();
+    result
 }
 
 /// Labels the job's images and keeps the labels in memory, by row: for a sample, or a comparison.
@@ -144,7 +152,7 @@ pub fn label(
     monitor: &dyn Monitor,
 ) -> Result<BTreeMap<usize, Result<ImageLabels, ImageError>>, Error> {
     let rows = Mutex::new(BTreeMap::new());
-    flow(job, teachers, monitor, |_, labelled, _| {
+    flow(job, None, teachers, monitor, |_, labelled, _| {
         shards::keep_rows(job, labelled, monitor, &rows);
         Ok(())
     })?;
@@ -154,35 +162,37 @@ pub fn label(
 /// Lets the stages run beside each other. `last` takes what the teachers give.
 fn flow(
     job: &Job<'_>,
+    in_flight: Option<&InFlight>,
     teachers: Vec<Box<dyn Teacher>>,
     monitor: &dyn Monitor,
     last: impl FnOnce(&ThreadPool, &Receiver<LabelledBatch>, &Ending) -> Result<(), Error> + Send,
 ) -> Result<(), Error> {
     let stoppers: Vec<_> = teachers.iter().map(|teacher| teacher.stopper()).collect();
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(job.threads)
-        .thread_name(|index| format!("decode-{index}"))
-        .build()
-        .map_err(|error| Error::Usage(format!("{} threads cannot be started: {error}", job.threads)))?;
+    let pool = thread_pool(job.threads, "decode")?;
     let ending = Ending::default();
     let (decoded_in, decoded_out) = bounded::<DecodedBatch>(QUEUED_BATCHES);
     let (labelled_in, labelled_out) = bounded::<LabelledBatch>(QUEUED_BATCHES);
     let (pool, ending_ref, caller) = (&pool, &ending, std::thread::current());
 
     std::thread::scope(|scope| {
-        scope.spawn(move || decode::decode_batches(job, pool, ending_ref, &decoded_in));
+        start(scope, ending_ref, move || {
+            decode::decode_batches(job, in_flight, pool, ending_ref, &decoded_in, monitor);
+        });
         for mut teacher in teachers {
             let (decoded, labelled) = (decoded_out.clone(), labelled_in.clone());
-            scope.spawn(move || ending_ref.note(teach(teacher.as_mut(), &decoded, &labelled, ending_ref, monitor)));
+            start(scope, ending_ref, move || {
+                ending_ref.note(teach(teacher.as_mut(), &decoded, &labelled, ending_ref, monitor));
+            });
         }
         // Only the stages hold the ends of their queues, so that each sees when its neighbour is gone.
         drop((decoded_out, labelled_in));
-        let taker = scope.spawn(move || {
+        let taker = start(scope, ending_ref, move || {
             let result = last(pool, &labelled_out, ending_ref);
             drop(labelled_out);
             ending_ref.note(result);
             caller.unpark();
         });
+        let Some(taker) = taker else { return };
         while !taker.is_finished() {
             if monitor.stop_requested() {
                 ending.note(Err(Error::Interrupted));
@@ -192,10 +202,27 @@ fn flow(
                     stop();
                 }
             }
-            std::thread::park_timeout(STOP_POLL);
+            if let Some(in_flight) = in_flight {
+                in_flight.beat();
+            }
+            std::thread::park_timeout(BEAT);
         }
     });
     ending.into_result()
+}
+
+/// Starts a stage. One that cannot be started drops its ends of the queues, which ends its neighbours; one that panics
+/// stops all: what it had in hand is lost, and no shard may be committed without it.
+fn start<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    ending: &'scope Ending,
+    stage: impl FnOnce() + Send + 'scope,
+) -> Option<ScopedJoinHandle<'scope, ()>> {
+    let started = spawn_in(scope, move || {
+        let _stop = StopAtPanic(ending);
+        stage();
+    });
+    started.map_err(|error| ending.note(Err(error))).ok()
 }
 
 /// A batch on its way to the teacher.
@@ -236,14 +263,24 @@ fn teach(
         if ending.stopping() {
             break;
         }
-        monitor.batch_taken(decoded.len(), labelled.len());
-        let labels = teacher.label(&batch.pixels)?;
+        let labels = monitor.timed(Stage::Teacher, || teacher.label(&batch.pixels))?;
         let labelled_batch = LabelledBatch { place: batch.place, labels, failures: batch.failures };
         if labelled.send(labelled_batch).is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Stops all stages when dropped by a panic.
+struct StopAtPanic<'a>(&'a Ending);
+
+impl Drop for StopAtPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stopping.store(true, Ordering::Release);
+        }
+    }
 }
 
 /// How a run ends: the first error of any stage is the run's.

@@ -2,6 +2,7 @@
 //! `Image.open(file).convert("RGB")`, then `resize`. Pure functions; what PIL refuses is an error here too.
 
 mod sniff;
+mod budget;
 mod limits;
 mod file_bytes;
 mod samples;
@@ -16,23 +17,143 @@ mod pnm_file;
 mod exif;
 mod orientation;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use relabel_resize::{Sides, resize_rgb8};
 use serde::{Deserialize, Serialize};
 
+pub use budget::{IMAGE_BYTES, Reservation};
 pub use relabel_resize::Filter;
 
 use crate::error::{ImageError, ImageErrorKind};
 use crate::geometry::InputSize;
+use budget::Budget;
 use limits::Limits;
 use sniff::Format;
 
-/// Decodes a file as PIL's `convert("RGB")` shows it. The format is told by the bytes, never by the file's name.
+/// Decodes images within a budget of memory, which all threads that use one decoder share: an image that needs more than
+/// it may take is refused, and one that needs more than is free right now waits.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    budget: Budget,
+}
+
+impl Default for Decoder {
+    /// A decoder for one thread, with [`IMAGE_BYTES`] for an image.
+    fn default() -> Self {
+        Self::new(IMAGE_BYTES, 1)
+    }
+}
+
+impl Decoder {
+    /// A decoder for `threads` threads, each image of which may take at most `image_bytes` of memory while it is decoded
+    /// and resized (tests `hostile_images::a_run_over_hostile_images_stays_within_memory_and_time`,
+    /// `pixels::budget::tests::threads_together_never_hold_more_than_the_budget`).
+    #[must_use]
+    pub fn new(image_bytes: u64, threads: usize) -> Self {
+        Self { budget: Budget::new(image_bytes, threads) }
+    }
+
+    /// Waits until there is room for a file of so many bytes, and keeps it as long as what is returned.
+    #[must_use]
+    pub fn room_for_file(&self, bytes: u64) -> Reservation {
+        self.budget.file(bytes)
+    }
+
+    /// Decodes a file as PIL's `convert("RGB")` shows it. The format is told by the bytes, never by the file's name.
+    ///
+    /// # Errors
+    /// Returns an error for what PIL refuses: empty files, files that are no images, truncated and broken ones, and more
+    /// than [`MAX_PIXELS`] pixels; and for images that take more memory or work than is allowed.
+    pub fn decode(&self, bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+        guarded(|| decode_within(bytes, exif, &Limits::new(&self.budget, None)))
+    }
+
+    /// Decodes a file and squashes the whole image to `size`: no crop, the aspect ratio is not kept.
+    /// The result goes into `out`, `[y, x, channel]` u8.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    ///
+    /// # Panics
+    /// Panics if `out` is not `size.rgb_bytes()` long.
+    pub fn decode_into(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        size: InputSize,
+        filter: Filter,
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        self.decode_into_noting(bytes, exif, size, filter, out, &|_| {})
+    }
+
+    /// As [`Decoder::decode_into`]. `granted` is told how many bytes the image may take, before it takes them.
+    pub(crate) fn decode_into_noting(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        size: InputSize,
+        filter: Filter,
+        out: &mut [u8],
+        granted: &dyn Fn(u64),
+    ) -> Result<(), ImageError> {
+        assert_eq!(out.len(), size.rgb_bytes(), "room for {size} RGB pixels");
+        let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
+        guarded(|| {
+            let limits = Limits::new(&self.budget, Some((to, filter))).telling(granted);
+            let image = decode_within(bytes, exif, &limits)?;
+            resize_rgb8(&image.data, image.sides, out, to, filter).map_err(broken)
+        })
+    }
+
+    /// Decodes a file and shrinks the image to a longer side of at most `side_pixels`, its aspect ratio kept. Returns it
+    /// with the height and width in pixels that it had.
+    ///
+    /// # Errors
+    /// As [`Decoder::decode`].
+    pub fn decode_shrunk(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        side_pixels: u32,
+    ) -> Result<(RgbImage, (u32, u32)), ImageError> {
+        let to = Sides { height_pixels: side_pixels, width_pixels: side_pixels };
+        guarded(|| {
+            let limits = Limits::new(&self.budget, Some((to, SHRINKING)));
+            let image = decode_within(bytes, exif, &limits)?;
+            let size = (image.height_pixels(), image.width_pixels());
+            Ok((image.shrunk(side_pixels)?, size))
+        })
+    }
+}
+
+/// Decodes one file with [`Decoder::default`].
 ///
 /// # Errors
-/// What PIL refuses: empty files, files that are no images, truncated and broken ones, and more than
-/// [`MAX_PIXELS`] pixels.
+/// As [`Decoder::decode`].
 pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
-    let limits = Limits::PIL;
+    Decoder::default().decode(bytes, exif)
+}
+
+/// Decodes and resizes one file with [`Decoder::default`].
+///
+/// # Errors
+/// As [`Decoder::decode`].
+///
+/// # Panics
+/// As [`Decoder::decode_into`].
+pub fn decode_into(
+    bytes: &[u8],
+    exif: ExifOrientation,
+    size: InputSize,
+    filter: Filter,
+    out: &mut [u8],
+) -> Result<(), ImageError> {
+    Decoder::default().decode_into(bytes, exif, size, filter, out)
+}
+
+fn decode_within(bytes: &[u8], exif: ExifOrientation, limits: &Limits) -> Result<RgbImage, ImageError> {
     match sniff::format_of(bytes)? {
         Format::Jpeg => jpeg::decode(bytes, exif, limits),
         Format::Png => png_file::decode(bytes, exif, limits),
@@ -45,29 +166,17 @@ pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageErro
     }
 }
 
-/// Decodes a file and squashes the whole image to `size`: no crop, the aspect ratio is not kept.
-/// The result goes into `out`, `[y, x, channel]` u8.
-///
-/// # Errors
-/// As [`decode`].
-///
-/// # Panics
-/// When `out` is not `size.rgb_bytes()` long.
-pub fn decode_into(
-    bytes: &[u8],
-    exif: ExifOrientation,
-    size: InputSize,
-    filter: Filter,
-    out: &mut [u8],
-) -> Result<(), ImageError> {
-    assert_eq!(out.len(), size.rgb_bytes(), "room for {size} RGB pixels");
-    let image = decode(bytes, exif)?;
-    let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
-    resize_rgb8(&image.data, image.sides, out, to, filter).map_err(broken)
+/// A decoder that panics fails its image and nothing else.
+fn guarded<T>(decode: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+    catch_unwind(AssertUnwindSafe(decode))
+        .unwrap_or_else(|_| Err(broken("the decoder gave up on it in an unexpected way".to_owned())))
 }
 
 /// Most pixels that are decoded; PIL calls more a decompression bomb (twice `Image.MAX_IMAGE_PIXELS`).
 pub const MAX_PIXELS: u64 = 2 * 89_478_485;
+
+/// The filter of [`RgbImage::shrunk`].
+const SHRINKING: Filter = Filter::Lanczos;
 
 /// Whether EXIF orientation is applied. torchvision's loader ignores it, and so do the paper's maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,7 +247,7 @@ impl RgbImage {
             let rounded = (u64::from(side) * u64::from(side_pixels) + u64::from(longer) / 2) / u64::from(longer);
             (rounded as u32).max(1)
         };
-        self.resized(scaled(height_pixels), scaled(width_pixels), Filter::Lanczos)
+        self.resized(scaled(height_pixels), scaled(width_pixels), SHRINKING)
     }
 
     /// The image as a JPEG, 4:2:0. `quality` is 1 to 100.

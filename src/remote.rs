@@ -5,15 +5,19 @@
 //! (test `remote::credentials_are_never_said`).
 
 mod address;
+mod connector;
 mod client;
 mod words;
+mod body;
 mod reading;
 mod writing;
 mod cache;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use object_store::ObjectStore;
 
 use crate::error::Error;
 
@@ -44,7 +48,13 @@ pub struct Settings {
     pub variables: Vec<(String, String)>,
     /// What is wanted there.
     pub access: Access,
+    /// Asked while an answer is waited for: true when the caller wishes to stop. Requests then end with
+    /// [`Error::Interrupted`].
+    pub stop: Option<Stop>,
 }
+
+/// Tells whether a stop was asked for. It is called from the thread that waits, about ten times a second.
+pub type Stop = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// What is wanted of a place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -87,12 +97,28 @@ impl Remote {
         let mut pause = Duration::from_millis(100);
         for _ in 0..ANSWERS_CUT_OFF {
             match self.with_client(&work)? {
+                Err(_) if self.should_stop() => return Err(Error::Interrupted),
                 Err(error) if words::is_cut_off(&error) => std::thread::sleep(pause),
                 done => return Ok(done),
             }
             pause = LONGEST_PAUSE.min(pause * 2);
         }
-        self.with_client(work)
+        match self.with_client(work)? {
+            Err(_) if self.should_stop() => Err(Error::Interrupted),
+            done => Ok(done),
+        }
+    }
+
+    /// Asks the place for something, until it answers or a stop is asked for.
+    fn ask<T>(
+        &self,
+        work: &impl AsyncFn(&dyn ObjectStore) -> object_store::Result<T>,
+    ) -> Result<object_store::Result<T>, Error> {
+        self.tried(|client| client.block_on(|| self.should_stop(), work))
+    }
+
+    fn should_stop(&self) -> bool {
+        self.settings.stop.as_ref().is_some_and(|stop| stop())
     }
 
     /// Lets a client do something, and keeps it for the next time.
@@ -124,7 +150,7 @@ impl Remote {
 /// Answers that may be cut off before one is an error. A large file is sent by several requests, and begins anew when one
 /// of them is.
 const ANSWERS_CUT_OFF: usize = 12;
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 impl std::fmt::Debug for Settings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -14,9 +14,14 @@ mod places;
 mod index;
 mod splits;
 
+use std::io;
+use std::path::Path;
+
 use crate::digest::Digest;
 use crate::error::{Error, ImageError, ImageErrorKind};
 use crate::manifest::Manifest;
+use crate::regular_file::concerns_file;
+use crate::threads::thread_pool;
 
 pub use folder::FolderSource;
 pub use parquet::{ParquetSource, list_parquet_bytes};
@@ -28,7 +33,7 @@ pub use understand::open;
 const IMAGE_EXTENSIONS: [&str; 10] = ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
 
 /// Longest image that is read, so that a stray disk image does not fill the memory.
-const MAX_IMAGE_BYTES: u64 = 1 << 30;
+const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
 /// Threads that list. More than cores: on a network file system they wait most of the time.
 const LISTING_THREADS: usize = 8;
@@ -84,12 +89,65 @@ pub trait ImageReader: Send + Sync {
     /// The bytes of one image.
     ///
     /// # Errors
-    /// When the image is gone, has changed, or cannot be read; the run goes on without it.
-    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ImageError>;
+    /// Returns [`ReadError::Image`] if the image is gone, has changed, or cannot be read, and [`ReadError::Machine`] if the
+    /// machine failed.
+    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ReadError>;
 
     /// Whether an image seems to be the one that was listed: it is there, and has its length where both lengths can be
     /// known without reading it.
-    fn looks_as_listed(&self, row: usize) -> bool;
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if that cannot be told.
+    fn looks_as_listed(&self, row: usize) -> Result<bool, Error>;
+}
+
+/// Why an image was not read.
+#[derive(Debug)]
+pub enum ReadError {
+    /// Something is wrong with the image: it is recorded, and the run goes on without it.
+    Image(ImageError),
+    /// The machine failed (`EIO`, `ESTALE`, too many open files), which tells nothing of the image: the run stops, and
+    /// reads it again when it is resumed.
+    Machine(Error),
+}
+
+impl From<ImageError> for ReadError {
+    fn from(error: ImageError) -> Self {
+        Self::Image(error)
+    }
+}
+
+impl ReadError {
+    /// What an error of the operating system means, that came up while an image's own file was read.
+    fn of_file(file: &Path, error: io::Error) -> Self {
+        if concerns_file(&error) {
+            Self::Image(unreadable(error.to_string()))
+        } else {
+            Self::Machine(Error::file("read", file)(error))
+        }
+    }
+
+    /// As [`Self::of_file`], of an archive: images are named otherwise.
+    fn of_archive(archive: &Path, error: io::Error) -> Self {
+        match Self::of_file(archive, error) {
+            Self::Image(ImageError { kind, reason }) => {
+                let name = archive.file_name().unwrap_or_default().to_string_lossy();
+                Self::Image(ImageError { kind, reason: format!("{name}: {reason}") })
+            }
+            machine @ Self::Machine(_) => machine,
+        }
+    }
+
+    /// The image's own error, where another failure stops.
+    ///
+    /// # Errors
+    /// Returns the error of the machine.
+    pub fn of_image(self) -> Result<ImageError, Error> {
+        match self {
+            Self::Image(error) => Ok(error),
+            Self::Machine(error) => Err(error),
+        }
+    }
 }
 
 /// Whether an image must have the length that the list says.
@@ -131,10 +189,5 @@ fn is_image_name(name: &[u8]) -> bool {
 
 /// Runs `work` on threads of its own, which end with it.
 fn on_listing_threads<T: Send>(work: impl FnOnce() -> T + Send) -> Result<T, Error> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(LISTING_THREADS)
-        .thread_name(|index| format!("list-{index}"))
-        .build()
-        .map_err(|error| Error::Usage(format!("{LISTING_THREADS} threads cannot be started: {error}")))?;
-    Ok(pool.install(work))
+    Ok(thread_pool(LISTING_THREADS, "list")?.install(work))
 }

@@ -16,6 +16,7 @@ mod part;
 mod lock;
 mod commit;
 mod seen;
+mod in_flight;
 mod writer;
 mod decode;
 mod place;
@@ -30,8 +31,11 @@ pub use commit::{Faults, PlaceBy};
 pub use contents::Reword;
 pub use decode::DecodeScratch;
 pub use encode::{ShardLabels, encode_shard};
+pub(crate) use files::CHECKSUMS_BYTES;
 pub use files::{Files, FolderFiles};
 pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
+pub(crate) use in_flight::BEAT;
+pub use in_flight::InFlight;
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 pub use merge::{Merge, MergePart, Merged};
 pub use notes::{RunNote, run_notes};
@@ -61,12 +65,14 @@ pub(crate) mod names {
     pub(crate) const STAGING: &str = ".staging";
     /// Who writes which part.
     pub(crate) const LOCKS: &str = ".locks";
+    /// Which images are being decoded.
+    pub(crate) const IN_FLIGHT: &str = ".in-flight";
     /// Which files were compared with their digests.
     pub(crate) const SEEN: &str = ".seen";
     /// Where the images lie in the source's archives. Nothing depends on it.
     pub(crate) const SOURCE_INDEX: &str = ".source-index";
     /// Everything in a store but its arrays.
-    pub(crate) const OWN: [&str; 8] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, SEEN, SOURCE_INDEX];
+    pub(crate) const OWN: [&str; 9] = [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, IN_FLIGHT, SEEN, SOURCE_INDEX];
 }
 
 /// Path of a shard's record inside the store.

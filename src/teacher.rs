@@ -22,6 +22,7 @@ mod trial;
 pub mod runtime;
 mod placement;
 mod feed;
+mod guard;
 mod onnx;
 mod halving;
 
@@ -35,7 +36,7 @@ pub use placement::{Elsewhere, Placement};
 pub use proof::{Proof, QuantisedProof};
 pub use runtime::{Runtime, RuntimeSearch};
 pub use tail::Linearity;
-pub use weights::WeightsFile;
+pub use weights::{WeightsFile, weights_bytes};
 
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};

@@ -5,7 +5,7 @@ use relabel::teacher::check_onnx;
 use crate::common::Ran;
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, scores_out};
 use crate::tiny_graphs::Dim::{Fixed, Free};
-use crate::tiny_graphs::{Message, TinyGraph, int, subgraph, tensor};
+use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph, tensor};
 
 const FLOAT: i64 = 1;
 
@@ -155,5 +155,50 @@ fn no_file_makes_the_reader_panic() {
         if let Err(told) = check_onnx(broken) {
             assert!(!told.is_empty());
         }
+    }
+}
+
+/// A graph whose features go through one more node before they are pooled.
+fn with_node_before_pooling(add: impl FnOnce(TinyGraph) -> TinyGraph) -> Vec<u8> {
+    let graph = add(convolution(TinyGraph::new(17), &SHAPES[1].1)).node("GlobalAveragePool", &["odd"], &["p"], &[]);
+    scores_out(gemm(graph.node("Flatten", &["p"], &["v"], &[int("axis", 1)]), "v"), Free)
+}
+
+#[test]
+fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
+    let folder = tempfile::tempdir().unwrap();
+    let kernel = [i64::from(i32::MAX); 2];
+    let pooled = |op: &'static str, sides: &[i64]| {
+        let attribute = ints("kernel_shape", sides);
+        with_node_before_pooling(|graph| graph.node(op, &["f"], &["odd"], &[attribute]))
+    };
+    let cases = [
+        ("a kernel that makes sides negative", pooled("MaxPool", &kernel), "does not cope with this graph"),
+        ("a larger one", pooled("AveragePool", &[1 << 62; 2]), "does not cope with this graph"),
+        ("a kernel without cells", pooled("AveragePool", &[0, 0]), "kernel_shape must only contain positive values"),
+        (
+            "2 kB that ask for 60,000 times the features",
+            with_node_before_pooling(|graph| {
+                let graph = graph.shape("times", &[60_000, 1, C, 4, 6]).shape("first", &[0]);
+                let graph = graph.node("Expand", &["f", "times"], &["many"], &[]);
+                let graph = graph.shape("large", &[40, 1, 1, 600, 600]).node("Tile", &["many", "large"], &["more"], &[]);
+                graph.node("ReduceMean", &["more"], &["odd"], &[ints("axes", &[0]), int("keepdims", 0)])
+            }),
+            "",
+        ),
+        (
+            "a constant of 3 GB",
+            with_node_before_pooling(|graph| {
+                let graph = graph.shape("sides", &[30_000, 25_000]).node("ConstantOfShape", &["sides"], &["zeros"], &[]);
+                let graph = graph.node("ReduceMean", &["zeros"], &["zero"], &[int("keepdims", 0)]);
+                graph.node("Add", &["f", "zero"], &["odd"], &[])
+            }),
+            "--teacher-memory 8192 allows more",
+        ),
+    ];
+    for (what, model, reason) in cases {
+        let refused = describe(folder.path(), &model, &["--mean", "0,0,0", "--std", "1,1,1"]).expect(1);
+        assert!(refused.stderr.contains(reason), "{what}: {}", refused.stderr);
+        assert!(refused.json()["error"].is_string(), "{what}");
     }
 }

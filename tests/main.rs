@@ -18,6 +18,10 @@ mod common;
 mod damage;
 /// Sessions on one device and on several, GPUs that cannot be used, what runs where.
 mod devices;
+/// Exit codes, signals, results that cannot be written, shortages, wrong words, odd paths.
+mod exits;
+/// What a hostile card, name or address could give away, or do to a terminal or a spreadsheet.
+mod leaks;
 /// Odd files against PIL's verdict and pixels.
 mod decode;
 /// Files of every kind that were valid and then got broken at random: an answer, never a panic.
@@ -32,6 +36,8 @@ mod heads;
 mod scores;
 /// ONNX files in all the forms that the format allows: unnamed and unsorted nodes, functions, branches.
 mod forms;
+/// Image files that are small and ask for much memory or time, and images that end the process.
+mod hostile_images;
 /// ONNX files that are broken on purpose.
 mod hostile;
 /// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.
@@ -78,3 +84,5 @@ mod tasks;
 mod teachers;
 /// ONNX graphs made in memory: the endings of real exporters, small.
 mod tiny_graphs;
+/// Stores and servers whose seals hold and whose numbers, files and answers do not.
+mod hostile_stores;

@@ -208,7 +208,7 @@ fn credentials_are_never_said() {
         }
         assert!(!inside.contains("SECRETKEY"), "{inside}");
     }
-    let bare = Settings { variables: Vec::new(), access: Access::Write };
+    let bare = Settings { variables: Vec::new(), access: Access::Write, stop: None };
     let missing = Remote::open("s3://bucket/labels", bare).unwrap_err().to_string();
     assert!(missing.contains("AWS_ACCESS_KEY_ID") && missing.contains("environment"), "{missing}");
 }

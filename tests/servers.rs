@@ -116,7 +116,7 @@ impl Server {
 
     /// How the library reaches an S3-compatible server.
     pub fn settings(&self, access: Access) -> Settings {
-        Settings { variables: self.variables(), access }
+        Settings { variables: self.variables(), access, stop: None }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The library's errors as Python's.
 
 use pyo3::create_exception;
-use pyo3::exceptions::{PyException, PyKeyError, PyOSError, PyValueError};
+use pyo3::exceptions::{PyException, PyKeyError, PyKeyboardInterrupt, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use relabel::error::Error;
 
@@ -26,6 +26,7 @@ pub(crate) fn python(error: Error) -> PyErr {
         Error::UnknownId { .. } | Error::AmbiguousName { .. } => PyKeyError::new_err(words),
         Error::NotLabelled { .. } => NotLabelled::new_err(words),
         Error::File { .. } | Error::Remote { .. } => PyOSError::new_err(words),
+        Error::Interrupted => PyKeyboardInterrupt::new_err(words),
         _ => StoreError::new_err(words),
     }
 }

@@ -109,16 +109,16 @@ impl Import {
     }
 
     /// Leaves a note of the run: a JSON object.
-    fn note(&self, name: &str, note: &str) -> PyResult<()> {
+    fn note(&self, py: Python<'_>, name: &str, note: &str) -> PyResult<()> {
         let note = serde_json::from_str(note).map_err(not_json)?;
-        self.import.store().note_run(name, note).map_err(python)
+        py.detach(|| self.import.store().note_run(name, note)).map_err(python)
     }
 }
 
 /// The class list that words name, as JSON.
 #[pyfunction]
-pub(crate) fn class_list(words: &str) -> PyResult<String> {
-    let list = exchange::class_list(words).map_err(python)?;
+pub(crate) fn class_list(py: Python<'_>, words: &str) -> PyResult<String> {
+    let list = py.detach(|| exchange::class_list(words)).map_err(python)?;
     serde_json::to_string(&ClassesInfo::from(&list)).map_err(not_json)
 }
 

@@ -39,7 +39,7 @@ impl Labels {
         let Some(address) = path.to_str().filter(|path| is_address(path)) else {
             return Ok(Self { labels: relabel::labels::Labels::open(&path).map_err(python)? });
         };
-        let settings = Settings { variables, access: Access::Read };
+        let settings = Settings { variables, access: Access::Read, stop: Some(Arc::new(interrupted)) };
         let open = || {
             let files = CachedFiles::new(Remote::open(address, settings)?, cache);
             relabel::labels::Labels::open_files(Arc::new(files))
@@ -193,6 +193,11 @@ impl Labels {
         let lse = map.lse().map(|lse| lse.to_vec().into_pyarray(py));
         Ok((map.scores().to_vec().into_pyarray(py), classes.into_pyarray(py), lse))
     }
+}
+
+/// Whether Ctrl-C was pressed while an answer is waited for.
+fn interrupted() -> bool {
+    Python::attach(|py| py.check_signals().is_err())
 }
 
 impl Labels {

@@ -1,17 +1,16 @@
 //! The files of an audit: which they are, and that they appear complete or not at all.
 
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-
-use tempfile::NamedTempFile;
 
 use super::Audit;
 use super::columns::{ImageRow, class_columns, image_columns};
 use super::pred_probs::{PRED_PROBS, pred_probs};
+use crate::draft::Draft;
 use crate::error::Error;
 use crate::monitor::Monitor;
+use crate::shown::shown_path;
 use crate::table::{Column, Format, Table, TableWriter};
 
 /// Where an audit goes, and in which format.
@@ -26,9 +25,9 @@ pub struct AuditFile {
 #[derive(Debug)]
 pub struct Drafts<'a> {
     file: &'a AuditFile,
-    images: NamedTempFile,
+    images: Draft,
     /// In JSON both tables stand in one document.
-    classes: Option<(PathBuf, NamedTempFile)>,
+    classes: Option<Draft>,
 }
 
 impl AuditFile {
@@ -37,7 +36,7 @@ impl AuditFile {
     /// # Errors
     /// [`Error::Usage`] when it has another ending, or one that cannot hold what is wanted.
     pub fn new(path: &Path, with_pred_probs: bool) -> Result<Self, Error> {
-        let refused = |problem: &str| Err(Error::Usage(format!("{}: {problem}", path.display())));
+        let refused = |problem: &str| Err(Error::Usage(format!("{}: {problem}", shown_path(path))));
         let format = match ending(path).to_ascii_lowercase().as_str() {
             "parquet" => Format::Parquet,
             "csv" if with_pred_probs => {
@@ -81,10 +80,10 @@ impl AuditFile {
         let found = folder.canonicalize().map_err(Error::file("write into the folder", folder))?;
         if store.canonicalize().is_ok_and(|store| found.starts_with(store)) {
             let problem = "a store keeps its own files only: name a file outside of it";
-            return Err(Error::Usage(format!("{}: {problem}", self.path.display())));
+            return Err(Error::Usage(format!("{}: {problem}", shown_path(&self.path))));
         }
-        let images = draft(&self.path)?;
-        let classes = self.classes_path().map(|path| draft(&path).map(|draft| (path, draft))).transpose()?;
+        let images = Draft::begin(&self.path)?;
+        let classes = self.classes_path().map(|path| Draft::begin(&path)).transpose()?;
         Ok(Drafts { file: self, images, classes })
     }
 }
@@ -98,11 +97,12 @@ impl Drafts<'_> {
     pub fn write(mut self, audit: &Audit<'_>, monitor: &dyn Monitor) -> Result<(), Error> {
         let file = self.file;
         let failed = |error| Error::file("write", &file.path)(error);
-        let mut out = BufWriter::new(self.images.as_file_mut());
-        if let Some((path, classes)) = &mut self.classes {
+        let mut out = BufWriter::new(self.images.file());
+        if let Some(classes) = &mut self.classes {
             file.write_images(&mut out, audit, monitor)?;
-            let mut out = BufWriter::new(classes.as_file_mut());
-            file.write_classes(&mut out, audit).and_then(|()| out.flush()).map_err(Error::file("write", path))?;
+            let path = classes.path().to_path_buf();
+            let mut out = BufWriter::new(classes.file());
+            file.write_classes(&mut out, audit).and_then(|()| out.flush()).map_err(Error::file("write", &path))?;
         } else {
             let summary = serde_json::to_string(&audit.summary()).map_err(|error| failed(error.into()))?;
             write!(out, "{{\n\"summary\": {summary},\n\"images\": ").map_err(failed)?;
@@ -117,13 +117,10 @@ impl Drafts<'_> {
 
     /// Gives the files their names, the images' last: where that is, everything is.
     fn name(self) -> Result<(), Error> {
-        self.images.as_file().sync_all().map_err(Error::file("write", &self.file.path))?;
-        let Some((classes_path, classes)) = self.classes else {
-            return named(self.images, &self.file.path);
-        };
-        classes.as_file().sync_all().map_err(Error::file("write", &classes_path))?;
-        named(classes, &classes_path)?;
-        named(self.images, &self.file.path).inspect_err(|_| {
+        let Some(classes) = self.classes else { return self.images.complete() };
+        let classes_path = classes.path().to_path_buf();
+        classes.complete()?;
+        self.images.complete().inspect_err(|_| {
             // The error that is told is that of the images.
             let _ = std::fs::remove_file(&classes_path);
         })
@@ -178,22 +175,6 @@ fn ending(path: &Path) -> String {
 
 fn folder_of(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn draft(path: &Path) -> Result<NamedTempFile, Error> {
-    if path.is_dir() {
-        return Err(Error::file("write", path)(io::Error::from(io::ErrorKind::IsADirectory)));
-    }
-    // As any other new file: what the user's umask leaves. Temporary files are for their owner alone otherwise.
-    let draft = tempfile::Builder::new()
-        .prefix(".relabel-audit-")
-        .permissions(Permissions::from_mode(0o666))
-        .tempfile_in(folder_of(path));
-    draft.map_err(Error::file("write", path))
-}
-
-fn named(draft: NamedTempFile, path: &Path) -> Result<(), Error> {
-    draft.persist(path).map(drop).map_err(|refused| Error::file("write", path)(refused.error))
 }
 
 #[cfg(test)]

@@ -98,11 +98,25 @@ pub enum Command {
     Export(ExportArguments),
 }
 
+/// Threads that may be asked for: more than any machine has cores. Each one decodes images at the same time, so that a
+/// slip of a digit would take all memory.
+const MAX_THREADS: usize = 1024;
+
 fn positive(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(number) if (1..=1 << 40).contains(&number) => Ok(number),
         _ => Err("a whole number of at least 1 is needed".to_owned()),
     }
+}
+
+/// A whole number from 1 to `MOST`.
+fn up_to<const MOST: usize>(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
+    number.ok_or_else(|| format!("a whole number from 1 to {MOST} is needed"))
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    up_to::<MAX_THREADS>(text)
 }
 
 #[cfg(test)]

@@ -4,18 +4,20 @@ use relabel::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, ro
 use relabel::classes::ClassList;
 use relabel::error::Error;
 use relabel::inspect::{find_class, name_of};
+use relabel::shown::{shown, shown_path};
+use relabel::threads::thread_pool;
 use serde_json::json;
 
 use super::args::{AuditArguments, Global};
 use super::counting::Counting;
-use super::output::{Output, count, thousands};
+use super::output::{Output, count, path_json, thousands};
 use super::places::open_store;
 use super::summary::shell_word;
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let file = AuditFile::new(&arguments.out, arguments.pred_probs)?;
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let store = open_store(&arguments.store)?;
     let list: ClassList = (&store.info().classes).into();
     let classes = arguments.classes.iter().map(|wanted| find_class(&list, wanted)).collect::<Result<Vec<_>, _>>();
@@ -36,16 +38,19 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     counting.finish();
     let (summary, first) = result?;
     let mut document = json!(summary);
-    document["out"] = json!(file.path());
-    document["classes_out"] = json!(file.classes_path());
-    let next = format!("next     relabel inspect {} {}\n", arguments.store.display(), shell_word(&first));
-    output.result(&(words(&summary, &file) + &next), &document);
+    document["out"] = path_json(file.path());
+    document["classes_out"] = json!(file.classes_path().as_deref().map(path_json));
+    let next = format!("next     relabel inspect {} {}\n", shown_path(&arguments.store), shown(&shell_word(&first)));
+    output.result(&(words(&summary, &file) + &next), &document)?;
     Ok(Outcome::Done)
 }
 
+/// Does work on so many threads, or on those that the program has anyway.
 fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).build();
-    pool.map_err(|error| Error::Usage(format!("threads cannot be started: {error}")))?.install(work)
+    match threads {
+        Some(count) => thread_pool(count, "audit")?.install(work),
+        None => work(),
+    }
 }
 
 fn words(summary: &Summary, file: &AuditFile) -> String {
@@ -60,9 +65,9 @@ fn words(summary: &Summary, file: &AuditFile) -> String {
     } else {
         words += &compared_words(summary);
     }
-    words += &format!("wrote    {}", file.path().display());
+    words += &format!("wrote    {}", shown_path(file.path()));
     if let Some(classes) = file.classes_path() {
-        words += &format!(", {}", classes.display());
+        words += &format!(", {}", shown_path(&classes));
     }
     words.push('\n');
     words
@@ -93,10 +98,10 @@ fn compared_words(summary: &Summary) -> String {
     for image in &summary.contradictions {
         words += &format!(
             "  {:<28} {} {}, not {} {}\n",
-            image.id,
-            image.best_name,
+            shown(&image.id),
+            shown(&image.best_name),
             percent(image.best_prob),
-            image.label_name,
+            shown(&image.label_name),
             percent(image.label_prob)
         );
     }
@@ -110,8 +115,8 @@ fn compared_words(summary: &Summary) -> String {
     for confusion in &summary.confusions {
         words += &format!(
             "  {:<28} is {} in {}\n",
-            confusion.label_name,
-            confusion.best_name,
+            shown(&confusion.label_name),
+            shown(&confusion.best_name),
             count(confusion.images, "image")
         );
     }
@@ -120,9 +125,10 @@ fn compared_words(summary: &Summary) -> String {
 }
 
 fn class_words(class: &ClassFigures) -> String {
-    let mut words = format!("  {:<28} {:>7} of {}", class.name, percent(class.agreement), count(class.images, "image"));
+    let mut words =
+        format!("  {:<28} {:>7} of {}", shown(&class.name), percent(class.agreement), count(class.images, "image"));
     if let Some(with) = &class.confused_with {
-        words += &format!(", mostly {}", with.best_name);
+        words += &format!(", mostly {}", shown(&with.best_name));
     }
     words.push('\n');
     words

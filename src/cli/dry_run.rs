@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use relabel::error::Error;
 use relabel::monitor::Monitor;
 use relabel::pipeline::{self, ImagesToDo, Job, ShardWork};
+use relabel::shown::shown_path;
 use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{
     Agreement, FailedImage, Part, ShardLabels, StoreInfo, StoreReader, StoreStatus, StoreWriter, encode_shard,
@@ -18,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::args::RunArguments;
 use super::clock::in_words;
-use super::output::{Output, bytes, count, thousands};
+use super::output::{Output, bytes, count, path_json, thousands};
 use super::plan::{
     boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding, some_photographs,
     store_info,
@@ -30,7 +31,7 @@ use super::{Outcome, raised, stop_flag, task};
 const SAMPLE_BATCHES: usize = 6;
 
 pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let (part, _) = task::part(arguments.task)?;
     let teacher_path =
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
@@ -50,7 +51,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     if let Some(reader) = &there {
         refuse(&out, early_differences(arguments, reader.info(), &source.name(), &*images, &manifest)?)?;
     }
-    let photographs = some_photographs(&*images, &manifest);
+    let photographs = some_photographs(&*images, &manifest)?;
     let loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
     let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let info = match &there {
@@ -72,6 +73,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         info: &info,
         shards: sample(&info, part, loaded.devices.len()),
         preprocessing: preprocessing(&loaded),
+        decoder: loaded.decoder.clone(),
         rounding: rounding(&info),
         threads: loaded.threads,
     };
@@ -102,7 +104,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     output.result(
         &estimate.words(&destination(&source.what(), &out, there.is_some(), &devices)),
         &estimate.document(&out, part),
-    );
+    )?;
     Ok(Outcome::Done)
 }
 
@@ -151,7 +153,7 @@ pub fn free_bytes(out: &Path) -> Option<u64> {
 
 fn destination(source: &str, out: &Path, exists: bool, devices: &[String]) -> String {
     let store = if exists { "the store" } else { "a new store," };
-    format!("from {source} into {store} {}, on {}", out.display(), devices.join(" and "))
+    format!("from {source} into {store} {}, on {}", shown_path(out), devices.join(" and "))
 }
 
 /// Notes when batches get done, and passes on the wish to stop.
@@ -247,7 +249,7 @@ impl Estimate {
     fn document(&self, out: &Path, part: Part) -> Value {
         json!({
             "dry_run": true,
-            "store": out,
+            "store": path_json(out),
             "part": part.to_string(),
             "images": self.images,
             "to_do": self.to_do,

@@ -10,9 +10,10 @@ use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
 use relabel::error::Error;
+use relabel::shown::shown_path;
 
-use super::Outcome;
 use super::args::{ExportArguments, Global, ImportArguments, LogFormat, PythonFlags};
+use super::{Outcome, raised, stop_flag};
 
 pub fn import(arguments: &ImportArguments, global: &Global) -> Result<Outcome, Error> {
     let mut words = Words::of("import");
@@ -77,6 +78,9 @@ impl Words {
 fn become_python(flags: &PythonFlags, words: Vec<OsString>) -> Result<Infallible, Error> {
     let python = interpreter(flags);
     check(&python)?;
+    if raised(&stop_flag()) {
+        return Err(Error::Interrupted);
+    }
     let error = Command::new(&python).args(MODULE).args(words).exec();
     Err(cannot_start(&python, &error))
 }
@@ -115,7 +119,7 @@ fn check(python: &Path) -> Result<(), Error> {
     Err(Error::Runtime(format!(
         "reading and writing PyTorch's files takes a Python with PyTorch and the package relabel, and {} {problem}. Another \
          Python can be named with --python or RELABEL_PYTHON",
-        python.display()
+        shown_path(python)
     )))
 }
 
@@ -141,6 +145,6 @@ fn cannot_start(python: &Path, error: &std::io::Error) -> Error {
     Error::Runtime(format!(
         "{} cannot be started: {error}. Reading and writing PyTorch's files takes a Python with PyTorch and the package \
          relabel (pip install torch ./python); name it with --python or RELABEL_PYTHON, or activate its environment",
-        python.display()
+        shown_path(python)
     ))
 }

@@ -3,9 +3,9 @@
 mod words;
 
 use std::io::Write as _;
-use std::path::Path;
 
 use relabel::classes::ClassList;
+use relabel::draft::Draft;
 use relabel::error::Error;
 use relabel::geometry::UnitBox;
 use relabel::inspect::{View, find};
@@ -14,23 +14,23 @@ use relabel::monitor::Silent;
 use relabel::picture::{Scene, draw};
 use relabel::pixels::RgbImage;
 use relabel::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::shown::{shown, shown_path};
 use relabel::store::{RowState, StoreReader};
 use serde_json::{Value, json};
 
 use super::Outcome;
 use super::args::{CropArgument, InspectArguments};
-use super::output::Output;
+use super::output::{Output, path_json};
 use super::paint::Painter;
 use super::photos::Photos;
 use super::places::open_store;
-use super::written::NewFile;
 
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let row =
         find(&manifest, &arguments.image).map_err(|problem| Error::Store { path: arguments.store.clone(), problem })?;
-    let new_picture = arguments.out.as_deref().map(NewFile::beside).transpose()?;
+    let new_picture = arguments.out.as_deref().map(Draft::begin).transpose()?;
     let new_page = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
     let photos = Photos::of(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decoded(&store, &manifest, row)).transpose()?;
@@ -38,7 +38,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
         json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.label(row) });
-    let title = format!("{} (row {row}, {})\n", manifest.id(row), manifest.path(row));
+    let title = format!("{} (row {row}, {})\n", shown(manifest.id(row)), shown(manifest.path(row)));
     let (words, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
             let view = View::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
@@ -50,10 +50,10 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
             let mut state = words::document(&view, &classes);
             if let Some(file) = new_picture {
                 write_picture(file, &view, &classes, store.info().teacher.name.as_str(), photo.as_ref())?;
-                state["picture"] = json!(arguments.out);
+                state["picture"] = json!(arguments.out.as_deref().map(path_json));
             }
             if let Some(folder) = new_page {
-                state["page"] = json!(folder.index());
+                state["page"] = path_json(&folder.index());
                 write_page(folder, &store, &manifest, row, crop, photos.as_ref())?;
             }
             (words, state, Outcome::Done)
@@ -72,7 +72,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     if let (Value::Object(document), Value::Object(state)) = (&mut document, state) {
         document.extend(state);
     }
-    output.result(&(title + &words + &files_in_words(arguments, outcome)), &document);
+    output.result(&(title + &words + &files_in_words(arguments, outcome)), &document)?;
     Ok(outcome)
 }
 
@@ -98,7 +98,7 @@ fn crop(asked: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<
 }
 
 fn write_picture(
-    mut file: NewFile<'_>,
+    mut file: Draft,
     view: &View,
     classes: &ClassList,
     teacher: &str,
@@ -106,8 +106,7 @@ fn write_picture(
 ) -> Result<(), Error> {
     let picture = draw(&Scene { view, classes, teacher, photo })
         .map_err(|problem| Error::Usage(format!("the picture of {} cannot be drawn: {problem}", view.id)))?;
-    let path: &Path = file.path();
-    file.write_all(&picture).map_err(Error::file("write", path))?;
+    file.write_all(&picture).map_err(|error| Error::file("write", file.path())(error))?;
     file.complete()
 }
 
@@ -139,8 +138,10 @@ fn files_in_words(arguments: &InspectArguments, outcome: Outcome) -> String {
             words.push('\n');
         }
         words += &match outcome {
-            Outcome::Done => format!("{what:<8} {}\n", path.display()),
-            Outcome::DoneWithProblems => format!("{what:<8} none without labels: {} was not written\n", path.display()),
+            Outcome::Done => format!("{what:<8} {}\n", shown_path(path)),
+            Outcome::DoneWithProblems => {
+                format!("{what:<8} none without labels: {} was not written\n", shown_path(path))
+            }
         };
     }
     words

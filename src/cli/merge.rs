@@ -6,18 +6,19 @@ use std::sync::atomic::AtomicBool;
 
 use indicatif::ProgressBar;
 use relabel::error::Error;
-use relabel::store::{Merge, Merged, PlaceBy, Step, WriteAs};
+use relabel::shown::shown_path;
+use relabel::store::{Merge, Merged, PlaceBy, Step, StoreStatus, WriteAs};
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
 use super::dry_run::free_bytes;
-use super::output::{Output, bytes, count, may_draw, say, thousands};
+use super::output::{Output, bytes, count, may_draw, path_json, say, thousands};
 use super::{Outcome, raised, stop_flag, task};
 
 pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let by = if arguments.link { PlaceBy::Link } else { PlaceBy::Copy };
-    let plan = shown(global, &stop, |heard| Merge::plan(&arguments.parts, &arguments.out, heard))?;
+    let plan = with_bar(global, &stop, |heard| Merge::plan(&arguments.parts, &arguments.out, heard))?;
     let to_copy = plan.bytes_to_copy(by);
     if by == PlaceBy::Link && to_copy > 0 {
         say(&format!("{} lie on another file system and are copied", bytes(to_copy)));
@@ -27,15 +28,36 @@ pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Resul
         None
     } else {
         let write_as = WriteAs { holder: task::holder(), ..WriteAs::default() };
-        Some(shown(global, &stop, |heard| plan.run(by, write_as, heard))?)
+        Some(with_bar(global, &stop, |heard| plan.run(by, write_as, heard))?)
     };
+    if merged.is_some() {
+        check_merged(&plan, &arguments.out)?;
+    }
     let account = Account { plan: &plan, merged: merged.as_ref(), out: &arguments.out, by };
-    output.result(&account.words(), &account.document());
+    output.result(&account.words(), &account.document())?;
     Ok(if plan.shards_to_do().next().is_none() { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
+/// Checks that the store holds what was to be merged.
+fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
+    let (_, status) = StoreStatus::read(out)?;
+    let expected = status.shards_total - plan.shards_to_do().count();
+    if status.shards_done >= expected && status.damaged_shards.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Store {
+        path: out.to_path_buf(),
+        problem: format!(
+            "the merge has ended, but only {} of {} are there: what was written was changed or removed meanwhile\n  help: \
+             give the same command again",
+            thousands(status.shards_done),
+            count(expected, "shard")
+        ),
+    })
+}
+
 /// Does work over shards with a bar, and ends it when a stop is wanted.
-fn shown<T>(
+fn with_bar<T>(
     global: &Global,
     stop: &Arc<AtomicBool>,
     work: impl FnOnce(&(dyn Fn(Step) -> Result<(), Error> + Sync)) -> Result<T, Error>,
@@ -77,7 +99,7 @@ struct Account<'a> {
 
 impl Account<'_> {
     fn words(&self) -> String {
-        let (out, plan) = (self.out.display(), self.plan);
+        let (out, plan) = (shown_path(self.out), self.plan);
         let mut words = match self.merged {
             None => format!("would merge {} into {out}; nothing was written\n", count(plan.parts().len(), "store")),
             Some(merged) => {
@@ -97,7 +119,7 @@ impl Account<'_> {
                 "shards   {} of {} from {} ({})\n",
                 thousands(taken),
                 thousands(part.shards_done),
-                part.store.display(),
+                shown_path(&part.store),
                 bytes(part.bytes_taken)
             );
         }
@@ -134,14 +156,14 @@ impl Account<'_> {
         let (labelled, failed) = self.images();
         let parts = plan.parts().iter().enumerate().map(|(at, part)| {
             json!({
-                "store": part.store,
+                "store": path_json(&part.store),
                 "shards_done": part.shards_done,
                 "shards_taken": self.merged.map_or(part.shards_taken, |merged| merged.shards_from[at]),
                 "bytes_taken": part.bytes_taken,
             })
         });
         json!({
-            "store": self.out,
+            "store": path_json(self.out),
             "dry_run": self.merged.is_none(),
             "parts": parts.collect::<Vec<_>>(),
             "shards_total": plan.info().shards(),

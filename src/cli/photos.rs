@@ -50,7 +50,10 @@ impl<'a> Photos<'a> {
     /// When it is gone, has another length than was listed, or is no image.
     pub fn decoded(&self, store: &StoreReader, manifest: &Manifest, row: usize) -> Result<RgbImage, Error> {
         let images = self.located(store, manifest)?;
-        let photo = images.read(row, self.check).and_then(|bytes| decode(&bytes, exif_orientation(store.info())));
+        let photo = match images.read(row, self.check) {
+            Ok(bytes) => decode(&bytes, exif_orientation(store.info())),
+            Err(error) => Err(error.of_image()?),
+        };
         photo.map_err(|error| self.unusable(manifest.path(row), &error))
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use relabel::error::Error;
-use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
+use relabel::remote::{Access, CachedFiles, Remote, Settings, Stop, is_address};
 use relabel::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
 use super::output::say;
@@ -48,7 +48,9 @@ pub fn address(place: &Path) -> Option<&str> {
 pub fn settings(access: Access) -> Settings {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    Settings { variables: variables.collect(), access }
+    let flag = super::stop_flag();
+    let stop: Stop = Arc::new(move || super::raised(&flag));
+    Settings { variables: variables.collect(), access, stop: Some(stop) }
 }
 
 /// Where copies of remote files are kept, the same folder that the Python package uses: `RELABEL_CACHE`, or `relabel` in

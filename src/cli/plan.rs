@@ -10,17 +10,21 @@ use relabel::error::Error;
 use relabel::label_map::ScoreRounding;
 use relabel::manifest::{Manifest, manifest_bytes};
 use relabel::pipeline::Preprocessing;
+use relabel::pixels::Decoder;
+use relabel::regular_file::look_at;
+use relabel::shown::shown_path;
 use relabel::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
 use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
 use relabel::teacher::TeacherCard;
 use relabel::teacher::card::LocalityCheck;
 use relabel::teacher::{
     CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Teacher, TeacherRequest,
-    Views,
+    Views, weights_bytes,
 };
 use serde_json::{Value, json};
 
 use super::args::{RunArguments, TeacherFlags};
+use super::memory_limit::MemoryLimit;
 use super::output::say;
 use super::raised;
 
@@ -32,6 +36,7 @@ pub struct LoadedTeacher {
     pub card: CardFile,
     pub library: PathBuf,
     pub threads: usize,
+    pub decoder: Decoder,
 }
 
 /// Loads and proves the teacher that the flags name, unless `stop` is raised meanwhile. `photographs` are files of some of
@@ -42,10 +47,10 @@ pub fn load_teacher(
     photographs: Vec<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
-    let card = CardFile::find(path, flags.card.as_deref())?;
-    if !path.is_file() {
-        return Err(Error::Usage(format!("--teacher {}: there is no such file", path.display())));
+    if !look_at(path)?.is_some_and(|found| found.is_file()) {
+        return Err(Error::Usage(format!("--teacher {}: there is no such file", shown_path(path))));
     }
+    let card = CardFile::find(path, flags.card.as_deref())?;
     if flags.cuda.is_some() && !flags.device.may_use_cuda() {
         return Err(Error::Usage("--cuda is about GPUs: give --device cuda too".to_owned()));
     }
@@ -63,7 +68,24 @@ pub fn load_teacher(
         scratch_folder: Some(std::env::temp_dir()),
     };
     let tuning = flags.cuda.unwrap_or_default();
-    let load = |devices: &[Device]| OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop));
+    let load = |devices: &[Device]| {
+        let limit = flags.teacher_memory << 20;
+        // CUDA's driver reserves more than any limit of this kind.
+        let on_cpu = devices.iter().all(|device| *device == Device::Cpu);
+        let _held =
+            if on_cpu { MemoryLimit::of_more(limit.saturating_add(weights_bytes(path)?.saturating_mul(16))) } else { None };
+        OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop)).map_err(|error| match error {
+            Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
+                path: path.to_path_buf(),
+                problem: format!("loading and proving it takes more memory than is allowed or there is: {message}"),
+                advice: format!(
+                    "--teacher-memory {} allows more; a small file that needs so much may have been made to do harm",
+                    4 * flags.teacher_memory
+                ),
+            },
+            error => error,
+        })
+    };
     let (devices, (teachers, description)) = match &flags.device {
         DeviceChoice::These(devices) => {
             let devices: Vec<_> = devices.iter().map(|device| device.tuned(tuning)).collect();
@@ -97,24 +119,37 @@ pub fn load_teacher(
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
              trained otherwise, write a card or give --mean, --std and --filter",
-            path.display(),
-            path.with_extension("toml").display(),
+            shown_path(path),
+            shown_path(&path.with_extension("toml")),
             description.card.input_size,
             description.card.mean,
             description.card.std,
             description.card.filter,
         ));
     }
-    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads })
+    let decoder = Decoder::new(flags.image_memory << 20, threads);
+    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads, decoder })
 }
 
 /// Files of a few images, spread over the list: a teacher's cells are proved with them where its structure does not do.
-pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Vec<Vec<u8>> {
+///
+/// # Errors
+/// Returns the error of the machine that keeps one from being read.
+pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Result<Vec<Vec<u8>>, Error> {
     /// Some cannot be read or decoded.
     const TRIED: usize = 8;
+    /// They stay in memory while the teacher is loaded.
+    const MAX_BYTES: u64 = 16 << 20;
     let tried = manifest.len().min(TRIED);
-    let rows = (0..tried).map(|at| at * manifest.len() / tried);
-    rows.filter_map(|row| images.read(row, LengthCheck::AsItIs).ok()).collect()
+    let rows = (0..tried).map(|at| at * manifest.len() / tried).filter(|&row| manifest.bytes(row) <= MAX_BYTES);
+    let mut photographs = Vec::new();
+    for row in rows {
+        match images.read(row, LengthCheck::AsItIs) {
+            Ok(bytes) => photographs.push(bytes),
+            Err(error) => drop(error.of_image()?),
+        }
+    }
+    Ok(photographs)
 }
 
 /// The flags that together stand for a card.
@@ -152,7 +187,7 @@ pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Man
                 None => Error::Source { path, problem },
             });
         }
-        say(&format!("warning: {}: {problem}", path.display()));
+        say(&format!("warning: {}: {problem}", shown_path(path)));
     }
     if let Some(limit) = arguments.limit {
         manifest.truncate(limit);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relabel::monitor::Monitor;
+use relabel::monitor::{Monitor, Stage};
 use relabel::store::{Agreement, ShardRecord};
 
 use super::clock::in_words;
@@ -22,6 +22,17 @@ pub struct Progress {
     stop: Arc<AtomicBool>,
     look: Look,
     state: Mutex<State>,
+    started: Instant,
+    workers: Workers,
+}
+
+/// How many work on a stage beside each other.
+#[derive(Clone, Copy, Debug)]
+pub struct Workers {
+    /// Threads that decode and encode.
+    pub threads: usize,
+    /// Sessions of the teacher.
+    pub sessions: usize,
 }
 
 enum Look {
@@ -36,18 +47,31 @@ struct State {
     done: usize,
     failed: usize,
     agreement: Agreement,
-    started: Instant,
     last_line: Instant,
     /// (when, images done by then), oldest first, within the window.
     history: VecDeque<(Instant, usize)>,
-    taken: usize,
-    taken_with_decoded_waiting: usize,
-    taken_with_labelled_waiting: usize,
+    busy: Busy,
+}
+
+/// How long each stage was at work, if all who work on it share its work evenly.
+#[derive(Clone, Copy, Debug, Default)]
+struct Busy {
+    decoding: Duration,
+    teacher: Duration,
+    encoding: Duration,
+    store: Duration,
 }
 
 impl Progress {
     /// For a run over `images` images of which `done_before` are done and `failed_before` of those failed.
-    pub fn new(images: usize, done_before: usize, failed_before: usize, quiet: bool, stop: Arc<AtomicBool>) -> Self {
+    pub fn new(
+        images: usize,
+        done_before: usize,
+        failed_before: usize,
+        workers: Workers,
+        quiet: bool,
+        stop: Arc<AtomicBool>,
+    ) -> Self {
         let look = match (quiet, may_draw()) {
             (true, _) => Look::Nothing,
             (false, false) => Look::Lines,
@@ -65,14 +89,11 @@ impl Progress {
             done: done_before,
             failed: failed_before,
             agreement: Agreement::default(),
-            started: now,
             last_line: now,
             history: VecDeque::from([(now, done_before)]),
-            taken: 0,
-            taken_with_decoded_waiting: 0,
-            taken_with_labelled_waiting: 0,
+            busy: Busy::default(),
         };
-        Self { stop, look, state: Mutex::new(state) }
+        Self { stop, look, state: Mutex::new(state), started: now, workers }
     }
 
     /// Ends the bar. Returns the seconds that passed, and the images per second of this run.
@@ -81,7 +102,7 @@ impl Progress {
             bar.finish_and_clear();
         }
         let state = self.state();
-        let seconds = state.started.elapsed().as_secs_f64();
+        let seconds = self.started.elapsed().as_secs_f64();
         (seconds, (state.done - state.done_before) as f64 / seconds.max(1e-9))
     }
 
@@ -91,9 +112,9 @@ impl Progress {
         state.done - state.done_before
     }
 
-    /// What was seen of the three stages, in words.
+    /// The stage that was at work for longest, in words.
     pub fn bottleneck(&self) -> &'static str {
-        self.state().bottleneck()
+        self.state().busy.longest()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -113,11 +134,20 @@ impl Monitor for Progress {
         super::raised(&self.stop)
     }
 
-    fn batch_taken(&self, decoded_waiting: usize, labelled_waiting: usize) {
-        let mut state = self.state();
-        state.taken += 1;
-        state.taken_with_decoded_waiting += usize::from(decoded_waiting > 0);
-        state.taken_with_labelled_waiting += usize::from(labelled_waiting > 1);
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    fn worked(&self, stage: Stage, time: Duration) {
+        let each = |workers: usize| time / u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+        let busy = &mut self.state().busy;
+        match stage {
+            Stage::Decoding => busy.decoding += each(self.workers.threads),
+            Stage::Teacher => busy.teacher += each(self.workers.sessions),
+            // It is told of once for a whole shard, that all threads encode.
+            Stage::Encoding => busy.encoding += time,
+            Stage::Store => busy.store += time,
+        }
     }
 
     fn images_done(&self, labelled: usize, failed: usize, agreement: Agreement) {
@@ -185,7 +215,7 @@ impl State {
                 agreement.percent(agreement.top5)
             );
         }
-        line + &format!(", slowest: {}", self.bottleneck())
+        line + &format!(", slowest: {}", self.busy.longest())
     }
 
     fn rate(&self) -> f64 {
@@ -196,15 +226,36 @@ impl State {
             _ => 0.0,
         }
     }
+}
 
-    /// The stage in front of which batches pile up.
-    fn bottleneck(&self) -> &'static str {
-        if self.taken_with_labelled_waiting * 2 > self.taken {
-            "store"
-        } else if self.taken_with_decoded_waiting * 2 > self.taken {
-            "teacher"
-        } else {
-            "decoding"
-        }
+impl Busy {
+    fn longest(&self) -> &'static str {
+        let stages = [
+            (self.decoding, "decoding"),
+            (self.teacher, "teacher"),
+            (self.encoding, "encoding"),
+            (self.store, "store"),
+        ];
+        stages.into_iter().max_by_key(|(time, _)| *time).map_or("decoding", |(_, name)| name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_stage_is_the_one_that_works_longest() {
+        let workers = Workers { threads: 4, sessions: 2 };
+        let progress = Progress::new(10, 0, 0, workers, true, Arc::default());
+        let second = Duration::from_secs(1);
+        progress.worked(Stage::Decoding, second * 8);
+        assert_eq!(progress.bottleneck(), "decoding");
+        progress.worked(Stage::Encoding, second * 3);
+        assert_eq!(progress.bottleneck(), "encoding", "decoding was at work for 2 s on each of four threads");
+        progress.worked(Stage::Teacher, second * 7);
+        assert_eq!(progress.bottleneck(), "teacher");
+        progress.worked(Stage::Store, second * 4);
+        assert_eq!(progress.bottleneck(), "store");
     }
 }

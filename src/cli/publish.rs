@@ -11,6 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use relabel::error::Error;
 use relabel::inspect::find;
 use relabel::manifest::Manifest;
+use relabel::regular_file::concerns_file;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
     Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
@@ -33,7 +34,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     let source_terms = arguments.source_terms.as_deref().map(source_terms).transpose()?;
     let signer = arguments.sign.as_deref().map(signer).transpose()?;
     let sign = signer.as_ref().map(|signer| |sums: &[u8]| signer.sign(sums));
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let store = StoreReader::open(&arguments.store)?;
     warn_of(store.info());
     let request = Request {
@@ -75,7 +76,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     };
     let signed_by = signer.as_ref().map(|signer| format!("{} ({})", signer.fingerprint(), signer.public_key()));
     let words = words::of(arguments, &release, done, signed_by.as_deref());
-    output.result(&words, &document(arguments, &release, done, signed_by.as_deref()));
+    output.result(&words, &document(arguments, &release, done, signed_by.as_deref()))?;
     Ok(Outcome::Done)
 }
 
@@ -151,7 +152,7 @@ fn signer(key: &Path) -> Result<Signer, Error> {
 /// An id, or the text of a file of this name.
 fn licence(given: &str) -> Result<Licence, Error> {
     let path = Path::new(given);
-    let licence = if path.is_file() {
+    let licence = if is_file(path)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         Licence::of_text(&name, text_of(path)?)
     } else {
@@ -163,7 +164,7 @@ fn licence(given: &str) -> Result<Licence, Error> {
 /// Words, or those of a file of this name.
 fn source_terms(given: &str) -> Result<String, Error> {
     let path = Path::new(given);
-    if path.is_file() {
+    if is_file(path)? {
         return text_of(path);
     }
     // `CC-BY-4.0` is words, and `terms.md` is a file that is missing.
@@ -174,6 +175,15 @@ fn source_terms(given: &str) -> Result<String, Error> {
         return Err(Error::Usage(format!("--source-terms {given}: there is no such file, and it is no text either")));
     }
     Ok(given.to_owned())
+}
+
+/// Whether there is a file of this name. Words that are too long for a name are none.
+fn is_file(path: &Path) -> Result<bool, Error> {
+    match std::fs::metadata(path) {
+        Ok(found) => Ok(found.is_file()),
+        Err(error) if concerns_file(&error) => Ok(false),
+        Err(error) => Err(Error::file("look at", path)(error)),
+    }
 }
 
 fn text_of(path: &Path) -> Result<String, Error> {

@@ -4,33 +4,36 @@ use relabel::classes::ClassList;
 use relabel::error::Error;
 use relabel::inspect::find_class;
 use relabel::report::{Choice, Query, Report, ReportFolder, Which, Written};
+use relabel::shown::shown_path;
+use relabel::threads::thread_pool;
 use serde_json::json;
 
 use super::args::{Global, ReportArguments};
 use super::counting::Counting;
-use super::output::{Output, bytes, count, thousands};
+use super::output::{Output, bytes, count, path_json, thousands};
 use super::photos::Photos;
 use super::places::open_store;
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let query = query(arguments, &(&store.info().classes).into())?;
     let photos = Photos::of(&arguments.photos)?;
     let folder = ReportFolder::claim(&arguments.out)?;
     let index = folder.index();
-    let threads = rayon::ThreadPoolBuilder::new()
-        .num_threads(arguments.threads.unwrap_or(0))
-        .build()
-        .map_err(|error| Error::Usage(format!("--threads: {error}")))?;
+    let threads = arguments.threads.map(|count| thread_pool(count, "report")).transpose()?;
     let choice = Choice::make(&store, &manifest, query)?;
     let photographs =
         photos.as_ref().map(|photos| photos.for_page(&store, &manifest, arguments.photo_side)).transpose()?;
     let monitor = Counting::new(choice.rows().len(), global, stop);
     let report = Report { store: &store, manifest: &manifest, choice: &choice, photographs };
-    let written = threads.install(|| report.write(folder, &monitor));
+    let write = || report.write(folder, &monitor);
+    let written = match threads {
+        Some(pool) => pool.install(write),
+        None => write(),
+    };
     monitor.finish();
     let written = written?;
     let document = json!({
@@ -41,9 +44,9 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
         "finished": choice.finished(),
         "to_do": choice.to_do(),
         "bytes": written.bytes,
-        "page": index,
+        "page": path_json(&index),
     });
-    output.result(&words(arguments, &choice, written), &document);
+    output.result(&words(arguments, &choice, written), &document)?;
     Ok(if written.without_photograph == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
@@ -77,5 +80,5 @@ fn words(arguments: &ReportArguments, choice: &Choice, written: Written) -> Stri
     if choice.to_do() > 0 {
         words += &format!("to do    {} are not labelled yet and not shown\n", count(choice.to_do(), "image"));
     }
-    words + &format!("page     {} ({})\n", arguments.out.join("index.html").display(), bytes(written.bytes))
+    words + &format!("page     {} ({})\n", shown_path(&arguments.out.join("index.html")), bytes(written.bytes))
 }

@@ -7,6 +7,7 @@ use relabel::digest::Digest;
 use relabel::error::Error;
 use relabel::manifest::Manifest;
 use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, ShardWork};
+use relabel::shown::shown_path;
 use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
 use relabel::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
 use relabel::teacher::{Locality, Runtime};
@@ -18,12 +19,12 @@ use super::plan::{
     LoadedTeacher, boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding,
     some_photographs, store_info,
 };
-use super::progress::Progress;
-use super::summary::Summary;
+use super::progress::{Progress, Workers};
+use super::summary::{Summary, check_complete};
 use super::{Outcome, clock, stop_flag, task};
 
 pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let started = clock::now();
     let (part, part_from) = task::part(arguments.task)?;
     let write_as = || WriteAs { part, holder: task::holder(), ..WriteAs::default() };
@@ -39,7 +40,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     if let Some(store) = &existing {
         refuse(&out, early_differences(arguments, store.info(), &source.name(), &*images, &manifest)?)?;
     }
-    let photographs = some_photographs(&*images, &manifest);
+    let photographs = some_photographs(&*images, &manifest)?;
     let loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
     let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let is_new = existing.is_none();
@@ -56,6 +57,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         say(&format!("comparing {} of labels that were not compared since they were copied", bytes(bytes_to_read)));
     })?;
     say_what_is_repaired(&store, &state);
+    say_where_it_died(&store, &manifest);
     let before = StoreStatus::of_records(store.info(), part, &state.done);
     let done_before = if arguments.retry_failed { before.labelled } else { before.labelled + before.failed };
     if !global.quiet {
@@ -73,13 +75,15 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         info: store.info(),
         shards: shards_to_do(state, arguments.retry_failed),
         preprocessing: preprocessing(&loaded),
+        decoder: loaded.decoder.clone(),
         rounding: rounding(store.info()),
         threads: loaded.threads,
     };
     let to =
         Destination { store: &store, classes_by_label: classes.by_label(), failure_limit: failure_limit(arguments) };
     let failed_before = if arguments.retry_failed { 0 } else { before.failed };
-    let progress = Progress::new(before.images, done_before, failed_before, global.quiet, stop);
+    let workers = Workers { threads: loaded.threads, sessions: loaded.teachers.len() };
+    let progress = Progress::new(before.images, done_before, failed_before, workers, global.quiet, stop);
     let teachers = boxed(loaded.teachers);
     let result = pipeline::run(&job, &to, teachers, &progress);
     let (seconds, images_per_s) = progress.finish();
@@ -108,6 +112,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         }
         return Err(error);
     }
+    check_complete(&status, &out)?;
     let summary = Summary {
         out: &out,
         part,
@@ -120,7 +125,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         rows: store.info().rows_of_part(part),
         warning: store.info().locality_warning(),
     };
-    output.result(&summary.words(), &summary.document());
+    output.result(&summary.words(), &summary.document())?;
     Ok(if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
@@ -181,7 +186,7 @@ fn say_what_is_kept(status: &StoreStatus, out: &Path) {
         "{} of {} images are kept in {}. The same command goes on",
         thousands(status.labelled + status.failed),
         thousands(status.images),
-        out.display()
+        shown_path(out)
     ));
 }
 
@@ -192,6 +197,22 @@ fn say_what_is_repaired(store: &StoreWriter, state: &PartState) {
     for damage in &state.damaged {
         say(&format!("{damage}: the shard is made again"));
     }
+}
+
+/// Names the images that the last run may have died of.
+fn say_where_it_died(store: &StoreWriter, manifest: &Manifest) {
+    const NAMED: usize = 8;
+    let rows: Vec<usize> = store.in_flight().died_at().iter().copied().filter(|&row| row < manifest.len()).collect();
+    if rows.is_empty() {
+        return;
+    }
+    let named: Vec<&str> = rows.iter().take(NAMED).map(|&row| manifest.path(row)).collect();
+    let more = if rows.len() > NAMED { format!(" and {} more", rows.len() - NAMED) } else { String::new() };
+    say(&format!(
+        "the last run ended without warning while it decoded {}{more}; an image at which that happens again is recorded \
+         as failed",
+        named.join(", ")
+    ));
 }
 
 fn leave_note(store: &StoreWriter, started: &str, note: Value) {
@@ -240,17 +261,20 @@ pub fn early_differences(
     if let Some(asked) = arguments.batch.filter(|&asked| asked != there.batch_images) {
         differences.push(format!("batch: {} in the store, {asked} asked for", there.batch_images));
     }
-    differences.extend(other_source(source_name, images, manifest));
+    differences.extend(other_source(source_name, images, manifest)?);
     Ok(differences)
 }
 
 /// A source that has none of a sample of the manifest's images is another source.
-fn other_source(source_name: &str, images: &dyn ImageReader, manifest: &Manifest) -> Option<String> {
+fn other_source(source_name: &str, images: &dyn ImageReader, manifest: &Manifest) -> Result<Option<String>, Error> {
     const SAMPLE: usize = 64;
     let step = manifest.len().div_ceil(SAMPLE).max(1);
     let rows: Vec<usize> = (0..manifest.len()).step_by(step).collect();
-    let found = rows.iter().filter(|&&row| images.looks_as_listed(row)).count();
-    (found * 2 < rows.len()).then(|| {
+    let mut found = 0;
+    for &row in &rows {
+        found += usize::from(images.looks_as_listed(row)?);
+    }
+    Ok((found * 2 < rows.len()).then(|| {
         format!(
             "manifest: of {} of its images that were looked for in {}, {} are there with the length that was listed (first: `{}`)",
             rows.len(),
@@ -258,7 +282,7 @@ fn other_source(source_name: &str, images: &dyn ImageReader, manifest: &Manifest
             found,
             manifest.path(rows[0])
         )
-    })
+    }))
 }
 
 fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &LoadedTeacher, source: &str) {
@@ -293,12 +317,12 @@ fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &Lo
             "from {source}: {} in {}, into the new store {}",
             count(info.images, "image"),
             count(info.shards(), "shard"),
-            store.path().display()
+            shown_path(store.path())
         )
     } else {
         format!(
             "going on with {}, from {source}: {} of {} images are done",
-            store.path().display(),
+            shown_path(store.path()),
             thousands(before.labelled + before.failed),
             thousands(before.images)
         )

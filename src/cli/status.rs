@@ -1,18 +1,19 @@
 //! `relabel status`
 
 use relabel::error::Error;
+use relabel::shown::shown;
 use serde_json::json;
 
 use super::Outcome;
 use super::args::StatusArguments;
-use super::output::{Output, agreement_line, bytes, thousands};
+use super::output::{Output, agreement_line, bytes, count, thousands};
 use super::places::status;
 
 pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error> {
     let (info, status) = status(&arguments.store)?;
     let mut words = format!(
         "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
-        info.teacher.name,
+        shown(&info.teacher.name),
         info.map_size,
         info.k,
         thousands(status.labelled),
@@ -22,6 +23,10 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
         thousands(status.shards_done),
         thousands(status.shards_total),
     );
+    if !status.damaged_shards.is_empty() {
+        words +=
+            &format!("damaged  {}; the run command makes them again\n", count(status.damaged_shards.len(), "shard"));
+    }
     if let Some(rate) = status.images_per_s {
         words += &format!("rate     {rate:.1} images/s over the last shards\n");
     }
@@ -29,18 +34,23 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
         words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
     }
     words += &agreement_line(status.agreement);
+    if let Some(first) = status.damaged_shards.first() {
+        let count = thousands(status.damaged_shards.len());
+        words +=
+            &format!("damaged  {count} shards, the first is {first}: `relabel verify` tells what is wrong with them\n");
+    }
     for (kind, count) in &status.failures_by_kind {
         words += &format!("failed   {}: {kind}\n", thousands(*count));
     }
     if arguments.failed {
         for failed in &status.failed_images {
-            words += &format!("{}\t{}\t{}\n", failed.row, failed.path, failed.error);
+            words += &format!("{}\t{}\t{}\n", failed.row, shown(&failed.path), failed.error);
         }
     }
     let mut document = json!(status);
     document["teacher"] = json!(info.teacher.name);
     document["locality"] = json!(info.teacher.locality);
     words += &info.locality_warning().map_or_else(String::new, |warning| format!("warning  {warning}\n"));
-    output.result(&words, &document);
-    Ok(Outcome::Done)
+    output.result(&words, &document)?;
+    Ok(if status.damaged_shards.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems })
 }

@@ -1,60 +1,61 @@
 //! `relabel teacher`
 
 use relabel::error::Error;
+use relabel::shown::{shown, shown_path};
 use relabel::source::{self, ListedImages, Located};
 use relabel::teacher::{Linearity, Locality, Placement, Proof, Runtime};
 use serde_json::{Value, json};
 
 use super::args::TeacherArguments;
-use super::output::Output;
+use super::output::{Output, path_json};
 use super::plan::{card_json, load_teacher, manifest_digest, some_photographs};
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
     let path = path.ok_or_else(|| Error::Usage("name an ONNX file".to_owned()))?;
-    let loaded = load_teacher(&arguments.flags, path, photographs(arguments)?, &*stop_flag()?)?;
+    let loaded = load_teacher(&arguments.flags, path, photographs(arguments)?, &stop_flag())?;
     let (description, shape) = (&loaded.description, &loaded.description.shape);
     let (card, proof) = (&description.card, &description.proof);
     let devices: Vec<_> = loaded.devices.iter().map(ToString::to_string).collect();
 
     let mut words = format!(
         "teacher  {} ({}, opset {})\nsha256   {}\n",
-        card.name,
-        path.display(),
+        shown(&card.name),
+        shown_path(path),
         description.opset,
         description.sha256
     );
     for file in &description.weights_files {
-        words += &format!("weights  {} ({} bytes, sha256 {})\n", file.location, file.bytes, file.sha256);
+        words += &format!("weights  {} ({} bytes, sha256 {})\n", shown(&file.location), file.bytes, file.sha256);
     }
-    words += &format!("input    {}\noutput   {}\n", description.input, description.output);
+    words += &format!("input    {}\noutput   {}\n", shown(&description.input), shown(&description.output));
     words += &format!(
         "map      {} cells from {} pixels, top {} of {} classes\n",
         shape.map_size, shape.input_size, shape.k, shape.class_count
     );
-    words += &format!("device   {} (ONNX Runtime: {})\n", devices.join(", "), loaded.library.display());
+    words += &format!("device   {} (ONNX Runtime: {})\n", devices.join(", "), shown_path(&loaded.library));
     words += "\nrewrite\n";
     for line in &description.rewrite {
-        words += &format!("  - {line}\n");
+        words += &format!("  - {}\n", shown(line));
     }
-    let file = loaded.card.path.as_ref().map_or("no card".to_owned(), |path| path.display().to_string());
+    let file = loaded.card.path.as_ref().map_or("no card".to_owned(), |path| shown_path(path));
     words += &format!("\ncard ({file})\n");
     let json_card = card_json(card);
     for (key, origin) in ORDER.iter().filter_map(|key| Some((key, card.origins.get(key)?))) {
-        words += &format!("  {key:<17} {:<28} {origin}\n", plain(&json_card[*key]));
+        words += &format!("  {key:<17} {:<28} {origin}\n", shown(&plain(&json_card[*key])));
     }
     for (key, value) in &card.remarks {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let first_line = text.trim().lines().next().unwrap_or_default().to_owned();
-        words += &format!("  {key:<17} {first_line}\n");
+        words += &format!("  {:<17} {}\n", shown(key), shown(&first_line));
     }
     words += &format!("\ncells\n  {}\n", locality_in_words(&description.locality));
     words += &proof_in_words(proof);
     words += &placement_in_words(description.placement.as_ref(), &devices[0]);
     let document = json!({
         "name": card.name,
-        "path": path,
+        "path": path_json(path),
         "sha256": description.sha256,
         "weights": description.weights_files,
         "opset": description.opset,
@@ -68,10 +69,10 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         "flip_average": arguments.flags.flip_average,
         "with_lse": arguments.flags.with_lse,
         "devices": devices,
-        "onnxruntime": { "library": loaded.library, "build": Runtime::build_info() },
+        "onnxruntime": { "library": path_json(&loaded.library), "build": Runtime::build_info() },
         "rewrite": description.rewrite,
         "card": json_card,
-        "card_file": loaded.card.path,
+        "card_file": loaded.card.path.as_deref().map(path_json),
         "card_origins": card.origins,
         "proof": {
             "holds": true,
@@ -96,7 +97,7 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         "locality": locality_json(&description.locality),
         "placement": description.placement,
     });
-    output.result(&words, &document);
+    output.result(&words, &document)?;
     Ok(Outcome::Done)
 }
 
@@ -108,7 +109,7 @@ fn photographs(arguments: &TeacherArguments) -> Result<Vec<Vec<u8>>, Error> {
     let manifest_sha256 = manifest_digest(&manifest)?;
     let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
     let Located { images, .. } = source.locate(&list)?;
-    Ok(some_photographs(&*images, &manifest))
+    some_photographs(&*images, &manifest)
 }
 
 fn locality_in_words(locality: &Locality) -> String {

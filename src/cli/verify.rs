@@ -13,16 +13,18 @@ use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
 use relabel::random::SplitMix64;
 use relabel::release::CHECKSUMS;
 use relabel::remote::{Access, Remote};
+use relabel::shown::{shown, shown_path};
 use relabel::source::{self, LengthCheck, ListedImages, Located};
 use relabel::store::{Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
 use relabel::teacher::{Device, Runtime};
+use relabel::threads::thread_pool;
 use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
 use super::output::{Output, bytes, count, may_draw, say, thousands};
 use super::places::{address, settings, warn_of};
 use super::plan::{LoadedTeacher, boxed, load_teacher, preprocessing, rounding, store_info_again};
-use super::progress::Progress;
+use super::progress::{Progress, Workers};
 use super::run::refuse;
 use super::{Outcome, stop_flag};
 
@@ -31,7 +33,7 @@ use release::Looking;
 pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     if let Some(address) = address(&arguments.store) {
         let (words, document, outcome) = elsewhere(arguments, global, address)?;
-        output.result(&words, &document);
+        output.result(&words, &document)?;
         return Ok(outcome);
     }
     let files = FolderFiles::new(&arguments.store);
@@ -87,9 +89,7 @@ fn elsewhere(arguments: &VerifyArguments, global: &Global, address: &str) -> Res
     }
     let open = || StoreReader::open_files(Arc::clone(&files) as Arc<dyn Files>);
     let looking = Looking::elsewhere(arguments.full);
-    let threads = rayon::ThreadPoolBuilder::new().num_threads(REQUESTS).build();
-    let threads = threads.map_err(|error| Error::Usage(format!("threads cannot be started: {error}")))?;
-    threads.install(|| release::run(arguments, global, &*files, &looking, &open))
+    thread_pool(REQUESTS, "verify")?.install(|| release::run(arguments, global, &*files, &looking, &open))
 }
 
 /// Labels some images again, where that was asked for and nothing is wrong so far, and prints everything.
@@ -107,6 +107,16 @@ fn with_recomputed(
     {
         if holds {
             let (seed, recomputed) = label_again(arguments, global, images, source, teacher)?;
+            if recomputed.images == 0 {
+                return Err(Error::Store {
+                    path: arguments.store.clone(),
+                    problem: format!(
+                        "none of the {} that --recompute chose has labels, so that nothing was compared\n  help: choose \
+                         others (--seed) or more of them",
+                        count(images, "image")
+                    ),
+                });
+            }
             holds = recomputed.wrong.is_empty();
             words += &recomputed_words(&recomputed, seed);
             document["recomputed"] = json!(recomputed);
@@ -116,7 +126,7 @@ fn with_recomputed(
         }
     }
     document["holds"] = json!(holds);
-    output.result(&words, &document);
+    output.result(&words, &document)?;
     Ok(if holds { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
@@ -143,15 +153,15 @@ fn words(store: &Path, found: &Verification, depth: Depth) -> String {
     }
     words.push('\n');
     for problem in &found.problems {
-        words += &format!("{}: {} ({})\n", problem.file, problem.problem, problem.repair);
+        words += &format!("{}: {} ({})\n", shown(&problem.file), shown(&problem.problem), problem.repair);
     }
     if found.problems.is_empty() {
-        words += &format!("{} is whole, and everything in it is what was written\n", store.display());
+        words += &format!("{} is whole, and everything in it is what was written\n", shown_path(store));
     } else {
         let by_run = found.problems.iter().filter(|problem| problem.repair != Repair::Delete).count();
         words += &count(found.problems.len(), "problem");
         if by_run > 0 {
-            words += &format!("; the run command that made {} repairs {}", store.display(), thousands(by_run));
+            words += &format!("; the run command that made {} repairs {}", shown_path(store), thousands(by_run));
         }
         words.push('\n');
     }
@@ -166,7 +176,7 @@ fn label_again(
     source: &Path,
     teacher: &Path,
 ) -> Result<(u64, Recomputed), Error> {
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let reader = StoreReader::open(&arguments.store)?;
     let manifest = reader.manifest()?;
     let source = source::open(source)?;
@@ -202,10 +212,12 @@ fn label_again(
         info: reader.info(),
         shards: Vec::new(),
         preprocessing: preprocessing(&loaded),
+        decoder: loaded.decoder.clone(),
         rounding: rounding(reader.info()),
         threads: loaded.threads,
     };
-    let progress = Progress::new(rows.len(), 0, 0, global.quiet, stop);
+    let workers = Workers { threads: loaded.threads, sessions: loaded.teachers.len() };
+    let progress = Progress::new(rows.len(), 0, 0, workers, global.quiet, stop);
     let recomputed = recompute(&mut job, &reader, &rows, accepted, boxed(loaded.teachers), &progress);
     progress.finish();
     Ok((seed, recomputed?))
@@ -257,7 +269,7 @@ fn recomputed_words(recomputed: &Recomputed, seed: u64) -> String {
     }
     words.push('\n');
     for wrong in &recomputed.wrong {
-        words += &format!("row {} ({}): {}\n", wrong.row, wrong.path, wrong.problem);
+        words += &format!("row {} ({}): {}\n", wrong.row, shown(&wrong.path), shown(&wrong.problem));
     }
     words
 }

@@ -8,8 +8,9 @@ use bytes::Bytes;
 use parquet::basic::{Compression, Type as Physical, ZstdLevel};
 use parquet::column::reader::{ColumnReaderImpl, get_typed_column_reader};
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int64Type};
+use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::properties::WriterProperties;
-use parquet::file::reader::{FileReader as _, RowGroupReader, SerializedFileReader};
+use parquet::file::reader::{ChunkReader, FileReader as _, RowGroupReader, SerializedFileReader};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use parquet::schema::parser::parse_message_type;
 
@@ -19,6 +20,7 @@ use super::row_budget::RowBudget;
 use super::{Manifest, ManifestBuilder, label_from_path};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
+use crate::regular_file;
 
 const SCHEMA: &str = "message manifest {
     required int64 row;
@@ -88,8 +90,9 @@ fn write_column<T: DataType>(
 /// # Errors
 /// When the file cannot be read or is no manifest.
 pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
-    read_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path: path.to_path_buf(), problem })
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let bytes = regular_file::read(path, u64::MAX)?.or_problem().map_err(problem)?;
+    read_manifest_bytes(bytes).map_err(problem)
 }
 
 /// Reads a manifest from the bytes of a Parquet file.
@@ -100,16 +103,48 @@ pub fn read_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
     read_rows(bytes)?.finish()
 }
 
-/// Reads the manifest of a store from bytes whose digest the store vouches for: that no name stands twice was checked
-/// when it was written, and takes as long again as reading it.
-pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>) -> Result<Manifest, String> {
-    Ok(read_rows(bytes)?.manifest)
+/// Reads the manifest of a store of so many images.
+pub(crate) fn read_manifest_of(bytes: impl Into<Bytes>, images: usize) -> Result<Manifest, String> {
+    read_rows_of(&bytes.into(), images)?.finish()
 }
 
-/// Reads the manifest of a store, which is the one that the store vouches for or none.
-pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manifest, Error> {
-    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+/// Reads the manifest of a store of so many images from bytes whose digest the store vouches for: that no name stands twice
+/// was checked when it was written, and takes as long again as reading it.
+pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result<Manifest, String> {
+    Ok(read_rows_of(&bytes.into(), images)?.manifest)
+}
+
+/// Returns how many rows a manifest says that it has, which is read of its end alone; `None` where it is not there or damaged.
+///
+/// # Errors
+/// Returns [`Error::File`] if the system fails to open it.
+pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
+    let Ok((file, _)) = regular_file::open(path)?.or_problem() else { return Ok(None) };
+    Ok(rows_in(file))
+}
+
+/// The same of the bytes of a manifest.
+pub(crate) fn rows_in_manifest(bytes: &Bytes) -> Option<usize> {
+    rows_in(bytes.clone())
+}
+
+fn rows_in(chunks: impl ChunkReader + UnwindSafe + 'static) -> Option<usize> {
+    let rows = or_gave_up(|| {
+        let reader = SerializedFileReader::new(chunks).map_err(|error| error.to_string())?;
+        usize::try_from(reader.metadata().file_metadata().num_rows()).map_err(|error| error.to_string())
+    });
+    rows.ok()
+}
+
+/// Reads the manifest of a store of so many images, which is the one that the store vouches for or none.
+pub(crate) fn read_known_manifest(
+    path: &Path,
+    sha256: &Digest,
+    most_bytes: u64,
+    images: usize,
+) -> Result<Manifest, Error> {
     let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let bytes = regular_file::read(path, most_bytes)?.or_problem().map_err(problem)?;
     let found = digest_bytes(&bytes);
     if found != *sha256 {
         return Err(problem(format!(
@@ -117,7 +152,7 @@ pub(crate) fn read_known_manifest(path: &Path, sha256: &Digest) -> Result<Manife
              back; the run command that made the store makes it again"
         )));
     }
-    read_known_manifest_bytes(bytes).map_err(problem)
+    read_known_manifest_bytes(bytes, images).map_err(problem)
 }
 
 /// Reads the columns `path`, `id`, `label` and `bytes` by name; others are passed over.
@@ -128,6 +163,28 @@ fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, String> {
     or_gave_up(|| {
         let file = Bytes::from(bytes);
         Ok(rows_of(&open(file.clone())?, &file)?.0)
+    })
+}
+
+/// The same of a store's manifest, which must have so many rows, and no other compression than we write.
+fn read_rows_of(bytes: &Bytes, images: usize) -> Result<ManifestBuilder, String> {
+    or_gave_up(|| {
+        let reader = open(bytes.clone())?;
+        let rows = reader.metadata().file_metadata().num_rows();
+        if usize::try_from(rows) != Ok(images) {
+            return Err(format!("it has {rows} rows, the arrays have {images}"));
+        }
+        for column in reader.metadata().row_groups().iter().flat_map(RowGroupMetaData::columns) {
+            if !matches!(column.compression(), Compression::ZSTD(_) | Compression::UNCOMPRESSED) {
+                let name = column.column_path();
+                return Err(format!("column `{name}` is compressed with {}, not zstd", column.compression()));
+            }
+        }
+        let rows = rows_of(&reader, bytes)?.0;
+        if rows.manifest.len() != images {
+            return Err(format!("its columns have {} rows, the arrays have {images}", rows.manifest.len()));
+        }
+        Ok(rows)
     })
 }
 

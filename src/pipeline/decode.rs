@@ -8,17 +8,26 @@ use rayon::{ScopeFifo, ThreadPool};
 
 use super::{DecodedBatch, Ending, Job, Place, ShardWork};
 use crate::error::{ImageError, ImageErrorKind};
-use crate::pixels::decode_into;
+use crate::monitor::{Monitor, Stage};
+use crate::source::ReadError;
+use crate::store::InFlight;
 use crate::teacher::PixelBatch;
 
 /// Batches that are decoded at the same time: while the last images of one keep a thread busy, the others begin the
 /// next one.
 const BATCHES_IN_DECODING: usize = 2;
 
-type Slot = (usize, Result<Vec<u8>, ImageError>);
+type Slot = (usize, Result<Vec<u8>, ReadError>);
 
 /// Decodes the job's batches on `pool` and sends them on, in order.
-pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, out: &Sender<DecodedBatch>) {
+pub(super) fn decode_batches(
+    job: &Job<'_>,
+    in_flight: Option<&InFlight>,
+    pool: &ThreadPool,
+    ending: &Ending,
+    out: &Sender<DecodedBatch>,
+    monitor: &dyn Monitor,
+) {
     pool.in_place_scope_fifo(|scope| {
         let mut planned = batches(job);
         let mut started = VecDeque::new();
@@ -27,11 +36,11 @@ pub(super) fn decode_batches(job: &Job<'_>, pool: &ThreadPool, ending: &Ending, 
                 && !ending.stopping()
                 && let Some(place) = planned.next()
             {
-                let slots = start(job, scope, place.rows.clone());
+                let slots = start(job, in_flight, scope, place.rows.clone(), monitor);
                 started.push_back((place, slots));
             }
             let Some((place, slots)) = started.pop_front() else { break };
-            let (pixels, failures) = collect(job, place.rows.len(), &slots);
+            let (pixels, failures) = collect(job, place.rows.len(), &slots, ending);
             if ending.stopping() || out.send(DecodedBatch { place, pixels, failures }).is_err() {
                 break;
             }
@@ -56,41 +65,64 @@ fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
     places.enumerate().map(|(sequence, (work, rows, ends_shard))| Place { sequence, work, rows, ends_shard })
 }
 
-fn start<'scope>(job: &'scope Job<'_>, scope: &ScopeFifo<'scope>, rows: std::ops::Range<usize>) -> Receiver<Slot> {
+fn start<'scope>(
+    job: &'scope Job<'_>,
+    in_flight: Option<&'scope InFlight>,
+    scope: &ScopeFifo<'scope>,
+    rows: std::ops::Range<usize>,
+    monitor: &'scope dyn Monitor,
+) -> Receiver<Slot> {
     let (done, slots) = bounded(rows.len());
     for (slot, row) in rows.enumerate() {
         let done = done.clone();
         scope.spawn_fifo(move |_| {
-            let _ = done.send((slot, input_pixels(job, row)));
+            let _ = done.send((slot, monitor.timed(Stage::Decoding, || input_pixels(job, in_flight, row))));
         });
     }
     slots
 }
 
-/// One image as the teacher wants it. A decoder that panics fails its image and nothing else.
-fn input_pixels(job: &Job<'_>, row: usize) -> Result<Vec<u8>, ImageError> {
+/// One image as the teacher wants it. A reader that panics fails its image and nothing else, as a decoder does.
+fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
     let how = job.preprocessing;
-    let bytes = job.images.read(row, job.length_check)?;
-    let decode = || {
-        let mut pixels = vec![0; how.input_size.rgb_bytes()];
-        decode_into(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels).map(|()| pixels)
+    let _room = job.decoder.room_for_file(job.manifest.bytes(row));
+    let read = || job.images.read(row, job.length_check);
+    let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(gave_up())))?;
+    let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
+    let granted = |bytes| {
+        if let Some(entry) = &entry {
+            entry.granted(bytes);
+        }
     };
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
-        Err(ImageError {
-            kind: ImageErrorKind::Broken,
-            reason: "the decoder gave up on it in an unexpected way".to_owned(),
-        })
-    })
+    let mut pixels = vec![0; how.input_size.rgb_bytes()];
+    job.decoder.decode_into_noting(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels, &granted)?;
+    Ok(pixels)
 }
 
-fn collect(job: &Job<'_>, images: usize, slots: &Receiver<Slot>) -> (PixelBatch, Vec<Option<ImageError>>) {
+fn gave_up() -> ImageError {
+    let reason = "the decoder gave up on it in an unexpected way".to_owned();
+    ImageError { kind: ImageErrorKind::Broken, reason }
+}
+
+/// Gathers a batch. A failure of the machine, which tells nothing of the image, stops the run.
+fn collect(
+    job: &Job<'_>,
+    images: usize,
+    slots: &Receiver<Slot>,
+    ending: &Ending,
+) -> (PixelBatch, Vec<Option<ImageError>>) {
     let size = job.preprocessing.input_size;
     let mut data = vec![0; images * size.rgb_bytes()];
-    let mut failures = vec![None; images];
+    // A slot that never comes has failed: it must not pass for a black image.
+    let mut failures = vec![Some(gave_up()); images];
     for (slot, result) in slots {
         match result {
-            Ok(pixels) => data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels),
-            Err(error) => failures[slot] = Some(error),
+            Ok(pixels) => {
+                data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels);
+                failures[slot] = None;
+            }
+            Err(ReadError::Image(error)) => failures[slot] = Some(error),
+            Err(ReadError::Machine(error)) => ending.note(Err(error)),
         }
     }
     (PixelBatch::new(images, size, data), failures)

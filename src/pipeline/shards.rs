@@ -10,7 +10,7 @@ use super::failures::{AgreementWatch, FailureWatch};
 use super::{Destination, Ending, ImagesToDo, Job, LabelledBatch};
 use crate::error::{Error, ImageError};
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
-use crate::monitor::Monitor;
+use crate::monitor::{Monitor, Stage};
 use crate::store::{Agreement, FailedImage, RowState, ShardLabels, StoreReader, StoreWriter, encode_shard};
 use crate::teacher::BatchLabels;
 
@@ -81,7 +81,9 @@ fn commit(
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     let info = job.info;
-    let files = pool.install(|| encode_shard(info, labels)).map_err(|problem| Error::Store {
+    // Timed on the pool, so that waiting for decoders that are at work does not count.
+    let encoded = pool.install(|| monitor.timed(Stage::Encoding, || encode_shard(info, labels)));
+    let files = encoded.map_err(|problem| Error::Store {
         path: to.store.path().to_path_buf(),
         problem: format!("shard {} could not be encoded: {problem}", labels.shard),
     })?;
@@ -89,7 +91,7 @@ fn commit(
     for (row, image) in info.rows_of(labels.shard).zip(&labels.images) {
         see_agreement(job, to, row, image, &mut agreement);
     }
-    let record = to.store.commit(labels, &files, agreement)?;
+    let record = monitor.timed(Stage::Store, || to.store.commit(labels, &files, agreement))?;
     monitor.shard_committed(&record);
     Ok(())
 }

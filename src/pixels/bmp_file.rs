@@ -12,12 +12,12 @@ use crate::error::ImageError;
 ///
 /// # Errors
 /// What PIL refuses: other headers and compressions, layouts of bits that it does not know, missing rows.
-pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let offset = u64::from(u32_le(file.read(14), 10)?);
     let header = Header::read(&mut file, offset)?;
     let (width, height) = (header.width, header.height);
-    limits.check(height, width, 8)?;
+    limits.check(height, width, 4)?;
     let (layout, palette) = header.colours(&mut file)?;
     let offset = if header.offset == 0 { file.position() } else { header.offset };
     let stride;

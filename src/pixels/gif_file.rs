@@ -17,7 +17,7 @@ const MAX_BLOCK: usize = 65536;
 ///
 /// # Errors
 /// What PIL refuses.
-pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let screen: [u8; 13] = file.array()?;
     let global = match screen[10] {

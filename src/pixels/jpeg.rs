@@ -25,10 +25,14 @@ use header::Header;
 ///
 /// # Errors
 /// Where PIL refuses: truncated, broken or too large.
-pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &Limits) -> Result<RgbImage, ImageError> {
     let header = Header::read(bytes)?;
     let (width, height) = (u32::from(header.width_pixels), u32::from(header.height_pixels));
-    limits.check(height, width, 7)?;
+    let turned_bytes = if exif == ExifOrientation::Apply { 3 } else { 0 };
+    let stored_bytes = if header.components == 4 { 4 } else { 0 };
+    let pixels = u64::from(width) * u64::from(height);
+    limits.check_bytes(height, width, pixels * (3 + stored_bytes + turned_bytes) + header.coefficient_bytes())?;
+    limits.check_work(header.scans(), pixels, "scans")?;
     let stored = match decompress(bytes, &header) {
         Ok(pixels) => pixels,
         Err(Complaint::Error(message)) => return Err(libjpeg_says(&message)),
@@ -128,13 +132,13 @@ mod tests {
     }
 
     fn rgb(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
-        decode(bytes, ExifOrientation::Ignore, Limits::PIL).map(|image| image.data)
+        crate::pixels::decode(bytes, ExifOrientation::Ignore).map(|image| image.data)
     }
 
     #[test]
     fn whole_files_are_read() {
         for progressive in [false, true] {
-            let image = decode(&sample(progressive), ExifOrientation::Ignore, Limits::PIL).unwrap();
+            let image = crate::pixels::decode(&sample(progressive), ExifOrientation::Ignore).unwrap();
             assert_eq!((image.width_pixels(), image.height_pixels()), (40, 24));
         }
     }

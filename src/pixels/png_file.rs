@@ -16,12 +16,14 @@ use zip::{Area, Inflated};
 ///
 /// # Errors
 /// What PIL refuses, and text chunks that are named like PIL's own notes on an image.
-pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &Limits) -> Result<RgbImage, ImageError> {
     let mut stream = Stream::new(bytes);
     let data = open(&mut stream)?;
     let (width, height) = stream.notes.size;
-    limits.check(height, width, 8)?;
     let Some(layout) = stream.notes.layout else { return Err(broken("PNG: no header before its pixels".to_owned())) };
+    let turned_bytes = if exif == ExifOrientation::Apply { 3 } else { 0 };
+    let row_bytes = 2 * layout.row_bytes(width);
+    limits.check_bytes(height, width, u64::from(width) * u64::from(height) * (3 + turned_bytes) + row_bytes)?;
     let palette = palette(&stream, layout)?;
     let [x0, y0, x1, y1] = stream.notes.area.unwrap_or([0, 0, width, height]);
     if x0 >= x1 || y0 >= y1 {

@@ -12,7 +12,7 @@ use crate::error::ImageError;
 ///
 /// # Errors
 /// What PIL refuses, and PIL's own extensions (`P0CMYK`, `PyP` …).
-pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let kind = match magic(&mut file) {
         [b'P', kind @ (b'1'..=b'6' | b'f')] => *kind,
@@ -24,7 +24,7 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageErro
         u32::try_from(number).map_err(|_| broken(format!("PNM: a side of {number} pixels")))
     };
     let (width, height) = (side()?, side()?);
-    limits.check(height, width, 7)?;
+    limits.check(height, width, 4)?;
     let rgb = match kind {
         b'1' => plain::bits(file.rest(), pixels(height, width))?,
         b'4' => rows(file.rest(), Layout::Bits { inverted: true }, height, width)?,
@@ -166,7 +166,7 @@ mod tests {
     use crate::error::ImageErrorKind;
 
     fn rgb(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
-        decode(bytes, Limits::PIL).map(|image| image.data)
+        crate::pixels::decode(bytes, crate::pixels::ExifOrientation::Ignore).map(|image| image.data)
     }
 
     /// What PIL 13 makes of these.

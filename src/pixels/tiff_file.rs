@@ -19,7 +19,7 @@ const XMP: u16 = 700;
 ///
 /// # Errors
 /// What PIL refuses, and the layouts and compressions that are not decoded exactly.
-pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
     let Some((endian, head)) = Endian::of_tiff(bytes).zip(bytes.first_chunk::<8>()) else {
         return Err(truncated("the TIFF ends in its header".to_owned()));
     };
@@ -33,8 +33,11 @@ pub(super) fn decode(bytes: &[u8], limits: Limits) -> Result<RgbImage, ImageErro
     let turned = orientation_of(&directory, endian)?;
     let page = Page::read(&directory, endian)?;
     let (width, height) = (page.width, page.height);
-    limits.check(height, width, 8)?;
+    limits.check(height, width, 3)?;
     let pieces = Pieces::read(&directory, endian, &page, limits)?;
+    let turned_bytes = if turned == Orientation::NONE { 0 } else { 3 };
+    let page_bytes = u64::from(width) * u64::from(height) * (3 + turned_bytes);
+    limits.check_bytes(height, width, page_bytes.saturating_add(pieces.unpacked_bytes(&page)))?;
     if turned.swaps_sides() && pieces.is_one() && page.is_mapped() {
         // Given a path, PIL maps such a page into memory with height for width; given an open file, it does not.
         return Err(inexact("TIFF", "an uncompressed page on its side, which PIL reads in two ways,"));

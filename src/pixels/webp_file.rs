@@ -13,11 +13,14 @@ use container::{Container, Frame};
 ///
 /// # Errors
 /// What PIL refuses: files that are cut or hold more than one image without being an animation, broken frames.
-pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: Limits) -> Result<RgbImage, ImageError> {
+pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &Limits) -> Result<RgbImage, ImageError> {
     let container = Container::read(bytes)?;
     let (width, height) = container.canvas;
-    limits.check(height, width, 16)?;
     let Frame { left, top, width: frame_width, height: frame_height, .. } = container.first;
+    let turned_bytes = if exif == ExifOrientation::Apply { 3 } else { 0 };
+    let canvas_bytes = u64::from(width) * u64::from(height) * (3 + turned_bytes);
+    let frame_bytes = u64::from(frame_width) * u64::from(frame_height) * container.first.bytes_per_pixel();
+    limits.check_bytes(height, width, canvas_bytes + frame_bytes)?;
     let no_picture = || broken("WebP: libwebp finds its image broken".to_owned());
     let picture = webp::Decoder::new(container.first.bytes).decode().ok_or_else(no_picture)?;
     if (picture.width(), picture.height()) != (frame_width, frame_height) {

@@ -1,28 +1,40 @@
-//! Paths of a machine in text that was written for people: found, and cut down to their last component.
+//! What is private in text that was written for people: paths of a machine are cut down to their last component, and
+//! addresses lose passwords, tokens and signatures.
 
-/// A path that was cut down.
+/// A private text that was cut down.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Shortened {
     /// Where it stood.
     pub place: String,
-    /// As it was.
+    /// As it was, with `***` for what is secret.
     pub from: String,
     /// As it is published.
     pub to: String,
 }
 
-/// Cuts every absolute path in a text down to its last component. `None` where there is none; else the text, and each
-/// path with what is left of it.
+/// Cuts every absolute path in a text down to its last component, and out of addresses who logs in (`user:password@`) and
+/// queries that give access (`?sig=...`, `?X-Amz-Signature=...`). `None` where there is none; else the text, and each
+/// private text with what is left of it.
 ///
 /// A path begins with `/`, `~/`, `C:\`, `\\server\` or `file:` where a word may begin, and ends with the word; in quotes
-/// it ends with them. Other addresses (`https://`) stay, and so do `and/or`, `1/255` and `/dev/null`.
+/// it ends with them. The rest of addresses (`https://`) stays, and so do `and/or`, `1/255` and `/dev/null`.
 pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)>)> {
     let (mut out, mut found) = (String::new(), Vec::new());
     let mut at = 0;
     while let Some(letter) = text[at..].chars().next() {
         let before = &text[..at];
-        let taken = if let Some(bytes) = address(before, &text[at..]) {
-            out.push_str(&text[at..at + bytes]);
+        let taken = if let Some(address) = address(before, &text[at..]) {
+            found.extend(
+                (address.public != text[at..at + address.bytes]).then(|| (address.masked, address.public.clone())),
+            );
+            out.push_str(&address.public);
+            address.bytes
+        } else if let Some(bytes) = login(before, &text[at..]) {
+            let host = &text[at + bytes..];
+            found.push((format!("***@{}", &host[..host_bytes(host)]), String::new()));
+            bytes
+        } else if let Some(bytes) = secret_query(&text[at..]) {
+            found.push((format!("{letter}***"), String::new()));
             bytes
         } else if let Some((bytes, last)) = path(before, &text[at..]) {
             out.push_str(last);
@@ -37,14 +49,82 @@ pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)
     (!found.is_empty()).then_some((out, found))
 }
 
-/// Length of an address of the network that begins here.
-fn address(before: &str, rest: &str) -> Option<usize> {
-    let (scheme, _) = rest.split_once("://")?;
+/// An address of the network.
+struct Address {
+    /// Its length.
+    bytes: usize,
+    /// What everybody may read.
+    public: String,
+    /// As it was, with `***` for what is secret.
+    masked: String,
+}
+
+/// The address that begins here.
+fn address(before: &str, rest: &str) -> Option<Address> {
+    let (scheme, behind) = rest.split_once("://")?;
     let is_scheme = !scheme.is_empty()
         && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
         && !scheme.eq_ignore_ascii_case("file");
     let is_begin = !before.ends_with(|letter: char| letter.is_alphanumeric());
-    (is_scheme && is_begin).then(|| rest.find(|letter: char| ends_word(letter)).unwrap_or(rest.len()))
+    if !is_scheme || !is_begin {
+        return None;
+    }
+    // A password may hold what ends a word elsewhere.
+    let authority = behind.find(|letter: char| "/?#".contains(letter) || ends_query(letter)).unwrap_or(behind.len());
+    let host_at = behind[..authority].rfind('@').map_or(0, |at| at + 1);
+    let (before_host, host) = (scheme.len() + 3, &behind[host_at..]);
+    let word = host.find(ends_word).unwrap_or(host.len());
+    let query = host.find(|letter: char| letter == '?' || letter == '#' || ends_query(letter)).unwrap_or(host.len());
+    let secret = secret_query(&host[query..]);
+    let kept = if secret.is_some() { query } else { word.max(authority.saturating_sub(host_at)) };
+    let mask = |is_secret: bool, text: &'static str| if is_secret { text } else { "" };
+    Some(Address {
+        bytes: before_host + host_at + kept + secret.unwrap_or(0),
+        public: format!("{scheme}://{}", &host[..kept]),
+        masked: format!("{scheme}://{}{}{}", mask(host_at > 0, "***@"), &host[..kept], mask(secret.is_some(), "?***")),
+    })
+}
+
+/// Length of `user:password@` that begins here, before a host.
+fn login(before: &str, rest: &str) -> Option<usize> {
+    if before.ends_with(|letter: char| letter.is_alphanumeric() || "._-@:/".contains(letter)) {
+        return None;
+    }
+    let word = &rest[..rest.find(|letter: char| ends_query(letter) || letter == '/').unwrap_or(rest.len())];
+    let at = word.rfind('@')?;
+    let (user, password) = word[..at].split_once(':')?;
+    let host = &word[at + 1..];
+    // An image of a container has a tag and a digest: `name:tag@sha256:...`.
+    let is_host = host.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !host.starts_with("sha256:");
+    (!user.is_empty() && !password.is_empty() && (is_host || host.parse::<std::net::Ipv4Addr>().is_ok()))
+        .then_some(at + 1)
+}
+
+fn host_bytes(rest: &str) -> usize {
+    rest.find(|letter: char| !letter.is_ascii_alphanumeric() && !".-".contains(letter)).unwrap_or(rest.len())
+}
+
+/// Length of the query or fragment that begins here, if one of its keys gives access to something.
+fn secret_query(rest: &str) -> Option<usize> {
+    const WHOLE: [&str; 7] = ["sig", "key", "auth", "sas", "pwd", "pass", "jwt"];
+    const PARTS: [&str; 9] =
+        ["signature", "token", "secret", "password", "passwd", "credential", "apikey", "accesskey", "authorization"];
+    if !rest.starts_with(['?', '#']) {
+        return None;
+    }
+    let query = &rest[..rest.find(ends_query).unwrap_or(rest.len())];
+    let is_secret = |pair: &str| {
+        let Some((key, _)) = pair.split_once('=') else { return false };
+        let key: String =
+            key.chars().filter(|letter| !"-_.".contains(*letter)).collect::<String>().to_ascii_lowercase();
+        WHOLE.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part))
+    };
+    query.split(['?', '#', '&', ';']).any(is_secret).then_some(query.len())
+}
+
+/// What ends an address wherever it stands.
+fn ends_query(letter: char) -> bool {
+    letter.is_whitespace() || QUOTES.contains(&letter) || "<>|".contains(letter)
 }
 
 /// Length of a path of a machine that begins here, and its last component.
@@ -144,12 +224,33 @@ mod tests {
     }
 
     #[test]
+    fn addresses_lose_what_gives_access() {
+        for (text, expected) in [
+            ("https://me:hunter2@example.org/a.onnx now", "https://example.org/a.onnx now"),
+            ("(https://me@example.org:8080/a)", "(https://example.org:8080/a)"),
+            ("see https://h.org/a.onnx?X-Amz-Credential=x&X-Amz-Signature=abc&y=1, or", "see https://h.org/a.onnx or"),
+            ("https://x.blob.core.windows.net/a?sv=1&sig=a%2Fb", "https://x.blob.core.windows.net/a"),
+            ("s3://k:s;e,c@bucket/a?Signature=x", "s3://bucket/a"),
+            ("https://h.org/a#access_token=abc", "https://h.org/a"),
+            ("from h.org/a.onnx?token=abc.", "from h.org/a.onnx"),
+            ("git clone me:hunter2@h.org:nets.git", "git clone h.org:nets.git"),
+            ("\"postgres://u:p@h/db\"", "\"postgres://h/db\""),
+        ] {
+            let (text, found) = without_places(text).unwrap_or_else(|| panic!("{text}"));
+            assert_eq!(text, expected);
+            assert!(found.iter().all(|(from, _)| !from.contains("hunter2") && !from.contains("abc")), "{found:?}");
+        }
+    }
+
+    #[test]
     fn other_slashes_stay() {
         for text in [
             "",
             "/",
             "https://example.org/a/b.onnx",
             "hf://datasets/a/b, s3://bucket/key",
+            "https://example.org/search?q=net&page=2#top",
+            "ghcr.io/me/net:1.0@sha256:abc, net:1@224, a:b, me@example.org",
             "x / 255 and 1/255, /255",
             "and/or",
             "models/net.onnx",

@@ -16,7 +16,7 @@ use super::trusted::TrustedKeys;
 use super::{CHECKSUMS, MARKER, SIGNATURE};
 use crate::digest::Digest;
 use crate::error::Error;
-use crate::store::{Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe};
+use crate::store::{CHECKSUMS_BYTES, Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe};
 
 use noted::Noted;
 
@@ -58,7 +58,7 @@ pub fn verify(
     if files.bytes_of(MARKER)?.is_some() {
         found.add(MARKER, "it is there while a release is on its way: this one is not whole", Remedy::AskPublisher);
     }
-    let Some(sums_bytes) = files.read(CHECKSUMS)? else {
+    let Some(sums_bytes) = files.read_up_to(CHECKSUMS, CHECKSUMS_BYTES)? else {
         found.add(CHECKSUMS, "it is not there: this is no release, or not a whole one", Remedy::DownloadAgain);
         return Ok(found);
     };
@@ -95,6 +95,9 @@ pub fn verify(
     }
     store(&description, &recorded, &sums, &mut found);
     unlisted(&sums, lengths.as_ref(), &seen, &mut found);
+    for (name, what) in files.strangers()?.into_iter().filter(|(name, _)| !name.starts_with('.')) {
+        found.add(name, what, Remedy::Delete);
+    }
     found.settle(description);
     Ok(found)
 }
@@ -183,11 +186,17 @@ fn look(files: &dyn Files, name: &str, wanted: &Digest, known: &Known<'_>, readi
     if let Some(recorded) = known.recorded.filter(|recorded| recorded.bytes != bytes) {
         return Ok(Looked::Wrong(format!("it has {bytes} bytes, {} when it was written", recorded.bytes)));
     }
+    if known.recorded.is_none() && bytes > MOST_UNRECORDED_BYTES {
+        return Ok(Looked::Wrong(format!("it has {bytes} bytes, and at most {MOST_UNRECORDED_BYTES} were expected")));
+    }
     if reading == Reading::SmallFiles && (known.recorded.is_some() || holds_labels(name)) {
         return Ok(Looked::ByLength);
     }
     Ok(compare(&digest_of(files, name, bytes)?, bytes))
 }
+
+/// Most bytes of a file that no record names; a summary of a billion images has fewer.
+const MOST_UNRECORDED_BYTES: u64 = 1 << 38;
 
 /// Whether a name is that of a shard's file, whether or not a record names it.
 fn holds_labels(name: &str) -> bool {

@@ -32,6 +32,13 @@ impl Address {
             .map_err(|error| Error::Usage(format!("`{}` is no address: {error}", without_credentials(text))))?;
         let name = without_credentials(text.trim_end_matches('/'));
         let unusable = |problem: &str| Error::Usage(format!("{name}: {problem}"));
+        let names_a_user = url.password().is_some() || !url.username().is_empty();
+        if names_a_user && !matches!(url.scheme(), "abfs" | "abfss") {
+            return Err(unusable(NO_USER));
+        }
+        if let Some(variable) = settings.variable_with_user() {
+            return Err(Error::Usage(format!("{variable}: {NO_USER}")));
+        }
         if url.query().is_some() || url.fragment().is_some() {
             return Err(unusable(
                 "an address of a whole folder is needed, without `?` and `#`: the names of its files are put behind it",
@@ -71,6 +78,9 @@ impl Address {
 const KNOWN: &str = "relabel knows s3://bucket/path, gs://bucket/path, az://container/path, https://host/path and \
                      hf://datasets/user/name";
 
+const NO_USER: &str = "an address with a user or password in it is refused: addresses are stored and shown. Credentials are \
+                       taken from the variables of the environment";
+
 const NOT_TO_WRITE: &str = "web servers and the Hub are read, not written to. Publish into a folder and copy it there; \
                             for the Hub, `hf upload-large-folder` does (the command is printed after publishing)";
 
@@ -93,6 +103,17 @@ impl Settings {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// The name of a variable whose address has a user or password in it.
+    fn variable_with_user(&self) -> Option<&str> {
+        let names_a_user = |value: &str| {
+            Url::parse(value)
+                .is_ok_and(|url| url.password().is_some() || (url.has_host() && !url.username().is_empty()))
+        };
+        let of_endpoint = |name: &str| name == "HF_ENDPOINT" || (is_of_cloud(name) && name.contains("ENDPOINT"));
+        let found = self.variables.iter().find(|(name, value)| of_endpoint(name) && names_a_user(value));
+        found.map(|(name, _)| name.as_str())
+    }
+
     /// The token for the Hub, where the address is one of the Hub's.
     pub(super) fn hub_token(&self, url: &Url) -> Option<&str> {
         let hub = Url::parse(self.variable("HF_ENDPOINT").unwrap_or(HUB)).ok()?;
@@ -100,13 +121,25 @@ impl Settings {
     }
 }
 
+fn is_of_cloud(name: &str) -> bool {
+    ["AWS_", "GOOGLE_", "AZURE_"].iter().any(|prefix| name.starts_with(prefix))
+}
+
 /// An address as it may be said: without user and password.
 fn without_credentials(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // `abfs://file_system@account` names no user.
-    let host = if scheme.starts_with("http") { host.rsplit('@').next().unwrap_or(host) } else { host };
-    format!("{scheme}://{host}{}", path.split(['?', '#']).next().unwrap_or(path))
+    let path = path.split(['?', '#']).next().unwrap_or(path);
+    match host.rsplit_once('@') {
+        // `abfs://file_system@account` names no user.
+        _ if scheme.starts_with("abfs") => format!("{scheme}://{host}{path}"),
+        Some((_, host)) => format!("{scheme}://{host}{path}"),
+        // A password may have a slash in it.
+        None if host.contains(':') && path.contains('@') => {
+            format!("{scheme}://{}", path.rsplit('@').next().unwrap_or_default())
+        }
+        None => format!("{scheme}://{host}{path}"),
+    }
 }
 
 #[cfg(test)]
@@ -153,9 +186,22 @@ mod tests {
 
     #[test]
     fn no_name_holds_a_password() {
-        let name = address("https://me:secret@host/x").unwrap().name;
-        assert_eq!(name, "https://host/x");
-        let refusal = address("https://me:secret@host/x?token=secret").unwrap_err().to_string();
-        assert!(!refusal.contains("secret"), "{refusal}");
+        for with_password in [
+            "https://me:secret@host/x",
+            "https://me:secret@host/x?token=secret",
+            "https://secret@host/x",
+            "https://me:sec/secret@host/x",
+            "s3://me:secret@bucket/x",
+            "https://me:secret@host:port/x",
+        ] {
+            let refusal = address(with_password).unwrap_err();
+            assert!(matches!(refusal, Error::Usage(_)), "{refusal}");
+            assert!(!refusal.to_string().contains("secret"), "{refusal}");
+        }
+        assert!(address("abfs://files@account.dfs.core.windows.net/x").is_ok());
+        let variables = vec![("AWS_ENDPOINT_URL".to_owned(), "http://me:secret@host".to_owned())];
+        let settings = Settings { variables, ..Settings::default() };
+        let refusal = Address::parse("s3://bucket/x", &settings).unwrap_err().to_string();
+        assert!(refusal.contains("AWS_ENDPOINT_URL") && !refusal.contains("secret"), "{refusal}");
     }
 }

@@ -14,7 +14,8 @@ use std::sync::{Mutex, OnceLock};
 use super::Remote;
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
-use crate::store::{Files, RecordedFile};
+use crate::regular_file;
+use crate::store::{CHECKSUMS_BYTES, Files, RecordedFile};
 
 /// Parts that are read of a file before all of it is fetched. A look at single images stays cheap, and training soon has
 /// all files here.
@@ -47,7 +48,7 @@ impl CachedFiles {
         }
         if self.digests.get().is_none() {
             // Not `get_or_init`: a process that was forked meanwhile would wait for a thread that it does not have.
-            let text = self.remote.read(CHECKSUMS)?.unwrap_or_default();
+            let text = self.remote.read_up_to(CHECKSUMS, CHECKSUMS_BYTES)?.unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             let lines = text.lines().filter_map(|line| line.split_once("  "));
             let digests = lines.filter_map(|(digest, path)| Some((path.to_owned(), Digest::parse(digest)?)));
@@ -62,8 +63,9 @@ impl CachedFiles {
     }
 
     /// A copy whose content is what its name says.
-    fn copy(&self, sha256: &Digest) -> Option<Vec<u8>> {
-        fs::read(self.copy_path(sha256)?).ok().filter(|bytes| digest_bytes(bytes) == *sha256)
+    fn copy(&self, sha256: &Digest, most_bytes: u64) -> Option<Vec<u8>> {
+        let copy = regular_file::read(&self.copy_path(sha256)?, most_bytes).ok()?.or_problem().ok()?;
+        Some(copy).filter(|bytes| digest_bytes(bytes) == *sha256)
     }
 
     /// Keeps a copy. Where that fails, nothing is lost but time.
@@ -90,12 +92,12 @@ impl Files for CachedFiles {
         Remote::name(&self.remote)
     }
 
-    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
+    fn read_up_to(&self, inside: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
         let listed = self.listed_digest(inside)?;
-        if let Some(copy) = listed.and_then(|sha256| self.copy(sha256)) {
+        if let Some(copy) = listed.and_then(|sha256| self.copy(sha256, most_bytes)) {
             return Ok(Some(copy));
         }
-        let read = self.remote.read(inside)?;
+        let read = self.remote.read_up_to(inside, most_bytes)?;
         if let (Some(bytes), Some(sha256)) = (&read, listed)
             && digest_bytes(bytes) == *sha256
         {
@@ -116,11 +118,11 @@ impl Files for CachedFiles {
         self.remote.list()
     }
 
-    fn read_known(&self, inside: &str, sha256: &Digest) -> Result<Vec<u8>, Error> {
-        if let Some(copy) = self.copy(sha256) {
+    fn read_known(&self, inside: &str, sha256: &Digest, most_bytes: u64) -> Result<Vec<u8>, Error> {
+        if let Some(copy) = self.copy(sha256, most_bytes) {
             return Ok(copy);
         }
-        let bytes = self.remote.read_known(inside, sha256)?;
+        let bytes = self.remote.read_known(inside, sha256, most_bytes)?;
         self.keep(sha256, &bytes);
         Ok(bytes)
     }
@@ -131,7 +133,7 @@ impl Files for CachedFiles {
             return Ok(part);
         }
         if self.is_time_for_whole(file) || !self.remote.gives_ranges() {
-            let bytes = self.read_known(&file.path, &file.sha256)?;
+            let bytes = self.read_known(&file.path, &file.sha256, file.bytes)?;
             if let Some(part) = bytes.get(range.start as usize..range.end as usize) {
                 return Ok(part.to_vec());
             }
@@ -142,8 +144,8 @@ impl Files for CachedFiles {
 
 /// A part of a copy that was compared when it was made.
 fn part_of_copy(path: &Path, bytes: u64, range: &Range<u64>) -> Option<Vec<u8>> {
-    let copy = File::open(path).ok()?;
-    if copy.metadata().ok()?.len() != bytes {
+    let (copy, metadata) = regular_file::open(path).ok()?.or_problem().ok()?;
+    if metadata.len() != bytes || range.end > bytes {
         return None;
     }
     let mut part = vec![0; (range.end - range.start) as usize];

@@ -1,5 +1,6 @@
 //! A connection to a place, and the thread-less runtime that drives it.
 
+use std::pin::pin;
 use std::process;
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use url::Position;
 
 use super::address::Address;
+use super::connector::{Connector, Redirects};
 use super::{Access, Settings};
 use crate::error::Error;
 
@@ -37,9 +39,25 @@ impl Client {
         Ok(Self { process: process::id(), runtime, store })
     }
 
-    /// Runs something to its end.
-    pub(super) fn block_on<'a, T, F: Future<Output = T>>(&'a self, work: impl FnOnce(&'a dyn ObjectStore) -> F) -> T {
-        self.runtime.block_on(work(&*self.store))
+    /// Runs something to its end, or until `stop` says so.
+    pub(super) fn block_on<T>(
+        &self,
+        stop: impl Fn() -> bool,
+        work: &impl AsyncFn(&dyn ObjectStore) -> object_store::Result<T>,
+    ) -> object_store::Result<T> {
+        self.runtime.block_on(async {
+            let mut work = pin!(work(&*self.store));
+            loop {
+                match tokio::time::timeout(STOP_POLL, &mut work).await {
+                    Ok(done) => return done,
+                    Err(_) if stop() => {
+                        let source = std::io::Error::from(std::io::ErrorKind::Interrupted).into();
+                        return Err(object_store::Error::Generic { store: "network", source });
+                    }
+                    Err(_) => {}
+                }
+            }
+        })
     }
 
     /// False in a process that was forked from the one that made it: its connections are not ours.
@@ -53,6 +71,9 @@ impl Client {
     }
 }
 
+/// How often a request looks whether it should stop.
+const STOP_POLL: Duration = Duration::from_millis(100);
+
 fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn ObjectStore>> {
     let retry = RetryConfig {
         backoff: BackoffConfig {
@@ -64,8 +85,8 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
         retry_timeout: Duration::from_mins(2),
     };
     let (scheme, url) = (&address.scheme, address.url.to_string());
-    // A server that says nothing for so long is gone; how long a large file takes is not limited.
-    let mut options = vec![("connect_timeout", "10s"), ("read_timeout", "60s"), ("timeout", "1h")];
+    let mut options = Vec::new();
+    let connector = Connector { headers: HeaderMap::new(), redirects: Redirects::SameServer };
     if endpoint_variables(scheme).iter().any(|name| settings.variable(name).is_some_and(is_plain_http)) {
         options.push(("allow_http", "true"));
     }
@@ -74,38 +95,37 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
     }
     Ok(match scheme {
         ObjectStoreScheme::AmazonS3 => {
-            let builder = AmazonS3Builder::new().with_url(url).with_retry(retry);
+            let builder = AmazonS3Builder::new().with_url(url).with_retry(retry).with_http_connector(connector);
             let set = |builder: AmazonS3Builder, key: &str, value| Some(builder.with_config(key.parse().ok()?, value));
             Box::new(with(builder, "AWS_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            let builder = GoogleCloudStorageBuilder::new().with_url(url).with_retry(retry);
+            let builder =
+                GoogleCloudStorageBuilder::new().with_url(url).with_retry(retry).with_http_connector(connector);
             let set = |builder: GoogleCloudStorageBuilder, key: &str, value| {
                 Some(builder.with_config(key.parse().ok()?, value))
             };
             Box::new(with(builder, "GOOGLE_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::MicrosoftAzure => {
-            let builder = MicrosoftAzureBuilder::new().with_url(url).with_retry(retry);
+            let builder = MicrosoftAzureBuilder::new().with_url(url).with_retry(retry).with_http_connector(connector);
             let set =
                 |builder: MicrosoftAzureBuilder, key: &str, value| Some(builder.with_config(key.parse().ok()?, value));
             Box::new(with(builder, "AZURE_", settings, &options, set).build()?)
         }
         _ => {
-            let mut client = ClientOptions::new().with_allow_http(true);
-            for (key, value) in options {
-                client = client.with_config(key.parse()?, value);
-            }
+            let mut headers = HeaderMap::new();
             if let Some(token) = settings.hub_token(&address.url)
                 && let Ok(mut value) = HeaderValue::from_str(&format!("Bearer {token}"))
             {
                 value.set_sensitive(true);
-                let mut headers = HeaderMap::new();
                 headers.insert("authorization", value);
-                client = client.with_default_headers(headers);
             }
             let host = &address.url[..Position::BeforePath];
-            Box::new(HttpBuilder::new().with_url(host).with_client_options(client).with_retry(retry).build()?)
+            let connector = Connector { headers, redirects: Redirects::AnyServer };
+            let client = ClientOptions::new().with_allow_http(true);
+            let builder = HttpBuilder::new().with_url(host).with_client_options(client).with_retry(retry);
+            Box::new(builder.with_http_connector(connector).build()?)
         }
     })
 }

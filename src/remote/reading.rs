@@ -3,11 +3,11 @@
 use std::ops::Range;
 use std::sync::atomic::Ordering;
 
-use futures_util::TryStreamExt as _;
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use object_store::{GetOptions, ObjectStore, ObjectStoreScheme};
 
-use super::Remote;
 use super::words::failure;
+use super::{Remote, body};
 use crate::error::Error;
 use crate::store::Files;
 
@@ -16,14 +16,12 @@ impl Files for Remote {
         Remote::name(self)
     }
 
-    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
+    fn read_up_to(&self, inside: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
         let location = self.address.of_file(inside)?;
-        let read = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
-                store.get_opts(&location, GetOptions::default()).await?.bytes().await
-            })
+        let read = self.ask(&async |store: &dyn ObjectStore| {
+            body::all(store.get_opts(&location, GetOptions::default()).await?, most_bytes).await
         })?;
-        found(read).map(|bytes| bytes.map(Vec::from)).map_err(|error| failure(self, inside, "read it", &error))
+        found(read).map_err(|error| failure(self, inside, "read it", &error))
     }
 
     fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
@@ -35,13 +33,12 @@ impl Files for Remote {
         }
         let location = self.address.of_file(inside)?;
         let options = GetOptions { range: Some(range.clone().into()), ..GetOptions::default() };
-        let read = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
-                store.get_opts(&location, options.clone()).await?.bytes().await
-            })
+        let wanted = range.end - range.start;
+        let read = self.ask(&async |store: &dyn ObjectStore| {
+            body::all(store.get_opts(&location, options.clone()).await?, wanted).await
         })?;
         match read {
-            Ok(bytes) if bytes.len() as u64 == range.end - range.start => Ok(bytes.into()),
+            Ok(bytes) if bytes.len() as u64 == wanted => Ok(bytes),
             Ok(bytes) => Err(self.too_short(inside, range.start + bytes.len() as u64, range.end)),
             // Small web servers give the whole file, whatever part of it was asked for.
             Err(error) if is_without_ranges(&error) => {
@@ -55,11 +52,8 @@ impl Files for Remote {
     fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let asked = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
-                Ok(store.get_opts(&location, options.clone()).await?.meta.size)
-            })
-        })?;
+        let asked =
+            self.ask(&async |store: &dyn ObjectStore| Ok(store.get_opts(&location, options.clone()).await?.meta.size))?;
         found(asked).map_err(|error| failure(self, inside, "ask for its length", &error))
     }
 
@@ -68,9 +62,13 @@ impl Files for Remote {
             return Ok(None);
         }
         let prefix = self.address.prefix();
-        let listed: object_store::Result<Vec<_>> = self
-            .tried(|client| client.block_on(async |store: &dyn ObjectStore| store.list(prefix).try_collect().await))?;
+        let listed: object_store::Result<Vec<_>> =
+            self.ask(&async |store: &dyn ObjectStore| store.list(prefix).take(MOST_LISTED + 1).try_collect().await)?;
         let listed = listed.map_err(|error| failure(self, "", "list it", &error))?;
+        if listed.len() > MOST_LISTED {
+            let problem = format!("it has more than {MOST_LISTED} files, which no release has");
+            return Err(Error::Remote { place: self.name().to_owned(), problem });
+        }
         let named = listed.into_iter().filter_map(|meta| Some((self.address.name_of(&meta.location)?, meta.size)));
         let mut files: Vec<_> = named.collect();
         files.sort();
@@ -78,14 +76,27 @@ impl Files for Remote {
     }
 }
 
+/// More files than a store of the most shards has.
+const MOST_LISTED: usize = 8 << 20;
+
 impl Remote {
+    /// A part of a file that is only given as a whole: what lies before it is thrown away, and what lies behind it is not
+    /// waited for.
     fn part_of_whole(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
-        let bytes = self.read(inside)?.ok_or_else(|| Error::Remote {
+        let location = self.address.of_file(inside)?;
+        let wanted = range.end - range.start;
+        let read = self.ask(&async |store: &dyn ObjectStore| {
+            body::part(store.get_opts(&location, GetOptions::default()).await?, range.start, wanted).await
+        })?;
+        let bytes = found(read).map_err(|error| failure(self, inside, "read it", &error))?;
+        let bytes = bytes.ok_or_else(|| Error::Remote {
             place: format!("{}/{inside}", self.name()),
             problem: "it is not there".to_owned(),
         })?;
-        let part = bytes.get(range.start as usize..range.end as usize);
-        part.map(<[u8]>::to_vec).ok_or_else(|| self.too_short(inside, bytes.len() as u64, range.end))
+        if bytes.len() as u64 == wanted {
+            return Ok(bytes);
+        }
+        Err(self.too_short(inside, range.start + bytes.len() as u64, range.end))
     }
 
     fn too_short(&self, inside: &str, there: u64, wanted: u64) -> Error {

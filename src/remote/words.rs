@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 
+use super::body::Refused;
 use super::{Remote, Settings};
 use crate::error::Error;
 
@@ -26,6 +27,12 @@ fn explain(error: &object_store::Error, settings: &Settings) -> (String, &'stati
             "Check the address; a bucket has to exist before anything is written to it",
         );
     }
+    if said.starts_with("status 3") {
+        return (
+            format!("the server sends this request to another one, and credentials do not follow there ({said})"),
+            "Give the address or the endpoint that it means",
+        );
+    }
     (
         said,
         "Several attempts were made. Is the network there, and the address right? The same command goes on from here",
@@ -40,7 +47,7 @@ fn said(error: &object_store::Error, settings: &Settings) -> String {
         if let Some((_, answer)) = cause.to_string().split_once("status code: ") {
             let (status, body) = answer.split_once(": ").unwrap_or((answer, ""));
             let body = code_and_message(body).map_or(String::new(), |text| format!(", {text}"));
-            return scrubbed(format!("status {}{body}", status.trim()), settings);
+            return scrubbed(&format!("status {}{body}", status.trim()), settings);
         }
         source = cause.source();
     }
@@ -58,7 +65,7 @@ pub(super) fn chain(error: &object_store::Error, settings: &Settings) -> String 
     // Outer words repeat the inner ones, with addresses and times.
     let innermost = reasons.pop().unwrap_or_default();
     let around = reasons.pop().filter(|around| !around.contains(&innermost) && around.len() < 80);
-    scrubbed(around.map_or(innermost.clone(), |around| format!("{around}: {innermost}")), settings)
+    scrubbed(&around.map_or(innermost.clone(), |around| format!("{around}: {innermost}")), settings)
 }
 
 /// Whether an answer began and did not come to its end.
@@ -66,8 +73,8 @@ pub(super) fn is_cut_off(error: &object_store::Error) -> bool {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
         let words = cause.to_string();
-        // The words of hyper and reqwest for it; a status is a whole answer.
-        if words.contains("status code: ") {
+        // The words of hyper and reqwest for it; a status is a whole answer, and patience has ended once already.
+        if words.contains("status code: ") || words.contains("timed out") || cause.is::<Refused>() {
             return false;
         }
         if words.contains("reading a body") || words.contains("response body") {
@@ -90,9 +97,25 @@ fn code_and_message(body: &str) -> Option<String> {
 }
 
 /// A text without any of the credentials, should a server repeat one.
-fn scrubbed(text: String, settings: &Settings) -> String {
+fn scrubbed(text: &str, settings: &Settings) -> String {
+    let text = without_queries(text);
     let secrets = settings.variables.iter().filter(|(name, value)| is_secret(name) && value.len() >= 4);
     secrets.fold(text, |text, (_, value)| text.replace(value.as_str(), "..."))
+}
+
+/// A text whose addresses end before their `?`: what signs a request stands behind it.
+fn without_queries(text: &str) -> String {
+    let is_end = |letter: char| letter.is_whitespace() || "()\"'`<>,".contains(letter);
+    let shown = |word: &str| match word.split_once("://").and_then(|(_, rest)| rest.split_once('?')) {
+        Some((_, query)) => word[..word.len() - query.len()].to_owned() + "...",
+        None => word.to_owned(),
+    };
+    let words = text.split_inclusive(is_end).map(|word| {
+        let end = word.chars().next_back().filter(|&letter| is_end(letter)).map_or(0, char::len_utf8);
+        let (word, end) = word.split_at(word.len() - end);
+        shown(word) + end
+    });
+    words.collect()
 }
 
 fn is_secret(name: &str) -> bool {
@@ -117,7 +140,9 @@ mod tests {
         let variables = [("AWS_SECRET_ACCESS_KEY", "hush-hush"), ("AWS_REGION", "eu-west-1"), ("HOME", "/home/me")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
         let settings = Settings { variables, ..Settings::default() };
-        assert_eq!(scrubbed("eu-west-1 hush-hush /home/me".to_owned(), &settings), "eu-west-1 ... /home/me");
+        assert_eq!(scrubbed("eu-west-1 hush-hush /home/me", &settings), "eu-west-1 ... /home/me");
         assert!(!format!("{settings:?}").contains("hush"));
+        let signed = "for url (https://host/a?sig=hush&x=1): nothing; is it there?";
+        assert_eq!(scrubbed(signed, &settings), "for url (https://host/a?...): nothing; is it there?");
     }
 }

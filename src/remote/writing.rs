@@ -52,36 +52,31 @@ impl Remote {
         let location = self.address.of_file(inside)?;
         let options = PutOptions { attributes, ..PutOptions::default() };
         let bytes = PutPayload::from(bytes);
-        let put = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
-                store.put_opts(&location, bytes.clone(), options.clone()).await
-            })
-        })?;
+        let put =
+            self.ask(&async |store: &dyn ObjectStore| store.put_opts(&location, bytes.clone(), options.clone()).await)?;
         put.map(drop).map_err(|error| failure(self, inside, "write it", &error))
     }
 
     fn put_pieces(&self, inside: &str, path: &Path, piece_bytes: u64, attributes: Attributes) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let put = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| {
-                let mut file = File::open(path).map_err(of_file)?;
-                let mut upload = store.put_multipart_opts(&location, options.clone()).await?;
-                loop {
-                    let mut piece = Vec::with_capacity(piece_bytes as usize);
-                    let sent = match file.by_ref().take(piece_bytes).read_to_end(&mut piece) {
-                        Ok(0) => break,
-                        Ok(_) => upload.put_part(PutPayload::from(piece)).await,
-                        Err(error) => Err(of_file(error)),
-                    };
-                    if let Err(error) = sent {
-                        // What was sent of it would be kept, and paid for.
-                        let _ = upload.abort().await;
-                        return Err(error);
-                    }
+        let put = self.ask(&async |store: &dyn ObjectStore| {
+            let mut file = File::open(path).map_err(of_file)?;
+            let mut upload = store.put_multipart_opts(&location, options.clone()).await?;
+            loop {
+                let mut piece = Vec::with_capacity(piece_bytes as usize);
+                let sent = match file.by_ref().take(piece_bytes).read_to_end(&mut piece) {
+                    Ok(0) => break,
+                    Ok(_) => upload.put_part(PutPayload::from(piece)).await,
+                    Err(error) => Err(of_file(error)),
+                };
+                if let Err(error) = sent {
+                    // What was sent of it would be kept, and paid for.
+                    let _ = upload.abort().await;
+                    return Err(error);
                 }
-                upload.complete().await
-            })
+            }
+            upload.complete().await
         })?;
         put.map(drop).map_err(|error| failure(self, inside, "write it", &error))
     }
@@ -93,9 +88,7 @@ impl Remote {
     pub fn noted_digest(&self, inside: &str) -> Result<Option<String>, Error> {
         let location = self.address.of_file(inside)?;
         let options = GetOptions { head: true, ..GetOptions::default() };
-        let asked = self.tried(|client| {
-            client.block_on(async |store: &dyn ObjectStore| store.get_opts(&location, options.clone()).await)
-        })?;
+        let asked = self.ask(&async |store: &dyn ObjectStore| store.get_opts(&location, options.clone()).await)?;
         match asked {
             Ok(asked) => {
                 Ok(asked.attributes.get(&Attribute::Metadata(NOTED_DIGEST.into())).map(|value| value.to_string()))
@@ -111,8 +104,7 @@ impl Remote {
     /// When the place cannot be reached or refuses.
     pub fn remove(&self, inside: &str) -> Result<(), Error> {
         let location = self.address.of_file(inside)?;
-        let removed =
-            self.tried(|client| client.block_on(async |store: &dyn ObjectStore| store.delete(&location).await))?;
+        let removed = self.ask(&async |store: &dyn ObjectStore| store.delete(&location).await)?;
         match removed {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(failure(self, inside, "remove it", &error)),

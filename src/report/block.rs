@@ -84,7 +84,7 @@ impl<'a> Blocks<'a> {
         image.insert("prediction".to_owned(), prediction.map(|(class, prob)| json!([class, prob.to_f32()])).collect());
         let mut no_photograph = None;
         if let Some(photographs) = photographs {
-            match photographs.take(row) {
+            match photographs.take(row)? {
                 Ok(photograph) => {
                     image.insert("pixels".to_owned(), json!([photograph.height_pixels, photograph.width_pixels]));
                     image.insert("jpeg".to_owned(), base64(&photograph.jpeg));

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::page::GENERATOR;
 use crate::error::Error;
+use crate::regular_file::{concerns_file, look_at, read_regular_text};
+use crate::shown::shown_path;
 
 const INDEX: &str = "index.html";
 /// `index.html` on its way.
@@ -34,7 +36,7 @@ impl ReportFolder {
     /// # Errors
     /// When something else is in it, or it cannot be written to.
     pub fn claim(path: &Path) -> Result<Self, Error> {
-        let is_new = !path.exists();
+        let is_new = look_at(path)?.is_none();
         if !is_new {
             refuse_others_files(path)?;
         }
@@ -96,14 +98,18 @@ impl Writing {
 }
 
 fn refuse_others_files(path: &Path) -> Result<(), Error> {
-    let refuse = |problem: &str| Err(Error::Usage(format!("--out {}: {problem}", path.display())));
+    let refuse = |problem: &str| Err(Error::Usage(format!("--out {}: {problem}", shown_path(path))));
     if !path.is_dir() {
         return refuse("it is a file; name a folder for the page");
     }
     let names = names_in(path)?;
     // Of a page that was interrupted only the data are there.
     let are_remains = |name: &String| name == UNFINISHED || name == DATA;
-    let is_page = fs::read_to_string(path.join(INDEX)).is_ok_and(|page| page.contains(GENERATOR));
+    let is_page = match read_regular_text(&path.join(INDEX)) {
+        Ok(page) => page.contains(GENERATOR),
+        Err(error) if concerns_file(&error) => false,
+        Err(error) => return Err(Error::file("read", &path.join(INDEX))(error)),
+    };
     let holds_ours =
         is_page || names.iter().all(are_remains) && names_in(&path.join(DATA))?.iter().all(|name| is_data(name));
     if holds_ours {

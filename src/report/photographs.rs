@@ -1,13 +1,12 @@
 //! The photographs of a page: read from their source, made small, counted.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::error::{Error, ImageError, ImageErrorKind};
+use crate::error::{Error, ImageError};
 use crate::manifest::Manifest;
-use crate::pixels::{ExifOrientation, decode};
-use crate::source::{ImageReader, LengthCheck};
+use crate::pixels::{Decoder, ExifOrientation};
+use crate::source::{ImageReader, LengthCheck, ReadError};
 use crate::store::{RowState, StoreInfo, StoreReader};
 
 /// Where a page's photographs come from, and how many were shown so far.
@@ -22,6 +21,7 @@ pub struct Photographs<'a> {
     pub exif_orientation: ExifOrientation,
     /// Longer side on the page, in pixels.
     pub side_pixels: u32,
+    decoder: Decoder,
     shown: AtomicUsize,
     failed: AtomicUsize,
 }
@@ -56,6 +56,7 @@ impl<'a> Photographs<'a> {
             length_check,
             exif_orientation,
             side_pixels,
+            decoder: Decoder::default(),
             shown: AtomicUsize::new(0),
             failed: AtomicUsize::new(0),
         }
@@ -75,7 +76,7 @@ impl<'a> Photographs<'a> {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     tried += 1;
-                    last = Some((manifest.path(row), error));
+                    last = Some((manifest.path(row), error.of_image()?));
                 }
             }
         }
@@ -90,15 +91,18 @@ impl<'a> Photographs<'a> {
         })
     }
 
-    /// One photograph, or why it cannot be shown.
+    /// One photograph, or why it cannot be shown: it cannot be read, is not what was listed, or cannot be decoded.
     ///
     /// # Errors
-    /// When it cannot be read, is not what was listed, or cannot be decoded.
-    pub(super) fn take(&self, row: usize) -> Result<Photograph, ImageError> {
-        let taken = self.small(row);
+    /// Returns the error of the machine that tells nothing of the photograph.
+    pub(super) fn take(&self, row: usize) -> Result<Result<Photograph, ImageError>, Error> {
+        let taken = match self.small(row) {
+            Ok(photograph) => Ok(photograph),
+            Err(error) => Err(error.of_image()?),
+        };
         let count = if taken.is_ok() { &self.shown } else { &self.failed };
         count.fetch_add(1, Ordering::AcqRel);
-        taken
+        Ok(taken)
     }
 
     /// How many were shown, and how many could not be.
@@ -106,19 +110,11 @@ impl<'a> Photographs<'a> {
         (self.shown.load(Ordering::Acquire), self.failed.load(Ordering::Acquire))
     }
 
-    /// A decoder that panics fails its photograph and nothing else.
-    fn small(&self, row: usize) -> Result<Photograph, ImageError> {
+    fn small(&self, row: usize) -> Result<Photograph, ReadError> {
         let bytes = self.images.read(row, self.length_check)?;
-        let make = || {
-            let whole = decode(&bytes, self.exif_orientation)?;
-            let (height_pixels, width_pixels) = (whole.height_pixels(), whole.width_pixels());
-            let jpeg = whole.shrunk(self.side_pixels)?.to_jpeg(JPEG_QUALITY)?;
-            Ok(Photograph { jpeg, height_pixels, width_pixels })
-        };
-        catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
-            let reason = "the decoder gave up on it in an unexpected way".to_owned();
-            Err(ImageError { kind: ImageErrorKind::Broken, reason })
-        })
+        let (small, (height_pixels, width_pixels)) =
+            self.decoder.decode_shrunk(&bytes, self.exif_orientation, self.side_pixels)?;
+        Ok(Photograph { jpeg: small.to_jpeg(JPEG_QUALITY)?, height_pixels, width_pixels })
     }
 }
 

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::Error;
+use crate::regular_file::open_regular;
+use crate::shown::shown_path;
 
 /// Files that are held open; a process may usually open 1,024.
 const OPEN_FILES: usize = 64;
@@ -124,7 +126,7 @@ impl Archives {
                     format!(
                         "its images would be in the folder `{stem}`, and those of {} too, so that some would have one name\n  \
                          help: give one of them another name, or label them one by one",
-                        self.path(first).display()
+                        shown_path(self.path(first))
                     ),
                 ));
             }
@@ -138,7 +140,7 @@ impl Archives {
         if let Some((_, file)) = open.iter().find(|(number, _)| *number == archive) {
             return Ok(Arc::clone(file));
         }
-        let file = Arc::new(File::open(self.path(archive))?);
+        let file = Arc::new(open_regular(self.path(archive))?);
         if open.len() == OPEN_FILES {
             open.pop_front();
         }

@@ -1,16 +1,18 @@
 //! A folder of any depth; the first folder below it is an image's class.
 
+use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use rayon::slice::ParallelSliceMut as _;
 
 use super::{
-    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, SplitsFound, on_listing_threads, splits,
-    unreadable, walk,
+    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, MAX_IMAGE_BYTES, ReadError, Source, SplitsFound,
+    on_listing_threads, splits, walk,
 };
-use crate::error::{Error, ImageError};
+use crate::error::Error;
 use crate::manifest::{Manifest, ManifestBuilder, label_from_path};
+use crate::regular_file::{concerns_file, open_regular};
 
 /// Images in a folder.
 #[derive(Clone, Debug)]
@@ -88,24 +90,28 @@ struct FolderImages<'a> {
 }
 
 impl ImageReader for FolderImages<'_> {
-    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ImageError> {
-        let file = self.root.join(self.manifest.path(row));
-        let metadata = std::fs::metadata(&file).map_err(|error| unreadable(error.to_string()))?;
+    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ReadError> {
+        let path = self.root.join(self.manifest.path(row));
+        let failed = |error: io::Error| ReadError::of_file(&path, error);
         // Reading a pipe or a device may never end.
-        if !metadata.is_file() {
-            return Err(unreadable("it is no ordinary file".to_owned()));
-        }
-        check.check(self.manifest.bytes(row), metadata.len())?;
-        let bytes = std::fs::read(&file).map_err(|error| unreadable(error.to_string()))?;
+        let mut file = open_regular(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        check.check(self.manifest.bytes(row), length)?;
+        let mut bytes = Vec::with_capacity(length as usize);
+        file.by_ref().take(MAX_IMAGE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
         // It may have been written to in between.
         check.check(self.manifest.bytes(row), bytes.len() as u64)?;
         Ok(bytes)
     }
 
-    fn looks_as_listed(&self, row: usize) -> bool {
+    fn looks_as_listed(&self, row: usize) -> Result<bool, Error> {
         let listed_bytes = self.manifest.bytes(row);
-        std::fs::metadata(self.root.join(self.manifest.path(row)))
-            .is_ok_and(|metadata| listed_bytes == 0 || metadata.len() == listed_bytes)
+        let path = self.root.join(self.manifest.path(row));
+        match std::fs::metadata(&path) {
+            Ok(metadata) => Ok(listed_bytes == 0 || metadata.len() == listed_bytes),
+            Err(error) if concerns_file(&error) => Ok(false),
+            Err(error) => Err(Error::file("look at", &path)(error)),
+        }
     }
 }
 
@@ -153,14 +159,18 @@ mod tests {
         std::fs::create_dir(root.path().join("folder.jpg")).unwrap();
         std::fs::write(root.path().join("longer.jpg"), "12345").unwrap();
         let entry = |path: &str| Entry { path: path.to_owned(), bytes: 4, ..Entry::default() };
-        let manifest = Manifest::from_entries(["gone.jpg", "folder.jpg", "longer.jpg"].map(entry).to_vec()).unwrap();
+        let manifest =
+            Manifest::from_entries(["gone.jpg", "folder.jpg", "longer.jpg", "fifo.jpg"].map(entry).to_vec()).unwrap();
         let list = ListedImages { manifest: &manifest, manifest_sha256: &digest_bytes(b""), index: None };
         let images = source.locate(&list).unwrap().images;
-        let kind = |row, check| images.read(row, check).map_err(|error| error.kind);
+        let kind = |row, check| images.read(row, check).map_err(|error| error.of_image().unwrap().kind);
         assert_eq!(kind(0, LengthCheck::AsListed), Err(ImageErrorKind::Unreadable));
         assert_eq!(kind(1, LengthCheck::AsItIs), Err(ImageErrorKind::Unreadable));
+        let fifo = rustix::fs::mkfifoat(rustix::fs::CWD, root.path().join("fifo.jpg"), 0o600.into());
+        fifo.unwrap();
+        assert_eq!(kind(3, LengthCheck::AsItIs), Err(ImageErrorKind::Unreadable), "it would block");
         assert_eq!(kind(2, LengthCheck::AsListed), Err(ImageErrorKind::Changed));
         assert_eq!(kind(2, LengthCheck::AsItIs), Ok(b"12345".to_vec()));
-        assert!(!images.looks_as_listed(0) && !images.looks_as_listed(2));
+        assert!(!images.looks_as_listed(0).unwrap() && !images.looks_as_listed(2).unwrap());
     }
 }

@@ -15,7 +15,8 @@ use super::archives::Archives;
 use super::index::short_digest;
 use super::places::{self, Label, Place, PlacedImage, Places, manifest_of};
 use super::{
-    ImageReader, LengthCheck, ListedImages, Located, Source, SplitsFound, on_listing_threads, splits, unreadable,
+    ImageReader, LengthCheck, ListedImages, Located, ReadError, Source, SplitsFound, on_listing_threads, splits,
+    unreadable,
 };
 use crate::error::{Error, ImageError, ImageErrorKind};
 use crate::manifest::{Manifest, SplitCounts, is_path_below_source};
@@ -144,29 +145,25 @@ struct ParquetImages<'a> {
 }
 
 impl ImageReader for ParquetImages<'_> {
-    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ImageError> {
+    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ReadError> {
         let place = self.places[row].ok_or_else(|| unreadable(format!("it is not in {}", self.archives.name)))?;
         let archive = place.archive as usize;
         let name = || self.archives.file_name(archive);
-        let found = self
-            .pieces
-            .image(archive, place.offset, place.check)
-            .map_err(|problem| unreadable(format!("{}: {problem}", name())))?;
-        match found {
+        match self.pieces.image(archive, place.offset, place.check)? {
             Found::Image(bytes) => {
                 check.check(self.manifest.bytes(row), bytes.len() as u64)?;
                 Ok(bytes)
             }
-            Found::Null => Err(unreadable(format!("row {} of {} has no image", place.offset, name()))),
-            Found::Other => Err(ImageError {
+            Found::Null => Err(unreadable(format!("row {} of {} has no image", place.offset, name())).into()),
+            Found::Other => Err(ReadError::Image(ImageError {
                 kind: ImageErrorKind::Changed,
                 reason: format!("{} was changed since it was listed: another image is in row {}", name(), place.offset),
-            }),
+            })),
         }
     }
 
-    fn looks_as_listed(&self, row: usize) -> bool {
-        self.places[row].is_some()
+    fn looks_as_listed(&self, row: usize) -> Result<bool, Error> {
+        Ok(self.places[row].is_some())
     }
 }
 

@@ -12,8 +12,8 @@ use rayon::slice::ParallelSliceMut as _;
 use super::archives::Archives;
 use super::places::{self, Place, PlacedImage, Places, manifest_of};
 use super::{
-    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, Source, SplitsFound, on_listing_threads, splits,
-    unreadable,
+    IMAGE_EXTENSIONS, ImageReader, LengthCheck, ListedImages, Located, ReadError, Source, SplitsFound,
+    on_listing_threads, splits, unreadable,
 };
 use crate::error::{Error, ImageError, ImageErrorKind};
 use crate::manifest::Manifest;
@@ -158,26 +158,26 @@ struct TarImages<'a> {
 }
 
 impl ImageReader for TarImages<'_> {
-    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ImageError> {
+    fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ReadError> {
         let place = self.places[row].ok_or_else(|| unreadable(format!("it is not in {}", self.archives.name)))?;
         check.check(self.manifest.bytes(row), place.bytes)?;
         let archive = place.archive as usize;
         let failed = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::UnexpectedEof => self.changed(archive),
-            _ => unreadable(format!("{}: {error}", self.archives.file_name(archive))),
+            std::io::ErrorKind::UnexpectedEof => self.changed(archive).into(),
+            _ => ReadError::of_archive(self.archives.path(archive), error),
         };
         let file = self.archives.open(archive).map_err(failed)?;
         if !members::is_still_there(&*file, place.offset, place.check).map_err(failed)? {
-            return Err(self.changed(archive));
+            return Err(self.changed(archive).into());
         }
         let mut bytes = vec![0; place.bytes as usize];
         members::read_data(&*file, place.offset, &mut bytes).map_err(failed)?;
         Ok(bytes)
     }
 
-    fn looks_as_listed(&self, row: usize) -> bool {
+    fn looks_as_listed(&self, row: usize) -> Result<bool, Error> {
         let listed_bytes = self.manifest.bytes(row);
-        self.places[row].is_some_and(|place| listed_bytes == 0 || place.bytes == listed_bytes)
+        Ok(self.places[row].is_some_and(|place| listed_bytes == 0 || place.bytes == listed_bytes))
     }
 }
 

@@ -8,6 +8,7 @@ use super::archives::Archives;
 use super::folder::{FolderSource, folder_name};
 use super::{ParquetSource, Source, TarSource, is_image_name, pattern, walk};
 use crate::error::Error;
+use crate::regular_file::concerns_file;
 
 /// What `--in` takes, for refusals.
 const TAKES: &str = "--in takes a folder of images, a .tar, several tars or Parquet files (`{000..123}.tar`, `*.parquet`), \
@@ -26,6 +27,7 @@ pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
             let name = given.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             open_archives(given, name, vec![given.to_path_buf()])
         }
+        Err(error) if !concerns_file(&error) => Err(Error::file("open", given)(error)),
         Err(error) => match given.to_str().filter(|text| pattern::is_pattern(text)) {
             None => Err(Error::file("open", given)(error)),
             Some(text) => {
@@ -96,11 +98,16 @@ impl FolderContents {
             let entry = entry?;
             let (name, kind) = (entry.file_name(), entry.file_type()?);
             let name = name.as_encoded_bytes();
-            let is_folder = || if kind.is_symlink() { entry.path().is_dir() } else { kind.is_dir() };
             if name.starts_with(b".") {
                 continue;
             }
-            if is_folder() {
+            let is_folder = match kind.is_symlink().then(|| std::fs::metadata(entry.path())) {
+                None => kind.is_dir(),
+                Some(Ok(metadata)) => metadata.is_dir(),
+                Some(Err(error)) if concerns_file(&error) => false,
+                Some(Err(error)) => return Err(error),
+            };
+            if is_folder {
                 contents.folders.push(entry.path());
             } else if ends_in(name, ".tar") {
                 contents.tars.push(entry.path());

@@ -11,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::is_image_name;
+use crate::shown::shown_path;
 
 /// An image file.
 pub(super) struct FoundFile {
@@ -66,7 +67,7 @@ impl Walk<'_> {
                 Found::Image { bytes } => files.push(FoundFile { path: below.join(name), bytes }),
                 Found::Folder { identity } => {
                     if above.holds(identity) {
-                        return Err(format!("{} leads back to a folder that it lies in", entry.path().display()));
+                        return Err(format!("{} leads back to a folder that it lies in", shown_path(&entry.path())));
                     }
                     self.notice(&below.join(&name), identity);
                     folders.push((below.join(name), identity));
@@ -87,9 +88,9 @@ impl Walk<'_> {
             Entry::Vacant(entry) => drop(entry.insert(below.to_path_buf())),
             Entry::Occupied(first) => tracing::warn!(
                 "{}: `{}` and `{}` are one folder (by a link), so that its images are listed twice",
-                self.root.display(),
-                first.get().display(),
-                below.display()
+                shown_path(self.root),
+                shown_path(first.get()),
+                shown_path(below)
             ),
         }
     }
@@ -119,5 +120,5 @@ fn look_at(entry: &DirEntry) -> io::Result<Found> {
 }
 
 fn said(path: &Path, error: &io::Error) -> String {
-    format!("{}: {error}", path.display())
+    format!("{}: {error}", shown_path(path))
 }

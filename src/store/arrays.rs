@@ -62,6 +62,17 @@ impl StoreArray {
         if self.is_map() { self.ranks(info) * info.map_size.cells() } else { info.k }
     }
 
+    /// Most bytes that the encoded values of one image may have: what does not compress is stored as it is.
+    pub(crate) fn most_chunk_bytes(self, info: &StoreInfo) -> u64 {
+        let values = self.image_values(info) as u64 * if info.wide_class_ids() { 4 } else { 2 };
+        values + values / 64 + 256
+    }
+
+    /// Most bytes that a shard's file may have.
+    pub(crate) fn most_file_bytes(self, info: &StoreInfo) -> u64 {
+        info.shard_images as u64 * (self.most_chunk_bytes(info) + 16) + 4
+    }
+
     pub(crate) fn is_map(self) -> bool {
         matches!(self, Self::Scores | Self::Classes | Self::Lse)
     }

@@ -13,6 +13,7 @@ use super::names;
 use super::part::Part;
 use crate::digest::{Digest, DigestOf, digest_file};
 use crate::error::Error;
+use crate::regular_file;
 
 /// Puts the files of one writer into their places.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ impl Committer {
     /// For the writer of a part, in a folder of its own: writers beside each other never share a staged name.
     pub(super) fn new(store: &Path, part: Part, faults: Faults) -> Result<Self, Error> {
         let staging = store.join(names::STAGING).join(part.to_string());
-        create_folder(&staging)?;
+        create_own_folder(&staging)?;
         Ok(Self { store: store.to_path_buf(), staging, faults })
     }
 
@@ -75,8 +76,7 @@ impl Committer {
     }
 
     fn stage_and_move(&self, inside: &str, staged: &Path, bytes: &[u8]) -> Result<(), Error> {
-        let created =
-            self.faults.step().and_then(|()| OpenOptions::new().write(true).create(true).truncate(true).open(staged));
+        let created = self.faults.step().and_then(|()| create_staged(staged));
         let mut file = created.map_err(Error::file("create", staged))?;
         self.write(&mut file, bytes).map_err(Error::file("write", staged))?;
         self.faults.step().and_then(|()| file.sync_all()).map_err(Error::file("flush", staged))?;
@@ -103,9 +103,9 @@ impl Committer {
             flushed.map_err(Error::file("flush", staged))?;
             return Ok((by, digest));
         }
-        let mut source = File::open(from).map_err(Error::file("open", from))?;
-        let created =
-            self.faults.step().and_then(|()| OpenOptions::new().write(true).create(true).truncate(true).open(staged));
+        let absent = || Error::file("open", from)(ErrorKind::NotFound.into());
+        let (mut source, _) = regular_file::open(from)?.or_none("open", from)?.ok_or_else(absent)?;
+        let created = self.faults.step().and_then(|()| create_staged(staged));
         let mut file = created.map_err(Error::file("create", staged))?;
         let (mut digest, mut piece) = (DigestOf::default(), vec![0; 1 << 20]);
         loop {
@@ -124,6 +124,11 @@ impl Committer {
     fn link(&self, from: &Path, staged: &Path) -> Result<PlaceBy, Error> {
         let _ = fs::remove_file(staged);
         match self.faults.step().and_then(|()| fs::hard_link(from, staged)) {
+            // The second name of a link is a link, too, and leads out of the store.
+            Ok(()) if !fs::symlink_metadata(staged).map_err(Error::file("look at", staged))?.is_file() => {
+                fs::remove_file(staged).map_err(Error::file("remove", staged))?;
+                Ok(PlaceBy::Copy)
+            }
             Ok(()) => Ok(PlaceBy::Link),
             // Two file systems, one that has no links, a file that is another user's, or one that has all it may have.
             Err(error) if LINKS_ARE_REFUSED.contains(&error.kind()) => Ok(PlaceBy::Copy),
@@ -172,9 +177,32 @@ impl Faults {
     }
 }
 
-/// Creates a folder of the store, if it is not there.
+fn create_staged(staged: &Path) -> io::Result<File> {
+    regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), staged)
+}
+
+/// Creates a folder inside the store, if it is not there. A link to a folder is refused: what is behind it is not the
+/// store's to write to.
+pub(super) fn create_own_folder(path: &Path) -> Result<(), Error> {
+    match fs::symlink_metadata(path) {
+        Ok(there) if there.is_dir() => Ok(()),
+        Ok(there) if there.is_symlink() => Err(Error::File {
+            action: "write to",
+            path: path.to_path_buf(),
+            source: io::Error::new(
+                ErrorKind::InvalidInput,
+                "it is a link, and a store's folders are its own\n  help: move the folder that it leads to into its place",
+            ),
+        }),
+        Ok(_) => Err(Error::file("create", path)(ErrorKind::NotADirectory.into())),
+        Err(error) if error.kind() == ErrorKind::NotFound => create_folder(path),
+        Err(error) => Err(Error::file("look at", path)(error)),
+    }
+}
+
+/// Creates a folder, if it is not there.
 pub(super) fn create_folder(path: &Path) -> Result<(), Error> {
-    if path.is_dir() {
+    if regular_file::look_at(path)?.is_some_and(|there| there.is_dir()) {
         return Ok(());
     }
     fs::create_dir_all(path).map_err(Error::file("create", path))?;
@@ -193,10 +221,13 @@ fn flush_folder(path: &Path) -> io::Result<()> {
 /// The caller holds the lock of its part, so that none of them is alive.
 pub(super) fn clear_staging(store: &Path, part: Part, shards: usize) -> Result<(), Error> {
     let staging = store.join(names::STAGING);
-    for left in fs::read_dir(&staging).map_err(Error::file("list", &staging))?.filter_map(Result::ok) {
+    for left in fs::read_dir(&staging).map_err(Error::file("list", &staging))? {
+        let left = left.map_err(Error::file("list", &staging))?;
         let owner = left.file_name().to_str().and_then(|name| name.parse::<Part>().ok());
         if owner.is_some_and(|owner| owner == part || owner.overlaps(part, shards)) {
-            fs::remove_dir_all(left.path()).map_err(Error::file("remove", &left.path()))?;
+            let is_folder = left.file_type().map_err(Error::file("look at", &left.path()))?.is_dir();
+            let removed = if is_folder { fs::remove_dir_all(left.path()) } else { fs::remove_file(left.path()) };
+            removed.map_err(Error::file("remove", &left.path()))?;
         }
     }
     Ok(())

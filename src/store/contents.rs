@@ -4,12 +4,14 @@
 use serde_json::{Map, Value};
 
 use super::arrays::StoreArray;
+use super::files::SMALL_FILE_BYTES;
 use super::info::{FED_BY, StoreInfo};
 use super::reader::StoreReader;
 use super::record::ShardRecord;
 use super::seal::{pretty, sealed, unsealed};
 use super::{names, record_file};
 use crate::error::Error;
+use crate::regular_file;
 
 /// Says a text otherwise; `None` where it may stay. It is told where the text stands.
 pub type Reword<'a> = dyn FnMut(&str, &str) -> Option<String> + 'a;
@@ -70,7 +72,7 @@ impl StoreReader {
 
     fn object(&self, inside: &str) -> Result<Map<String, Value>, Error> {
         let path = self.path().join(inside);
-        let text = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let text = regular_file::read(&path, SMALL_FILE_BYTES)?.or_none("read", &path)?.unwrap_or_default();
         serde_json::from_slice(&text).map_err(|error| Error::Store {
             path: self.path().to_path_buf(),
             problem: format!("{inside} is no JSON object: {error}"),

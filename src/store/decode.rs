@@ -44,10 +44,12 @@ impl Decoders {
         let decoder = &self.arrays[array as usize];
         let first = vec![0; decoder.dimensionality()];
         let shape = decoder.chunk_shape(&first).map_err(|error| error.to_string())?;
-        if array == StoreArray::Classes && cfg!(target_endian = "little") {
-            let values: u64 = shape.iter().map(|side| side.get()).product();
-            let value_bytes = decoder.data_type().fixed_size().unwrap_or_default();
-            return scratch.checked_zstd(&encoded, values as usize * value_bytes);
+        let values: u64 = shape.iter().map(|side| side.get()).product();
+        let bytes = values as usize * decoder.data_type().fixed_size().unwrap_or_default();
+        if matches!(array, StoreArray::Scores | StoreArray::Lse) {
+            check_blosc(&encoded, bytes)?;
+        } else if cfg!(target_endian = "little") {
+            return scratch.checked_zstd(&encoded, bytes);
         }
         let mut options = CodecOptions::default();
         options.set_concurrent_target(1);
@@ -59,9 +61,16 @@ impl Decoders {
     }
 }
 
+/// Checks that a chunk of blosc says that it has as many bytes as the array: its codec makes room for what it says.
+fn check_blosc(encoded: &[u8], bytes: usize) -> Result<(), String> {
+    let header = encoded.first_chunk::<16>().ok_or_else(|| format!("its chunk has {} bytes", encoded.len()))?;
+    let said = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
+    if said as usize == bytes { Ok(()) } else { Err(format!("its chunk has {said} bytes, not {bytes}")) }
+}
+
 impl DecodeScratch {
     /// What the codecs `zstd` and `crc32c` did. zarrs would do as well, but makes a new zstd context for each chunk, which
-    /// takes longer than decompressing it.
+    /// takes longer than decompressing it, and makes room for all that comes out, however much that is.
     fn checked_zstd(&mut self, encoded: &[u8], bytes: usize) -> Result<Vec<u8>, String> {
         let Some((content, checksum)) = encoded.split_last_chunk::<4>() else {
             return Err("its chunk is shorter than its checksum".to_owned());
@@ -80,5 +89,27 @@ impl DecodeScratch {
         } else {
             Err(format!("its chunk has {} bytes, not {bytes}", decoded.len()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_that_become_more_than_the_array_has_are_refused_before_they_do() {
+        let zeros = vec![0; 100 << 20];
+        for bytes in [10, 1000, 100 << 20] {
+            let mut encoded = zstd::bulk::compress(&zeros, 3).unwrap();
+            encoded.extend(crc32c::crc32c(&encoded).to_le_bytes());
+            let decoded = DecodeScratch::default().checked_zstd(&encoded, bytes);
+            assert_eq!(decoded.is_ok(), bytes == zeros.len(), "{bytes}");
+        }
+        let header = |bytes: u32| [&[2, 1, 1, 2][..], &bytes.to_le_bytes(), &[0; 8]].concat();
+        assert!(check_blosc(&header(450), 450).is_ok());
+        for bad in [0, 449, 451, u32::MAX] {
+            assert!(check_blosc(&header(bad), 450).is_err(), "{bad}");
+        }
+        assert!(check_blosc(&[0; 15], 450).is_err());
     }
 }

@@ -1,12 +1,13 @@
 //! What a store says of itself: `attributes["relabel"]` of its group.
 
 use std::collections::BTreeMap;
+use std::fs::Metadata;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::files::Files;
+use super::files::{Files, SMALL_FILE_BYTES};
 use super::imported::ImportedInfo;
 use super::names;
 use super::part::Part;
@@ -15,6 +16,7 @@ use crate::classes::{ClassEntry, ClassList};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::geometry::MapSize;
+use crate::regular_file::{self, Found};
 
 /// The version of the layout that this program writes, and the only one it reads.
 pub const FORMAT_VERSION: u32 = 1;
@@ -250,7 +252,8 @@ impl StoreInfo {
         match GroupState::read(store)? {
             GroupState::Whole(info) => Ok(*info),
             GroupState::Absent => {
-                let what = if store.is_dir() { "is no store: it has no zarr.json" } else { "does not exist" };
+                let is_folder = regular_file::look_at(store)?.is_some_and(|there| there.is_dir());
+                let what = if is_folder { "is no store: it has no zarr.json" } else { "does not exist" };
                 Err(problem(format!("it {what}. A store is what `relabel run` writes")))
             }
             GroupState::Damaged(what) => Err(problem(format!(
@@ -295,14 +298,68 @@ impl StoreInfo {
         }
         let content = unsealed(attributes.clone()).map_err(Unreadable::Damaged)?;
         let info: Self = serde_json::from_value(content.into()).map_err(|error| damaged(&error))?;
-        let sizes = [info.images, info.shard_images, info.batch_images, info.k];
-        if sizes.contains(&0) || info.images > MAX_IMAGES || info.shard_images > info.images {
-            return Err(Unreadable::Damaged(format!(
-                "{} images, {} a shard, {} a batch, top {}",
-                info.images, info.shard_images, info.batch_images, info.k
-            )));
-        }
+        info.check().map_err(Unreadable::Damaged)?;
         Ok(info)
+    }
+
+    /// Checks that the numbers fit together and ask for nothing that no data set needs. With them, every length, sum and
+    /// product that is made of a description fits into its type, and into memory. A seal only tells that nobody changed
+    /// them since they were written.
+    ///
+    /// # Errors
+    /// Returns in words which number is out of range.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let classes = &self.classes;
+        for (name, value, most) in [
+            ("images", self.images, MAX_IMAGES),
+            ("shard_images", self.shard_images, self.images),
+            ("batch_images", self.batch_images, MAX_BATCH_IMAGES),
+            ("classes.count", classes.count, MAX_CLASSES),
+            ("k", self.k, classes.count),
+        ] {
+            if value == 0 || value > most {
+                return Err(format!("{name} is {value}, and 1 to {most} can be"));
+            }
+        }
+        if self.shards() > MAX_SHARDS {
+            return Err(format!(
+                "{} images in shards of {} are {} shards, and at most {MAX_SHARDS} can be: larger shards are needed",
+                self.images,
+                self.shard_images,
+                self.shards()
+            ));
+        }
+        if (classes.ids.len(), classes.names.len()) != (classes.count, classes.count) {
+            return Err(format!(
+                "it has {} classes, with {} ids and {} names",
+                classes.count,
+                classes.ids.len(),
+                classes.names.len()
+            ));
+        }
+        if self.k * self.map_size.cells() > MAX_MAP_VALUES {
+            return Err(format!(
+                "a map of {} cells with k = {} has more than {MAX_MAP_VALUES} values",
+                self.map_size, self.k
+            ));
+        }
+        if self.k * self.shard_images > MAX_SHARD_RANKS {
+            return Err(format!(
+                "{} images a shard with k = {} are more than {MAX_SHARD_RANKS} ranks",
+                self.shard_images, self.k
+            ));
+        }
+        match self.score_steps {
+            Some(steps) if !steps.is_power_of_two() || steps > MAX_SCORE_STEPS => {
+                Err(format!("score_steps is {steps}, and a power of two up to {MAX_SCORE_STEPS} can be"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Most bytes that `manifest.parquet` may have: paths have at most 4,096.
+    pub(super) fn most_manifest_bytes(&self) -> u64 {
+        self.images as u64 * 16_384 + (1 << 20)
     }
 }
 
@@ -351,17 +408,15 @@ impl GroupState {
     /// When it is of another format version or program, or cannot be read.
     pub(crate) fn read(store: &Path) -> Result<Self, Error> {
         let path = store.join(names::GROUP);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Absent),
-            Err(error) => return Err(Error::file("read", &path)(error)),
+        let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
+            Found::There(text) => text,
+            Found::Absent => return Ok(Self::Absent),
+            Found::Unusable(problem) => return Ok(Self::Damaged(problem)),
         };
         match StoreInfo::from_json(&text) {
             Ok(info) => Ok(Self::Whole(Box::new(info))),
             Err(Unreadable::Damaged(what)) => Ok(Self::Damaged(what)),
-            Err(Unreadable::Nameless)
-                if store.join(names::MANIFEST).is_file() && store.join(names::RECORDS).is_dir() =>
-            {
+            Err(Unreadable::Nameless) if has_files_of_a_store(store)? => {
                 Ok(Self::Damaged("it has no attributes of relabel".to_owned()))
             }
             Err(Unreadable::Nameless) => Err(Error::Store {
@@ -371,6 +426,12 @@ impl GroupState {
             Err(Unreadable::Foreign(problem)) => Err(Error::Store { path: store.to_path_buf(), problem }),
         }
     }
+}
+
+fn has_files_of_a_store(store: &Path) -> Result<bool, Error> {
+    let has =
+        |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::look_at(&store.join(name))?.is_some_and(|m| is(&m)));
+    Ok(has(names::MANIFEST, Metadata::is_file)? && has(names::RECORDS, Metadata::is_dir)?)
 }
 
 // serde hands it a reference.
@@ -383,8 +444,17 @@ fn imported_in_words(imported: ImportedInfo) -> String {
     format!("imported, {}", serde_json::to_string(&imported).unwrap_or_default())
 }
 
-/// Far more images than any data set has, so that a damaged number does not keep a reader busy for ever.
-const MAX_IMAGES: usize = 1 << 32;
+/// More images than any data set has that is labelled by one run.
+const MAX_IMAGES: usize = 1 << 30;
+/// A reader looks for the record of each.
+const MAX_SHARDS: usize = 1 << 20;
+const MAX_BATCH_IMAGES: usize = 1 << 20;
+const MAX_CLASSES: usize = 1 << 24;
+/// Values of one image in `scores`, and in `classes`.
+const MAX_MAP_VALUES: usize = 1 << 24;
+/// Values of one shard in `image_probs`, which are decoded at once.
+const MAX_SHARD_RANKS: usize = 1 << 26;
+const MAX_SCORE_STEPS: u16 = 1024;
 
 /// The keys of a card that change what the teacher sees. The others (name, licence, ...) may differ.
 pub(super) const FED_BY: [&str; 6] = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"];

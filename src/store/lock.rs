@@ -1,12 +1,13 @@
 //! One writer for each part. The operating system lets go of a lock when its holder dies, however it dies.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::names;
 use super::part::Part;
 use crate::error::Error;
+use crate::regular_file;
 
 /// Held for a moment while a writer starts: it makes the store or finds it, and takes the lock of its part.
 /// Writers that start together wait here for each other, so that one of them makes the store.
@@ -77,7 +78,8 @@ fn lock_path(store: &Path, name: &str) -> PathBuf {
 }
 
 fn open(path: &Path) -> Result<File, Error> {
-    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let opened =
+        regular_file::open_to_write(OpenOptions::new().read(true).write(true).create(true).truncate(false), path);
     opened.map_err(Error::file("create", path))
 }
 
@@ -99,18 +101,28 @@ fn try_lock(file: &File, path: &Path) -> Result<Attempt, Error> {
 fn parts_in(store: &Path) -> Result<Vec<Part>, Error> {
     let folder = store.join(names::LOCKS);
     let entries = std::fs::read_dir(&folder).map_err(Error::file("list", &folder))?;
-    Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    let mut parts = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(Error::file("list", &folder))?.file_name();
+        parts.extend(name.to_str().and_then(|name| name.parse::<Part>().ok()));
+    }
+    Ok(parts)
 }
 
 fn held(store: &Path, path: &Path, part: Part) -> Error {
-    let mut holder = String::new();
-    let _ = File::open(path).and_then(|mut file| file.read_to_string(&mut holder));
+    let read = regular_file::read(path, HOLDER_BYTES).ok().and_then(|found| found.or_problem().ok());
+    let holder = read.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
+    let holder =
+        if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().escape_debug().to_string() };
     let what = if part.is_whole() { "it".to_owned() } else { format!("part {part} of it") };
     Error::Store {
         path: store.to_path_buf(),
-        problem: format!("{what} is being written by {}. Wait for it, or stop it first", holder.trim()),
+        problem: format!("{what} is being written by {holder}. Wait for it, or stop it first"),
     }
 }
+
+/// Most bytes of the text that says who holds a lock.
+const HOLDER_BYTES: u64 = 4096;
 
 #[cfg(test)]
 mod tests {

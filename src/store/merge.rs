@@ -221,7 +221,8 @@ impl Merge {
         let store = if StoreWriter::exists(&self.out)? {
             let manifest = || {
                 let bytes = self.manifest.clone();
-                read_known_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path: path.clone(), problem })
+                read_known_manifest_bytes(bytes, self.info.images)
+                    .map_err(|problem| Error::Manifest { path: path.clone(), problem })
             };
             StoreWriter::resume(&self.out, write_as, &mut || manifest())?.0
         } else {

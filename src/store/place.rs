@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::files::Files;
+use super::files::{Files, SMALL_FILE_BYTES};
 use super::info::StoreInfo;
 use super::names;
 use super::seen::Seen;
 use crate::error::Error;
 use crate::manifest::{Manifest, read_known_manifest, read_known_manifest_bytes};
+use crate::regular_file;
 
 /// Where a store lies.
 pub(super) enum Place {
@@ -30,21 +31,20 @@ impl Place {
             Self::Folder { path, .. } => path.join(inside),
             Self::Elsewhere { files } => return files.read(inside),
         };
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::file("read", &path)(error)),
-        }
+        regular_file::read(&path, SMALL_FILE_BYTES)?.or_none("read", &path)
     }
 
     /// The list of images, which is the one that the store vouches for or none.
     pub(super) fn manifest(&self, info: &StoreInfo) -> Result<Manifest, Error> {
         match self {
-            Self::Folder { path, .. } => read_known_manifest(&path.join(names::MANIFEST), &info.manifest_sha256),
+            Self::Folder { path, .. } => {
+                let path = path.join(names::MANIFEST);
+                read_known_manifest(&path, &info.manifest_sha256, info.most_manifest_bytes(), info.images)
+            }
             Self::Elsewhere { files } => {
-                let bytes = files.read_known(names::MANIFEST, &info.manifest_sha256)?;
+                let bytes = files.read_known(names::MANIFEST, &info.manifest_sha256, info.most_manifest_bytes())?;
                 let place = format!("{}/{}", files.name(), names::MANIFEST);
-                read_known_manifest_bytes(bytes).map_err(|problem| Error::Remote { place, problem })
+                read_known_manifest_bytes(bytes, info.images).map_err(|problem| Error::Remote { place, problem })
             }
         }
     }

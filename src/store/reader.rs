@@ -14,7 +14,8 @@ use super::files::Files;
 use super::info::StoreInfo;
 use super::place::Place;
 use super::record::{FailedImage, Identified, ShardRecord};
-use super::{names, record_file};
+use super::record_file;
+use super::writer::read_source_index;
 use crate::digest::Digest;
 use crate::error::Error;
 use crate::label_map::{ImageLabels, ImagePrediction, LabelMap};
@@ -116,7 +117,15 @@ impl StoreReader {
     /// When there is no such row, or its shard is damaged.
     pub fn row_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
-            let map = self.map_in(shard, row, scratch)?;
+            let map = self.checked_map_in(shard, row, scratch)?;
+            Ok(ImageLabels { map, prediction: self.checked_prediction_in(shard, row)? })
+        })
+    }
+
+    /// The same without a look at values, for a verification that names what is wrong with them.
+    pub(super) fn stored_row(&self, row: usize) -> Result<RowState, Error> {
+        self.labelled(row, |shard| {
+            let map = self.map_in(shard, row, &mut DecodeScratch::default())?;
             Ok(ImageLabels { map, prediction: self.prediction_in(shard, row)? })
         })
     }
@@ -126,7 +135,7 @@ impl StoreReader {
     /// # Errors
     /// When there is no such row, or its shard is damaged.
     pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
-        self.labelled(row, |shard| self.map_in(shard, row, scratch))
+        self.labelled(row, |shard| self.checked_map_in(shard, row, scratch))
     }
 
     /// The whole-image prediction of a row, as [`StoreReader::row`] reads it.
@@ -134,7 +143,7 @@ impl StoreReader {
     /// # Errors
     /// When there is no such row, or its shard is damaged.
     pub fn prediction(&self, row: usize) -> Result<RowState<ImagePrediction>, Error> {
-        self.labelled(row, |shard| self.prediction_in(shard, row))
+        self.labelled(row, |shard| self.checked_prediction_in(shard, row))
     }
 
     /// Bytes that the label map of a row takes in the store's files, compressed.
@@ -151,7 +160,7 @@ impl StoreReader {
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
         match &self.place {
-            Place::Folder { path, .. } => std::fs::read(path.join(names::SOURCE_INDEX)).ok(),
+            Place::Folder { path, .. } => read_source_index(path),
             Place::Elsewhere { .. } => None,
         }
     }
@@ -188,32 +197,37 @@ impl StoreReader {
     }
 
     /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
-    pub(super) fn check_unlabelled(&self, row: usize) -> Result<(), (StoreArray, String)> {
-        let shard =
-            self.shard(row / self.info.shard_images).map_err(|error| (StoreArray::Scores, error.to_string()))?;
-        let Some(shard) = shard else { return Ok(()) };
-        let small = |array| match self.small_values(&shard, array, row) {
-            Ok(values) => Ok(values),
-            Err(ReadFailure::Changed) => Err((array, "it was changed meanwhile".to_owned())),
-            Err(ReadFailure::Damaged(problem)) => Err((array, problem)),
-            Err(ReadFailure::Unreachable(error)) => Err((array, error.to_string())),
-        };
+    /// Returns the array in which it holds something, and what, in words.
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if the system fails to read a file, and [`Error::Store`] if the shard is damaged.
+    pub(super) fn check_unlabelled(&self, row: usize) -> Result<Result<(), (StoreArray, String)>, Error> {
+        let Some(shard) = self.shard(row / self.info.shard_images)? else { return Ok(Ok(())) };
         for &array in StoreArray::of(&self.info) {
-            let is_nothing_recorded =
-                !shard.record.files.iter().any(|file| file.path == array.file_of(shard.record.shard));
-            let holds = match array {
-                StoreArray::Scores | StoreArray::Classes | StoreArray::Lse => {
-                    shard.has_chunk(&self.place, array, row % self.info.shard_images)
-                }
-                StoreArray::ImageProbs | StoreArray::ImageClasses if is_nothing_recorded => false,
-                StoreArray::ImageProbs => halves(small(array)?).iter().any(|&prob| prob != f16::ZERO),
-                StoreArray::ImageClasses => small(array)?.iter().any(|&byte| byte != u8::MAX),
+            let problem = match self.holds_values(&shard, array, row) {
+                Ok(false) => continue,
+                Ok(true) => "there are values".to_owned(),
+                Err(ReadFailure::Changed) => "it was changed meanwhile".to_owned(),
+                Err(ReadFailure::Damaged(problem)) => problem,
+                Err(ReadFailure::Failed(error)) => return Err(error),
             };
-            if holds {
-                return Err((array, "there are values".to_owned()));
-            }
+            return Ok(Err((array, problem)));
         }
-        Ok(())
+        Ok(Ok(()))
+    }
+
+    fn holds_values(&self, shard: &OpenShard, array: StoreArray, row: usize) -> Result<bool, ReadFailure> {
+        if array.is_map() {
+            return Ok(shard.chunk_bytes(&self.place, array, row % self.info.shard_images)? > 0);
+        }
+        if shard.record.files.iter().all(|file| file.path != array.file_of(shard.record.shard)) {
+            return Ok(false);
+        }
+        let values = self.small_values(shard, array, row)?;
+        Ok(match array {
+            StoreArray::ImageProbs => halves(values).iter().any(|&prob| prob != f16::ZERO),
+            _ => values.iter().any(|&byte| byte != u8::MAX),
+        })
     }
 
     fn labelled<T>(
@@ -238,7 +252,7 @@ impl StoreReader {
             match read(&shard) {
                 Ok(labels) => return Ok(RowState::Labelled(labels)),
                 Err(ReadFailure::Damaged(problem)) => return Err(damaged(&problem)),
-                Err(ReadFailure::Unreachable(error)) => return Err(error),
+                Err(ReadFailure::Failed(error)) => return Err(error),
                 Err(ReadFailure::Changed) => {
                     let old = self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard_number);
                     if let Some(old) = old {
@@ -258,7 +272,7 @@ impl StoreReader {
         }
         let Some(record) = self.record(shard)? else { return Ok(None) };
         let open = OpenShard::compare(&self.place, &self.info, record);
-        let open = Arc::new(open.map_err(|what| self.damaged(shard, &what))?);
+        let open = Arc::new(open?.map_err(|what| self.damaged(shard, &what))?);
         self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&open));
         Ok(Some(open))
     }
@@ -293,6 +307,35 @@ impl StoreReader {
         map.ok_or_else(other_shapes)
     }
 
+    /// A label map whose class ids are classes of the teacher, so that nobody who uses them as positions goes astray.
+    fn checked_map_in(
+        &self,
+        shard: &OpenShard,
+        row: usize,
+        scratch: &mut DecodeScratch,
+    ) -> Result<LabelMap, ReadFailure> {
+        let map = self.map_in(shard, row, scratch)?;
+        self.check_classes(map.classes())?;
+        Ok(map)
+    }
+
+    fn checked_prediction_in(&self, shard: &OpenShard, row: usize) -> Result<ImagePrediction, ReadFailure> {
+        let prediction = self.prediction_in(shard, row)?;
+        self.check_classes(prediction.classes())?;
+        if let Some(prob) = prediction.probs().iter().find(|prob| !(0.0..=1.001).contains(&prob.to_f32())) {
+            return Err(ReadFailure::Damaged(format!("it has the probability {prob}")));
+        }
+        Ok(prediction)
+    }
+
+    fn check_classes(&self, classes: &[u32]) -> Result<(), ReadFailure> {
+        let count = self.info.classes.count;
+        match classes.iter().find(|&&class| class as usize >= count) {
+            None => Ok(()),
+            Some(class) => Err(ReadFailure::Damaged(format!("it has the class {class}, and there are {count}"))),
+        }
+    }
+
     fn prediction_in(&self, shard: &OpenShard, row: usize) -> Result<ImagePrediction, ReadFailure> {
         let probs = halves(self.small_values(shard, StoreArray::ImageProbs, row)?);
         let classes = self.class_ids(self.small_values(shard, StoreArray::ImageClasses, row)?);
@@ -306,7 +349,7 @@ impl StoreReader {
         })?;
         let image_bytes = values.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;
-        Ok(&values[first..first + image_bytes])
+        values.get(first..first + image_bytes).ok_or_else(other_shapes)
     }
 
     /// Bytes of one image's inner chunk, `[y, x, k]`, in this machine's byte order.

@@ -5,11 +5,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::arrays::StoreArray;
+use super::files::SMALL_FILE_BYTES;
 use super::info::StoreInfo;
 use super::record_path;
 use super::seal::{pretty, sealed, unsealed};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::{Error, ImageError};
+use crate::regular_file::{self, Found};
 
 /// What became of one shard. It holds no times, so that a shard that is made again gives the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,12 +123,17 @@ impl RecordState {
     /// When something is there that cannot be read.
     pub(crate) fn read(store: &Path, of: &Identified<'_>, shard: usize) -> Result<Self, Error> {
         let path = record_path(store, shard);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Absent),
-            Err(error) => return Err(Error::file("read", &path)(error)),
+        let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
+            Found::There(text) => text,
+            Found::Absent => return Ok(Self::Absent),
+            Found::Unusable(problem) => return Ok(Self::Damaged(problem)),
         };
         Ok(ShardRecord::from_json(&text, of, shard).map_or_else(Self::Damaged, Self::Valid))
+    }
+
+    /// Whether it is this record.
+    pub(super) fn is(&self, record: &ShardRecord) -> bool {
+        matches!(self, Self::Valid(there) if there == record)
     }
 }
 
@@ -160,17 +167,37 @@ impl ShardRecord {
         if !all_there || !named.eq(wanted.iter().map(String::as_str).take(record.files.len())) {
             return Err("it names other files than the shard has".to_owned());
         }
+        for (file, &array) in record.files.iter().zip(StoreArray::of(of.info)) {
+            let most = array.most_file_bytes(of.info);
+            if file.bytes > most {
+                return Err(format!("{} has {} bytes in it, and at most {most} can be", file.path, file.bytes));
+            }
+        }
         if let Some(stray) = record.failed.iter().find(|failed| !rows.contains(&failed.row)) {
             return Err(format!("row {}, which failed, is not in it", stray.row));
+        }
+        if let Some(pair) = record.failed.windows(2).find(|pair| pair[0].row >= pair[1].row) {
+            return Err(format!("row {} stands after row {} among those that failed", pair[1].row, pair[0].row));
+        }
+        let Agreement { compared, top1, top5 } = record.agreement;
+        if top1 > top5 || top5 > compared || compared > record.rows {
+            return Err(format!("its agreement is {top1} and {top5} of {compared} images, and it has {}", record.rows));
         }
         Ok(record)
     }
 
     /// True when the shard's files are there with the lengths that were recorded.
-    pub(super) fn files_are_there(&self, store: &Path) -> bool {
-        self.files
-            .iter()
-            .all(|file| std::fs::metadata(store.join(&file.path)).is_ok_and(|metadata| metadata.len() == file.bytes))
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if the system fails to say what is there.
+    pub(super) fn files_are_there(&self, store: &Path) -> Result<bool, Error> {
+        for file in &self.files {
+            let there = regular_file::look_at(&store.join(&file.path))?;
+            if !there.is_some_and(|metadata| metadata.is_file() && metadata.len() == file.bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Bytes of the shard's files.

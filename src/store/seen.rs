@@ -14,6 +14,10 @@ use std::sync::{Mutex, PoisonError};
 use super::names;
 use super::part::Part;
 use crate::error::Error;
+use crate::regular_file;
+
+/// Most bytes of notes that are read. Without them, files are compared anew.
+const MOST_BYTES: u64 = 1 << 28;
 
 /// What was compared before, by anybody.
 #[derive(Debug, Default)]
@@ -27,7 +31,8 @@ impl Seen {
         let mut looks = HashMap::new();
         let entries = std::fs::read_dir(store.join(names::SEEN)).into_iter().flatten();
         for notes in entries.filter_map(Result::ok) {
-            let text = std::fs::read_to_string(notes.path()).unwrap_or_default();
+            let read = regular_file::read(&notes.path(), MOST_BYTES).ok().and_then(|found| found.or_problem().ok());
+            let text = read.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
             // A line that was cut off by a crash has no end, and does not count.
             let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));
             looks.extend(lines.filter_map(|line| line.split_once('\t')).map(|(look, path)| (path.into(), look.into())));
@@ -50,9 +55,10 @@ pub(super) struct SeenNotes {
 impl SeenNotes {
     pub(super) fn open(store: &Path, part: Part) -> Result<Self, Error> {
         let folder = store.join(names::SEEN);
-        super::commit::create_folder(&folder)?;
+        super::commit::create_own_folder(&folder)?;
         let path = folder.join(part.to_string());
-        let file = OpenOptions::new().append(true).create(true).open(&path).map_err(Error::file("create", &path))?;
+        let opened = regular_file::open_to_write(OpenOptions::new().append(true).create(true), &path);
+        let file = opened.map_err(Error::file("create", &path))?;
         Ok(Self { file: Mutex::new(Some(file)) })
     }
 

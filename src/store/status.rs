@@ -9,8 +9,9 @@ use serde::Serialize;
 use super::info::StoreInfo;
 use super::part::Part;
 use super::record::{Agreement, FailedImage, Identified, RecordState, ShardRecord};
-use super::record_path;
+use super::{names, record_path};
 use crate::error::Error;
+use crate::manifest::manifest_rows;
 
 /// Counts over a store.
 #[derive(Clone, Debug, Serialize)]
@@ -58,11 +59,12 @@ impl StoreStatus {
     /// When it is no store, or a record cannot be read.
     pub fn read_part(store: &Path, part: Part) -> Result<(StoreInfo, Self), Error> {
         let info = StoreInfo::read(store)?;
+        check_rows(store, &info)?;
         let (mut records, mut damaged_shards) = (Vec::new(), Vec::new());
         let of = Identified { info: &info, identity: &info.identity() };
         for shard in part.shards(info.shards()) {
             match RecordState::read(store, &of, shard)? {
-                RecordState::Valid(record) if record.files_are_there(store) => records.push(record),
+                RecordState::Valid(record) if record.files_are_there(store)? => records.push(record),
                 RecordState::Valid(_) | RecordState::Damaged(_) => damaged_shards.push(shard),
                 RecordState::Absent => {}
             }
@@ -104,6 +106,18 @@ impl StoreStatus {
             failures_by_kind,
             failed_images,
         }
+    }
+}
+
+/// Refuses a store whose list, as far as it can be read, is not of as many images as the store says.
+fn check_rows(store: &Path, info: &StoreInfo) -> Result<(), Error> {
+    let path = store.join(names::MANIFEST);
+    match manifest_rows(&path)? {
+        Some(rows) if rows != info.images => {
+            let problem = format!("it has {rows} rows, the arrays have {}", info.images);
+            Err(Error::Manifest { path, problem })
+        }
+        _ => Ok(()),
     }
 }
 

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::info::{GroupState, StoreInfo};
 use super::names;
 use crate::error::Error;
+use crate::regular_file;
 
 pub use described::{Description, describe};
 pub(super) use fixed::check as check_fixed;
@@ -92,13 +93,14 @@ pub enum Step {
 /// Looks at everything in a store that a reader may rely on. Writes nothing. `heard` hears how far it is.
 ///
 /// # Errors
-/// When there is no store, it is of another format version or program, or a folder cannot be read. Damage is no error:
-/// it is what is looked for.
+/// When there is no store, it is of another format version or program, or the system fails to read it. Damage is no
+/// error: it is what is looked for. A run may write the store meanwhile
+/// (test `hostile_stores::a_store_that_is_being_written_has_no_strangers`).
 pub fn verify(store: &Path, depth: Depth, heard: &(dyn Fn(Step) + Sync)) -> Result<Verification, Error> {
     let mut found = Verification::default();
     let info = match GroupState::read(store)? {
         GroupState::Whole(info) => *info,
-        GroupState::Absent if !store.join(names::RECORDS).is_dir() => StoreInfo::read(store)?,
+        GroupState::Absent if !is_folder(&store.join(names::RECORDS))? => StoreInfo::read(store)?,
         GroupState::Absent => {
             found.add(names::GROUP, "it is not there, and without it nothing else can be checked", Repair::Run);
             return Ok(found);
@@ -109,10 +111,16 @@ pub fn verify(store: &Path, depth: Depth, heard: &(dyn Fn(Step) + Sync)) -> Resu
         }
     };
     found.files += 1;
-    let manifest = fixed::check(store, &info, &mut found);
-    shards::check(store, &info, manifest.as_ref(), depth, heard, &mut found)?;
-    fixed::check_notes(store, &mut found);
+    let list = fixed::check(store, &info, &mut found)?;
+    if list.shards(&info) > 0 {
+        shards::check(store, &info, list.manifest(), depth, heard, &mut found)?;
+    }
+    fixed::check_notes(store, &mut found)?;
     Ok(found)
+}
+
+fn is_folder(path: &Path) -> Result<bool, Error> {
+    Ok(regular_file::look_at(path)?.is_some_and(|there| there.is_dir()))
 }
 
 impl Verification {

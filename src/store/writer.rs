@@ -7,18 +7,21 @@ use std::path::{Path, PathBuf};
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::arrays::StoreArray;
-use super::commit::{Committer, Faults, clear_staging, create_folder};
+use super::commit::{Committer, Faults, clear_staging, create_folder, create_own_folder};
 use super::encode::ShardLabels;
+use super::files::SMALL_FILE_BYTES;
 use super::info::{GroupState, StoreInfo};
 use super::lock::{PartLock, StartLock};
 use super::part::Part;
 use super::record::{Agreement, Identified, RecordState, RecordedFile, ShardRecord};
 use super::seal::{pretty, sealed};
+use super::in_flight::InFlight;
 use super::seen::{Seen, SeenNotes};
 use super::{names, record_file};
-use crate::digest::{Digest, digest_bytes, digest_file};
+use crate::digest::{Digest, digest_bytes, digest_opened};
 use crate::error::Error;
 use crate::manifest::{Manifest, manifest_bytes, read_known_manifest_bytes};
+use crate::regular_file;
 
 /// A store of which this process may write a part.
 #[derive(Debug)]
@@ -30,6 +33,7 @@ pub struct StoreWriter {
     committer: Committer,
     seen: Seen,
     notes: SeenNotes,
+    in_flight: InFlight,
     /// Fixed files that were damaged or gone and have been made again, by their paths inside the store.
     repaired: Vec<String>,
     _lock: PartLock,
@@ -96,8 +100,9 @@ impl StoreWriter {
 
     /// The same, with the bytes of `manifest.parquet`.
     pub(super) fn create_with(path: &Path, info: StoreInfo, manifest: &[u8], write_as: WriteAs) -> Result<Self, Error> {
+        info.check().map_err(|problem| Error::Usage(format!("no store can be made of this: {problem}")))?;
         create_folder(path)?;
-        create_folder(&path.join(names::LOCKS))?;
+        create_own_folder(&path.join(names::LOCKS))?;
         let start = StartLock::wait(path)?;
         if let GroupState::Whole(there) = GroupState::read(path)? {
             let differences = there.differences_to_new(&info);
@@ -112,10 +117,10 @@ impl StoreWriter {
         }
         Self::check_free(path)?;
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
-            create_folder(&path.join(folder))?;
+            create_own_folder(&path.join(folder))?;
         }
         for array in StoreArray::of(&info) {
-            create_folder(&path.join(array.name()))?;
+            create_own_folder(&path.join(array.name()))?;
         }
         let store = Self::start(path, info, write_as, &start)?;
         store.committer.file(names::MANIFEST, manifest)?;
@@ -137,13 +142,14 @@ impl StoreWriter {
         list_again: &mut dyn FnMut() -> Result<Manifest, Error>,
     ) -> Result<(Self, Manifest), Error> {
         let info = StoreInfo::read(path)?;
-        create_folder(&path.join(names::LOCKS))?;
+        create_own_folder(&path.join(names::LOCKS))?;
         let start = StartLock::wait(path)?;
         let mut store = Self::start(path, info, write_as, &start)?;
         for &array in StoreArray::of(&store.info) {
-            create_folder(&path.join(array.name()))?;
+            create_own_folder(&path.join(array.name()))?;
             let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
-            if std::fs::read(path.join(&file)).ok().as_ref() != Some(&wanted) {
+            let there = regular_file::read(&path.join(&file), SMALL_FILE_BYTES)?.or_problem();
+            if there.as_ref() != Ok(&wanted) {
                 store.committer.file(&file, &wanted)?;
                 store.repaired.push(file);
             }
@@ -157,11 +163,12 @@ impl StoreWriter {
         let WriteAs { part, holder, faults } = write_as;
         let lock = PartLock::take(path, part, info.shards(), &holder, start)?;
         for folder in [names::STAGING, names::RECORDS, names::RUNS] {
-            create_folder(&path.join(folder))?;
+            create_own_folder(&path.join(folder))?;
         }
         clear_staging(path, part, info.shards())?;
         let committer = Committer::new(path, part, faults)?;
         let (seen, notes) = (Seen::read(path), SeenNotes::open(path, part)?);
+        let in_flight = InFlight::open(path, part)?;
         let identity = info.identity();
         Ok(Self {
             path: path.to_path_buf(),
@@ -171,6 +178,7 @@ impl StoreWriter {
             committer,
             seen,
             notes,
+            in_flight,
             repaired: Vec::new(),
             _lock: lock,
         })
@@ -178,25 +186,25 @@ impl StoreWriter {
 
     fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
         let path = self.path.join(names::MANIFEST);
-        let there = match std::fs::read(&path) {
+        let there = match regular_file::read(&path, self.info.most_manifest_bytes())?.or_problem() {
             Ok(bytes) => {
                 let digest = digest_bytes(&bytes);
                 if digest == self.info.manifest_sha256 {
-                    return read_known_manifest_bytes(bytes).map_err(|problem| Error::Manifest { path, problem });
+                    let read = read_known_manifest_bytes(bytes, self.info.images);
+                    return read.map_err(|problem| Error::Manifest { path, problem });
                 }
-                Ok(digest)
+                format!("sha256 {digest}")
             }
-            Err(error) => Err(error),
+            Err(problem) => problem,
         };
         let manifest = list_again()?;
         let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem })?;
         let digest = digest_bytes(&bytes);
         if digest != self.info.manifest_sha256 {
-            let found = there.map_or_else(|error| error.to_string(), |digest| format!("sha256 {digest}"));
             return Err(Error::Store {
                 path: self.path.clone(),
                 problem: format!(
-                    "its manifest was changed ({found}, but {} when it was made), and the source gives another list now \
+                    "its manifest was changed ({there}, but {} when it was made), and the source gives another list now \
                      ({digest}). Put the original manifest.parquet back",
                     self.info.manifest_sha256
                 ),
@@ -225,6 +233,12 @@ impl StoreWriter {
         self.part
     }
 
+    /// Which images are being decoded, and at which ones the last writer of this part died.
+    #[must_use]
+    pub fn in_flight(&self) -> &InFlight {
+        &self.in_flight
+    }
+
     /// Paths inside the store of the files that [`StoreWriter::resume`] made again.
     #[must_use]
     pub fn repaired(&self) -> &[String] {
@@ -244,35 +258,38 @@ impl StoreWriter {
             .into_par_iter()
             .map(|shard| Ok((shard, RecordState::read(&self.path, &of, shard)?)))
             .collect::<Result<_, Error>>()?;
-        let unknown = |file: &&RecordedFile| {
-            let metadata = std::fs::metadata(self.path.join(&file.path));
-            metadata.is_ok_and(|metadata| !self.seen.knows(&file.path, &metadata))
+        let unknown = |file: &RecordedFile| {
+            let metadata = regular_file::look_at(&self.path.join(&file.path))?;
+            let is_unknown = metadata.is_some_and(|metadata| !self.seen.knows(&file.path, &metadata));
+            Ok(if is_unknown { file.bytes } else { 0 })
         };
         let valid = |(_, state): &(usize, RecordState)| match state {
-            RecordState::Valid(record) => record.files.iter().filter(unknown).map(|file| file.bytes).sum(),
-            _ => 0,
+            RecordState::Valid(record) => record.files.iter().map(unknown).sum(),
+            _ => Ok(0),
         };
-        let unknown_bytes: u64 = states.par_iter().map(valid).sum();
+        let unknown_bytes = states.par_iter().map(valid).sum::<Result<u64, Error>>()?;
         if unknown_bytes > 0 {
             reading(unknown_bytes);
         }
-        let compared: Vec<Result<(), String>> = states
+        let compared: Vec<Option<String>> = states
             .par_iter()
             .map(|(_, state)| match state {
-                RecordState::Valid(record) => record.files.iter().try_for_each(|file| self.compare(file)),
-                _ => Ok(()),
+                RecordState::Valid(record) => {
+                    record.files.iter().find_map(|file| self.compare(file).transpose()).transpose()
+                }
+                _ => Ok(None),
             })
-            .collect();
+            .collect::<Result<_, Error>>()?;
         let mut state_of_part = PartState::default();
         for ((shard, state), compared) in states.into_iter().zip(compared) {
             match (state, compared) {
-                (RecordState::Valid(record), Ok(())) => state_of_part.done.push(record),
+                (RecordState::Valid(record), None) => state_of_part.done.push(record),
                 (RecordState::Absent, _) => state_of_part.to_do.push(shard),
                 (RecordState::Damaged(what), _) => {
                     state_of_part.damaged.push(format!("the record of shard {shard}: {what}"));
                     state_of_part.to_do.push(shard);
                 }
-                (RecordState::Valid(_), Err(what)) => {
+                (RecordState::Valid(_), Some(what)) => {
                     state_of_part.damaged.push(what);
                     state_of_part.to_do.push(shard);
                 }
@@ -281,22 +298,26 @@ impl StoreWriter {
         Ok(state_of_part)
     }
 
-    /// Holds a file against its record.
-    fn compare(&self, file: &RecordedFile) -> Result<(), String> {
+    /// Compares a file with its record. Returns in words what is wrong with it.
+    fn compare(&self, file: &RecordedFile) -> Result<Option<String>, Error> {
         let path = self.path.join(&file.path);
-        let metadata = std::fs::metadata(&path).map_err(|error| format!("{}: {error}", file.path))?;
+        let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
+            Ok(there) => there,
+            Err(problem) => return Ok(Some(format!("{}: {problem}", file.path))),
+        };
         if metadata.len() != file.bytes {
-            return Err(format!("{} has {} bytes, {} when it was written", file.path, metadata.len(), file.bytes));
+            let bytes = metadata.len();
+            return Ok(Some(format!("{} has {bytes} bytes, {} when it was written", file.path, file.bytes)));
         }
         if self.seen.knows(&file.path, &metadata) {
-            return Ok(());
+            return Ok(None);
         }
-        let (digest, _) = digest_file(&path).map_err(|error| error.to_string())?;
+        let (digest, _) = digest_opened(&mut opened, &path)?;
         if digest != file.sha256 {
-            return Err(format!("{} has another content than when it was written", file.path));
+            return Ok(Some(format!("{} has another content than when it was written", file.path)));
         }
         self.notes.add(&file.path, &metadata);
-        Ok(())
+        Ok(None)
     }
 
     /// Commits a shard: its files first, each whole, and its record last. A shard that is made again loses its old
@@ -336,7 +357,7 @@ impl StoreWriter {
     /// What an earlier run noted of where the images lie in their archives, if it did.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
-        std::fs::read(self.path.join(names::SOURCE_INDEX)).ok()
+        read_source_index(&self.path)
     }
 
     /// Notes where the images lie in their archives, so that a run that goes on need not list these again.
@@ -356,6 +377,14 @@ impl StoreWriter {
     }
 }
 
+/// Most bytes of a `.source-index` that are read.
+const MOST_INDEX_BYTES: u64 = 1 << 32;
+
+/// What is noted of where the images lie in their archives. Nothing depends on it, so that one that cannot be read is none.
+pub(super) fn read_source_index(store: &Path) -> Option<Vec<u8>> {
+    regular_file::read(&store.join(names::SOURCE_INDEX), MOST_INDEX_BYTES).ok()?.or_problem().ok()
+}
+
 /// The first thing in a folder that a store under construction would not have put there.
 fn first_stranger(path: &Path) -> Result<Option<String>, Error> {
     let entries = match std::fs::read_dir(path) {
@@ -364,9 +393,10 @@ fn first_stranger(path: &Path) -> Result<Option<String>, Error> {
         Err(error) => return Err(Error::file("open", path)(error)),
     };
     let arrays = StoreArray::ALL.map(StoreArray::name);
-    let mut strangers: Vec<String> = entries
-        .filter_map(Result::ok)
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let names: Vec<String> = names.collect::<std::io::Result<_>>().map_err(Error::file("list", path))?;
+    let mut strangers: Vec<String> = names
+        .into_iter()
         .filter(|name| !names::OWN.contains(&name.as_str()) && !arrays.contains(&name.as_str()))
         .collect();
     strangers.sort();

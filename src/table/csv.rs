@@ -1,6 +1,7 @@
 //! Tables as CSV: no value is an empty field, numbers have as many digits as tell them apart, and the items of a
-//! list are parted by `;`.
+//! list are parted by `;`. Texts that a spreadsheet would take for formulas get a `'` before them.
 
+use std::borrow::Cow;
 use std::io::{self, Write};
 
 use super::{Column, Values};
@@ -23,10 +24,13 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
         for row in rows {
             for column in self.columns {
                 match column.values {
-                    Values::Texts(text) => self.out.write_field(text(row).unwrap_or_default())?,
+                    Values::Texts(text) => self.out.write_field(&*plain(text(row).unwrap_or_default()))?,
                     Values::Integers(number) => self.out.write_field(field(number(row)))?,
                     Values::Reals(number) => self.out.write_field(field(number(row)))?,
-                    Values::TextLists(texts) => self.out.write_field(texts(row).unwrap_or_default().join(";"))?,
+                    Values::TextLists(texts) => {
+                        let texts: Vec<_> = texts(row).unwrap_or_default().into_iter().map(plain).collect();
+                        self.out.write_field(texts.join(";"))?;
+                    }
                     Values::RealLists(numbers) => {
                         let numbers = numbers(row).unwrap_or_default().iter();
                         self.out.write_field(numbers.map(ToString::to_string).collect::<Vec<_>>().join(";"))?;
@@ -41,6 +45,12 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
     pub(super) fn end(mut self) -> io::Result<()> {
         self.out.flush()
     }
+}
+
+/// A text that no spreadsheet takes for a formula: one that begins as a formula does gets a `'` before it.
+fn plain(text: &str) -> Cow<'_, str> {
+    const BEGIN_FORMULAS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+    if text.starts_with(BEGIN_FORMULAS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
 fn field(number: Option<impl ToString>) -> String {

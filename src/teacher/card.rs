@@ -12,7 +12,11 @@ use crate::classes::ClassList;
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
 use crate::pixels::{ExifOrientation, Filter};
+use crate::regular_file::look_at;
+use crate::shown::{shown, shown_path};
 use crate::spelling::meant;
+
+use super::integrity;
 
 pub(crate) use keys::read_metadata as values_from_metadata;
 
@@ -134,7 +138,7 @@ pub struct CardValues {
     pub layout: Option<ScoreMapLayout>,
     /// See [`TeacherCard::locality`]: `"proved"` or `"unchecked"`.
     pub locality: Option<LocalityCheck>,
-    /// `imagenet-1k`, or a file relative to the card.
+    /// `imagenet-1k`, or a file in the folder of the card.
     pub classes: Option<String>,
     /// Free keys.
     #[serde(flatten)]
@@ -169,7 +173,7 @@ impl CardFile {
         let beside = teacher.with_extension("toml");
         let path = match named {
             Some(path) => path,
-            None if beside.is_file() => &beside,
+            None if look_at(&beside)?.is_some_and(|found| found.is_file()) => &beside,
             None => return Ok(Self::default()),
         };
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
@@ -246,7 +250,7 @@ pub(crate) fn settle(
             "input_size is {input_size} ({}), but the graph of {} takes only {}x{}. Use that size, or export the teacher \
              with free height and width",
             origins["input_size"],
-            teacher.display(),
+            shown_path(teacher),
             free(facts.fixed_height_pixels),
             free(facts.fixed_width_pixels),
         )));
@@ -288,14 +292,49 @@ pub(crate) fn settle(
 
 /// How many classes a card or flag names, before the number of outputs is known; `None` where none is named or read.
 pub(crate) fn named_classes(flags: &CardValues, card: &CardFile, facts: &GraphFacts) -> Option<usize> {
-    let folder = card.path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-    let named = [(flags.classes.as_ref(), Path::new("")), (card.values.classes.as_ref(), folder)];
-    let named = named.into_iter().find_map(|(name, folder)| Some((name?, folder)));
-    let (name, folder) = named.or_else(|| Some((facts.metadata.classes.as_ref()?, Path::new(""))))?;
+    let (name, origin) = name_of_classes(flags, card, facts)?;
     if name == ClassList::IMAGENET_1K {
         return Some(ClassList::imagenet_1k().entries().len());
     }
-    ClassList::read(&folder.join(name)).ok().map(|list| list.entries().len())
+    let path = path_of_classes(name, origin, card).ok()?;
+    ClassList::read(&path).ok().map(|list| list.entries().len())
+}
+
+/// The class list that is named first, and where.
+fn name_of_classes<'a>(flags: &'a CardValues, card: &'a CardFile, facts: &'a GraphFacts) -> Option<(&'a str, Origin)> {
+    // Of class lists, metadata can only name the embedded one.
+    let in_metadata = facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K);
+    let named = [
+        (flags.classes.as_ref(), Origin::Flag),
+        (card.values.classes.as_ref(), Origin::Card),
+        (in_metadata, Origin::OnnxMetadata),
+    ];
+    named.into_iter().find_map(|(name, origin)| Some((name?.as_str(), origin)))
+}
+
+/// The file of a class list. One that a card names is in the card's folder, links followed: a store and a release publish
+/// what is in it, and a card that somebody else wrote may not choose any file of this machine for that.
+fn path_of_classes(name: &str, origin: Origin, card: &CardFile) -> Result<PathBuf, Error> {
+    if origin == Origin::Flag {
+        return Ok(PathBuf::from(name));
+    }
+    let folder = card.path.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+    let path = folder.join(name);
+    let refused = |problem: &str| {
+        let problem = format!("classes is `{}` ({origin}), which {problem}", shown(name));
+        Error::Card { path: card.path.clone().unwrap_or_default(), problem }
+    };
+    match integrity::inside(folder, name) {
+        Ok(Some(_)) => Ok(path),
+        Ok(None) => match std::fs::metadata(&path) {
+            Err(error) => Err(Error::file("read", &path)(error)),
+            Ok(_) => Err(refused("is not a regular file")),
+        },
+        Err(_) => Err(refused(
+            "is outside the folder of the card\n  help: copy the list itself, and no link to it, next to the card; or name it \
+             with --classes",
+        )),
+    }
 }
 
 /// Settles the class list of a teacher with `class_count` outputs.
@@ -306,22 +345,12 @@ pub(crate) fn settle_classes(
     facts: &GraphFacts,
     class_count: usize,
 ) -> Result<TeacherCard, Error> {
-    let by_card =
-        |path: &Option<PathBuf>| path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
-    let named = [
-        (flags.classes.as_ref(), Origin::Flag, PathBuf::new()),
-        (card.values.classes.as_ref(), Origin::Card, by_card(&card.path)),
-        (
-            facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K),
-            Origin::OnnxMetadata,
-            PathBuf::new(),
-        ),
-    ];
-    let (classes, origin) = match named.into_iter().find_map(|(name, origin, folder)| Some((name?, origin, folder))) {
-        Some((name, origin, _)) if name == ClassList::IMAGENET_1K => (ClassList::imagenet_1k(), origin),
-        Some((file, origin, folder)) => {
-            let path = folder.join(file);
-            if let Some(list) = meant(file, &[ClassList::IMAGENET_1K]).filter(|_| !path.exists()) {
+    let (classes, origin) = match name_of_classes(flags, card, facts) {
+        Some((name, origin)) if name == ClassList::IMAGENET_1K => (ClassList::imagenet_1k(), origin),
+        Some((file, origin)) => {
+            let path = path_of_classes(file, origin, card);
+            let is_missing = !path.as_ref().is_ok_and(|path| path.exists());
+            if let Some(list) = meant(file, &[ClassList::IMAGENET_1K]).filter(|_| is_missing) {
                 return Err(Error::Card {
                     path: card.path.clone().unwrap_or_default(),
                     problem: format!(
@@ -329,7 +358,7 @@ pub(crate) fn settle_classes(
                     ),
                 });
             }
-            (ClassList::read(&path)?, origin)
+            (ClassList::read(&path?)?, origin)
         }
         None if class_count == 1000 => (ClassList::imagenet_1k(), Origin::Default),
         None => (ClassList::unnamed(class_count), Origin::Default),

@@ -21,7 +21,7 @@ use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::tail::{self, CellGrid, Ending, Layout, Linearity, Refusal, Tail};
 use super::tensors::{Floats, failed};
 use super::weights::{WeightsFile, weights_files};
-use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, integrity, wire};
+use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, guard, integrity, wire};
 use crate::digest::{Digest, digest_bytes};
 use crate::error::Error;
 use crate::geometry::{InputSize, MapSize};
@@ -99,6 +99,15 @@ impl OnnxTeacher {
     /// on a device, when the rewrite does not hold ([`Error::Proof`]), or when a stop was requested
     /// ([`Error::Interrupted`]).
     pub fn load(
+        runtime: &Runtime,
+        request: &TeacherRequest,
+        devices: &[Device],
+        stop_requested: &dyn Fn() -> bool,
+    ) -> Result<(Vec<Self>, Description), Error> {
+        guard::catching("load the teacher", || Self::load_and_prove(runtime, request, devices, stop_requested))
+    }
+
+    fn load_and_prove(
         runtime: &Runtime,
         request: &TeacherRequest,
         devices: &[Device],
@@ -325,7 +334,8 @@ impl Teacher for OnnxTeacher {
             ..BatchLabels::default()
         };
         for first in (0..images).step_by(run_images.max(1)) {
-            self.run(batch, first, run_images, run_images.min(images - first), &mut labels)?;
+            let kept = run_images.min(images - first);
+            guard::catching("run the teacher", || self.run(batch, first, run_images, kept, &mut labels))?;
         }
         Ok(labels)
     }
@@ -450,7 +460,11 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
 
 /// The bytes of an ONNX file, if they are no more than any is.
 fn read_model(path: &Path) -> Result<Result<Bytes, Refusal>, Error> {
-    let length = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
+    let metadata = std::fs::metadata(path).map_err(Error::file("read", path))?;
+    if !metadata.is_file() {
+        return Ok(Err(integrity::damaged("it is not an ordinary file".to_owned())));
+    }
+    let length = metadata.len();
     if length > wire::MOST_BYTES {
         return Ok(Err(integrity::damaged(format!("it has {length} bytes; {} are accepted", wire::MOST_BYTES))));
     }

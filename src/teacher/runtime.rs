@@ -85,7 +85,7 @@ impl RuntimeSearch {
         let places = self.python_environments.iter().chain(&self.packages).chain(&self.library_folders);
         let places: Vec<String> = places.map(|place| place.display().to_string()).collect();
         format!(
-            "ONNX Runtime is not installed here. This command installs it:\n\n    {INSTALL_COMMAND}\n\n(onnxruntime-gpu \
+            "ONNX Runtime is not installed here. This command installs it:\n\n    {INSTALL_COMMAND}\n\n  (onnxruntime-gpu \
              instead for CUDA.) Or name the library with --onnxruntime or ORT_DYLIB_PATH. Looked in: {}",
             places.join(", ")
         )

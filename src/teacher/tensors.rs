@@ -37,14 +37,26 @@ impl Floats {
     pub(crate) fn from_value(name: &str, value: &DynValue) -> Result<Self, Error> {
         let dims = |shape: &[i64]| shape.iter().map(|&side| side as usize).collect();
         if let Ok((shape, values)) = value.try_extract_tensor::<f32>() {
-            return Ok(Self { dims: dims(shape), values: values.to_vec(), element: element::FLOAT });
+            let values = copied(values, |&value| value)?;
+            return Ok(Self { dims: dims(shape), values, element: element::FLOAT });
         }
         if let Ok((shape, values)) = value.try_extract_tensor::<f16>() {
-            let values = values.iter().map(|value| value.to_f32()).collect();
+            let values = copied(values, |value| value.to_f32())?;
             return Ok(Self { dims: dims(shape), values, element: element::FLOAT16 });
         }
         Err(Error::Inference { action: "give its output", message: format!("`{name}` is no float tensor") })
     }
+}
+
+/// A copy, which a graph may make as large as it likes.
+fn copied<T>(values: &[T], float: impl Fn(&T) -> f32) -> Result<Vec<f32>, Error> {
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(values.len()).map_err(|error| Error::DeviceMemory {
+        action: "take its output",
+        message: error.to_string(),
+    })?;
+    copy.extend(values.iter().map(float));
+    Ok(copy)
 }
 
 /// Runs a session and takes the named outputs.

@@ -1,6 +1,6 @@
 //! Weights that lie in files beside the ONNX file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Serialize;
@@ -20,6 +20,30 @@ pub struct WeightsFile {
     pub bytes: u64,
     /// SHA-256 of its bytes.
     pub sha256: Digest,
+}
+
+/// Bytes of an ONNX file, and of the files of weights that it names and that are there. A file that cannot be read as ONNX
+/// names none; it is refused when it is loaded.
+///
+/// # Errors
+/// Returns [`Error::File`] if the ONNX file cannot be read.
+pub fn weights_bytes(path: &Path) -> Result<u64, Error> {
+    /// A longer file has its weights inside, and is not read twice for this.
+    const GRAPH_BYTES: u64 = 64 << 20;
+    let own_bytes = std::fs::metadata(path).map_err(Error::file("read", path))?.len();
+    if own_bytes > GRAPH_BYTES {
+        return Ok(own_bytes);
+    }
+    let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+    let Ok(graph) = Graph::parse(bytes.into()) else { return Ok(own_bytes) };
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let locations: BTreeSet<String> =
+        graph.external_weights().filter_map(|weight| weight.ok().map(|weight| weight.location)).collect();
+    let lengths = locations.iter().filter_map(|location| {
+        let path = integrity::inside(folder, location).ok()??;
+        Some(std::fs::metadata(path).ok()?.len())
+    });
+    Ok(lengths.fold(own_bytes, u64::saturating_add))
 }
 
 /// The external weights, with digests: the same graph with other weights is another teacher. The bytes are hashed on

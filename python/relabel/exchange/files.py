@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import stat
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -71,9 +74,7 @@ def list_files(folder: Path) -> list[Listed]:
                 if entry.is_dir():
                     walk(entry.path, f"{below}{entry.name}/", (*above, here))
                 elif entry.name.endswith(".pt"):
-                    # A link that leads nowhere is a file that cannot be read, not one that is not there.
-                    length = entry.stat().st_size if os.path.exists(entry.path) else 0
-                    found.append(Listed(below + entry.name, length))
+                    found.append(Listed(below + entry.name, _length(entry)))
 
     if not folder.exists():
         raise Refusal(f"{folder} does not exist")
@@ -91,6 +92,16 @@ def list_files(folder: Path) -> list[Listed]:
         raise Refusal(f"{folder} holds a file whose name is no UTF-8: {error.object!r}. Rename it") from error
 
 
+def _length(entry: os.DirEntry[str]) -> int:
+    """The length of a file. A link that leads nowhere is a file that cannot be read, not one that is not there."""
+    try:
+        return entry.stat().st_size
+    except OSError as error:
+        if not _concerns_file(error):
+            raise
+        return 0
+
+
 def sample_of(files: Sequence[Listed]) -> list[Listed]:
     """Files evenly spread over the list, the first and the last among them."""
     count = min(len(files), SAMPLED_FILES)
@@ -105,10 +116,34 @@ def fingerprint(folder: Path, files: Sequence[Listed]) -> str:
         sha.update(f"{file.path}\0{file.length}\n".encode())
     for file in sample_of(files):
         try:
-            sha.update(hashlib.sha256((folder / file.path).read_bytes()).digest())
-        except OSError:
+            sha.update(hashlib.sha256(read_regular(folder / file.path)).digest())
+        except OSError as error:
+            if not _concerns_file(error):
+                raise
             sha.update(b"unreadable")
     return sha.hexdigest()
+
+
+def read_regular(path: Path) -> bytes:
+    """The bytes of a regular file, of which at most one more than :data:`LARGEST_FILE_BYTES` is read.
+
+    Raises:
+        OSError: it cannot be read, or is something else: opening a FIFO would wait for its other end.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is not a regular file")
+        return file.read(LARGEST_FILE_BYTES + 1)
+
+
+def _concerns_file(error: OSError) -> bool:
+    """Whether an error tells something of the file itself. Every other one is a failure or a shortage of the machine
+    (``EIO``, ``ESTALE``, ``EMFILE``, ...), which tells nothing of the file."""
+    return error.errno in {
+        errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
+        errno.ENXIO, errno.EOVERFLOW,
+    }
 
 
 def read_map(folder: Path, file: Listed) -> PublishedMap:
@@ -116,17 +151,21 @@ def read_map(folder: Path, file: Listed) -> PublishedMap:
 
     Raises:
         FileProblem: it is not there, not what was listed, or no tensor ``[2, ., ., .]`` of float16 or float32.
+        OSError: the machine failed, which tells nothing of the file.
     """
     if file.length > LARGEST_FILE_BYTES:
         raise FileProblem("too-large", f"{file.length} bytes; a map has at most {LARGEST_FILE_BYTES}")
     try:
-        content = (folder / file.path).read_bytes()
+        content = read_regular(folder / file.path)
     except OSError as error:
+        if not _concerns_file(error):
+            raise
         raise FileProblem("unreadable", error.strerror or str(error)) from error
     if len(content) != file.length:
         raise FileProblem("changed", f"it has {len(content)} bytes, {file.length} when it was listed")
     if not content:
         raise FileProblem("empty", "it has no bytes")
+    _check_archive(content)
     try:
         tensor = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # what a damaged file raises is nowhere said
@@ -137,8 +176,35 @@ def read_map(folder: Path, file: Listed) -> PublishedMap:
         raise FileProblem("not-a-map", f"its numbers are {_name(tensor.dtype)}, and not float32 or float16")
     if tensor.ndim != 4 or tensor.shape[0] != 2 or 0 in tensor.shape:
         raise FileProblem("not-a-map", f"its shape is {list(tensor.shape)}, and not [2, k, h, w]")
-    values = tensor.detach().to(torch.float32).contiguous().numpy()
+    if tensor.device.type != "cpu":
+        raise FileProblem("not-a-map", f"its numbers are not in it: it is a tensor of the device {tensor.device.type}")
+    # A tensor that was expanded claims more numbers than its file has.
+    if tensor.numel() * tensor.element_size() > LARGEST_FILE_BYTES:
+        raise FileProblem("too-large", f"its shape is {list(tensor.shape)}, more than {LARGEST_FILE_BYTES} bytes of numbers")
+    try:
+        values = tensor.detach().resolve_neg().to(torch.float32).contiguous().numpy()
+    except Exception as error:  # a subclass of tensors may refuse anything
+        raise FileProblem("not-a-map", f"its numbers cannot be read: {_first_line(error)}") from error
     return PublishedMap(values, DTYPES[tensor.dtype])
+
+
+def _check_archive(content: bytes) -> None:
+    """Refuses an archive that would unpack to more than a map can have: PyTorch itself compresses nothing.
+
+    Raises:
+        FileProblem: it is compressed, or says that it is longer than it is.
+    """
+    if not content.startswith(b"PK"):
+        return
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = archive.infolist()
+    except Exception as error:  # what a damaged archive raises is nowhere said
+        raise FileProblem("not-a-map", f"PyTorch cannot read it: {_first_line(error)}") from error
+    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
+        raise FileProblem("not-a-map", "it is a compressed archive, which PyTorch does not write")
+    if sum(member.file_size for member in members) > LARGEST_FILE_BYTES:
+        raise FileProblem("too-large", f"its archive says that it holds more than {LARGEST_FILE_BYTES} bytes")
 
 
 def read_alike(folder: Path, file: Listed, lengths: tuple[int, ...], dtype: str) -> NDArray[np.float32]:

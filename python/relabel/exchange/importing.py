@@ -92,6 +92,11 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         raise Interrupted(
             f"interrupted; {kept:,} of {len(listed):,} images are kept in {arguments.out}. The same command goes on"
         )
+    if status["to_do"] > 0 or status["damaged_shards"]:
+        raise Refusal(
+            f"the import has ended, but {status['to_do']:,} images are not done: what was committed was changed or removed meanwhile"
+            "\n  help: see that nothing else writes into the store, and give the same command again"
+        )
     document = {
         "store": arguments.out,
         "images": status["images"],

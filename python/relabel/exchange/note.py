@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from .files import read_regular
 from .output import Refusal
 
 NAME = "relabel-export.json"
@@ -20,7 +21,7 @@ def read(folder: Path) -> dict[str, Any] | None:
     """
     path = folder / NAME
     try:
-        note = json.loads(path.read_bytes())
+        note = json.loads(read_regular(path))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

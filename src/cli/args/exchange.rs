@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::positive;
+use super::{threads, up_to};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -46,10 +46,10 @@ pub struct ImportArguments {
     #[arg(long, value_name = "STORE")]
     pub reference: Option<PathBuf>,
     /// Images in each shard, the unit of commit and resume [default: 1024]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = up_to::<{ super::run::MAX_SHARD_IMAGES }>)]
     pub shard_size: Option<usize>,
     /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     #[command(flatten)]
     pub python: PythonFlags,
@@ -123,7 +123,7 @@ pub enum FileNumbers {
 
 /// The size as it was typed; Python takes the same words.
 fn map_size(text: &str) -> Result<String, String> {
-    let side = |side: &str| side.parse::<usize>().is_ok_and(|cells| cells > 0);
+    let side = |side: &str| side.parse::<u16>().is_ok_and(|cells| cells > 0);
     match text.split_once('x') {
         Some((height, width)) if side(height) && side(width) => Ok(text.to_owned()),
         _ => Err("height and width in cells are needed, as in 15x15".to_owned()),

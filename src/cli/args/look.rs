@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use relabel::geometry::UnitBox;
 
-use super::positive;
+use super::{positive, threads, up_to};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -28,7 +29,7 @@ pub struct InspectArguments {
     #[arg(long, value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
     pub crop: Option<CropArgument>,
     /// Write a picture: photograph, winning classes, heat maps, labels
-    #[arg(short, long, value_name = "FILE.png", value_parser = png)]
+    #[arg(short, long, value_name = "FILE.png", value_parser = PathBufValueParser::new().try_map(png))]
     pub out: Option<PathBuf>,
     /// Write a page for the browser about this image, as `relabel report` does for many
     #[arg(long, value_name = "DIR")]
@@ -88,8 +89,7 @@ impl FromStr for CropArgument {
     }
 }
 
-fn png(text: &str) -> Result<PathBuf, String> {
-    let path = PathBuf::from(text);
+fn png(path: PathBuf) -> Result<PathBuf, String> {
     match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(path),
         _ => Err("pictures are written as PNG: name a file that ends in .png".to_owned()),
@@ -132,10 +132,10 @@ pub struct ReportArguments {
     #[arg(long, value_name = "TEXT")]
     pub matching: Option<String>,
     /// Longer side of the photographs on the page, in pixels
-    #[arg(long, value_name = "PIXELS", default_value = "320", value_parser = positive)]
+    #[arg(long, value_name = "PIXELS", default_value = "320", value_parser = up_to::<MAX_PHOTO_SIDE>)]
     pub photo_side: usize,
     /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
 }
 
@@ -170,9 +170,12 @@ pub struct AuditArguments {
     #[arg(long)]
     pub pred_probs: bool,
     /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
 }
+
+/// Photographs are never made larger, so that more changes nothing.
+const MAX_PHOTO_SIDE: usize = 65_535;
 
 /// More would only say the same more precisely, and take as much longer.
 const MAX_CROPS: usize = 10_000;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::look::PhotoFlags;
+use super::up_to;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -75,8 +76,15 @@ pub struct PublishArguments {
     #[arg(long)]
     pub link: bool,
     /// Files that are written at a time [default: 4 into a folder, 16 to an address]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = at_a_time)]
     pub at_a_time: Option<NonZeroUsize>,
+}
+
+/// Each has a thread and a connection of its own.
+const MAX_AT_A_TIME: usize = 256;
+
+fn at_a_time(text: &str) -> Result<NonZeroUsize, String> {
+    up_to::<MAX_AT_A_TIME>(text).map(|files| NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN))
 }
 
 fn hub_repo(text: &str) -> Result<String, String> {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::positive;
 use super::teacher::TeacherFlags;
+use super::{positive, up_to};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -43,10 +43,10 @@ pub struct RunArguments {
     #[arg(long, value_name = "N", value_parser = positive)]
     pub limit: Option<usize>,
     /// Images in each shard, the unit of commit and resume [default: 1024]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = up_to::<MAX_SHARD_IMAGES>)]
     pub shard_size: Option<usize>,
     /// Images in each run of the teacher [default: 16 on the CPU, 64 on CUDA, or what the teacher fixes]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = up_to::<MAX_BATCH_IMAGES>)]
     pub batch: Option<usize>,
     /// Round scores to multiples of 1/N, N a power of two: smaller files, slightly other labels (docs/performance.md)
     #[arg(long, value_name = "N", value_parser = steps)]
@@ -78,8 +78,17 @@ pub struct TaskFlags {
     pub task_count: Option<usize>,
 }
 
+/// Images in a shard: it is gathered in memory before it is written.
+pub(super) const MAX_SHARD_IMAGES: usize = 1 << 20;
+
+/// Images in a batch: the pixels of several batches are in memory at a time, 600 kB for an image of 224x224.
+const MAX_BATCH_IMAGES: usize = 4096;
+
+/// Beyond this, costs are no numbers any more.
+const MAX_PRICE: f64 = 1e9;
+
 fn price(text: &str) -> Result<f64, String> {
-    let price = text.parse::<f64>().ok().filter(|price| price.is_finite() && *price >= 0.0);
+    let price = text.parse::<f64>().ok().filter(|price| (0.0..=MAX_PRICE).contains(price));
     price.ok_or_else(|| "an amount is needed, as 2.50".to_owned())
 }
 

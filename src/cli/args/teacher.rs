@@ -8,7 +8,7 @@ use relabel::pixels::Filter;
 use relabel::teacher::card::ChannelOrder;
 use relabel::teacher::{CudaTuning, DeviceChoice};
 
-use super::positive;
+use super::{positive, threads};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -73,8 +73,14 @@ pub struct TeacherFlags {
     #[arg(long, value_name = "WORDS")]
     pub cuda: Option<CudaTuning>,
     /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = positive)]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
+    /// Memory for decoding and resizing one image; an image that needs more fails
+    #[arg(long, value_name = "MIB", default_value = "512", value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
+    pub image_memory: u64,
+    /// Memory that loading and proving a teacher on the CPU may take, besides sixteen times its weights
+    #[arg(long, value_name = "MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(256..=1 << 24))]
+    pub teacher_memory: u64,
     /// ONNX Runtime's library [default: found beside the program, in .venv or the active Python, in the system]
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
     pub onnxruntime: Option<PathBuf>,
@@ -102,7 +108,8 @@ impl From<Channels> for ChannelOrder {
 fn three(text: &str) -> Result<Three, String> {
     let numbers: Vec<f64> =
         text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map_err(|_| three_needed())?;
-    <[f64; 3]>::try_from(numbers).map(Three).map_err(|_| three_needed())
+    let all_finite = numbers.iter().all(|number| number.is_finite());
+    <[f64; 3]>::try_from(numbers).ok().filter(|_| all_finite).map(Three).ok_or_else(three_needed)
 }
 
 fn three_needed() -> String {

@@ -3,6 +3,7 @@
 use relabel::classes::ClassList;
 use relabel::inspect::{Key, Region, View, class_color, regions};
 use relabel::pool::SparseTarget;
+use relabel::shown::shown;
 use serde_json::{Value, json};
 
 use super::super::paint::Painter;
@@ -16,7 +17,7 @@ pub(super) fn of(view: &View, classes: &ClassList, painter: Painter) -> String {
     let regions = regions(&view.labels.map);
     let mut words = sentence(view, &regions, classes);
     if let Some(verdict) = view.verdict_in_words(classes) {
-        words += &verdict;
+        words += &shown(&verdict);
         words.push('\n');
     }
     words += &cells(view, &regions, classes, painter);
@@ -85,12 +86,12 @@ fn sentence(view: &View, regions: &[Region], classes: &ClassList) -> String {
     };
     format!(
         "The teacher sees {} most of all, in its {} ({} of {} cells), and is {:.0} % sure that the whole image shows {}.\n",
-        classes.short_name(region.class),
+        shown(&classes.short_name(region.class)),
         region.place(),
         region.cells,
         view.labels.map.size().cells(),
         prob * 100.0,
-        classes.short_name(class),
+        shown(&classes.short_name(class)),
     )
 }
 
@@ -99,7 +100,8 @@ fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String 
     let line = |&(class, prob): &(u32, f32)| {
         let bar = full.repeat((prob * BAR_CELLS).round() as usize);
         let bar = painter.in_color(&bar, class_color(class));
-        format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, classes.short_name(class)).trim_end().to_owned() + "\n"
+        format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, shown(&classes.short_name(class))).trim_end().to_owned()
+            + "\n"
     };
     ranked.iter().take(NAMED_CLASSES).map(line).collect()
 }
@@ -126,7 +128,7 @@ fn cells(view: &View, regions: &[Region], classes: &ClassList, painter: Painter)
         words += &format!(
             "  {} {:<26} {:>3} {}, {} (score up to {:.1})\n",
             painter.on(&format!("{letter} "), class_color(region.class)),
-            classes.short_name(region.class),
+            shown(&classes.short_name(region.class)),
             region.cells,
             if region.cells == 1 { "cell" } else { "cells" },
             region.place(),

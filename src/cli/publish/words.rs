@@ -2,6 +2,7 @@
 
 use relabel::release::Release;
 use relabel::remote::is_address;
+use relabel::shown::shown;
 
 use super::Done;
 use crate::cli::args::PublishArguments;
@@ -13,12 +14,12 @@ pub fn of(arguments: &PublishArguments, release: &Release, done: Done, signed_by
     let mut words = String::new();
     if let Done::Planned { .. } = done {
         for file in &release.files {
-            words += &format!("{:>15}  {}\n", thousands(file.bytes as usize), file.path);
+            words += &format!("{:>15}  {}\n", thousands(file.bytes as usize), shown(&file.path));
         }
         words += "\n";
     }
     let status = &release.status;
-    words += &format!("release  {}\n", release.name);
+    words += &format!("release  {}\n", shown(&release.name));
     words += &format!(
         "images   {} ({} labelled, {} failed",
         thousands(status.images),
@@ -37,7 +38,7 @@ pub fn of(arguments: &PublishArguments, release: &Release, done: Done, signed_by
         }
         Done::Delivered(delivery) => format!(
             " in {}: {} written ({}) and read back, {} there already{}\n",
-            arguments.to,
+            shown(&arguments.to),
             thousands(delivery.sent),
             bytes(delivery.sent_bytes),
             thousands(delivery.kept),
@@ -64,7 +65,7 @@ fn pictured(arguments: &PublishArguments, release: &Release) -> String {
     } else {
         "no pixels of the data set"
     };
-    format!("{}; {pixels}", release.pictured.join(", "))
+    format!("{}; {pixels}", shown(&release.pictured.join(", ")))
 }
 
 /// Paths that are told.
@@ -73,7 +74,7 @@ const SHORTENED_TOLD: usize = 10;
 fn shortened(release: &Release) -> String {
     let mut words = String::new();
     for cut in release.shortened.iter().take(SHORTENED_TOLD) {
-        words += &format!("cut      {}: {} is published as {}\n", cut.place, cut.from, cut.to);
+        words += &format!("cut      {}: {} is published as {}\n", shown(&cut.place), shown(&cut.from), shown(&cut.to));
     }
     if release.shortened.len() > SHORTENED_TOLD {
         words += &format!("cut      and {} more\n", thousands(release.shortened.len() - SHORTENED_TOLD));
@@ -90,7 +91,7 @@ fn gist(text: &str) -> String {
     let told: Vec<&str> = lines.by_ref().take(GIST_LINES).collect();
     let mut words = String::new();
     for line in told {
-        words += &format!("  {line}\n");
+        words += &format!("  {}\n", shown(line));
     }
     let rest = lines.count();
     if rest > 0 {
@@ -102,6 +103,7 @@ fn gist(text: &str) -> String {
 /// What to do with a release that is there.
 fn next(arguments: &PublishArguments, is_delivered: bool) -> String {
     let place = shell_word(&arguments.to);
+    let place = shown(&place);
     let mut words = "\n".to_owned();
     if is_delivered {
         words += &format!("check    relabel verify {place}\n");
@@ -109,7 +111,7 @@ fn next(arguments: &PublishArguments, is_delivered: bool) -> String {
             words += &format!("         (cd {place} && sha256sum -c --quiet SHA256SUMS)\n");
         }
     }
-    upload_command(arguments).map_or(words.clone(), |command| format!("{words}upload   {command}\n"))
+    upload_command(arguments).map_or(words.clone(), |command| format!("{words}upload   {}\n", shown(&command)))
 }
 
 /// What brings a release in a folder to the Hub as it is.

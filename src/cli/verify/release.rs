@@ -3,6 +3,7 @@
 use indicatif::ProgressBar;
 use relabel::error::Error;
 use relabel::release::{CHECKSUMS, Checked, MARKER, Reading, ReleaseStep, TrustedKeys, check_rows, verify};
+use relabel::shown::shown;
 use relabel::store::{Files, StoreReader};
 use serde_json::{Value, json};
 
@@ -50,7 +51,7 @@ pub fn run(
     looking: &Looking,
     open: &dyn Fn() -> Result<StoreReader, Error>,
 ) -> Result<(String, Value, Outcome), Error> {
-    let stop = stop_flag()?;
+    let stop = stop_flag();
     let trusted = arguments.signer.as_deref().map(TrustedKeys::open).transpose()?;
     let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let heard = |step| {
@@ -77,6 +78,7 @@ pub fn run(
 }
 
 fn words(name: &str, found: &Checked) -> String {
+    let name = shown(name);
     let mut words = format!(
         "looked at {} of the release {name}: {} compared with {CHECKSUMS} ({}), {} by length\n",
         count(found.files, "file"),
@@ -99,12 +101,12 @@ fn words(name: &str, found: &Checked) -> String {
     }
     words.push('\n');
     match &found.signed {
-        Some(signed_by) => words += &format!("{signed_by}\n"),
+        Some(signed_by) => words += &format!("{}\n", shown(&signed_by.to_string())),
         None if found.problems.is_empty() => words += "not signed: who published it is not known from the files\n",
         None => {}
     }
     for problem in &found.problems {
-        words += &format!("{}: {} ({})\n", problem.file, problem.problem, problem.remedy);
+        words += &format!("{}: {} ({})\n", shown(&problem.file), shown(&problem.problem), problem.remedy);
     }
     words += &if !found.problems.is_empty() {
         format!("{}\n", count(found.problems.len(), "problem"))

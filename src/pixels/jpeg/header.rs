@@ -22,6 +22,8 @@ pub(super) struct Header<'a> {
     pub(super) height_pixels: u16,
     /// 1 (gray), 3 (`YCbCr` or RGB) or 4 (CMYK or YCCK).
     pub(super) components: u8,
+    /// Bytes of all coefficients, two for each sample.
+    sample_bytes: u64,
     /// The segments up to and with the first SOS, in file order.
     segments: Vec<Segment<'a>>,
     /// All bytes after the first SOS segment.
@@ -58,9 +60,9 @@ impl<'a> Header<'a> {
                 break;
             }
         }
-        let Frame { width_pixels, height_pixels, components } =
+        let Frame { width_pixels, height_pixels, components, sample_bytes } =
             frame.ok_or_else(|| broken("no frame header before the first scan".to_owned()))?;
-        Ok(Self { width_pixels, height_pixels, components, segments, scans: rest.0 })
+        Ok(Self { width_pixels, height_pixels, components, sample_bytes, segments, scans: rest.0 })
     }
 
     /// Whether rows are known only after several scans: libjpeg's `has_multiple_scans`.
@@ -70,6 +72,18 @@ impl<'a> Header<'a> {
             (SOS, &[in_scan, ..]) => in_scan < self.components,
             _ => false,
         })
+    }
+
+    /// Bytes of coefficients that libjpeg keeps until the last scan; none where rows are complete in one.
+    pub(super) fn coefficient_bytes(&self) -> u64 {
+        if self.has_several_scans() { self.sample_bytes } else { 0 }
+    }
+
+    /// How often libjpeg goes through the image at most: once for each scan. The code of a scan's start appears nowhere
+    /// within one.
+    pub(super) fn scans(&self) -> u64 {
+        let starts = self.scans.windows(2).filter(|pair| *pair == [0xff, SOS]).count() as u64;
+        if self.has_several_scans() { 1 + starts } else { 1 }
     }
 
     /// Whether restart markers are due in the first scan.
@@ -141,12 +155,13 @@ struct Frame {
     width_pixels: u16,
     height_pixels: u16,
     components: u8,
+    sample_bytes: u64,
 }
 
 impl Frame {
     /// `SOF` in `JpegImagePlugin`.
     fn read(payload: &[u8]) -> Result<Self, ImageError> {
-        let &[bits, h1, h0, w1, w0, components, ..] = payload else {
+        let &[bits, h1, h0, w1, w0, components, ref sampling @ ..] = payload else {
             return Err(broken("frame header too short".to_owned()));
         };
         let (width_pixels, height_pixels) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
@@ -159,7 +174,15 @@ impl Frame {
         if width_pixels == 0 || height_pixels == 0 {
             return Err(broken(format!("size {width_pixels}x{height_pixels} pixels")));
         }
-        Ok(Self { width_pixels, height_pixels, components })
+        let factors: Vec<[u64; 2]> =
+            sampling.as_chunks::<3>().0.iter().map(|[_, hv, _]| [u64::from(hv >> 4), u64::from(hv & 15)]).collect();
+        let units = |pixels: u16, side: usize| {
+            let most = factors.iter().map(|factor| factor[side]).max().unwrap_or(1).max(1);
+            u64::from(pixels).div_ceil(8 * most)
+        };
+        let blocks: u64 = factors.iter().map(|[h, v]| h * v).sum();
+        let sample_bytes = units(width_pixels, 0) * units(height_pixels, 1) * blocks * 64 * 2;
+        Ok(Self { width_pixels, height_pixels, components, sample_bytes })
     }
 }
 
@@ -177,6 +200,9 @@ mod tests {
             assert_eq!((header.width_pixels, header.height_pixels, header.components), (40, 24, 3));
             assert_eq!(header.has_several_scans(), progressive);
             assert!(header.scan_meets_marker() && !header.has_restarts());
+            // 3 times 2 units of 16x16 pixels, each of four blocks of luma and two of chroma.
+            assert_eq!(header.coefficient_bytes(), if progressive { 3 * 2 * 6 * 64 * 2 } else { 0 });
+            assert_eq!(header.scans() > 1, progressive);
         }
     }
 

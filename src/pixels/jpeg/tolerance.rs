@@ -68,10 +68,9 @@ mod tests {
     use super::super::tests::sample;
     use crate::error::{ImageError, ImageErrorKind};
     use crate::pixels::ExifOrientation;
-    use crate::pixels::limits::Limits;
 
     fn rgb(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
-        super::super::decode(bytes, ExifOrientation::Ignore, Limits::PIL).map(|image| image.data)
+        crate::pixels::decode(bytes, ExifOrientation::Ignore).map(|image| image.data)
     }
 
     #[test]

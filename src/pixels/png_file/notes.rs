@@ -7,12 +7,14 @@ use super::super::inexact;
 use super::super::samples::Layout;
 use super::chunks::Chunk;
 use super::refuse_note;
-use crate::error::ImageError;
+use crate::error::{ImageError, ImageErrorKind};
 
 /// `PngImagePlugin.MAX_TEXT_CHUNK`: bytes that one text or profile may unpack to.
 const MAX_TEXT_CHUNK: usize = 1 << 20;
 /// `PngImagePlugin.MAX_TEXT_MEMORY`: characters of all texts.
 const MAX_TEXT_MEMORY: usize = 64 * MAX_TEXT_CHUNK;
+/// Bytes that all texts and profiles may unpack to. PIL has no such limit, and unpacks ten thousand profiles one by one.
+const MAX_UNPACKED_BYTES: usize = 2 * MAX_TEXT_MEMORY;
 
 /// What the chunks tell, besides the pixels.
 #[derive(Debug, Default)]
@@ -33,6 +35,8 @@ pub(super) struct Notes<'a> {
     /// The number of the last frame, or piece of one.
     pub(super) sequence: Option<u32>,
     text_memory: usize,
+    /// Bytes that texts and profiles were unpacked to.
+    unpacked_bytes: usize,
     exif: Option<Vec<u8>>,
     raw_profile: Option<Vec<u8>>,
     xmp_text: Option<Vec<u8>>,
@@ -87,7 +91,7 @@ impl<'a> Notes<'a> {
                 if content[name_end] != 0 {
                     return Err(chunk.refuse("its compression is unknown"));
                 }
-                unpacked(chunk, &content[name_end + 1..]).map(drop)
+                self.unpacked(chunk, &content[name_end + 1..]).map(drop)
             }
             b"tEXt" => {
                 let (name, text) = split_at_nul(content).unwrap_or((content, &[]));
@@ -98,7 +102,7 @@ impl<'a> Notes<'a> {
                 if text.first().is_some_and(|method| *method != 0) {
                     return Err(chunk.refuse("its compression is unknown"));
                 }
-                let text = unpacked(chunk, text.get(1..).unwrap_or_default())?.unwrap_or_default();
+                let text = self.unpacked(chunk, text.get(1..).unwrap_or_default())?.unwrap_or_default();
                 let length = text.len();
                 self.text(chunk, name, text, length, TextKind::Packed)
             }
@@ -184,13 +188,26 @@ impl Notes<'_> {
         Ok(())
     }
 
+    fn unpacked(&mut self, chunk: Chunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+        let text = unpacked(chunk, packed)?;
+        // Even what turns out to be broken was work.
+        self.unpacked_bytes += text.as_ref().map_or(packed.len(), Vec::len);
+        if self.unpacked_bytes > MAX_UNPACKED_BYTES {
+            return Err(ImageError {
+                kind: ImageErrorKind::TooLarge,
+                reason: format!("PNG: its texts and profiles unpack to more than {MAX_UNPACKED_BYTES} bytes"),
+            });
+        }
+        Ok(text)
+    }
+
     fn international_text(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
         let Some((name, [is_packed, method, rest @ ..])) = split_at_nul(content) else { return Ok(()) };
         let Some((language, rest)) = split_at_nul(rest) else { return Ok(()) };
         let Some((translated, text)) = split_at_nul(rest) else { return Ok(()) };
         let text = match (is_packed, method) {
             (0, _) => text.to_vec(),
-            (_, 0) => match unpacked(chunk, text)? {
+            (_, 0) => match self.unpacked(chunk, text)? {
                 Some(text) => text,
                 None => return Ok(()),
             },

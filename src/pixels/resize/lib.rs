@@ -37,6 +37,16 @@ impl Filter {
         ("lanczos", Self::Lanczos),
     ];
 
+    /// Pixels of the target that a pixel of the source reaches to each side, rounded up.
+    fn support(self) -> u64 {
+        match self {
+            Self::Nearest => 0,
+            Self::Box | Self::Bilinear => 1,
+            Self::Bicubic => 2,
+            Self::Lanczos => 3,
+        }
+    }
+
     fn algorithm(self) -> ResizeAlg {
         let convolution = ResizeAlg::Convolution;
         match self {
@@ -128,6 +138,27 @@ pub fn resize_rgb8(
         }
     }
     Ok(())
+}
+
+/// Bytes that [`resize_rgb8`] takes besides source and target: the image between its two passes, and the weights of the
+/// longer one, of which there are more than the source has rows or columns.
+#[must_use]
+pub fn working_bytes(from: Sides, to: Sides, filter: Filter) -> u64 {
+    if filter == Filter::Nearest {
+        return 0;
+    }
+    let between = if rows_first(from, to) {
+        u64::from(to.height_pixels) * u64::from(from.width_pixels)
+    } else {
+        u64::from(from.height_pixels) * u64::from(to.width_pixels)
+    };
+    let weights = |from: u32, to: u32| {
+        let window = filter.support() * (u64::from(from) / u64::from(to.max(1)) + 1);
+        // As float64, and then as int16.
+        u64::from(to).saturating_mul(2 * window + 1).saturating_mul(8 + 2)
+    };
+    let weights = weights(from.height_pixels, to.height_pixels).max(weights(from.width_pixels, to.width_pixels));
+    between.saturating_mul(3).saturating_add(weights)
 }
 
 /// Whether Pillow 13 shrinks the height first. Older versions never did; since images are rounded to 8 bits in between,

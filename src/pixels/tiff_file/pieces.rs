@@ -28,7 +28,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn read(directory: &Directory, endian: Endian, page: &Page, limits: Limits) -> Result<Self, ImageError> {
+    pub(super) fn read(directory: &Directory, endian: Endian, page: &Page, limits: &Limits) -> Result<Self, ImageError> {
         let numbers = Numbers(directory, endian);
         for tag in SUB_DIRECTORIES {
             numbers.one(tag)?;
@@ -47,9 +47,12 @@ impl Pieces {
         } else {
             (page.width, numbers.one(ROWS_PER_STRIP)?.unwrap_or(page.height).min(page.height))
         };
-        // A tile may be larger than the page.
-        limits.check(height, width, 8)?;
+        if width == 0 || height == 0 {
+            return Err(broken(format!("TIFF: pieces of {height}x{width} pixels")));
+        }
         let expected = u64::from(page.width.div_ceil(width)) * u64::from(page.height.div_ceil(height));
+        // A tile may be larger than the page, and all may be the same bytes of the file.
+        limits.check_work(expected, u64::from(width) * u64::from(height), "pieces")?;
         let byte_counts = if is_packed { numbers.list(counts_tag)?.unwrap_or_default() } else { Vec::new() };
         if offsets.len() as u64 != expected || (is_packed && byte_counts.len() as u64 != expected) {
             return Err(inexact("TIFF", &format!("a page of {expected} pieces that names {}", offsets.len())));
@@ -61,6 +64,14 @@ impl Pieces {
             return Err(inexact("TIFF", "a page of strips and tiles"));
         }
         Ok(Self { width, height, is_tiled, offsets, byte_counts })
+    }
+
+    /// Bytes that the largest piece has when it is unpacked.
+    pub(super) fn unpacked_bytes(&self, page: &Page) -> u64 {
+        match page.compression {
+            Compression::None => 0,
+            _ => page.layout.row_bytes(self.width).saturating_mul(u64::from(self.height)),
+        }
     }
 
     pub(super) fn is_one(&self) -> bool {

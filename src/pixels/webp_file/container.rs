@@ -35,6 +35,18 @@ pub(super) struct Frame<'a> {
     pub(super) bytes: &'a [u8],
 }
 
+impl Frame<'_> {
+    /// Bytes that libwebp takes for each pixel: what it returns, and for what is lossless the numbers that it was packed
+    /// as.
+    pub(super) fn bytes_per_pixel(&self) -> u64 {
+        match self.bytes.first_chunk() {
+            Some(b"VP8 ") => 3,
+            Some(b"VP8L") => 4 + 4,
+            _ => 4 + 1 + 4,
+        }
+    }
+}
+
 impl<'a> Container<'a> {
     /// Walks over all chunks, as `WebPDemux` does.
     ///

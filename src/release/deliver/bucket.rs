@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::release::verify::digest_of;
 use crate::release::{Content, ReleaseFile};
 use crate::remote::{Remote, Sent};
-use crate::store::Files as _;
+use crate::store::{CHECKSUMS_BYTES, Files as _};
 
 /// A prefix in a bucket that a release goes to.
 #[derive(Debug)]
@@ -38,7 +38,7 @@ impl Target for BucketTarget {
     }
 
     fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.remote.read(inside)
+        self.remote.read_up_to(inside, CHECKSUMS_BYTES)
     }
 
     fn has(&self, inside: &str, sha256: &Digest) -> Result<bool, Error> {

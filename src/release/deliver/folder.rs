@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use super::Target;
 use crate::digest::{Digest, digest_file};
 use crate::error::Error;
+use crate::regular_file;
 use crate::release::{Content, ReleaseFile};
+use crate::store::CHECKSUMS_BYTES;
 
 /// A folder that a release goes to.
 #[derive(Clone, Debug)]
@@ -37,13 +39,15 @@ impl FolderTarget {
     /// Writes a file beside its place.
     fn draft(&self, file: &ReleaseFile, draft: &Path) -> io::Result<()> {
         match &file.content {
-            Content::Made(bytes) => File::create(draft)?.write_all(bytes)?,
+            Content::Made(bytes) => File::create_new(draft)?.write_all(bytes)?,
             Content::Stored(path) => {
-                if self.stored_as == StoredAs::Links && fs::hard_link(path, draft).is_ok() {
+                // The second name of a link is a link, too, and leads out of the release.
+                let is_file = fs::symlink_metadata(path)?.is_file();
+                if self.stored_as == StoredAs::Links && is_file && fs::hard_link(path, draft).is_ok() {
                     return Ok(());
                 }
                 // Its permissions may be those of a store that nobody may write to.
-                io::copy(&mut File::open(path)?, &mut File::create(draft)?)?;
+                io::copy(&mut File::open(path)?, &mut File::create_new(draft)?)?;
             }
         }
         File::open(draft)?.sync_all()
@@ -57,7 +61,7 @@ impl Target for FolderTarget {
 
     fn list(&self) -> Result<BTreeMap<String, u64>, Error> {
         let mut files = BTreeMap::new();
-        if self.path.exists() {
+        if regular_file::look_at(&self.path)?.is_some() {
             list_below(&self.path, "", &mut files)?;
         }
         Ok(files)
@@ -84,11 +88,7 @@ impl Target for FolderTarget {
 
     fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
         let path = self.path.join(inside);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(Error::file("read", &path)(error)),
-        }
+        regular_file::read(&path, CHECKSUMS_BYTES)?.or_none("read", &path)
     }
 
     fn has(&self, inside: &str, sha256: &Digest) -> Result<bool, Error> {
@@ -138,12 +138,14 @@ fn list_below(folder: &Path, inside: &str, files: &mut BTreeMap<String, u64>) ->
         let entry = entry.map_err(Error::file("list", folder))?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let (path, inside) = (entry.path(), if inside.is_empty() { name.clone() } else { format!("{inside}/{name}") });
-        let metadata = fs::metadata(&path).map_err(Error::file("look at", &path))?;
+        // What a link to a folder leads to is not the release's: it is listed as a file, which belongs to none.
+        let metadata = fs::symlink_metadata(&path).map_err(Error::file("look at", &path))?;
         if metadata.is_dir() {
             list_below(&path, &inside, files)?;
         } else if !name.starts_with(DRAFT) {
             // Drafts are of a delivery that was killed; the next one writes them anew.
-            files.insert(inside, metadata.len());
+            let there = regular_file::look_at(&path)?.filter(fs::Metadata::is_file);
+            files.insert(inside, there.map_or(0, |there| there.len()));
         }
     }
     Ok(())

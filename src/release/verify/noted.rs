@@ -30,8 +30,8 @@ impl Files for Noted<'_> {
         self.files.name()
     }
 
-    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
-        let bytes = self.files.read(inside)?;
+    fn read_up_to(&self, inside: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
+        let bytes = self.files.read_up_to(inside, most_bytes)?;
         if let Some(bytes) = &bytes {
             let noted = (digest_bytes(bytes), bytes.len() as u64);
             self.digests.lock().unwrap_or_else(PoisonError::into_inner).insert(inside.to_owned(), noted);

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
@@ -12,8 +13,11 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{ChunkReader, FileReader as _, Length, SerializedFileReader};
 
 use super::columns::{Columns, next_values, values};
+use crate::error::Error;
+use crate::regular_file::concerns_file;
 use crate::source::archives::{Archives, ReadAt as _};
 use crate::source::index::short_digest;
+use crate::source::{ReadError, unreadable};
 
 /// Images that are decoded at a time. Hugging Face's row groups of 100 images of ImageNet have about 11 MB.
 const PIECE_BYTES: u64 = 64 << 20;
@@ -56,6 +60,32 @@ struct OpenFile {
     reader: SerializedFileReader<PositionedFile>,
     columns: Columns,
     first_rows: Vec<u64>,
+    failure: Failure,
+}
+
+/// The error of the machine (its number, 0 for none) that a file's reader met: what it makes of it may hide that.
+#[derive(Clone, Default)]
+struct Failure(Arc<AtomicI32>);
+
+impl Failure {
+    fn noted<T>(&self, read: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &read
+            && !concerns_file(error)
+        {
+            self.0.store(error.raw_os_error().unwrap_or(0), Ordering::Release);
+        }
+        read
+    }
+
+    /// What a problem of the reader means for an image.
+    fn explains(&self, archives: &Archives, archive: usize, problem: &str) -> ReadError {
+        match self.0.load(Ordering::Acquire) {
+            0 => ReadError::Image(unreadable(format!("{}: {problem}", archives.file_name(archive)))),
+            number => {
+                ReadError::Machine(Error::file("read", archives.path(archive))(io::Error::from_raw_os_error(number)))
+            }
+        }
+    }
 }
 
 /// Where a row is.
@@ -84,7 +114,7 @@ impl<'a> Pieces<'a> {
     }
 
     /// The image in a row of a file. `check` stands for the name that was beside it when it was listed, 0 for none.
-    pub(super) fn image(&self, archive: usize, row: u64, check: u64) -> Result<Found, String> {
+    pub(super) fn image(&self, archive: usize, row: u64, check: u64) -> Result<Found, ReadError> {
         let file = self.open(archive)?;
         let Some(place) = file.find(archive, row) else { return Ok(Found::Other) };
         let slot = self.slot(&place);
@@ -93,7 +123,8 @@ impl<'a> Pieces<'a> {
                 .unwrap_or_else(|_| Err(ParquetError::General("its reader gave up in an unexpected way".to_owned())))
                 .map_err(|error| format!("row group {}: {error}", place.key.1))
         };
-        let piece = slot.piece.get_or_init(decode).as_ref().map_err(Clone::clone)?;
+        let piece = slot.piece.get_or_init(decode).as_ref();
+        let piece = piece.map_err(|problem| file.failure.explains(self.archives, archive, problem))?;
         if check != 0 && piece.checks.get(place.row) != Some(&check) {
             return Ok(Found::Other);
         }
@@ -104,7 +135,7 @@ impl<'a> Pieces<'a> {
         })
     }
 
-    fn open(&self, archive: usize) -> Result<Arc<OpenFile>, String> {
+    fn open(&self, archive: usize) -> Result<Arc<OpenFile>, ReadError> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, file)) = open.iter().find(|(number, _)| *number == archive) {
             return Ok(Arc::clone(file));
@@ -136,17 +167,20 @@ impl<'a> Pieces<'a> {
 }
 
 impl OpenFile {
-    fn open(archives: &Archives, archive: usize) -> Result<Self, String> {
-        let file = PositionedFile::open(archives, archive).map_err(|error| error.to_string())?;
-        let reader = SerializedFileReader::new(file.clone()).map_err(|error| error.to_string())?;
-        let columns = Columns::of(reader.metadata())?;
+    fn open(archives: &Archives, archive: usize) -> Result<Self, ReadError> {
+        let file = PositionedFile::open(archives, archive);
+        let file = file.map_err(|error| ReadError::of_archive(archives.path(archive), error))?;
+        let failure = file.failure.clone();
+        let refused = |problem: &str| failure.explains(archives, archive, problem);
+        let reader = SerializedFileReader::new(file.clone()).map_err(|error| refused(&error.to_string()))?;
+        let columns = Columns::of(reader.metadata()).map_err(|problem| refused(&problem))?;
         let mut next_row = 0;
         let mut first_rows = Vec::new();
         for group in reader.metadata().row_groups() {
             first_rows.push(next_row);
             next_row += u64::try_from(group.num_rows()).unwrap_or(0);
         }
-        Ok(Self { file, reader, columns, first_rows })
+        Ok(Self { file, reader, columns, first_rows, failure })
     }
 
     fn find(&self, archive: usize, row: u64) -> Option<Where> {
@@ -193,13 +227,14 @@ impl OpenFile {
 pub(super) struct PositionedFile {
     file: Arc<File>,
     bytes: u64,
+    failure: Failure,
 }
 
 impl PositionedFile {
     pub(super) fn open(archives: &Archives, archive: usize) -> io::Result<Self> {
         let file = archives.open(archive)?;
         let bytes = file.metadata()?.len();
-        Ok(Self { file, bytes })
+        Ok(Self { file, bytes, failure: Failure::default() })
     }
 }
 
@@ -213,7 +248,8 @@ impl ChunkReader for PositionedFile {
     type T = BufReader<ReadFrom>;
 
     fn get_read(&self, start: u64) -> Result<Self::T, ParquetError> {
-        Ok(BufReader::new(ReadFrom { file: Arc::clone(&self.file), at: start, end: self.bytes }))
+        let (file, failure) = (Arc::clone(&self.file), self.failure.clone());
+        Ok(BufReader::new(ReadFrom { file, at: start, end: self.bytes, failure }))
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
@@ -222,7 +258,7 @@ impl ChunkReader for PositionedFile {
             return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file of {}", self.bytes)));
         }
         let mut bytes = vec![0; length];
-        self.file.read_at(&mut bytes, start)?;
+        self.failure.noted(self.file.read_at(&mut bytes, start))?;
         Ok(bytes.into())
     }
 }
@@ -232,12 +268,13 @@ pub(super) struct ReadFrom {
     file: Arc<File>,
     at: u64,
     end: u64,
+    failure: Failure,
 }
 
 impl Read for ReadFrom {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let length = buffer.len().min(usize::try_from(self.end.saturating_sub(self.at)).unwrap_or(usize::MAX));
-        self.file.read_at(&mut buffer[..length], self.at)?;
+        self.failure.noted(self.file.read_at(&mut buffer[..length], self.at))?;
         self.at += length as u64;
         Ok(length)
     }

@@ -1,6 +1,6 @@
 //! A folder of this machine, as any other place.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use super::Files;
 use crate::error::Error;
+use crate::regular_file;
 
 /// The files below a folder. Its errors are [`Error::File`].
 #[derive(Clone, Debug)]
@@ -29,21 +30,28 @@ impl Files for FolderFiles {
         &self.name
     }
 
-    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
+    fn read_up_to(&self, inside: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
         let path = self.folder.join(inside);
-        absent_or(fs::read(&path)).map_err(Error::file("read", &path))
+        regular_file::read(&path, most_bytes)?.or_none("read", &path)
     }
 
     fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let path = self.folder.join(inside);
+        let absent = || Error::file("read", &path)(ErrorKind::NotFound.into());
+        let (file, metadata) = regular_file::open(&path)?.or_none("read", &path)?.ok_or_else(absent)?;
+        if range.end > metadata.len() {
+            return Err(Error::file("read", &path)(io::Error::new(
+                ErrorKind::UnexpectedEof,
+                format!("it has {} bytes, and bytes up to {} were expected", metadata.len(), range.end),
+            )));
+        }
         let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
-        let read = File::open(&path).and_then(|file| file.read_exact_at(&mut bytes, range.start));
+        let read = file.read_exact_at(&mut bytes, range.start);
         read.map(|()| bytes).map_err(Error::file("read", &path))
     }
 
     fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
-        let path = self.folder.join(inside);
-        let metadata = absent_or(fs::metadata(&path)).map_err(Error::file("look at", &path))?;
+        let metadata = regular_file::look_at(&self.folder.join(inside))?;
         Ok(metadata.filter(fs::Metadata::is_file).map(|metadata| metadata.len()))
     }
 
@@ -51,30 +59,48 @@ impl Files for FolderFiles {
     /// round in circles.
     fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error> {
         let mut files = Vec::new();
+        self.walk(&mut |name, metadata| {
+            // A link that leads nowhere is a file that is not there.
+            if let Some(metadata) = metadata.filter(|metadata| metadata.is_file()) {
+                files.push((name, metadata.len()));
+            }
+        })?;
+        files.sort();
+        Ok(Some(files))
+    }
+
+    fn strangers(&self) -> Result<Vec<(String, String)>, Error> {
+        let mut strangers = Vec::new();
+        self.walk(&mut |name, metadata| match metadata {
+            Some(metadata) if metadata.is_file() => {}
+            Some(metadata) if metadata.is_dir() => {
+                let what = "it is a link to a folder, which is not followed: nothing below it was checked";
+                strangers.push((name, what.to_owned()));
+            }
+            Some(metadata) => strangers.push((name, regular_file::kind_of(metadata))),
+            None => strangers.push((name, "it is a link that leads nowhere".to_owned())),
+        })?;
+        strangers.sort();
+        Ok(strangers)
+    }
+}
+
+impl FolderFiles {
+    /// Calls `see` with the name of each thing below the folder that is no folder of its own, and with what it is or, of a
+    /// link, what it leads to.
+    fn walk(&self, see: &mut dyn FnMut(String, Option<&fs::Metadata>)) -> Result<(), Error> {
         let mut folders = vec![(self.folder.clone(), String::new())];
         while let Some((folder, inside)) = folders.pop() {
             for entry in fs::read_dir(&folder).map_err(Error::file("list", &folder))? {
                 let entry = entry.map_err(Error::file("list", &folder))?;
                 let name = format!("{inside}{}", entry.file_name().to_string_lossy());
-                if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.file_type().map_err(Error::file("look at", &entry.path()))?.is_dir() {
                     folders.push((entry.path(), name + "/"));
                     continue;
                 }
-                // A link that leads nowhere is a file that is not there.
-                if let Some(metadata) = fs::metadata(entry.path()).ok().filter(fs::Metadata::is_file) {
-                    files.push((name, metadata.len()));
-                }
+                see(name, regular_file::look_at(&entry.path())?.as_ref());
             }
         }
-        files.sort();
-        Ok(Some(files))
-    }
-}
-
-fn absent_or<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(there) => Ok(Some(there)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
-        Err(error) => Err(error),
+        Ok(())
     }
 }

@@ -7,6 +7,7 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::{Identified, ShardRecord, Step, StoreInfo, Verification, check_fixed, check_shard, names};
 use crate::error::Error;
+use crate::regular_file;
 
 /// What is in a store: its finished shards, and everything that is wrong with what it has.
 #[derive(Debug)]
@@ -27,19 +28,20 @@ impl LookedAt {
         heard: &(dyn Fn(Step) -> Result<(), Error> + Sync),
     ) -> Result<Self, Error> {
         let mut found = Verification::default();
-        let manifest = check_fixed(store, info, &mut found);
+        let list = check_fixed(store, info, &mut found)?;
         let of = Identified { info, identity: &info.identity() };
-        let shards = (0..info.shards()).into_par_iter().map(|shard| {
-            let checked = check_shard(store, &of, manifest.as_ref(), None, shard);
-            heard(Step::ShardDone).map(|()| checked)
+        let shards = (0..list.shards(info)).into_par_iter().filter_map(|shard| {
+            let checked = check_shard(store, &of, list.manifest(), None, shard);
+            checked.and_then(|checked| heard(Step::ShardDone).map(|()| checked)).transpose()
         });
         let mut records = Vec::new();
         for checked in shards.collect::<Result<Vec<_>, Error>>()? {
             found.problems.extend(checked.problems);
             records.extend(checked.record);
         }
-        // Where it cannot be read, that is among the problems.
-        let manifest = std::fs::read(store.join(names::MANIFEST)).unwrap_or_default();
+        // Where something else is in its place, that is among the problems.
+        let path = store.join(names::MANIFEST);
+        let manifest = regular_file::read(&path, info.most_manifest_bytes())?.or_problem().unwrap_or_default();
         Ok(Self { store: store.to_path_buf(), records, manifest, found })
     }
 

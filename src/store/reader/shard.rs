@@ -1,6 +1,7 @@
 //! A finished shard, open for reading.
 
 use std::fs::File;
+use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -8,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::digest::digest_bytes;
+use crate::digest::digest_opened;
 use crate::error::Error;
+use crate::regular_file::{self, Found};
 use crate::store::arrays::StoreArray;
 use crate::store::index::{InnerChunk, ShardIndex};
 use crate::store::info::StoreInfo;
@@ -31,6 +33,8 @@ pub(super) struct OpenShard {
 #[derive(Debug)]
 struct OpenFile {
     recorded: RecordedFile,
+    /// Most bytes of an inner chunk: what its index says is not to be believed.
+    most_chunk_bytes: u64,
     /// How it looked when it was compared; `None` where it does not lie in a folder.
     look: Option<Look>,
     /// Of arrays that have an inner chunk for each image, once it was needed.
@@ -72,8 +76,8 @@ pub(super) enum ReadFailure {
     Changed,
     /// What is wrong, in words.
     Damaged(String),
-    /// The place could not be reached.
-    Unreachable(Error),
+    /// The system or the network failed: that says nothing of the store.
+    Failed(Error),
 }
 
 impl OpenShard {
@@ -82,21 +86,24 @@ impl OpenShard {
     /// Inner chunks have checksums of their own, but another shard's file has right ones too. So a file is compared with
     /// its record when it is first read, unless it was compared before and not touched since. Elsewhere than in a folder
     /// nothing is compared here: files are read in pieces there.
-    pub(super) fn compare(place: &Place, info: &StoreInfo, record: ShardRecord) -> Result<Self, String> {
+    /// Returns in words what is wrong with them.
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if the system fails to read one.
+    pub(super) fn compare(place: &Place, info: &StoreInfo, record: ShardRecord) -> Result<Result<Self, String>, Error> {
         let mut files = [const { None }; StoreArray::ALL.len()];
         for (recorded, &array) in record.files.iter().zip(StoreArray::of(info)) {
+            let most_chunk_bytes = array.most_chunk_bytes(info);
             let open = match place {
-                Place::Folder { path, seen } => OpenFile::compare(path, info, seen, recorded, array),
-                Place::Elsewhere { .. } => Ok(OpenFile::new(recorded, None)),
+                Place::Folder { path, seen } => OpenFile::compare(path, info, seen, recorded, array)?,
+                Place::Elsewhere { .. } => Ok(OpenFile::new(recorded, None, most_chunk_bytes)),
             };
-            files[array as usize] = Some(open.map_err(|what| format!("{}: {what}", recorded.path))?);
+            match open {
+                Ok(open) => files[array as usize] = Some(open),
+                Err(what) => return Ok(Err(format!("{}: {what}", recorded.path))),
+            }
         }
-        Ok(Self { record, images: info.shard_images, files })
-    }
-
-    /// Whether the array has an inner chunk for the image in this place of the shard.
-    pub(super) fn has_chunk(&self, place: &Place, array: StoreArray, at: usize) -> bool {
-        self.chunk_bytes(place, array, at).is_ok_and(|bytes| bytes > 0)
+        Ok(Ok(Self { record, images: info.shard_images, files }))
     }
 
     /// Length of the inner chunk of the image in this place of the shard; 0 where it has none.
@@ -117,21 +124,25 @@ impl OpenShard {
     ) -> Result<Vec<u8>, ReadFailure> {
         let known = self.known(array)?;
         let chunk = self.inner_chunk(place, known, at)?.ok_or_else(|| missing("its chunk"))?;
+        if chunk.bytes as u64 > known.most_chunk_bytes {
+            let (bytes, most) = (chunk.bytes, known.most_chunk_bytes);
+            return Err(ReadFailure::Damaged(format!("its chunk has {bytes} bytes, and at most {most} were expected")));
+        }
         let store = match place {
             Place::Folder { path, .. } => path,
             Place::Elsewhere { files } => {
                 let range = chunk.offset..chunk.offset + chunk.bytes as u64;
-                return files.read_known_range(&known.recorded, range).map_err(ReadFailure::Unreachable);
+                return files.read_known_range(&known.recorded, range).map_err(ReadFailure::Failed);
             }
         };
         let mut encoded = vec![0; chunk.bytes];
         if let Some(file) = known.kept.get() {
             // It stays the file that was compared, whatever takes its place.
-            file.read_exact_at(&mut encoded, chunk.offset).map_err(|error| in_words(&error))?;
+            file.read_exact_at(&mut encoded, chunk.offset).map_err(|error| known.failure(store, error))?;
             return Ok(encoded);
         }
         let file = known.reopen(store)?;
-        file.read_exact_at(&mut encoded, chunk.offset).map_err(|error| in_words(&error))?;
+        file.read_exact_at(&mut encoded, chunk.offset).map_err(|error| known.failure(store, error))?;
         if kept_files.take() && known.kept.set(file).is_err() {
             kept_files.give_back();
         }
@@ -159,11 +170,11 @@ impl OpenShard {
         let encoded = match place {
             Place::Folder { path, .. } => {
                 let mut encoded = vec![0; recorded.bytes as usize];
-                known.reopen(path)?.read_exact_at(&mut encoded, 0).map_err(|error| in_words(&error))?;
+                known.reopen(path)?.read_exact_at(&mut encoded, 0).map_err(|error| known.failure(path, error))?;
                 encoded
             }
             Place::Elsewhere { files } => {
-                files.read_known(&recorded.path, &recorded.sha256).map_err(ReadFailure::Unreachable)?
+                files.read_known(&recorded.path, &recorded.sha256, recorded.bytes).map_err(ReadFailure::Failed)?
             }
         };
         let values = decode(encoded).map_err(ReadFailure::Damaged)?;
@@ -182,7 +193,7 @@ impl OpenShard {
         let Place::Elsewhere { files } = place else { return Ok(None) };
         let RecordedFile { path, bytes, .. } = &file.recorded;
         let first = bytes.saturating_sub(ShardIndex::bytes(self.images) as u64);
-        let encoded = files.read_known_range(&file.recorded, first..*bytes).map_err(ReadFailure::Unreachable)?;
+        let encoded = files.read_known_range(&file.recorded, first..*bytes).map_err(ReadFailure::Failed)?;
         let index = ShardIndex::parse_checked(&encoded, first);
         let index = index.map_err(|what| ReadFailure::Damaged(format!("{path}: {what}")))?;
         Ok(file.index.get_or_init(|| index).chunk(at))
@@ -190,9 +201,9 @@ impl OpenShard {
 }
 
 impl OpenFile {
-    fn new(recorded: &RecordedFile, look: Option<Look>) -> Self {
+    fn new(recorded: &RecordedFile, look: Option<Look>, most_chunk_bytes: u64) -> Self {
         let (index, values, kept) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
-        Self { recorded: recorded.clone(), look, index, values, kept }
+        Self { recorded: recorded.clone(), most_chunk_bytes, look, index, values, kept }
     }
 
     fn compare(
@@ -201,44 +212,52 @@ impl OpenFile {
         seen: &Seen,
         recorded: &RecordedFile,
         array: StoreArray,
-    ) -> Result<Self, String> {
-        let text = |error: std::io::Error| error.to_string();
-        let opened = File::open(store.join(&recorded.path)).map_err(text)?;
-        let metadata = opened.metadata().map_err(text)?;
-        if metadata.len() != recorded.bytes {
-            return Err(format!("it has {} bytes, {} when it was written", metadata.len(), recorded.bytes));
+    ) -> Result<Result<Self, String>, Error> {
+        let path = store.join(&recorded.path);
+        let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
+            Ok(there) => there,
+            Err(problem) => return Ok(Err(problem)),
+        };
+        let bytes = metadata.len();
+        if bytes != recorded.bytes {
+            return Ok(Err(format!("it has {bytes} bytes, {} when it was written", recorded.bytes)));
         }
-        let index_at = metadata.len().saturating_sub(ShardIndex::bytes(info.shard_images) as u64);
-        let is_known = seen.knows(&recorded.path, &metadata);
-        let first = if is_known { index_at } else { 0 };
-        let mut bytes = vec![0; (metadata.len() - first) as usize];
-        opened.read_exact_at(&mut bytes, first).map_err(text)?;
-        if !is_known && digest_bytes(&bytes) != recorded.sha256 {
-            return Err("it is not the file that its record names".to_owned());
+        if !seen.knows(&recorded.path, &metadata) && digest_opened(&mut opened, &path)?.0 != recorded.sha256 {
+            return Ok(Err("it is not the file that its record names".to_owned()));
         }
-        let file = Self::new(recorded, Some(Look::of(&metadata)));
+        let file = Self::new(recorded, Some(Look::of(&metadata)), array.most_chunk_bytes(info));
         if array.is_map() {
-            let index = ShardIndex::parse(&bytes[(index_at - first) as usize..], index_at)?;
-            file.index.get_or_init(|| index);
+            let index_at = bytes.saturating_sub(ShardIndex::bytes(info.shard_images) as u64);
+            let mut index = vec![0; (bytes - index_at) as usize];
+            match opened.read_exact_at(&mut index, index_at) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Err(error.to_string())),
+                Err(error) => return Err(Error::file("read", &path)(error)),
+            }
+            match ShardIndex::parse(&index, index_at) {
+                Ok(index) => drop(file.index.set(index)),
+                Err(problem) => return Ok(Err(problem)),
+            }
         }
-        Ok(file)
+        Ok(Ok(file))
     }
 
     fn reopen(&self, store: &Path) -> Result<File, ReadFailure> {
-        let file = File::open(store.join(&self.recorded.path)).map_err(|error| in_words(&error))?;
-        let metadata = file.metadata().map_err(|error| in_words(&error))?;
-        if Some(Look::of(&metadata)) == self.look { Ok(file) } else { Err(ReadFailure::Changed) }
+        match regular_file::open(&store.join(&self.recorded.path)).map_err(ReadFailure::Failed)? {
+            Found::There((file, metadata)) if Some(Look::of(&metadata)) == self.look => Ok(file),
+            _ => Err(ReadFailure::Changed),
+        }
+    }
+
+    /// What a failed read of the file that was compared means.
+    fn failure(&self, store: &Path, error: std::io::Error) -> ReadFailure {
+        match error.kind() {
+            ErrorKind::UnexpectedEof => ReadFailure::Damaged(error.to_string()),
+            _ => ReadFailure::Failed(Error::file("read", &store.join(&self.recorded.path))(error)),
+        }
     }
 }
 
 fn missing(what: &str) -> ReadFailure {
     ReadFailure::Damaged(format!("{what} is missing"))
-}
-
-fn in_words(error: &std::io::Error) -> ReadFailure {
-    if error.kind() == std::io::ErrorKind::NotFound {
-        ReadFailure::Changed
-    } else {
-        ReadFailure::Damaged(error.to_string())
-    }
 }

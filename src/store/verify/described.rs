@@ -2,10 +2,9 @@
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
+use super::fixed::List;
 use super::shards::names_others;
-use crate::digest::digest_bytes;
 use crate::error::Error;
-use crate::manifest::{Manifest, read_manifest_bytes};
 use crate::store::arrays::StoreArray;
 use crate::store::files::Files;
 use crate::store::info::StoreInfo;
@@ -47,13 +46,15 @@ pub fn describe(files: &dyn Files, heard: &(dyn Fn() -> Result<(), Error> + Sync
             None => found.add(file, "it is not there"),
         }
     }
-    let manifest = match files.read(names::MANIFEST)? {
-        None => Err("it is not there".to_owned()),
-        Some(bytes) => manifest(bytes, &info),
+    let list = match files.read_up_to(names::MANIFEST, info.most_manifest_bytes())? {
+        None => List::Damaged("it is not there".to_owned()),
+        Some(bytes) => List::read(bytes, &info),
     };
-    let manifest = manifest.map_err(|problem| found.add(names::MANIFEST, problem)).ok();
+    if let List::Damaged(problem) | List::OfOtherImages(problem) = &list {
+        found.add(names::MANIFEST, problem);
+    }
     let of = Identified { info: &info, identity: &info.identity() };
-    let shards = (0..info.shards()).into_par_iter().map(|shard| {
+    let shards = (0..list.shards(&info)).into_par_iter().map(|shard| {
         let text = files.read(&record_file(shard))?;
         heard()?;
         Ok(text.map(|text| ShardRecord::from_json(&text, &of, shard)))
@@ -63,7 +64,7 @@ pub fn describe(files: &dyn Files, heard: &(dyn Fn() -> Result<(), Error> + Sync
             None => found.shards_to_do.push(shard),
             Some(Err(problem)) => found.add(record_file(shard), problem),
             Some(Ok(record)) => {
-                if let Some(problem) = manifest.as_ref().and_then(|manifest| names_others(&record, manifest)) {
+                if let Some(problem) = list.manifest().and_then(|manifest| names_others(&record, manifest)) {
                     found.add(record_file(shard), problem);
                 }
                 found.records.push(record);
@@ -78,16 +79,4 @@ impl Description {
     fn add(&mut self, file: impl Into<String>, problem: impl Into<String>) {
         self.problems.push((file.into(), problem.into()));
     }
-}
-
-fn manifest(bytes: Vec<u8>, info: &StoreInfo) -> Result<Manifest, String> {
-    let digest = digest_bytes(&bytes);
-    if digest != info.manifest_sha256 {
-        return Err(format!("its sha256 is {digest}, {} when it was made", info.manifest_sha256));
-    }
-    let manifest = read_manifest_bytes(bytes)?;
-    if manifest.len() != info.images {
-        return Err(format!("it has {} rows, the arrays have {}", manifest.len(), info.images));
-    }
-    Ok(manifest)
 }

@@ -2,60 +2,87 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use super::{Repair, Verification};
 use crate::digest::digest_bytes;
-use crate::manifest::{Manifest, read_manifest_parquet};
+use crate::error::Error;
+use crate::manifest::{Manifest, read_manifest_of, rows_in_manifest};
+use crate::regular_file;
 use crate::store::arrays::StoreArray;
+use crate::store::files::SMALL_FILE_BYTES;
 use crate::store::info::StoreInfo;
 use crate::store::names;
-use crate::store::seal::unsealed;
+use crate::store::notes::{NoteState, all_notes};
 
 /// Checks the arrays' descriptions and the manifest, and gives the manifest if it is whole.
-pub(in crate::store) fn check(store: &Path, info: &StoreInfo, found: &mut Verification) -> Option<Manifest> {
+///
+/// # Errors
+/// Returns [`Error::File`] if the system fails to read one.
+pub(in crate::store) fn check(store: &Path, info: &StoreInfo, found: &mut Verification) -> Result<List, Error> {
     for &array in StoreArray::of(info) {
         let file = array.metadata_file();
         found.files += 1;
-        match std::fs::read(store.join(&file)) {
+        match regular_file::read(&store.join(&file), SMALL_FILE_BYTES)?.or_problem() {
             Ok(bytes) if bytes == array.metadata_json(info) => {}
             Ok(_) => found.add(file, "it does not describe the array that zarr.json of the store names", Repair::Run),
-            Err(error) => found.add(file, error.to_string(), Repair::Run),
+            Err(problem) => found.add(file, problem, Repair::Run),
         }
     }
-    manifest(store, info).map_err(|problem| found.add(names::MANIFEST, problem, Repair::RunOrRestore)).ok().inspect(
-        |_| {
-            found.files += 1;
-        },
-    )
+    let bytes = regular_file::read(&store.join(names::MANIFEST), info.most_manifest_bytes())?;
+    let list = bytes.or_problem().map_or_else(List::Damaged, |bytes| List::read(bytes, info));
+    match &list {
+        List::Whole(_) => found.files += 1,
+        List::Damaged(problem) | List::OfOtherImages(problem) => {
+            found.add(names::MANIFEST, problem, Repair::RunOrRestore);
+        }
+    }
+    Ok(list)
 }
 
-fn manifest(store: &Path, info: &StoreInfo) -> Result<Manifest, String> {
-    let path = store.join(names::MANIFEST);
-    let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
-    let digest = digest_bytes(&bytes);
-    if digest != info.manifest_sha256 {
-        return Err(format!("its sha256 is {digest}, {} when it was made", info.manifest_sha256));
+/// What is in the place of the list of images.
+pub(in crate::store) enum List {
+    /// The one that the store vouches for.
+    Whole(Manifest),
+    /// Something else, in words.
+    Damaged(String),
+    /// The one that the store vouches for, which is not of as many images as the store: there may be as few shards.
+    OfOtherImages(String),
+}
+
+impl List {
+    pub(super) fn read(bytes: Vec<u8>, info: &StoreInfo) -> Self {
+        let digest = digest_bytes(&bytes);
+        if digest != info.manifest_sha256 {
+            return Self::Damaged(format!("its sha256 is {digest}, {} when it was made", info.manifest_sha256));
+        }
+        let bytes = Bytes::from(bytes);
+        match rows_in_manifest(&bytes) {
+            Some(rows) if rows != info.images => Self::OfOtherImages(format!(
+                "it has {rows} rows, the arrays have {}: no shard was looked at",
+                info.images
+            )),
+            _ => read_manifest_of(bytes, info.images).map_or_else(Self::Damaged, Self::Whole),
+        }
     }
-    let manifest = read_manifest_parquet(&path).map_err(|error| error.to_string())?;
-    if manifest.len() != info.images {
-        return Err(format!("it has {} rows, the arrays have {}", manifest.len(), info.images));
+
+    pub(in crate::store) fn manifest(&self) -> Option<&Manifest> {
+        if let Self::Whole(manifest) = self { Some(manifest) } else { None }
     }
-    Ok(manifest)
+
+    /// Number of shards that are worth a look.
+    pub(in crate::store) fn shards(&self, info: &StoreInfo) -> usize {
+        if matches!(self, Self::OfOtherImages(_)) { 0 } else { info.shards() }
+    }
 }
 
 /// Checks the notes of runs, which are for people and for accounting.
-pub(super) fn check_notes(store: &Path, found: &mut Verification) {
-    let Ok(entries) = std::fs::read_dir(store.join(names::RUNS)) else { return };
-    let mut notes: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    notes.sort();
-    for note in notes {
+pub(super) fn check_notes(store: &Path, found: &mut Verification) -> Result<(), Error> {
+    for (name, state) in all_notes(store)? {
         found.files += 1;
-        let checked = std::fs::read(&note).map_err(|error| error.to_string()).and_then(|text| {
-            let object = serde_json::from_slice(&text).map_err(|error| format!("it is no JSON object: {error}"))?;
-            unsealed(object)
-        });
-        if let Err(problem) = checked {
-            let name = note.file_name().unwrap_or_default().to_string_lossy();
+        if let NoteState::Damaged(problem) = state {
             found.add(format!("{}/{name}", names::RUNS), problem, Repair::Delete);
         }
     }
+    Ok(())
 }

@@ -1,21 +1,26 @@
 //! Records, and the files that they name.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::values::Values;
 use super::{Depth, Problem, Repair, Step, Verification};
-use crate::digest::digest_file;
+use crate::digest::digest_opened;
 use crate::error::Error;
 use crate::manifest::Manifest;
+use crate::regular_file;
 use crate::store::arrays::StoreArray;
 use crate::store::info::StoreInfo;
 use crate::store::record::{FailedImage, Identified, RecordState, RecordedFile, ShardRecord};
-use crate::store::{names, record_file};
+use crate::store::{names, record_file, record_path};
 
-/// Checks every shard, and that nothing lies about that no record names.
+/// Checks every shard, and that nothing is there that belongs to none.
+///
+/// A run may write the store meanwhile. What belongs to a shard is then never a stranger: its files come before its record,
+/// and both may come after the shard was looked at.
 pub(super) fn check(
     store: &Path,
     info: &StoreInfo,
@@ -30,49 +35,142 @@ pub(super) fn check(
         Depth::Files => None,
         Depth::Values => Some(Values::open(store, info)?),
     };
-    let shards: Vec<OfShard> = (0..info.shards())
+    let checked: Vec<(usize, OfShard)> = (0..info.shards())
         .into_par_iter()
-        .map(|shard| {
+        .filter_map(|shard| {
             let checked = check_shard(store, &of, manifest, values.as_ref(), shard);
             heard(Step::ShardDone);
-            checked
+            checked.map(|checked| Some((shard, checked?))).transpose()
         })
-        .collect();
-    // Files whose shard is known, and who need no further word.
-    let mut explained = BTreeSet::new();
-    let mut to_do = Vec::new();
-    for (shard, checked) in shards.into_iter().enumerate() {
+        .collect::<Result<_, Error>>()?;
+    let there = Present::list(store, info, found)?;
+    let mut unrecorded = there.files.clone();
+    let mut to_do = ToDo { store, info, shards: 0..0 };
+    let mut next = 0;
+    for (shard, checked) in checked {
+        to_do.add(next..shard, &there, found)?;
+        next = shard + 1;
         found.files += checked.files;
         found.compared_bytes += checked.compared_bytes;
         found.decoded += checked.decoded;
         found.problems.extend(checked.problems);
+        let present = unrecorded.remove(&shard).unwrap_or_default();
         if let Some(record) = checked.record {
             found.labelled += record.labelled;
             found.failed += record.failed.len();
-            explained.insert(record_file(shard));
-            explained.extend(record.files.into_iter().map(|file| file.path));
-            continue;
+            for file in present.into_iter().filter(|file| record.files.iter().all(|named| named.path != *file)) {
+                // The record may be another one by now, or gone, because the shard is made again.
+                if RecordState::read(store, &of, shard)?.is(&record) {
+                    found.add(file, "the record of its shard does not name it", Repair::Delete);
+                }
+            }
         }
-        let files: Vec<String> = StoreArray::of(info).iter().map(|array| array.file_of(shard)).collect();
-        if !checked.is_to_do {
-            explained.insert(record_file(shard));
-        } else if files.iter().any(|file| store.join(file).exists()) {
-            let what = "it is not there, but files of its shard are: it was deleted, or a run was interrupted";
-            found.add(record_file(shard), what, Repair::GoOn);
-        } else {
-            to_do.push(shard);
-        }
-        // One problem is enough for a shard whose record is damaged or gone.
-        explained.extend(files);
     }
-    for shards in to_do.chunk_by(|a, b| a + 1 == *b) {
-        let (first, last) = (shards[0], shards[shards.len() - 1]);
-        let images = info.rows_of(last).end - info.rows_of(first).start;
+    to_do.add(next..info.shards(), &there, found)?;
+    to_do.tell(found);
+    for file in there.strangers {
+        found.add(file, "it belongs to no shard of this store", Repair::Delete);
+    }
+    Ok(())
+}
+
+/// What is in the folders of arrays and records.
+struct Present {
+    /// Files of arrays, by their shard.
+    files: BTreeMap<usize, Vec<String>>,
+    /// What no shard of this store has.
+    strangers: Vec<String>,
+}
+
+impl Present {
+    fn list(store: &Path, info: &StoreInfo, found: &mut Verification) -> Result<Self, Error> {
+        let mut present = Self { files: BTreeMap::new(), strangers: Vec::new() };
+        for array in StoreArray::of(info) {
+            for name in names_in(store, array.name(), found)? {
+                let file = format!("{}/{name}", array.name());
+                let number = name.strip_prefix("c.").and_then(|rest| rest.split('.').next()?.parse().ok());
+                match number.filter(|&shard| shard < info.shards() && array.file_of(shard) == file) {
+                    Some(shard) => present.files.entry(shard).or_default().push(file),
+                    None if name == names::GROUP => {}
+                    None => present.strangers.push(file),
+                }
+            }
+        }
+        for name in names_in(store, names::RECORDS, found)? {
+            let file = format!("{}/{name}", names::RECORDS);
+            let number = name.strip_suffix(".json").and_then(|number| number.parse().ok());
+            if number.is_none_or(|shard| shard >= info.shards() || record_file(shard) != file) {
+                present.strangers.push(file);
+            }
+        }
+        Ok(present)
+    }
+}
+
+/// The names in a folder of the store, sorted.
+fn names_in(store: &Path, folder: &'static str, found: &mut Verification) -> Result<Vec<String>, Error> {
+    let path = store.join(folder);
+    let entries = match std::fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if regular_file::is_absence(&error) => {
+            found.add(folder, "the folder is not there", Repair::Run);
+            return Ok(Vec::new());
+        }
+        Err(error) => return Err(Error::file("list", &path)(error)),
+    };
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    let mut names: Vec<String> = names.collect::<std::io::Result<_>>().map_err(Error::file("list", &path))?;
+    names.sort();
+    Ok(names)
+}
+
+/// Shards that are to do, told in ranges.
+struct ToDo<'a> {
+    store: &'a Path,
+    info: &'a StoreInfo,
+    shards: Range<usize>,
+}
+
+impl ToDo<'_> {
+    /// Adds shards without a record. One that has files already is told by itself, unless it was finished meanwhile.
+    fn add(&mut self, shards: Range<usize>, there: &Present, found: &mut Verification) -> Result<(), Error> {
+        let mut first = shards.start;
+        for (&shard, _) in there.files.range(shards.clone()) {
+            self.join(first..shard, found);
+            first = shard + 1;
+            if regular_file::look_at(&record_path(self.store, shard))?.is_some() {
+                continue;
+            }
+            let what =
+                "it is not there, but files of its shard are: it was deleted, or a run was interrupted or is at work";
+            found.add(record_file(shard), what, Repair::GoOn);
+        }
+        self.join(first..shards.end, found);
+        Ok(())
+    }
+
+    fn join(&mut self, shards: Range<usize>, found: &mut Verification) {
+        if shards.is_empty() {
+            return;
+        }
+        if self.shards.end == shards.start {
+            self.shards.end = shards.end;
+        } else {
+            self.tell(found);
+            self.shards = shards;
+        }
+    }
+
+    fn tell(&mut self, found: &mut Verification) {
+        let Range { start: first, end } = std::mem::take(&mut self.shards);
+        if first == end {
+            return;
+        }
+        let images = self.info.rows_of(end - 1).end - self.info.rows_of(first).start;
+        let last = end - 1;
         let which = if first == last { format!("shard {first} is") } else { format!("shards {first} to {last} are") };
         found.add(names::RECORDS, format!("{which} to do ({images} images)"), Repair::GoOn);
     }
-    strays(store, info, &explained, found);
-    Ok(())
 }
 
 /// What was found in one shard.
@@ -80,7 +178,6 @@ pub(super) fn check(
 pub(in crate::store) struct OfShard {
     /// The record, if it holds.
     pub(in crate::store) record: Option<ShardRecord>,
-    is_to_do: bool,
     pub(in crate::store) problems: Vec<Problem>,
     files: usize,
     compared_bytes: u64,
@@ -93,50 +190,61 @@ impl OfShard {
     }
 }
 
-/// Holds a shard's record against store and manifest, and its files against the record.
+/// Compares a shard's record with store and manifest, and its files with the record; `None` where there is no record.
+///
+/// # Errors
+/// Returns [`Error::File`] if the system fails to read a file.
 pub(in crate::store) fn check_shard(
     store: &Path,
     of: &Identified<'_>,
     manifest: Option<&Manifest>,
     values: Option<&Values>,
     shard: usize,
-) -> OfShard {
-    let mut checked = OfShard::default();
-    let record = match RecordState::read(store, of, shard) {
-        Ok(RecordState::Valid(record)) => record,
-        Ok(RecordState::Absent) => return OfShard { is_to_do: true, ..checked },
-        Ok(RecordState::Damaged(what)) => {
-            checked.add(record_file(shard), what);
-            return checked;
+) -> Result<Option<OfShard>, Error> {
+    loop {
+        let (checked, record) = match RecordState::read(store, of, shard)? {
+            RecordState::Absent => return Ok(None),
+            RecordState::Damaged(what) => {
+                let mut checked = OfShard::default();
+                checked.add(record_file(shard), what);
+                return Ok(Some(checked));
+            }
+            RecordState::Valid(record) => (check_recorded(store, &record, manifest, values)?, record),
+        };
+        // A shard that is made again loses its record first, and then its files.
+        if checked.problems.is_empty() || RecordState::read(store, of, shard)?.is(&record) {
+            return Ok(Some(OfShard { record: Some(record), ..checked }));
         }
-        Err(error) => {
-            checked.add(record_file(shard), error.to_string());
-            return checked;
-        }
-    };
-    checked.files += 1;
-    if let Some(problem) = manifest.and_then(|manifest| names_others(&record, manifest)) {
-        checked.add(record_file(shard), problem);
+    }
+}
+
+fn check_recorded(
+    store: &Path,
+    record: &ShardRecord,
+    manifest: Option<&Manifest>,
+    values: Option<&Values>,
+) -> Result<OfShard, Error> {
+    let mut checked = OfShard { files: 1 + record.files.len(), ..OfShard::default() };
+    if let Some(problem) = manifest.and_then(|manifest| names_others(record, manifest)) {
+        checked.add(record_file(record.shard), problem);
     }
     let mut files_hold = true;
     for file in &record.files {
-        checked.files += 1;
-        match compare(store, file) {
-            Ok(()) => checked.compared_bytes += file.bytes,
-            Err(problem) => {
+        match compare(store, file)? {
+            None => checked.compared_bytes += file.bytes,
+            Some(problem) => {
                 files_hold = false;
                 checked.add(file.path.clone(), problem);
             }
         }
     }
     if let Some(values) = values.filter(|_| files_hold) {
-        match values.check(&record) {
+        match values.check(record)? {
             Ok(decoded) => checked.decoded += decoded,
             Err((file, problem)) => checked.add(file, problem),
         }
     }
-    checked.record = Some(record);
-    checked
+    Ok(checked)
 }
 
 /// That a record calls a failed image otherwise than the manifest does, in words.
@@ -148,34 +256,17 @@ pub(super) fn names_others(record: &ShardRecord, manifest: &Manifest) -> Option<
     Some(format!("it says that row {row}, which failed, is `{path}`; the manifest says otherwise"))
 }
 
-fn compare(store: &Path, file: &RecordedFile) -> Result<(), String> {
+/// What is wrong with a file, in words.
+fn compare(store: &Path, file: &RecordedFile) -> Result<Option<String>, Error> {
     let path = store.join(&file.path);
-    let bytes = std::fs::metadata(&path).map_err(|error| error.to_string())?.len();
+    let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
+        Ok(there) => there,
+        Err(problem) => return Ok(Some(problem)),
+    };
+    let bytes = metadata.len();
     if bytes != file.bytes {
-        return Err(format!("it has {bytes} bytes, {} when it was written", file.bytes));
+        return Ok(Some(format!("it has {bytes} bytes, {} when it was written", file.bytes)));
     }
-    let (digest, _) = digest_file(&path).map_err(|error| error.to_string())?;
-    if digest == file.sha256 {
-        Ok(())
-    } else {
-        Err(format!("its sha256 is {digest}, {} when it was written", file.sha256))
-    }
-}
-
-/// Files that belong to no shard.
-fn strays(store: &Path, info: &StoreInfo, explained: &BTreeSet<String>, found: &mut Verification) {
-    for folder in StoreArray::of(info).iter().map(|array| array.name()).chain([names::RECORDS]) {
-        let Ok(entries) = std::fs::read_dir(store.join(folder)) else {
-            found.add(folder, "the folder cannot be read", Repair::Run);
-            continue;
-        };
-        let mut files: Vec<String> = entries
-            .filter_map(|entry| Some(format!("{folder}/{}", entry.ok()?.file_name().to_string_lossy())))
-            .filter(|file| !file.ends_with(names::GROUP) && !explained.contains(file))
-            .collect();
-        files.sort();
-        for file in files {
-            found.add(file, "it belongs to no shard of this store", Repair::Delete);
-        }
-    }
+    let (digest, _) = digest_opened(&mut opened, &path)?;
+    Ok((digest != file.sha256).then(|| format!("its sha256 is {digest}, {} when it was written", file.sha256)))
 }

@@ -21,22 +21,29 @@ impl Values {
     }
 
     /// Checks every row of a shard. Gives the number of rows, or the file that is wrong and why.
-    pub(super) fn check(&self, record: &ShardRecord) -> Result<usize, (String, String)> {
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if the system fails to read a file.
+    pub(super) fn check(&self, record: &ShardRecord) -> Result<Result<usize, (String, String)>, Error> {
         let rows = record.first_row..record.first_row + record.rows;
         let of = |array: StoreArray| array.file_of(record.shard);
         for row in rows.clone() {
-            let state = self.reader.row(row).map_err(|error| (of(StoreArray::Scores), error.to_string()))?;
-            if let RowState::Labelled(labels) = state {
-                check_values(&labels, self.reader.info())
-                    .map_err(|(array, problem)| (of(array), format!("row {row}: {problem}")))?;
+            let labels = match self.reader.stored_row(row) {
+                Ok(RowState::Labelled(labels)) => labels,
+                Ok(RowState::Failed(_) | RowState::ToDo) => continue,
+                Err(Error::Store { problem, .. }) => return Ok(Err((of(StoreArray::Scores), problem))),
+                Err(error) => return Err(error),
+            };
+            if let Err((array, problem)) = check_values(&labels, self.reader.info()) {
+                return Ok(Err((of(array), format!("row {row}: {problem}"))));
             }
         }
         for failed in &record.failed {
-            self.reader
-                .check_unlabelled(failed.row)
-                .map_err(|(array, problem)| (of(array), format!("row {}, which failed: {problem}", failed.row)))?;
+            if let Err((array, problem)) = self.reader.check_unlabelled(failed.row)? {
+                return Ok(Err((of(array), format!("row {}, which failed: {problem}", failed.row))));
+            }
         }
-        Ok(rows.len())
+        Ok(Ok(rows.len()))
     }
 }
 

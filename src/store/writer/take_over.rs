@@ -4,7 +4,9 @@ use std::path::Path;
 
 use super::StoreWriter;
 use crate::error::Error;
+use crate::regular_file::{self, Found};
 use crate::store::commit::PlaceBy;
+use crate::store::files::SMALL_FILE_BYTES;
 use crate::store::record::{Identified, ShardRecord};
 use crate::store::{names, record_file};
 
@@ -19,7 +21,7 @@ impl StoreWriter {
     pub(in crate::store) fn take_over(&self, from: &Path, record: &ShardRecord, by: PlaceBy) -> Result<PlaceBy, Error> {
         let record_file = record_file(record.shard);
         let place = from.join(&record_file);
-        let bytes = std::fs::read(&place).map_err(Error::file("read", &place))?;
+        let bytes = regular_file::read(&place, SMALL_FILE_BYTES)?.or_none("read", &place)?.unwrap_or_default();
         let of = Identified { info: &self.info, identity: &self.identity };
         if ShardRecord::from_json(&bytes, &of, record.shard).as_ref() != Ok(record) {
             return Err(Error::Store {
@@ -53,10 +55,10 @@ impl StoreWriter {
             loop {
                 let numbered = if number == 1 { String::new() } else { format!("-{number}") };
                 let inside = format!("{}/{name}{numbered}.json", names::RUNS);
-                match std::fs::read(self.path.join(&inside)) {
-                    Ok(there) if there == bytes => break,
-                    Ok(_) => number += 1,
-                    Err(_) => {
+                match regular_file::read(&self.path.join(&inside), SMALL_FILE_BYTES)? {
+                    Found::There(there) if there == bytes => break,
+                    Found::There(_) | Found::Unusable(_) => number += 1,
+                    Found::Absent => {
                         self.committer.file(&inside, &bytes)?;
                         came += 1;
                         break;

@@ -115,7 +115,8 @@ fn meant_key(name: &str) -> Option<&'static str> {
 /// When it is no TOML; when a value is of another type or out of range, with what the key takes; when a key is a slip of one
 /// that is read, or is inside a table where it would not be read, with both names.
 pub(super) fn read_card(text: &str) -> Result<CardValues, String> {
-    let table: toml::Table = toml::from_str(text).map_err(|error| error.to_string().trim_end().to_owned())?;
+    let table: toml::Table =
+        toml::from_str(text).map_err(|error| error.to_string().trim_end().replace('\n', "\n  "))?;
     for (name, value) in &table {
         if let Some(key) = key_of(name) {
             check_value(key, value).map_err(|problem| format!("{name} is {value}: {problem}"))?;

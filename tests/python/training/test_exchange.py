@@ -1,10 +1,13 @@
 """`relabel import` and `relabel export` against PyTorch's own reading of the files."""
 
+import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from exchange_files import (
     write_naver,
     write_token_labeling,
 )
+from relabel.exchange import files
 
 
 @pytest.mark.filterwarnings("ignore:convention")
@@ -377,3 +381,106 @@ def test_what_is_no_folder_of_maps_is_refused(tmp_path):
     refused = relabel("export", tmp_path / "empty", "--out", tmp_path / "out", expect=1)
     assert "is no store" in refused.stderr
     relabel("import", tmp_path / "weights", expect=2)
+
+
+def test_tensors_that_claim_more_than_their_file_holds_fail_by_name(tmp_path):
+    tensors = write_naver(tmp_path / "maps", 9)
+    paths = list(tensors)
+    good = tensors[paths[0]]
+    others = {
+        paths[1]: (torch.zeros(1).expand(2, 5, 320_000, 320_000), "too-large: its shape is [2, 5, 320000, 320000]"),
+        paths[2]: (torch.empty(2, 5, 15, 15, device="meta"), "not-a-map: its numbers are not in it"),
+        paths[3]: (torch.zeros(1).expand(2, 5, 400, 400), "not-a-map: its shape is [2, 5, 400, 400]"),
+        paths[4]: (good.numpy()[:, ::-1], "not-a-map: PyTorch cannot read it"),
+    }
+    for path, (tensor, _) in others.items():
+        torch.save(tensor, tmp_path / "maps" / path)
+    # What is a dense tensor when it is read is read: a part of a larger storage, and numbers that are negated when read.
+    torch.save(torch.stack([good, good + 1])[0], tmp_path / "maps" / paths[5])
+    torch.save(torch._neg_view(-tensors[paths[6]]), tmp_path / "maps" / paths[6])
+    os.mkfifo(tmp_path / "maps" / "n01440764" / "fifo.pt")
+    with zipfile.ZipFile(tmp_path / "maps" / paths[7], "w", zipfile.ZIP_DEFLATED) as bomb:
+        bomb.writestr("archive/data/0", bytes(100 << 20))
+    limited = ["bash", "-c", 'ulimit -v 16000000; exec "$0" "$@"', PROGRAM, "import", tmp_path / "maps", "--out", tmp_path / "store"]
+    ran = subprocess.run(
+        [*map(str, limited), "--json", "--threads", "1"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"RELABEL_PYTHON": sys.executable},
+        timeout=60,
+    )
+    assert ran.returncode == 3, ran.stderr
+    told = json.loads(ran.stdout)
+    failed = {failed["path"]: f"{failed['kind']}: {failed['reason']}" for failed in told["failed_images"]}
+    for path, (_, words) in others.items():
+        assert failed[path].startswith(words), failed[path]
+    assert failed["n01440764/fifo.pt"] == "unreadable: it is not a regular file"
+    assert failed[paths[7]] == "not-a-map: it is a compressed archive, which PyTorch does not write"
+    assert set(failed) == {*others, "n01440764/fifo.pt", paths[7]}
+    labels = package.open(tmp_path / "store")
+    for path, tensor in [(paths[5], good), (paths[6], tensors[paths[6]])]:
+        assert torch.equal(torch.from_numpy(labels.map(path.removesuffix(".pt"))[1]), tensor[1].long())
+
+
+def test_a_failure_of_the_machine_is_not_a_failed_file(tmp_path, monkeypatch):
+    write_naver(tmp_path / "maps", 2)
+    listed = files.list_files(tmp_path / "maps")
+
+    def fail(number):
+        def opened(*_):
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(files.os, "open", opened)
+
+    for number in [errno.EIO, errno.ESTALE, errno.EMFILE]:
+        fail(number)
+        with pytest.raises(OSError):
+            files.read_map(tmp_path / "maps", listed[0])
+    fail(errno.EACCES)
+    with pytest.raises(files.FileProblem):
+        files.read_map(tmp_path / "maps", listed[0])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_import_that_hangs_ends_soon_after_a_signal(tmp_path, number):
+    write_naver(tmp_path / "maps", 2)
+    os.mkfifo(tmp_path / "classes.txt")
+    process = subprocess.Popen(
+        [PROGRAM, "import", tmp_path / "maps", "--out", tmp_path / "store", "--classes", tmp_path / "classes.txt", "--json"],
+        env=os.environ | {"RELABEL_PYTHON": sys.executable},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    # It opens the FIFO, and waits for what is never written.
+    with open(tmp_path / "classes.txt", "w"):
+        time.sleep(0.3)
+        process.send_signal(number)
+        asked = time.monotonic()
+        stdout, _ = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert time.monotonic() - asked < 5
+    assert "interrupted" in json.loads(stdout)["error"]
+
+
+def test_results_that_cannot_be_written_and_wrong_words_are_told_by_exit_codes(tmp_path):
+    write_naver(tmp_path / "maps", 2)
+    environment = os.environ | {"RELABEL_PYTHON": sys.executable}
+    words = [PROGRAM, "import", tmp_path / "maps", "--out", tmp_path / "store"]
+    for more in [[], ["--json"]]:
+        with open("/dev/full", "w") as full:
+            ran = subprocess.run([*words, *more], stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+        assert (ran.returncode, "No space left" in ran.stderr, "Traceback" in ran.stderr) == (1, True, False), ran.stderr
+    module = [sys.executable, "-m", "relabel", "import", "--json", "--threads", "100000", "--out", "x", "y"]
+    ran = subprocess.run(module, capture_output=True, text=True)
+    assert (ran.returncode, "1024" in json.loads(ran.stdout)["error"]) == (2, True), ran.stderr
+
+
+def test_names_that_act_on_a_terminal_are_shown_escaped(tmp_path):
+    tensors = write_naver(tmp_path / "maps", 2)
+    name = "n01440764/a\x1b[2J\nrelabel: done.pt"
+    save(tmp_path / "maps", {name: next(iter(tensors.values()))})
+    (tmp_path / "maps" / name).write_bytes(b"")
+    ran = relabel("import", tmp_path / "maps", "--out", tmp_path / "store", "-v", expect=3)
+    assert "a\\u{1b}[2J\\nrelabel: done.pt" in ran.stderr, ran.stderr
+    assert "\x1b" not in ran.stderr + ran.stdout

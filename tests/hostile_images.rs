@@ -1,0 +1,103 @@
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Child;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use crate::common::{Ran, label_in_fours, python, repository, run, small_photographs};
+
+const MEMORY_BYTES: u64 = 1 << 30;
+const TIME: Duration = Duration::from_mins(1);
+
+#[test]
+fn a_run_over_hostile_images_stays_within_memory_and_time() {
+    let folder = tempfile::tempdir().unwrap();
+    hostile_images(&folder.path().join("in"));
+    let started = Instant::now();
+    let mut command = label_in_fours(folder.path(), "out");
+    let mut child = command.args(["--threads", "2", "--json"]).spawn().unwrap();
+    let mut most_bytes = 0;
+    let status = loop {
+        most_bytes = most_bytes.max(peak_memory_bytes(&child));
+        if let Some(status) = child.try_wait().unwrap() {
+            break status;
+        }
+        sleep(Duration::from_millis(5));
+    };
+    assert_eq!(status.code(), Some(3));
+    assert!(most_bytes > 0 && most_bytes < MEMORY_BYTES, "{most_bytes} bytes");
+    assert!(started.elapsed() < TIME, "{:?}", started.elapsed());
+
+    let store = folder.path().join("out").display().to_string();
+    let status = run(&["status", &store, "--json"]).expect(0).json();
+    let failed = status["failed_images"].as_array().unwrap();
+    let name = |failed: &serde_json::Value| failed["path"].as_str().unwrap().to_owned();
+    let too_large: BTreeSet<_> = failed.iter().filter(|failed| failed["kind"] == "too-large").map(name).collect();
+    for path in ["line-rgba16.png", "square-rgba16.png", "scans-large.jpg", "many-profiles.png", "square.webp"] {
+        assert!(too_large.contains(path), "{path}: {too_large:?}");
+    }
+    let failed: BTreeSet<_> = failed.iter().map(name).collect();
+    for path in ["scans-small.jpg", "scans-within-limits.jpg", "large.jpg", "large-bits.png", "pixels-go-on.png"] {
+        assert!(!failed.contains(path), "{path} is costly, but within the limits: {failed:?}");
+    }
+}
+
+#[test]
+fn an_image_that_kills_the_process_twice_is_recorded_as_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    small_photographs(&folder.path().join("in"), 8);
+    hostile_images(&folder.path().join("hostile"));
+    std::fs::copy(folder.path().join("hostile/scans-within-limits.jpg"), folder.path().join("in/n02123045/0002.JPEG"))
+        .unwrap();
+    let start = || label_in_fours(folder.path(), "out").args(["--threads", "1"]).spawn().unwrap();
+    for _ in 0..2 {
+        let mut child = start();
+        wait_until_it_decodes(&folder.path().join("out"), 2, &mut child);
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    let third = Ran::of(&mut label_in_fours(folder.path(), "out")).expect(3);
+    assert!(third.stderr.contains("ended without warning while it decoded n02123045/0002.JPEG"), "{}", third.stderr);
+    let store = folder.path().join("out").display().to_string();
+    let status = run(&["status", &store, "--json"]).expect(0).json();
+    assert_eq!((&status["labelled"], &status["failed"]), (&7.into(), &1.into()));
+    assert_eq!(status["failed_images"][0]["path"], "n02123045/0002.JPEG");
+    assert_eq!(status["failed_images"][0]["kind"], "crashed");
+    run(&["verify", &store, "--full"]).expect(3);
+
+    // It is only slow. Tried once more, it is labelled, and nothing of all this is left.
+    Ran::of(label_in_fours(folder.path(), "out").arg("--retry-failed")).expect(0);
+    assert!(!folder.path().join("out/.in-flight").exists());
+    let unbroken = Ran::of(&mut label_in_fours(folder.path(), "unbroken")).expect(0);
+    assert!(!unbroken.stderr.contains("ended without warning"));
+    let bytes = |store: &str| crate::common::store_bytes(&folder.path().join(store));
+    assert!(bytes("out") == bytes("unbroken"));
+}
+
+/// Waits until a run has been decoding a row for long enough that its death there is telling.
+fn wait_until_it_decodes(store: &Path, row: u64, child: &mut Child) {
+    let patience = Instant::now();
+    let decodes = || {
+        let notes = std::fs::read_to_string(store.join(".in-flight/0-of-1")).ok()?;
+        let mut lines = notes.lines().map(|line| line.split_whitespace().map(|word| word.parse().unwrap_or(0)));
+        let beats: u64 = lines.next()?.next()?;
+        lines.find_map(|mut line| Some((line.next()?, line.next()?)).filter(|&(noted, _)| noted == row + 1)).map(
+            |(_, since)| beats.saturating_sub(since),
+        )
+    };
+    while decodes().is_none_or(|beats| beats < 6) {
+        assert!(patience.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
+        sleep(Duration::from_millis(2));
+    }
+}
+
+fn hostile_images(folder: &Path) {
+    python(&repository("tests/python/hostile_images.py"), &[&folder.display().to_string()]).expect(0);
+}
+
+/// The most memory that a process had so far; 0 when it is gone.
+fn peak_memory_bytes(child: &Child) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<u64>().ok()).unwrap_or(0) << 10
+}

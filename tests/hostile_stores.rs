@@ -1,0 +1,3 @@
+mod forged;
+mod odd_files;
+mod servers;

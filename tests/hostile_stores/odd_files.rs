@@ -1,0 +1,240 @@
+//! Pipes, sockets, links and folders in the places of files: nothing blocks, and nothing outside of the store is written to.
+
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use relabel::release::{Reading, Remedy};
+use relabel::store::{
+    Agreement, Depth, FolderFiles, Merge, PlaceBy, Repair, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs,
+    encode_shard, run_notes, verify,
+};
+
+use crate::common::{Ran, relabel};
+use crate::synthetic::{self, IMAGES};
+
+/// One file of each kind in a store.
+const FILES: [&str; 9] = [
+    "zarr.json",
+    "scores/zarr.json",
+    "manifest.parquet",
+    "scores/c.1.0.0.0",
+    "image_probs/c.1.0",
+    "records/000001.json",
+    ".seen/0-of-1",
+    ".locks/0-of-1",
+    ".source-index",
+];
+
+#[test]
+fn pipes_sockets_and_folders_in_place_of_files_block_nobody() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = finished(folder.path());
+    let _listeners: Vec<UnixListener> = FILES
+        .iter()
+        .flat_map(|file| [(file, "pipe"), (file, "socket"), (file, "folder"), (file, "circle"), (file, "device")])
+        .filter_map(|(file, kind)| {
+            let path = store.join(file);
+            let good = std::fs::read(&path).ok();
+            let _ = std::fs::remove_file(&path);
+            let listener = put(&path, kind);
+            answers_soon(&store, &format!("{file}, a {kind}"));
+            let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
+            if let Some(good) = good {
+                std::fs::write(&path, good).unwrap();
+            }
+            listener
+        })
+        .collect();
+    // And where nothing should be.
+    for (file, kind) in [("runs/x.json", "pipe"), ("scores/c.9.0.0.0", "pipe"), ("records/000009.json", "pipe")] {
+        put(&store.join(file), kind);
+        answers_soon(&store, file);
+        let found = verify(&store, Depth::Files, &|_| ()).unwrap();
+        assert!(found.problems.iter().any(|problem| problem.file == file), "{file}: {:?}", found.problems);
+        std::fs::remove_file(store.join(file)).unwrap();
+    }
+    assert!(verify(&store, Depth::Values, &|_| ()).unwrap().problems.is_empty());
+}
+
+fn put(path: &Path, kind: &str) -> Option<UnixListener> {
+    match kind {
+        "pipe" => {
+            let fifo = rustix::fs::FileType::Fifo;
+            rustix::fs::mknodat(rustix::fs::CWD, path, fifo, rustix::fs::Mode::RWXU, 0).unwrap();
+        }
+        "socket" => return Some(UnixListener::bind(path).unwrap()),
+        "folder" => std::fs::create_dir(path).unwrap(),
+        "circle" => symlink(path.file_name().unwrap(), path).unwrap(),
+        _ => symlink("/dev/zero", path).unwrap(),
+    }
+    None
+}
+
+/// Whatever they say, they say it.
+fn answers_soon(store: &Path, what: &str) {
+    let started = Instant::now();
+    let _ = StoreStatus::read(store);
+    let _ = verify(store, Depth::Values, &|_| ());
+    if let Ok(reader) = StoreReader::open(store) {
+        let _ = (reader.manifest(), reader.source_index(), run_notes(store));
+        for row in 0..IMAGES {
+            let _ = reader.row(row);
+        }
+    }
+    let out = store.with_file_name("merged");
+    if let Ok(plan) = Merge::plan(&[store.to_path_buf()], &out, &|_| Ok(())) {
+        let _ = plan.run(PlaceBy::Link, WriteAs::default(), &|_| Ok(()));
+        let _ = std::fs::remove_dir_all(&out);
+    }
+    let _ = relabel::release::verify(&FolderFiles::new(store), None, Reading::Everything, &|_| Ok(()));
+    if let Ok((writer, _)) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic::manifest())) {
+        let _ = writer.source_index();
+        let _ = writer.part_state(&|_| ());
+    }
+    assert!(started.elapsed() < Duration::from_secs(20), "{what}: {:?}", started.elapsed());
+}
+
+#[test]
+fn nothing_is_written_through_a_link_in_a_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let outside = folder.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    let mine = ["0-of-1", "start", "000000.json", "c.0.0.0.0", "scores~c.0.0.0.0", "zarr.json", "x.json"];
+    for name in mine {
+        std::fs::write(outside.join(name), "mine").unwrap();
+    }
+    let links =
+        ["scores", "records", "runs", ".staging", ".locks", ".seen", ".locks/start", ".locks/0-of-1", ".seen/0-of-1"];
+    let files = [".staging/0-of-1", "scores/c.0.0.0.0", "records/000000.json", "runs/x.json", ".source-index"];
+    for link in links.iter().chain(&files) {
+        let store = folder.path().join("store");
+        let writer =
+            StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+        drop(writer);
+        let place = store.join(link);
+        let _ = std::fs::remove_dir_all(&place).or_else(|_| std::fs::remove_file(&place));
+        let leads_to_folder = outside.join(place.file_name().unwrap());
+        symlink(if leads_to_folder.is_file() { leads_to_folder } else { outside.clone() }, &place).unwrap();
+        let resumed = StoreWriter::resume(&store, WriteAs::default(), &mut || Ok(synthetic::manifest()));
+        let written = resumed.and_then(|(writer, _)| {
+            synthetic::fill(&writer)?;
+            writer.note_run("x", serde_json::Map::new())?;
+            writer.note_source_index(b"x")
+        });
+        let problem = written.err().map(|error| error.to_string());
+        assert_eq!(problem.is_some(), links.contains(link), "{link}: {problem:?}");
+        assert!(problem.is_none_or(|problem| problem.contains("a link")), "{link}");
+        let names = std::fs::read_dir(&outside).unwrap().count();
+        assert_eq!(names, mine.len(), "{link}: something came");
+        for name in mine {
+            assert_eq!(std::fs::read(outside.join(name)).unwrap(), b"mine", "{link}: {name}");
+        }
+        std::fs::remove_dir_all(&store).unwrap();
+    }
+}
+
+#[test]
+fn linked_folders_of_a_release_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = finished(folder.path());
+    let outside = folder.path().join("outside");
+    std::fs::create_dir(&outside).unwrap();
+    std::fs::write(outside.join("virus.exe"), "x").unwrap();
+    let lines = crate::common::store_bytes(&store).into_iter();
+    let lines = lines.map(|(path, bytes)| format!("{}  {}\n", relabel::digest::digest_bytes(&bytes), path.display()));
+    std::fs::write(store.join("SHA256SUMS"), lines.collect::<String>()).unwrap();
+    let problems = || {
+        let files = FolderFiles::new(&store);
+        relabel::release::verify(&files, None, Reading::Everything, &|_| Ok(())).unwrap().problems
+    };
+    assert_eq!(problems(), []);
+    symlink(&outside, store.join("more")).unwrap();
+    symlink("nowhere", store.join("dangling")).unwrap();
+    put(&store.join("pipe"), "pipe");
+    let found: Vec<_> = problems().into_iter().map(|problem| (problem.file, problem.remedy)).collect();
+    let named = ["dangling", "more", "pipe"].map(|name| (name.to_owned(), Remedy::Delete));
+    assert_eq!(found, named);
+    for name in ["dangling", "more", "pipe"] {
+        std::fs::remove_file(store.join(name)).unwrap();
+    }
+    // A folder of the release that lies elsewhere is not looked into.
+    std::fs::rename(store.join("scores"), outside.join("scores")).unwrap();
+    symlink(outside.join("scores"), store.join("scores")).unwrap();
+    assert!(problems().iter().any(|problem| problem.file == "scores"), "{:?}", problems());
+}
+
+#[test]
+fn too_many_open_files_are_neither_absence_nor_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    finished(folder.path());
+    for (limit, words) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
+        let mut command = std::process::Command::new("prlimit");
+        let program = env!("CARGO_BIN_EXE_relabel");
+        command
+            .arg(format!("--nofile={limit}"))
+            .arg(program)
+            .args([words, "store", "--json"])
+            .current_dir(folder.path());
+        let ran = Ran::of(&mut command);
+        let is_refusal = ran.code == 1 && ran.stderr.contains("open files");
+        let is_loader = ran.code == 127 || ran.stderr.contains("shared libraries");
+        assert!(
+            ran.code == 0 || is_refusal || is_loader,
+            "{limit}, {words}: {} {} {}",
+            ran.code,
+            ran.stdout,
+            ran.stderr
+        );
+    }
+    Ran::of(relabel(folder.path()).args(["verify", "store"])).expect(0);
+}
+
+#[test]
+fn a_store_that_is_being_written_has_no_strangers() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut info = synthetic::info();
+    info.shard_images = 1;
+    let store = folder.path().join("store");
+    let writer = StoreWriter::create(&store, info, &synthetic::manifest(), WriteAs::default()).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for _ in 0..8 {
+                for shard in 0..IMAGES {
+                    let labels = synthetic::shard_labels(writer.info(), shard);
+                    let files = encode_shard(writer.info(), &labels).unwrap();
+                    writer.commit(&labels, &files, Agreement::default()).unwrap();
+                }
+                if !done.load(Ordering::Relaxed) {
+                    for shard in 0..IMAGES {
+                        let _ = std::fs::remove_file(store.join(format!("records/{shard:06}.json")));
+                    }
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for depth in [Depth::Files, Depth::Values] {
+                    let found = verify(&store, depth, &|_| ()).unwrap();
+                    let wrong: Vec<_> =
+                        found.problems.iter().filter(|problem| problem.repair != Repair::GoOn).collect();
+                    assert!(wrong.is_empty(), "{wrong:?}");
+                }
+            }
+        });
+    });
+}
+
+/// A finished store of ten images.
+fn finished(folder: &Path) -> PathBuf {
+    let store = folder.join("store");
+    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+    synthetic::fill(&writer).unwrap();
+    let reader = StoreReader::open(&store).unwrap();
+    assert!(matches!(reader.row(0), Ok(RowState::Labelled(_))));
+    store
+}
