@@ -20,7 +20,7 @@ use crate::label_map::ImageLabels;
 use crate::manifest::{Manifest, ManifestBuilder, label_from_path, manifest_bytes};
 use crate::store::{
     Agreement, ClassesInfo, FORMAT_VERSION, FailedImage, ImportedFormat, ImportedInfo, ImportedNumbers,
-    ImportedPrediction, ScoreKind, ShardLabels, ShardRecord, StoreInfo, StoreWriter, TeacherInfo, WriteAs,
+    ImportedPrediction, ScoreKind, ShardLabels, ShardRecord, StoreInfo, StoreWriter, TeacherInfo, ZSTD_LEVEL, WriteAs,
     encode_shard,
 };
 
@@ -124,6 +124,7 @@ impl Published {
             map_size: self.layout.map_size(),
             score_kind: ScoreKind::Logits,
             score_steps: None,
+            zstd_level: Some(ZSTD_LEVEL),
             flip_average: false,
             with_lse: false,
             imported: Some(ImportedInfo {

@@ -36,7 +36,7 @@ pub use files::{Files, FolderFiles};
 pub use imported::{ImportedFormat, ImportedInfo, ImportedNumbers, ImportedPrediction, Orientation, RankAxis};
 pub(crate) use in_flight::BEAT;
 pub use in_flight::InFlight;
-pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
 pub use merge::{Merge, MergePart, Merged};
 pub use notes::{RunNote, run_notes};
 pub use part::Part;

@@ -37,6 +37,7 @@ pub fn info() -> StoreInfo {
         map_size: MapSize::new(2, 3).unwrap(),
         score_kind: ScoreKind::Logits,
         score_steps: None,
+        zstd_level: Some(13),
         flip_average: false,
         with_lse: false,
         imported: None,

@@ -14,7 +14,7 @@ use relabel::pixels::Decoder;
 use relabel::regular_file::look_at;
 use relabel::shown::shown_path;
 use relabel::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
-use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo};
+use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
 use relabel::teacher::TeacherCard;
 use relabel::teacher::card::LocalityCheck;
 use relabel::teacher::{
@@ -219,6 +219,7 @@ pub fn store_info(
         map_size: description.shape.map_size,
         score_kind: ScoreKind::Logits,
         score_steps: arguments.score_steps,
+        zstd_level: Some(ZSTD_LEVEL),
         flip_average: arguments.teacher.flip_average,
         with_lse: arguments.teacher.with_lse,
         imported: None,

@@ -68,17 +68,15 @@ pub(super) fn chain(error: &object_store::Error, settings: &Settings) -> String 
     scrubbed(&around.map_or(innermost.clone(), |around| format!("{around}: {innermost}")), settings)
 }
 
-/// Whether an answer began and did not come to its end.
+/// Whether an answer began and did not come to its end. The type of the cause decides: other texts quote what a server sent.
 pub(super) fn is_cut_off(error: &object_store::Error) -> bool {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
-        let words = cause.to_string();
-        // The words of hyper and reqwest for it; a status is a whole answer, and patience has ended once already.
-        if words.contains("status code: ") || words.contains("timed out") || cause.is::<Refused>() {
+        if cause.is::<Refused>() {
             return false;
         }
-        if words.contains("reading a body") || words.contains("response body") {
-            return true;
+        if let Some(cause) = cause.downcast_ref::<reqwest::Error>() {
+            return (cause.is_body() || cause.is_decode()) && !cause.is_timeout();
         }
         source = cause.source();
     }

@@ -110,7 +110,7 @@ impl StoreArray {
         };
         let bytes = json!({ "name": "bytes", "configuration": { "endian": "little" } });
         let checksum = json!({ "name": "crc32c" });
-        let zstd = json!({ "name": "zstd", "configuration": { "level": 19, "checksum": false } });
+        let zstd = json!({ "name": "zstd", "configuration": { "level": info.zstd_level(), "checksum": false } });
         // With k innermost, the ranks of a cell stand side by side and compress better.
         let k_innermost = json!({ "name": "transpose", "configuration": { "order": [0, 2, 3, 1] } });
         // float16 compresses best with its high and low bytes apart. With zlib, unlike zstd, c-blosc codes the two planes

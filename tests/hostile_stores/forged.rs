@@ -61,6 +61,8 @@ const OF_THE_GROUP: &[(&str, Change)] = &[
         let none = vec![""; 5];
         info["classes"] = json!({ "list": "", "count": 5, "ids": none, "names": none });
     }),
+    ("a zstd level of 0", |info| info["zstd_level"] = json!(0)),
+    ("a zstd level of 23", |info| info["zstd_level"] = json!(23)),
     ("steps of 0", |info| info["score_steps"] = json!(0)),
     ("steps that are no power of two", |info| info["score_steps"] = json!(3)),
     ("steps of 32,768", |info| info["score_steps"] = json!(32_768)),
