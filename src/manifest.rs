@@ -113,7 +113,8 @@ impl ManifestBuilder {
     /// When a path or a chosen id is listed twice, or a chosen id is another image's path; the message names both rows.
     pub fn finish(self) -> Result<Manifest, String> {
         let mut manifest = self.manifest;
-        if self.has_foreign_ids
+        // Without chosen ids, rows of one path have one id, too.
+        if manifest.ids.is_some()
             && let Some(shared) = unique::rows_that_share(manifest.len(), |row| manifest.path(row))
         {
             let (first, again) = (shared[0], shared[1]);
@@ -122,11 +123,12 @@ impl ManifestBuilder {
         // An extension that is kept may meet the id of yet another file (`x.png` beside `x.png.JPEG`).
         while let Some(shared) = unique::rows_that_share(manifest.len(), |row| manifest.id(row)) {
             let has_no_own = |row: &usize| manifest.chosen_id(*row).is_none();
-            let to_change: Vec<usize> = shared.iter().copied().filter(has_no_own).collect();
+            let mut to_change: Vec<usize> = shared.iter().copied().filter(has_no_own).collect();
             if to_change.is_empty() {
                 let (first, again) = (shared[0], shared[1]);
                 return Err(format!("`{}` is listed in row {first} and again in row {again}", manifest.id(again)));
             }
+            to_change.sort_unstable();
             manifest.keep_extensions(&to_change);
         }
         if self.has_foreign_ids {
@@ -378,8 +380,13 @@ mod tests {
                 .unwrap_err()
                 .contains("row 0 and again in row 1")
         );
-        let chosen = |path: &str| Entry { id: Some("same".into()), ..entry(path) };
-        assert!(Manifest::from_entries(vec![chosen("a.jpg"), chosen("b.jpg")]).is_err());
+        let chosen = |path: &str, id: &str| Entry { id: Some(id.into()), ..entry(path) };
+        assert!(Manifest::from_entries(vec![chosen("a.jpg", "same"), chosen("b.jpg", "same")]).is_err());
+        assert!(Manifest::from_entries(vec![chosen("a.jpg", "a.jpg"), entry("a.jpg")]).is_err());
+        // Another pair that shares an id is found first.
+        let paths = ["x.jpg", "y.jpg", "x.png", "y.png", "x.png"];
+        let refusal = Manifest::from_entries(paths.map(entry).to_vec()).unwrap_err();
+        assert!(refusal.contains("`x.png` is listed in row 2 and again in row 4"), "{refusal}");
     }
 
     #[test]

@@ -64,12 +64,14 @@ impl PageHeader {
         const BYTES: i64 = 3;
         let mut rest = Compact { bytes, at: 0 };
         let (mut header, mut field) = (Self::default(), 0);
-        while let Some(kind) = rest.field(&mut field)? {
+        let mut kind = rest.field(&mut field)?;
+        while kind != Compact::STOP {
             match (field, kind) {
                 (UNPACKED_BYTES, Compact::INT32) => header.unpacked_bytes = u64::try_from(rest.signed()?).ok()?,
                 (BYTES, Compact::INT32) => header.bytes = u64::try_from(rest.signed()?).ok()?,
                 _ => rest.skip(kind, MAX_DEPTH)?,
             }
+            kind = rest.field(&mut field)?;
         }
         header.header_bytes = rest.at as u64;
         Some(header)
@@ -83,6 +85,7 @@ struct Compact<'a> {
 }
 
 impl Compact<'_> {
+    const STOP: u8 = 0;
     const INT32: u8 = 5;
 
     fn byte(&mut self) -> Option<u8> {
@@ -113,17 +116,17 @@ impl Compact<'_> {
         Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    /// The type of the next field, whose number is put into `field`; `Some(None)` at the end of the structure.
-    fn field(&mut self, field: &mut i64) -> Option<Option<u8>> {
+    /// The type of the next field, whose number is put into `field`; [`Self::STOP`] at the end of the structure.
+    fn field(&mut self, field: &mut i64) -> Option<u8> {
         let byte = self.byte()?;
-        if byte == 0 {
-            return Some(None);
+        if byte == Self::STOP {
+            return Some(byte);
         }
         *field = match byte >> 4 {
             0 => self.signed()?,
             more => field.checked_add(i64::from(more))?,
         };
-        Some(Some(byte & 15))
+        Some(byte & 15).filter(|kind| *kind != Self::STOP)
     }
 
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
@@ -136,8 +139,10 @@ impl Compact<'_> {
             12 => {
                 let depth = depth.checked_sub(1)?;
                 let mut field = 0;
-                while let Some(kind) = self.field(&mut field)? {
+                let mut kind = self.field(&mut field)?;
+                while kind != Self::STOP {
                     self.skip(kind, depth)?;
+                    kind = self.field(&mut field)?;
                 }
                 Some(())
             }

@@ -42,7 +42,7 @@ impl ParquetSource {
         let list_one = |number: usize| {
             PositionedFile::open(&self.archives, number)
                 .map_err(|error| error.to_string())
-                .and_then(named_rows)
+                .and_then(|file| named_rows(&file))
                 .map_err(|problem| self.archives.problem(number, problem))
         };
         let listed: Vec<(Vec<NamedRow>, SplitCounts)> =
@@ -63,11 +63,11 @@ impl ParquetSource {
 }
 
 /// Names and classes of all rows of a file, and how many there are of each split.
-fn named_rows<R: ChunkReader + Clone + 'static>(file: R) -> Result<(Vec<NamedRow>, SplitCounts), String> {
+fn named_rows<R: ChunkReader + Clone + 'static>(file: &R) -> Result<(Vec<NamedRow>, SplitCounts), String> {
     let list = || {
         let reader = SerializedFileReader::new(file.clone())
             .map_err(|error| format!("it is no readable Parquet file: {error}"))?;
-        columns::named_rows(&reader, &file)
+        columns::named_rows(&reader, file)
     };
     catch_unwind(AssertUnwindSafe(list)).unwrap_or_else(|_| Err("its reader gave up in an unexpected way".to_owned()))
 }
@@ -172,7 +172,7 @@ impl ImageReader for ParquetImages<'_> {
 /// # Errors
 /// When it is no Parquet file of images, in words.
 pub fn list_parquet_bytes(file: Vec<u8>) -> Result<Vec<(String, Option<String>)>, String> {
-    let images = arrange(vec![named_rows(Bytes::from(file))?.0], &["file".to_owned()]);
+    let images = arrange(vec![named_rows(&Bytes::from(file))?.0], &["file".to_owned()]);
     let manifest = manifest_of(&images)?;
     Ok((0..manifest.len()).map(|row| (manifest.path(row).to_owned(), manifest.label(row).map(str::to_owned))).collect())
 }

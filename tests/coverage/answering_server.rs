@@ -35,7 +35,7 @@ static PLACES: LazyLock<[Remote; 2]> = LazyLock::new(|| {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     [format!("{server}/set"), "s3://bucket/set".to_owned()].map(|address| {
-        let settings = Settings { variables: variables.clone(), access: Access::Read };
+        let settings = Settings { variables: variables.clone(), access: Access::Read, stop: None };
         Remote::open(&address, settings).unwrap_or_else(|error| panic!("cannot open {address}: {error}"))
     })
 });

@@ -29,8 +29,14 @@ impl Files for MemoryFiles {
         "memory"
     }
 
-    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
-        Ok(self.files.get(inside).cloned())
+    fn read_up_to(&self, inside: &str, most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
+        match self.files.get(inside) {
+            Some(bytes) if bytes.len() as u64 > most_bytes => {
+                let problem = format!("it has {} bytes; at most {most_bytes} are read", bytes.len());
+                Err(Error::Remote { place: format!("memory/{inside}"), problem })
+            }
+            found => Ok(found.cloned()),
+        }
     }
 
     fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
