@@ -20,7 +20,7 @@ use crate::label_map::ImageLabels;
 use crate::manifest::{Manifest, ManifestBuilder, label_from_path, manifest_bytes};
 use crate::store::{
     Agreement, ClassesInfo, FORMAT_VERSION, FailedImage, ImportedFormat, ImportedInfo, ImportedNumbers,
-    ImportedPrediction, ScoreKind, ShardLabels, ShardRecord, StoreInfo, StoreWriter, TeacherInfo, ZSTD_LEVEL, WriteAs,
+    ImportedPrediction, ScoreKind, ShardLabels, ShardRecord, StoreInfo, StoreWriter, TeacherInfo, WriteAs, ZSTD_LEVEL,
     encode_shard,
 };
 

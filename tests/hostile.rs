@@ -181,7 +181,8 @@ fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
             with_node_before_pooling(|graph| {
                 let graph = graph.shape("times", &[60_000, 1, C, 4, 6]).shape("first", &[0]);
                 let graph = graph.node("Expand", &["f", "times"], &["many"], &[]);
-                let graph = graph.shape("large", &[40, 1, 1, 600, 600]).node("Tile", &["many", "large"], &["more"], &[]);
+                let graph =
+                    graph.shape("large", &[40, 1, 1, 600, 600]).node("Tile", &["many", "large"], &["more"], &[]);
                 graph.node("ReduceMean", &["more"], &["odd"], &[ints("axes", &[0]), int("keepdims", 0)])
             }),
             "",
@@ -189,7 +190,8 @@ fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
         (
             "a constant of 3 GB",
             with_node_before_pooling(|graph| {
-                let graph = graph.shape("sides", &[30_000, 25_000]).node("ConstantOfShape", &["sides"], &["zeros"], &[]);
+                let graph =
+                    graph.shape("sides", &[30_000, 25_000]).node("ConstantOfShape", &["sides"], &["zeros"], &[]);
                 let graph = graph.node("ReduceMean", &["zeros"], &["zero"], &[int("keepdims", 0)]);
                 graph.node("Add", &["f", "zero"], &["odd"], &[])
             }),

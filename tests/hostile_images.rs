@@ -81,9 +81,9 @@ fn wait_until_it_decodes(store: &Path, row: u64, child: &mut Child) {
         let notes = std::fs::read_to_string(store.join(".in-flight/0-of-1")).ok()?;
         let mut lines = notes.lines().map(|line| line.split_whitespace().map(|word| word.parse().unwrap_or(0)));
         let beats: u64 = lines.next()?.next()?;
-        lines.find_map(|mut line| Some((line.next()?, line.next()?)).filter(|&(noted, _)| noted == row + 1)).map(
-            |(_, since)| beats.saturating_sub(since),
-        )
+        lines
+            .find_map(|mut line| Some((line.next()?, line.next()?)).filter(|&(noted, _)| noted == row + 1))
+            .map(|(_, since)| beats.saturating_sub(since))
     };
     while decodes().is_none_or(|beats| beats < 6) {
         assert!(patience.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());

@@ -191,8 +191,11 @@ fn files_stay_small() {
 #[test]
 fn every_test_that_is_named_as_a_proof_exists() {
     let main = std::fs::read_to_string(repository("tests/main.rs")).unwrap();
-    let modules: Vec<&str> =
-        main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';')).filter(|name| *name != "common").collect();
+    let modules: Vec<&str> = main
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .filter(|name| *name != "common")
+        .collect();
     let pages = ["docs", "src"].iter().flat_map(|folder| walkdir::WalkDir::new(repository(folder)));
     let pages = pages.map(Result::unwrap).filter(|entry| entry.file_type().is_file());
     let mut named = 0;

@@ -25,6 +25,6 @@ impl MemoryLimit {
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
         // A soft limit may always be raised to the hard one again.
-        let _ = setrlimit(Resource::Data, self.before.clone());
+        let _ = setrlimit(Resource::Data, self.before);
     }
 }

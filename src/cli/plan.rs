@@ -72,8 +72,11 @@ pub fn load_teacher(
         let limit = flags.teacher_memory << 20;
         // CUDA's driver reserves more than any limit of this kind.
         let on_cpu = devices.iter().all(|device| *device == Device::Cpu);
-        let _held =
-            if on_cpu { MemoryLimit::of_more(limit.saturating_add(weights_bytes(path)?.saturating_mul(16))) } else { None };
+        let _held = if on_cpu {
+            MemoryLimit::of_more(limit.saturating_add(weights_bytes(path)?.saturating_mul(16)))
+        } else {
+            None
+        };
         OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop)).map_err(|error| match error {
             Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
                 path: path.to_path_buf(),
@@ -128,7 +131,15 @@ pub fn load_teacher(
         ));
     }
     let decoder = Decoder::new(flags.image_memory << 20, threads);
-    Ok(LoadedTeacher { teachers, description, devices, card, library: runtime.library().to_path_buf(), threads, decoder })
+    Ok(LoadedTeacher {
+        teachers,
+        description,
+        devices,
+        card,
+        library: runtime.library().to_path_buf(),
+        threads,
+        decoder,
+    })
 }
 
 /// Files of a few images, spread over the list: a teacher's cells are proved with them where its structure does not do.

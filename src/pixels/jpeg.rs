@@ -32,7 +32,7 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &Limits) -> Re
     let stored_bytes = if header.components == 4 { 4 } else { 0 };
     let pixels = u64::from(width) * u64::from(height);
     limits.check_bytes(height, width, pixels * (3 + stored_bytes + turned_bytes) + header.coefficient_bytes())?;
-    limits.check_work(header.scans(), pixels, "scans")?;
+    Limits::check_work(header.scans(), pixels, "scans")?;
     let stored = match decompress(bytes, &header) {
         Ok(pixels) => pixels,
         Err(Complaint::Error(message)) => return Err(libjpeg_says(&message)),

@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageErr
     let page = Page::read(&directory, endian)?;
     let (width, height) = (page.width, page.height);
     limits.check(height, width, 3)?;
-    let pieces = Pieces::read(&directory, endian, &page, limits)?;
+    let pieces = Pieces::read(&directory, endian, &page)?;
     let turned_bytes = if turned == Orientation::NONE { 0 } else { 3 };
     let page_bytes = u64::from(width) * u64::from(height) * (3 + turned_bytes);
     limits.check_bytes(height, width, page_bytes.saturating_add(pieces.unpacked_bytes(&page)))?;

@@ -2,8 +2,9 @@
 
 use std::ops::Range;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::TryStreamExt as _;
 use object_store::{GetOptions, ObjectStore, ObjectStoreScheme};
 
 use super::words::failure;
@@ -62,12 +63,23 @@ impl Files for Remote {
             return Ok(None);
         }
         let prefix = self.address.prefix();
-        let listed: object_store::Result<Vec<_>> =
-            self.ask(&async |store: &dyn ObjectStore| store.list(prefix).take(MOST_LISTED + 1).try_collect().await)?;
+        let listed = self.ask(&async |store: &dyn ObjectStore| {
+            let mut bytes = 0;
+            let list = store.list(prefix).try_take_while(|meta| {
+                bytes += meta.location.as_ref().len() + LISTED_BYTES;
+                std::future::ready(Ok(bytes <= MOST_LISTED_BYTES))
+            });
+            // A server may also say without end that there is more, and name nothing.
+            let listed = tokio::time::timeout(LIST_PATIENCE, list.try_collect::<Vec<_>>()).await;
+            Ok((listed, bytes))
+        })?;
+        let endless = |problem: String| Error::Remote { place: self.name().to_owned(), problem };
+        let (listed, bytes) = listed.map_err(|error| failure(self, "", "list it", &error))?;
+        let listed =
+            listed.map_err(|_| endless(format!("its list did not end within {} s", LIST_PATIENCE.as_secs())))?;
         let listed = listed.map_err(|error| failure(self, "", "list it", &error))?;
-        if listed.len() > MOST_LISTED {
-            let problem = format!("it has more than {MOST_LISTED} files, which no release has");
-            return Err(Error::Remote { place: self.name().to_owned(), problem });
+        if bytes > MOST_LISTED_BYTES {
+            return Err(endless(format!("its list has more than {MOST_LISTED_BYTES} bytes, which no release has")));
         }
         let named = listed.into_iter().filter_map(|meta| Some((self.address.name_of(&meta.location)?, meta.size)));
         let mut files: Vec<_> = named.collect();
@@ -76,8 +88,12 @@ impl Files for Remote {
     }
 }
 
-/// More files than a store of the most shards has.
-const MOST_LISTED: usize = 8 << 20;
+/// Most bytes of a list in memory: more than a store of the most shards has, six files each.
+const MOST_LISTED_BYTES: usize = 1 << 30;
+/// What a listed file takes besides its name.
+const LISTED_BYTES: usize = 128;
+/// Long enough for millions of files, a thousand a page.
+const LIST_PATIENCE: Duration = Duration::from_mins(10);
 
 impl Remote {
     /// A part of a file that is only given as a whole: what lies before it is thrown away, and what lies behind it is not

@@ -71,7 +71,8 @@ impl InFlight {
             let so_far = strikes.entry(row).or_default();
             *so_far = so_far.saturating_add(strike).min(STRIKES);
         }
-        let opened = regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &slots_path);
+        let opened =
+            regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &slots_path);
         let file = opened.map_err(Error::file("create", &slots_path))?;
         let notes = Self {
             slots_path,
@@ -114,8 +115,9 @@ impl InFlight {
         if strikes >= STRIKES {
             return Err(ImageError {
                 kind: ImageErrorKind::Crashed,
-                reason: "the process ended again and again while this image was decoded; --retry-failed tries it once more"
-                    .to_owned(),
+                reason:
+                    "the process ended again and again while this image was decoded; --retry-failed tries it once more"
+                        .to_owned(),
             });
         }
         let turn = if strikes == 0 {

@@ -51,10 +51,8 @@ impl Floats {
 /// A copy, which a graph may make as large as it likes.
 fn copied<T>(values: &[T], float: impl Fn(&T) -> f32) -> Result<Vec<f32>, Error> {
     let mut copy = Vec::new();
-    copy.try_reserve_exact(values.len()).map_err(|error| Error::DeviceMemory {
-        action: "take its output",
-        message: error.to_string(),
-    })?;
+    copy.try_reserve_exact(values.len())
+        .map_err(|error| Error::DeviceMemory { action: "take its output", message: error.to_string() })?;
     copy.extend(values.iter().map(float));
     Ok(copy)
 }

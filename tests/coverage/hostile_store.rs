@@ -222,7 +222,7 @@ fn changed_value(value: &Value, kind: u8, number: u64) -> Value {
             fields.shift_remove(&key);
             fields.into()
         }
-        _ => (number % 2 == 0).into(),
+        _ => number.is_multiple_of(2).into(),
     }
 }
 

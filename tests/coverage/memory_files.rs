@@ -25,7 +25,7 @@ impl MemoryFiles {
 }
 
 impl Files for MemoryFiles {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "memory"
     }
 

@@ -28,7 +28,7 @@ pub(super) struct Pieces {
 }
 
 impl Pieces {
-    pub(super) fn read(directory: &Directory, endian: Endian, page: &Page, limits: &Limits) -> Result<Self, ImageError> {
+    pub(super) fn read(directory: &Directory, endian: Endian, page: &Page) -> Result<Self, ImageError> {
         let numbers = Numbers(directory, endian);
         for tag in SUB_DIRECTORIES {
             numbers.one(tag)?;
@@ -52,7 +52,7 @@ impl Pieces {
         }
         let expected = u64::from(page.width.div_ceil(width)) * u64::from(page.height.div_ceil(height));
         // A tile may be larger than the page, and all may be the same bytes of the file.
-        limits.check_work(expected, u64::from(width) * u64::from(height), "pieces")?;
+        Limits::check_work(expected, u64::from(width) * u64::from(height), "pieces")?;
         let byte_counts = if is_packed { numbers.list(counts_tag)?.unwrap_or_default() } else { Vec::new() };
         if offsets.len() as u64 != expected || (is_packed && byte_counts.len() as u64 != expected) {
             return Err(inexact("TIFF", &format!("a page of {expected} pieces that names {}", offsets.len())));
