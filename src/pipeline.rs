@@ -130,6 +130,7 @@ pub fn run(
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     let in_flight = to.store.in_flight();
+    in_flight.begin()?;
     for work in &job.shards {
         if let ImagesToDo::These(rows) = &work.images {
             in_flight.forgive(rows);

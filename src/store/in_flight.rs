@@ -18,9 +18,10 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
+use super::commit::create_own_folder;
 use super::names;
 use super::part::Part;
 use crate::error::{Error, ImageError, ImageErrorKind};
@@ -29,9 +30,10 @@ use crate::regular_file::{self, Found};
 /// The notes of one writer. Shared by the threads that decode.
 #[derive(Debug)]
 pub struct InFlight {
+    folder: PathBuf,
     slots_path: PathBuf,
     strikes_path: PathBuf,
-    file: File,
+    file: OnceLock<File>,
     /// Beats so far.
     beats: AtomicU64,
     slots: Mutex<Slots>,
@@ -56,13 +58,12 @@ const MAX_BYTES: u64 = 1 << 20;
 const LINE_BYTES: u64 = 63;
 
 impl InFlight {
-    /// Reads what the last writer of this part left, counts it, and begins anew.
+    /// Reads what the last writer of this part left, and counts it. Nothing is written before [`InFlight::begin`].
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the notes cannot be read or written.
+    /// Returns [`Error::File`] if the notes cannot be read.
     pub(super) fn open(store: &Path, part: Part) -> Result<Self, Error> {
         let folder = store.join(names::IN_FLIGHT);
-        super::commit::create_own_folder(&folder)?;
         let (slots_path, strikes_path) = (folder.join(part.to_string()), folder.join(format!("{part}.json")));
         let mut strikes: BTreeMap<usize, u8> =
             read(&strikes_path)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
@@ -71,21 +72,32 @@ impl InFlight {
             let so_far = strikes.entry(row).or_default();
             *so_far = so_far.saturating_add(strike).min(STRIKES);
         }
-        let opened =
-            regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &slots_path);
-        let file = opened.map_err(Error::file("create", &slots_path))?;
-        let notes = Self {
+        Ok(Self {
+            folder,
             slots_path,
             strikes_path,
-            file,
+            file: OnceLock::new(),
             beats: AtomicU64::new(0),
             slots: Mutex::default(),
             strikes: Mutex::new(strikes),
             turn: RwLock::new(()),
             died_at: died.rows.iter().map(|noted| noted.row).collect(),
-        };
-        notes.keep_strikes(&notes.strikes());
-        Ok(notes)
+        })
+    }
+
+    /// Begins the notes of a run, in the place of the last one's.
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if they cannot be written.
+    pub(crate) fn begin(&self) -> Result<(), Error> {
+        create_own_folder(&self.folder)?;
+        self.keep_strikes(&self.strikes());
+        let file =
+            regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &self.slots_path);
+        let _ = self.file.set(file.map_err(Error::file("create", &self.slots_path))?);
+        // The lines of images come behind it, whenever the process ends.
+        self.write(0, [0; 3]);
+        Ok(())
     }
 
     /// Rows that were being decoded when the last run died; empty if it ended in order.
@@ -143,10 +155,8 @@ impl InFlight {
         if self.strikes().is_empty() {
             let _ = fs::remove_file(&self.strikes_path);
         }
-        if let Some(folder) = self.slots_path.parent() {
-            // Fails while other parts have notes in it.
-            let _ = fs::remove_dir(folder);
-        }
+        // Fails while other parts have notes in it.
+        let _ = fs::remove_dir(&self.folder);
     }
 
     fn strikes(&self) -> MutexGuard<'_, BTreeMap<usize, u8>> {
@@ -160,7 +170,10 @@ impl InFlight {
     /// Where the notes cannot be written, images are decoded all the same.
     fn write(&self, line: u64, numbers: [u64; 3]) {
         let [a, b, c] = numbers;
-        if let Err(error) = self.file.write_all_at(format!("{a:20} {b:20} {c:20}\n").as_bytes(), line * LINE_BYTES) {
+        let text = format!("{a:20} {b:20} {c:20}\n");
+        if let Some(file) = self.file.get()
+            && let Err(error) = file.write_all_at(text.as_bytes(), line * LINE_BYTES)
+        {
             tracing::debug!("{}: {error}", self.slots_path.display());
         }
     }
@@ -282,7 +295,9 @@ mod tests {
     use super::*;
 
     fn open(store: &Path) -> InFlight {
-        InFlight::open(store, Part::WHOLE).unwrap()
+        let notes = InFlight::open(store, Part::WHOLE).unwrap();
+        notes.begin().unwrap();
+        notes
     }
 
     /// What is being decoded when the process ends without a word.
@@ -320,10 +335,10 @@ mod tests {
     fn an_image_that_is_decoded_alone_is_forgiven() {
         let store = tempfile::tempdir().unwrap();
         dies_at(&open(store.path()), &[(7, TELLING_BYTES)], 9);
-        for _ in 0..3 {
+        for other in 8..11 {
             let notes = open(store.path());
             drop(notes.enter(7).unwrap());
-            dies_at(&notes, &[(7, 0), (8, TELLING_BYTES)], 9);
+            dies_at(&notes, &[(7, 0), (other, TELLING_BYTES)], 9);
         }
         assert!(open(store.path()).enter(7).is_ok());
     }
