@@ -5,6 +5,7 @@
 #             and so are images that come out otherwise than PIL shows them
 # make fuzz-coverage  fuzz every reader with libFuzzer, guided by coverage, for FUZZ_SECONDS each (60); needs cargo-fuzz
 #             (`cargo install cargo-fuzz`) and a C++ compiler, and builds all of it once more, which takes ten minutes
+# make watchdog  run two sessions on one device 200 times beside a load, and print all stacks if one stands still
 # make bench  measure; figures and method are in docs/performance.md
 # make check  format, lints, documentation, licences and known vulnerabilities of dependencies (what CI runs after the tests)
 
@@ -19,7 +20,7 @@ FUZZ_TIMES := 60
 FUZZ_SECONDS := 60
 FUZZ_TARGETS :=
 
-.PHONY: demo test wheel fuzz fuzz-coverage bench check setup build clean
+.PHONY: demo test wheel fuzz fuzz-coverage watchdog bench check setup build clean
 
 demo: build
 	@rm -rf $(DEMO)
@@ -51,6 +52,9 @@ fuzz: build
 
 fuzz-coverage:
 	scripts/fuzz_coverage $(FUZZ_SECONDS) $(FUZZ_TARGETS)
+
+watchdog: build
+	python3 tests/python/watchdog.py
 
 bench: build
 	@scripts/setup training

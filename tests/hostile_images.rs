@@ -77,8 +77,10 @@ fn an_image_that_kills_the_process_twice_is_recorded_as_failed() {
 /// Waits until a run has been decoding a row for long enough that its death there is telling.
 fn wait_until_it_decodes(store: &Path, row: u64, child: &mut Child) {
     let patience = Instant::now();
+    let read = || std::fs::read_to_string(store.join(".in-flight/0-of-1")).ok();
+    let of_last_run = read();
     let decodes = || {
-        let notes = std::fs::read_to_string(store.join(".in-flight/0-of-1")).ok()?;
+        let notes = read().filter(|_| read() != of_last_run)?;
         let mut lines = notes.lines().map(|line| line.split_whitespace().map(|word| word.parse().unwrap_or(0)));
         let beats: u64 = lines.next()?.next()?;
         lines
