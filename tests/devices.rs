@@ -2,7 +2,7 @@ use std::path::Path;
 
 use relabel::teacher::RuntimeSearch;
 
-use crate::common::{Ran, label_in_fours, lite0, relabel, repository, small_photographs, store_bytes};
+use crate::common::{Ran, label_in_fours, lite0, python, relabel, repository, small_photographs, store_bytes};
 
 const IMAGES: usize = 22;
 
@@ -23,6 +23,15 @@ fn two_sessions_on_one_device_leave_the_bytes_of_one() {
     assert!(number("hours") > 0.0);
     assert!((number("device_hours") / number("hours") - 1.0).abs() < 1e-9, "{foreseen}");
     assert!((number("cost") / (3.0 * number("hours")) - 1.0).abs() < 1e-9, "{foreseen}");
+}
+
+/// `make watchdog` does this 200 times beside eight processes.
+#[test]
+fn two_sessions_on_one_device_do_not_stand_still_beside_a_load() {
+    let program = env!("CARGO_BIN_EXE_relabel");
+    let words = ["--program", program, "--runs", "3", "--load", "2"];
+    let ran = python(&repository("tests/python/watchdog.py"), &words).expect(0);
+    assert!(ran.stdout.contains("3 runs beside 2 processes") && ran.stdout.contains(" 0 bad"), "{}", ran.stdout);
 }
 
 #[test]
