@@ -21,7 +21,7 @@ use crate::regular_file::{self, Found};
 /// The version of the layout that this program writes, and the only one it reads.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Level at which class ids of new stores are compressed: 19 takes several times as long for 1.4 % fewer bytes of them
+/// Level at which class ids of new stores are compressed: 19 takes nearly twice as long for 1.4 % fewer bytes of them
 /// (`docs/performance.md`).
 pub const ZSTD_LEVEL: u8 = 13;
 
