@@ -54,7 +54,7 @@ impl Decoder {
         Self { budget: Budget::new(image_bytes, threads) }
     }
 
-    /// Waits until there is room for a file of so many bytes, and keeps it as long as what is returned.
+    /// Waits until memory for a file of so many bytes is free, and keeps it reserved as long as what is returned.
     #[must_use]
     pub fn room_for_file(&self, bytes: u64) -> Reservation {
         self.budget.file(bytes)
@@ -63,7 +63,7 @@ impl Decoder {
     /// Decodes a file as PIL's `convert("RGB")` shows it. The format is told by the bytes, never by the file's name.
     ///
     /// # Errors
-    /// Returns an error for what PIL refuses: empty files, files that are no images, truncated and broken ones, and more
+    /// Returns an error for what PIL refuses: empty files, files that are not images, truncated and broken ones, and more
     /// than [`MAX_PIXELS`] pixels; and for images that take more memory or work than is allowed.
     pub fn decode(&self, bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
         guarded(|| decode_within(bytes, exif, &Limits::new(&self.budget, None)))

@@ -19,12 +19,12 @@ pub(crate) enum Found<T> {
     There(T),
     /// Nothing.
     Absent,
-    /// Something that cannot be the file, in words.
+    /// Something that cannot be the file, with the reason.
     Unusable(String),
 }
 
 impl<T> Found<T> {
-    /// Returns the file, or in words why there is none.
+    /// Returns the file, or why it cannot be used.
     pub(crate) fn or_problem(self) -> Result<T, String> {
         match self {
             Self::There(found) => Ok(found),
@@ -146,7 +146,7 @@ pub fn concerns_file(error: &io::Error) -> bool {
     is_kind || OF_THE_FILE.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Whether an error says that there is no such file.
+/// Whether an error means that the file is missing.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
@@ -163,7 +163,7 @@ pub fn look_at(path: &Path) -> Result<Option<Metadata>, Error> {
     }
 }
 
-/// Describes what is no regular file.
+/// Describes what is not a regular file.
 pub(crate) fn kind_of(metadata: &Metadata) -> String {
     let kind = metadata.file_type();
     let what = match kind {
@@ -176,7 +176,7 @@ pub(crate) fn kind_of(metadata: &Metadata) -> String {
     format!("it is {what}, not a regular file")
 }
 
-/// What is said of a file that has too many bytes to be what it should be.
+/// Describes a file that has too many bytes to be what it should be.
 pub(crate) fn too_long(bytes: u64, most_bytes: u64) -> String {
     format!("it has {bytes} bytes, and at most {most_bytes} were expected")
 }

@@ -104,7 +104,7 @@ pub trait ImageReader: Send + Sync {
 /// Why an image was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// Something is wrong with the image: it is recorded, and the run goes on without it.
+    /// Something is wrong with the image: it is recorded, and the run continues without it.
     Image(ImageError),
     /// The machine failed (`EIO`, `ESTALE`, too many open files), which tells nothing of the image: the run stops, and
     /// reads it again when it is resumed.

@@ -5,7 +5,7 @@ use relabel::shown::acts_on_terminal;
 
 use crate::common::{Ran, label_in_fours, lite0, relabel, small_photographs};
 
-/// A teacher with a card that says so much more.
+/// A teacher with a card that has more lines.
 fn teacher_with_card(folder: &Path, more: &str) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::copy(lite0(), folder.join("net.onnx")).unwrap();

@@ -67,7 +67,7 @@ impl Output {
     }
 }
 
-/// What came of writing to stdout. A closed pipe (`| head`) is no failure.
+/// What came of writing to stdout. A closed pipe (`| head`) is not a failure.
 ///
 /// # Errors
 /// Returns [`Error::File`] for every other error.

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-/// A panic as it was met: what it said, and where.
+/// A panic as it was met: its message, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Met {
     message: String,
@@ -48,10 +48,10 @@ pub fn caught<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     })
 }
 
-/// What the standard library says where a thread of a scope has panicked.
+/// The standard library's message where a thread of a scope has panicked.
 const OF_A_SCOPE: &str = "a scoped thread panicked";
 
-/// The panic behind a message: the last one that said it, or for a scope the last one of another thread.
+/// The panic behind a message: the last one with it, or for a scope the last one of another thread.
 fn cause<'a>(message: &str, met: impl DoubleEndedIterator<Item = &'a Met>) -> Option<Met> {
     let is_cause = |met: &&Met| if message == OF_A_SCOPE { met.message != OF_A_SCOPE } else { met.message == message };
     met.rev().find(is_cause).cloned()

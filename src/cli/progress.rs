@@ -112,7 +112,7 @@ impl Progress {
         state.done - state.done_before
     }
 
-    /// The stage that was at work for longest, in words.
+    /// The name of the stage that was at work for longest.
     pub fn bottleneck(&self) -> &'static str {
         self.state().busy.longest()
     }

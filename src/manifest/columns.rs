@@ -10,7 +10,7 @@ const READ: [&str; 4] = ["path", "id", "label", "bytes"];
 /// The column that tells the splits of a data set apart. It is not stored, but a list of several splits is noticed.
 pub(super) const SPLIT: &str = "split";
 
-/// How many rows of a list are in each split, by the column `split`; empty where there is no such column.
+/// How many rows of a list are in each split, by the column `split`; empty where that column is missing.
 pub type SplitCounts = BTreeMap<String, usize>;
 
 /// Checks the names of a list's columns, so that none that was meant to be read is passed over.

@@ -15,11 +15,11 @@ const HEADER_BYTES: [u64; 2] = [1 << 8, 1 << 16];
 /// Structures inside each other; a page's header has two.
 const MAX_DEPTH: usize = 4;
 
-/// Checks that no page of a column says that it unpacks to far more than it takes in the file: Parquet's reader asks for that
+/// Checks that no page of a column claims to unpack to far more than it takes in the file: Parquet's reader asks for that
 /// memory at once.
 ///
 /// # Errors
-/// Returns a refusal if a header cannot be read, or if a page says so.
+/// Returns a refusal if a header cannot be read, or if a page claims that.
 pub(crate) fn check_pages(file: &impl ChunkReader, column: &ColumnChunkMetaData) -> Result<(), String> {
     let name = column.column_path();
     let problem = |problem: &dyn std::fmt::Display| format!("column `{name}`: {problem}");

@@ -114,7 +114,7 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result
     Ok(read_rows_of(&bytes.into(), images)?.manifest)
 }
 
-/// Returns how many rows a manifest says that it has, which is read of its end alone; `None` where it is not there or damaged.
+/// Returns how many rows the footer of a manifest names; `None` where the file is missing or damaged.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the system fails to open it.

@@ -39,7 +39,7 @@ impl Client {
         Ok(Self { process: process::id(), runtime, store })
     }
 
-    /// Runs something to its end, or until `stop` says so.
+    /// Runs something to its end, or until `stop` returns true.
     pub(super) fn block_on<T>(
         &self,
         stop: impl Fn() -> bool,

@@ -127,7 +127,7 @@ fn is_of_list(parameter: &str) -> bool {
     ["list-type=", "comp=list", "prefix=", "delimiter="].iter().any(|start| parameter.starts_with(start))
 }
 
-/// A server that says nothing for so long is gone.
+/// A server that is silent for so long is gone.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Large files take long.

@@ -61,7 +61,7 @@ impl Decoders {
     }
 }
 
-/// Checks that a chunk of blosc says that it has as many bytes as the array: its codec makes room for what it says.
+/// Checks that the header of a blosc chunk names as many bytes as the array has: its codec allocates what the header names.
 fn check_blosc(encoded: &[u8], bytes: usize) -> Result<(), String> {
     let header = encoded.first_chunk::<16>().ok_or_else(|| format!("its chunk has {} bytes", encoded.len()))?;
     let said = u32::from_le_bytes([header[4], header[5], header[6], header[7]]);
@@ -70,7 +70,7 @@ fn check_blosc(encoded: &[u8], bytes: usize) -> Result<(), String> {
 
 impl DecodeScratch {
     /// What the codecs `zstd` and `crc32c` did. zarrs would do as well, but makes a new zstd context for each chunk, which
-    /// takes longer than decompressing it, and makes room for all that comes out, however much that is.
+    /// takes longer than decompressing it, and allocates all that comes out, however much that is.
     fn checked_zstd(&mut self, encoded: &[u8], bytes: usize) -> Result<Vec<u8>, String> {
         let Some((content, checksum)) = encoded.split_last_chunk::<4>() else {
             return Err("its chunk is shorter than its checksum".to_owned());

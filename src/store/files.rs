@@ -21,7 +21,7 @@ pub trait Files: Send + Sync {
     /// What messages call the place; without credentials.
     fn name(&self) -> &str;
 
-    /// All bytes of a small file; `None` where there is no such file.
+    /// All bytes of a small file; `None` where the file is missing.
     ///
     /// # Errors
     /// As for [`Files::read_up_to`].
@@ -29,7 +29,7 @@ pub trait Files: Send + Sync {
         self.read_up_to(inside, SMALL_FILE_BYTES)
     }
 
-    /// All bytes of a file that has at most `most_bytes`; `None` where there is no such file.
+    /// All bytes of a file that has at most `most_bytes`; `None` where the file is missing.
     ///
     /// # Errors
     /// [`Error::Remote`] if the place cannot be reached or refuses; if the file has more bytes.
@@ -41,7 +41,7 @@ pub trait Files: Send + Sync {
     /// [`Error::Remote`] when the place cannot be reached or refuses, the file is not there, or is shorter.
     fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error>;
 
-    /// Length of a file; `None` where there is no such file.
+    /// Length of a file; `None` where the file is missing.
     ///
     /// # Errors
     /// [`Error::Remote`] when the place cannot be reached or refuses.

@@ -282,7 +282,7 @@ impl Notes {
     }
 }
 
-/// The text of a file of notes, if it is there. What is no ordinary file, is too long or is no text counts as none.
+/// The text of a file of notes, if it is there. Anything but an ordinary text file of bounded length counts as missing.
 fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(match regular_file::read(path, MAX_BYTES)? {
         Found::There(bytes) => String::from_utf8(bytes).ok(),

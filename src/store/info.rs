@@ -320,7 +320,7 @@ impl StoreInfo {
     /// them since they were written.
     ///
     /// # Errors
-    /// Returns in words which number is out of range.
+    /// Returns which number is out of range.
     pub(super) fn check(&self) -> Result<(), String> {
         let classes = &self.classes;
         for (name, value, most) in [

@@ -121,7 +121,7 @@ fn held(store: &Path, path: &Path, part: Part) -> Error {
     }
 }
 
-/// Most bytes of the text that says who holds a lock.
+/// Most bytes of the text that names who holds a lock.
 const HOLDER_BYTES: u64 = 4096;
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ pub(super) enum NoteState {
         /// What it notes.
         note: Box<RunNote>,
     },
-    /// Something else, in words.
+    /// Something else, with the reason.
     Damaged(String),
 }
 

@@ -197,7 +197,7 @@ impl StoreReader {
     }
 
     /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
-    /// Returns the array in which it holds something, and what, in words.
+    /// Returns the array in which it holds something, and what.
     ///
     /// # Errors
     /// Returns [`Error::File`] if the system fails to read a file, and [`Error::Store`] if the shard is damaged.

@@ -109,7 +109,7 @@ impl StoreStatus {
     }
 }
 
-/// Refuses a store whose list, as far as it can be read, is not of as many images as the store says.
+/// Refuses a store whose list, as far as it can be read, is not of as many images as the store names.
 fn check_rows(store: &Path, info: &StoreInfo) -> Result<(), Error> {
     let path = store.join(names::MANIFEST);
     match manifest_rows(&path)? {

@@ -298,7 +298,7 @@ impl StoreWriter {
         Ok(state_of_part)
     }
 
-    /// Compares a file with its record. Returns in words what is wrong with it.
+    /// Compares a file with its record. Returns what is wrong with it.
     fn compare(&self, file: &RecordedFile) -> Result<Option<String>, Error> {
         let path = self.path.join(&file.path);
         let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {

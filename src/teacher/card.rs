@@ -149,7 +149,7 @@ impl CardValues {
     /// Reads the text of a card.
     ///
     /// # Errors
-    /// Returns the reason, in words, if it is not TOML, if a value is out of range, or if a key is a slip of another.
+    /// Returns the reason if it is not TOML, if a value is out of range, or if a key is a slip of another.
     pub fn from_toml(text: &str) -> Result<Self, String> {
         keys::read_card(text)
     }

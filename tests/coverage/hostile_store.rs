@@ -1,5 +1,5 @@
 //! A store that somebody who means harm made: any number, text or byte of it may be another, and every seal, digest and
-//! checksum is right all the same. Whatever holds before the reading is no proof, so the reader has to check the rest.
+//! checksum is right all the same. Whatever holds before the reading proves nothing, so the reader has to check the rest.
 
 use std::sync::{Arc, LazyLock};
 

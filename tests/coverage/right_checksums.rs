@@ -13,7 +13,7 @@ pub fn in_tar(tar: &[u8]) -> Vec<u8> {
     mended
 }
 
-/// The same PNG, with a checksum that is right in every chunk; `None` for what is no PNG.
+/// The same PNG, with a checksum that is right in every chunk; `None` for anything but a PNG.
 pub fn in_png(png: &[u8]) -> Option<Vec<u8>> {
     const SIGNATURE_BYTES: usize = 8;
     if !png.starts_with(b"\x89PNG\r\n\x1a\n") {

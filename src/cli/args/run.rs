@@ -84,7 +84,7 @@ pub(super) const MAX_SHARD_IMAGES: usize = 1 << 20;
 /// Images in a batch: the pixels of several batches are in memory at a time, 600 kB for an image of 224x224.
 const MAX_BATCH_IMAGES: usize = 4096;
 
-/// Beyond this, costs are no numbers any more.
+/// Beyond this, costs are not meaningful.
 const MAX_PRICE: f64 = 1e9;
 
 fn price(text: &str) -> Result<f64, String> {

@@ -33,7 +33,7 @@ pub(super) struct OpenShard {
 #[derive(Debug)]
 struct OpenFile {
     recorded: RecordedFile,
-    /// Most bytes of an inner chunk: what its index says is not to be believed.
+    /// Most bytes of an inner chunk: its index is not trusted.
     most_chunk_bytes: u64,
     /// How it looked when it was compared; `None` where it does not lie in a folder.
     look: Option<Look>,
@@ -76,7 +76,7 @@ pub(super) enum ReadFailure {
     Changed,
     /// What is wrong, in words.
     Damaged(String),
-    /// The system or the network failed: that says nothing of the store.
+    /// The system or the network failed, which proves nothing about the store.
     Failed(Error),
 }
 
@@ -86,7 +86,7 @@ impl OpenShard {
     /// Inner chunks have checksums of their own, but another shard's file has right ones too. So a file is compared with
     /// its record when it is first read, unless it was compared before and not touched since. Elsewhere than in a folder
     /// nothing is compared here: files are read in pieces there.
-    /// Returns in words what is wrong with them.
+    /// Returns what is wrong with them.
     ///
     /// # Errors
     /// Returns [`Error::File`] if the system fails to read one.

@@ -44,7 +44,7 @@ pub(in crate::store) fn check(store: &Path, info: &StoreInfo, found: &mut Verifi
 pub(in crate::store) enum List {
     /// The one that the store vouches for.
     Whole(Manifest),
-    /// Something else, in words.
+    /// Something else, with the reason.
     Damaged(String),
     /// The one that the store vouches for, which is not of as many images as the store: there may be as few shards.
     OfOtherImages(String),

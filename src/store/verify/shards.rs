@@ -190,7 +190,7 @@ impl OfShard {
     }
 }
 
-/// Compares a shard's record with store and manifest, and its files with the record; `None` where there is no record.
+/// Compares a shard's record with store and manifest, and its files with the record; `None` where the record is missing.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the system fails to read a file.
@@ -256,7 +256,7 @@ pub(super) fn names_others(record: &ShardRecord, manifest: &Manifest) -> Option<
     Some(format!("it says that row {row}, which failed, is `{path}`; the manifest says otherwise"))
 }
 
-/// What is wrong with a file, in words.
+/// What is wrong with a file.
 fn compare(store: &Path, file: &RecordedFile) -> Result<Option<String>, Error> {
     let path = store.join(&file.path);
     let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
