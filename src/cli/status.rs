@@ -23,10 +23,6 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
         thousands(status.shards_done),
         thousands(status.shards_total),
     );
-    if !status.damaged_shards.is_empty() {
-        words +=
-            &format!("damaged  {}; the run command makes them again\n", count(status.damaged_shards.len(), "shard"));
-    }
     if let Some(rate) = status.images_per_s {
         words += &format!("rate     {rate:.1} images/s over the last shards\n");
     }
@@ -35,9 +31,10 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     }
     words += &agreement_line(status.agreement);
     if let Some(first) = status.damaged_shards.first() {
-        let count = thousands(status.damaged_shards.len());
-        words +=
-            &format!("damaged  {count} shards, the first is {first}: `relabel verify` tells what is wrong with them\n");
+        words += &format!(
+            "damaged  {}, the first is {first}: `relabel verify` shows what is wrong, the run command repairs it\n",
+            count(status.damaged_shards.len(), "shard")
+        );
     }
     for (kind, count) in &status.failures_by_kind {
         words += &format!("failed   {}: {kind}\n", thousands(*count));
