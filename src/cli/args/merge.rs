@@ -4,31 +4,35 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::heading::{OUTPUT, SCHEDULING};
+
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   relabel merge part0/ part1/ part2/ --out labels/
   relabel merge part0/ part1/ --out labels/ --link
   relabel merge part0/ part1/ --out labels/ --dry-run
-  relabel merge part3/ --out labels/                    adds to a store that is there
+  relabel merge part3/ --out labels/                    # adds to an existing store
 
-The stores must be of one list, teacher and flags. All of them are read and checked first; nothing is written when one is \
-damaged, or where two have the same shard with other labels. The parts stay as they are. To go on after an interruption, \
-give the same command again. What no part has, `relabel run` with --out STORE labels.
+All stores must have the same manifest, teacher and settings. They are read and checked first; nothing is written if one is \
+damaged, or if two have different labels for the same shard. The parts are not changed. Re-run the same command to resume \
+after an interruption, and 'relabel run --out STORE' to label shards that no part has.
 
-Exit codes: 0 every shard is there, 3 shards are still to do.")]
+Exit codes: 0 all shards are labelled, 3 some shards are still to do.")]
 pub struct MergeArguments {
-    /// The stores
+    /// Stores to merge
     #[arg(value_name = "STORE", required = true)]
     pub parts: Vec<PathBuf>,
-    /// Store to write, or to add to; none of the others
-    #[arg(long, value_name = "STORE")]
+    /// Store to write, or an existing store to add to
+    #[arg(long, value_name = "STORE", help_heading = OUTPUT)]
     pub out: PathBuf,
-    /// Link files instead of copying them: no space is taken, but a file that is edited in one store is edited in both.
-    /// Across file systems, files are copied all the same
-    #[arg(long)]
+    /// Hard-link files instead of copying them
+    ///
+    /// Linked files use no additional space, but editing a file in one store edits it in both. Files on other file systems
+    /// are copied.
+    #[arg(long, help_heading = OUTPUT)]
     pub link: bool,
-    /// Check everything and say what would be done; write nothing
-    #[arg(long)]
+    /// Check everything and print the plan, write nothing
+    #[arg(long, help_heading = SCHEDULING)]
     pub dry_run: bool,
 }

@@ -5,11 +5,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::look::PhotoFlags;
-use super::up_to;
+use super::heading::{CHECKS, OUTPUT, SCHEDULING};
+use super::inspect::PhotoFlags;
+use super::{ValueError, up_to};
+
+/// Headings that only `publish` has.
+const DESCRIPTION: &str = "Description";
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
   relabel publish labels/ --to release/ --license CC-BY-4.0 --dry-run
   relabel publish labels/ --to release/ --license CC-BY-4.0 --source-terms terms.md
@@ -18,86 +22,91 @@ Examples:
   relabel publish labels/ --to release/ --license CC-BY-4.0 --allow-partial
   relabel publish labels/ --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
-A release is the store, and beside it a data-set card, a table for the Hub's viewer, a picture, croissant.json, \
-provenance.json, the licence, what is said of the images' terms, and checksums. docs/publishing.md describes each file.
-The licence is yours to choose: there is no default.
+A release is a copy of the store with a data set card, a table for the Hub's viewer, a picture, croissant.json, \
+provenance.json, the licence, the terms of the images and checksums. docs/publishing.md describes each file. There is no \
+default licence.
 
-Addresses are s3://bucket/path, gs://bucket/path and az://container/path. Credentials come from the environment only: \
+URLs are s3://bucket/path, gs://bucket/path and az://container/path. Credentials are read from the environment only: \
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; GOOGLE_SERVICE_ACCOUNT; \
-AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. What was interrupted goes on with the same command.")]
+AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. Re-run the same command to resume after an interruption.")]
 // Each is a flag of the command line.
 #[allow(clippy::struct_excessive_bools)]
 pub struct PublishArguments {
-    /// The store
+    /// Store: a folder
     pub store: PathBuf,
-    /// Where the release goes: a folder that does not exist yet, or an address, such as `s3://bucket/path`
-    #[arg(long, value_name = "DEST")]
+    /// Destination: a new folder, or a URL (`s3://`, `gs://`, `az://`)
+    #[arg(long, value_name = "DEST", help_heading = OUTPUT)]
     pub to: String,
-    /// What the labels are published under: an id as SPDX or the Hugging Face Hub has it (CC-BY-4.0), or a file with the text
-    #[arg(long, value_name = "ID|FILE")]
+    /// Replace an existing release at DEST
+    #[arg(long, help_heading = OUTPUT)]
+    pub replace: bool,
+    /// Hard-link the store's files instead of copying them, where possible
+    #[arg(long, help_heading = OUTPUT)]
+    pub link: bool,
+    /// Sign the checksums with this OpenSSH key (ed25519)
+    ///
+    /// The environment variable `RELABEL_KEY_PASSPHRASE` decrypts an encrypted key.
+    #[arg(long, value_name = "KEY", help_heading = OUTPUT)]
+    pub sign: Option<PathBuf>,
+    /// Exceed the limits of the Hugging Face Hub, for other destinations
+    ///
+    /// The Hub limits files per folder, files in total and bytes per file.
+    #[arg(long, hide_short_help = true, help_heading = OUTPUT)]
+    pub beyond_hub_limits: bool,
+    /// Licence of the labels: an SPDX or Hub id (CC-BY-4.0), or a text file
+    #[arg(long, value_name = "ID|FILE", help_heading = DESCRIPTION)]
     pub license: String,
-    /// What the source of the images says of their terms: words, or a file with them
-    #[arg(long, value_name = "TEXT|FILE")]
+    /// Terms of the images: text, or a text file
+    #[arg(long, value_name = "TEXT|FILE", help_heading = DESCRIPTION)]
     pub source_terms: Option<String>,
-    /// What the release is called [default: Label maps of <source> by <teacher>]
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-    /// The data set that the images are of, as the Hub names it: imagenet-1k
-    #[arg(long, value_name = "ID")]
+    /// Data set of the images, as named on the Hub: imagenet-1k
+    #[arg(long, value_name = "ID", help_heading = DESCRIPTION)]
     pub source_dataset: Option<String>,
-    /// Publish a store of which some shards are still to do; the release says so
-    #[arg(long)]
-    pub allow_partial: bool,
-    /// List every file and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
-    /// The image that the picture shows: its id, path, file name, or row number. With --image-root its photograph is in the
-    /// release, too
-    #[arg(long, value_name = "IMAGE")]
+    /// Name of the release [default: Label maps of <source> by <teacher>]
+    #[arg(long, value_name = "NAME", help_heading = DESCRIPTION)]
+    pub name: Option<String>,
+    /// Repository of the release on the Hugging Face Hub
+    #[arg(long, value_name = "USER/NAME", value_parser = hub_repo, help_heading = DESCRIPTION)]
+    pub hub_repo: Option<String>,
+    /// Image shown in the picture: its id, path, file name or row number
+    ///
+    /// With --image-root, the release contains its photograph.
+    #[arg(long, value_name = "IMAGE", help_heading = DESCRIPTION)]
     pub picture: Option<String>,
     #[command(flatten)]
     pub photos: PhotoFlags,
-    /// Sign the checksums with this OpenSSH key (ed25519); `RELABEL_KEY_PASSPHRASE` opens an encrypted one
-    #[arg(long, value_name = "KEY")]
-    pub sign: Option<PathBuf>,
-    /// Decode every chunk of the store and check its values before
-    #[arg(long)]
+    /// Publish a store with shards still to do; the release is marked as partial
+    #[arg(long, help_heading = CHECKS)]
+    pub allow_partial: bool,
+    /// First decode every chunk of the store and check its values
+    #[arg(long, help_heading = CHECKS)]
     pub full: bool,
-    /// Where the release will be on the Hugging Face Hub
-    #[arg(long, value_name = "USER/NAME", value_parser = hub_repo)]
-    pub hub_repo: Option<String>,
-    /// Go beyond what the Hub takes (files in a folder, files in all, bytes of a file), for other places
-    #[arg(long)]
-    pub beyond_hub_limits: bool,
-    /// Put this release in the place of another one that is there
-    #[arg(long)]
-    pub replace: bool,
-    /// Link the store's files instead of copying them, where the file system can: they take no room then
-    #[arg(long)]
-    pub link: bool,
-    /// Files that are written at a time [default: 4 into a folder, 16 to an address]
-    #[arg(long, value_name = "N", value_parser = at_a_time)]
+    /// List every file, write nothing
+    #[arg(long, help_heading = SCHEDULING)]
+    pub dry_run: bool,
+    /// Files to write concurrently [default: 4 for a folder, 16 for a URL]
+    #[arg(long, value_name = "N", value_parser = at_a_time, hide_short_help = true, help_heading = SCHEDULING)]
     pub at_a_time: Option<NonZeroUsize>,
 }
 
-/// Each has a thread and a connection of its own.
+/// Each file has a thread and a connection of its own.
 const MAX_AT_A_TIME: usize = 256;
 
-fn at_a_time(text: &str) -> Result<NonZeroUsize, String> {
+fn at_a_time(text: &str) -> Result<NonZeroUsize, ValueError> {
     up_to::<MAX_AT_A_TIME>(text).map(|files| NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN))
 }
 
-fn hub_repo(text: &str) -> Result<String, String> {
+fn hub_repo(text: &str) -> Result<String, ValueError> {
     let is_name = |name: &str| {
-        let is_known = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
+        let is_allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
         (1..=96).contains(&name.len())
-            && name.chars().all(is_known)
+            && name.chars().all(is_allowed)
             && !name.starts_with(['-', '.'])
             && !name.ends_with(['-', '.'])
     };
     match text.split_once('/') {
         Some((user, name)) if is_name(user) && is_name(name) => Ok(text.to_owned()),
-        _ => Err("a user and a name are needed, with a slash between them: me/my-labels".to_owned()),
+        _ => Err(ValueError::NotHubRepo),
     }
 }
 
@@ -106,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repositories_are_a_user_and_a_name() {
+    fn hub_repo_is_user_and_name() {
         assert!(hub_repo("me/my-labels_1.0").is_ok());
         for bad in ["", "me", "me/", "/x", "a/b/c", "me/x y", "me/$(id)", "-me/x"] {
             assert!(hub_repo(bad).is_err(), "{bad}");

@@ -1,4 +1,4 @@
-//! `relabel teacher`, and what every command with a teacher takes.
+//! `relabel teacher`, and the flags of every command that runs a teacher.
 
 use std::path::PathBuf;
 
@@ -8,87 +8,131 @@ use relabel::labelling::teacher::card::ChannelOrder;
 use relabel::labelling::teacher::{CudaTuning, DeviceChoice};
 use relabel::shared::geometry::InputSize;
 
-use super::{positive, threads};
+use super::heading::{DEVICES, INPUT, OUTPUT, SCHEDULING, TEACHER};
+use super::{ValueError, positive, threads};
 
 #[derive(Debug, Args)]
-#[command(after_help = "\
+#[command(after_long_help = "\
 Examples:
-  relabel teacher models/efficientnet-lite0.onnx
+  relabel teacher effnet-l2.onnx
   relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json
-  relabel teacher vit.onnx --in imagenet/train")]
+  relabel teacher vit.onnx --in imagenet/train
+
+Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original.")]
 pub struct TeacherArguments {
+    /// ONNX image classifier
+    #[arg(value_name = "MODEL", required_unless_present = "teacher", conflicts_with = "teacher")]
+    pub path: Option<PathBuf>,
+    /// Images like those to be labelled [default: sample photographs]
+    ///
+    /// Used to check that cells correspond to image positions, for teachers whose graph structure does not show it.
+    #[arg(long = "in", value_name = "SOURCE", help_heading = INPUT)]
+    pub source: Option<PathBuf>,
     #[command(flatten)]
     pub flags: TeacherFlags,
-    /// ONNX classifier
-    #[arg(value_name = "T.ONNX", required_unless_present = "teacher", conflicts_with = "teacher")]
-    pub path: Option<PathBuf>,
-    /// Images like those that will be labelled, for proving that cells are places of the image where the teacher's structure
-    /// does not tell it [default: sample photographs]
-    #[arg(long = "in", value_name = "SOURCE")]
-    pub source: Option<PathBuf>,
 }
 
-/// The flags that say what a teacher is and how it is fed.
+/// Flags that select a teacher, its input preparation, its outputs and its devices.
 #[derive(Clone, Debug, Args)]
 pub struct TeacherFlags {
-    /// ONNX classifier
-    #[arg(long, value_name = "T.ONNX")]
+    /// ONNX image classifier
+    #[arg(long, value_name = "MODEL", help_heading = TEACHER)]
     pub teacher: Option<PathBuf>,
-    /// Teacher card [default: T.toml beside T.onnx]
-    #[arg(long, value_name = "FILE")]
+    /// Teacher card [default: MODEL with the extension .toml]
+    #[arg(long, value_name = "FILE", help_heading = TEACHER)]
     pub card: Option<PathBuf>,
-    /// Input in pixels: 475, or 475x640 (height x width)
-    #[arg(long, value_name = "SIZE")]
+    /// Input size in pixels, 475 or 475x640 (height x width)
+    #[arg(long, value_name = "SIZE", help_heading = TEACHER)]
     pub input_size: Option<InputSize>,
-    /// Mean of x/255 in channel order: 0.485,0.456,0.406
-    #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
-    pub mean: Option<Three>,
-    /// Standard deviation of x/255 in channel order: 0.229,0.224,0.225
-    #[arg(long, value_name = "R,G,B", value_parser = three, allow_hyphen_values = true)]
-    pub std: Option<Three>,
-    /// Filter of the resize: nearest, box, bilinear, bicubic or lanczos
-    #[arg(long)]
+    /// Mean of x/255 in channel order, such as 0.485,0.456,0.406
+    #[arg(
+        long,
+        value_name = "R,G,B",
+        value_parser = three_numbers,
+        allow_hyphen_values = true,
+        hide_short_help = true,
+        help_heading = TEACHER
+    )]
+    pub mean: Option<ChannelValues>,
+    /// Standard deviation of x/255 in channel order, such as 0.229,0.224,0.225
+    #[arg(
+        long,
+        value_name = "R,G,B",
+        value_parser = three_numbers,
+        allow_hyphen_values = true,
+        hide_short_help = true,
+        help_heading = TEACHER
+    )]
+    pub std: Option<ChannelValues>,
+    /// Resize filter: nearest, box, bilinear, bicubic or lanczos
+    #[arg(long, hide_short_help = true, help_heading = TEACHER)]
     pub filter: Option<Filter>,
-    /// Order of the channels
-    #[arg(long, value_enum, value_name = "ORDER")]
+    /// Order of the colour channels
+    #[arg(long, value_enum, value_name = "ORDER", hide_short_help = true, help_heading = TEACHER)]
     pub channel_order: Option<Channels>,
-    /// Class list: imagenet-1k, or a file with one class a line in the order of the outputs
-    #[arg(long, value_name = "LIST")]
+    /// Class list: imagenet-1k, or a file with one class per line in output order
+    #[arg(long, value_name = "LIST", hide_short_help = true, help_heading = TEACHER)]
     pub classes: Option<String>,
-    /// Classes to keep in each cell
-    #[arg(long, value_name = "K", default_value = "5", value_parser = positive)]
+    /// Classes to keep per cell
+    #[arg(long, value_name = "K", default_value = "5", value_parser = positive, help_heading = OUTPUT)]
     pub top_k: usize,
-    /// Average the scores with those of the mirrored image, mirrored back: steadier labels for twice the time and memory
-    #[arg(long)]
+    /// Average scores with those of the mirrored image
+    ///
+    /// Labels are more stable, for twice the time and memory.
+    #[arg(long, hide_short_help = true, help_heading = OUTPUT)]
     pub flip_average: bool,
-    /// Keep the log-sum-exp of all classes in each cell too (array `lse`), for true probabilities: exp(score - lse)
-    #[arg(long)]
+    /// Also store the log-sum-exp over all classes of each cell (array `lse`)
+    ///
+    /// exp(score - lse) is then the probability among all classes of the teacher.
+    #[arg(long, hide_short_help = true, help_heading = OUTPUT)]
     pub with_lse: bool,
-    /// Where to run: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto (CUDA if it can be used). One session each: cuda:0,cuda:0 is
-    /// two on one GPU, which take turns at the batches
-    #[arg(long, default_value = "cpu")]
+    /// Device: cpu, cuda, cuda:1, cuda:0,cuda:1, or auto
+    ///
+    /// auto uses CUDA if available. Each listed device gets one session: cuda:0,cuda:0 runs two sessions on one GPU, which
+    /// alternate between batches.
+    #[arg(long, default_value = "cpu", help_heading = DEVICES)]
     pub device: DeviceChoice,
-    /// How GPUs are used, words with commas between them: exhaustive (try all convolution algorithms), nhwc (channels
-    /// last), tf32, and one of pinned (page-locked pixels), bound (buffers that stay on the GPU), graph (CUDA graphs)
-    #[arg(long, value_name = "WORDS")]
+    /// CUDA options, separated by commas
+    ///
+    /// exhaustive (try all convolution algorithms), nhwc (channels last), tf32, and at most one of pinned (page-locked
+    /// pixel buffers), bound (buffers kept on the GPU) and graph (CUDA graphs).
+    #[arg(long, value_name = "OPTIONS", hide_short_help = true, help_heading = DEVICES)]
     pub cuda: Option<CudaTuning>,
-    /// Threads [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = threads)]
-    pub threads: Option<usize>,
-    /// Memory for decoding and resizing one image; an image that needs more fails
-    #[arg(long, value_name = "MIB", default_value = "512", value_parser = clap::value_parser!(u64).range(16..=1 << 20))]
-    pub image_memory: u64,
-    /// Memory that loading and proving a teacher on the CPU may take, besides sixteen times its weights
-    #[arg(long, value_name = "MIB", default_value = "2048", value_parser = clap::value_parser!(u64).range(256..=1 << 24))]
-    pub teacher_memory: u64,
-    /// ONNX Runtime's library [default: found beside the program, in .venv or the active Python, in the system]
-    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH")]
+    /// ONNX Runtime library
+    ///
+    /// By default it is searched for next to the program, in .venv, in the active Python environment and in the system.
+    #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", hide_short_help = true, help_heading = DEVICES)]
     pub onnxruntime: Option<PathBuf>,
+    /// Threads [default: one per core]
+    #[arg(long, value_name = "N", value_parser = threads, help_heading = SCHEDULING)]
+    pub threads: Option<usize>,
+    /// Memory limit in MiB for decoding and resizing one image; a larger image fails
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value = "512",
+        value_parser = clap::value_parser!(u64).range(16..=1 << 20),
+        hide_short_help = true,
+        help_heading = SCHEDULING
+    )]
+    pub image_memory: u64,
+    /// Memory limit in MiB for loading and verifying a teacher on the CPU
+    ///
+    /// Sixteen times the size of its weights is allowed in addition.
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value = "2048",
+        value_parser = clap::value_parser!(u64).range(256..=1 << 24),
+        hide_short_help = true,
+        help_heading = SCHEDULING
+    )]
+    pub teacher_memory: u64,
 }
 
-/// One value for each channel.
+/// One value per channel.
 #[derive(Clone, Copy, Debug)]
-pub struct Three(pub [f64; 3]);
+pub struct ChannelValues(pub [f64; 3]);
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum Channels {
@@ -105,13 +149,11 @@ impl From<Channels> for ChannelOrder {
     }
 }
 
-fn three(text: &str) -> Result<Three, String> {
-    let numbers: Vec<f64> =
-        text.split(',').map(|part| part.trim().parse()).collect::<Result<_, _>>().map_err(|_| three_needed())?;
-    let all_finite = numbers.iter().all(|number| number.is_finite());
-    <[f64; 3]>::try_from(numbers).ok().filter(|_| all_finite).map(Three).ok_or_else(three_needed)
-}
-
-fn three_needed() -> String {
-    "three numbers with commas between them are needed, as in 0.485,0.456,0.406".to_owned()
+fn three_numbers(text: &str) -> Result<ChannelValues, ValueError> {
+    let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
+    let values = numbers.and_then(|numbers| <[f64; 3]>::try_from(numbers).ok());
+    values
+        .filter(|values| values.iter().all(|value| value.is_finite()))
+        .map(ChannelValues)
+        .ok_or(ValueError::NotThreeNumbers)
 }
