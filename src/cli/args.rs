@@ -1,29 +1,29 @@
 //! Command line arguments as typed. All clap types; nothing is opened or counted here.
 
 mod value_error;
-mod run;
-mod teacher;
-mod status;
-mod verify;
-mod inspect;
-mod report;
-mod audit;
-mod merge;
-mod publish;
-mod import_export;
+mod run_args;
+mod teacher_args;
+mod status_args;
+mod verify_args;
+mod inspect_args;
+mod report_args;
+mod audit_args;
+mod merge_args;
+mod publish_args;
+mod import_export_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use audit::AuditArguments;
-pub use import_export::{ExportArguments, ImportArguments, PythonFlags};
-pub use inspect::{Color, CropArgument, InspectArguments, PhotoFlags};
-pub use merge::MergeArguments;
-pub use publish::PublishArguments;
-pub use report::ReportArguments;
-pub use run::{PartFlags, RunArguments};
-pub use status::StatusArguments;
-pub use teacher::{TeacherArguments, TeacherFlags};
-pub use verify::VerifyArguments;
+pub use audit_args::AuditArguments;
+pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
+pub use inspect_args::{Color, CropArgument, InspectArguments, PhotoFlags};
+pub use merge_args::MergeArguments;
+pub use publish_args::PublishArguments;
+pub use report_args::ReportArguments;
+pub use run_args::{PartFlags, RunArguments};
+pub use status_args::StatusArguments;
+pub use teacher_args::{TeacherArguments, TeacherFlags};
+pub use verify_args::VerifyArguments;
 
 use value_error::ValueError;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::heading::{INPUT, OUTPUT, SCHEDULING};
-use super::inspect::PhotoFlags;
+use super::inspect_args::PhotoFlags;
 use super::{positive, threads, up_to};
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::heading::{CHECKS, INPUT};
 use super::positive;
-use super::teacher::TeacherFlags;
+use super::teacher_args::TeacherFlags;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\

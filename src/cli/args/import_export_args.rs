@@ -50,7 +50,7 @@ pub struct ImportArguments {
     #[arg(long, value_name = "STORE", help_heading = OUTPUT)]
     pub out: PathBuf,
     /// Images per shard, the unit of commit and resume [default: 1024]
-    #[arg(long, value_name = "N", value_parser = up_to::<{ super::run::MAX_SHARD_IMAGES }>, help_heading = OUTPUT)]
+    #[arg(long, value_name = "N", value_parser = up_to::<{ super::run_args::MAX_SHARD_IMAGES }>, help_heading = OUTPUT)]
     pub shard_size: Option<usize>,
     /// Threads [default: one per core]
     #[arg(long, value_name = "N", value_parser = threads, help_heading = SCHEDULING)]

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::heading::{CHECKS, OUTPUT, SCHEDULING};
-use super::inspect::PhotoFlags;
+use super::inspect_args::PhotoFlags;
 use super::{ValueError, up_to};
 
 /// Headings that only `publish` has.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::heading::{CHECKS, DEVICES, INPUT, OUTPUT, SCHEDULING};
-use super::teacher::TeacherFlags;
+use super::teacher_args::TeacherFlags;
 use super::{ValueError, positive, up_to};
 
 #[derive(Debug, Args)]
