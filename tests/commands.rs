@@ -3,7 +3,7 @@ use std::process::{Command, Stdio};
 
 use relabel::shared::store::{RowState, StoreReader};
 
-use crate::common::{Ran, data, lite0, relabel, repository, run, small_photographs};
+use crate::common::{Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
 #[test]
 fn every_command_has_help_with_examples() {
@@ -245,8 +245,8 @@ fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("relabel");
     std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
-    let mut command = Command::new(&program);
-    command.current_dir(folder.path()).env_clear().env("PATH", "/nowhere").arg("teacher").arg(lite0());
+    let mut command = hermetic(&program);
+    command.current_dir(folder.path()).env_remove("VIRTUAL_ENV").env("PATH", "/nowhere").arg("teacher").arg(lite0());
     assert!(Ran::of(&mut command).expect(1).stderr.contains("python3 -m pip install onnxruntime"));
 }
 
@@ -300,7 +300,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
 fn a_closed_pipe_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("'{}' run --help | head -1", env!("CARGO_BIN_EXE_relabel"));
-    let ran = Ran::of(Command::new("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
+    let ran = Ran::of(hermetic("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
 

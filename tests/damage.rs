@@ -2,7 +2,7 @@ use std::path::Path;
 
 use relabel::shared::store::{Depth, RowState, StoreReader, verify};
 
-use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
+use crate::common::{Ran, data, hermetic, lite0, relabel, small_photographs, store_bytes};
 
 /// What may happen to a file.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +126,7 @@ fn values_that_no_run_writes_are_found_by_full() {
     let store = folder.path().join("out");
     // A store whose digests all hold, but whose class list is shorter than its class ids.
     let forged = Ran::of(
-        std::process::Command::new(crate::common::repository(".venv/bin/python"))
+        hermetic(crate::common::repository(".venv/bin/python"))
             .arg(crate::common::repository("tests/python/forge_class_count.py"))
             .arg(&store),
     );

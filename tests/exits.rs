@@ -20,7 +20,7 @@ use relabel::shared::label_map::ScoreRounding;
 use relabel::shared::monitor::Silent;
 use relabel::shared::store::{StoreWriter, WriteAs};
 
-use crate::common::{Ran, data, label_in_fours, lite0, relabel, repository, small_photographs};
+use crate::common::{Ran, data, hermetic, label_in_fours, lite0, relabel, repository, small_photographs};
 use crate::synthetic;
 use crate::tiny_graphs::{Dim, TinyGraph, ints};
 
@@ -202,7 +202,7 @@ fn threads_that_cannot_be_started_are_a_failure_and_no_fault() {
     for words in
         [["audit", "out", "-o", "a.csv", "--threads", "1024"], ["report", "out", "-o", "r", "--threads", "1024"]]
     {
-        let mut command = Command::new("bash");
+        let mut command = hermetic("bash");
         command.args(["-c", script, env!("CARGO_BIN_EXE_relabel")]).args(words).current_dir(folder.path());
         let ran = Ran::of(&mut command).expect(1);
         assert!(ran.stderr.contains("cannot start 1024 threads"), "{}", ran.stderr);

@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use relabel::shared::store::{Depth, Faults, RowState, StoreReader, StoreWriter, WriteAs, verify};
 
-use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
+use crate::common::{Ran, data, hermetic, lite0, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest};
 
 #[test]
@@ -210,7 +210,7 @@ fn a_folder_that_may_not_be_read_is_named_before_work_begins() {
     let chmod = |path: &Path, mode: &str| Command::new("chmod").arg(mode).arg(path).status().unwrap();
     chmod(folder.path(), "755");
     chmod(&locked, "000");
-    let mut command = Command::new("setpriv");
+    let mut command = hermetic("setpriv");
     // Root may read everything, so somebody else runs the program.
     if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
         command.args(["--reuid", "65534", "--clear-groups"]);
@@ -287,7 +287,7 @@ impl Mounts {
     /// Nothing where this machine forbids it, as some containers do; that is said, and the test has not been made.
     fn are_possible() -> Option<Self> {
         for unshare in [&["--mount"][..], &["--mount", "--map-root-user"]] {
-            let tried = Command::new("unshare").args(unshare).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+            let tried = hermetic("unshare").args(unshare).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
             if tried.is_ok_and(|output| output.status.success()) {
                 return Some(Self { unshare });
             }
@@ -300,8 +300,8 @@ impl Mounts {
         let script = script
             .replace("'$RELABEL'", env!("CARGO_BIN_EXE_relabel"))
             .replace("'$TEACHER'", &lite0().display().to_string());
-        let mut command = Command::new("unshare");
+        let mut command = hermetic("unshare");
         command.args(self.unshare).args(["bash", "-c", &script]).current_dir(folder);
-        Ran::of(command.env("VIRTUAL_ENV", crate::common::repository(".venv")).env_remove("ORT_DYLIB_PATH"))
+        Ran::of(&mut command)
     }
 }
