@@ -1,4 +1,5 @@
-//! The Python scripts, as far as they go without PyTorch and Ray. What they give with them stands in `docs/guide.md`.
+//! The Python scripts, as far as they run without PyTorch and Ray. `docs/guide/teachers.md` and
+//! `docs/guide/many-machines.md` have their results with both.
 
 use std::path::Path;
 
