@@ -265,7 +265,7 @@ class Labels:
         threads: int | None = None,
     ) -> NDArray[np.float32]:
         """Targets of CutMix by region, float32 ``[B, classes]``: the host's label over what stays visible of it, and
-        the pasted image's over the pasted part, mixed by area (``docs/training.md``).
+        the pasted image's over the pasted part, mixed by area (``docs/label-pooling.md``).
 
         Args:
             partners: int ``[B]``, position in the batch of the crop that is pasted into each.
