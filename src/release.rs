@@ -26,8 +26,8 @@ mod verify;
 
 use std::path::PathBuf;
 
-use crate::digest::{Digest, digest_bytes, digest_file};
-use crate::error::Error;
+use crate::shared::digest::{Digest, digest_bytes, digest_file};
+use crate::shared::error::Error;
 
 pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{

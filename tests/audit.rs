@@ -3,9 +3,9 @@ use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use relabel::digest::digest_bytes;
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::store::{StoreWriter, WriteAs};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::store::{StoreWriter, WriteAs};
 use serde_json::Value;
 
 use crate::common::{Ran, data, lite0, python, relabel, repository, small_photographs};

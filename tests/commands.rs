@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use relabel::store::{RowState, StoreReader};
+use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{Ran, data, lite0, relabel, repository, run, small_photographs};
 

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use relabel::teacher::{Runtime, RuntimeSearch};
+use relabel::labelling::teacher::{Runtime, RuntimeSearch};
 use serde_json::Value;
 
 /// ONNX Runtime in this process, for tests that load teachers themselves: there can be one only.

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use relabel::store::{Depth, RowState, StoreReader, verify};
+use relabel::shared::store::{Depth, RowState, StoreReader, verify};
 
 use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
 

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use relabel::teacher::RuntimeSearch;
+use relabel::labelling::teacher::RuntimeSearch;
 
 use crate::common::{Ran, label_in_fours, lite0, python, relabel, repository, small_photographs, store_bytes};
 

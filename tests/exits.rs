@@ -10,15 +10,15 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use relabel::error::{Error, ImageError, ImageErrorKind};
-use relabel::geometry::InputSize;
-use relabel::label_map::ScoreRounding;
-use relabel::monitor::Silent;
-use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
-use relabel::pixels::{Decoder, ExifOrientation, Filter};
-use relabel::source::{ImageReader, LengthCheck, ReadError};
-use relabel::store::{StoreWriter, WriteAs};
-use relabel::teacher::{BatchLabels, PixelBatch, Teacher};
+use relabel::labelling::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
+use relabel::labelling::pixels::{Decoder, ExifOrientation, Filter};
+use relabel::labelling::source::{ImageReader, LengthCheck, ReadError};
+use relabel::labelling::teacher::{BatchLabels, PixelBatch, Teacher};
+use relabel::shared::error::{Error, ImageError, ImageErrorKind};
+use relabel::shared::geometry::InputSize;
+use relabel::shared::label_map::ScoreRounding;
+use relabel::shared::monitor::Silent;
+use relabel::shared::store::{StoreWriter, WriteAs};
 
 use crate::common::{Ran, data, label_in_fours, lite0, relabel, repository, small_photographs};
 use crate::synthetic;

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use relabel::teacher::check_onnx;
+use relabel::labelling::teacher::check_onnx;
 
 use crate::common::Ran;
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, scores_out};

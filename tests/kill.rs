@@ -95,7 +95,7 @@ fn nothing_counts_that_is_not_there(store: &Path) {
         for file in record["files"].as_array().unwrap() {
             let bytes = std::fs::read(store.join(file["path"].as_str().unwrap())).unwrap();
             assert_eq!(bytes.len() as u64, file["bytes"].as_u64().unwrap());
-            assert_eq!(relabel::digest::digest_bytes(&bytes).to_string(), file["sha256"].as_str().unwrap());
+            assert_eq!(relabel::shared::digest::digest_bytes(&bytes).to_string(), file["sha256"].as_str().unwrap());
         }
     }
 }

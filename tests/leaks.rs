@@ -1,7 +1,7 @@
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use relabel::shown::acts_on_terminal;
+use relabel::shared::printable::acts_on_terminal;
 
 use crate::common::{Ran, label_in_fours, lite0, relabel, small_photographs};
 

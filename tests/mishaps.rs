@@ -2,7 +2,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use relabel::store::{Depth, Faults, RowState, StoreReader, StoreWriter, WriteAs, verify};
+use relabel::shared::store::{Depth, Faults, RowState, StoreReader, StoreWriter, WriteAs, verify};
 
 use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest};
@@ -62,8 +62,8 @@ fn a_failure_while_a_shard_is_made_again_leaves_no_wrong_label() {
         let result = StoreWriter::resume(&path, write_as, &mut || Ok(manifest())).and_then(|(store, _)| {
             let mut labels = crate::synthetic::shard_labels(store.info(), 0);
             labels.shard = 1;
-            let files = relabel::store::encode_shard(store.info(), &labels).unwrap();
-            store.commit(&labels, &files, relabel::store::Agreement::default()).map(|_| labels)
+            let files = relabel::shared::store::encode_shard(store.info(), &labels).unwrap();
+            store.commit(&labels, &files, relabel::shared::store::Agreement::default()).map(|_| labels)
         });
         let reader = StoreReader::open(&path).unwrap();
         let found = verify(&path, Depth::Values, &|_| ()).unwrap();

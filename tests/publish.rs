@@ -2,19 +2,19 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use relabel::classes::ClassList;
-use relabel::digest::{digest_bytes, digest_file};
-use relabel::error::Error;
-use relabel::geometry::MapSize;
-use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::monitor::Silent;
-use relabel::random::SplitMix64;
 use relabel::release::{
     CHECKSUMS, Content, Delivery, Existing, FolderTarget, HubLimits, Licence, MARKER, Picture, Release, Request,
     SIGNATURE, StoredAs, Tool, Watch, Wholeness, deliver, plan,
 };
-use relabel::store::{
+use relabel::shared::classes::ClassList;
+use relabel::shared::digest::{digest_bytes, digest_file};
+use relabel::shared::error::Error;
+use relabel::shared::geometry::MapSize;
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::monitor::Silent;
+use relabel::shared::random::SplitMix64;
+use relabel::shared::store::{
     Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify,
 };
 use serde_json::{Value, json};

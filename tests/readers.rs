@@ -2,8 +2,8 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use relabel::digest::digest_bytes;
-use relabel::store::{RowState, StoreReader};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::store::{RowState, StoreReader};
 use serde_json::Value;
 
 use crate::common::{data, python, repository, run};

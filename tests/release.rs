@@ -3,10 +3,10 @@ mod elsewhere;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use relabel::digest::digest_bytes;
-use relabel::error::Error;
 use relabel::release::{Checked, Reading, Remedy, Signer, Trust, TrustedKeys, check_rows, check_signature, verify};
-use relabel::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::Error;
+use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
 
 use crate::common::{Ran, relabel, store_bytes};
 use crate::synthetic::{info, manifest, shard_labels};

@@ -1,11 +1,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relabel::error::Error;
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::monitor::{Monitor, Silent};
-use relabel::report::{Choice, Query, Report, ReportFolder, Which};
-use relabel::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
+use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::shared::error::Error;
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::monitor::{Monitor, Silent};
+use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
 use serde_json::Value;
 
 use crate::common::{Ran, data, lite0, relabel, run, small_photographs};
@@ -250,7 +250,7 @@ fn hostile_names_end_no_script() {
     };
     let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
     let mut info = synthetic::info();
-    info.manifest_sha256 = relabel::digest::digest_bytes(&manifest_bytes(&manifest).unwrap());
+    info.manifest_sha256 = relabel::shared::digest::digest_bytes(&manifest_bytes(&manifest).unwrap());
     info.teacher.name = hostile.to_owned();
     info.source = hostile.to_owned();
     info.classes.names[3] = hostile.to_owned();

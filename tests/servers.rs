@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use relabel::remote::{Access, Settings};
+use relabel::shared::remote::{Access, Settings};
 
 use crate::common::{data, repository};
 

@@ -4,8 +4,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use relabel::source::list_tar_bytes;
-use relabel::store::{RowState, StoreReader};
+use relabel::labelling::source::list_tar_bytes;
+use relabel::shared::store::{RowState, StoreReader};
 use tar::{Builder, EntryType, Header};
 
 use crate::common::{Ran, data, lite0, python, relabel, repository, small_photographs, store_bytes};

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relabel::error::Error;
-use relabel::inspect::find;
-use relabel::manifest::Manifest;
-use relabel::regular_file::concerns_file;
+use relabel::inspection::inspect::find;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
     Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
 };
-use relabel::remote::{Access, Remote, is_address};
-use relabel::store::{Depth, Step, StoreReader};
+use relabel::shared::error::Error;
+use relabel::shared::manifest::Manifest;
+use relabel::shared::regular_file::concerns_file;
+use relabel::shared::remote::{Access, Remote, is_address};
+use relabel::shared::store::{Depth, Step, StoreReader};
 use serde_json::json;
 
 use super::args::{Global, PublishArguments};

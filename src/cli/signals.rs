@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread::{Builder, sleep};
 use std::time::{Duration, Instant};
 
-use relabel::error::Error;
+use relabel::shared::error::Error;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
-use relabel::error::Error;
-use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
-use relabel::random::SplitMix64;
+use relabel::labelling::pipeline::{Accepted, Job, Recomputed, recompute};
+use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
+use relabel::labelling::teacher::{Device, Runtime};
 use relabel::release::CHECKSUMS;
-use relabel::remote::{Access, Remote};
-use relabel::shown::{shown, shown_path};
-use relabel::source::{self, LengthCheck, ListedImages, Located};
-use relabel::store::{Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
-use relabel::teacher::{Device, Runtime};
-use relabel::threads::thread_pool;
+use relabel::shared::error::Error;
+use relabel::shared::printable::{printable, printable_path};
+use relabel::shared::random::SplitMix64;
+use relabel::shared::remote::{Access, Remote};
+use relabel::shared::store::{
+    Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify,
+};
+use relabel::shared::threads::thread_pool;
 use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
@@ -153,15 +155,15 @@ fn words(store: &Path, found: &Verification, depth: Depth) -> String {
     }
     words.push('\n');
     for problem in &found.problems {
-        words += &format!("{}: {} ({})\n", shown(&problem.file), shown(&problem.problem), problem.repair);
+        words += &format!("{}: {} ({})\n", printable(&problem.file), printable(&problem.problem), problem.repair);
     }
     if found.problems.is_empty() {
-        words += &format!("{} is whole, and everything in it is what was written\n", shown_path(store));
+        words += &format!("{} is whole, and everything in it is what was written\n", printable_path(store));
     } else {
         let by_run = found.problems.iter().filter(|problem| problem.repair != Repair::Delete).count();
         words += &count(found.problems.len(), "problem");
         if by_run > 0 {
-            words += &format!("; the run command that made {} repairs {}", shown_path(store), thousands(by_run));
+            words += &format!("; the run command that made {} repairs {}", printable_path(store), thousands(by_run));
         }
         words.push('\n');
     }
@@ -269,7 +271,7 @@ fn recomputed_words(recomputed: &Recomputed, seed: u64) -> String {
     }
     words.push('\n');
     for wrong in &recomputed.wrong {
-        words += &format!("row {} ({}): {}\n", wrong.row, shown(&wrong.path), shown(&wrong.problem));
+        words += &format!("row {} ({}): {}\n", wrong.row, printable(&wrong.path), printable(&wrong.problem));
     }
     words
 }

@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use super::{CHECKSUMS, ReleaseFile, SIGNATURE};
-use crate::digest::Digest;
-use crate::error::Error;
+use crate::shared::digest::Digest;
+use crate::shared::error::Error;
 
 use marker::Marker;
 use workers::each;
@@ -227,7 +227,7 @@ impl Plan {
         let checksums = ours.get(CHECKSUMS).ok_or_else(|| refuse(format!("it has no {CHECKSUMS}")))?.sha256.clone();
         let unfinished = target.read(MARKER)?.map(|text| Marker::parse(&text).unwrap_or_default());
         let old_text = target.read(CHECKSUMS)?;
-        let is_ours = old_text.as_ref().is_some_and(|text| crate::digest::digest_bytes(text) == checksums);
+        let is_ours = old_text.as_ref().is_some_and(|text| crate::shared::digest::digest_bytes(text) == checksums);
         let is_complete = files.iter().all(|file| there.get(&file.path) == Some(&file.bytes));
         // A release is known by its checksums; one that is being replaced, by the marker that took their place.
         let mut old: BTreeSet<String> = unfinished.iter().flat_map(|marker| marker.remove.iter().cloned()).collect();

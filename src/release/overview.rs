@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::request::Picture;
-use crate::classes::ClassList;
-use crate::error::Error;
-use crate::inspect::{Figures, View};
-use crate::manifest::Manifest;
-use crate::picture::{Scene, draw, draw_maps};
-use crate::store::{RowState, StoreReader};
+use crate::inspection::inspect::{Figures, View};
+use crate::inspection::picture::{Scene, draw, draw_maps};
+use crate::shared::classes::ClassList;
+use crate::shared::error::Error;
+use crate::shared::manifest::Manifest;
+use crate::shared::store::{RowState, StoreReader};
 
 /// The file.
 pub(super) const OVERVIEW: &str = "overview.png";

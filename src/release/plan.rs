@@ -15,11 +15,11 @@ use super::provenance::{PROVENANCE, provenance};
 use super::request::{HubLimits, Picture, Request, Wholeness};
 use super::stored::stored_files;
 use super::summary::{SUMMARY, VerdictCounts, summarise};
-use crate::classes::ClassList;
-use crate::error::Error;
-use crate::manifest::Manifest;
-use crate::monitor::Monitor;
-use crate::store::{Part, Repair, Step, StoreReader, StoreStatus, run_notes, verify};
+use crate::shared::classes::ClassList;
+use crate::shared::error::Error;
+use crate::shared::manifest::Manifest;
+use crate::shared::monitor::Monitor;
+use crate::shared::store::{Part, Repair, Step, StoreReader, StoreStatus, run_notes, verify};
 
 /// A release that could be delivered.
 #[derive(Clone, Debug)]

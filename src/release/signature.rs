@@ -8,7 +8,7 @@ use serde::Serialize;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use super::trusted::TrustedKeys;
-use crate::error::Error;
+use crate::shared::error::Error;
 
 /// What a signature says that it is for, so that one made for something else does not count. `ssh-keygen` takes any text;
 /// this is the one that its manual names for files.

@@ -5,7 +5,7 @@ use std::path::Path;
 use ssh_key::{Algorithm, PublicKey};
 
 use super::signature::{SIGNED_NAMESPACE, Trust, public_key_kind};
-use crate::error::Error;
+use crate::shared::error::Error;
 
 /// Keys that a reader trusts, all of the kind ed25519.
 #[derive(Clone, Debug)]

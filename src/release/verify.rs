@@ -14,9 +14,11 @@ use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, Paral
 use super::signature::check_signature;
 use super::trusted::TrustedKeys;
 use super::{CHECKSUMS, MARKER, SIGNATURE};
-use crate::digest::Digest;
-use crate::error::Error;
-use crate::store::{CHECKSUMS_BYTES, Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe};
+use crate::shared::digest::Digest;
+use crate::shared::error::Error;
+use crate::shared::store::{
+    CHECKSUMS_BYTES, Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe,
+};
 
 use noted::Noted;
 

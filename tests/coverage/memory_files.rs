@@ -1,8 +1,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use relabel::error::Error;
-use relabel::store::Files;
+use relabel::shared::error::Error;
+use relabel::shared::store::Files;
 
 /// Files in memory.
 #[derive(Clone, Default)]

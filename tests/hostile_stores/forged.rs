@@ -5,15 +5,15 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use relabel::digest::digest_bytes;
-use relabel::error::Error;
-use relabel::geometry::UnitBox;
-use relabel::labels::Labels;
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
 use relabel::release::Reading;
-use relabel::store::{
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::Error;
+use relabel::shared::geometry::UnitBox;
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::store::{
     Depth, FolderFiles, Merge, PlaceBy, StoreReader, StoreStatus, StoreWriter, WriteAs, run_notes, verify,
 };
+use relabel::training::labels::Labels;
 use serde_json::{Value, json};
 
 use crate::common::relabel;

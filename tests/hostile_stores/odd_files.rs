@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relabel::release::{Reading, Remedy};
-use relabel::store::{
+use relabel::shared::store::{
     Agreement, Depth, FolderFiles, Merge, PlaceBy, Repair, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs,
     encode_shard, run_notes, verify,
 };
@@ -144,7 +144,8 @@ fn linked_folders_of_a_release_are_named() {
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("virus.exe"), "x").unwrap();
     let lines = crate::common::store_bytes(&store).into_iter();
-    let lines = lines.map(|(path, bytes)| format!("{}  {}\n", relabel::digest::digest_bytes(&bytes), path.display()));
+    let lines =
+        lines.map(|(path, bytes)| format!("{}  {}\n", relabel::shared::digest::digest_bytes(&bytes), path.display()));
     std::fs::write(store.join("SHA256SUMS"), lines.collect::<String>()).unwrap();
     let problems = || {
         let files = FolderFiles::new(&store);

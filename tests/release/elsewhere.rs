@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 
-use relabel::error::Error;
-use relabel::store::{Files, FolderFiles};
+use relabel::shared::error::Error;
+use relabel::shared::store::{Files, FolderFiles};
 
 pub struct Elsewhere {
     pub files: FolderFiles,

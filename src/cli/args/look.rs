@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
-use relabel::geometry::UnitBox;
+use relabel::shared::geometry::UnitBox;
 
 use super::{positive, threads, up_to};
 
