@@ -34,7 +34,7 @@ use std::thread::available_parallelism;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use relabel::shared::error::Error;
+use relabel::shared::error::{Error, ErrorClass};
 use relabel::shared::printable::printable;
 use relabel::shared::threads::start_common_pool;
 use tracing_subscriber::EnvFilter;
@@ -110,11 +110,12 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
     }
 }
 
+/// The single map from errors to exit codes.
 fn code_of(error: &Error) -> u8 {
-    match error {
-        Error::Usage(_) => 2,
-        Error::Interrupted => 130,
-        _ => 1,
+    match error.class() {
+        ErrorClass::Usage => 2,
+        ErrorClass::Interrupted => 130,
+        ErrorClass::Input | ErrorClass::Configuration | ErrorClass::Retry | ErrorClass::Internal => 1,
     }
 }
 

@@ -98,7 +98,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         devices: distinct(&loaded.devices),
         price_per_hour: arguments.price_per_hour,
         bytes_per_image: bytes_per_image(&info, sample)
-            .map_err(|problem| Error::Store { path: out.clone(), problem })?,
+            .map_err(|problem| Error::Store { path: out.clone(), problem: problem.into() })?,
         free_bytes: free_bytes(&out),
     };
     output.result(

@@ -28,8 +28,8 @@ use super::places::open_store;
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
-    let row =
-        find(&manifest, &arguments.image).map_err(|problem| Error::Store { path: arguments.store.clone(), problem })?;
+    let row = find(&manifest, &arguments.image)
+        .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
     let new_picture = arguments.out.as_deref().map(Draft::begin).transpose()?;
     let new_page = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
     let photos = Photos::of(&arguments.photos)?;
@@ -43,7 +43,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
         RowState::Labelled(labels) => {
             let view = View::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
                 path: arguments.store.clone(),
-                problem: format!("row {row}: {problem}"),
+                problem: format!("row {row}: {problem}").into(),
             })?;
             let painter = Painter::of_stdout(arguments.color);
             let words = words::of(&view, &classes, painter);
@@ -104,8 +104,10 @@ fn write_picture(
     teacher: &str,
     photo: Option<&RgbImage>,
 ) -> Result<(), Error> {
-    let picture = draw(&Scene { view, classes, teacher, photo })
-        .map_err(|problem| Error::Usage(format!("the picture of {} cannot be drawn: {problem}", view.id)))?;
+    let picture = draw(&Scene { view, classes, teacher, photo }).map_err(|problem| Error::Internal {
+        action: format!("draw the picture of {}", view.id),
+        problem: problem.into(),
+    })?;
     file.write_all(&picture).map_err(|error| Error::file("write", file.path())(error))?;
     file.complete()
 }

@@ -52,7 +52,7 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
              give the same command again",
             thousands(status.shards_done),
             count(expected, "shard")
-        ),
+        ).into(),
     })
 }
 
@@ -83,7 +83,8 @@ fn refuse_without_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Erro
                 bytes(needed),
                 bytes(free),
                 if by == PlaceBy::Copy { ", or give --link where the stores lie on one file system" } else { "" }
-            ),
+            )
+            .into(),
         }),
         _ => Ok(()),
     }

@@ -86,6 +86,6 @@ impl<'a> Photos<'a> {
             }
             _ => "",
         };
-        Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{advice}") }
+        Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{advice}").into() }
     }
 }

@@ -80,7 +80,8 @@ pub fn load_teacher(
         OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop)).map_err(|error| match error {
             Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
                 path: path.to_path_buf(),
-                problem: format!("loading and proving it takes more memory than is allowed or there is: {message}"),
+                problem: format!("loading and proving it takes more memory than is allowed or there is: {message}")
+                    .into(),
                 advice: format!(
                     "--teacher-memory {} allows more; a small file that needs so much may have been made to do harm",
                     4 * flags.teacher_memory
@@ -194,8 +195,8 @@ pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Man
         if is_clear {
             let path = path.clone();
             return Err(match arguments.manifest {
-                Some(_) => Error::Manifest { path, problem },
-                None => Error::Source { path, problem },
+                Some(_) => Error::Manifest { path, problem: problem.into() },
+                None => Error::Source { path, problem: problem.into() },
             });
         }
         say(&format!("warning: {}: {problem}", printable_path(path)));

@@ -200,8 +200,10 @@ fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture,
         return Ok(Picture::Chosen);
     };
     let manifest: Manifest = store.manifest()?;
-    let row = find(&manifest, wanted)
-        .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: format!("--picture: {problem}") })?;
+    let row = find(&manifest, wanted).map_err(|problem| Error::Store {
+        path: arguments.store.clone(),
+        problem: format!("--picture: {problem}").into(),
+    })?;
     let photos = Photos::of(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decoded(store, &manifest, row)).transpose()?;
     Ok(Picture::Of { row, photo })

@@ -114,7 +114,8 @@ pub fn check_complete(status: &StoreStatus, out: &Path) -> Result<(), Error> {
              meanwhile\n  help: see that nothing else writes into the store, and give the same command again",
             thousands(done),
             count(total, "shard")
-        ),
+        )
+        .into(),
     })
 }
 

@@ -51,7 +51,8 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
                 place: arguments.store.display().to_string(),
                 problem: format!(
                     "it has no {CHECKSUMS}, so that it is a store or no whole release, and {flag} is for releases"
-                ),
+                )
+                .into(),
             });
         }
     }
@@ -86,7 +87,7 @@ fn elsewhere(arguments: &VerifyArguments, global: &Global, address: &str) -> Res
             problem: format!(
                 "it has no {CHECKSUMS}. Is this the address that it was published under? A store that was never published \
                  is verified in its folder"
-            ),
+            ).into(),
         });
     }
     let open = || StoreReader::open_files(Arc::clone(&files) as Arc<dyn Files>);
@@ -116,7 +117,7 @@ fn with_recomputed(
                         "none of the {} that --recompute chose has labels, so that nothing was compared\n  help: choose \
                          others (--seed) or more of them",
                         count(images, "image")
-                    ),
+                    ).into(),
                 });
             }
             holds = recomputed.wrong.is_empty();

@@ -70,7 +70,7 @@ impl<'a> Audit<'a> {
         let examine = |auditor: &mut Auditor<'_>, row: usize, seen: Seen| match seen {
             Seen::Failed(_) => Ok(None),
             Seen::Labelled(labels) => auditor.audit(row, &labels, class_of(row)).map(Some).map_err(|problem| {
-                Error::Store { path: store.path().to_path_buf(), problem: format!("row {row}: {problem}") }
+                Error::Store { path: store.path().to_path_buf(), problem: format!("row {row}: {problem}").into() }
             }),
         };
         let seen = walk(store, &request.rows, monitor, make, examine)?;
@@ -79,7 +79,7 @@ impl<'a> Audit<'a> {
         if images.is_empty() {
             let problem = "none of its images is labelled yet, so that there is nothing to audit. `relabel run` labels \
                            them, `relabel status` says how far it is";
-            return Err(Error::Store { path: store.path().to_path_buf(), problem: problem.to_owned() });
+            return Err(Error::Store { path: store.path().to_path_buf(), problem: problem.to_owned().into() });
         }
         images.sort_by(AuditedImage::by_contradiction);
         let names = (0..store.info().classes.count as u32).map(|class| classes.short_name(class)).collect();

@@ -222,7 +222,7 @@ impl Plan {
         there: &BTreeMap<String, u64>,
         existing: Existing,
     ) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::Release { place: target.name(), problem };
+        let refuse = |problem: String| Error::Release { place: target.name(), problem: problem.into() };
         let ours: BTreeMap<&str, &ReleaseFile> = files.iter().map(|file| (file.path.as_str(), file)).collect();
         let checksums = ours.get(CHECKSUMS).ok_or_else(|| refuse(format!("it has no {CHECKSUMS}")))?.sha256.clone();
         let unfinished = target.read(MARKER)?.map(|text| Marker::parse(&text).unwrap_or_default());
@@ -292,7 +292,7 @@ fn check(file: &ReleaseFile, target: &dyn Target) -> Result<(), Error> {
             "{} reads back with the sha256 {found}, and {} was expected: it was changed on its way or where it lies, or \
              the store was changed meanwhile. Verify the store, and publish again with --replace",
             file.path, file.sha256
-        ),
+        ).into(),
     })
 }
 
@@ -308,7 +308,8 @@ pub fn check_target(target: &dyn Target) -> Result<(), Error> {
             place: target.name(),
             problem: format!(
                 "`{stranger}` is there, and no release that it could be a part of. Publish into a new or empty place"
-            ),
+            )
+            .into(),
         }),
         _ => Ok(()),
     }

@@ -69,7 +69,7 @@ pub(super) fn overview(
     picture: &Picture,
     candidates: &Candidates,
 ) -> Result<(Vec<u8>, Vec<usize>), Error> {
-    let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem };
+    let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem: problem.into() };
     let view = |row: usize| match store.row(row)? {
         RowState::Labelled(labels) => {
             View::new(manifest, row, labels, classes, None).map_err(|problem| failed(format!("row {row}: {problem}")))

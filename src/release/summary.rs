@@ -89,7 +89,7 @@ pub(super) fn summarise(
         let examine = |examiner: &mut Examiner, row: usize, seen: Seen| {
             examined(examiner, row, class_of(row), &seen).map_err(|problem| Error::Store {
                 path: store.path().to_path_buf(),
-                problem: format!("row {row}: {problem}"),
+                problem: format!("row {row}: {problem}").into(),
             })
         };
         let seen = walk(store, rows, monitor, || Examiner::new(names.names.len()), examine)?;

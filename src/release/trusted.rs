@@ -27,7 +27,7 @@ impl TrustedKeys {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         Self::read(&text, &path.display().to_string())
-            .map_err(|problem| Error::Key { path: path.to_path_buf(), problem })
+            .map_err(|problem| Error::Key { path: path.to_path_buf(), problem: problem.into() })
     }
 
     /// What messages call the file.

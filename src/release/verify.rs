@@ -130,7 +130,7 @@ pub fn check_rows(
             let problem = match reader.row(row) {
                 Ok(RowState::Labelled(labels)) => check_labels(&labels, reader.info()).err(),
                 Ok(RowState::Failed(_) | RowState::ToDo) => return Ok(None),
-                Err(Error::Store { problem, .. }) => Some(problem),
+                Err(Error::Store { problem, .. }) => Some(problem.to_string()),
                 Err(error) => return Err(error),
             };
             decoded.fetch_add(1, Ordering::Relaxed);

@@ -51,8 +51,10 @@ impl ClassList {
     pub fn read(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         let source = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        Self::parse(&source, &text)
-            .map_err(|problem| Error::Card { path: path.to_path_buf(), problem: format!("class list: {problem}") })
+        Self::parse(&source, &text).map_err(|problem| Error::Card {
+            path: path.to_path_buf(),
+            problem: format!("class list: {problem}").into(),
+        })
     }
 
     fn parse(source: &str, text: &str) -> Result<Self, String> {

@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::shared::printable::{printable, printable_lines, printable_path};
 
+/// The cause of an [`Error`]: the error of one area (a manifest, a card, a key, ...) or of another library.
+pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// What stops a run. Each message says what happened, to which thing, and what to do next.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -23,56 +26,56 @@ pub enum Error {
         source: io::Error,
     },
     /// The source of images cannot be used.
-    #[error("source {}: {}", printable_path(path), printable_lines(problem))]
+    #[error("source {}: {}", printable_path(path), cause(problem))]
     Source {
         /// The folder, archive or pattern.
         path: PathBuf,
         /// What is wrong, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// A manifest cannot be read, or says something impossible.
-    #[error("manifest {}: {}", printable_path(path), printable_lines(problem))]
+    #[error("manifest {}: {}", printable_path(path), cause(problem))]
     Manifest {
         /// The manifest's file.
         path: PathBuf,
         /// What is wrong and where, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// A teacher card cannot be read or contradicts the teacher.
-    #[error("teacher card {}: {}", printable_path(path), printable_lines(problem))]
+    #[error("teacher card {}: {}", printable_path(path), cause(problem))]
     Card {
         /// The card's file.
         path: PathBuf,
         /// What is wrong, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// The teacher's file is no ONNX model, or one that cannot give label maps.
-    #[error(
-        "teacher {}: {}\n  what you can do: {}",
-        printable_path(path),
-        printable_lines(problem),
-        printable_lines(advice)
-    )]
+    #[error("teacher {}: {}\n  help: {}", printable_path(path), cause(problem), printable_lines(advice))]
     Teacher {
         /// The teacher's file.
         path: PathBuf,
         /// Why it is refused.
-        problem: String,
+        #[source]
+        problem: Cause,
         /// What the user can do about it.
         advice: String,
     },
     /// The rewritten teacher does not give what the unmodified one gives.
     #[error(
-        "teacher {}: the rewrite does not hold, and nothing was labelled: {}\n  what you can do: {}",
+        "teacher {}: the rewrite does not hold, and nothing was labelled: {}\n  help: {}",
         printable_path(path),
-        printable_lines(problem),
+        cause(problem),
         printable_lines(advice)
     )]
     Proof {
         /// The teacher's file.
         path: PathBuf,
         /// Which comparison failed, with both values.
-        problem: String,
+        #[source]
+        problem: Cause,
         /// What the user can do about it.
         advice: String,
     },
@@ -89,7 +92,7 @@ pub enum Error {
     },
     /// The device has too little memory for what was asked of it.
     #[error(
-        "the device's memory is too small to {action}: {}\n  what you can do: give a smaller --batch (in a new \
+        "the device's memory is too small to {action}: {}\n  help: give a smaller --batch (in a new \
          store), or free the device of other programs",
         printable_lines(message)
     )]
@@ -101,7 +104,7 @@ pub enum Error {
     },
     /// So many images failed that the run makes no sense.
     #[error(
-        "stopped: {count} images {} failed, the last one {} ({error})\n  what you can do: see that the source is there and \
+        "stopped: {count} images {} failed, the last one {} ({error})\n  help: see that the source is there and \
          whole. The same command goes on; with --retry-failed it labels again what failed; --max-failures says how many \
          failures are accepted",
         if *in_a_row { "in a row" } else { "of this run" },
@@ -118,16 +121,17 @@ pub enum Error {
         error: ImageError,
     },
     /// The device that was asked for is not there.
-    #[error("device {}: {}", printable(device), printable_lines(problem))]
+    #[error("device {}: {}", printable(device), cause(problem))]
     Device {
         /// The device as it was asked for.
         device: String,
         /// Why it cannot be used, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// The store belongs to another run: it was made with something else.
     #[error(
-        "store {} was made with something else, and mixing is refused:\n{}\n  what you can do: {advice}",
+        "store {} was made with something else, and mixing is refused:\n{}\n  help: {advice}",
         printable_path(path),
         list(differences)
     )]
@@ -140,7 +144,7 @@ pub enum Error {
         advice: &'static str,
     },
     /// Stores that were to become one do not fit together, or are damaged.
-    #[error("the stores cannot become one, and nothing was written:\n{}\n  what you can do: {advice}", list(problems))]
+    #[error("the stores cannot become one, and nothing was written:\n{}\n  help: {advice}", list(problems))]
     Merge {
         /// One line for each thing that stands in the way: which stores, what of them, both values.
         problems: Vec<String>,
@@ -148,36 +152,40 @@ pub enum Error {
         advice: &'static str,
     },
     /// The store is damaged, of another format version, or not a store at all.
-    #[error("store {}: {}", printable_path(path), printable_lines(problem))]
+    #[error("store {}: {}", printable_path(path), cause(problem))]
     Store {
         /// The store.
         path: PathBuf,
         /// What is wrong, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// A place in the network cannot be reached, refuses, or gives something else than was asked for.
-    #[error("{}: {}", printable(place), printable_lines(problem))]
+    #[error("{}: {}", printable(place), cause(problem))]
     Remote {
         /// Its address, without credentials.
         place: String,
         /// What happened, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// A release cannot be made, delivered or used.
-    #[error("release {}: {}", printable(place), printable_lines(problem))]
+    #[error("release {}: {}", printable(place), cause(problem))]
     Release {
         /// The folder or address.
         place: String,
         /// What is wrong, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// A key cannot be used to sign or to check signatures.
-    #[error("key {}: {}", printable_path(path), printable_lines(problem))]
+    #[error("key {}: {}", printable_path(path), cause(problem))]
     Key {
         /// The key's file.
         path: PathBuf,
         /// Why not, and what to do.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// A row has no labels.
     #[error("store {}: row {row} has no labels: {}", printable_path(store), printable_lines(reason))]
@@ -202,12 +210,13 @@ pub enum Error {
         example: String,
     },
     /// A name could mean two images, or two names only one.
-    #[error("store {}: {}", printable_path(store), printable_lines(problem))]
+    #[error("store {}: {}", printable_path(store), cause(problem))]
     AmbiguousName {
         /// The store.
         store: PathBuf,
         /// The names and the images.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
     /// Threads cannot be started: a shortage that passes, or a limit of this session.
     #[error(
@@ -218,9 +227,32 @@ pub enum Error {
         /// How many were to be started.
         count: usize,
         /// Why not.
-        problem: String,
+        #[source]
+        problem: Cause,
     },
-    /// A value that the caller gave cannot be used.
+    /// Memory, a signal handler or another resource of the machine is short; trying again may succeed.
+    #[error("cannot {action}: {}\n  help: try again when the machine is less busy", cause(problem))]
+    Resource {
+        /// What was tried, as a verb with its object: "watch for signals".
+        action: &'static str,
+        /// Why it failed.
+        #[source]
+        problem: Cause,
+    },
+    /// A fault of relabel itself.
+    #[error(
+        "internal error: cannot {action}: {}\n  help: this is a bug in relabel {}: please report it with this message",
+        cause(problem),
+        env!("CARGO_PKG_VERSION")
+    )]
+    Internal {
+        /// What was tried, as a verb with its object: "encode shard 17".
+        action: String,
+        /// Why it failed.
+        #[source]
+        problem: Cause,
+    },
+    /// The caller passed a value that cannot be used: wrong usage, the same call can never succeed.
     #[error("{}", printable_lines(.0))]
     Usage(String),
     /// The caller asked for a stop. Everything committed so far is kept.
@@ -228,7 +260,56 @@ pub enum Error {
     Interrupted,
 }
 
+/// What the caller can do about an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrorClass {
+    /// Call it differently: the same call can never succeed.
+    Usage,
+    /// Fix or replace the input: images, manifest, store, release.
+    Input,
+    /// Fix the configuration: teacher, card, device, ONNX Runtime, keys, settings.
+    Configuration,
+    /// Retry: the machine, a disk or the network was at fault, and may recover.
+    Retry,
+    /// Report a bug.
+    Internal,
+    /// Repeat the call to resume.
+    Interrupted,
+}
+
 impl Error {
+    /// Returns what the caller can do about it.
+    #[must_use]
+    pub fn class(&self) -> ErrorClass {
+        match self {
+            Self::Usage(_) => ErrorClass::Usage,
+            Self::Source { .. }
+            | Self::Manifest { .. }
+            | Self::Store { .. }
+            | Self::Merge { .. }
+            | Self::Release { .. }
+            | Self::NotLabelled { .. }
+            | Self::UnknownId { .. }
+            | Self::AmbiguousName { .. } => ErrorClass::Input,
+            Self::Card { .. }
+            | Self::Teacher { .. }
+            | Self::Proof { .. }
+            | Self::Runtime(_)
+            | Self::Device { .. }
+            | Self::OtherRun { .. }
+            | Self::Key { .. } => ErrorClass::Configuration,
+            Self::File { .. }
+            | Self::Remote { .. }
+            | Self::Inference { .. }
+            | Self::DeviceMemory { .. }
+            | Self::TooManyFailures { .. }
+            | Self::Threads { .. }
+            | Self::Resource { .. } => ErrorClass::Retry,
+            Self::Internal { .. } => ErrorClass::Internal,
+            Self::Interrupted => ErrorClass::Interrupted,
+        }
+    }
+
     /// An [`Error::File`]; made for `map_err(Error::file("read", path))`.
     pub fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { action, path: path.to_path_buf(), source }
@@ -245,6 +326,11 @@ fn near(name: &str, advice: Option<&str>, example: &str) -> String {
         str::to_owned,
     );
     format!("{nor}\n  help: {}", printable(&advice))
+}
+
+/// The text of a cause, safe to print.
+fn cause(problem: &Cause) -> String {
+    printable_lines(&problem.to_string()).into_owned()
 }
 
 fn list(lines: &[String]) -> String {

@@ -183,7 +183,7 @@ impl Manifest {
     /// # Errors
     /// As for [`Manifest::read`].
     pub fn read_with_splits(path: &Path) -> Result<(Self, SplitCounts), Error> {
-        let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+        let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         let (builder, splits) = match extension.as_str() {
             "parquet" => {

@@ -12,7 +12,7 @@ use crate::shared::error::Error;
 /// Returns [`Error::Threads`] if they cannot be started.
 pub fn thread_pool(count: usize, name: &'static str) -> Result<ThreadPool, Error> {
     let builder = ThreadPoolBuilder::new().num_threads(count).thread_name(move |index| format!("{name}-{index}"));
-    builder.build().map_err(|error| Error::Threads { count, problem: error.to_string() })
+    builder.build().map_err(|error| Error::Threads { count, problem: error.into() })
 }
 
 /// Starts rayon's own pool, of so many threads. Without this it is started by the first use, which panics where threads
@@ -24,7 +24,7 @@ pub fn start_common_pool(count: usize) -> Result<(), Error> {
     let built = ThreadPoolBuilder::new().num_threads(count).build_global();
     match built {
         Err(error) if std::error::Error::source(&error).is_some() => {
-            Err(Error::Threads { count, problem: error.to_string() })
+            Err(Error::Threads { count, problem: error.into() })
         }
         _ => Ok(()),
     }
@@ -38,5 +38,5 @@ pub fn spawn_in<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,
 ) -> Result<ScopedJoinHandle<'scope, T>, Error> {
-    Builder::new().spawn_scoped(scope, work).map_err(|error| Error::Threads { count: 1, problem: error.to_string() })
+    Builder::new().spawn_scoped(scope, work).map_err(|error| Error::Threads { count: 1, problem: error.into() })
 }

@@ -237,10 +237,8 @@ impl Import {
             )
             .collect();
         let labels = ShardLabels { shard, images };
-        let files = encode_shard(info, &labels).map_err(|problem| Error::Store {
-            path: self.store.path().to_path_buf(),
-            problem: format!("shard {shard} could not be encoded: {problem}"),
-        })?;
+        let files = encode_shard(info, &labels)
+            .map_err(|problem| Error::Internal { action: format!("encode shard {shard}"), problem: problem.into() })?;
         self.store.commit(&labels, &files, self.agreement(first_row, &labels))
     }
 

@@ -151,7 +151,7 @@ impl Labels {
                     image(row)
                 ),
             };
-            Error::AmbiguousName { store: self.path().to_path_buf(), problem }
+            Error::AmbiguousName { store: self.path().to_path_buf(), problem: problem.into()}
         })
     }
 
@@ -369,7 +369,7 @@ impl Labels {
     }
 
     fn unusable(&self, row: usize, problem: &str) -> Error {
-        Error::Store { path: self.path().to_path_buf(), problem: format!("row {row}: {problem}") }
+        Error::Store { path: self.path().to_path_buf(), problem: format!("row {row}: {problem}").into() }
     }
 }
 

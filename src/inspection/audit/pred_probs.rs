@@ -35,7 +35,7 @@ pub(super) fn pred_probs(
             };
             pooler.pool(&map, Crop::from(UnitBox::WHOLE), target).map_err(|problem| Error::Store {
                 path: store.path().to_path_buf(),
-                problem: format!("row {}: {problem}", image.row),
+                problem: format!("row {}: {problem}", image.row).into(),
             })
         },
     )?;

@@ -98,7 +98,7 @@ impl<'a> Blocks<'a> {
     fn changed(&self, row: usize) -> Error {
         let problem =
             format!("row {row} was finished and is still to do now: a run changes the store. Try again later");
-        Error::Store { path: self.report.store.path().to_path_buf(), problem }
+        Error::Store { path: self.report.store.path().to_path_buf(), problem: problem.into() }
     }
 }
 
@@ -126,7 +126,7 @@ pub(super) fn are_wide(store: &StoreReader) -> bool {
 }
 
 fn damaged(store: &StoreReader, row: usize, problem: &str) -> Error {
-    Error::Store { path: store.path().to_path_buf(), problem: format!("row {row} is damaged: {problem}") }
+    Error::Store { path: store.path().to_path_buf(), problem: format!("row {row} is damaged: {problem}").into() }
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ impl Choice {
                 0 => "no image is like that: look at --class and --matching".to_owned(),
                 _ => format!("nothing can be shown yet: {to_do} images are still to do. The run command goes on"),
             };
-            return Err(Error::Store { path: store.path().to_path_buf(), problem });
+            return Err(Error::Store { path: store.path().to_path_buf(), problem: problem.into() });
         }
         Ok(Self { query, rows, finished, to_do })
     }

@@ -87,7 +87,7 @@ impl<'a> Photographs<'a> {
                 "none of {tried} photographs that were tried can be shown, the last one {path} ({error}). See that \
                  --image-root is what the store was made from; --any-size takes photographs of other lengths, and without \
                  --image-root the page shows maps alone"
-            ),
+            ).into(),
         })
     }
 

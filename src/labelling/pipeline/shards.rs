@@ -64,7 +64,7 @@ fn begin(job: &Job<'_>, store: &StoreWriter, work: usize) -> Result<ShardLabels,
                 RowState::Failed(failed) => Ok(Err(failed)),
                 RowState::ToDo => Err(Error::Store {
                     path: store.path().to_path_buf(),
-                    problem: format!("the record of shard {} has gone while it was read", to_do.shard),
+                    problem: format!("the record of shard {} has gone while it was read", to_do.shard).into(),
                 }),
             };
             info.rows_of(to_do.shard).map(kept).collect::<Result<_, Error>>()?
@@ -83,9 +83,9 @@ fn commit(
     let info = job.info;
     // Timed on the pool, so that waiting for decoders that are at work does not count.
     let encoded = pool.install(|| monitor.timed(Stage::Encoding, || encode_shard(info, labels)));
-    let files = encoded.map_err(|problem| Error::Store {
-        path: to.store.path().to_path_buf(),
-        problem: format!("shard {} could not be encoded: {problem}", labels.shard),
+    let files = encoded.map_err(|problem| Error::Internal {
+        action: format!("encode shard {}", labels.shard),
+        problem: problem.into(),
     })?;
     let mut agreement = Agreement::default();
     for (row, image) in info.rows_of(labels.shard).zip(&labels.images) {

@@ -60,7 +60,7 @@ impl Archives {
         let file = |path: PathBuf| {
             let metadata = std::fs::metadata(&path).map_err(Error::file("open", &path))?;
             if !metadata.is_file() {
-                return Err(Error::Source { path, problem: "it is no file".to_owned() });
+                return Err(Error::Source { path, problem: "it is no file".into() });
             }
             let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
             Ok(ArchiveFile { path, bytes: metadata.len(), modified_ns })
@@ -159,6 +159,6 @@ impl Archives {
 
     /// A refusal that names an archive.
     pub(super) fn problem(&self, archive: usize, problem: String) -> Error {
-        Error::Source { path: self.path(archive).to_path_buf(), problem }
+        Error::Source { path: self.path(archive).to_path_buf(), problem: problem.into() }
     }
 }

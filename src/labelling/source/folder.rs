@@ -28,13 +28,13 @@ impl FolderSource {
     pub fn open(root: &Path) -> Result<Self, Error> {
         let metadata = std::fs::metadata(root).map_err(Error::file("open", root))?;
         if !metadata.is_dir() {
-            return Err(Error::Source { path: root.to_path_buf(), problem: "it is no folder".to_owned() });
+            return Err(Error::Source { path: root.to_path_buf(), problem: "it is no folder".into() });
         }
         Ok(Self { root: root.to_path_buf() })
     }
 
     fn problem(&self, problem: String) -> Error {
-        Error::Source { path: self.root.clone(), problem }
+        Error::Source { path: self.root.clone(), problem: problem.into() }
     }
 }
 

@@ -56,7 +56,7 @@ impl ParquetSource {
         let images = arrange(files, &self.archives.names());
         if images.is_empty() {
             let problem = "it holds no image: there are no rows".to_owned();
-            return Err(Error::Source { path: self.archives.given.clone(), problem });
+            return Err(Error::Source { path: self.archives.given.clone(), problem: problem.into() });
         }
         Ok(images)
     }
@@ -114,8 +114,8 @@ impl Source for ParquetSource {
 
     fn list(&self) -> Result<Manifest, Error> {
         let images = on_listing_threads(|| self.list_files())??;
-        let list =
-            manifest_of(&images).map_err(|problem| Error::Source { path: self.archives.given.clone(), problem })?;
+        let list = manifest_of(&images)
+            .map_err(|problem| Error::Source { path: self.archives.given.clone(), problem: problem.into() })?;
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(images);
         Ok(list)
     }

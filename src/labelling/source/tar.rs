@@ -67,7 +67,7 @@ impl TarSource {
         passed_over.warn(&self.archives.given);
         if images.is_empty() {
             let problem = format!("it holds no image (looked for {})", IMAGE_EXTENSIONS.join(", "));
-            return Err(Error::Source { path: self.archives.given.clone(), problem });
+            return Err(Error::Source { path: self.archives.given.clone(), problem: problem.into() });
         }
         if matches!(kind, TarKind::FolderEach) {
             self.archives.check_stems()?;
@@ -130,8 +130,8 @@ impl Source for TarSource {
 
     fn list(&self) -> Result<Manifest, Error> {
         let images = on_listing_threads(|| self.list_tars())??;
-        let list =
-            manifest_of(&images).map_err(|problem| Error::Source { path: self.archives.given.clone(), problem })?;
+        let list = manifest_of(&images)
+            .map_err(|problem| Error::Source { path: self.archives.given.clone(), problem: problem.into() })?;
         *self.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(images);
         Ok(list)
     }

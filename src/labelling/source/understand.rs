@@ -31,7 +31,7 @@ pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
         Err(error) => match given.to_str().filter(|text| pattern::is_pattern(text)) {
             None => Err(Error::file("open", given)(error)),
             Some(text) => {
-                let problem = |problem: String| Error::Source { path: given.to_path_buf(), problem };
+                let problem = |problem: String| Error::Source { path: given.to_path_buf(), problem: problem.into() };
                 let files = pattern::files(text).map_err(problem)?;
                 let name = match pattern::fixed_name(text) {
                     "" => folder_name(
@@ -58,7 +58,7 @@ struct FolderContents {
 
 fn open_folder(given: &Path) -> Result<Box<dyn Source>, Error> {
     let contents = FolderContents::of(given).map_err(Error::file("list", given))?;
-    let problem = |problem: String| Error::Source { path: given.to_path_buf(), problem };
+    let problem = |problem: String| Error::Source { path: given.to_path_buf(), problem: problem.into() };
     let there = given.display();
     let archives = match (contents.tars.is_empty(), contents.parquets.is_empty()) {
         (true, true) => {
@@ -158,7 +158,7 @@ fn open_archives(given: &Path, name: String, files: Vec<PathBuf>) -> Result<Box<
                     other.display(),
                     file.display()
                 );
-                return Err(Error::Source { path: given.to_path_buf(), problem });
+                return Err(Error::Source { path: given.to_path_buf(), problem: problem.into() });
             }
         }
     }
@@ -186,7 +186,7 @@ const COMPRESSED_ENDINGS: [&str; 10] =
 fn kind_of(path: &Path) -> Result<FileKind, Error> {
     let metadata = std::fs::metadata(path).map_err(Error::file("open", path))?;
     if !metadata.is_file() {
-        return Err(Error::Source { path: path.to_path_buf(), problem: format!("it is no file; {TAKES}") });
+        return Err(Error::Source { path: path.to_path_buf(), problem: format!("it is no file; {TAKES}").into() });
     }
     let mut start = Vec::new();
     let file = File::open(path).map_err(Error::file("open", path))?;
@@ -204,7 +204,7 @@ fn kind_of(path: &Path) -> Result<FileKind, Error> {
     } else {
         Err(Error::Source {
             path: path.to_path_buf(),
-            problem: format!("it is neither a tar nor a Parquet file; {TAKES}"),
+            problem: format!("it is neither a tar nor a Parquet file; {TAKES}").into(),
         })
     }
 }
@@ -220,6 +220,7 @@ fn compressed(path: &Path) -> Error {
             "it is compressed ({what}), and images cannot be read out of its middle. Uncompress it once ({how} {}); \
              images hardly grow by it",
             path.display()
-        ),
+        )
+        .into(),
     }
 }

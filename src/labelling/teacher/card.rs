@@ -177,8 +177,8 @@ impl CardFile {
             None => return Ok(Self::default()),
         };
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        let values =
-            CardValues::from_toml(&text).map_err(|problem| Error::Card { path: path.to_path_buf(), problem })?;
+        let values = CardValues::from_toml(&text)
+            .map_err(|problem| Error::Card { path: path.to_path_buf(), problem: problem.into() })?;
         Ok(Self { path: Some(path.to_path_buf()), values })
     }
 }
@@ -222,7 +222,7 @@ pub(crate) fn settle(
     }
     let refused = |problem: String| Error::Card {
         path: card.path.clone().unwrap_or_else(|| teacher.with_extension("toml")),
-        problem,
+        problem: problem.into(),
     };
     let from_graph = match (facts.fixed_height_pixels, facts.fixed_width_pixels) {
         (Some(height), Some(width)) => InputSize::new(height as u32, width as u32).ok(),
@@ -322,7 +322,7 @@ fn path_of_classes(name: &str, origin: Origin, card: &CardFile) -> Result<PathBu
     let path = folder.join(name);
     let refused = |problem: &str| {
         let problem = format!("classes is `{}` ({origin}), which {problem}", printable(name));
-        Error::Card { path: card.path.clone().unwrap_or_default(), problem }
+        Error::Card { path: card.path.clone().unwrap_or_default(), problem: problem.into() }
     };
     match integrity::inside(folder, name) {
         Ok(Some(_)) => Ok(path),
@@ -355,7 +355,7 @@ pub(crate) fn settle_classes(
                     path: card.path.clone().unwrap_or_default(),
                     problem: format!(
                         "classes is `{file}` ({origin}), which is no file\n  help: the list of ImageNet is called `{list}`"
-                    ),
+                    ).into(),
                 });
             }
             (ClassList::read(&path?)?, origin)
@@ -371,7 +371,7 @@ pub(crate) fn settle_classes(
                  it was trained with: `classes = \"my_classes.txt\"`, one class a line in the order of the outputs",
                 classes.source(),
                 classes.entries().len()
-            ),
+            ).into(),
         });
     }
     settled.classes = classes;

@@ -116,7 +116,7 @@ impl OnnxTeacher {
         let path = request.path.as_path();
         let refused = |refusal: Refusal| Error::Teacher {
             path: path.to_path_buf(),
-            problem: refusal.problem,
+            problem: refusal.problem.into(),
             advice: refusal.advice,
         };
         let bytes = read_model(path)?.map_err(refused)?;
@@ -192,7 +192,7 @@ impl OnnxTeacher {
         if let Some(problem) = proof.failure() {
             return Err(Error::Proof {
                 path: path.to_path_buf(),
-                problem,
+                problem: problem.into(),
                 advice: "its ending is not what it looks like; export it again without optimisation, or as a graph that ends \
                          in a score map [batch, class, y, x]"
                     .to_owned(),

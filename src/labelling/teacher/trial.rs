@@ -93,7 +93,8 @@ pub(super) fn explained(device: Device, reason: &str, library: &Path) -> Error {
         problem: format!(
             "it was asked for and cannot be used: {what}. Or run with --device cpu\n  ONNX Runtime's words: {}",
             reason.trim()
-        ),
+        )
+        .into(),
     }
 }
 

@@ -82,7 +82,7 @@ impl Target for FolderTarget {
                  the store lies on the same disk",
                 bytes / 1_000_000,
                 free / 1_000_000
-            ),
+            ).into(),
         })
     }
 

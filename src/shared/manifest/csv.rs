@@ -8,7 +8,7 @@ use crate::shared::error::Error;
 
 /// Reads the columns `path`, `id`, `label` and `bytes` by name, and counts the values of `split`; others are passed over.
 pub(super) fn read_rows(path: &Path, delimiter: u8) -> Result<(ManifestBuilder, SplitCounts), Error> {
-    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
     let file = std::fs::File::open(path).map_err(Error::file("open", path))?;
     let mut reader = ::csv::ReaderBuilder::new().delimiter(delimiter).from_reader(std::io::BufReader::new(file));
     let header = reader.headers().map_err(|error| problem(error.to_string()))?.clone();

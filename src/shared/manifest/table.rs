@@ -90,7 +90,7 @@ fn write_column<T: DataType>(
 /// # Errors
 /// When the file cannot be read or is no manifest.
 pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
-    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
     let bytes = regular_file::read(path, u64::MAX)?.or_problem().map_err(problem)?;
     read_manifest_bytes(bytes).map_err(problem)
 }
@@ -143,7 +143,7 @@ pub(crate) fn read_known_manifest(
     most_bytes: u64,
     images: usize,
 ) -> Result<Manifest, Error> {
-    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem };
+    let problem = |problem: String| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
     let bytes = regular_file::read(path, most_bytes)?.or_problem().map_err(problem)?;
     let found = digest_bytes(&bytes);
     if found != *sha256 {

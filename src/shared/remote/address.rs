@@ -61,7 +61,8 @@ impl Address {
     pub(super) fn of_file(&self, inside: &str) -> Result<Path, Error> {
         let path =
             if self.prefix.as_ref().is_empty() { inside.to_owned() } else { format!("{}/{inside}", self.prefix) };
-        Path::parse(&path).map_err(|error| Error::Remote { place: self.name.clone(), problem: error.to_string() })
+        Path::parse(&path)
+            .map_err(|error| Error::Remote { place: self.name.clone(), problem: error.to_string().into() })
     }
 
     pub(super) fn prefix(&self) -> Option<&Path> {

@@ -27,7 +27,7 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: &Address, settings: &Settings) -> Result<Self, Error> {
-        let unusable = |problem: String| Error::Remote { place: address.name.clone(), problem };
+        let unusable = |problem: String| Error::Remote { place: address.name.clone(), problem: problem.into() };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()

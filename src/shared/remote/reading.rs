@@ -73,7 +73,7 @@ impl Files for Remote {
             let listed = tokio::time::timeout(LIST_PATIENCE, list.try_collect::<Vec<_>>()).await;
             Ok((listed, bytes))
         })?;
-        let endless = |problem: String| Error::Remote { place: self.name().to_owned(), problem };
+        let endless = |problem: String| Error::Remote { place: self.name().to_owned(), problem: problem.into() };
         let (listed, bytes) = listed.map_err(|error| failure(self, "", "list it", &error))?;
         let listed =
             listed.map_err(|_| endless(format!("its list did not end within {} s", LIST_PATIENCE.as_secs())))?;
@@ -107,7 +107,7 @@ impl Remote {
         let bytes = found(read).map_err(|error| failure(self, inside, "read it", &error))?;
         let bytes = bytes.ok_or_else(|| Error::Remote {
             place: format!("{}/{inside}", self.name()),
-            problem: "it is not there".to_owned(),
+            problem: "it is not there".into(),
         })?;
         if bytes.len() as u64 == wanted {
             return Ok(bytes);
@@ -120,7 +120,8 @@ impl Remote {
             place: format!("{}/{inside}", self.name()),
             problem: format!(
                 "it has {there} bytes, and bytes up to {wanted} were expected: it is not the file it should be"
-            ),
+            )
+            .into(),
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::shared::error::Error;
 pub(super) fn failure(remote: &Remote, inside: &str, action: &str, error: &object_store::Error) -> Error {
     let place = if inside.is_empty() { remote.name().to_owned() } else { format!("{}/{inside}", remote.name()) };
     let (what, advice) = explain(error, &remote.settings);
-    Error::Remote { place, problem: format!("cannot {action}: {what}. {advice}") }
+    Error::Remote { place, problem: format!("cannot {action}: {what}. {advice}").into() }
 }
 
 fn explain(error: &object_store::Error, settings: &Settings) -> (String, &'static str) {

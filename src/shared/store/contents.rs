@@ -24,7 +24,7 @@ impl StoreReader {
     /// # Errors
     /// When it cannot be read, or is damaged.
     pub fn group_reworded(&self, reword: &mut Reword<'_>) -> Result<Option<Vec<u8>>, Error> {
-        let damaged = |problem: String| Error::Store { path: self.path().to_path_buf(), problem };
+        let damaged = |problem: String| Error::Store { path: self.path().to_path_buf(), problem: problem.into() };
         let mut group = self.object(names::GROUP)?;
         let info = group.get_mut("attributes").and_then(|attributes| attributes.get_mut("relabel"));
         let info = info.ok_or_else(|| damaged("its zarr.json has no attributes of relabel".to_owned()))?;
@@ -58,7 +58,7 @@ impl StoreReader {
     /// # Errors
     /// When it cannot be read, or is damaged.
     pub fn record_reworded(&self, shard: usize, reword: &mut Reword<'_>) -> Result<Option<Vec<u8>>, Error> {
-        let damaged = |problem: String| Error::Store { path: self.path().to_path_buf(), problem };
+        let damaged = |problem: String| Error::Store { path: self.path().to_path_buf(), problem: problem.into() };
         let mut record = unsealed(self.object(&record_file(shard))?).map_err(damaged)?;
         let mut has_changed = false;
         for failed in record.get_mut("failed").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -75,7 +75,7 @@ impl StoreReader {
         let text = regular_file::read(&path, SMALL_FILE_BYTES)?.or_none("read", &path)?.unwrap_or_default();
         serde_json::from_slice(&text).map_err(|error| Error::Store {
             path: self.path().to_path_buf(),
-            problem: format!("{inside} is no JSON object: {error}"),
+            problem: format!("{inside} is no JSON object: {error}").into(),
         })
     }
 }

@@ -67,7 +67,8 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// As for [`Files::read_up_to`]; when the file is not there or is another one.
     fn read_known(&self, inside: &str, sha256: &Digest, most_bytes: u64) -> Result<Vec<u8>, Error> {
-        let problem = |problem: String| Error::Remote { place: format!("{}/{inside}", self.name()), problem };
+        let problem =
+            |problem: String| Error::Remote { place: format!("{}/{inside}", self.name()), problem: problem.into() };
         let bytes = self.read_up_to(inside, most_bytes)?.ok_or_else(|| problem("it is not there".to_owned()))?;
         match digest_bytes(&bytes) {
             found if found == *sha256 => Ok(bytes),

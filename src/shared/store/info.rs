@@ -261,7 +261,7 @@ impl StoreInfo {
     /// # Errors
     /// When it is not there, damaged, of another format version or of another program.
     pub(crate) fn read(store: &Path) -> Result<Self, Error> {
-        let problem = |problem: String| Error::Store { path: store.to_path_buf(), problem };
+        let problem = |problem: String| Error::Store { path: store.to_path_buf(), problem: problem.into() };
         match GroupState::read(store)? {
             GroupState::Whole(info) => Ok(*info),
             GroupState::Absent => {
@@ -280,7 +280,7 @@ impl StoreInfo {
     /// # Errors
     /// As for [`StoreInfo::read`].
     pub(super) fn of_files(files: &dyn Files) -> Result<Self, Error> {
-        let problem = |problem: String| Error::Store { path: files.name().into(), problem };
+        let problem = |problem: String| Error::Store { path: files.name().into(), problem: problem.into() };
         let Some(text) = files.read(names::GROUP)? else {
             let what = "there is no store: it has no zarr.json. Is this the address that the store or the release was \
                         published under?";
@@ -437,9 +437,11 @@ impl GroupState {
             }
             Err(Unreadable::Nameless) => Err(Error::Store {
                 path: store.to_path_buf(),
-                problem: "its zarr.json has no attributes of relabel: another program's Zarr group".to_owned(),
+                problem: "its zarr.json has no attributes of relabel: another program's Zarr group".into(),
             }),
-            Err(Unreadable::Foreign(problem)) => Err(Error::Store { path: store.to_path_buf(), problem }),
+            Err(Unreadable::Foreign(problem)) => {
+                Err(Error::Store { path: store.to_path_buf(), problem: problem.into() })
+            }
         }
     }
 }

@@ -117,7 +117,7 @@ fn held(store: &Path, path: &Path, part: Part) -> Error {
     let what = if part.is_whole() { "it".to_owned() } else { format!("part {part} of it") };
     Error::Store {
         path: store.to_path_buf(),
-        problem: format!("{what} is being written by {holder}. Wait for it, or stop it first"),
+        problem: format!("{what} is being written by {holder}. Wait for it, or stop it first").into(),
     }
 }
 

@@ -222,7 +222,7 @@ impl Merge {
             let manifest = || {
                 let bytes = self.manifest.clone();
                 read_known_manifest_bytes(bytes, self.info.images)
-                    .map_err(|problem| Error::Manifest { path: path.clone(), problem })
+                    .map_err(|problem| Error::Manifest { path: path.clone(), problem: problem.into() })
             };
             StoreWriter::resume(&self.out, write_as, &mut || manifest())?.0
         } else {
@@ -262,7 +262,8 @@ impl Merge {
                 problem: format!(
                     "not everything in it is whole: {problem}. Merge a part that has this again, or go on with the run \
                      command that made it"
-                ),
+                )
+                .into(),
             }),
         }
     }

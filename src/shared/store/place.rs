@@ -44,7 +44,8 @@ impl Place {
             Self::Elsewhere { files } => {
                 let bytes = files.read_known(names::MANIFEST, &info.manifest_sha256, info.most_manifest_bytes())?;
                 let place = format!("{}/{}", files.name(), names::MANIFEST);
-                read_known_manifest_bytes(bytes, info.images).map_err(|problem| Error::Remote { place, problem })
+                read_known_manifest_bytes(bytes, info.images)
+                    .map_err(|problem| Error::Remote { place, problem: problem.into() })
             }
         }
     }

@@ -76,7 +76,7 @@ impl StoreReader {
     }
 
     fn new(path: PathBuf, place: Place, info: StoreInfo) -> Result<Self, Error> {
-        let broken = |problem: String| Error::Store { path: path.clone(), problem };
+        let broken = |problem: String| Error::Store { path: path.clone(), problem: problem.into() };
         let decoders = Decoders::new(&info).map_err(broken)?;
         let identity = info.identity();
         Ok(Self { path, place, info, identity, decoders, kept_files: KeptFiles::default(), shards: RwLock::default() })
@@ -189,7 +189,8 @@ impl StoreReader {
             Place::Elsewhere { .. } => std::thread::scope(|scope| {
                 let each = shards.len().div_ceil(RECORDS_AT_A_TIME).max(1);
                 let threads: Vec<_> = shards.chunks(each).map(|shards| scope.spawn(move || read(shards))).collect();
-                let broken = || Err(Error::Usage("a thread that read records broke down".to_owned()));
+                let broken =
+                    || Err(Error::Internal { action: "read records".to_owned(), problem: "a thread panicked".into() });
                 let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
                 Ok(ended.collect::<Result<Vec<_>, Error>>()?.concat())
             }),
@@ -287,7 +288,8 @@ impl StoreReader {
                     Place::Elsewhere { .. } =>
                         "Its publisher can put it right; `relabel verify` says what else is wrong",
                 }
-            ),
+            )
+            .into(),
         }
     }
 

@@ -115,7 +115,7 @@ fn check_rows(store: &Path, info: &StoreInfo) -> Result<(), Error> {
     match manifest_rows(&path)? {
         Some(rows) if rows != info.images => {
             let problem = format!("it has {rows} rows, the arrays have {}", info.images);
-            Err(Error::Manifest { path, problem })
+            Err(Error::Manifest { path, problem: problem.into() })
         }
         _ => Ok(()),
     }

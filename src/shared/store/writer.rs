@@ -81,7 +81,8 @@ impl StoreWriter {
                 path: path.to_path_buf(),
                 problem: format!(
                     "it is no store and not empty (it holds `{stranger}`). Name another --out, or empty it"
-                ),
+                )
+                .into(),
             });
         }
         Ok(())
@@ -94,7 +95,7 @@ impl StoreWriter {
     /// When the folder holds something else, cannot be written, or its part is being written by another process.
     pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, write_as: WriteAs) -> Result<Self, Error> {
         let manifest = manifest_bytes(manifest)
-            .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem })?;
+            .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem: problem.into() })?;
         Self::create_with(path, info, &manifest, write_as)
     }
 
@@ -191,14 +192,14 @@ impl StoreWriter {
                 let digest = digest_bytes(&bytes);
                 if digest == self.info.manifest_sha256 {
                     let read = read_known_manifest_bytes(bytes, self.info.images);
-                    return read.map_err(|problem| Error::Manifest { path, problem });
+                    return read.map_err(|problem| Error::Manifest { path, problem: problem.into() });
                 }
                 format!("sha256 {digest}")
             }
             Err(problem) => problem,
         };
         let manifest = list_again()?;
-        let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem })?;
+        let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem: problem.into() })?;
         let digest = digest_bytes(&bytes);
         if digest != self.info.manifest_sha256 {
             return Err(Error::Store {
@@ -207,7 +208,7 @@ impl StoreWriter {
                     "its manifest was changed ({there}, but {} when it was made), and the source gives another list now \
                      ({digest}). Put the original manifest.parquet back",
                     self.info.manifest_sha256
-                ),
+                ).into(),
             });
         }
         self.committer.file(names::MANIFEST, &bytes)?;

@@ -37,7 +37,12 @@ pub(super) fn for_each<T: Send, M>(
         let run = &run;
         let running: Vec<_> = parts.map(|(part, targets)| scope.spawn(move || run(part * each, targets))).collect();
         let ended = running.into_iter().map(|thread| {
-            thread.join().unwrap_or_else(|_| Err(Error::Usage("a thread of the pooling broke down".to_owned())))
+            thread.join().unwrap_or_else(|_| {
+                Err(Error::Internal {
+                    action: "pool on several threads".to_owned(),
+                    problem: "a thread panicked".into(),
+                })
+            })
         });
         // All are waited for; the first error is that of the first piece.
         ended.fold(Ok(()), Result::and)

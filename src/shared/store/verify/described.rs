@@ -33,7 +33,7 @@ pub fn describe(files: &dyn Files, heard: &(dyn Fn() -> Result<(), Error> + Sync
     let info = match StoreInfo::of_files(files) {
         Ok(info) => info,
         Err(Error::Store { problem, .. }) => {
-            found.add(names::GROUP, problem);
+            found.add(names::GROUP, problem.to_string());
             return Ok(found);
         }
         Err(error) => return Err(error),

@@ -31,7 +31,7 @@ impl Values {
             let labels = match self.reader.stored_row(row) {
                 Ok(RowState::Labelled(labels)) => labels,
                 Ok(RowState::Failed(_) | RowState::ToDo) => continue,
-                Err(Error::Store { problem, .. }) => return Ok(Err((of(StoreArray::Scores), problem))),
+                Err(Error::Store { problem, .. }) => return Ok(Err((of(StoreArray::Scores), problem.to_string()))),
                 Err(error) => return Err(error),
             };
             if let Err((array, problem)) = check_values(&labels, self.reader.info()) {

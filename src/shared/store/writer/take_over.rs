@@ -31,7 +31,7 @@ impl StoreWriter {
         if ShardRecord::from_json(&bytes, &of, record.shard).as_ref() != Ok(record) {
             return Err(Error::Store {
                 path: from.to_path_buf(),
-                problem: format!("{record_file} was changed meanwhile. Give the same command again"),
+                problem: format!("{record_file} was changed meanwhile. Give the same command again").into(),
             });
         }
         self.committer.remove(&record_file)?;
