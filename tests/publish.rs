@@ -456,7 +456,7 @@ fn read_json(path: &Path) -> Value {
 
 #[test]
 fn the_page_about_publishing_names_every_file() {
-    let page = std::fs::read_to_string(repository("docs/publishing.md")).unwrap();
+    let page = std::fs::read_to_string(repository("docs/guide/publish.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
     for file in planned(&folder.path().join("labels"), &request()).files {
