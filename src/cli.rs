@@ -20,6 +20,7 @@ mod merge;
 mod progress_bar;
 mod store_access;
 mod photo_source;
+mod disk_space;
 mod memory_limit;
 mod terminal_colors;
 mod output;

@@ -18,6 +18,7 @@ use relabel::shared::store::{
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
+use super::disk_space::free_bytes;
 use super::load_teacher::{boxed, load_teacher, sample_photographs};
 use super::new_store::{default_store, manifest_digest, new_manifest, rounding, store_info};
 use super::output::{Output, bytes, count, path_json, per_image, rate, significant, thousands};
@@ -139,14 +140,6 @@ fn bytes_per_image(
         .map_err(|problem| Error::Store { path: out.to_path_buf(), problem: problem.into() })?;
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     Ok(Some(bytes as f64 / labelled as f64))
-}
-
-/// Returns the free space at the location of the store, which need not exist.
-pub fn free_bytes(out: &Path) -> Option<u64> {
-    let absolute = std::path::absolute(out).ok()?;
-    let existing = absolute.ancestors().find(|folder| folder.exists())?;
-    let space = rustix::fs::statvfs(existing).ok()?;
-    Some(space.f_bavail * space.f_frsize)
 }
 
 fn plan_text(source: &str, out: &Path, exists: bool, devices: &[String]) -> String {

@@ -10,7 +10,7 @@ use relabel::shared::store::{Merge, Merged, PlaceBy, Step, StoreStatus, WriteAs}
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
-use super::dry_run::free_bytes;
+use super::disk_space::free_bytes;
 use super::output::{Output, bytes, count, message, path_json, thousands};
 use super::part_selection::writer_name;
 use super::progress_bar::step_bar;

@@ -65,7 +65,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "panic without a message".to_owned())
 }
 
-/// Returns the location as `src/pipeline.rs:12:5`, without folders of the build machine.
+/// Returns the location as `src/labelling/pipeline.rs:12:5`, without folders of the build machine.
 fn location_of(info: &PanicHookInfo<'_>) -> String {
     info.location().map_or_else(String::new, |location| {
         let file = location.file().rsplit_once("/registry/src/").map_or(location.file(), |(_, file)| file);

@@ -24,7 +24,7 @@ use recompute::{recompute_labels, recomputed_text};
 use release::ReleaseChecks;
 
 /// Result of the checks so far: text and document for the user, and the outcome.
-pub struct Report {
+pub struct VerifyReport {
     text: String,
     document: Value,
     outcome: Outcome,
@@ -46,7 +46,7 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
     add_recomputed(arguments, global, output, report)
 }
 
-fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<Report, Error> {
+fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<VerifyReport, Error> {
     for (flag, is_given) in [("--signer", arguments.signer.is_some()), ("--sample", arguments.sample.is_some())] {
         if is_given {
             return Err(Error::Release {
@@ -72,14 +72,14 @@ fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<Report, 
     let mut document = json!(found);
     document["kind"] = json!("store");
     let outcome = if found.problems.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems };
-    Ok(Report { text: store_text(&arguments.store, &found, depth), document, outcome })
+    Ok(VerifyReport { text: store_text(&arguments.store, &found, depth), document, outcome })
 }
 
 /// Concurrent requests over a network.
 const REQUESTS: usize = 16;
 
 /// Verifies a remote release, without the local cache.
-fn verify_remote(arguments: &VerifyArguments, global: &Global, url: &str) -> Result<Report, Error> {
+fn verify_remote(arguments: &VerifyArguments, global: &Global, url: &str) -> Result<VerifyReport, Error> {
     if arguments.recompute.is_some() {
         return Err(Error::Usage("--recompute requires a store or release in a folder".to_owned()));
     }
@@ -104,9 +104,9 @@ fn add_recomputed(
     arguments: &VerifyArguments,
     global: &Global,
     output: Output,
-    report: Report,
+    report: VerifyReport,
 ) -> Result<Outcome, Error> {
-    let Report { mut text, mut document, outcome } = report;
+    let VerifyReport { mut text, mut document, outcome } = report;
     let mut passed = outcome == Outcome::Done;
     if let (Some(images), Some(source), Some(teacher)) =
         (arguments.recompute, &arguments.source, &arguments.teacher.teacher)

@@ -16,7 +16,7 @@ Examples:
   relabel audit labels/ -o audit.parquet --pred-probs        # for cleanlab's Datalab
 
 The file lists every labelled image, strongest contradiction first. A second file, audit.classes.parquet next to \
-audit.parquet, has one row per class. docs/looking.md describes the columns.")]
+audit.parquet, has one row per class. docs/guide/audit.md describes the columns.")]
 pub struct AuditArguments {
     /// Store: a folder or a URL
     pub store: PathBuf,

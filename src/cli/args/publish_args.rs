@@ -23,7 +23,7 @@ Examples:
   relabel publish labels/ --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
 A release is a copy of the store with a data set card, a table for the Hub's viewer, a picture, croissant.json, \
-provenance.json, the licence, the terms of the images and checksums. docs/publishing.md describes each file. There is no \
+provenance.json, the licence, the terms of the images and checksums. docs/guide/publish.md describes each file. There is no \
 default licence.
 
 URLs are s3://bucket/path, gs://bucket/path and az://container/path. Credentials are read from the environment only: \

@@ -6,7 +6,7 @@ use relabel::shared::printable::printable;
 use relabel::shared::store::{Files, StoreReader};
 use serde_json::json;
 
-use super::Report;
+use super::VerifyReport;
 use super::recompute::{chosen_seed, random_rows};
 use crate::cli::args::{Global, VerifyArguments};
 use crate::cli::output::{bytes, count, thousands};
@@ -51,7 +51,7 @@ pub fn verify_release(
     files: &dyn Files,
     checks: &ReleaseChecks,
     open: &dyn Fn() -> Result<StoreReader, Error>,
-) -> Result<Report, Error> {
+) -> Result<VerifyReport, Error> {
     let stop = stop_flag();
     let trusted = arguments.signer.as_deref().map(TrustedKeys::open).transpose()?;
     let bar = step_bar(0, global);
@@ -76,7 +76,7 @@ pub fn verify_release(
     document["seed"] = json!(seed);
     document["passed"] = json!(passed);
     let outcome = if passed { Outcome::Done } else { Outcome::DoneWithProblems };
-    Ok(Report { text: release_text(files.name(), &found), document, outcome })
+    Ok(VerifyReport { text: release_text(files.name(), &found), document, outcome })
 }
 
 fn release_text(name: &str, found: &Checked) -> String {
