@@ -35,6 +35,7 @@ mod heading {
     pub const DEVICES: &str = "Devices";
     pub const SCHEDULING: &str = "Scheduling";
     pub const CHECKS: &str = "Checks";
+    pub const PYTHON: &str = "Python";
     pub const GLOBAL: &str = "Global options";
 }
 
@@ -83,7 +84,7 @@ pub struct Global {
     /// Print one JSON document to stdout, and nothing else
     #[arg(long, global = true, help_heading = heading::GLOBAL)]
     pub json: bool,
-    /// Format of the log lines on stderr
+    /// Log format on stderr
     #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT", help_heading = heading::GLOBAL)]
     pub log_format: LogFormat,
     /// Print more to stderr; repeat for debug (-vv) and trace (-vvv) logs
@@ -99,9 +100,7 @@ pub struct Global {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// Text
     Text,
-    /// One JSON object per line
     Json,
 }
 
@@ -125,7 +124,7 @@ pub enum Command {
     Merge(MergeArguments),
     /// Publish a store as a documented, checksummed data set
     Publish(Box<PublishArguments>),
-    /// Import .pt label maps of Re-labeling ImageNet or Token Labeling into a store; requires PyTorch
+    /// Import published .pt label maps into a store; requires PyTorch
     Import(ImportArguments),
     /// Export label maps as .pt files for existing training code; requires PyTorch
     Export(ExportArguments),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::heading::{INPUT, OUTPUT, SCHEDULING, TEACHER};
+use super::heading::{INPUT, OUTPUT, PYTHON, SCHEDULING, TEACHER};
 use super::{ValueError, threads, up_to};
 
 #[derive(Debug, Args)]
@@ -17,7 +17,7 @@ Examples:
 DIR has one .pt file per image, a tensor [2, k, h, w] of scores and class ids, in the folders of the images \
 (n01440764/n01440764_10026.pt). The files do not record which of their axes is y: [y, x] is assumed, with a note, unless \
 --orientation, --map-size (if height and width differ) or --reference determines it. Re-run the same command to resume \
-after an interruption.
+after an interruption. Known publications: Re-labeling ImageNet, Token Labeling.
 
 Exit codes: 0 done, 3 some files could not be read ('relabel status STORE --failed' lists them).")]
 pub struct ImportArguments {
@@ -30,10 +30,10 @@ pub struct ImportArguments {
     /// Position of the rank axis: first for [2, k, h, w], last for [2, h, w, k]
     #[arg(long, value_enum, value_name = "AXIS", default_value = "auto", help_heading = INPUT)]
     pub rank_axis: FileRanks,
-    /// Height and width of the label maps in cells; tells y from x if they differ
+    /// Height and width of the maps in cells; tells y from x if they differ
     #[arg(long, value_name = "HxW", value_parser = map_size, help_heading = INPUT)]
     pub map_size: Option<String>,
-    /// Store written by 'relabel run' for some of the same images; tells y from x
+    /// Store labelled from some of the same images; tells y from x
     #[arg(long, value_name = "STORE", help_heading = INPUT)]
     pub reference: Option<PathBuf>,
     /// Class list: imagenet-1k, a file with one class per line, or a number of classes
@@ -91,7 +91,7 @@ pub struct PythonFlags {
     /// Python with PyTorch and the package relabel
     ///
     /// [default: python3 of the active environment, or python3 on the PATH]
-    #[arg(long, value_name = "FILE", env = "RELABEL_PYTHON", help_heading = SCHEDULING)]
+    #[arg(long, value_name = "FILE", env = "RELABEL_PYTHON", help_heading = PYTHON)]
     pub python: Option<PathBuf>,
 }
 

@@ -53,7 +53,9 @@ pub struct InspectArguments {
 /// Location of the photographs.
 #[derive(Debug, Args)]
 pub struct PhotoFlags {
-    /// Photographs: a folder, a .tar or Parquet files, as for 'relabel run --in'
+    /// Photographs of the store, as for 'relabel run --in'
+    ///
+    /// A folder, a .tar or Parquet files.
     #[arg(long, value_name = "SOURCE", help_heading = INPUT)]
     pub image_root: Option<PathBuf>,
     /// Accept photographs whose file size differs from the manifest

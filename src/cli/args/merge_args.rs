@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::heading::{OUTPUT, SCHEDULING};
+use super::heading::OUTPUT;
 
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
@@ -33,6 +33,6 @@ pub struct MergeArguments {
     #[arg(long, help_heading = OUTPUT)]
     pub link: bool,
     /// Check everything and print the plan, write nothing
-    #[arg(long, help_heading = SCHEDULING)]
+    #[arg(long, help_heading = OUTPUT)]
     pub dry_run: bool,
 }

@@ -17,8 +17,8 @@ const DESCRIPTION: &str = "Description";
 Examples:
   relabel publish labels/ --to release/ --license CC-BY-4.0 --dry-run
   relabel publish labels/ --to release/ --license CC-BY-4.0 --source-terms terms.md
-  relabel publish labels/ --to release/ --license my-terms.txt --name \"Birds, by patch\" --hub-repo me/birds-labels
-  relabel publish labels/ --to release/ --license CC0-1.0 --picture n01440764_10026 --image-root imagenet/train
+  relabel publish labels/ --to release/ --license my-terms.txt --hub-repo me/birds-labels
+  relabel publish labels/ --to release/ --license CC0-1.0 --picture n01440764_10026
   relabel publish labels/ --to release/ --license CC-BY-4.0 --allow-partial
   relabel publish labels/ --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
@@ -34,7 +34,7 @@ AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. Re-run the same command t
 pub struct PublishArguments {
     /// Store: a folder
     pub store: PathBuf,
-    /// Destination: a new folder, or a URL (`s3://`, `gs://`, `az://`)
+    /// Destination: a new folder, or a URL (s3://, gs://, az://)
     #[arg(long, value_name = "DEST", help_heading = OUTPUT)]
     pub to: String,
     /// Replace an existing release at DEST
@@ -53,7 +53,7 @@ pub struct PublishArguments {
     /// The Hub limits files per folder, files in total and bytes per file.
     #[arg(long, hide_short_help = true, help_heading = OUTPUT)]
     pub beyond_hub_limits: bool,
-    /// Licence of the labels: an SPDX or Hub id (CC-BY-4.0), or a text file
+    /// Licence of the labels: an SPDX or Hub id, or a text file
     #[arg(long, value_name = "ID|FILE", help_heading = DESCRIPTION)]
     pub license: String,
     /// Terms of the images: text, or a text file
@@ -82,7 +82,7 @@ pub struct PublishArguments {
     #[arg(long, help_heading = CHECKS)]
     pub full: bool,
     /// List every file, write nothing
-    #[arg(long, help_heading = SCHEDULING)]
+    #[arg(long, help_heading = OUTPUT)]
     pub dry_run: bool,
     /// Files to write concurrently [default: 4 for a folder, 16 for a URL]
     #[arg(long, value_name = "N", value_parser = at_a_time, hide_short_help = true, help_heading = SCHEDULING)]

@@ -12,13 +12,16 @@ use super::heading::{DEVICES, INPUT, OUTPUT, SCHEDULING, TEACHER};
 use super::{ValueError, positive, threads};
 
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    mut_arg("teacher", |teacher| teacher.hide(true)),
+    after_long_help = "\
 Examples:
   relabel teacher effnet-l2.onnx
   relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json
   relabel teacher vit.onnx --in imagenet/train
 
-Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original.")]
+Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original."
+)]
 pub struct TeacherArguments {
     /// ONNX image classifier
     #[arg(value_name = "MODEL", required_unless_present = "teacher", conflicts_with = "teacher")]

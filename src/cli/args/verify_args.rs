@@ -9,7 +9,12 @@ use super::positive;
 use super::teacher_args::TeacherFlags;
 
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    // The store records these settings.
+    mut_arg("top_k", |top_k| top_k.hide(true)),
+    mut_arg("flip_average", |flip_average| flip_average.hide(true)),
+    mut_arg("with_lse", |with_lse| with_lse.hide(true)),
+    after_long_help = "\
 Examples:
   relabel verify labels/
   relabel verify labels/ --full
@@ -24,9 +29,10 @@ A folder with a file SHA256SUMS is a release: every file is compared with its ch
 signature. Of a remote release, the label files are only compared by length, all other files are read, and 64 random label \
 maps are decoded; --full reads everything.
 
-Exit codes: 0 no problems, 3 problems were found; each is listed with its remedy.")]
+Exit codes: 0 no problems, 3 problems were found; each is listed with its remedy."
+)]
 pub struct VerifyArguments {
-    /// Store or release: a folder, or the URL of a release (s3://, gs://, az://, https://, hf://)
+    /// Folder, or URL of a release (s3://, gs://, az://, https://, hf://)
     #[arg(value_name = "STORE_OR_RELEASE")]
     pub store: PathBuf,
     /// Also decode every chunk and check its values
