@@ -43,7 +43,7 @@ use relabel::shared::threads::start_common_pool;
 use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command, Global, LogFormat};
-use exit_code::{DONE, FAILED, PROBLEMS, USAGE, exit_code};
+use exit_code::{DONE, PROBLEMS, USAGE, exit_code};
 use output::{Logs, Output, written};
 
 /// How a command that did not fail ended.
@@ -61,13 +61,8 @@ pub fn main() -> ExitCode {
         output::use_json_lines();
     }
     panics::install_hook();
-    let result = signals::watch(output).and_then(|()| {
-        panics::catch(|| execute(output)).unwrap_or_else(|message| {
-            output.error(&message);
-            Ok(FAILED)
-        })
-    });
-    ExitCode::from(result.unwrap_or_else(|error| {
+    let code = signals::watch(output).and_then(|()| panics::catch(|| execute(output))?);
+    ExitCode::from(code.unwrap_or_else(|error| {
         output.error(&error.to_string());
         exit_code(&error)
     }))

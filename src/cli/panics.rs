@@ -5,8 +5,11 @@ use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
+use relabel::shared::error::Error;
+
 /// Message and source location of a panic.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message} ({location})")]
 struct PanicRecord {
     message: String,
     location: String,
@@ -33,19 +36,14 @@ pub fn install_hook() {
 /// Runs `work`.
 ///
 /// # Errors
-/// Returns the message to report if it panics, in this thread or in one that it waits for.
-pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// Returns [`Error::Internal`] if it panics, in this thread or in one that it waits for.
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|payload| {
         let message = message_of(&*payload);
         let records = RECORDS.lock().unwrap_or_else(PoisonError::into_inner);
-        let cause = cause(&message, records.iter());
-        let PanicRecord { message, location } =
-            cause.unwrap_or(PanicRecord { message, location: "unknown location".to_owned() });
-        format!(
-            "internal error: {message} (relabel {}, {location})\n  help: this is a bug, please report this message and the \
-             command; committed shards are kept, re-run the command to resume",
-            env!("CARGO_PKG_VERSION")
-        )
+        let panic =
+            cause(&message, records.iter()).unwrap_or(PanicRecord { message, location: "unknown location".to_owned() });
+        Error::Internal { action: "finish the command".to_owned(), problem: panic.into() }
     })
 }
 
@@ -78,16 +76,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn panic_of_any_thread_becomes_a_message() {
-        assert_eq!(catch(|| 7), Ok(7));
+    fn panic_of_any_thread_becomes_an_internal_error() {
+        let message = |work: fn()| catch(work).unwrap_err().to_string();
+        assert_eq!(catch(|| 7).unwrap(), 7);
         install_hook();
-        let here = catch(|| panic!("row {} is odd", 7)).unwrap_err();
+        let here = message(|| panic!("row {} is odd", 7));
         assert!(here.contains("row 7 is odd") && here.contains("src/cli/panics.rs"), "{here}");
         assert!(here.contains(env!("CARGO_PKG_VERSION")) && here.contains("report"), "{here}");
-        let in_scope = catch(|| std::thread::scope(|scope| drop(scope.spawn(|| panic!("in a scope"))))).unwrap_err();
+        let in_scope = message(|| std::thread::scope(|scope| drop(scope.spawn(|| panic!("in a scope")))));
         assert!(in_scope.contains("in a scope"), "{in_scope}");
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-        let in_pool = catch(|| pool.install(|| panic!("in a pool"))).unwrap_err();
+        let in_pool = message(|| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            pool.install(|| panic!("in a pool"));
+        });
         assert!(in_pool.contains("in a pool") && in_pool.contains("src/cli/panics.rs"), "{in_pool}");
         drop(std::panic::take_hook());
     }
