@@ -80,6 +80,9 @@ fn execute(output: Output) -> Result<u8, Error> {
             return Ok(USAGE);
         }
     };
+    if arguments.global.quiet {
+        output::use_quiet();
+    }
     start_logs(&arguments.global);
     Ok(match dispatch(&arguments, output)? {
         Outcome::Done => DONE,

@@ -49,7 +49,7 @@ impl Output {
 
     /// Prints an error to stderr, and with `--json` also as the document on stdout.
     pub fn error(self, error: &str) {
-        message(error);
+        print_line(error);
         if self.json {
             // If stdout cannot be written, stderr has the error.
             let _ = self.result("", &json!({ "error": error }));
@@ -140,19 +140,33 @@ pub fn lines_are_json() -> bool {
     LINES_ARE_JSON.load(Ordering::Acquire)
 }
 
-/// Makes [`message`] write JSON objects, as the logs do.
+/// Makes all lines on stderr JSON objects, as the logs are.
 pub fn use_json_lines() {
     LINES_ARE_JSON.store(true, Ordering::Release);
 }
 
-/// Prints a line to stderr.
-pub fn message(text: &str) {
-    let _ = io::stderr().write_all(line(text).as_bytes());
+/// Set by `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`message`] and [`warning`] print nothing, so that only errors are printed.
+pub fn use_quiet() {
+    QUIET.store(true, Ordering::Release);
 }
 
-/// Prints a warning to stderr.
+/// Prints a line to stderr, except with `--quiet`.
+pub fn message(text: &str) {
+    if !QUIET.load(Ordering::Acquire) {
+        print_line(text);
+    }
+}
+
+/// Prints a warning to stderr, except with `--quiet`.
 pub fn warning(text: &str) {
     message(&format!("warning: {text}"));
+}
+
+fn print_line(text: &str) {
+    let _ = io::stderr().write_all(line(text).as_bytes());
 }
 
 fn line(text: &str) -> String {
@@ -185,10 +199,15 @@ pub fn may_draw() -> bool {
     io::stderr().is_terminal() && !lines_are_json()
 }
 
-/// Returns a number with at most three significant digits: `0.12`, `3.5`, `34.5`, `1,230`.
+/// Returns a number with at most three significant digits: `0.012`, `3.46`, `34.6`, `1,230`.
 pub fn significant(number: f64) -> String {
     match number {
-        0.0..10.0 => format!("{number:.2}"),
+        0.0 => "0".to_owned(),
+        1e-6..1.0 => {
+            let decimals = (1.0 - number.log10().floor()) as usize;
+            format!("{number:.decimals$}")
+        }
+        1.0..10.0 => format!("{number:.2}"),
         10.0..100.0 => format!("{number:.1}"),
         100.0..1e15 => {
             let unit = 10_f64.powf(number.log10().floor() - 2.0);
@@ -233,8 +252,8 @@ mod tests {
     #[test]
     fn numbers_have_three_significant_digits() {
         assert_eq!(
-            [0.0, 0.123, 3.456, 34.56, 345.6, 1234.5].map(significant),
-            ["0.00", "0.12", "3.46", "34.6", "346", "1,230"]
+            [0.0, 0.0123, 0.5, 3.456, 34.56, 345.6, 1234.5].map(significant),
+            ["0", "0.012", "0.50", "3.46", "34.6", "346", "1,230"]
         );
     }
 

@@ -65,7 +65,7 @@ fn text(arguments: &ReportArguments, choice: &Choice, written: Written) -> Strin
         Which::Sample { seed, .. } if written.rows < choice.finished() => format!(", at random (--seed {seed})"),
         _ => String::new(),
     };
-    let mut text = format!("wrote    {} of {}{sampling}", count(written.rows, "image"), thousands(choice.finished()));
+    let mut text = format!("wrote    {} of {}{sampling}", thousands(written.rows), count(choice.finished(), "image"));
     if written.failed > 0 {
         text += &format!("; {} could not be labelled", thousands(written.failed));
     }

@@ -62,10 +62,8 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     messages::print_repairs(&store, &state);
     messages::print_crash(&store, &manifest);
     let before = StoreStatus::of_records(store.info(), part, &state.done);
-    if !global.quiet {
-        messages::print_start(&store, is_new, &before, &loaded, &source.what());
-        messages::print_part(&store, part, part_origin);
-    }
+    messages::print_start(&store, is_new, &before, &loaded, &source.what());
+    messages::print_part(&store, part, part_origin);
     let (done_before, failed_before) =
         if arguments.retry_failed { (before.labelled, 0) } else { (before.labelled + before.failed, before.failed) };
     let workers = Workers { threads: loaded.threads, sessions: loaded.teachers.len() };

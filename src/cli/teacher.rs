@@ -130,9 +130,9 @@ fn photographs(arguments: &TeacherArguments) -> Result<Vec<Vec<u8>>, Error> {
 
 fn locality_text(locality: &Locality) -> String {
     match locality {
-        Locality::Structure => "cells match image positions, as shown by the graph structure".to_owned(),
+        Locality::Structure => "match image positions, as shown by the graph structure".to_owned(),
         Locality::Probe { unsettled_by, result } => format!(
-            "cells match image positions, as shown by changing patches of photographs; the graph structure is inconclusive \
+            "match image positions, as shown by changing patches of photographs; the graph structure is inconclusive \
              after\n  {unsettled_by}. {result}",
         ),
         Locality::Unchecked => {

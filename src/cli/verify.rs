@@ -147,11 +147,8 @@ fn store_text(store: &Path, found: &Verification, depth: Depth) -> String {
         let by_run = found.problems.iter().filter(|problem| problem.repair != Repair::Delete).count();
         text += &count(found.problems.len(), "problem");
         if by_run > 0 {
-            text += &format!(
-                "; re-run the command that labelled {} to repair {}",
-                printable_path(store),
-                thousands(by_run)
-            );
+            let (repairable, store) = (thousands(by_run), printable_path(store));
+            text += &format!(", {repairable} repairable: re-run the command that labelled {store}");
         }
         text.push('\n');
     }

@@ -86,7 +86,7 @@ fn sentence(view: &View, regions: &[Region], classes: &ClassList) -> String {
         return String::new();
     };
     format!(
-        "The largest region is {}, {} ({} of {} cells); the prediction for the entire image is {} ({:.0} %).\n",
+        "Largest region: {} ({}, {} of {} cells). Prediction: {} ({:.0} %).\n",
         printable(&classes.short_name(region.class)),
         region.place(),
         region.cells,

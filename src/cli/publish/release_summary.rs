@@ -31,7 +31,7 @@ pub fn text(arguments: &PublishArguments, release: &Release, result: PublishResu
     } else {
         ")\n".to_owned()
     };
-    text += &format!("files    {}, {}", count(release.files.len(), "file"), bytes(release.bytes()));
+    text += &format!("files    {} ({})", thousands(release.files.len()), bytes(release.bytes()));
     text += &match result {
         PublishResult::Planned { files, bytes: sent } => {
             format!("; dry run, nothing was written: {} ({}) to write\n", count(files, "file"), bytes(sent))
