@@ -37,7 +37,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     let crop = crop(arguments.crop, photo.as_ref())?;
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
-        json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "folder_class": manifest.label(row) });
+        json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.label(row) });
     let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
     let (text, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {

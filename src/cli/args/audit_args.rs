@@ -28,7 +28,7 @@ pub struct AuditArguments {
     pub out: PathBuf,
     /// Add a column with the pooled probabilities of all classes (`pred_probs`)
     ///
-    /// cleanlab's Datalab takes it together with `label_class`. It adds up to 4 bytes per class and image. A teacher that
+    /// cleanlab's Datalab takes it together with `folder_class`. It adds up to 4 bytes per class and image. A teacher that
     /// was trained on these images agrees with wrong labels more often than a model that has not seen them.
     #[arg(long, help_heading = OUTPUT)]
     pub pred_probs: bool,

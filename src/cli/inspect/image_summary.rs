@@ -55,7 +55,7 @@ pub(super) fn document(view: &View, classes: &ClassList) -> Value {
     });
     json!({
         "state": "labelled",
-        "folder_class_id": view.label_class,
+        "folder_class": view.label_class,
         "verdict": figures.verdict,
         "folder_class_probability": figures.label_prob,
         "prediction": list(predicted(view)),
