@@ -97,7 +97,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         images_per_s: meter.images_per_s(),
         devices: distinct_devices(&loaded.devices),
         price_per_hour: arguments.price_per_hour,
-        bytes_per_image: bytes_per_image(&info, sample, &out)?,
+        bytes_per_image: bytes_per_image(&info, sample)?,
         free_bytes: free_bytes(&out),
     };
     let plan = plan_text(&source.what(), &out, existing.is_some(), &loaded.device_names());
@@ -126,18 +126,14 @@ fn distinct_devices(devices: &[Device]) -> usize {
 }
 
 /// Encodes the labels of the sample as a shard, and returns its size per labelled image; `None` if nothing was labelled.
-fn bytes_per_image(
-    info: &StoreInfo,
-    images: Vec<Result<ImageLabels, FailedImage>>,
-    out: &Path,
-) -> Result<Option<f64>, Error> {
+fn bytes_per_image(info: &StoreInfo, images: Vec<Result<ImageLabels, FailedImage>>) -> Result<Option<f64>, Error> {
     let labelled = images.iter().filter(|image| image.is_ok()).count();
     if labelled == 0 {
         return Ok(None);
     }
     let info = StoreInfo { images: images.len(), shard_images: images.len(), ..info.clone() };
     let files = encode_shard(&info, &ShardLabels { shard: 0, images })
-        .map_err(|problem| Error::Store { path: out.to_path_buf(), problem: problem.into() })?;
+        .map_err(|problem| Error::Internal { action: "encode the sample".to_owned(), problem: problem.into() })?;
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     Ok(Some(bytes as f64 / labelled as f64))
 }

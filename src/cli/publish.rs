@@ -185,7 +185,7 @@ fn is_file(path: &Path) -> Result<bool, Error> {
     match std::fs::metadata(path) {
         Ok(found) => Ok(found.is_file()),
         Err(error) if concerns_file(&error) => Ok(false),
-        Err(error) => Err(Error::file("look at", path)(error)),
+        Err(error) => Err(Error::file("access", path)(error)),
     }
 }
 
