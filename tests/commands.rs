@@ -294,7 +294,9 @@ fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
     let words = ["run", "--teacher", "net.onnx", "--in", "in", "--input-size", "64"];
     let warned = Ran::of(relabel(folder.path()).args(words)).expect(0);
     assert!(warned.stderr.contains("has no card") && warned.stderr.contains("0.485"), "{}", warned.stderr);
-    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store lies beside");
+    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store is in the working directory");
+    let quiet = Ran::of(relabel(folder.path()).args(words).arg("--quiet")).expect(0);
+    assert!(quiet.stderr.is_empty(), "{}", quiet.stderr);
 }
 
 #[test]
