@@ -1,7 +1,9 @@
 //! `relabel audit`
 
-use relabel::inspection::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, rows_of_classes};
-use relabel::inspection::inspect::{find_class, name_of};
+use relabel::inspection::audit::{
+    Audit, AuditFile, AuditOptions, AuditSummary, ClassStatistics, ImageShare, rows_of_classes,
+};
+use relabel::inspection::inspect::{find_class, name_of_row};
 use relabel::shared::classes::ClassList;
 use relabel::shared::error::Error;
 use relabel::shared::printable::{printable, printable_path};
@@ -22,19 +24,19 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     let list: ClassList = (&store.info().classes).into();
     let classes = arguments.classes.iter().map(|wanted| find_class(&list, wanted)).collect::<Result<Vec<_>, _>>();
     let manifest = store.manifest()?;
-    let rows = rows_of_classes(&manifest, &list, &classes.map_err(Error::Usage)?)?;
+    let rows = rows_of_classes(&manifest, &list, &classes.map_err(|error| Error::Usage(error.to_string()))?)?;
     let drafts = file.drafts(&arguments.store)?;
     let passes = 1 + usize::from(file.with_pred_probs());
     let counting = Counting::new(passes * rows.len(), global, stop);
-    let request = Request { rows, crops: arguments.crops, seed: arguments.seed };
+    let options = AuditOptions { rows, crops: arguments.crops, seed: arguments.seed };
     let work = || {
-        let audit = Audit::run(&store, &manifest, request, &counting)?;
+        let audit = Audit::run(&store, &manifest, options, &counting)?;
         drafts.write(&audit, &counting)?;
         // The one to look at first.
-        let first = audit.images().first().map(|image| name_of(&manifest, image.row));
+        let first = audit.images().first().map(|image| name_of_row(&manifest, image.row));
         Ok((audit.summary(), first.unwrap_or_default()))
     };
-    let result: Result<(Summary, String), Error> = on_threads(arguments.threads, work);
+    let result: Result<(AuditSummary, String), Error> = on_threads(arguments.threads, work);
     counting.finish();
     let (summary, first) = result?;
     let mut document = json!(summary);
@@ -54,7 +56,7 @@ fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, 
     }
 }
 
-fn words(summary: &Summary, file: &AuditFile) -> String {
+fn words(summary: &AuditSummary, file: &AuditFile) -> String {
     let mut words = format!(
         "audited  {} ({} failed, {} to do)\n",
         count(summary.images, "image"),
@@ -74,8 +76,8 @@ fn words(summary: &Summary, file: &AuditFile) -> String {
     words
 }
 
-fn compared_words(summary: &Summary) -> String {
-    let line = |what: &str, share: Share, meaning: &str| {
+fn compared_words(summary: &AuditSummary) -> String {
+    let line = |what: &str, share: ImageShare, meaning: &str| {
         let percent = share.share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0));
         format!("{what:<8} {percent:>7}  {:>9}  {meaning}\n", thousands(share.images))
     };
@@ -83,7 +85,7 @@ fn compared_words(summary: &Summary) -> String {
     words += &line("differ", summary.differ, "another class is the best, but some cell holds the folder's");
     words += &line("absent", summary.absent, "no cell holds the folder's class");
     if summary.not_compared > 0 {
-        let not_compared = Share { images: summary.not_compared, share: None };
+        let not_compared = ImageShare { images: summary.not_compared, share: None };
         words += &line("neither", not_compared, "not compared: the folder is no class of the teacher");
     }
     if let Some(crops) = &summary.crops {
@@ -102,8 +104,8 @@ fn compared_words(summary: &Summary) -> String {
             printable(&image.id),
             printable(&image.best_name),
             percent(image.best_prob),
-            printable(&image.label_name),
-            percent(image.label_prob)
+            printable(&image.folder_class_name),
+            percent(image.folder_class_prob)
         );
     }
     words += "\nclasses of the lowest agreement\n";
@@ -116,7 +118,7 @@ fn compared_words(summary: &Summary) -> String {
     for confusion in &summary.confusions {
         words += &format!(
             "  {:<28} is {} in {}\n",
-            printable(&confusion.label_name),
+            printable(&confusion.folder_class_name),
             printable(&confusion.best_name),
             count(confusion.images, "image")
         );
@@ -125,7 +127,7 @@ fn compared_words(summary: &Summary) -> String {
     words
 }
 
-fn class_words(class: &ClassFigures) -> String {
+fn class_words(class: &ClassStatistics) -> String {
     let mut words =
         format!("  {:<28} {:>7} of {}", printable(&class.name), percent(class.agreement), count(class.images, "image"));
     if let Some(with) = &class.confused_with {

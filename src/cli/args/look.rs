@@ -164,7 +164,7 @@ pub struct AuditArguments {
     /// Only images of this class: by folder, name or number; several may be named
     #[arg(long = "class", value_name = "CLASS")]
     pub classes: Vec<String>,
-    /// Add the pooled probabilities of all classes (`pred_probs`), which cleanlab's Datalab takes beside `label_class`; up to
+    /// Add the pooled probabilities of all classes (`pred_probs`), which cleanlab's Datalab takes next to `folder_class`; up to
     /// 4 bytes a class and image. The teacher has mostly been trained on these images, so that it agrees with wrong labels
     /// more often than a model that has not seen them (docs/guide/audit.md)
     #[arg(long)]

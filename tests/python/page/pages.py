@@ -92,7 +92,7 @@ def figures(store):
         others = np.delete(whole, label) if label >= 0 else whole
         found[int(row)] = {
             "best": best, "label": label, "verdict": verdict, "winners": set(classes[0].ravel().tolist()),
-            "entropy": float(-(whole * np.log(whole)).sum()), "label_prob": float(whole[label]) if label >= 0 else None,
+            "entropy": float(-(whole * np.log(whole)).sum()), "folder_class_prob": float(whole[label]) if label >= 0 else None,
             "contradiction": float(others.max() - whole[label]) if label >= 0 else None,
             "top": scores[0].astype(np.float64).ravel(),
         }

@@ -47,7 +47,7 @@ def test_the_header_says_what_is_shown(page):
 def test_figures_of_every_row_are_those_of_the_package(page, made):
     columns = page.evaluate("""(() => { const t = relabel.table, all = (column) => [...column];
         return { row: all(t.row), id: t.id, verdict: all(t.verdict).map((v) => t.VERDICTS[v]), best: all(t.best), entropy: all(t.entropy),
-          label: all(t.labelClass), labelProb: all(t.labelProb), contradiction: all(t.contradiction),
+          label: all(t.folderClass), folderClassProb: all(t.folderClassProb), contradiction: all(t.contradiction),
           winners: all(t.row).map((_, at) => all(t.winnersOf(at))) }; })()""")
     ids = relabel.open(made[0]).ids()
     assert columns["row"] == list(range(COUNT - TO_DO))
@@ -60,7 +60,7 @@ def test_figures_of_every_row_are_those_of_the_package(page, made):
         assert (columns["verdict"][at], columns["best"][at], columns["label"][at]) == (of["verdict"], of["best"], of["label"])
         assert set(columns["winners"][at]) == of["winners"]
         assert columns["entropy"][at] == pytest.approx(of["entropy"], abs=1e-4)
-        for name, mine in [("labelProb", "label_prob"), ("contradiction", "contradiction")]:
+        for name, mine in [("folderClassProb", "folder_class_prob"), ("contradiction", "contradiction")]:
             if of[mine] is not None:
                 assert columns[name][at] == pytest.approx(of[mine], abs=1e-5)
 
@@ -114,7 +114,7 @@ def test_sorting_follows_its_column_and_can_be_turned(page, made):
     of = made[2]
     columns = {
         "contradiction": lambda row: of[row]["contradiction"], "entropy": lambda row: of[row]["entropy"],
-        "classes": lambda row: len(of[row]["winners"]), "label": lambda row: of[row]["label_prob"],
+        "classes": lambda row: len(of[row]["winners"]), "label": lambda row: of[row]["folder_class_prob"],
     }
     falls = {"contradiction", "entropy", "classes"}
     for name, column in columns.items():
