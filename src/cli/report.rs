@@ -54,15 +54,20 @@ fn query(arguments: &ReportArguments, classes: &ClassList) -> Result<RowQuery, E
     let find = |wanted: &String| {
         find_class(classes, wanted).map_err(|problem| Error::Usage(format!("--class {wanted}: {problem}")))
     };
-    let mode =
-        if arguments.all { SampleMode::All } else { SampleMode::Sample { count: arguments.sample, seed: arguments.seed } };
+    let mode = if arguments.all {
+        SampleMode::All
+    } else {
+        SampleMode::Sample { count: arguments.sample, seed: arguments.seed }
+    };
     let folder_classes = arguments.classes.iter().map(find).collect::<Result<_, _>>()?;
     Ok(RowQuery { mode, folder_classes, matching: arguments.matching.clone() })
 }
 
 fn words(arguments: &ReportArguments, selection: &RowSelection, written: WrittenReport) -> String {
     let how = match selection.query().mode {
-        SampleMode::Sample { seed, .. } if written.rows < selection.finished() => format!(", at random (--seed {seed})"),
+        SampleMode::Sample { seed, .. } if written.rows < selection.finished() => {
+            format!(", at random (--seed {seed})")
+        }
         _ => String::new(),
     };
     let mut words = format!("wrote    {} of {}{how}", count(written.rows, "image"), thousands(selection.finished()));

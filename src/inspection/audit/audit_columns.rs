@@ -93,7 +93,10 @@ pub(super) fn class_columns(with_crops: bool) -> Vec<TableColumn<ClassStatistics
             "confused_class",
             Integers(|row| row.confused_with.as_ref().map(|with| with.best_class as usize)),
         ),
-        TableColumn::nullable("confused_name", Texts(|row| row.confused_with.as_ref().map(|with| with.best_name.as_str()))),
+        TableColumn::nullable(
+            "confused_name",
+            Texts(|row| row.confused_with.as_ref().map(|with| with.best_name.as_str())),
+        ),
         TableColumn::nullable("confused_images", Integers(|row| row.confused_with.as_ref().map(|with| with.images))),
     ];
     columns.extend(confused);

@@ -61,7 +61,8 @@ impl AuditFile {
     /// Returns the path of the table of classes, next to it; `None` for JSON, where one document contains both.
     #[must_use]
     pub fn classes_path(&self) -> Option<PathBuf> {
-        (self.format != TableFormat::Json).then(|| self.path.with_extension(format!("classes.{}", extension(&self.path))))
+        (self.format != TableFormat::Json)
+            .then(|| self.path.with_extension(format!("classes.{}", extension(&self.path))))
     }
 
     /// Returns whether the file has the column `pred_probs`, for which the maps are read a second time.

@@ -86,7 +86,8 @@ impl Audit<'_> {
     /// Summarises the audit.
     #[must_use]
     pub fn summary(&self) -> AuditSummary {
-        let folders: Vec<&FolderClassStatistics> = self.images.iter().filter_map(|image| image.folder.as_ref()).collect();
+        let folders: Vec<&FolderClassStatistics> =
+            self.images.iter().filter_map(|image| image.folder.as_ref()).collect();
         let compared = folders.len();
         let share_of = |verdict: Verdict| {
             let images = self.images.iter().filter(|image| image.verdict == verdict).count();

@@ -33,7 +33,10 @@ pub(super) fn pred_probs(
                 return Err(Error::Interrupted);
             }
             let RowState::Labelled(map) = store.map(image.row, scratch)? else {
-                let (store, reason) = (store.path().to_path_buf(), "its shard is being labelled again\n  help: audit the store when no run writes to it".to_owned());
+                let (store, reason) = (
+                    store.path().to_path_buf(),
+                    "its shard is being labelled again\n  help: audit the store when no run writes to it".to_owned(),
+                );
                 return Err(Error::NotLabelled { store, row: image.row, reason });
             };
             pooler.pool(&map, Crop::from(UnitBox::WHOLE), target).map_err(|error| Error::Store {

@@ -55,9 +55,12 @@ impl<'a> Audit<'a> {
         let make_auditor = || Auditor::new(store.info().classes.count, &crops);
         let examine = |auditor: &mut Auditor<'_>, row: usize, finished: FinishedRow| match finished {
             FinishedRow::Failed(_) => Ok(None),
-            FinishedRow::Labelled(labels) => auditor.audit(row, &labels, folder_class(row)).map(Some).map_err(|error| {
-                Error::Store { path: store.path().to_path_buf(), problem: format!("row {row}: {error}").into() }
-            }),
+            FinishedRow::Labelled(labels) => {
+                auditor.audit(row, &labels, folder_class(row)).map(Some).map_err(|error| Error::Store {
+                    path: store.path().to_path_buf(),
+                    problem: format!("row {row}: {error}").into(),
+                })
+            }
         };
         let finished = walk(store, &options.rows, monitor, make_auditor, examine)?;
         let to_do = options.rows.len() - finished.len();

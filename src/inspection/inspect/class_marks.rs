@@ -119,8 +119,10 @@ mod tests {
 
     #[test]
     fn colours_differ_with_every_colour_vision() {
-        for (vision, min_distance) in [(NORMAL, 0.104), (PROTANOPIA, 0.104), (DEUTERANOPIA, 0.104), (TRITANOPIA, 0.074)] {
-            let perceived = PALETTE.map(|color| oklab(times(&vision, color.linear()).map(|value| value.clamp(0.0, 1.0))));
+        for (vision, min_distance) in [(NORMAL, 0.104), (PROTANOPIA, 0.104), (DEUTERANOPIA, 0.104), (TRITANOPIA, 0.074)]
+        {
+            let perceived =
+                PALETTE.map(|color| oklab(times(&vision, color.linear()).map(|value| value.clamp(0.0, 1.0))));
             for (at, one) in perceived.iter().enumerate() {
                 for other in &perceived[..at] {
                     let distance = one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();

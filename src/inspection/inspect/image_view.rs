@@ -64,7 +64,8 @@ impl ImageView {
     pub fn verdict_text(&self, classes: &ClassList) -> Option<String> {
         let folder = self.folder.as_ref()?;
         let name = self.folder_class.map(|class| classes.short_name(class)).unwrap_or_default();
-        let folder_and_name = if name == *folder { format!("folder {folder}") } else { format!("folder {folder} ({name})") };
+        let folder_and_name =
+            if name == *folder { format!("folder {folder}") } else { format!("folder {folder} ({name})") };
         Some(match self.statistics.verdict {
             Verdict::Agrees => format!("{folder_and_name}: the map agrees"),
             Verdict::Differs => format!("{folder_and_name}: the map disagrees, but some cells contain this class"),

@@ -77,7 +77,10 @@ const MIN_OBJECT_PROB: f32 = 0.5;
 #[must_use]
 pub fn objects(map: &LabelMap, probs: &CellProbs) -> Vec<Object> {
     let sure_class = |cell: usize| (probs.at(0, cell) >= MIN_OBJECT_PROB).then(|| map.classes()[cell]);
-    connected_cells(map.size(), sure_class).into_iter().map(|(class, cells)| Object { class, cells: cells.len() }).collect()
+    connected_cells(map.size(), sure_class)
+        .into_iter()
+        .map(|(class, cells)| Object { class, cells: cells.len() })
+        .collect()
 }
 
 /// Returns groups of cells of one class that are connected at their sides, in the order of their first cells, row by row;

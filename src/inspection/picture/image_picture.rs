@@ -90,7 +90,8 @@ impl PictureLayout {
             (side(width), side(height))
         };
         let (panel_width, panel_height) = fitted(PANEL_PIXELS);
-        let panel = |x: f32| PixelRect { x, y: HEADER_PIXELS + MARGIN_PIXELS, width: panel_width, height: panel_height };
+        let panel =
+            |x: f32| PixelRect { x, y: HEADER_PIXELS + MARGIN_PIXELS, width: panel_width, height: panel_height };
         let photo = scene.photo.map(|_| panel(MARGIN_PIXELS));
         let winners = panel(photo.map_or(MARGIN_PIXELS, |photo| photo.right() + GAP_PIXELS));
         let heat_classes = scene.view.main_classes(MAX_HEATS);

@@ -47,7 +47,10 @@ pub fn draw_maps(views: &[ImageView], classes: &ClassList, teacher: &str) -> Res
         legend_entries(&mut canvas, legend, &map_regions[at], &letters, classes);
     }
     let below = height - NOTES_PIXELS - MARGIN_PIXELS / 2.0;
-    legend_notes(&mut canvas, PixelRect { x: MARGIN_PIXELS, y: below, width: width - 2.0 * MARGIN_PIXELS, height: NOTES_PIXELS });
+    legend_notes(
+        &mut canvas,
+        PixelRect { x: MARGIN_PIXELS, y: below, width: width - 2.0 * MARGIN_PIXELS, height: NOTES_PIXELS },
+    );
     canvas.png()
 }
 

@@ -99,8 +99,9 @@ impl PageData<'_> {
         let floats = |value: fn(&PageRowStatistics) -> Option<f32>| {
             numbers(self.rows.iter().map(move |row| row.statistics().and_then(value).unwrap_or(f32::NAN)))
         };
-        let counts =
-            |value: fn(&PageRowStatistics) -> usize| numbers(self.rows.iter().map(move |row| row.statistics().map_or(0, value) as u32));
+        let counts = |value: fn(&PageRowStatistics) -> usize| {
+            numbers(self.rows.iter().map(move |row| row.statistics().map_or(0, value) as u32))
+        };
         let mut columns = Map::new();
         let mut add = |name: &str, column: Value| columns.insert(name.to_owned(), column);
         add("row", numbers(self.rows.iter().map(|row| row.row as u32)));
@@ -108,8 +109,14 @@ impl PageData<'_> {
         add("labels", json!(labels));
         add("folderClasses", json!(folder_classes));
         add("label", numbers(row_labels));
-        add("verdict", numbers(self.rows.iter().map(|row| verdict_code(row.statistics().map(|statistics| statistics.verdict)))));
-        add("best", class_ids(self.rows.iter().map(|row| row.statistics().map_or(0, |statistics| statistics.best_class)), wide));
+        add(
+            "verdict",
+            numbers(self.rows.iter().map(|row| verdict_code(row.statistics().map(|statistics| statistics.verdict)))),
+        );
+        add(
+            "best",
+            class_ids(self.rows.iter().map(|row| row.statistics().map_or(0, |statistics| statistics.best_class)), wide),
+        );
         add("bestProb", floats(|statistics| Some(statistics.best_prob)));
         add("folderClassProb", floats(|statistics| statistics.folder_class_prob));
         add("otherProb", floats(|statistics| statistics.other_prob));
@@ -118,7 +125,8 @@ impl PageData<'_> {
         add("objects", counts(|statistics| statistics.objects));
         add("bytes", counts(|statistics| statistics.map_bytes));
         add("winnerCounts", counts(|statistics| statistics.winners.len()));
-        let winners = self.rows.iter().filter_map(PageRow::statistics).flat_map(|statistics| statistics.winners.iter().copied());
+        let winners =
+            self.rows.iter().filter_map(PageRow::statistics).flat_map(|statistics| statistics.winners.iter().copied());
         add("winners", class_ids(winners, wide));
         columns.into()
     }

@@ -125,7 +125,7 @@ def opened(browser, folder, address="", width=1280, height=800, dark=False):
     page.on("request", lambda request: asked.append(request.url))
     home = f"file://{Path(folder).resolve()}/"
     page.goto(home + "index.html" + address)
-    page.wait_for_function("relabel.filter.matches.length > 0 || !document.getElementById('nothing').hidden")
+    page.wait_for_function("relabel.filter.matches.length > 0 || !document.getElementById('no-matches').hidden")
     yield page
     context.close()
     assert not complaints, complaints

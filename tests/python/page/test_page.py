@@ -89,8 +89,8 @@ def test_classes_are_filtered_by_folder_best_and_cell(page, made):
             page.select_option("#filter-in", kind)
             found = [row for row in rows(page) if row not in FAILED]
             assert found == wanted(made, test), (text, kind)
-    assert page.locator("#nothing").is_visible()
-    page.click("#clear-too")
+    assert page.locator("#no-matches").is_visible()
+    page.click("#clear-empty")
     assert len(rows(page)) == 1000 and page.input_value("#filter-class") == ""
 
 
@@ -147,13 +147,13 @@ def test_a_view_can_be_linked_and_reloaded(chrome, made, page):
     with opened(chrome, made[1], link + f"&image={found[1]}&crop=0.1,0.2,0.5,0.9") as again:
         assert rows(again) == found
         assert again.locator("#view").is_visible()
-        assert again.locator("#view-place").inner_text().startswith(f"2 of {len(found)} · row {found[1]}")
+        assert again.locator("#view-position").inner_text().startswith(f"2 of {len(found)} · row {found[1]}")
         assert [again.input_value(f"#crop-{side}") for side in ("x0", "y0", "x1", "y1")] == ["0.1", "0.2", "0.5", "0.9"]
     absent = wanted(made, lambda of: of["verdict"] == "absent")
     page.evaluate(f"location.hash = '#verdict=absent&image={absent[3]}'")
     page.wait_for_function("document.getElementById('filter-verdict').value === 'absent'")
     assert rows(page) == absent
-    assert page.locator("#view-place").inner_text() == f"4 of {len(absent)} · row {absent[3]}"
+    assert page.locator("#view-position").inner_text() == f"4 of {len(absent)} · row {absent[3]}"
     page.evaluate("location.hash = ''")
     page.wait_for_function("relabel.filter.matches.length === 1000")
     assert not page.locator("#view").is_visible()
@@ -164,7 +164,7 @@ def test_charts_count_what_the_filters_leave(page, made):
     for verdict in ["", "differs"]:
         page.select_option("#filter-verdict", verdict)
         of = {row: of for row, of in made[2].items() if verdict in ("", of["verdict"])}
-        found = page.evaluate("relabel.charts.figures")
+        found = page.evaluate("relabel.charts.data")
         compared = [one for one in of.values() if one["label"] >= 0]
         verdicts = Counter(one["verdict"] for one in of.values()) | ({"failed": len(FAILED)} if not verdict else {})
         assert found["verdicts"] == [verdicts.get(name, 0) for name in ["agrees", "differs", "absent", "not-compared", "failed"]]
@@ -175,7 +175,7 @@ def test_charts_count_what_the_filters_leave(page, made):
         assert {found["classes"]["first"] + at: n for at, n in enumerate(found["classes"]["counts"]) if n} == classes
         pairs = Counter((one["label"], one["best"]) for one in compared if one["label"] != one["best"])
         ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        assert [((pair["label"], pair["best"]), pair["count"]) for pair in found["pairs"]] == ranked
+        assert [((pair["folderClass"], pair["best"]), pair["count"]) for pair in found["pairs"]] == ranked
         by_class = {name: [one["verdict"] == "agrees" for one in compared if one["label"] == name] for name in range(len(CLASSES))}
         agreement = {name: (len(each), sum(each)) for name, each in by_class.items() if each}
         assert {one["id"]: (one["n"], one["agrees"]) for one in found["agreement"]} == agreement
@@ -226,10 +226,10 @@ def test_the_keyboard_reaches_everything(page):
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.locator("#view").is_visible() and page.locator("#view-place").inner_text() == "2 of 1,000 · row 1"
+    assert page.locator("#view").is_visible() and page.locator("#view-position").inner_text() == "2 of 1,000 · row 1"
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    assert page.locator("#view-place").inner_text() == "4 of 1,000 · row 3"
+    assert page.locator("#view-position").inner_text() == "4 of 1,000 · row 3"
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Escape")
     assert not page.locator("#view").is_visible() and focused() == "2"
