@@ -25,7 +25,7 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
             for column in self.columns {
                 match column.values {
                     ColumnValues::Texts(text) => {
-                        self.out.write_field(&*escape_formula(text(row).unwrap_or_default()))?
+                        self.out.write_field(&*escape_formula(text(row).unwrap_or_default()))?;
                     }
                     ColumnValues::Integers(number) => self.out.write_field(field(number(row)))?,
                     ColumnValues::Reals(number) => self.out.write_field(field(number(row)))?,

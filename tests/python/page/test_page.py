@@ -40,7 +40,7 @@ def wanted(made, test):
 def test_the_header_says_what_is_shown(page):
     about = page.locator("header").inner_text()
     assert "Label maps of made up" in about and "all 1,000 images" in about and "teacher synthetic" in about
-    assert "3 × 5 cells, the best 4 of 20 classes" in about and "250 images still to do" in about
+    assert "3 × 5 cells, top 4 of 20 classes" in about and "250 images not labelled yet" in about
     assert page.locator("#count").inner_text() == "1,000 images"
 
 
@@ -169,7 +169,7 @@ def test_charts_count_what_the_filters_leave(page, made):
         verdicts = Counter(one["verdict"] for one in of.values()) | ({"failed": len(FAILED)} if not verdict else {})
         assert found["verdicts"] == [verdicts.get(name, 0) for name in ["agrees", "differs", "absent", "not-compared", "failed"]]
         absent = f"{100 * verdicts.get('absent', 0) / len(compared):.1f} %"
-        assert absent in page.locator("#chart-verdicts .figure").inner_text()
+        assert absent in page.locator("#chart-verdicts .highlight").inner_text()
         classes = Counter(len(one["winners"]) for one in of.values())
         assert found["classes"]["step"] == 1 and found["classes"]["n"] == len(of)
         assert {found["classes"]["first"] + at: n for at, n in enumerate(found["classes"]["counts"]) if n} == classes
@@ -215,10 +215,10 @@ def test_the_keyboard_reaches_everything(page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "filter-id"
     page.focus(".tile[tabindex='0']")
-    columns = page.evaluate("""new Set([...document.querySelectorAll('.place')].map((place) => place.getBoundingClientRect().left)).size""")
+    columns = page.evaluate("""new Set([...document.querySelectorAll('.slot')].map((slot) => slot.getBoundingClientRect().left)).size""")
 
     def focused():
-        return page.evaluate("document.activeElement.closest('.place')?.dataset.row")
+        return page.evaluate("document.activeElement.closest('.slot')?.dataset.row")
 
     for key, row in [("ArrowRight", 1), ("ArrowDown", 1 + columns), ("ArrowLeft", columns), ("End", 999), ("ArrowDown", 999), ("ArrowUp", 999 - columns)]:
         page.keyboard.press(key)
@@ -277,7 +277,7 @@ def test_hostile_names_are_only_text(chrome, tmp_path):
     report(store, tmp_path / "report", "--matching", "<img")
     with opened(chrome, tmp_path / "report") as page:
         page.wait_for_selector(".tile canvas")
-        assert page.locator("main img, main b:not(.figure b), main script").count() == 0
+        assert page.locator("main img, main b:not(.highlight b), main script").count() == 0
         assert "<img src=x onerror=alert(0)>" in page.locator(".tile").first.inner_text()
         assert "with “<img” in the id" in page.locator("#about").inner_text()
         page.evaluate("relabel.view.open(0)")

@@ -63,7 +63,7 @@ relabel.blocks = (() => {
 
   // Decodes an image when it is first shown.
   function decode(block, offset) {
-    const image = block[place];
+    const image = block[offset];
     if (!image || image.map) return image;
     image.map = {
       height: table.mapHeight,

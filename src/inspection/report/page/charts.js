@@ -147,7 +147,7 @@ relabel.charts = (() => {
       list.append(make("li", {}, relabel.grid.badge(verdict), ` ${table.VERDICT_NAMES[verdict]} `, make("b", {}, formatInteger(value))));
     }
     return card("Folder class and map", `${count(compared, "image")} with a folder class`,
-      make("div", {}, compared ? make("p", { class: "figure" }, make("b", {}, percent(counts[2] / compared)),
+      make("div", {}, compared ? make("p", { class: "highlight" }, make("b", {}, percent(counts[2] / compared)),
         " of the maps do not contain the folder class") : null, stack, list), "chart-verdicts");
   }
 

@@ -152,16 +152,16 @@ relabel.filter = (() => {
   // Classes that match a text: the one with this name, folder or id, otherwise all whose name or folder contains it.
   function matchingClasses(text) {
     const lower = text.trim().toLowerCase();
-    const wanted = new Uint8Array(table.classes.count);
+    const isMatching = new Uint8Array(table.classes.count);
     if (classesByText.has(lower)) {
-      wanted[classesByText.get(lower)] = 1;
-      return wanted;
+      isMatching[classesByText.get(lower)] = 1;
+      return isMatching;
     }
     for (let id = 0; id < table.classes.count; id += 1) {
       const names = [table.classes.names[id], table.classes.ids[id], optionText(id)];
-      wanted[id] = names.some((name) => name.toLowerCase().includes(lower)) ? 1 : 0;
+      isMatching[id] = names.some((name) => name.toLowerCase().includes(lower)) ? 1 : 0;
     }
-    return wanted;
+    return isMatching;
   }
 
   function tests() {
@@ -176,11 +176,11 @@ relabel.filter = (() => {
       tests.push((at) => table.verdict[at] === code);
     }
     if (state.class.trim()) {
-      const wanted = matchingClasses(state.class);
+      const isMatching = matchingClasses(state.class);
       tests.push({
-        folder: (at) => table.folderClass[at] >= 0 && wanted[table.folderClass[at]] === 1,
-        best: (at) => !table.hasFailed(at) && wanted[table.best[at]] === 1,
-        cell: (at) => table.winnersOf(at).some((id) => wanted[id] === 1),
+        folder: (at) => table.folderClass[at] >= 0 && isMatching[table.folderClass[at]] === 1,
+        best: (at) => !table.hasFailed(at) && isMatching[table.best[at]] === 1,
+        cell: (at) => table.winnersOf(at).some((id) => isMatching[id] === 1),
       }[state.in]);
     }
     const pair = pairOf(state.pair);

@@ -82,7 +82,7 @@ relabel.grid = (() => {
       onfocus: () => { grid.current = index; },
     }, box, caption(at));
     const node = make("div", {
-      role: "listitem", class: "place", "aria-setsize": filter.matches.length, "aria-posinset": index + 1, "data-row": table.row[at],
+      role: "listitem", class: "slot", "aria-setsize": filter.matches.length, "aria-posinset": index + 1, "data-row": table.row[at],
     }, button);
     tiles.set(index, { node, button });
     sheet.append(node);
