@@ -3,7 +3,7 @@
 
 mod random_crops;
 mod audited_image;
-mod run;
+mod ranking;
 mod class_statistics;
 mod audit_summary;
 mod audit_columns;
@@ -15,4 +15,4 @@ pub use audit_summary::{AuditSummary, Contradiction, CropSummary, ImageShare};
 pub use audited_image::{AuditedImage, ClassProb, CropStatistics, FolderClassStatistics};
 pub use class_statistics::{ClassStatistics, Confusion};
 pub use random_crops::{iou, random_crops};
-pub use run::{Audit, AuditOptions, rows_of_classes};
+pub use ranking::{Audit, AuditOptions, rows_of_classes};

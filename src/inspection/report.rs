@@ -17,10 +17,10 @@ mod block;
 mod page_data;
 mod page;
 mod report_folder;
-mod writer;
+mod report_writer;
 
 pub use content::Report;
 pub use photographs::{Photographs, exif_orientation};
 pub use report_folder::ReportFolder;
 pub use row_selection::{RowQuery, RowSelection, SampleMode};
-pub use writer::WrittenReport;
+pub use report_writer::WrittenReport;

@@ -4,7 +4,7 @@ mod columns;
 mod parquet;
 mod csv;
 mod json;
-mod writer;
+mod table_writer;
 
 pub use columns::{ColumnValues, Table, TableColumn};
-pub use writer::{TableFormat, TableWriter};
+pub use table_writer::{TableFormat, TableWriter};

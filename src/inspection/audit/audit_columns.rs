@@ -2,7 +2,7 @@
 
 use super::audited_image::{AuditedImage, CropStatistics, FolderClassStatistics};
 use super::class_statistics::ClassStatistics;
-use super::run::Audit;
+use super::ranking::Audit;
 use crate::inspection::table::{ColumnValues, TableColumn};
 
 /// A row of the table of images.

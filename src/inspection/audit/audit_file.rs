@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::audit_columns::{ImageRow, class_columns, image_columns};
 use super::pred_probs::{PRED_PROBS, pred_probs};
-use super::run::Audit;
+use super::ranking::Audit;
 use crate::inspection::table::{Table, TableColumn, TableFormat, TableWriter};
 use crate::shared::draft::Draft;
 use crate::shared::error::Error;

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::audited_image::{CropStatistics, FolderClassStatistics};
 use super::class_statistics::{ClassStatistics, Confusion};
-use super::run::Audit;
+use super::ranking::Audit;
 use crate::inspection::inspect::Verdict;
 
 /// Number of images, classes and confusions that a summary lists.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::audited_image::FolderClassStatistics;
-use super::run::Audit;
+use super::ranking::Audit;
 use crate::inspection::inspect::Verdict;
 
 /// Statistics of the images with one folder class.

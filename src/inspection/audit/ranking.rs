@@ -1,4 +1,4 @@
-//! The audit itself: which images it examines, and what it keeps of them.
+//! Ranking of the images of a store by contradiction with their folder classes.
 
 use std::collections::BTreeSet;
 
