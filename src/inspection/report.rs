@@ -22,5 +22,5 @@ mod report_writer;
 pub use content::Report;
 pub use photographs::{Photographs, exif_orientation};
 pub use report_folder::ReportFolder;
-pub use row_selection::{RowQuery, RowSelection, SampleMode};
 pub use report_writer::WrittenReport;
+pub use row_selection::{RowQuery, RowSelection, SampleMode};
