@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use relabel::inspection::inspect::find;
+use relabel::inspection::inspect::find_image;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
     Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
@@ -203,7 +203,7 @@ fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture,
         return Ok(Picture::Chosen);
     };
     let manifest = store.manifest()?;
-    let row = find(&manifest, wanted).map_err(|problem| Error::Store {
+    let row = find_image(&manifest, wanted).map_err(|problem| Error::Store {
         path: arguments.store.clone(),
         problem: format!("--picture: {problem}").into(),
     })?;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::request::Picture;
-use crate::inspection::inspect::{Figures, View};
-use crate::inspection::picture::{Scene, draw, draw_maps};
+use crate::inspection::inspect::{ImageStatistics, ImageView};
+use crate::inspection::picture::{PictureError, Scene, draw_image, draw_maps};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
@@ -26,14 +26,14 @@ pub(super) struct Candidate {
 
 impl Candidate {
     /// Several objects, two classes that share the label, few that win only here and there; and a teacher that is sure.
-    pub(super) fn of(row: usize, figures: &Figures, class_count: usize) -> Self {
-        let prob = |rank: usize| figures.whole.probs.get(rank).copied().unwrap_or(0.0);
-        let objects = figures.objects.min(4) as f32;
-        let crowd = 1.0 + figures.winners.len().saturating_sub(5) as f32;
-        let doubt = figures.entropy / (class_count.max(2) as f32).ln();
+    pub(super) fn of(row: usize, statistics: &ImageStatistics, class_count: usize) -> Self {
+        let prob = |rank: usize| statistics.target.probs.get(rank).copied().unwrap_or(0.0);
+        let objects = statistics.objects.min(4) as f32;
+        let crowd = 1.0 + statistics.winners.len().saturating_sub(5) as f32;
+        let doubt = statistics.entropy / (class_count.max(2) as f32).ln();
         let is_sure = (1.0 - doubt).max(0.0).powi(2);
         let interest = (1.0 + objects) * is_sure * (0.2 + prob(1).min(0.3)) / crowd;
-        Self { row, class: figures.whole.classes.first().copied().unwrap_or_default(), interest }
+        Self { row, class: statistics.target.classes.first().copied().unwrap_or_default(), interest }
     }
 }
 
@@ -72,15 +72,15 @@ pub(super) fn overview(
     let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem: problem.into() };
     let view = |row: usize| match store.row(row)? {
         RowState::Labelled(labels) => {
-            View::new(manifest, row, labels, classes, None).map_err(|problem| failed(format!("row {row}: {problem}")))
+            ImageView::new(manifest, row, labels, classes, None).map_err(|error| failed(format!("row {row}: {error}")))
         }
         RowState::Failed(_) | RowState::ToDo => Err(failed(format!("row {row} has no labels any more"))),
     };
-    let undrawn = |problem: String| failed(format!("{OVERVIEW} cannot be drawn: {problem}"));
+    let undrawn = |error: PictureError| failed(format!("cannot draw {OVERVIEW}: {error}"));
     match picture {
         Picture::Of { row, photo } => {
             let scene = Scene { view: &view(*row)?, classes, teacher, photo: photo.as_ref() };
-            Ok((draw(&scene).map_err(undrawn)?, vec![*row]))
+            Ok((draw_image(&scene).map_err(undrawn)?, vec![*row]))
         }
         Picture::Chosen => {
             let rows = candidates.best();

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::overview::{Candidate, Candidates};
-use crate::inspection::inspect::{Examiner, Seen, Verdict, walk};
-use crate::inspection::table::{Column, Format, Table, TableWriter, Values};
+use crate::inspection::inspect::{Examiner, FinishedRow, StatisticsError, Verdict, walk};
+use crate::inspection::table::{ColumnValues, Table, TableColumn, TableFormat, TableWriter};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
@@ -44,9 +44,9 @@ pub(super) const MEANINGS: [(&str, Kind, &str); 10] = [
     ("row", Kind::Integer, "Place of the image in every array and in manifest.parquet, from 0"),
     ("id", Kind::Text, "Name of the image: its path below the source without the ending"),
     ("label", Kind::Text, "What the image is filed under in its source; null where that is nothing"),
-    ("label_name", Kind::Text, "Name of the class that this means; null where the teacher has no such class"),
+    ("folder_class_name", Kind::Text, "Name of the folder class; null if the folder is not a class of the teacher"),
     ("verdict", Kind::Text, VERDICT_MEANING),
-    ("label_prob", Kind::Real, "Probability of the label's class in the pooled label of the whole image"),
+    ("folder_class_prob", Kind::Real, "Probability of the folder class in the target of the full image"),
     ("teacher_classes", Kind::TextList, "Classes of the teacher's own prediction for the whole image, the best first"),
     ("teacher_probs", Kind::RealList, "Their probabilities"),
     ("pooled_classes", Kind::TextList, "Classes of the label map, pooled over the whole image, the best first"),
@@ -81,13 +81,13 @@ pub(super) fn summarise(
     let unwritten = |error| Error::file("make", store.path().join(SUMMARY).as_path())(error);
     let mut summarised =
         Summarised { table: Vec::new(), verdicts: VerdictCounts::default(), candidates: Candidates::default() };
-    let table = Table { name: "summary", columns: &columns, block: None };
-    let mut writer = TableWriter::new(Format::Parquet, &mut summarised.table, &table).map_err(unwritten)?;
+    let table = Table { name: "summary", columns: &columns, list_column: None };
+    let mut writer = TableWriter::new(TableFormat::Parquet, &mut summarised.table, &table).map_err(unwritten)?;
     let rows: Vec<usize> = (0..manifest.len()).collect();
     for rows in rows.chunks(GROUP_ROWS) {
         let class_of = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
-        let examine = |examiner: &mut Examiner, row: usize, seen: Seen| {
-            examined(examiner, row, class_of(row), &seen).map_err(|problem| Error::Store {
+        let examine = |examiner: &mut Examiner, row: usize, finished: FinishedRow| {
+            examined(examiner, row, class_of(row), &finished).map_err(|problem| Error::Store {
                 path: store.path().to_path_buf(),
                 problem: format!("row {row}: {problem}").into(),
             })
@@ -106,11 +106,11 @@ pub(super) fn summarise(
                 summarised.verdicts.see(image.verdict);
                 summarised.candidates.see(image.candidate);
             }
-            table_rows.push(SummaryRow { row, label_class: class_of(row), state, names: &names });
+            table_rows.push(SummaryRow { row, folder_class: class_of(row), state, names: &names });
         }
         writer.write(&table_rows, None).map_err(unwritten)?;
     }
-    writer.end().map_err(unwritten)?;
+    writer.finish().map_err(unwritten)?;
     Ok(summarised)
 }
 
@@ -132,7 +132,7 @@ struct Names<'a> {
 
 struct SummaryRow<'a> {
     row: usize,
-    label_class: Option<u32>,
+    folder_class: Option<u32>,
     state: State,
     names: &'a Names<'a>,
 }
@@ -146,7 +146,7 @@ enum State {
 /// What a row says of a labelled image.
 struct LabelledImage {
     verdict: Verdict,
-    label_prob: Option<f32>,
+    folder_class_prob: Option<f32>,
     teacher_classes: Vec<u32>,
     teacher_probs: Vec<f32>,
     pooled_classes: Vec<u32>,
@@ -157,21 +157,21 @@ struct LabelledImage {
 fn examined(
     examiner: &mut Examiner,
     row: usize,
-    label_class: Option<u32>,
-    seen: &Seen,
-) -> Result<(usize, Option<LabelledImage>), String> {
-    let Seen::Labelled(labels) = seen else { return Ok((row, None)) };
-    let figures = examiner.figures(&labels.map, label_class)?;
+    folder_class: Option<u32>,
+    finished: &FinishedRow,
+) -> Result<(usize, Option<LabelledImage>), StatisticsError> {
+    let FinishedRow::Labelled(labels) = finished else { return Ok((row, None)) };
+    let statistics = examiner.statistics(&labels.map, folder_class)?;
     let prediction = &labels.prediction;
     let first = |classes: &[u32]| classes.iter().copied().take(NAMED).collect();
     let image = LabelledImage {
-        verdict: figures.verdict,
-        label_prob: figures.label_prob,
+        verdict: statistics.verdict,
+        folder_class_prob: statistics.folder_class_prob,
         teacher_classes: first(prediction.classes()),
         teacher_probs: prediction.probs().iter().take(NAMED).map(|prob| prob.to_f32()).collect(),
-        candidate: Candidate::of(row, &figures, examiner.class_count()),
-        pooled_classes: first(&figures.whole.classes),
-        pooled_probs: figures.whole.probs.iter().copied().take(NAMED).collect(),
+        candidate: Candidate::of(row, &statistics, examiner.class_count()),
+        pooled_classes: first(&statistics.target.classes),
+        pooled_probs: statistics.target.probs.iter().copied().take(NAMED).collect(),
     };
     Ok((row, Some(image)))
 }
@@ -186,7 +186,7 @@ impl SummaryRow<'_> {
 
     fn verdict(&self) -> &'static str {
         match &self.state {
-            State::Labelled(image) => image.verdict.word(),
+            State::Labelled(image) => image.verdict.as_str(),
             State::Failed => "failed",
             State::ToDo => "to-do",
         }
@@ -202,20 +202,20 @@ impl SummaryRow<'_> {
 }
 
 /// In the order of [`MEANINGS`].
-fn columns<'a>() -> Vec<Column<SummaryRow<'a>>> {
-    use Values::{Integers, RealLists, Reals, TextLists, Texts};
+fn columns<'a>() -> Vec<TableColumn<SummaryRow<'a>>> {
+    use ColumnValues::{Integers, RealLists, Reals, TextLists, Texts};
 
     vec![
-        Column::always("row", Integers(|row| Some(row.row))),
-        Column::always("id", Texts(|row| Some(row.names.manifest.id(row.row)))),
-        Column::nullable("label", Texts(|row| row.names.manifest.label(row.row))),
-        Column::nullable("label_name", Texts(|row| row.label_class.map(|class| row.name(class)))),
-        Column::always("verdict", Texts(|row| Some(row.verdict()))),
-        Column::nullable("label_prob", Reals(|row| row.labelled()?.label_prob)),
-        Column::nullable("teacher_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.teacher_classes)))),
-        Column::nullable("teacher_probs", RealLists(|row| Some(&row.labelled()?.teacher_probs))),
-        Column::nullable("pooled_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.pooled_classes)))),
-        Column::nullable("pooled_probs", RealLists(|row| Some(&row.labelled()?.pooled_probs))),
+        TableColumn::required("row", Integers(|row| Some(row.row))),
+        TableColumn::required("id", Texts(|row| Some(row.names.manifest.id(row.row)))),
+        TableColumn::nullable("label", Texts(|row| row.names.manifest.label(row.row))),
+        TableColumn::nullable("folder_class_name", Texts(|row| row.folder_class.map(|class| row.name(class)))),
+        TableColumn::required("verdict", Texts(|row| Some(row.verdict()))),
+        TableColumn::nullable("folder_class_prob", Reals(|row| row.labelled()?.folder_class_prob)),
+        TableColumn::nullable("teacher_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.teacher_classes)))),
+        TableColumn::nullable("teacher_probs", RealLists(|row| Some(&row.labelled()?.teacher_probs))),
+        TableColumn::nullable("pooled_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.pooled_classes)))),
+        TableColumn::nullable("pooled_probs", RealLists(|row| Some(&row.labelled()?.pooled_probs))),
     ]
 }
 
@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn every_column_has_a_meaning() {
-        let names: Vec<_> = columns().iter().map(Column::name).collect();
+        let names: Vec<_> = columns().iter().map(TableColumn::name).collect();
         assert_eq!(names, MEANINGS.map(|(name, _, _)| name));
     }
 }

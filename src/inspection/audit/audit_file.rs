@@ -1,99 +1,100 @@
-//! The files of an audit: which they are, and that they appear complete or not at all.
+//! Output files of an audit. They appear complete or not at all.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::Audit;
-use super::columns::{ImageRow, class_columns, image_columns};
+use super::audit_columns::{ImageRow, class_columns, image_columns};
 use super::pred_probs::{PRED_PROBS, pred_probs};
-use crate::inspection::table::{Column, Format, Table, TableWriter};
+use super::ranking::Audit;
+use crate::inspection::table::{Table, TableColumn, TableFormat, TableWriter};
 use crate::shared::draft::Draft;
 use crate::shared::error::Error;
 use crate::shared::monitor::Monitor;
 use crate::shared::printable::printable_path;
 
-/// Where an audit goes, and in which format.
+/// The output file of an audit, and its format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuditFile {
     path: PathBuf,
-    format: Format,
+    format: TableFormat,
     with_pred_probs: bool,
 }
 
-/// Files that are being written, under names of their own. They go when this is dropped.
+/// The files while they are written, under temporary names. Dropping this deletes them.
 #[derive(Debug)]
-pub struct Drafts<'a> {
+pub struct AuditDrafts<'a> {
     file: &'a AuditFile,
     images: Draft,
-    /// In JSON both tables stand in one document.
+    /// `None` for JSON: one document contains both tables.
     classes: Option<Draft>,
 }
 
 impl AuditFile {
-    /// A file that ends in `.parquet`, `.csv` or `.json`, with the column `pred_probs` or without.
+    /// Creates the file for a path that ends in `.parquet`, `.csv` or `.json`.
     ///
     /// # Errors
-    /// [`Error::Usage`] when it has another ending, or one that cannot hold what is wanted.
+    /// Returns [`Error::Usage`] if it has another extension, or if `with_pred_probs` is set for CSV.
     pub fn new(path: &Path, with_pred_probs: bool) -> Result<Self, Error> {
-        let refused = |problem: &str| Err(Error::Usage(format!("{}: {problem}", printable_path(path))));
-        let format = match ending(path).to_ascii_lowercase().as_str() {
-            "parquet" => Format::Parquet,
+        let refuse = |problem: &str| Err(Error::Usage(format!("{}: {problem}", printable_path(path))));
+        let format = match extension(path).to_ascii_lowercase().as_str() {
+            "parquet" => TableFormat::Parquet,
             "csv" if with_pred_probs => {
-                return refused(
-                    "CSV has no lists, and pred_probs are one in each row: name a file that ends in .parquet, or in \
-                     .json if the images are few",
+                return refuse(
+                    "cannot write pred_probs to CSV, which has no lists\n  help: name a .parquet file, or a .json file for \
+                     few images",
                 );
             }
-            "csv" => Format::Csv,
-            "json" => Format::Json,
-            _ => return refused("the ending says what is written: name a file that ends in .parquet, .csv or .json"),
+            "csv" => TableFormat::Csv,
+            "json" => TableFormat::Json,
+            _ => return refuse("unknown extension\n  help: name a file that ends in .parquet, .csv or .json"),
         };
         Ok(Self { path: path.to_path_buf(), format, with_pred_probs })
     }
 
-    /// The file of the images.
+    /// Returns the path of the table of images.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file of the classes beside it; `None` for JSON, where one document holds both.
+    /// Returns the path of the table of classes, next to it; `None` for JSON, where one document contains both.
     #[must_use]
     pub fn classes_path(&self) -> Option<PathBuf> {
-        (self.format != Format::Json).then(|| self.path.with_extension(format!("classes.{}", ending(&self.path))))
+        (self.format != TableFormat::Json)
+            .then(|| self.path.with_extension(format!("classes.{}", extension(&self.path))))
     }
 
-    /// Whether the images' maps are read again while the file is written.
+    /// Returns whether the file has the column `pred_probs`, for which the maps are read a second time.
     #[must_use]
     pub fn with_pred_probs(&self) -> bool {
         self.with_pred_probs
     }
 
-    /// Makes the files under other names in the same folder, so that it is known before work begins that they can be.
+    /// Creates the files under temporary names in the same folder, so that errors appear before the audit starts.
     ///
     /// # Errors
-    /// When the folder is not there or cannot be written, or a file's name is that of a folder; [`Error::Usage`] when the
-    /// files would lie in `store`, which keeps its own only.
-    pub fn drafts(&self, store: &Path) -> Result<Drafts<'_>, Error> {
+    /// Returns [`Error::File`] if the folder does not exist or cannot be written, or if the path of a file is a folder;
+    /// [`Error::Usage`] if the files would be inside `store`.
+    pub fn drafts(&self, store: &Path) -> Result<AuditDrafts<'_>, Error> {
         let folder = folder_of(&self.path);
         let found = folder.canonicalize().map_err(Error::file("write into the folder", folder))?;
         if store.canonicalize().is_ok_and(|store| found.starts_with(store)) {
-            let problem = "a store keeps its own files only: name a file outside of it";
+            let problem = "cannot write into the store\n  help: name a file outside the store";
             return Err(Error::Usage(format!("{}: {problem}", printable_path(&self.path))));
         }
         let images = Draft::begin(&self.path)?;
         let classes = self.classes_path().map(|path| Draft::begin(&path)).transpose()?;
-        Ok(Drafts { file: self, images, classes })
+        Ok(AuditDrafts { file: self, images, classes })
     }
 }
 
-impl Drafts<'_> {
-    /// Writes an audit and gives the files their names. What had such a name before is gone then.
+impl AuditDrafts<'_> {
+    /// Writes an audit and renames the files to their final names. Earlier files with these names are replaced.
     ///
     /// # Errors
-    /// [`Error::Interrupted`] when a stop was asked for, and when a file cannot be written or, for `pred_probs`, a map
-    /// cannot be read.
+    /// Returns [`Error::Interrupted`] if a stop was requested, [`Error::File`] if a file cannot be written, and an error of
+    /// the store if, for `pred_probs`, a map cannot be read.
     pub fn write(mut self, audit: &Audit<'_>, monitor: &dyn Monitor) -> Result<(), Error> {
         let file = self.file;
         let failed = |error| Error::file("write", &file.path)(error);
@@ -112,22 +113,22 @@ impl Drafts<'_> {
         }
         out.flush().map_err(failed)?;
         drop(out);
-        self.name()
+        self.complete()
     }
 
-    /// Gives the files their names, the images' last: where that is, everything is.
-    fn name(self) -> Result<(), Error> {
+    /// Renames the files, the table of images last: if it exists, both do.
+    fn complete(self) -> Result<(), Error> {
         let Some(classes) = self.classes else { return self.images.complete() };
         let classes_path = classes.path().to_path_buf();
         classes.complete()?;
         self.images.complete().inspect_err(|_| {
-            // The error that is told is that of the images.
+            // The error of the images is returned.
             let _ = std::fs::remove_file(&classes_path);
         })
     }
 }
 
-/// Rows that are held at a time while a table is written, and values of `pred_probs`.
+/// Rows per batch of a table, and maximum number of values of `pred_probs` per batch.
 const ROWS_AT_ONCE: usize = 1 << 16;
 const PROBS_AT_ONCE: usize = 1 << 22;
 
@@ -139,11 +140,11 @@ impl AuditFile {
         monitor: &dyn Monitor,
     ) -> Result<(), Error> {
         let failed = |error| Error::file("write", &self.path)(error);
-        let columns = image_columns(audit.request.crops > 0);
-        let block = self.with_pred_probs.then_some(PRED_PROBS);
-        let mut table = TableWriter::new(self.format, out, &table_of(&columns, block)).map_err(failed)?;
-        let by_probs = PROBS_AT_ONCE / audit.names.len().max(1);
-        let rows_at_once = if self.with_pred_probs { by_probs.clamp(1, ROWS_AT_ONCE) } else { ROWS_AT_ONCE };
+        let columns = image_columns(audit.options.crops > 0);
+        let list_column = self.with_pred_probs.then_some(PRED_PROBS);
+        let mut table = TableWriter::new(self.format, out, &audit_table(&columns, list_column)).map_err(failed)?;
+        let rows_by_probs = PROBS_AT_ONCE / audit.names.len().max(1);
+        let rows_at_once = if self.with_pred_probs { rows_by_probs.clamp(1, ROWS_AT_ONCE) } else { ROWS_AT_ONCE };
         let mut rank = 0;
         for images in audit.images.chunks(rows_at_once) {
             if monitor.stop_requested() {
@@ -154,22 +155,22 @@ impl AuditFile {
             table.write(&rows, probs.as_deref()).map_err(failed)?;
             rank += images.len();
         }
-        table.end().map_err(failed)
+        table.finish().map_err(failed)
     }
 
     fn write_classes(&self, out: &mut BufWriter<&mut File>, audit: &Audit<'_>) -> io::Result<()> {
-        let columns = class_columns(audit.request.crops > 0);
-        let mut table = TableWriter::new(self.format, out, &table_of(&columns, None))?;
-        table.write(&audit.class_figures(), None)?;
-        table.end()
+        let columns = class_columns(audit.options.crops > 0);
+        let mut table = TableWriter::new(self.format, out, &audit_table(&columns, None))?;
+        table.write(&audit.class_statistics(), None)?;
+        table.finish()
     }
 }
 
-fn table_of<'a, R>(columns: &'a [Column<R>], block: Option<&'static str>) -> Table<'a, R> {
-    Table { name: "audit", columns, block }
+fn audit_table<'a, R>(columns: &'a [TableColumn<R>], list_column: Option<&'static str>) -> Table<'a, R> {
+    Table { name: "audit", columns, list_column }
 }
 
-fn ending(path: &Path) -> String {
+fn extension(path: &Path) -> String {
     path.extension().unwrap_or_default().to_string_lossy().into_owned()
 }
 
@@ -182,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn endings_are_formats() {
+    fn extensions_are_formats() {
         let classes = |path: &str| AuditFile::new(Path::new(path), false).unwrap().classes_path();
         assert_eq!(classes("a/audit.parquet"), Some("a/audit.classes.parquet".into()));
         assert_eq!(classes("all.labels.CSV"), Some("all.labels.classes.CSV".into()));
@@ -196,13 +197,13 @@ mod tests {
     }
 
     #[test]
-    fn drafts_leave_nothing_behind() {
+    fn dropped_drafts_are_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let file = AuditFile::new(&folder.path().join("audit.csv"), false).unwrap();
         let drafts = file.drafts(Path::new("/nowhere")).unwrap();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
         drop(drafts);
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-        assert!(file.drafts(folder.path()).unwrap_err().to_string().contains("outside of it"));
+        assert!(file.drafts(folder.path()).unwrap_err().to_string().contains("outside the store"));
     }
 }

@@ -1,9 +1,9 @@
-//! How sure the teacher is of a class in a cell, as LabelPooling takes it.
+//! Probabilities of the classes of each cell.
 
 use crate::shared::label_map::LabelMap;
 
-/// Probabilities of the kept classes of every cell: softmax over all classes, 0 being the score of those that the cell
-/// does not hold, which is the paper's reading of a label map (`docs/label-pooling.md`, LabelPooling).
+/// Probabilities of the kept classes of every cell: softmax over all classes, where classes that the cell does not contain
+/// have score 0, as in LabelPooling (`docs/label-pooling.md`).
 #[derive(Clone, Debug)]
 pub struct CellProbs {
     cells: usize,
@@ -12,7 +12,7 @@ pub struct CellProbs {
 }
 
 impl CellProbs {
-    /// Of a map of a teacher with `class_count` classes.
+    /// Computes the probabilities of a map of a teacher with `class_count` classes.
     #[must_use]
     pub fn new(map: &LabelMap, class_count: usize) -> Self {
         let (k, cells) = (map.k(), map.size().cells());
@@ -20,9 +20,9 @@ impl CellProbs {
         let absent = class_count.saturating_sub(k) as f32;
         let mut probs = vec![0.0; k * cells];
         for cell in 0..cells {
-            let of_cell = || (0..k).map(|rank| scores[rank * cells + cell]);
-            let top = of_cell().fold(if absent > 0.0 { 0.0 } else { f32::NEG_INFINITY }, f32::max);
-            let total = of_cell().map(|score| (score - top).exp()).sum::<f32>() + absent * (-top).exp();
+            let cell_scores = || (0..k).map(|rank| scores[rank * cells + cell]);
+            let top = cell_scores().fold(if absent > 0.0 { 0.0 } else { f32::NEG_INFINITY }, f32::max);
+            let total = cell_scores().map(|score| (score - top).exp()).sum::<f32>() + absent * (-top).exp();
             for rank in 0..k {
                 probs[rank * cells + cell] = (scores[rank * cells + cell] - top).exp() / total;
             }
@@ -33,20 +33,20 @@ impl CellProbs {
     /// Probability of the class of rank `rank` in cell number `cell`, counted row by row.
     ///
     /// # Panics
-    /// When there is no such rank or cell.
+    /// Panics if the map has no such rank or cell.
     #[must_use]
     pub fn at(&self, rank: usize, cell: usize) -> f32 {
         self.probs[rank * self.cells + cell]
     }
 
-    /// Probability of one class in every cell, `[y, x]`; 0 where the cell does not hold it.
+    /// Probability of one class in every cell, `[y, x]`; 0 where the cell does not contain it.
     #[must_use]
     pub fn of_class(&self, map: &LabelMap, class: u32) -> Vec<f32> {
-        let mut of_class = vec![0.0; self.cells];
+        let mut class_probs = vec![0.0; self.cells];
         for (at, _) in map.classes().iter().enumerate().filter(|(_, kept)| **kept == class) {
-            of_class[at % self.cells] = self.probs[at];
+            class_probs[at % self.cells] = self.probs[at];
         }
-        of_class
+        class_probs
     }
 }
 

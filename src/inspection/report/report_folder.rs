@@ -1,4 +1,4 @@
-//! The folder that a page is written into: only a new or empty one, or one that holds an earlier page.
+//! The folder of a report. Only a new or empty folder, or one with an earlier report, is accepted.
 
 use std::fs;
 use std::io;
@@ -11,34 +11,34 @@ use crate::shared::printable::printable_path;
 use crate::shared::regular_file::{concerns_file, look_at, read_regular_text};
 
 const INDEX: &str = "index.html";
-/// `index.html` on its way.
+/// `index.html` while it is written.
 const UNFINISHED: &str = "index.html.part";
 const DATA: &str = "data";
 const ROWS: &str = "rows.js";
 
-/// A folder that was looked at: a page may be written into it. Nothing in it was changed yet.
+/// A folder into which a report can be written. Its content is unchanged so far.
 #[derive(Debug)]
 pub struct ReportFolder {
     path: PathBuf,
     is_new: bool,
 }
 
-/// A folder into which a page is being written. It has no `index.html` until all else is there.
+/// Writes the files of a report. `index.html` is written last.
 #[derive(Debug)]
-pub(super) struct Writing {
+pub(super) struct PageWriter {
     path: PathBuf,
     bytes: AtomicU64,
 }
 
 impl ReportFolder {
-    /// Looks at a folder, makes it where there is none, and tries whether it can be written to.
+    /// Checks a folder, creates it if needed, and tests whether it is writable.
     ///
     /// # Errors
-    /// When something else is in it, or it cannot be written to.
+    /// Returns [`Error::Usage`] if it contains other files, and [`Error::File`] if it cannot be created or written.
     pub fn claim(path: &Path) -> Result<Self, Error> {
         let is_new = look_at(path)?.is_none();
         if !is_new {
-            refuse_others_files(path)?;
+            refuse_foreign_files(path)?;
         }
         fs::create_dir_all(path).map_err(Error::file("create", path))?;
         let claimed = Self { path: path.to_path_buf(), is_new };
@@ -46,14 +46,14 @@ impl ReportFolder {
         Ok(claimed)
     }
 
-    /// The page's path.
+    /// Returns the path of `index.html`.
     #[must_use]
     pub fn index(&self) -> PathBuf {
         self.path.join(INDEX)
     }
 
-    /// Removes an earlier page. From here on the folder belongs to the new one.
-    pub(super) fn begin(mut self) -> Result<Writing, Error> {
+    /// Deletes an earlier report.
+    pub(super) fn begin(mut self) -> Result<PageWriter, Error> {
         self.is_new = false;
         let data = self.path.join(DATA);
         remove(&self.path.join(INDEX))?;
@@ -61,11 +61,11 @@ impl ReportFolder {
         for name in names_in(&data)?.iter().filter(|name| is_data(name)) {
             remove(&data.join(name))?;
         }
-        Ok(Writing { path: self.path.clone(), bytes: AtomicU64::new(0) })
+        Ok(PageWriter { path: self.path.clone(), bytes: AtomicU64::new(0) })
     }
 }
 
-/// A folder that was made for a page which then was not begun goes again.
+/// Deletes a folder that was created for a report that was not begun.
 impl Drop for ReportFolder {
     fn drop(&mut self) {
         if self.is_new {
@@ -74,7 +74,7 @@ impl Drop for ReportFolder {
     }
 }
 
-impl Writing {
+impl PageWriter {
     pub(super) fn write_block(&self, number: usize, script: &[u8]) -> Result<(), Error> {
         self.write(&self.path.join(DATA).join(format!("block-{number:05}.js")), script)
     }
@@ -83,7 +83,7 @@ impl Writing {
         self.write(&self.path.join(DATA).join(ROWS), script)
     }
 
-    /// Writes the page itself. Gives the bytes of all files.
+    /// Writes `index.html`. Returns the size of all files in bytes.
     pub(super) fn finish(self, page: &str) -> Result<u64, Error> {
         let (part, index) = (self.path.join(UNFINISHED), self.path.join(INDEX));
         self.write(&part, page.as_bytes())?;
@@ -97,25 +97,25 @@ impl Writing {
     }
 }
 
-fn refuse_others_files(path: &Path) -> Result<(), Error> {
+fn refuse_foreign_files(path: &Path) -> Result<(), Error> {
     let refuse = |problem: &str| Err(Error::Usage(format!("--out {}: {problem}", printable_path(path))));
     if !path.is_dir() {
-        return refuse("it is a file; name a folder for the page");
+        return refuse("it is a file\n  help: name a folder for the report");
     }
     let names = names_in(path)?;
-    // Of a page that was interrupted only the data are there.
-    let are_remains = |name: &String| name == UNFINISHED || name == DATA;
+    // An interrupted report leaves its data only.
+    let is_unfinished = |name: &String| name == UNFINISHED || name == DATA;
     let is_page = match read_regular_text(&path.join(INDEX)) {
         Ok(page) => page.contains(GENERATOR),
         Err(error) if concerns_file(&error) => false,
         Err(error) => return Err(Error::file("read", &path.join(INDEX))(error)),
     };
-    let holds_ours =
-        is_page || names.iter().all(are_remains) && names_in(&path.join(DATA))?.iter().all(|name| is_data(name));
-    if holds_ours {
+    let is_ours =
+        is_page || names.iter().all(is_unfinished) && names_in(&path.join(DATA))?.iter().all(|name| is_data(name));
+    if is_ours {
         Ok(())
     } else {
-        refuse("it holds something else than an earlier report, which would be mixed up. Name a new or empty folder")
+        refuse("it contains other files than an earlier report\n  help: name a new or empty folder")
     }
 }
 
@@ -124,7 +124,7 @@ fn is_data(name: &str) -> bool {
     name == ROWS || number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
 }
 
-/// Names of what is in a folder; none where there is no folder.
+/// Returns the names of the files in a folder; none if it does not exist.
 fn names_in(path: &Path) -> Result<Vec<String>, Error> {
     match fs::read_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -148,32 +148,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_new_empty_or_earlier_pages_are_written_over() {
-        let place = tempfile::tempdir().unwrap();
-        let claim = |name: &str| ReportFolder::claim(&place.path().join(name)).map(|_| ()).map_err(|e| e.to_string());
+    fn only_new_empty_or_earlier_report_folders_are_accepted() {
+        let folder = tempfile::tempdir().unwrap();
+        let claim = |name: &str| ReportFolder::claim(&folder.path().join(name)).map(|_| ()).map_err(|e| e.to_string());
         claim("new/deeper").unwrap();
-        assert!(!place.path().join("new/deeper").exists(), "what was not begun leaves nothing");
-        fs::create_dir(place.path().join("empty")).unwrap();
+        assert!(!folder.path().join("new/deeper").exists(), "a report that was not begun leaves nothing");
+        fs::create_dir(folder.path().join("empty")).unwrap();
         claim("empty").unwrap();
-        assert!(place.path().join("empty").exists());
-        fs::create_dir(place.path().join("mine")).unwrap();
-        fs::write(place.path().join("mine/index.html"), "<p>my page").unwrap();
-        assert!(claim("mine").unwrap_err().contains("something else"));
-        fs::write(place.path().join("file"), "").unwrap();
+        assert!(folder.path().join("empty").exists());
+        fs::create_dir(folder.path().join("mine")).unwrap();
+        fs::write(folder.path().join("mine/index.html"), "<p>my page").unwrap();
+        assert!(claim("mine").unwrap_err().contains("other files"));
+        fs::write(folder.path().join("file"), "").unwrap();
         assert!(claim("file").unwrap_err().contains("it is a file"));
     }
 
     #[test]
-    fn an_earlier_page_goes_and_the_new_index_comes_last() {
-        let place = tempfile::tempdir().unwrap();
-        let path = place.path().join("report");
+    fn an_earlier_report_is_deleted_and_the_new_index_comes_last() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("report");
         let begin = || ReportFolder::claim(&path).unwrap().begin().unwrap();
-        let writing = begin();
-        writing.write_block(0, b"a").unwrap();
-        writing.write_block(7, b"b").unwrap();
-        writing.write_rows(b"rows").unwrap();
+        let writer = begin();
+        writer.write_block(0, b"a").unwrap();
+        writer.write_block(7, b"b").unwrap();
+        writer.write_rows(b"rows").unwrap();
         assert!(!path.join(INDEX).exists());
-        assert_eq!(writing.finish(&format!("<!doctype html>{GENERATOR}")).unwrap(), 6 + 15 + GENERATOR.len() as u64);
+        assert_eq!(writer.finish(&format!("<!doctype html>{GENERATOR}")).unwrap(), 6 + 15 + GENERATOR.len() as u64);
         fs::write(path.join("notes.txt"), "mine").unwrap();
         let again = begin();
         assert_eq!(names_in(&path.join(DATA)).unwrap(), Vec::<String>::new());

@@ -1,11 +1,13 @@
-//! One colour for each class, the same everywhere: terminal, pictures and pages.
+//! Colours and letters that mark classes, the same in the terminal, in pictures and on pages.
+
+use super::regions::Region;
 
 /// An sRGB colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rgb(pub [u8; 3]);
 
-/// Sixteen colours that stay apart for people who see no red, no green or no blue. They were searched for the largest
-/// least distance in `OKLab`, with Machado's (2009) simulation of each deficiency; the test holds it.
+/// Sixteen colours that people with protanopia, deuteranopia or tritanopia can tell apart. They maximise the minimum
+/// distance in `OKLab` under Machado's (2009) simulation of each deficiency; a unit test verifies it.
 pub const PALETTE: [Rgb; 16] = [
     Rgb([242, 227, 47]),
     Rgb([99, 26, 227]),
@@ -25,15 +27,39 @@ pub const PALETTE: [Rgb; 16] = [
     Rgb([107, 89, 153]),
 ];
 
-/// The colour of a class. Classes whose ids lie close together, as kinds of one thing do, have different ones; two classes
-/// far apart may share one, so that a letter stands beside it wherever it has to be told which is meant.
+/// Letters of the classes that win the most cells.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClassLetters {
+    classes: Vec<u32>,
+}
+
+impl ClassLetters {
+    /// Maximum number of classes with letters.
+    pub const MAX: usize = 8;
+
+    /// Assigns letters to the classes of the first regions.
+    #[must_use]
+    pub fn new(regions: &[Region]) -> Self {
+        Self { classes: regions.iter().take(Self::MAX).map(|region| region.class).collect() }
+    }
+
+    /// Returns the letter of a class: `A` for the class of the first region.
+    #[must_use]
+    pub fn letter(&self, class: u32) -> Option<char> {
+        let at = self.classes.iter().position(|known| *known == class)?;
+        Some(char::from(b'A' + at as u8))
+    }
+}
+
+/// Returns the colour of a class. Classes with ids close to each other, such as breeds of dogs, have different colours.
+/// Classes further apart may share one, so colours are shown with letters or names.
 #[must_use]
 pub fn class_color(class: u32) -> Rgb {
     PALETTE[class as usize * 7 % PALETTE.len()]
 }
 
 impl Rgb {
-    /// Black or white, whichever is the easier to read on this colour (WCAG's contrast of luminances).
+    /// Returns black or white, whichever has the higher contrast with this colour (WCAG 2).
     #[must_use]
     pub fn ink(self) -> Self {
         let luminance = self.luminance();
@@ -59,13 +85,13 @@ mod tests {
     use super::*;
 
     type Matrix = [[f64; 3]; 3];
-    const AS_IT_IS: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
+    const NORMAL: Matrix = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
     // Machado, Oliveira and Fernandes (2009), severity 1.0, linear RGB.
-    const NO_RED: Matrix =
+    const PROTANOPIA: Matrix =
         [[0.152_286, 1.052_583, -0.204_868], [0.114_503, 0.786_281, 0.099_216], [-0.003_882, -0.048_116, 1.051_998]];
-    const NO_GREEN: Matrix =
+    const DEUTERANOPIA: Matrix =
         [[0.367_322, 0.860_646, -0.227_968], [0.280_085, 0.672_501, 0.047_413], [-0.011_820, 0.042_940, 0.968_881]];
-    const NO_BLUE: Matrix =
+    const TRITANOPIA: Matrix =
         [[1.255_528, -0.076_749, -0.178_779], [-0.078_411, 0.930_809, 0.147_602], [0.004_733, 0.691_367, 0.303_900]];
 
     fn times(matrix: &Matrix, vector: [f64; 3]) -> [f64; 3] {
@@ -92,20 +118,22 @@ mod tests {
     }
 
     #[test]
-    fn colours_stay_apart_for_everybody() {
-        for (sight, least) in [(AS_IT_IS, 0.104), (NO_RED, 0.104), (NO_GREEN, 0.104), (NO_BLUE, 0.074)] {
-            let seen = PALETTE.map(|color| oklab(times(&sight, color.linear()).map(|value| value.clamp(0.0, 1.0))));
-            for (at, one) in seen.iter().enumerate() {
-                for other in &seen[..at] {
+    fn colours_differ_with_every_colour_vision() {
+        for (vision, min_distance) in [(NORMAL, 0.104), (PROTANOPIA, 0.104), (DEUTERANOPIA, 0.104), (TRITANOPIA, 0.074)]
+        {
+            let perceived =
+                PALETTE.map(|color| oklab(times(&vision, color.linear()).map(|value| value.clamp(0.0, 1.0))));
+            for (at, one) in perceived.iter().enumerate() {
+                for other in &perceived[..at] {
                     let distance = one.iter().zip(other).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-                    assert!(distance >= least, "{distance} at {at}");
+                    assert!(distance >= min_distance, "{distance} at {at}");
                 }
             }
         }
     }
 
     #[test]
-    fn neighbouring_classes_differ_and_letters_can_be_read() {
+    fn neighbouring_classes_differ_and_letters_are_legible() {
         for class in 0..1000 {
             assert!((1..16).all(|step| class_color(class) != class_color(class + step)), "{class}");
         }

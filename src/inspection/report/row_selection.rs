@@ -1,4 +1,4 @@
-//! Which images a page shows.
+//! Selection of the rows of a report.
 
 use std::collections::HashMap;
 
@@ -9,119 +9,119 @@ use crate::shared::manifest::Manifest;
 use crate::shared::random::SplitMix64;
 use crate::shared::store::StoreReader;
 
-/// What is asked for.
+/// Query for rows. All conditions apply together.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Query {
-    /// How many of those that the rest leaves.
-    pub which: Which,
-    /// Only images in these classes' folders; of any where there are none.
-    pub classes: Vec<u32>,
-    /// Only images whose id holds this text.
+pub struct RowQuery {
+    /// How many of the matching rows to take.
+    pub mode: SampleMode,
+    /// Folder classes; any if empty.
+    pub folder_classes: Vec<u32>,
+    /// Text that the id contains.
     pub matching: Option<String>,
 }
 
-/// How many images are shown.
+/// How many of the matching rows to take.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Which {
-    /// Random ones.
+pub enum SampleMode {
+    /// A random sample.
     Sample {
-        /// At most so many.
+        /// Maximum number of rows.
         count: usize,
-        /// The same seed gives the same ones.
+        /// The same seed gives the same rows.
         seed: u64,
     },
-    /// All.
+    /// All rows.
     All,
-    /// One row, whatever else is asked for.
+    /// One row; the other conditions do not apply.
     One {
         /// The row.
         row: usize,
-        /// The crop that its full view begins with.
+        /// Initial crop of its full view.
         crop: Option<UnitBox>,
     },
 }
 
-/// Rows that are shown, and what they were chosen from.
+/// The selected rows, and how many rows matched.
 #[derive(Clone, Debug)]
-pub struct Choice {
-    query: Query,
+pub struct RowSelection {
+    query: RowQuery,
     rows: Vec<usize>,
     finished: usize,
     to_do: usize,
 }
 
-impl Choice {
-    /// Chooses among the rows of a store. Those that are still to do are passed over.
+impl RowSelection {
+    /// Selects rows of a store. Rows that are not done are skipped.
     ///
     /// # Errors
-    /// When a record is damaged, or there is nothing to show.
-    pub fn make(store: &StoreReader, manifest: &Manifest, query: Query) -> Result<Self, Error> {
+    /// Returns [`Error::Store`] if a record is damaged or no row is selected.
+    pub fn new(store: &StoreReader, manifest: &Manifest, query: RowQuery) -> Result<Self, Error> {
         let classes: ClassList = (&store.info().classes).into();
         let by_label = classes.by_label();
-        let is_wanted = |row: usize| {
-            if let Which::One { row: one, .. } = query.which {
+        let matches = |row: usize| {
+            if let SampleMode::One { row: one, .. } = query.mode {
                 return row == one;
             }
-            let is_in_class = || {
+            let has_folder_class = || {
                 let class = manifest.label(row).and_then(|label| by_label.get(label));
-                class.is_some_and(|class| query.classes.contains(class))
+                class.is_some_and(|class| query.folder_classes.contains(class))
             };
             query.matching.as_ref().is_none_or(|text| manifest.id(row).contains(text))
-                && (query.classes.is_empty() || is_in_class())
+                && (query.folder_classes.is_empty() || has_folder_class())
         };
         let (mut rows, mut to_do) = (Vec::new(), 0);
         for shard in 0..store.info().shards() {
-            let wanted: Vec<usize> = store.info().rows_of(shard).filter(|row| is_wanted(*row)).collect();
-            if wanted.is_empty() {
+            let matching: Vec<usize> = store.info().rows_of(shard).filter(|row| matches(*row)).collect();
+            if matching.is_empty() {
                 continue;
             }
             if store.record(shard)?.is_some() {
-                rows.extend(wanted);
+                rows.extend(matching);
             } else {
-                to_do += wanted.len();
+                to_do += matching.len();
             }
         }
         let finished = rows.len();
-        if let Which::Sample { count, seed } = query.which {
+        if let SampleMode::Sample { count, seed } = query.mode {
             keep_random(&mut rows, count, seed);
         }
         if rows.is_empty() {
             let problem = match to_do {
-                0 => "no image is like that: look at --class and --matching".to_owned(),
-                _ => format!("nothing can be shown yet: {to_do} images are still to do. The run command goes on"),
+                0 => "no image matches the filters\n  help: check --class and --matching".to_owned(),
+                _ => format!("cannot show any image: {to_do} are not labelled yet\n  help: resume with `relabel run`"),
             };
             return Err(Error::Store { path: store.path().to_path_buf(), problem: problem.into() });
         }
         Ok(Self { query, rows, finished, to_do })
     }
 
-    /// The rows, in order.
+    /// Returns the rows, in order.
     #[must_use]
     pub fn rows(&self) -> &[usize] {
         &self.rows
     }
 
-    /// What was asked for.
+    /// Returns the query.
     #[must_use]
-    pub fn query(&self) -> &Query {
+    pub fn query(&self) -> &RowQuery {
         &self.query
     }
 
-    /// Finished images that the query leaves, shown or not.
+    /// Returns the number of finished rows that match the query, selected or not.
     #[must_use]
     pub fn finished(&self) -> usize {
         self.finished
     }
 
-    /// Images that the query leaves and that are still to do.
+    /// Returns the number of matching rows that are not done.
     #[must_use]
     pub fn to_do(&self) -> usize {
         self.to_do
     }
 }
 
-/// Keeps `count` of `rows`, which stand in order. Each row has a number drawn from seed and row, and the lowest are kept:
-/// so a larger sample holds the smaller one, and a row's chance does not depend on the others.
+/// Keeps `count` of the sorted `rows`: those with the lowest random numbers, which depend on seed and row only. So a larger
+/// sample contains a smaller one, and the probability of a row does not depend on the others.
 fn keep_random(rows: &mut Vec<usize>, count: usize, seed: u64) {
     if count < rows.len() {
         let drawn: HashMap<usize, u64> = rows.iter().map(|&row| (row, SplitMix64::number(seed, row as u64))).collect();
@@ -149,11 +149,11 @@ mod tests {
         assert_ne!(rows, kept(10_000, 50, 8));
         assert_eq!(kept(5, 100, 7), [0, 1, 2, 3, 4]);
         let larger = kept(10_000, 200, 7);
-        assert!(rows.iter().all(|row| larger.contains(row)), "a larger sample holds the smaller one");
+        assert!(rows.iter().all(|row| larger.contains(row)), "a larger sample contains the smaller one");
     }
 
     #[test]
-    fn every_row_has_the_same_chance() {
+    fn every_row_has_the_same_probability() {
         let mut times = [0_u32; 20];
         for seed in 0..4000 {
             for row in kept(20, 5, seed) {
