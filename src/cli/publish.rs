@@ -10,8 +10,9 @@ use std::sync::atomic::AtomicBool;
 use indicatif::{ProgressBar, ProgressStyle};
 use relabel::inspection::inspect::find;
 use relabel::release::{
-    BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
-    Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
+    BucketTarget, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderTarget, HubLimits,
+    Licence, LinkMode, OverviewPicture, PublishOptions, Release, SignFn, Signer, Target, ToolVersion, build_release,
+    check_target, deliver, files_to_send,
 };
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
@@ -37,21 +38,21 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     let stop = stop_flag();
     let store = StoreReader::open(&arguments.store)?;
     warn_of(store.info());
-    let request = Request {
+    let options = PublishOptions {
         name: arguments.name.clone(),
         licence,
         source_terms,
         source_dataset: arguments.source_dataset.clone(),
         hub_repo: arguments.hub_repo.clone(),
-        wholeness: if arguments.allow_partial { Wholeness::PartialAllowed } else { Wholeness::Whole },
+        completeness: if arguments.allow_partial { Completeness::PartialAllowed } else { Completeness::Required },
         depth: if arguments.full { Depth::Values } else { Depth::Files },
         picture: picture(arguments, &store)?,
-        hub_limits: if arguments.beyond_hub_limits { HubLimits::Ignored } else { HubLimits::Kept },
-        tool: Tool {
+        hub_limits: if arguments.beyond_hub_limits { HubLimits::Ignored } else { HubLimits::Enforced },
+        tool: ToolVersion {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("RELABEL_COMMIT").map(str::to_owned),
         },
-        sign: sign.as_ref().map(|sign| sign as &Sign<'_>),
+        sign: sign.as_ref().map(|sign| sign as &SignFn<'_>),
     };
     let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let heard = |step| match step {
@@ -59,16 +60,16 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
         Step::ShardDone => bar.inc(1),
     };
     let counting = Counting::new(store.info().images, global, Arc::clone(&stop));
-    let planned = plan(&store, &request, &heard, &counting);
+    let built = build_release(&store, &options, &heard, &counting);
     bar.finish_and_clear();
     counting.finish();
-    let release = planned?;
+    let release = built?;
     for warning in &release.warnings {
         say(warning);
     }
     let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
     let done = if arguments.dry_run {
-        let missing = would_send(&release.files, &*target, existing)?;
+        let missing = files_to_send(&release.files, &*target, existing)?;
         Done::Planned { files: missing.len(), bytes: missing.iter().map(|file| file.bytes).sum() }
     } else {
         let at_a_time = arguments.at_a_time.unwrap_or(if is_address(&arguments.to) { UPLOADS } else { COPIES });
@@ -114,8 +115,8 @@ fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
             arguments.to
         )));
     }
-    let stored_as = if arguments.link { StoredAs::Links } else { StoredAs::Copies };
-    Ok(Box::new(FolderTarget::new(folder, stored_as)))
+    let link_mode = if arguments.link { LinkMode::Hardlink } else { LinkMode::Copy };
+    Ok(Box::new(FolderTarget::new(folder, link_mode)))
 }
 
 /// Delivers, with a bar.
@@ -131,11 +132,11 @@ fn bring(
     let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {bytes} of {total_bytes}, {eta} to go");
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     let heard = |progress| match progress {
-        Progress::Begun { bytes, .. } => bar.set_length(bytes),
-        Progress::FileDone { bytes } => bar.inc(bytes),
+        DeliveryProgress::Started { bytes, .. } => bar.set_length(bytes),
+        DeliveryProgress::FileDone { bytes } => bar.inc(bytes),
     };
-    let watch = Watch { heard: &heard, stop: &|| raised(stop) };
-    let delivered = deliver(&release.files, target, existing, at_a_time, &watch);
+    let callbacks = DeliveryCallbacks { on_progress: &heard, should_stop: &|| raised(stop) };
+    let delivered = deliver(&release.files, target, existing, at_a_time, &callbacks);
     bar.finish_and_clear();
     if matches!(delivered, Err(Error::Interrupted)) {
         say(&format!("{} is not whole yet; the same command goes on with what is missing", target.name()));
@@ -154,9 +155,9 @@ fn licence(given: &str) -> Result<Licence, Error> {
     let path = Path::new(given);
     let licence = if is_file(path)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Licence::of_text(&name, text_of(path)?)
+        Licence::from_text(&name, text_of(path)?)
     } else {
-        Licence::of_id(given)
+        Licence::from_id(given)
     };
     licence.map_err(|problem| Error::Usage(format!("--license: {problem}")))
 }
@@ -191,13 +192,13 @@ fn text_of(path: &Path) -> Result<String, Error> {
 }
 
 /// What the picture shows; the photograph is read only where one was asked for.
-fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture, Error> {
+fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<OverviewPicture, Error> {
     let Some(wanted) = &arguments.picture else {
         if arguments.photos.image_root.is_some() {
             let what = "--image-root gives the photograph of the image that --picture names; name one, or leave it out";
             return Err(Error::Usage(what.to_owned()));
         }
-        return Ok(Picture::Chosen);
+        return Ok(OverviewPicture::Automatic);
     };
     let manifest: Manifest = store.manifest()?;
     let row = find(&manifest, wanted).map_err(|problem| Error::Store {
@@ -206,7 +207,7 @@ fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture,
     })?;
     let photos = Photos::of(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decoded(store, &manifest, row)).transpose()?;
-    Ok(Picture::Of { row, photo })
+    Ok(OverviewPicture::Image { row, photo })
 }
 
 fn document(arguments: &PublishArguments, release: &Release, done: Done, signed_by: Option<&str>) -> serde_json::Value {
@@ -227,7 +228,7 @@ fn document(arguments: &PublishArguments, release: &Release, done: Done, signed_
         "pictured": release.pictured,
         "bytes": release.bytes(),
         "files": files,
-        "shortened": release.shortened,
+        "shortened": release.redactions,
         "warnings": release.warnings,
         "licence": release.licence,
         "source_terms": release.source_terms,

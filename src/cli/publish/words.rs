@@ -73,16 +73,16 @@ const SHORTENED_TOLD: usize = 10;
 
 fn shortened(release: &Release) -> String {
     let mut words = String::new();
-    for cut in release.shortened.iter().take(SHORTENED_TOLD) {
+    for cut in release.redactions.iter().take(SHORTENED_TOLD) {
         words += &format!(
             "cut      {}: {} is published as {}\n",
-            printable(&cut.place),
+            printable(&cut.location),
             printable(&cut.from),
             printable(&cut.to)
         );
     }
-    if release.shortened.len() > SHORTENED_TOLD {
-        words += &format!("cut      and {} more\n", thousands(release.shortened.len() - SHORTENED_TOLD));
+    if release.redactions.len() > SHORTENED_TOLD {
+        words += &format!("cut      and {} more\n", thousands(release.redactions.len() - SHORTENED_TOLD));
     }
     words
 }

@@ -1,7 +1,9 @@
 //! `relabel verify` of a release.
 
 use indicatif::ProgressBar;
-use relabel::release::{CHECKSUMS, Checked, MARKER, Reading, ReleaseStep, TrustedKeys, check_rows, verify};
+use relabel::release::{
+    CHECKSUMS, MARKER, ReleaseVerification, ReleaseVerifyProgress, TrustedKeys, VerifyScope, verify, verify_rows,
+};
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable;
 use relabel::shared::store::{Files, StoreReader};
@@ -14,7 +16,7 @@ use super::{chosen_seed, random_rows};
 
 /// How deep a release is looked at, where `--sample` says nothing else.
 pub struct Looking {
-    pub reading: Reading,
+    pub scope: VerifyScope,
     /// Random rows that are decoded; all where there are no more.
     pub rows: usize,
 }
@@ -22,15 +24,15 @@ pub struct Looking {
 impl Looking {
     /// In a folder all files are read; `--full` decodes all rows besides.
     pub fn here(full: bool) -> Self {
-        Self { reading: Reading::Everything, rows: if full { usize::MAX } else { 0 } }
+        Self { scope: VerifyScope::Everything, rows: if full { usize::MAX } else { 0 } }
     }
 
     /// Over a network only small files are read, and the maps of some rows by parts; `--full` reads everything.
     pub fn elsewhere(full: bool) -> Self {
         if full {
-            Self { reading: Reading::Everything, rows: usize::MAX }
+            Self { scope: VerifyScope::Everything, rows: usize::MAX }
         } else {
-            Self { reading: Reading::SmallFiles, rows: SAMPLED_ROWS }
+            Self { scope: VerifyScope::SmallFiles, rows: SAMPLED_ROWS }
         }
     }
 }
@@ -56,17 +58,17 @@ pub fn run(
     let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let heard = |step| {
         match step {
-            ReleaseStep::More(more) => bar.inc_length(more as u64),
-            ReleaseStep::Done => bar.inc(1),
+            ReleaseVerifyProgress::More(more) => bar.inc_length(more as u64),
+            ReleaseVerifyProgress::Done => bar.inc(1),
         }
         if raised(&stop) { Err(Error::Interrupted) } else { Ok(()) }
     };
-    let mut found = verify(files, trusted.as_ref(), looking.reading, &heard)?;
+    let mut found = verify(files, trusted.as_ref(), looking.scope, &heard)?;
     let seed = chosen_seed(arguments.seed);
     let rows = arguments.sample.unwrap_or(looking.rows);
     if rows > 0 && found.info.is_some() {
         let rows = random_rows(seed, rows, found.images);
-        check_rows(&mut found, &open()?, &rows, &heard)?;
+        verify_rows(&mut found, &open()?, &rows, &heard)?;
     }
     bar.finish_and_clear();
     let holds = found.problems.is_empty();
@@ -77,7 +79,7 @@ pub fn run(
     Ok((words(files.name(), &found), document, if holds { Outcome::Done } else { Outcome::DoneWithProblems }))
 }
 
-fn words(name: &str, found: &Checked) -> String {
+fn words(name: &str, found: &ReleaseVerification) -> String {
     let name = printable(name);
     let mut words = format!(
         "looked at {} of the release {name}: {} compared with {CHECKSUMS} ({}), {} by length\n",
