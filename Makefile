@@ -22,6 +22,10 @@ FUZZ_TIMES := 60
 FUZZ_SECONDS := 60
 FUZZ_TARGETS :=
 
+# Tests start servers on this machine; a proxy of the environment would be asked for them.
+export NO_PROXY := 127.0.0.1,localhost
+export no_proxy := $(NO_PROXY)
+
 .PHONY: demo test wheel fuzz fuzz-coverage watchdog bench check setup build clean
 
 demo: build

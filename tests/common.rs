@@ -47,12 +47,53 @@ pub fn hermetic(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Labels `in` into shards of four images with small pixels.
-pub fn label_in_fours(folder: &Path, out: &str) -> Command {
-    let mut command = relabel(folder);
-    command.args(["run", "--in", "in", "--out", out, "--input-size", "64", "--shard-size", "4", "--batch", "4"]);
-    command.arg("--teacher").arg(lite0());
-    command
+/// `relabel run` with the bundled teacher, from `in` to `out` in a folder, with small pixels.
+pub struct LabelRun<'a> {
+    folder: &'a Path,
+    source: &'a str,
+    out: &'a str,
+    args: Vec<&'a str>,
+}
+
+impl<'a> LabelRun<'a> {
+    pub fn new(folder: &'a Path) -> Self {
+        Self { folder, source: "in", out: "out", args: Vec::new() }
+    }
+
+    pub fn source(mut self, source: &'a str) -> Self {
+        self.source = source;
+        self
+    }
+
+    pub fn out(mut self, out: &'a str) -> Self {
+        self.out = out;
+        self
+    }
+
+    /// Shards and batches of four images.
+    pub fn in_fours(self) -> Self {
+        self.args(&["--shard-size", "4", "--batch", "4"])
+    }
+
+    /// More arguments; `--input-size` among them replaces the small pixels.
+    pub fn args(mut self, args: &[&'a str]) -> Self {
+        self.args.extend(args);
+        self
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = relabel(self.folder);
+        command.args(["run", "--in", self.source, "--out", self.out, "--teacher"]).arg(lite0());
+        if !self.args.contains(&"--input-size") {
+            command.args(["--input-size", "64"]);
+        }
+        command.args(&self.args);
+        command
+    }
+
+    pub fn run(&self) -> Ran {
+        Ran::of(&mut self.command())
+    }
 }
 
 /// Exit code and output of a program that ended.
