@@ -84,7 +84,8 @@ fn list(lines: &[String]) -> String {
 }
 
 impl BuildError {
-    fn of(self, store: &StoreReader) -> Error {
+    /// Adds the store.
+    fn at(self, store: &StoreReader) -> Error {
         Error::Store { path: store.path().to_path_buf(), problem: self.into() }
     }
 }
@@ -158,10 +159,10 @@ fn check_completeness(store: &StoreReader, options: &PublishOptions<'_>) -> Resu
     let shards_to_do = status.shards_total - status.shards_done - status.damaged_shards.len();
     if shards_to_do > 0 && options.completeness == Completeness::Required {
         let (shards, images_to_do) = (status.shards_total, status.to_do);
-        return Err(BuildError::Incomplete { shards_to_do, shards, images_to_do }.of(store));
+        return Err(BuildError::Incomplete { shards_to_do, shards, images_to_do }.at(store));
     }
     if status.labelled == 0 && status.damaged_shards.is_empty() {
-        return Err(BuildError::NothingLabelled.of(store));
+        return Err(BuildError::NothingLabelled.at(store));
     }
     Ok(())
 }
@@ -207,7 +208,7 @@ fn check_integrity(
         let more = relevant.len() - PROBLEMS_LISTED;
         problems.push(format!("and {} more; `relabel verify` lists all", thousands(more)));
     }
-    Err(BuildError::Damaged { problems }.of(store))
+    Err(BuildError::Damaged { problems }.at(store))
 }
 
 /// Returns the files of the store that the release contains, and what was shortened in them.
@@ -260,7 +261,7 @@ fn enforce_hub_limits(
     let found = check_hub_limits(files, info.shard_images, info.images);
     match options.hub_limits {
         HubLimits::Enforced if !found.exceeded.is_empty() => {
-            Err(BuildError::ExceedsHubLimits { exceeded: found.exceeded }.of(store))
+            Err(BuildError::ExceedsHubLimits { exceeded: found.exceeded }.at(store))
         }
         HubLimits::Enforced => Ok(found.discouraged),
         HubLimits::Ignored => Ok([found.exceeded, found.discouraged].concat()),

@@ -43,7 +43,7 @@ pub(super) struct ListedFiles {
     pub(super) refused: BTreeSet<String>,
 }
 
-/// What is wrong with a `SHA256SUMS`, or with one line of it.
+/// Why a `SHA256SUMS`, or a line of it, is not valid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ChecksumsError {
     /// The list has no lines.

@@ -58,8 +58,8 @@ const CITE_AS: &str = "Yun et al., Re-labeling ImageNet: from Single to Multi-La
 /// Returns a name of letters, digits and dashes, as the format requires.
 fn name(text: &str) -> String {
     let dashed: String = text.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
-    let words: Vec<&str> = dashed.split('-').filter(|word| !word.is_empty()).collect();
-    let name: String = words.join("-").chars().take(200).collect();
+    let parts: Vec<&str> = dashed.split('-').filter(|word| !word.is_empty()).collect();
+    let name: String = parts.join("-").chars().take(200).collect();
     if name.is_empty() { "label-maps".to_owned() } else { name }
 }
 

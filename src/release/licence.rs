@@ -36,13 +36,13 @@ pub struct KnownLicence {
 /// Why a licence is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LicenceError {
-    /// The id stands for no particular licence.
+    /// The id does not name a licence.
     #[error("`{id}` is not a licence\n  help: give an id such as CC-BY-4.0, or a file with the text of the licence")]
     NotALicence {
         /// The id.
         id: String,
     },
-    /// The id looks like a path, but there is no such file.
+    /// The id looks like a path, but the file does not exist.
     #[error("file not found: {}\n  help: give an existing file, or an id such as CC-BY-4.0", id.escape_debug())]
     FileNotFound {
         /// The id.
@@ -60,7 +60,7 @@ impl Licence {
     /// Finds a licence by its id on the Hub or on the SPDX list, in any case. Other ids are accepted as names.
     ///
     /// # Errors
-    /// Returns [`LicenceError`] if the id stands for no licence, or looks like the path of a file.
+    /// Returns [`LicenceError`] if the id does not name a licence, or looks like the path of a file.
     pub fn from_id(id: &str) -> Result<Self, LicenceError> {
         let wanted = id.trim().to_ascii_lowercase();
         if wanted.is_empty() || ["other", "unknown", "none"].contains(&wanted.as_str()) {

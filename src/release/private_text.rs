@@ -81,7 +81,7 @@ struct Url {
 
 /// Returns the URL at the start of `rest`.
 fn url(before: &str, rest: &str) -> Option<Url> {
-    let (scheme, behind) = rest.split_once("://")?;
+    let (scheme, after_scheme) = rest.split_once("://")?;
     let is_scheme = !scheme.is_empty()
         && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
         && !scheme.eq_ignore_ascii_case("file");
@@ -90,9 +90,10 @@ fn url(before: &str, rest: &str) -> Option<Url> {
         return None;
     }
     // Passwords may contain characters that end a word elsewhere.
-    let authority = behind.find(|letter: char| "/?#".contains(letter) || ends_query(letter)).unwrap_or(behind.len());
-    let host_at = behind[..authority].rfind('@').map_or(0, |at| at + 1);
-    let (before_host, host) = (scheme.len() + 3, &behind[host_at..]);
+    let authority =
+        after_scheme.find(|letter: char| "/?#".contains(letter) || ends_query(letter)).unwrap_or(after_scheme.len());
+    let host_at = after_scheme[..authority].rfind('@').map_or(0, |at| at + 1);
+    let (before_host, host) = (scheme.len() + 3, &after_scheme[host_at..]);
     let word = host.find(ends_word).unwrap_or(host.len());
     let query = host.find(|letter: char| letter == '?' || letter == '#' || ends_query(letter)).unwrap_or(host.len());
     let secret = secret_query(&host[query..]);
