@@ -63,12 +63,13 @@ fn send(files: &[ReleaseFile], target: &dyn Target, existing: Existing) -> Resul
 /// Delivers, and stops after `some` files.
 fn send_some(files: &[ReleaseFile], target: &dyn Target, some: usize) -> Result<Delivery, Error> {
     let done = AtomicUsize::new(0);
-    let heard = |progress: DeliveryProgress| {
+    let on_progress = |progress: DeliveryProgress| {
         if matches!(progress, DeliveryProgress::FileDone { .. }) {
             done.fetch_add(1, Ordering::Relaxed);
         }
     };
-    let callbacks = DeliveryCallbacks { on_progress: &heard, should_stop: &|| done.load(Ordering::Relaxed) >= some };
+    let callbacks =
+        DeliveryCallbacks { on_progress: &on_progress, should_stop: &|| done.load(Ordering::Relaxed) >= some };
     deliver(files, target, Existing::Keep, NonZeroUsize::MIN, &callbacks)
 }
 
@@ -111,14 +112,14 @@ fn resume_and_replace(folder: &Path, target: &dyn Target) {
     check_delivered(&second, target);
 
     // Files that belong to no release are not touched.
-    let stranger = b"mine".to_vec();
-    let stranger = ReleaseFile {
+    let foreign = b"mine".to_vec();
+    let foreign = ReleaseFile {
         path: "thesis.md".to_owned(),
         bytes: 4,
-        sha256: digest_bytes(&stranger),
-        content: FileContent::Memory(stranger),
+        sha256: digest_bytes(&foreign),
+        content: FileContent::Memory(foreign),
     };
-    target.put(&stranger).unwrap();
+    target.put(&foreign).unwrap();
     for (release, existing) in [(&second, Existing::Keep), (&first, Existing::Replace)] {
         let refusal = send(release, target, existing).unwrap_err().to_string();
         assert!(refusal.contains("thesis.md"), "{refusal}");

@@ -76,8 +76,8 @@ pub(super) fn teacher(metadata: &ReleaseMetadata<'_>) -> String {
             page += &format!("| {key} | {} |\n", markdown(value));
         }
     }
-    let views = if info.flip_average { "averaged over the image and its mirror image" } else { "of the image" };
-    page += &format!("| scores | {views}, before softmax |\n");
+    let views = if info.flip_average { "mean of the image and its mirror image, " } else { "" };
+    page += &format!("| scores | {views}before softmax |\n");
     let rounding = info.score_steps.map_or("float16".to_owned(), |steps| format!("multiples of 1/{steps}, as float16"));
     page += &format!("| score precision | {rounding} |\n");
     let locality = match info.teacher.locality.as_deref() {
@@ -219,7 +219,7 @@ pub(super) fn licence(metadata: &ReleaseMetadata<'_>) -> String {
     };
     format!(
         "## Licence\n\n{labels} The images are not part of this release; [SOURCE_TERMS.md](SOURCE_TERMS.md) contains what the \
-         publisher states about their licence. The teacher has a licence of its own.\n\n"
+         publisher states about their licence. The teacher has its own licence.\n\n"
     )
 }
 
