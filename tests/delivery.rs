@@ -239,7 +239,7 @@ fn a_killed_publish_is_resumed_with_the_missing_files() {
     // The marker is written again.
     assert_eq!(sent.as_u64().unwrap() as usize, puts(&faults.requests()) - sent_before - 1);
     let complete = verify().expect(0).stdout;
-    assert!(complete.contains("what was published"), "{complete}");
+    assert!(complete.contains("is complete and undamaged"), "{complete}");
     let again = Ran::of(&mut publish()).expect(0).json();
     assert_eq!(again["delivered"]["sent"], 0);
 

@@ -115,7 +115,7 @@ fn a_complete_release_is_verified_and_its_signer_reported() {
     let release = release(folder.path(), &[0, 1, 2]);
     let output = check(folder.path(), &["release"]).expect(0).stdout;
     for expected in
-        ["23 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "what was published"]
+        ["23 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "is complete and undamaged"]
     {
         assert!(output.contains(expected), "{expected} in {output}");
     }
@@ -138,14 +138,14 @@ fn a_complete_release_is_verified_and_its_signer_reported() {
     );
 
     let full = check(folder.path(), &["release", "--full", "--json"]).expect(0).json();
-    assert_eq!((&full["kind"], &full["decoded"], &full["holds"]), (&"release".into(), &9.into(), &true.into()));
+    assert_eq!((&full["kind"], &full["decoded"], &full["passed"]), (&"release".into(), &9.into(), &true.into()));
     let sample = check(folder.path(), &["release", "--sample", "3", "--seed", "1", "--json"]).expect(0).json();
     assert!(sample["decoded"].as_u64().unwrap() <= 3 && sample["seed"] == 1, "{sample}");
     // Without its checksums it is a store, not a signed release.
     std::fs::remove_file(release.join("SHA256SUMS")).unwrap();
     assert_eq!(check(folder.path(), &["release", "--json"]).expect(0).json()["kind"], "store");
     let refused = check(folder.path(), &["release", "--signer", "ours.pub"]).expect(1);
-    assert!(refused.stderr.contains("it has no SHA256SUMS"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("this folder has no SHA256SUMS"), "{}", refused.stderr);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_partial_release_is_accepted_if_it_is_declared_partial() {
     std::fs::remove_file(release.join("scores/c.1.0.0.0")).unwrap();
     write_sums(&release);
     let output = check(folder.path(), &["release"]).expect(0).stdout;
-    assert!(output.contains("4 to do; the release says that it is partial"), "{output}");
+    assert!(output.contains("4 to do (marked as partial)"), "{output}");
 }
 
 #[test]
