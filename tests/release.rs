@@ -1,4 +1,4 @@
-mod remote_files;
+mod faulty_files;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -12,7 +12,7 @@ use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWr
 
 use crate::common::{Ran, hermetic, relabel, store_bytes};
 use crate::synthetic::{info, manifest, shard_labels};
-use remote_files::RemoteFiles;
+use faulty_files::FaultyFiles;
 
 const SUMS: &[u8] = b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  README.md\n";
 
@@ -232,7 +232,7 @@ fn a_remote_release_is_verified_without_reading_its_labels() {
     let release = release(folder.path(), &[0, 1, 2]);
     let labels = |name: &String| name.contains("/c.");
     for lists in [true, false] {
-        let remote = RemoteFiles { lists, ..RemoteFiles::new(&release) };
+        let remote = FaultyFiles { lists, ..FaultyFiles::new(&release) };
         let mut found = verify_here(&remote, VerifyScope::SmallFiles).unwrap();
         assert!(found.problems.is_empty(), "{:?}", found.problems);
         assert_eq!((found.by_length, found.compared), (12, 11));
@@ -243,24 +243,24 @@ fn a_remote_release_is_verified_without_reading_its_labels() {
         assert_eq!((found.decoded, found.problems.len()), (2, 0), "row 5 failed and has no values");
 
         let scores = "scores/c.1.0.0.0";
-        let remote = RemoteFiles { lists, missing: Some(scores), ..RemoteFiles::new(&release) };
+        let remote = FaultyFiles { lists, missing: Some(scores), ..FaultyFiles::new(&release) };
         expect(&verify_here(&remote, VerifyScope::SmallFiles).unwrap(), scores, "missing");
-        let remote = RemoteFiles { lists, short: Some(scores), ..RemoteFiles::new(&release) };
+        let remote = FaultyFiles { lists, short: Some(scores), ..FaultyFiles::new(&release) };
         expect(&verify_here(&remote, VerifyScope::SmallFiles).unwrap(), scores, "its record lists");
         for file in ["README.md", "records/000001.json", "manifest.parquet", "classes/zarr.json", "zarr.json"] {
-            let remote = RemoteFiles { lists, flipped: Some(file), ..RemoteFiles::new(&release) };
+            let remote = FaultyFiles { lists, flipped: Some(file), ..FaultyFiles::new(&release) };
             expect(&verify_here(&remote, VerifyScope::SmallFiles).unwrap(), file, "SHA-256 is");
             assert!(!remote.was_read().iter().any(labels), "{file}: labels are not read instead");
         }
         // A flipped bit in a label file is found only by reading it.
-        let remote = RemoteFiles { lists, flipped: Some(scores), ..RemoteFiles::new(&release) };
+        let remote = FaultyFiles { lists, flipped: Some(scores), ..FaultyFiles::new(&release) };
         assert!(verify_here(&remote, VerifyScope::SmallFiles).unwrap().problems.is_empty());
         expect(&verify_here(&remote, VerifyScope::Everything).unwrap(), scores, "SHA-256 is");
-        let remote = RemoteFiles { lists, unreachable: Some("records/000002.json"), ..RemoteFiles::new(&release) };
+        let remote = FaultyFiles { lists, unreachable: Some("records/000002.json"), ..FaultyFiles::new(&release) };
         let stopped = verify_here(&remote, VerifyScope::SmallFiles).unwrap_err();
         assert!(matches!(stopped, Error::Remote { .. }), "{stopped}");
     }
-    let mut found = verify_here(&RemoteFiles::new(&release), VerifyScope::SmallFiles).unwrap();
+    let mut found = verify_here(&FaultyFiles::new(&release), VerifyScope::SmallFiles).unwrap();
     let scores = release.join("scores/c.0.0.0.0");
     let mut flipped = std::fs::read(&scores).unwrap();
     flipped[5] ^= 1;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use relabel::shared::error::Error;
 use relabel::shared::store::{Files, FolderFiles};
 
-pub struct RemoteFiles {
+pub struct FaultyFiles {
     pub files: FolderFiles,
     /// Whether it can list its files; ordinary web servers cannot.
     pub lists: bool,
@@ -20,7 +20,7 @@ pub struct RemoteFiles {
     pub read: Mutex<Vec<String>>,
 }
 
-impl RemoteFiles {
+impl FaultyFiles {
     pub fn new(folder: &Path) -> Self {
         let (files, read) = (FolderFiles::new(folder), Mutex::default());
         Self { files, lists: true, missing: None, short: None, flipped: None, unreachable: None, read }
@@ -50,7 +50,7 @@ impl RemoteFiles {
     }
 }
 
-impl Files for RemoteFiles {
+impl Files for FaultyFiles {
     fn name(&self) -> &'static str {
         "remote"
     }
