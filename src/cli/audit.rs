@@ -32,7 +32,7 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     let drafts = file.drafts(&arguments.store)?;
     let passes = 1 + usize::from(file.with_pred_probs());
     let progress = RowProgress::new(passes * rows.len(), global, stop);
-    let request = AuditOptions { rows, crops: arguments.crops, seed: arguments.seed };
+    let options = AuditOptions { rows, crops: arguments.crops, seed: arguments.seed };
     let work = || {
         let audit = Audit::run(&store, &manifest, options, &progress)?;
         drafts.write(&audit, &progress)?;

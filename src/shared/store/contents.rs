@@ -19,7 +19,7 @@ pub type Reword<'a> = dyn FnMut(&str, &str) -> Option<String> + 'a;
 impl StoreReader {
     /// The group's `zarr.json` with other words in what is said only for people: the teacher's and the source's name, and
     /// the card's free keys. It stays the store that it is: no record depends on them (test
-    /// `publish::no_path_of_the_machine_is_published`). `None` where nothing changes.
+    /// `publish::no_local_path_is_published`). `None` where nothing changes.
     ///
     /// # Errors
     /// When it cannot be read, or is damaged.

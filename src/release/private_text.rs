@@ -1,34 +1,54 @@
-//! What is private in text that was written for people: paths of a machine are cut down to their last component, and
-//! addresses lose passwords, tokens and signatures.
+//! Removes private text before publication: absolute paths are shortened to their last component, and URLs lose
+//! passwords, tokens and signatures.
 
-/// A private text that was cut down.
+use serde_json::Value;
+
+/// A private text that was shortened.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Shortened {
-    /// Where it stood.
-    pub place: String,
-    /// As it was, with `***` for what is secret.
+pub struct Redaction {
+    /// File and key of the text.
+    #[serde(rename = "place")]
+    pub location: String,
+    /// The original, with `***` instead of secrets.
     pub from: String,
-    /// As it is published.
+    /// What is published.
     pub to: String,
 }
 
-/// Cuts every absolute path in a text down to its last component, and out of addresses who logs in (`user:password@`) and
-/// queries that give access (`?sig=...`, `?X-Amz-Signature=...`). `None` where there is none; else the text, and each
-/// private text with what is left of it.
+/// Returns the text without private parts.
+pub(super) fn redacted(text: &str) -> String {
+    redact(text).map_or_else(|| text.to_owned(), |(text, _)| text)
+}
+
+/// Returns the value with every text in it redacted.
+pub(super) fn redacted_json(value: &Value) -> Value {
+    match value {
+        Value::String(text) => redacted(text).into(),
+        Value::Array(values) => values.iter().map(redacted_json).collect(),
+        Value::Object(object) => object
+            .iter()
+            .map(|(key, value)| (key.clone(), redacted_json(value)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
+
+/// Shortens every absolute path in a text to its last component, and removes credentials (`user:password@`) and queries
+/// that grant access (`?sig=...`, `?X-Amz-Signature=...`) from URLs. Returns the new text and each private text with its
+/// replacement, or `None` if nothing is private.
 ///
-/// A path begins with `/`, `~/`, `C:\`, `\\server\` or `file:` where a word may begin, and ends with the word; in quotes
-/// it ends with them. The rest of addresses (`https://`) stays, and so do `and/or`, `1/255` and `/dev/null`.
-pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)>)> {
+/// A path begins with `/`, `~/`, `C:\`, `\\server\` or `file:` at the start of a word, and ends with the word, or with the
+/// closing quote. Other parts of URLs are kept, and so are `and/or`, `1/255` and `/dev/null`.
+pub(super) fn redact(text: &str) -> Option<(String, Vec<(String, String)>)> {
     let (mut out, mut found) = (String::new(), Vec::new());
     let mut at = 0;
     while let Some(letter) = text[at..].chars().next() {
         let before = &text[..at];
-        let taken = if let Some(address) = address(before, &text[at..]) {
-            found.extend(
-                (address.public != text[at..at + address.bytes]).then(|| (address.masked, address.public.clone())),
-            );
-            out.push_str(&address.public);
-            address.bytes
+        let taken = if let Some(url) = url(before, &text[at..]) {
+            found.extend((url.public != text[at..at + url.bytes]).then(|| (url.masked, url.public.clone())));
+            out.push_str(&url.public);
+            url.bytes
         } else if let Some(bytes) = login(before, &text[at..]) {
             let host = &text[at + bytes..];
             found.push((format!("***@{}", &host[..host_bytes(host)]), String::new()));
@@ -49,19 +69,19 @@ pub(super) fn without_places(text: &str) -> Option<(String, Vec<(String, String)
     (!found.is_empty()).then_some((out, found))
 }
 
-/// An address of the network.
-struct Address {
-    /// Its length.
+/// A URL in a text.
+struct Url {
+    /// Its length in bytes.
     bytes: usize,
-    /// What everybody may read.
+    /// Its public part.
     public: String,
-    /// As it was, with `***` for what is secret.
+    /// The original, with `***` instead of secrets.
     masked: String,
 }
 
-/// The address that begins here.
-fn address(before: &str, rest: &str) -> Option<Address> {
-    let (scheme, behind) = rest.split_once("://")?;
+/// Returns the URL at the start of `rest`.
+fn url(before: &str, rest: &str) -> Option<Url> {
+    let (scheme, after_scheme) = rest.split_once("://")?;
     let is_scheme = !scheme.is_empty()
         && scheme.chars().all(|letter| letter.is_ascii_alphanumeric() || "+-.".contains(letter))
         && !scheme.eq_ignore_ascii_case("file");
@@ -69,23 +89,24 @@ fn address(before: &str, rest: &str) -> Option<Address> {
     if !is_scheme || !is_begin {
         return None;
     }
-    // A password may hold what ends a word elsewhere.
-    let authority = behind.find(|letter: char| "/?#".contains(letter) || ends_query(letter)).unwrap_or(behind.len());
-    let host_at = behind[..authority].rfind('@').map_or(0, |at| at + 1);
-    let (before_host, host) = (scheme.len() + 3, &behind[host_at..]);
+    // Passwords may contain characters that end a word elsewhere.
+    let authority =
+        after_scheme.find(|letter: char| "/?#".contains(letter) || ends_query(letter)).unwrap_or(after_scheme.len());
+    let host_at = after_scheme[..authority].rfind('@').map_or(0, |at| at + 1);
+    let (before_host, host) = (scheme.len() + 3, &after_scheme[host_at..]);
     let word = host.find(ends_word).unwrap_or(host.len());
     let query = host.find(|letter: char| letter == '?' || letter == '#' || ends_query(letter)).unwrap_or(host.len());
     let secret = secret_query(&host[query..]);
     let kept = if secret.is_some() { query } else { word.max(authority.saturating_sub(host_at)) };
     let mask = |is_secret: bool, text: &'static str| if is_secret { text } else { "" };
-    Some(Address {
+    Some(Url {
         bytes: before_host + host_at + kept + secret.unwrap_or(0),
         public: format!("{scheme}://{}", &host[..kept]),
         masked: format!("{scheme}://{}{}{}", mask(host_at > 0, "***@"), &host[..kept], mask(secret.is_some(), "?***")),
     })
 }
 
-/// Length of `user:password@` that begins here, before a host.
+/// Returns the length of a `user:password@` before a host, at the start of `rest`.
 fn login(before: &str, rest: &str) -> Option<usize> {
     if before.ends_with(|letter: char| letter.is_alphanumeric() || "._-@:/".contains(letter)) {
         return None;
@@ -94,7 +115,7 @@ fn login(before: &str, rest: &str) -> Option<usize> {
     let at = word.rfind('@')?;
     let (user, password) = word[..at].split_once(':')?;
     let host = &word[at + 1..];
-    // An image of a container has a tag and a digest: `name:tag@sha256:...`.
+    // A container image has a tag and a digest: `name:tag@sha256:...`.
     let is_host = host.starts_with(|letter: char| letter.is_ascii_alphabetic()) && !host.starts_with("sha256:");
     (!user.is_empty() && !password.is_empty() && (is_host || host.parse::<std::net::Ipv4Addr>().is_ok()))
         .then_some(at + 1)
@@ -104,9 +125,9 @@ fn host_bytes(rest: &str) -> usize {
     rest.find(|letter: char| !letter.is_ascii_alphanumeric() && !".-".contains(letter)).unwrap_or(rest.len())
 }
 
-/// Length of the query or fragment that begins here, if one of its keys gives access to something.
+/// Returns the length of the query or fragment at the start of `rest`, if one of its keys grants access.
 fn secret_query(rest: &str) -> Option<usize> {
-    const WHOLE: [&str; 7] = ["sig", "key", "auth", "sas", "pwd", "pass", "jwt"];
+    const EXACT: [&str; 7] = ["sig", "key", "auth", "sas", "pwd", "pass", "jwt"];
     const PARTS: [&str; 9] =
         ["signature", "token", "secret", "password", "passwd", "credential", "apikey", "accesskey", "authorization"];
     if !rest.starts_with(['?', '#']) {
@@ -117,17 +138,17 @@ fn secret_query(rest: &str) -> Option<usize> {
         let Some((key, _)) = pair.split_once('=') else { return false };
         let key: String =
             key.chars().filter(|letter| !"-_.".contains(*letter)).collect::<String>().to_ascii_lowercase();
-        WHOLE.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part))
+        EXACT.contains(&key.as_str()) || PARTS.iter().any(|part| key.contains(part))
     };
     query.split(['?', '#', '&', ';']).any(is_secret).then_some(query.len())
 }
 
-/// What ends an address wherever it stands.
+/// Whether a character ends every URL.
 fn ends_query(letter: char) -> bool {
     letter.is_whitespace() || QUOTES.contains(&letter) || "<>|".contains(letter)
 }
 
-/// Length of a path of a machine that begins here, and its last component.
+/// Returns the length of the absolute path at the start of `rest`, and its last component.
 fn path<'a>(before: &str, rest: &'a str) -> Option<(usize, &'a str)> {
     let scheme = if rest.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("file:")) { 5 } else { 0 };
     let body = &rest[scheme..];
@@ -158,13 +179,13 @@ fn path<'a>(before: &str, rest: &'a str) -> Option<(usize, &'a str)> {
     let last = components.clone().next_back()?;
     let is_number = last.chars().all(|letter| letter.is_ascii_digit() || letter == '.');
     let is_device = word.starts_with("/dev/") && scheme == 0;
-    let is_nothing = (is_unix && components.count() == 1 && is_number) || is_device || last == "~";
-    (!is_nothing).then_some((scheme + bytes, last))
+    let is_ignored = (is_unix && components.count() == 1 && is_number) || is_device || last == "~";
+    (!is_ignored).then_some((scheme + bytes, last))
 }
 
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
-/// Whether a path may begin behind this.
+/// Whether a path may begin after this text.
 fn may_begin(before: &str) -> bool {
     let mut back = before.chars().rev();
     match back.next() {
@@ -181,7 +202,7 @@ fn ends_word(letter: char) -> bool {
     letter.is_whitespace() || QUOTES.contains(&letter) || "<>|,;)]}”’»".contains(letter)
 }
 
-/// Length of a path's word. A space behind a backslash does not end it.
+/// Returns the length of a path's word. An escaped space does not end it.
 fn word_bytes(body: &str) -> usize {
     let mut before = ' ';
     for (at, letter) in body.char_indices() {
@@ -199,7 +220,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_cut_down_wherever_they_stand() {
+    fn paths_are_shortened() {
         for (text, expected) in [
             ("python /home/me/export.py --out /data/net.onnx", "python export.py --out net.onnx"),
             ("/home/me/x.py:12: failed", "x.py:12: failed"),
@@ -217,14 +238,14 @@ mod tests {
             ("cc -I/usr/include x.c 2>/tmp/log", "cc -Iinclude x.c 2>log"),
             ("/tmp/", "tmp"),
         ] {
-            assert_eq!(without_places(text).map(|(text, _)| text).as_deref(), Some(expected), "{text}");
+            assert_eq!(redact(text).map(|(text, _)| text).as_deref(), Some(expected), "{text}");
         }
-        let (_, found) = without_places("at /a/b.c and /d").unwrap();
+        let (_, found) = redact("at /a/b.c and /d").unwrap();
         assert_eq!(found, [("/a/b.c".into(), "b.c".into()), ("/d".into(), "d".into())]);
     }
 
     #[test]
-    fn addresses_lose_what_gives_access() {
+    fn urls_lose_credentials() {
         for (text, expected) in [
             ("https://me:hunter2@example.org/a.onnx now", "https://example.org/a.onnx now"),
             ("(https://me@example.org:8080/a)", "(https://example.org:8080/a)"),
@@ -236,14 +257,14 @@ mod tests {
             ("git clone me:hunter2@h.org:nets.git", "git clone h.org:nets.git"),
             ("\"postgres://u:p@h/db\"", "\"postgres://h/db\""),
         ] {
-            let (text, found) = without_places(text).unwrap_or_else(|| panic!("{text}"));
+            let (text, found) = redact(text).unwrap_or_else(|| panic!("{text}"));
             assert_eq!(text, expected);
             assert!(found.iter().all(|(from, _)| !from.contains("hunter2") && !from.contains("abc")), "{found:?}");
         }
     }
 
     #[test]
-    fn other_slashes_stay() {
+    fn other_slashes_are_kept() {
         for text in [
             "",
             "/",
@@ -262,7 +283,13 @@ mod tests {
             "1:/2",
             "a: b",
         ] {
-            assert_eq!(without_places(text), None, "{text}");
+            assert_eq!(redact(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn json_values_are_redacted_at_any_depth() {
+        let card = serde_json::json!({ "export": ["python /home/me/x.py", 3], "deep": { "at": "/srv/y" } });
+        assert_eq!(redacted_json(&card), serde_json::json!({ "export": ["python x.py", 3], "deep": { "at": "y" } }));
     }
 }

@@ -1,23 +1,23 @@
-//! A release in an object store.
+//! Delivers a release to an object store.
 
 use std::collections::BTreeMap;
 
-use super::Target;
-use crate::release::verify::digest_of;
-use crate::release::{Content, ReleaseFile};
+use super::target::Target;
+use crate::release::checksums::digest_of;
+use crate::release::release_file::{FileContent, ReleaseFile};
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
 use crate::shared::remote::{Remote, Sent};
 use crate::shared::store::{CHECKSUMS_BYTES, Files as _};
 
-/// A prefix in a bucket that a release goes to.
+/// A prefix in a bucket.
 #[derive(Debug)]
 pub struct BucketTarget {
     remote: Remote,
 }
 
 impl BucketTarget {
-    /// A place that was opened for writing.
+    /// Wraps a prefix that was opened for writing.
     #[must_use]
     pub fn new(remote: Remote) -> Self {
         Self { remote }
@@ -33,32 +33,32 @@ impl Target for BucketTarget {
         Ok(self.remote.list()?.unwrap_or_default().into_iter().collect())
     }
 
-    fn check_room(&self, _bytes: u64) -> Result<(), Error> {
+    fn check_space(&self, _bytes: u64) -> Result<(), Error> {
         Ok(())
     }
 
-    fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
-        self.remote.read_up_to(inside, CHECKSUMS_BYTES)
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error> {
+        self.remote.read_up_to(path, CHECKSUMS_BYTES)
     }
 
-    fn has(&self, inside: &str, sha256: &Digest) -> Result<bool, Error> {
-        Ok(self.remote.noted_digest(inside)?.is_some_and(|noted| noted == sha256.as_str()))
+    fn has(&self, path: &str, sha256: &Digest) -> Result<bool, Error> {
+        Ok(self.remote.noted_digest(path)?.is_some_and(|noted| noted == sha256.as_str()))
     }
 
     fn put(&self, file: &ReleaseFile) -> Result<(), Error> {
         let sent = match &file.content {
-            Content::Made(bytes) => Sent::Bytes(bytes),
-            Content::Stored(path) => Sent::File(path),
+            FileContent::Memory(bytes) => Sent::Bytes(bytes),
+            FileContent::Disk(path) => Sent::File(path),
         };
         self.remote.put(&file.path, sent, &file.sha256)
     }
 
     fn digest_of(&self, file: &ReleaseFile) -> Result<Digest, Error> {
-        // A file that has become longer shows in the list, a shorter one here.
+        // A file that became longer is found by its listed length, a shorter one by this read.
         digest_of(&self.remote, &file.path, file.bytes)
     }
 
-    fn remove(&self, inside: &str) -> Result<(), Error> {
-        self.remote.remove(inside)
+    fn remove(&self, path: &str) -> Result<(), Error> {
+        self.remote.remove(path)
     }
 }

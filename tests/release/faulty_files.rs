@@ -1,4 +1,4 @@
-//! A place in the network as a test needs it: a folder behind it, and one thing wrong with it.
+//! A remote location for tests: a folder, with at most one fault.
 
 use std::ops::Range;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::sync::Mutex;
 use relabel::shared::error::Error;
 use relabel::shared::store::{Files, FolderFiles};
 
-pub struct Elsewhere {
+pub struct FaultyFiles {
     pub files: FolderFiles,
-    /// Whether it can say what it has; ordinary web servers cannot.
+    /// Whether it can list its files; ordinary web servers cannot.
     pub lists: bool,
     pub missing: Option<&'static str>,
     /// A file that lost its last byte.
@@ -20,20 +20,20 @@ pub struct Elsewhere {
     pub read: Mutex<Vec<String>>,
 }
 
-impl Elsewhere {
-    pub fn over(folder: &Path) -> Self {
+impl FaultyFiles {
+    pub fn new(folder: &Path) -> Self {
         let (files, read) = (FolderFiles::new(folder), Mutex::default());
         Self { files, lists: true, missing: None, short: None, flipped: None, unreachable: None, read }
     }
 
-    /// Names of the files that were read, whole or in parts, in order.
+    /// Names of the files that were read, completely or in part, in order.
     pub fn was_read(&self) -> Vec<String> {
         self.read.lock().unwrap().clone()
     }
 
     fn bytes(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
         if self.unreachable == Some(inside) {
-            return Err(Error::Remote { place: format!("elsewhere/{inside}"), problem: "no answer".into() });
+            return Err(Error::Remote { place: format!("remote/{inside}"), problem: "no answer".into() });
         }
         if self.missing == Some(inside) {
             return Ok(None);
@@ -50,9 +50,9 @@ impl Elsewhere {
     }
 }
 
-impl Files for Elsewhere {
+impl Files for FaultyFiles {
     fn name(&self) -> &'static str {
-        "elsewhere"
+        "remote"
     }
 
     fn read_up_to(&self, inside: &str, _most_bytes: u64) -> Result<Option<Vec<u8>>, Error> {
@@ -67,7 +67,7 @@ impl Files for Elsewhere {
         self.read.lock().unwrap().push(inside.to_owned());
         let bytes = self.bytes(inside)?.unwrap_or_default();
         bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec).ok_or_else(|| Error::Remote {
-            place: format!("elsewhere/{inside}"),
+            place: format!("remote/{inside}"),
             problem: format!("it has no bytes {range:?}").into(),
         })
     }
