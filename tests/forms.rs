@@ -1,9 +1,8 @@
 use std::path::Path;
 
-use relabel::labelling::teacher::check_onnx;
 use serde_json::Value;
 
-use crate::common::{Ran, data, relabel};
+use crate::common::{Ran, check_onnx, data, relabel};
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, scores_out};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Message, TinyGraph, attribute_of_call, float, function, int, ints, node, subgraph};

@@ -1,8 +1,6 @@
 use std::path::Path;
 
-use relabel::labelling::teacher::check_onnx;
-
-use crate::common::Ran;
+use crate::common::{Ran, check_onnx};
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, scores_out};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph, tensor};

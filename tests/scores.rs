@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use relabel::labelling::teacher::{
-    BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest,
-    Views,
+    BatchLabels, CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherDescription,
+    TeacherRequest, Views,
 };
 use relabel::shared::error::Error;
 use relabel::shared::geometry::InputSize;
@@ -24,7 +24,7 @@ impl Loader {
         Self { runtime: runtime(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, Description), String> {
+    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, TeacherDescription), String> {
         let path = self.folder.path().join("tiny.onnx");
         std::fs::write(&path, model).unwrap();
         let request = TeacherRequest {

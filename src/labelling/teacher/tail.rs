@@ -13,11 +13,12 @@ use std::collections::HashSet;
 
 use self::activation::RawScores;
 use super::graph::{Graph, Reach};
+pub(crate) use super::refusal::Refusal;
 pub use head::Linearity;
 pub(crate) use head::in_words;
 pub(crate) use pooling::{CellGrid, Layout};
 pub(crate) use quantised::QuantisedHead;
-pub(crate) use refusal::{Refusal, detector};
+pub(crate) use refusal::detector;
 
 /// How a teacher ends.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::head::in_words;
 use super::{Ending, Pooling, Refusal, Tail, head_nodes};
 use crate::labelling::teacher::graph::Graph;
-use crate::labelling::teacher::quantisation::on_integers;
+use crate::labelling::teacher::onnx_proto::computes_on_integers;
 
 /// A head with quantisers.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct QuantisedHead {
 
 /// Refuses a head that runs on whole numbers.
 pub(super) fn refuse_integers(graph: &Graph, pooling: &Pooling) -> Result<(), Refusal> {
-    match pooling.head.iter().map(|&index| graph.node(index)).find(|node| on_integers(node)) {
+    match pooling.head.iter().map(|&index| graph.node(index)).find(|node| computes_on_integers(node)) {
         Some(node) => Err(Refusal::new(
             format!(
                 "{} between its pooling and its scores rounds to a range that was calibrated on means over the map, and would \

@@ -6,19 +6,7 @@ use super::head::in_words;
 use super::pooling::average_over_map;
 use super::{Pooling, attention, tokens};
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
-
-/// Why a graph is refused, and what its owner can do.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) problem: String,
-    pub(crate) advice: String,
-}
-
-impl Refusal {
-    pub(crate) fn new(problem: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { problem: problem.into(), advice: advice.into() }
-    }
-}
+use crate::labelling::teacher::refusal::Refusal;
 
 const OTHER_TEACHER: &str = "use a teacher that averages its features over the map (EfficientNet, ResNet, RegNet, DenseNet, \
      ConvNeXt, Swin, a ViT with mean pooling, ...), or export a graph that ends in a score map [batch, class, y, x]";
