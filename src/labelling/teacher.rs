@@ -1,7 +1,7 @@
 //! The teacher: pixels in, label maps out. The only module that uses ONNX Runtime.
 //!
 //! An ordinary classifier is rewritten in memory so that its head runs on every cell, and the rewrite is verified before
-//! anything is labelled. `docs/architecture.md` lists the supported endings.
+//! anything is labelled. `docs/teacher-endings.md` lists the supported endings.
 
 mod refusal;
 mod onnx_proto;
