@@ -4,6 +4,7 @@
 //! before anything is labelled. See `docs/architecture.md` for the endings that are recognised.
 
 pub mod card;
+mod refusal;
 mod wire;
 mod integrity;
 mod graph;

@@ -14,7 +14,7 @@ use std::collections::{HashMap, HashSet};
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::tail::Refusal;
+use super::refusal::Refusal;
 use super::{integrity, wire};
 
 /// Message types of the ONNX schema, generated from `onnx.proto`.

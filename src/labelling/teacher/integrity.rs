@@ -7,7 +7,7 @@ use std::path::{Component, Path, PathBuf};
 use super::graph::proto::tensor_proto::DataLocation;
 use super::graph::proto::{FunctionProto, StringStringEntryProto};
 use super::graph::{GraphProto, ModelProto, NodeProto, TensorProto, bodies, element, is_standard_domain};
-use super::tail::Refusal;
+use super::refusal::Refusal;
 
 /// Versions of the standard operators that are understood.
 pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 9..=24;

@@ -11,14 +11,15 @@ use super::card::{self, CardFile, CardValues, TeacherCard};
 use super::device::Device;
 use super::feed::{Feed, OutputShapes, values};
 use super::graph::{Graph, element};
-use super::locality::{self, Evidence, Locality, Settled};
+use super::locality::{Locality, LocalityOptions, LocatedCells, locate_cells};
 use super::placement::{self, Placement};
 use super::ports::{image_input, port_in_words, scores_output};
-use super::proof::{Proof, Subject, Witness};
+use super::proof::{Proof, ReferenceScores, ReferenceTeacher};
 use super::quantisation;
-use super::rewrite::{ImageInput, Sides, Wanted, copied_head_model, labelling_model, port, tail_model};
+use super::refusal::Refusal;
+use super::rewrite::{HeadDims, ImageInput, RewriteSpec, copied_head_model, labelling_model, port, tail_model};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
-use super::tail::{self, CellGrid, Ending, Layout, Linearity, Refusal, Tail};
+use super::tail::{self, CellGrid, Ending, FeatureLayout, Linearity, Tail};
 use super::tensors::{Floats, failed};
 use super::weights::{WeightsFile, weights_files};
 use super::{BatchLabels, PixelBatch, Teacher, TeacherShape, Views, guard, integrity, wire};
@@ -136,7 +137,7 @@ impl OnnxTeacher {
         let first = *devices.first().ok_or_else(|| Error::Usage("no device was named".to_owned()))?;
         devices.iter().try_for_each(|&device| runtime.try_device(device))?;
         let threads = request.threads;
-        let subject = Subject {
+        let reference = ReferenceTeacher {
             graph: &graph,
             tail: &tail,
             input: &input,
@@ -147,27 +148,27 @@ impl OnnxTeacher {
             views: request.views,
             stop_requested,
         };
-        let evidence = Evidence {
+        let options = LocalityOptions {
             photographs: &request.photographs,
             scratch_folder: request.scratch_folder.as_deref(),
             named_classes: card::named_classes(&request.flags, &request.card, &facts),
         };
-        let settled = locality::settle(runtime, &subject, &evidence);
-        let Settled { locality, grid } = settled.map_err(|stop| stop.or_refused(refused))?;
-        let witness = Witness::hear(runtime, &subject, &grid)?.map_err(refused)?;
-        let class_count = witness.class_count;
+        let located = locate_cells(runtime, &reference, &options).map_err(|error| error.into_error(refused))?;
+        let LocatedCells { locality, grid } = located;
+        let scores = ReferenceScores::compute(runtime, &reference, &grid)?.map_err(refused)?;
+        let class_count = scores.class_count;
         let card = card::settle_classes(card.clone(), &request.flags, &request.card, &facts, class_count)?;
         check_classifier(&graph, &tail, &card, class_count).map_err(refused)?;
-        let wanted = Self::wanted(request, &witness, card.input_size, grid)?;
+        let spec = Self::rewrite_spec(request, &scores, card.input_size, grid)?;
         let shape = TeacherShape {
             input_size: card.input_size,
-            map_size: witness.map_size,
+            map_size: scores.map_size,
             class_count,
             k: request.k,
             fixed_batch: input.fixed_batch.map(|batch| batch / request.views.count()),
         };
-        let rewrite = in_words(&graph, &tail, &input, &card, &wanted);
-        let model = labelling_model(&graph, &tail, &input, &card, &wanted);
+        let rewrite = in_words(&graph, &tail, &input, &card, &spec);
+        let model = labelling_model(&graph, &tail, &input, &card, &spec);
         let (opset, input_words, output_words) =
             (graph.opset(), port_in_words(&graph.inputs()[0]), port_in_words(&output));
 
@@ -178,17 +179,17 @@ impl OnnxTeacher {
             weights_folder,
             threads: threads.div_ceil(on_cpu.max(1)),
             shape,
-            image_ranks: wanted.image_ranks,
-            with_lse: wanted.with_lse,
+            image_ranks: spec.image_ranks,
+            with_lse: spec.with_lse,
             stop_requested,
         };
-        let shown = if tail.shows_all() && quantisation::is_quantised(&graph, tail.shown()) {
-            Some(sessions.shown(&subject, &wanted.grid, &witness)?.map_err(refused)?)
+        let shown = if tail.has_single_input() && quantisation::is_quantised(&graph, tail.head_input()) {
+            Some(sessions.shown(&reference, &spec.grid, &scores)?.map_err(refused)?)
         } else {
             None
         };
         drop(graph);
-        let (teacher, proof, placement) = sessions.proved(first, &witness, shown, request.scratch_folder.as_deref())?;
+        let (teacher, proof, placement) = sessions.proved(first, &scores, shown, request.scratch_folder.as_deref())?;
         if let Some(problem) = proof.failure() {
             return Err(Error::Proof {
                 path: path.to_path_buf(),
@@ -217,26 +218,26 @@ impl OnnxTeacher {
     }
 
     /// What the rewritten graph is to give.
-    fn wanted(
+    fn rewrite_spec(
         request: &TeacherRequest,
-        witness: &Witness,
+        scores: &ReferenceScores,
         input_size: InputSize,
         grid: CellGrid,
-    ) -> Result<Wanted, Error> {
-        let class_count = witness.class_count;
+    ) -> Result<RewriteSpec, Error> {
+        let class_count = scores.class_count;
         if request.k == 0 || request.k > class_count {
             return Err(Error::Usage(format!(
                 "--top-k {} is out of range: the teacher has {class_count} classes",
                 request.k
             )));
         }
-        Ok(Wanted {
+        Ok(RewriteSpec {
             input_size,
             grid,
             k: request.k,
             image_ranks: request.k.max(Self::AGREEMENT_RANKS).min(class_count),
             class_count,
-            sides: witness.sides,
+            head_dims: scores.head_dims,
             views: request.views,
             with_lse: request.with_lse,
         })
@@ -263,21 +264,21 @@ struct Sessions<'a> {
 }
 
 impl Sessions<'_> {
-    /// A session that has labelled the witness's images: with what the proof found, and where its nodes ran. `shown` is
+    /// A session that has labelled the scores's images: with what the proof found, and where its nodes ran. `shown` is
     /// what was found of a quantised teacher's heads.
     fn proved(
         &self,
         device: Device,
-        witness: &Witness,
+        scores: &ReferenceScores,
         shown: Option<Proof>,
         scratch_folder: Option<&Path>,
     ) -> Result<(OnnxTeacher, Proof, Option<Placement>), Error> {
         let scratch = scratch_folder.and_then(placement::scratch);
         let mut teacher = self.load(device, scratch.as_ref().map(tempfile::TempDir::path))?;
-        let labels = teacher.label(&witness.pixels)?;
+        let labels = teacher.label(&scores.pixels)?;
         let proof = match shown {
-            Some(shown) => witness.compare_from_pixels(&labels, shown),
-            None => witness.compare(&labels),
+            Some(shown) => scores.compare_from_pixels(&labels, shown),
+            None => scores.compare(&labels),
         };
         let placement = match scratch {
             Some(_) => Placement::take_from(&mut teacher.session, device)?,
@@ -290,18 +291,18 @@ impl Sessions<'_> {
     /// once, shows.
     fn shown(
         &self,
-        subject: &Subject<'_>,
+        reference: &ReferenceTeacher<'_>,
         grid: &CellGrid,
-        witness: &Witness,
+        scores: &ReferenceScores,
     ) -> Result<Result<Proof, Refusal>, Error> {
-        let shown = subject.tail.shown();
+        let shown = reference.tail.head_input();
         let model = quantisation::with_output(&self.model, shown)
             .map_err(|error| Error::Inference { action: "build the proof", message: error.to_string() })?;
         let sessions = Sessions { model, ..*self };
-        let mut teacher = sessions.load(subject.device.plainly_fed(), None)?;
-        let (labels, features) = teacher.label_and_show(&witness.pixels, shown)?;
-        let heard = witness.hear_on_shown(self.runtime, subject, grid, &features)?;
-        Ok(heard.map(|heard| heard.compare(&labels)))
+        let mut teacher = sessions.load(reference.device.plainly_fed(), None)?;
+        let (labels, features) = teacher.label_and_show(&scores.pixels, shown)?;
+        let on_features = scores.compute_from_features(self.runtime, reference, grid, &features)?;
+        Ok(on_features.map(|scores| scores.compare(&labels)))
     }
 
     fn load(&self, device: Device, profile: Option<&Path>) -> Result<OnnxTeacher, Error> {
@@ -434,26 +435,26 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let output = scores_output(&graph, None).map_err(refused)?;
     let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
     check_batch(&input, &card, Views::Image).map_err(refused)?;
-    let sides = Sides { cells: 49, channels: 1, heads: 1, value_axes: 4 };
+    let head_dims = HeadDims { cells: 49, channels: 1, heads: 1, value_axes: 4 };
     for views in [Views::Image, Views::ImageAndMirror] {
-        let wanted = Wanted {
+        let spec = RewriteSpec {
             input_size: card.input_size,
-            grid: CellGrid::raster(Layout::Nchw, MapSize::new(7, 7)?),
+            grid: CellGrid::raster(FeatureLayout::Nchw, MapSize::new(7, 7)?),
             k: 1,
             image_ranks: 1,
             class_count: 1,
-            sides,
+            head_dims,
             views,
             with_lse: true,
         };
-        labelling_model(&graph, &tail, &input, &card, &wanted);
+        labelling_model(&graph, &tail, &input, &card, &spec);
     }
     if let Ending::Pooled(pooling) = &tail.ending {
         let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
         let given = [(pooling.features.as_str(), &features)];
         tail_model(&graph, &tail, pooling, &input, &given);
         let grid = CellGrid::raster(pooling.layout, MapSize::new(7, 7)?);
-        copied_head_model(&graph, &tail, pooling, &input, &given, sides, &grid);
+        copied_head_model(&graph, &tail, pooling, &input, &given, head_dims, &grid);
     }
     graph.external_weights().try_for_each(|weight| weight.map(|_| ()))
 }
@@ -510,7 +511,7 @@ fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) -> Result<(
 }
 
 /// The rewrite, one sentence a line.
-fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, wanted: &Wanted) -> Vec<String> {
+fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, spec: &RewriteSpec) -> Vec<String> {
     let mut words = vec![format!(
         "pixels enter as u8 {} and become (x/255 - mean) / std inside{}",
         card.input_size,
@@ -524,17 +525,17 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
             words.push(format!(
                 "{} {verb} {} features {} over {} cells; a second copy of what follows it ({}) runs on every cell instead",
                 node.op_type(),
-                pooling.layout.in_words(),
-                wanted.grid.size,
-                wanted.grid.size.cells(),
+                pooling.layout,
+                spec.grid.size,
+                spec.grid.size.cells(),
                 if head.is_empty() { "nothing".to_owned() } else { head.join(", ") }
             ));
             words.extend(pooling.remarks());
         }
         Ending::ScoreMap => words.push(format!(
             "the graph ends in a score map {} of {} cells already",
-            wanted.grid.layout.in_words().replace("channel", "class"),
-            wanted.grid.size
+            spec.grid.layout.to_string().replace("channel", "class"),
+            spec.grid.size
         )),
     }
     if let Linearity::NotLinear { because_of } = tail.linearity() {
@@ -543,14 +544,14 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
              of a mean is not the mean of what it makes of the cells"
         ));
     }
-    if wanted.views == Views::ImageAndMirror {
+    if spec.views == Views::ImageAndMirror {
         words.push(
             "each image is shown beside its mirror image; the mirror image's scores are mirrored back, and both are averaged \
              before they are ranked"
                 .to_owned(),
         );
     }
-    if wanted.with_lse {
+    if spec.with_lse {
         words.push("the log-sum-exp of all classes leaves the device too, one number a cell".to_owned());
     }
     if !tail.left_out.is_empty() {
@@ -561,9 +562,9 @@ fn in_words(graph: &Graph, tail: &Tail, input: &ImageInput, card: &TeacherCard, 
     }
     words.push(format!(
         "the top {} of {} classes are taken inside; only they leave the device",
-        wanted.k, wanted.class_count
+        spec.k, spec.class_count
     ));
-    words.extend(order_in_words(&wanted.grid));
+    words.extend(order_in_words(&spec.grid));
     words
 }
 

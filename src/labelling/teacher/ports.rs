@@ -2,8 +2,9 @@
 
 use super::card::{self, GraphFacts};
 use super::graph::{Graph, Port, element};
+use super::refusal::Refusal;
 use super::rewrite::{ImageInput, InputLayout};
-use super::tail::{Refusal, detector};
+use super::tail::detector;
 
 /// The one image input, and what the graph fixes of it.
 pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Refusal> {

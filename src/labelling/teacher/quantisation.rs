@@ -3,7 +3,8 @@
 use prost::Message as _;
 
 use super::graph::{Graph, ModelProto, NodeProto, declare_untyped};
-use super::tail::{QuantisedHead, Refusal, in_words};
+use super::refusal::Refusal;
+use super::tail::{QuantisedHead, describe_node};
 
 /// Whether values are rounded to whole numbers on the way to `tensor`, so that a difference in the last bit may become
 /// one of a whole step.
@@ -89,7 +90,7 @@ impl Cut {
             "{}{more} between its pooling and its scores was calibrated on means over the map, and cuts cells off, which are \
              stronger: on random images it changes the scores of {} of {} cells by more than {:.0} % of the largest score, by \
              up to {:.3} where the largest is {:.3}, and the best class of {} cells",
-            in_words(graph.node(first)),
+            describe_node(graph.node(first)),
             self.changed,
             self.cells,
             Self::NOTICED * 100.0,
@@ -149,7 +150,7 @@ impl Quantiser {
         let step = graph.constant_float(node.input.get(1)?)?;
         let (zero, bounds) = graph.constant_small_int(node.input.get(2)?)?;
         let range = bounds.map(|bound| (bound - zero) as f32 * step);
-        Some(Self { words: in_words(node), rounded, step, range })
+        Some(Self { words: describe_node(node), rounded, step, range })
     }
 
     /// A warning, if many cells lie beyond the range. `values` is `[image, channel, cell]`, or `[image, cell, channel]`.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::graph::Graph;
 use super::integrity;
-use super::tail::Refusal;
+use super::refusal::Refusal;
 use crate::shared::digest::{Digest, digest_file};
 use crate::shared::error::Error;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use prost::Message as _;
 
-use super::super::tail::Refusal;
+use super::super::refusal::Refusal;
 use super::names::LONGEST_AROUND_BYTES;
 use super::normal::MAX_NODES;
 use super::proto::{FunctionProto, OperatorSetIdProto};

@@ -3,7 +3,7 @@
 //!
 //! The ONNX specification leaves exporters and converters more freedom than that, and ONNX Runtime loads all of it.
 
-use super::super::tail::Refusal;
+use super::super::refusal::Refusal;
 use super::{GraphProto, ModelProto, branches, functions, names, order};
 
 /// Most nodes that are accepted, those inside `If`, `Loop` and `Scan` included; the largest classifiers have a few

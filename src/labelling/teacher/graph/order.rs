@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use std::collections::hash_map::Entry;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
-use super::super::tail::Refusal;
+use super::super::refusal::Refusal;
 use super::scopes::{bodies_mut, captured_names};
 use super::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 
