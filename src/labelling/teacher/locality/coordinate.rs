@@ -15,7 +15,7 @@ pub(super) const UNKNOWN: f32 = f32::NAN;
 
 /// Largest number of elements of a coordinate. Tokens and pixels of large inputs stay far below; bounds the memory for
 /// malicious graphs.
-const MOST_VALUES: usize = 1 << 22;
+const MAX_VALUES: usize = 1 << 22;
 
 impl Coordinate {
     /// The same value for all elements of a tensor with `rank` axes.
@@ -75,7 +75,7 @@ impl Coordinate {
         let mut spread = self.clone();
         for &axis in axes {
             if spread.sides[axis] == 1 && dims[axis] != 1 {
-                if spread.values.len().checked_mul(dims[axis])? > MOST_VALUES {
+                if spread.values.len().checked_mul(dims[axis])? > MAX_VALUES {
                     return None;
                 }
                 spread = spread.map_lanes(axis, dims[axis], |lane| vec![lane[0]; dims[axis]]);
@@ -226,7 +226,7 @@ impl Coordinate {
         let spread: Vec<Self> = spread.collect::<Option<_>>()?;
         let before: usize = spread[0].sides[..axis].iter().product();
         let total: usize = spread.iter().map(|part| part.values.len()).sum();
-        if total > MOST_VALUES {
+        if total > MAX_VALUES {
             return None;
         }
         let mut values = Vec::with_capacity(total);

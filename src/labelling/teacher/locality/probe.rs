@@ -35,24 +35,24 @@ impl ProbeResult {
     /// Largest number of photographs.
     pub const PHOTOGRAPHS: usize = 4;
     /// Smallest accepted `along`. Good teachers reach 0.99 to 1.00, scrambled ones at most 0.83 along one of their axes.
-    pub const LEAST_ALONG: f32 = 0.9;
+    pub const MIN_ALONG: f32 = 0.9;
     /// Largest accepted `across`. 64 random positions reach 0.25 once in fifty times.
-    pub const MOST_ACROSS: f32 = 0.4;
+    pub const MAX_ACROSS: f32 = 0.4;
     /// Smallest accepted `near`, which detects maps that are scrambled in small blocks.
-    pub const LEAST_NEAR: f32 = 0.7;
+    pub const MIN_NEAR: f32 = 0.7;
     /// Largest accepted `shift`. Strides and paddings of convolutions shift responses by about half a cell.
-    pub const MOST_SHIFT: f32 = 0.75;
+    pub const MAX_SHIFT: f32 = 0.75;
 
     /// Whether the responses show that cells correspond to image positions.
     #[must_use]
     pub fn passes(&self) -> bool {
-        let along = self.along.iter().flatten().all(|&value| value >= Self::LEAST_ALONG);
-        let across = self.across.iter().flatten().all(|&value| value.abs() <= Self::MOST_ACROSS);
-        along && across && self.near >= Self::LEAST_NEAR && !self.is_shifted()
+        let along = self.along.iter().flatten().all(|&value| value >= Self::MIN_ALONG);
+        let across = self.across.iter().flatten().all(|&value| value.abs() <= Self::MAX_ACROSS);
+        along && across && self.near >= Self::MIN_NEAR && !self.is_shifted()
     }
 
     fn is_shifted(&self) -> bool {
-        self.shift.iter().any(|shift| shift.abs() > Self::MOST_SHIFT)
+        self.shift.iter().any(|shift| shift.abs() > Self::MAX_SHIFT)
     }
 
     /// Whether more photographs are unnecessary.

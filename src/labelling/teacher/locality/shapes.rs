@@ -20,7 +20,7 @@ pub(super) struct Shapes {
 }
 
 /// Largest number of values of a parameter tensor.
-const MOST_PARAMETER_VALUES: usize = 1 << 20;
+const MAX_PARAMETER_VALUES: usize = 1 << 20;
 
 impl Shapes {
     pub(super) fn dims(&self, tensor: &str) -> Option<&[usize]> {
@@ -55,7 +55,7 @@ impl Shapes {
                 session.run(vec![(input.name.clone(), image.to_value()?)]).map_err(failed("run the teacher"))?;
             for (at, tensor) in computed.iter().enumerate() {
                 if let Some(values) =
-                    results.get(parameter_name(at)).and_then(ints_of).filter(|v| v.len() <= MOST_PARAMETER_VALUES)
+                    results.get(parameter_name(at)).and_then(ints_of).filter(|v| v.len() <= MAX_PARAMETER_VALUES)
                 {
                     shapes.parameters.insert(tensor.clone(), values);
                 }

@@ -20,9 +20,9 @@ pub(super) enum Structure {
 
 /// Largest distance of a cell from the centre of its row and column, in cells. Strides and paddings of convolutions move
 /// positions by up to half a cell, and networks without padding (Inception) leave out as much at the edges.
-const MOST_SHIFT_CELLS: f32 = 1.0;
+const MAX_SHIFT_CELLS: f32 = 1.0;
 /// Largest part of the image that may be cut away, in cells.
-const MOST_CUT_CELLS: f32 = 0.75;
+const MAX_CUT_CELLS: f32 = 0.75;
 /// Positions closer than this fraction of the image belong to one row or column.
 const SAME_POSITION: f32 = 1e-4;
 
@@ -90,7 +90,7 @@ pub(super) fn conclude(
     };
     for (at, (what, positions)) in [("rows", &rows), ("columns", &columns)].into_iter().enumerate() {
         let count = positions.len() as f32;
-        if traced.lost[at] * count > MOST_CUT_CELLS {
+        if traced.lost[at] * count > MAX_CUT_CELLS {
             let by =
                 traced.cut_by.map_or_else(String::new, |index| format!(" by {}", describe_node(graph.node(index))));
             return contradicts(format!(
@@ -100,7 +100,7 @@ pub(super) fn conclude(
         }
         let shift = |(at, &position): (usize, &f32)| (position - (at as f32 + 0.5) / count).abs() * count;
         let most = positions.iter().enumerate().map(shift).fold(0.0, f32::max);
-        if most > MOST_SHIFT_CELLS {
+        if most > MAX_SHIFT_CELLS {
             return contradicts(format!(
                 "the {} {what} of the map are not evenly spread over the image: one is {most:.1} cells from its expected \
                  position",

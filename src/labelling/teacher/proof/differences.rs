@@ -9,7 +9,7 @@ pub struct Proof {
     pub images: usize,
     /// Number of cells of these images.
     pub cells: usize,
-    /// Number of cells compared: all, or [`Proof::MOST_CELLS`] spread over the maps.
+    /// Number of cells compared: all, or [`Proof::MAX_CELLS`] spread over the maps.
     pub compared_cells: usize,
     /// Largest absolute score of any compared cell and class, as a scale for the differences.
     pub largest_score: f32,
@@ -52,7 +52,7 @@ pub struct QuantisedProof {
 impl Proof {
     /// Largest number of cells compared. The reference runs once per cell on a map of its own, so the time for all cells
     /// grows with the square of their number.
-    pub const MOST_CELLS: usize = 256;
+    pub const MAX_CELLS: usize = 256;
     /// float32 sums in another order differ by a few parts in a million.
     pub(super) const RELATIVE_TOLERANCE: f32 = 1e-4;
     /// float16 has 11 significant bits.

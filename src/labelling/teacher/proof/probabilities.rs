@@ -18,7 +18,7 @@ pub(super) struct ScoreRows<'a> {
 
 impl ScoreRows<'_> {
     /// Smallest number of classes for which values between 0 and 1 indicate a sigmoid: a few scores may lie there by chance.
-    const FEWEST_SIGMOID_CLASSES: usize = 5;
+    const MIN_SIGMOID_CLASSES: usize = 5;
 
     /// Refuses rows that all contain probabilities. Raw scores sum to 1 in less than one row of a hundred, and never in
     /// all.
@@ -58,7 +58,7 @@ impl ScoreRows<'_> {
         let inside = self.values.iter().all(|value| (0.0..=1.0).contains(value));
         let largest = self.values.iter().copied().fold(0.0, f32::max);
         let zeros = self.values.contains(&0.0);
-        if self.classes >= Self::FEWEST_SIGMOID_CLASSES && inside && (!zeros || self.half || largest > 0.99) {
+        if self.classes >= Self::MIN_SIGMOID_CLASSES && inside && (!zeros || self.half || largest > 0.99) {
             return Some("all values lie between 0 and 1, as after a sigmoid,".to_owned());
         }
         self.same_sum(&sums)
@@ -68,7 +68,7 @@ impl ScoreRows<'_> {
 
     /// The common sum of all rows, if the rows differ.
     fn same_sum(&self, sums: &[f64]) -> Option<f64> {
-        const FEWEST_ROWS: usize = 8;
+        const MIN_ROWS: usize = 8;
         let spread = |values: &mut dyn Iterator<Item = f64>| {
             let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
             most - least
@@ -79,7 +79,7 @@ impl ScoreRows<'_> {
             .map(|class| spread(&mut self.values.iter().skip(class).step_by(self.classes).copied().map(f64::from)))
             .fold(0.0, f64::max);
         let same =
-            sums.len() >= FEWEST_ROWS && !self.half && sum_spread <= 1e-4 * mean && sum_spread * 100.0 < class_spread;
+            sums.len() >= MIN_ROWS && !self.half && sum_spread <= 1e-4 * mean && sum_spread * 100.0 < class_spread;
         same.then_some(mean)
     }
 }

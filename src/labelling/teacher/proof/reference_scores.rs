@@ -152,7 +152,7 @@ impl ReferenceScores {
             Err(refusal) => return Ok(Err(window::explain_refusal(runtime, teacher, pooling, refusal))),
         };
         let (map_size, head_dims) = (vectors.map_size, vectors.head_dims);
-        let cells = sample(images, map_size, Proof::MOST_CELLS / views);
+        let cells = sample(images, map_size, Proof::MAX_CELLS / views);
         let cells_of_views = with_mirrored_cells(&cells, images, map_size, views);
         let mut given = vec![(pooling.features.as_str(), features)];
         given.extend(pooling.image_parts.iter().map(String::as_str).zip(tensors.parts));

@@ -17,7 +17,7 @@ pub(super) struct RawScores {
 }
 
 /// Largest number of nodes from the output back to the activation; exporters write a handful.
-const MOST_NODES: usize = 256;
+const MAX_NODES: usize = 256;
 
 /// Follows `output` back to the first activation after the last weights, and copies the nodes after it to run on the raw
 /// scores. Nodes that move, select or reshape classes are kept.
@@ -53,7 +53,7 @@ fn plan(graph: &Graph, input: &str, output: &str) -> Result<Option<Plan>, Refusa
     let mut passed: Vec<(usize, Role)> = Vec::new();
     let mut skipped = HashMap::new();
     let (mut up_to_activation, mut found) = (0, None);
-    for _ in 0..MOST_NODES {
+    for _ in 0..MAX_NODES {
         let Some(index) = graph.producer(&tensor) else { break };
         let Some(Step { before, role }) = image.step(index) else { break };
         passed.push((index, role));
@@ -242,7 +242,7 @@ impl ImageDependence<'_> {
         let mut seen = HashSet::new();
         let mut open = vec![scores];
         while let Some(tensor) = open.pop() {
-            let Some(index) = graph.producer(tensor).filter(|_| seen.len() < MOST_NODES) else { continue };
+            let Some(index) = graph.producer(tensor).filter(|_| seen.len() < MAX_NODES) else { continue };
             if !seen.insert(index) {
                 continue;
             }
@@ -271,7 +271,7 @@ impl ImageDependence<'_> {
 /// The tensor of which `tensor` is a copy, possibly in another precision.
 fn uncast<'a>(graph: &'a Graph, tensor: &'a str) -> &'a str {
     let mut tensor = tensor;
-    for _ in 0..MOST_NODES {
+    for _ in 0..MAX_NODES {
         let node = graph.producer(tensor).map(|index| graph.node(index));
         let before = node.filter(|node| matches!(node.op_type(), "Identity" | "Cast" | "Dropout"));
         let Some(before) = before.and_then(|node| node.input.first()) else { break };
@@ -286,7 +286,7 @@ fn reaches(graph: &Graph, to: &str, from: &str, wanted: impl Fn(&NodeProto) -> b
     nodes
         .into_iter()
         .rev()
-        .take(MOST_NODES)
+        .take(MAX_NODES)
         .map(|index| graph.node(index))
         .any(|node| wanted(node) && node.output.first().is_some_and(|output| graph.sees(output, from, &[])))
 }

@@ -3,7 +3,7 @@
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
 
 /// Largest number of nodes between two parts of an attention.
-const MOST_STEPS: usize = 64;
+const MAX_STEPS: usize = 64;
 
 /// Matrix products: the standard operator, and ONNX Runtime's with a factor and transpositions.
 const PRODUCTS: [&str; 2] = ["MatMul", "FusedMatMul"];
@@ -56,7 +56,7 @@ pub(super) fn learned_query(graph: &Graph, reach: &Reach<'_>, input: &str, node:
 /// weight that differs between cells, and the score of a token depends on its position.
 pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: &'a str) -> Option<&'a NodeProto> {
     let mut tensor = features;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let node = graph.node(graph.producer(tensor)?);
         match node.op_type() {
             "Add" => {
@@ -82,7 +82,7 @@ pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: 
 /// The node that makes a tensor, skipping nodes of the given kinds.
 fn through(graph: &Graph, tensor: &str, kinds: &[&str]) -> Option<usize> {
     let mut index = graph.producer(tensor)?;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         if !kinds.contains(&graph.node(index).op_type()) {
             return Some(index);
         }
@@ -101,7 +101,7 @@ fn is_along_last_axis(graph: &Graph, softmax: &NodeProto) -> bool {
 /// The matrix product whose scaled and masked result a Softmax takes.
 fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> Option<usize> {
     let mut tensor = tensor;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let index = graph.producer(tensor)?;
         let node = graph.node(index);
         match node.op_type() {
@@ -119,7 +119,7 @@ fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> 
 /// only through them, too.
 fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &str, values: &'a str) -> Option<&'a str> {
     let mut tensor = values;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let node = graph.node(graph.producer(tensor)?);
         match node.op_type() {
             "Transpose" | "Reshape" | "Gather" | "Split" | "Slice" | "Squeeze" | "Unsqueeze" | "Identity" | "Cast"

@@ -11,7 +11,7 @@ use crate::labelling::teacher::refusal::Refusal;
 
 /// Largest number of poolings examined, from the output backwards. The last one is among the first few; the limit bounds
 /// the time for malicious graphs.
-const MOST_POOLINGS: usize = 256;
+const MAX_POOLINGS: usize = 256;
 
 /// Finds the ending of `graph`, which takes images at `input` and returns class scores at `output`.
 pub(crate) fn recognise(
@@ -54,8 +54,8 @@ pub(crate) fn recognise(
     Ok(Tail { logits, output: output.to_owned(), left_out, ending, quantised_head })
 }
 
-/// The pooling closest to the output through which the scores get all they know of the image, except single tokens such
-/// as a class token. (The features of squeeze-and-excitation blocks also bypass their pooling.)
+/// The pooling closest to the output through which the scores depend on the image, apart from single tokens such as a
+/// class token. (The features of squeeze-and-excitation blocks also bypass their pooling.)
 fn last_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Option<Pooling> {
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
     let tokens = single_tokens::find(graph, reach, &upstream);
@@ -65,7 +65,7 @@ fn last_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> 
         (average.is_some() || attention::is_weighted_sum(graph, node)).then_some((index, average))
     });
     let mut last: Option<Pooling> = None;
-    for (node, average) in candidates.take(MOST_POOLINGS) {
+    for (node, average) in candidates.take(MAX_POOLINGS) {
         let Some(pooled) = graph.node(node).output.first() else { continue };
         // Once an average is found, only an attention before it matters: its results have no positions.
         let attention = match average {

@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
 
 /// Largest number of tokens examined; networks have a few.
-const MOST_TOKENS: usize = 256;
+const MAX_TOKENS: usize = 256;
 
 /// Largest number of tokens that a head may take; heads on the last four layers take four.
-const MOST_PARTS: usize = 16;
+const MAX_PARTS: usize = 16;
 
 /// Names of the tensors made by the nodes of `upstream` that hold a single token of a sequence `[batch, token, channel]`.
 pub(super) fn find<'a>(graph: &'a Graph, reach: &Reach<'_>, upstream: &[usize]) -> HashSet<&'a str> {
     let tokens = upstream.iter().rev().flat_map(|&index| tokens_selected_by(graph, graph.node(index)));
     let of_features = tokens.filter(|(data, _)| reach.has(data) && is_computed(graph, data));
-    of_features.take(MOST_TOKENS).map(|(_, token)| token).collect()
+    of_features.take(MAX_TOKENS).map(|(_, token)| token).collect()
 }
 
 /// Whether the scores depend on the image only through `pooled` and single tokens next to it.
@@ -26,7 +26,7 @@ pub(super) fn complete(graph: &Graph, input: &str, logits: &str, pooled: &str, t
     stops.insert(pooled);
     let Some(reached) = graph.boundary(logits, input, &stops) else { return false };
     let parts: Vec<&str> = reached.iter().copied().filter(|&tensor| tensor != pooled).collect();
-    if parts.len() > MOST_PARTS {
+    if parts.len() > MAX_PARTS {
         return false;
     }
     // The mean of a token itself, as in a norm, is not a pooling; a token that depends on the mean is not separate from it.
@@ -95,10 +95,10 @@ fn tokens_selected_by<'a>(graph: &'a Graph, node: &'a NodeProto) -> Vec<(&'a str
 
 /// Whether a tensor is computed by a layer with weights: single channels of the image itself are not tokens.
 fn is_computed(graph: &Graph, tensor: &str) -> bool {
-    const MOST_NODES: usize = 10_000;
+    const MAX_NODES: usize = 10_000;
     let (mut open, mut seen) = (vec![tensor], HashSet::new());
     while let Some(tensor) = open.pop() {
-        if seen.len() > MOST_NODES {
+        if seen.len() > MAX_NODES {
             return true;
         }
         let Some(index) = graph.producer(tensor) else { continue };

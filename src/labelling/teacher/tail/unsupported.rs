@@ -13,7 +13,7 @@ const OTHER_TEACHER: &str = "use a teacher with global average pooling (Efficien
      a ViT with mean pooling, ...), or export a graph whose output is a score map [batch, class, y, x]";
 
 /// Largest number of nodes examined, from the output backwards; bounds the time for malicious graphs.
-const MOST_NODES: usize = 256;
+const MAX_NODES: usize = 256;
 
 /// The refusal of an architecture that has no score per cell.
 fn no_cell_scores(reason: &str) -> Refusal {
@@ -122,7 +122,7 @@ pub(super) fn no_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: 
                 | "GlobalLpPool"
         )
     });
-    let relevant: Vec<&NodeProto> = relevant.take(MOST_NODES).collect();
+    let relevant: Vec<&NodeProto> = relevant.take(MAX_NODES).collect();
     for node in &relevant {
         match node.op_type() {
             "GlobalMaxPool" | "ReduceMax" if all_pass(node) => return maximum(node),
@@ -165,7 +165,7 @@ pub(super) fn no_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: 
 fn several_means(graph: &Graph, input: &str, logits: &str, upstream: &[usize]) -> Option<Refusal> {
     let is_mean = |index: &&usize| average_over_map(graph, graph.node(**index)).is_some();
     let means = upstream.iter().rev().filter(is_mean).filter_map(|&index| graph.node(index).output.first());
-    let means: HashSet<&str> = means.map(String::as_str).take(MOST_NODES).collect();
+    let means: HashSet<&str> = means.map(String::as_str).take(MAX_NODES).collect();
     let mut reached: Vec<usize> =
         graph.boundary(logits, input, &means)?.into_iter().filter_map(|mean| graph.producer(mean)).collect();
     reached.sort_unstable();
