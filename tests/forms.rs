@@ -265,5 +265,5 @@ fn branches_behind_the_pooling_work_or_are_refused_in_words() {
         .scalar("times", 1)
         .node("Loop", &["times", "", "v"], &["q"], &[subgraph("body", &loops)]);
     let refusal = check_onnx(scores_out(gemm(graph, "q"), Free)).unwrap_err();
-    assert!(refusal.contains("Loop (node `Loop_q`) stands between its pooling and its scores"), "{refusal}");
+    assert!(refusal.contains("Loop (node `Loop_q`) between the pooling and the scores"), "{refusal}");
 }

@@ -263,17 +263,17 @@ fn probabilities_are_never_kept_as_scores() {
         (
             "a weight for each class",
             { out(probs().weight("prior", &[1, CLASSES]).node("Mul", &["probs", "prior"], &["out"], &[])) },
-            "Mul (node `Mul_out`) behind its final Softmax (node `Softmax_probs`) changes",
+            "Mul (node `Mul_out`) after the final Softmax (node `Softmax_probs`) may change",
         ),
         (
             "the other way round",
             { out(probs().number("one", 1.0).node("Sub", &["one", "probs"], &["out"], &[])) },
-            "Sub (node `Sub_out`) behind its final Softmax",
+            "Sub (node `Sub_out`) after the final Softmax",
         ),
         (
             "a loss",
             { out(probs().node("Log", &["probs"], &["log"], &[]).node("Neg", &["log"], &["out"], &[])) },
-            "Neg (node `Neg_out`) behind",
+            "Neg (node `Neg_out`) after",
         ),
         (
             "one class more",
@@ -281,7 +281,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = probs().number("nought", 0.0).shape("pads", &[0, 0, 0, 1]);
                 finish(graph.node("Pad", &["probs", "pads", "nought"], &["out"], &[]), 10)
             },
-            "Pad (node `Pad_out`) behind",
+            "Pad (node `Pad_out`) after",
         ),
         (
             "the logarithm of the odds",
@@ -289,7 +289,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = probs().number("one", 1.0).node("Sub", &["one", "probs"], &["others"], &[]);
                 out(graph.node("Div", &["probs", "others"], &["odds"], &[]).node("Log", &["odds"], &["out"], &[]))
             },
-            "stands behind its last weights",
+            "follows the last weights",
         ),
         (
             "two predictions that are averaged",
@@ -298,7 +298,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = softmax(graph, "s2", "probs2").number("two", 2.0);
                 out(graph.node("Add", &["probs", "probs2"], &["sum"], &[]).node("Div", &["sum", "two"], &["out"], &[]))
             },
-            "stands behind its last weights and makes probabilities",
+            "follows the last weights and turns scores into probabilities",
         ),
         (
             "a Softmax before the pooling",
@@ -308,7 +308,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = softmax(graph, "map", "probs").node("GlobalAveragePool", &["probs"], &["mean"], &[]);
                 out(graph.node("Flatten", &["mean"], &["out"], &[]))
             },
-            "Softmax (node `Softmax_probs`) stands behind its last weights",
+            "Softmax (node `Softmax_probs`) follows the last weights",
         ),
         (
             "the best class",
@@ -316,7 +316,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = linear(17).node("ArgMax", &["scores"], &["best"], &[int("axis", 1)]);
                 out(graph.node("Cast", &["best"], &["out"], &[int("to", 1)]))
             },
-            "ArgMax (node `ArgMax_best`) picks classes",
+            "ArgMax (node `ArgMax_best`) selects classes",
         ),
         // Nothing in these graphs shows what they are; the numbers do.
         (
@@ -326,7 +326,7 @@ fn probabilities_are_never_kept_as_scores() {
                     linear(17).number("base", 2.0).shape("axes", &[1]).node("Pow", &["base", "scores"], &["e"], &[]);
                 out(graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["out"], &[]))
             },
-            "they sum to 1, as behind a softmax, in each of the",
+            "sum to 1, as after a softmax, in each of the",
         ),
         (
             "a softmax with another base, in percent",
@@ -337,7 +337,7 @@ fn probabilities_are_never_kept_as_scores() {
                     graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["d"], &[]);
                 out(graph.node("Mul", &["d", "hundred"], &["out"], &[]))
             },
-            "they sum to 100.0000, as behind a softmax that is multiplied",
+            "sum to 100.0000, as after a scaled softmax",
         ),
         (
             "a sigmoid made of a Tanh",
@@ -346,7 +346,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = graph.node("Tanh", &["h"], &["t"], &[]).node("Mul", &["t", "half"], &["th"], &[]);
                 out(graph.node("Add", &["th", "half"], &["out"], &[]))
             },
-            "all lie between 0 and 1, as behind a sigmoid",
+            "all values lie between 0 and 1, as after a sigmoid",
         ),
     ];
     for (name, model, words) in cases {

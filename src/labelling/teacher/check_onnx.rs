@@ -9,8 +9,8 @@ use super::graph::{Graph, element};
 use super::load::check_batch;
 use super::ports::{image_input, scores_output};
 use super::refusal::Refusal;
-use super::rewrite::{Sides, Wanted, copied_head_model, labelling_model, tail_model};
-use super::tail::{self, CellGrid, Ending, Layout};
+use super::rewrite::{HeadDims, RewriteSpec, copied_head_model, labelling_model, tail_model};
+use super::tail::{self, CellGrid, Ending, FeatureLayout};
 use super::tensors::Floats;
 use super::views::Views;
 use crate::shared::error::Error;
@@ -39,26 +39,26 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), Error> {
     check_batch(&input, &card, Views::Image).map_err(refused)?;
     let map_size = MapSize::new(7, 7)
         .map_err(|problem| Error::Internal { action: "create a label map".to_owned(), problem: problem.into() })?;
-    let sides = Sides { cells: 49, channels: 1, heads: 1, value_axes: 4 };
+    let head_dims = HeadDims { cells: 49, channels: 1, heads: 1, value_axes: 4 };
     for views in [Views::Image, Views::ImageAndMirror] {
-        let wanted = Wanted {
+        let spec = RewriteSpec {
             input_size: card.input_size,
-            grid: CellGrid::raster(Layout::Nchw, map_size),
+            grid: CellGrid::raster(FeatureLayout::Nchw, map_size),
             k: 1,
             image_ranks: 1,
             class_count: 1,
-            sides,
+            head_dims,
             views,
             with_lse: true,
         };
-        labelling_model(&graph, &tail, &input, &card, &wanted);
+        labelling_model(&graph, &tail, &input, &card, &spec);
     }
     if let Ending::Pooled(pooling) = &tail.ending {
         let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
         let given = [(pooling.features.as_str(), &features)];
         tail_model(&graph, &tail, pooling, &input, &given);
         let grid = CellGrid::raster(pooling.layout, map_size);
-        copied_head_model(&graph, &tail, pooling, &input, &given, sides, &grid);
+        copied_head_model(&graph, &tail, pooling, &input, &given, head_dims, &grid);
     }
     let mut weights = graph.external_weights();
     weights.try_for_each(|weight| weight.map(drop)).map_err(|problem| refused(Refusal::damaged(problem)))

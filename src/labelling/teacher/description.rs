@@ -5,7 +5,7 @@ use super::graph::{Graph, element};
 use super::locality::Locality;
 use super::placement::Placement;
 use super::proof::Proof;
-use super::rewrite::{ImageInput, Wanted};
+use super::rewrite::{ImageInput, RewriteSpec};
 use super::tail::{CellGrid, Ending, Linearity, Tail};
 use super::teacher_trait::TeacherShape;
 use super::views::Views;
@@ -45,7 +45,7 @@ pub(super) fn describe_rewrite(
     tail: &Tail,
     input: &ImageInput,
     card: &TeacherCard,
-    wanted: &Wanted,
+    spec: &RewriteSpec,
 ) -> Vec<String> {
     let mut lines = vec![format!(
         "the input is u8 pixels {}, normalised inside the graph as (x/255 - mean) / std{}",
@@ -60,17 +60,17 @@ pub(super) fn describe_rewrite(
             lines.push(format!(
                 "{} {verb} {} features {} over {} cells; a copy of the head after it ({}) runs on every cell instead",
                 node.op_type(),
-                pooling.layout.in_words(),
-                wanted.grid.size,
-                wanted.grid.size.cells(),
+                pooling.layout,
+                spec.grid.size,
+                spec.grid.size.cells(),
                 if head.is_empty() { "no nodes".to_owned() } else { head.join(", ") }
             ));
             lines.extend(pooling.remarks());
         }
         Ending::ScoreMap => lines.push(format!(
             "the graph already ends in a score map {} of {} cells",
-            wanted.grid.layout.in_words().replace("channel", "class"),
-            wanted.grid.size
+            spec.grid.layout.to_string().replace("channel", "class"),
+            spec.grid.size
         )),
     }
     if let Linearity::NotLinear { because_of } = tail.linearity() {
@@ -78,14 +78,14 @@ pub(super) fn describe_rewrite(
             "its head is not linear ({because_of}), so that the mean of the cells' scores is not the score of the image"
         ));
     }
-    if wanted.views == Views::ImageAndMirror {
+    if spec.views == Views::ImageAndMirror {
         lines.push(
             "each image is labelled together with its mirror image, whose scores are mirrored back; the scores of both are \
              averaged before ranking"
                 .to_owned(),
         );
     }
-    if wanted.with_lse {
+    if spec.with_lse {
         lines.push("the log-sum-exp of all classes is an additional output, one number per cell".to_owned());
     }
     if !tail.left_out.is_empty() {
@@ -93,9 +93,9 @@ pub(super) fn describe_rewrite(
     }
     lines.push(format!(
         "the top {} of {} classes are selected inside the graph; only these leave the device",
-        wanted.k, wanted.class_count
+        spec.k, spec.class_count
     ));
-    lines.extend(describe_order(&wanted.grid));
+    lines.extend(describe_order(&spec.grid));
     lines
 }
 

@@ -9,14 +9,14 @@ use super::catch_panic::catch_panic;
 use super::description::{TeacherDescription, describe_rewrite};
 use super::device::Device;
 use super::graph::{Graph, Port};
-use super::locality::{self, Evidence, Settled};
+use super::locality::{LocalityOptions, LocatedCells, locate_cells};
 use super::onnx_teacher::OnnxTeacher;
 use super::placement::Placement;
 use super::ports::{describe_port, image_input, scores_output};
-use super::proof::{Proof, Subject, Witness};
+use super::proof::{Proof, ReferenceScores, ReferenceTeacher};
 use super::quantisation;
 use super::refusal::Refusal;
-use super::rewrite::{ImageInput, Wanted, labelling_model};
+use super::rewrite::{ImageInput, RewriteSpec, labelling_model};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::scratch_folder::create_scratch_folder;
 use super::tail::{self, CellGrid, Ending, Tail};
@@ -99,20 +99,21 @@ impl Loader<'_> {
     fn load(&self) -> Result<(Vec<OnnxTeacher>, TeacherDescription), Error> {
         let model = self.parse_model()?;
         let first_device = self.check_devices()?;
-        let subject = self.subject(&model, first_device);
-        let Settled { locality, grid } = self.prove_locality(&subject, &model.facts)?;
-        let witness = Witness::hear(self.runtime, &subject, &grid)?.map_err(|refusal| self.refused(refusal))?;
-        let card = self.card_with_classes(&model, witness.class_count)?;
-        let wanted = self.wanted(&witness, card.input_size, grid)?;
-        let sessions = self.sessions(&model, &card, &wanted, &witness);
-        let quantised = self.verify_quantised(&sessions, &subject, &wanted.grid, &witness)?;
-        let rewrite = describe_rewrite(&model.graph, &model.tail, &model.input, &card, &wanted);
+        let reference = self.reference_teacher(&model, first_device);
+        let LocatedCells { locality, grid } = self.locate_cells(&reference, &model.facts)?;
+        let scores =
+            ReferenceScores::compute(self.runtime, &reference, &grid)?.map_err(|refusal| self.refused(refusal))?;
+        let card = self.card_with_classes(&model, scores.class_count)?;
+        let spec = self.rewrite_spec(&scores, card.input_size, grid)?;
+        let sessions = self.sessions(&model, &card, &spec, &scores);
+        let quantised = self.verify_quantised(&sessions, &reference, &spec.grid, &scores)?;
+        let rewrite = describe_rewrite(&model.graph, &model.tail, &model.input, &card, &spec);
         let (opset, input) = (model.graph.opset(), describe_port(&model.graph.inputs()[0]));
         // The graph contains the weights, which the sessions copy.
         drop(model.graph);
 
         let (teacher, proof, placement) =
-            sessions.load_and_verify(first_device, &witness, quantised, self.request.scratch_folder.as_deref())?;
+            sessions.load_and_verify(first_device, &scores, quantised, self.request.scratch_folder.as_deref())?;
         self.check_proof(&proof)?;
         let others = self.devices[1..].iter().map(|&device| sessions.load(device, None));
         let teachers = std::iter::once(Ok(teacher)).chain(others).collect::<Result<_, Error>>()?;
@@ -170,8 +171,8 @@ impl Loader<'_> {
         Ok(first)
     }
 
-    fn subject<'a>(&'a self, model: &'a ParsedModel, device: Device) -> Subject<'a> {
-        Subject {
+    fn reference_teacher<'a>(&'a self, model: &'a ParsedModel, device: Device) -> ReferenceTeacher<'a> {
+        ReferenceTeacher {
             graph: &model.graph,
             tail: &model.tail,
             input: &model.input,
@@ -189,15 +190,15 @@ impl Loader<'_> {
     }
 
     /// Proves that cells correspond to positions of the image.
-    fn prove_locality(&self, subject: &Subject<'_>, facts: &GraphFacts) -> Result<Settled, Error> {
+    fn locate_cells(&self, reference: &ReferenceTeacher<'_>, facts: &GraphFacts) -> Result<LocatedCells, Error> {
         let request = self.request;
-        let evidence = Evidence {
+        let options = LocalityOptions {
             photographs: &request.photographs,
             scratch_folder: request.scratch_folder.as_deref(),
             named_classes: card::named_class_count(&request.flags, &request.card, facts),
         };
-        let settled = locality::settle(self.runtime, subject, &evidence);
-        settled.map_err(|stop| stop.or_refused(|refusal| self.refused(refusal)))
+        let located = locate_cells(self.runtime, reference, &options);
+        located.map_err(|error| error.into_error(|refusal| self.refused(refusal)))
     }
 
     /// Resolves the class list, and refuses features that nobody declared to be classes.
@@ -208,41 +209,52 @@ impl Loader<'_> {
         Ok(card)
     }
 
-    /// The outputs of the rewritten graph.
-    fn wanted(&self, witness: &Witness, input_size: InputSize, grid: CellGrid) -> Result<Wanted, Error> {
-        let (k, class_count) = (self.request.k, witness.class_count);
+    /// What the rewrite has to return.
+    fn rewrite_spec(
+        &self,
+        scores: &ReferenceScores,
+        input_size: InputSize,
+        grid: CellGrid,
+    ) -> Result<RewriteSpec, Error> {
+        let (k, class_count) = (self.request.k, scores.class_count);
         if k == 0 || k > class_count {
             return Err(Error::Usage(format!("--top-k {k} is out of range: the teacher has {class_count} classes")));
         }
-        Ok(Wanted {
+        Ok(RewriteSpec {
             input_size,
             grid,
             k,
             image_ranks: k.max(Self::AGREEMENT_RANKS).min(class_count),
             class_count,
-            sides: witness.sides,
+            head_dims: scores.head_dims,
             views: self.request.views,
             with_lse: self.request.with_lse,
         })
     }
 
     /// Rewrites the model.
-    fn sessions(&self, model: &ParsedModel, card: &TeacherCard, wanted: &Wanted, witness: &Witness) -> Sessions<'_> {
+    fn sessions(
+        &self,
+        model: &ParsedModel,
+        card: &TeacherCard,
+        spec: &RewriteSpec,
+        scores: &ReferenceScores,
+    ) -> Sessions<'_> {
         let on_cpu = self.devices.iter().filter(|&&device| device == Device::Cpu).count();
         Sessions {
             runtime: self.runtime,
-            model: labelling_model(&model.graph, &model.tail, &model.input, card, wanted),
+            model: labelling_model(&model.graph, &model.tail, &model.input, card, spec),
             weights_folder: self.weights_folder(),
             threads: self.request.threads.div_ceil(on_cpu.max(1)),
             shape: TeacherShape {
                 input_size: card.input_size,
-                map_size: witness.map_size,
-                class_count: wanted.class_count,
-                k: wanted.k,
+                map_size: scores.map_size,
+                class_count: spec.class_count,
+                k: spec.k,
                 fixed_batch: model.input.fixed_batch.map(|batch| batch / self.request.views.count()),
             },
-            image_ranks: wanted.image_ranks,
-            with_lse: wanted.with_lse,
+            image_ranks: spec.image_ranks,
+            with_lse: spec.with_lse,
             stop_requested: self.stop_requested,
         }
     }
@@ -251,15 +263,15 @@ impl Loader<'_> {
     fn verify_quantised(
         &self,
         sessions: &Sessions<'_>,
-        subject: &Subject<'_>,
+        reference: &ReferenceTeacher<'_>,
         grid: &CellGrid,
-        witness: &Witness,
+        scores: &ReferenceScores,
     ) -> Result<Option<Proof>, Error> {
-        let tail = subject.tail;
-        if !(tail.shows_all() && quantisation::is_quantised(subject.graph, tail.shown())) {
+        let tail = reference.tail;
+        if !(tail.has_single_input() && quantisation::is_quantised(reference.graph, tail.head_input())) {
             return Ok(None);
         }
-        let proof = sessions.verify_head(subject, grid, witness)?;
+        let proof = sessions.verify_head(reference, grid, scores)?;
         proof.map(Some).map_err(|refusal| self.refused(refusal))
     }
 
@@ -291,21 +303,21 @@ struct Sessions<'a> {
 }
 
 impl Sessions<'_> {
-    /// Loads a session, and compares its labels of the witness's images. Returns the result, and where its nodes ran.
+    /// Loads a session, and compares its labels of the reference's images. Returns the result, and where its nodes ran.
     /// `quantised` is the result of [`Loader::verify_quantised`].
     fn load_and_verify(
         &self,
         device: Device,
-        witness: &Witness,
+        scores: &ReferenceScores,
         quantised: Option<Proof>,
         scratch_folder: Option<&Path>,
     ) -> Result<(OnnxTeacher, Proof, Option<Placement>), Error> {
         let profile = scratch_folder.and_then(create_scratch_folder);
         let mut teacher = self.load(device, profile.as_ref().map(tempfile::TempDir::path))?;
-        let labels = teacher.label(&witness.pixels)?;
+        let labels = teacher.label(&scores.pixels)?;
         let proof = match quantised {
-            Some(quantised) => witness.compare_from_pixels(&labels, quantised),
-            None => witness.compare(&labels),
+            Some(quantised) => scores.compare_from_pixels(&labels, quantised),
+            None => scores.compare(&labels),
         };
         let placement = match profile {
             Some(_) => teacher.end_profile(device)?,
@@ -318,18 +330,18 @@ impl Sessions<'_> {
     /// returns them as well.
     fn verify_head(
         &self,
-        subject: &Subject<'_>,
+        reference: &ReferenceTeacher<'_>,
         grid: &CellGrid,
-        witness: &Witness,
+        scores: &ReferenceScores,
     ) -> Result<Result<Proof, Refusal>, Error> {
-        let features = subject.tail.shown();
+        let features = reference.tail.head_input();
         let model = quantisation::with_output(&self.model, features)
             .map_err(|error| Error::Inference { action: "build the verification", message: error.to_string() })?;
         let sessions = Sessions { model, ..*self };
-        let mut teacher = sessions.load(subject.device.with_pageable_transfer(), None)?;
-        let (labels, features) = teacher.label_with_features(&witness.pixels, features)?;
-        let reference = witness.hear_on_shown(self.runtime, subject, grid, &features)?;
-        Ok(reference.map(|reference| reference.compare(&labels)))
+        let mut teacher = sessions.load(reference.device.with_pageable_transfer(), None)?;
+        let (labels, features) = teacher.label_with_features(&scores.pixels, features)?;
+        let from_features = scores.compute_from_features(self.runtime, reference, grid, &features)?;
+        Ok(from_features.map(|scores| scores.compare(&labels)))
     }
 
     fn load(&self, device: Device, profile: Option<&Path>) -> Result<OnnxTeacher, Error> {

@@ -5,7 +5,7 @@ use prost::Message as _;
 use super::graph::{Graph, ModelProto, NodeProto, declare_untyped};
 use super::onnx_proto::computes_on_integers;
 use super::refusal::Refusal;
-use super::tail::{QuantisedHead, in_words};
+use super::tail::{QuantisedHead, describe_node};
 
 /// Whether values that `tensor` depends on are rounded to integers, so that a difference in the last bit may become one of
 /// a quantisation step.
@@ -85,7 +85,7 @@ impl Cut {
             "{}{more} between its pooling and its scores was calibrated on means over the map, and clips single cells, whose \
              values are larger: on random images it changes the scores of {} of {} cells by more than {:.0} % of the largest \
              score, by up to {:.3} where the largest is {:.3}, and the best class of {} cells",
-            in_words(graph.node(first)),
+            describe_node(graph.node(first)),
             self.changed,
             self.cells,
             Self::NOTICEABLE * 100.0,
@@ -145,7 +145,7 @@ impl Quantiser {
         let step = graph.constant_float(node.input.get(1)?)?;
         let (zero, bounds) = graph.constant_small_int(node.input.get(2)?)?;
         let range = bounds.map(|bound| (bound - zero) as f32 * step);
-        Some(Self { description: in_words(node), rounded, step, range })
+        Some(Self { description: describe_node(node), rounded, step, range })
     }
 
     /// Returns a warning if many cells are out of range. `values` is `[image, channel, cell]`, or `[image, cell, channel]`.
