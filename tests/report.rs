@@ -8,16 +8,14 @@ use relabel::shared::monitor::{Monitor, Silent};
 use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
 use serde_json::Value;
 
-use crate::common::{Ran, data, lite0, relabel, run, small_photographs};
+use crate::common::{LabelRun, data, lite0, run, small_photographs};
 use crate::synthetic;
 
 /// A folder with six photographs and their labels.
 fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
     let (photos, store) = (folder.join("photos"), folder.join("labels"));
     small_photographs(&photos, 6);
-    let words = ["run", "--teacher", lite0().to_str().unwrap(), "--in"].map(str::to_owned);
-    let places = [photos.to_str().unwrap(), "--out", store.to_str().unwrap()].map(str::to_owned);
-    Ran::of(relabel(folder).args(words).args(places)).expect(0);
+    LabelRun::new(folder).source("photos").out("labels").args(&["--input-size", "224"]).run().expect(0);
     (photos, store)
 }
 

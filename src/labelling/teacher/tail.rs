@@ -1,5 +1,5 @@
 //! Recognises how a classifier ends: its last pooling, and the nodes (the *head*) that turn pooled features into class
-//! scores. `docs/architecture.md` lists the supported endings.
+//! scores. `docs/teacher-endings.md` lists the supported endings.
 
 mod layout;
 mod ending;
