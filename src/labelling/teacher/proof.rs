@@ -10,7 +10,7 @@ mod images;
 mod reference_teacher;
 mod sampled_cells;
 mod cell_vectors;
-mod window;
+mod pooling_window;
 mod view_scores;
 mod probabilities;
 mod reference_scores;

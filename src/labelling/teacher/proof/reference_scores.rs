@@ -3,11 +3,11 @@
 use super::cell_vectors::{PoolingTensors, TailInputs, cell_vectors};
 use super::differences::{LargestDifference, Proof};
 use super::images::{NormalisedImages, random_images, with_mirrors};
+use super::pooling_window;
 use super::probabilities::{ScoreRows, check_order};
 use super::reference_teacher::ReferenceTeacher;
 use super::sampled_cells::{SampledCell, sample, with_mirrored_cells};
 use super::view_scores::{ViewScores, mean, mean_of_views};
-use super::window;
 use crate::labelling::teacher::PixelBatch;
 use crate::labelling::teacher::graph::element;
 use crate::labelling::teacher::quantisation::{self, Cut, Quantiser};
@@ -75,7 +75,7 @@ impl ReferenceScores {
         let inputs = [(teacher.input.name.as_str(), &normalised.floats)];
         let tensors = match run_floats(&mut session, &inputs, &names) {
             Ok(tensors) => tensors,
-            Err(error) => return window::explain_error(runtime, teacher, error).map(Err),
+            Err(error) => return pooling_window::explain_error(runtime, teacher, error).map(Err),
         };
         drop(session);
         let mut tensors = tensors.into_iter();
@@ -149,7 +149,7 @@ impl ReferenceScores {
         let (views, images, features) = (teacher.views.count(), run.pixels.images(), tensors.features);
         let vectors = match cell_vectors(pooling, tensors, teacher.card.input_size, grid) {
             Ok(vectors) => vectors,
-            Err(refusal) => return Ok(Err(window::explain_refusal(runtime, teacher, pooling, refusal))),
+            Err(refusal) => return Ok(Err(pooling_window::explain_refusal(runtime, teacher, pooling, refusal))),
         };
         let (map_size, head_dims) = (vectors.map_size, vectors.head_dims);
         let cells = sample(images, map_size, Proof::MAX_CELLS / views);
