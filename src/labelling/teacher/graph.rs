@@ -216,7 +216,7 @@ impl Graph {
 
     /// Whether `target` depends on values of `source` along a path through none of the `blocked` tensors. Shapes are not
     /// values: a path through `Shape` does not carry image content.
-    pub(crate) fn sees(&self, target: &str, source: &str, blocked: &[&str]) -> bool {
+    pub(crate) fn depends_on(&self, target: &str, source: &str, blocked: &[&str]) -> bool {
         let mut seen: HashSet<&str> = blocked.iter().copied().collect();
         let mut open = vec![target];
         while let Some(tensor) = open.pop() {
@@ -236,7 +236,7 @@ impl Graph {
     }
 
     /// Returns the tensors among `stops` at which a search from `target` for `source` ends, in no particular order; `None`
-    /// if it reaches `source` around them. Shapes are not values, as in [`Graph::sees`].
+    /// if it reaches `source` around them. Shapes are not values, as in [`Graph::depends_on`].
     pub(crate) fn boundary<'a>(
         &'a self,
         target: &'a str,
@@ -266,7 +266,7 @@ impl Graph {
     }
 
     /// Whether the node that produces a tensor is one of the shape computations that exporters write.
-    pub(crate) fn is_arithmetic_on_shapes(&self, tensor: &str) -> bool {
+    pub(crate) fn is_shape_computation(&self, tensor: &str) -> bool {
         let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { return false };
         match node.op_type() {
             "Shape" | "Size" => true,
@@ -282,7 +282,7 @@ impl Graph {
     }
 
     /// Names of all inputs of a node and of its bodies.
-    pub(crate) fn taken_by(&self, index: usize) -> impl Iterator<Item = &str> {
+    pub(crate) fn inputs_of(&self, index: usize) -> impl Iterator<Item = &str> {
         let node = self.node(index);
         node.input.iter().map(String::as_str).filter(|input| !input.is_empty()).chain(captured_names(node))
     }

@@ -57,9 +57,9 @@ impl OnnxTeacher {
     /// Loads, rewrites and verifies a teacher, with one session per device. `stop_requested` is polled between the steps.
     ///
     /// # Errors
-    /// Returns [`Error::Teacher`] if the file is not an ONNX model, or its ending does not give label maps; [`Error::Card`] if
-    /// it contradicts its card; [`Error::Proof`] if the rewrite is not verified; [`Error::Device`] or [`Error::Inference`] if it
-    /// cannot be loaded on a device; [`Error::Interrupted`] if a stop was requested.
+    /// Returns [`Error::Teacher`] if the file is not an ONNX model or cannot give label maps, [`Error::Card`] if it contradicts
+    /// its card, [`Error::Proof`] if the verification of the rewrite fails, [`Error::Device`] or [`Error::Inference`] if it
+    /// cannot be loaded on a device, and [`Error::Interrupted`] if a stop was requested.
     pub fn load(
         runtime: &Runtime,
         request: &TeacherRequest,

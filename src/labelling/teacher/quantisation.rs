@@ -29,10 +29,10 @@ pub(super) fn with_output(model: &[u8], tensor: &str) -> Result<Vec<u8>, prost::
 
 /// How quantisers behind the pooling change the scores of cells.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Cut {
+pub(super) struct HeadClipping {
     /// Number of compared cells.
     cells: usize,
-    /// Number of cells with a score that changes by more than [`Cut::NOTICEABLE`] of the largest score.
+    /// Number of cells with a score that changes by more than [`HeadClipping::NOTICEABLE`] of the largest score.
     changed: usize,
     /// Number of cells whose best class changes.
     other_best: usize,
@@ -42,7 +42,7 @@ pub(super) struct Cut {
     largest_score: f32,
 }
 
-impl Cut {
+impl HeadClipping {
     /// Eight bits over the range of a layer cause errors of half a percent; several layers, of one or two.
     const NOTICEABLE: f32 = 0.05;
     /// Changes above this fraction of the largest score are not rounding. The head of EfficientNet-Lite0, calibrated on
@@ -52,9 +52,9 @@ impl Cut {
     const WARNED_SHARE: f32 = 0.02;
 
     /// Compares the scores `[cell, class]` with and without quantisers.
-    pub(super) fn of(with: &[f32], without: &[f32], classes: usize) -> Self {
+    pub(super) fn compare(with: &[f32], without: &[f32], classes: usize) -> Self {
         let largest_score = without.iter().fold(0.0_f32, |largest, score| largest.max(score.abs()));
-        let mut cut = Self { cells: 0, changed: 0, other_best: 0, largest_change: 0.0, largest_score };
+        let mut clipping = Self { cells: 0, changed: 0, other_best: 0, largest_change: 0.0, largest_score };
         let best = |row: &[f32]| {
             let mut best = 0;
             (1..row.len()).for_each(|class| best = if row[class] > row[best] { class } else { best });
@@ -62,12 +62,12 @@ impl Cut {
         };
         for (with, without) in with.chunks_exact(classes).zip(without.chunks_exact(classes)) {
             let change = with.iter().zip(without).map(|(a, b)| (a - b).abs()).fold(0.0_f32, f32::max);
-            cut.cells += 1;
-            cut.changed += usize::from(change > Self::NOTICEABLE * largest_score);
-            cut.other_best += usize::from(best(with) != best(without));
-            cut.largest_change = cut.largest_change.max(change);
+            clipping.cells += 1;
+            clipping.changed += usize::from(change > Self::NOTICEABLE * largest_score);
+            clipping.other_best += usize::from(best(with) != best(without));
+            clipping.largest_change = clipping.largest_change.max(change);
         }
-        cut
+        clipping
     }
 
     /// Returns a refusal, a warning, or neither.
@@ -124,9 +124,9 @@ impl Quantiser {
     /// Nodes that are examined, from the pooling backwards.
     const MAX_NODES: usize = 64;
 
-    /// Finds the quantisers between the last layer with weights before `shown` and `shown`.
-    pub(super) fn before(graph: &Graph, shown: &str) -> Vec<Self> {
-        let (mut found, mut open) = (Vec::new(), vec![shown]);
+    /// Finds the quantisers between `features` and the last layer with weights before them.
+    pub(super) fn find_before(graph: &Graph, features: &str) -> Vec<Self> {
+        let (mut found, mut open) = (Vec::new(), vec![features]);
         let mut seen = std::collections::HashSet::new();
         while let Some(tensor) = open.pop() {
             let Some(index) = graph.producer(tensor).filter(|_| seen.len() < Self::MAX_NODES) else { continue };
@@ -219,8 +219,8 @@ mod tests {
     fn clipped_cells_are_counted() {
         let without = [10.0, 2.0, 1.0, 4.0, 3.0, 1.0];
         let with = [5.0, 2.0, 1.0, 4.01, 3.0, 1.0];
-        let cut = Cut::of(&with, &without, 3);
-        assert_eq!((cut.cells, cut.changed, cut.other_best, cut.largest_change), (2, 1, 0, 5.0));
-        assert_eq!(Cut::of(&without, &without, 3).changed, 0);
+        let clipping = HeadClipping::compare(&with, &without, 3);
+        assert_eq!((clipping.cells, clipping.changed, clipping.other_best, clipping.largest_change), (2, 1, 0, 5.0));
+        assert_eq!(HeadClipping::compare(&without, &without, 3).changed, 0);
     }
 }

@@ -30,7 +30,8 @@ pub enum CardError {
     Values(#[source] toml::de::Error),
     /// A key is a misspelling of one that is read.
     #[error(
-        "the key `{key}` is not known; did you mean `{meant}`?\n  help: rename it to `{meant}`, or to a name that no key resembles"
+        "the key `{key}` is not known; did you mean `{meant}`?\n  help: rename it to `{meant}`, or to a name that no key \
+         resembles"
     )]
     MisspelledKey {
         /// The key.
@@ -40,7 +41,8 @@ pub enum CardError {
     },
     /// A key of the card is inside a table.
     #[error(
-        "the key `{key}` is inside the table `[{table}]`, as `{table}.{key}`, and would be ignored\n  help: move it above `[{table}]`"
+        "the key `{key}` is inside the table `[{table}]`, as `{table}.{key}`, and would be ignored\n  help: move it \
+         above `[{table}]`"
     )]
     KeyInTable {
         /// The key.
@@ -105,7 +107,8 @@ pub enum CardError {
     },
     /// Mean or standard deviation are of pixels from 0 to 255.
     #[error(
-        "mean {mean:?} and std {std:?} look like values for pixels of 0 to 255\n  help: give them for x/255, that is, divided by 255"
+        "mean {mean:?} and std {std:?} look like values for pixels of 0 to 255\n  help: give them for x/255, that is, \
+         divided by 255"
     )]
     NotDividedBy255 {
         /// The mean.
