@@ -53,7 +53,7 @@ fn an_operator_set_that_is_too_new_is_named_with_those_that_are_supported() {
 #[test]
 fn a_window_that_does_not_cover_the_map_names_the_input_size_that_fits() {
     let refusal = of_file("avgpool7_larger_input.onnx", "32x32").expect(1).stderr;
-    for words in ["averages 7x7 cells", "32x32 pixels makes a map of 8x8", "--input-size 28x28"] {
+    for words in ["averages 7x7 cells", "32x32 pixels gives a map of 8x8", "--input-size 28x28"] {
         assert!(refusal.contains(words), "{refusal}");
     }
     let fits = of_file("avgpool7_larger_input.onnx", "28x28").expect(0).json();
@@ -175,14 +175,14 @@ fn functions_that_cannot_be_inlined_are_refused_by_name() {
     let hidden = calls("F0", &[node("If", &["a"], &["b"], &[subgraph("then_branch", &itself)])]);
     let cases = [
         (call(&[], &["v"]), "`F0` of the domain `tiny`"),
-        (call(&bomb, &["v"]), "inlining its functions adds more than"),
+        (call(&bomb, &["v"]), "inlining the functions of the model adds more than"),
         (call(&[calls("F0", &[inner("F0", "a", "b")])], &["v"]), "calls itself"),
         (call(&[hidden], &["v"]), "calls itself"),
         (call(&[relu.clone(), relu.clone()], &["v"]), "is defined twice"),
         (call(std::slice::from_ref(&relu), &["v", "v"]), "is called with 2 inputs"),
         (
             call(&[function("F0", &["a"], &["b"], &[node("Relu", &["a"], &["b"], &[])], 13)], &["v"]),
-            "`F0` uses version 13 of the operator set `ai.onnx`, and its graph version 17",
+            "`F0` uses version 13 of the operator set `ai.onnx`, and the graph version 17",
         ),
     ];
     for (refusal, words) in cases {

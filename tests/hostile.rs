@@ -62,7 +62,7 @@ fn models_that_contradict_themselves_are_refused_before_onnx_runtime_sees_them()
                 ),
                 Free,
             ),
-            "its graph has a cycle",
+            "the graph has a cycle",
         ),
         (
             "two weights of one name",

@@ -75,7 +75,7 @@ pub(super) fn describe_rewrite(
     }
     if let Linearity::NotLinear { because_of } = tail.linearity() {
         lines.push(format!(
-            "its head is not linear ({because_of}), so that the mean of the cells' scores is not the score of the image"
+            "the head is not linear ({because_of}), so that the mean of the cells' scores is not the score of the image"
         ));
     }
     if spec.views == Views::ImageAndMirror {
@@ -104,8 +104,8 @@ fn describe_order(grid: &CellGrid) -> Option<String> {
     let order = grid.order.as_ref()?;
     let first: Vec<String> = order.iter().take(6).map(ToString::to_string).collect();
     Some(format!(
-        "its cells are not in the order of rows and columns; they are reordered according to the structure of the graph (row \
-         by row, they are its vectors {}, ...)",
+        "the cells are not in the order of rows and columns; they are reordered according to the structure of the graph (row \
+         by row, they are the vectors {}, ...)",
         first.join(", ")
     ))
 }

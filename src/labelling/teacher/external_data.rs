@@ -20,22 +20,22 @@ pub(crate) struct ExternalData {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExternalDataError {
     /// The offset or the length is not a number.
-    #[error("its weight `{weight}` has the {key} `{value}`, which is not a number")]
+    #[error("the weight `{weight}` has the {key} `{value}`, which is not a number")]
     NotANumber { weight: String, key: &'static str, value: String },
     /// No file is named.
-    #[error("its weight `{weight}` is stored in a separate file, but the file is not named")]
+    #[error("the weight `{weight}` is stored in a separate file, but the file is not named")]
     NoLocation { weight: String },
     /// The element type is unknown, so that the size is.
-    #[error("its weight `{weight}` has an unknown type, {data_type}")]
+    #[error("the weight `{weight}` has an unknown type, {data_type}")]
     UnknownType { weight: String, data_type: i32 },
     /// The file would be outside the model's folder.
-    #[error("it refers to weights outside its own folder: {}", .0.location)]
+    #[error("the model refers to weights outside its own folder: {}", .0.location)]
     Outside(#[from] OutsideFolder),
     /// The recorded length is not the length that the weight requires.
-    #[error("its weight `{weight}` requires {required_bytes} bytes, but its recorded length is {length}")]
+    #[error("the weight `{weight}` requires {required_bytes} bytes, but its recorded length is {length}")]
     WrongLength { weight: String, required_bytes: u64, length: u64 },
     /// The file ends before the weight does.
-    #[error("its weight `{weight}` is stored in bytes {start} to {end} of `{location}`, which has {file_bytes} bytes")]
+    #[error("the weight `{weight}` is stored in bytes {start} to {end} of `{location}`, which has {file_bytes} bytes")]
     FileTooShort { weight: String, start: u64, end: u128, location: String, file_bytes: u64 },
 }
 

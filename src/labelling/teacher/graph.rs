@@ -65,7 +65,7 @@ impl Graph {
             .map_err(|error| Refusal::damaged(format!("not an ONNX model: cannot decode it: {error}")))?;
         match &model.graph {
             None => return Err(Refusal::damaged("not an ONNX model: it has no graph")),
-            Some(graph) if graph.node.is_empty() => return Err(Refusal::damaged("its graph has no nodes")),
+            Some(graph) if graph.node.is_empty() => return Err(Refusal::damaged("the graph has no nodes")),
             Some(_) => {}
         }
         integrity::check(&model)?;

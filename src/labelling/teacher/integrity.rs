@@ -40,13 +40,13 @@ const MAX_FUNCTIONS: usize = 1000;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntegrityError {
     /// More functions than [`MAX_FUNCTIONS`].
-    #[error("it has {count} functions; the limit is {MAX_FUNCTIONS}")]
+    #[error("the model has {count} functions; the limit is {MAX_FUNCTIONS}")]
     TooManyFunctions { count: usize },
     /// A function calls itself, directly or through others.
-    #[error("its function `{name}` calls itself")]
+    #[error("the function `{name}` calls itself")]
     RecursiveFunction { name: String },
     /// Two weights of one graph have the same name.
-    #[error("it has two weights named `{name}`")]
+    #[error("the model has two weights named `{name}`")]
     DuplicateWeight { name: String },
     /// The dimensions are negative, or their product is too large.
     #[error("{tensor} has an impossible number of values")]
@@ -83,7 +83,7 @@ impl From<&TensorProto> for TensorId {
 
 impl fmt::Display for TensorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "its weight `{}` of shape {:?}", self.name, self.dims)
+        write!(f, "the weight `{}` of shape {:?}", self.name, self.dims)
     }
 }
 
@@ -97,7 +97,7 @@ fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
     let ir = model.ir_version();
     if !IR_VERSIONS.contains(&ir) {
         let problem = format!(
-            "it uses version {ir} of the ONNX format; {} to {} are supported",
+            "the model uses version {ir} of the ONNX format; {} to {} are supported",
             IR_VERSIONS.start(),
             IR_VERSIONS.end()
         );
@@ -113,7 +113,7 @@ fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
         let version = set.version();
         if let Some(other) = versions.insert(domain, version).filter(|&other| other != version) {
             return Err(Refusal::new(
-                format!("it lists the operator set `{domain}` in two versions, {other} and {version}"),
+                format!("the model lists the operator set `{domain}` in two versions, {other} and {version}"),
                 "export it again, or remove the version that its nodes do not use",
             ));
         }
@@ -122,14 +122,14 @@ fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
     match versions.get("ai.onnx") {
         Some(version) if OPSETS.contains(version) => Ok(()),
         Some(version) => Err(Refusal::new(
-            format!("it uses version {version} of the standard operators (opset {version}); {supported}"),
+            format!("the model uses version {version} of the standard operators (opset {version}); {supported}"),
             format!(
                 "export it with one of these opsets (17 or 20, for example), or convert it: \
                  `onnx.version_converter.convert_version(model, {})`",
                 OPSETS.end()
             ),
         )),
-        None => Err(Refusal::damaged(format!("it names no version of the standard operators; {supported}"))),
+        None => Err(Refusal::damaged(format!("the model names no version of the standard operators; {supported}"))),
     }
 }
 
@@ -140,7 +140,7 @@ pub(crate) fn check_domains(model: &ModelProto) -> Result<(), Refusal> {
         if !DOMAINS.contains(&node.domain()) {
             return Err(Refusal::new(
                 format!(
-                    "it has an operator that neither ONNX nor ONNX Runtime defines: `{}` of the domain `{}` (node `{}`)",
+                    "the model has an operator that neither ONNX nor ONNX Runtime defines: `{}` of the domain `{}` (node `{}`)",
                     node.op_type(),
                     node.domain(),
                     node.name()

@@ -281,7 +281,7 @@ impl Loader<'_> {
             Err(Error::Proof {
                 path: self.request.path.clone(),
                 problem: problem.into(),
-                advice: "its ending is not what it seems to be; export it again without optimisation, or as a graph that ends \
+                advice: "the ending is not what it seems to be; export it again without optimisation, or as a graph that ends \
                          in a score map [batch, class, y, x]"
                     .to_owned(),
             })
@@ -365,7 +365,7 @@ fn check_classifier(graph: &Graph, tail: &Tail, card: &TeacherCard, class_count:
     match &tail.ending {
         Ending::Pooled(pooling) if card.classes.is_unnamed() && !pooling.has_classifier(graph) => Err(Refusal::new(
             format!(
-                "there are no weights between its pooling and its output: its {class_count} outputs are features, not scores \
+                "there are no weights between the pooling and the output: the {class_count} outputs are features, not scores \
                  of classes"
             ),
             "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, one \
@@ -383,7 +383,7 @@ pub(super) fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) 
     if !batch.is_multiple_of(views.count()) {
         return Err(Refusal::new(
             format!(
-                "its batch size is fixed at {batch}, but --flip-average needs an even one: each image is labelled together \
+                "the batch size is fixed at {batch}, but --flip-average needs an even one: each image is labelled together \
                  with its mirror image"
             ),
             "export it with a free batch or an even one, or omit --flip-average",
@@ -393,7 +393,7 @@ pub(super) fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) 
         Some(bytes) if bytes <= MAX_BYTES => Ok(()),
         _ => Err(Refusal::new(
             format!(
-                "its batch size is fixed at {batch} images of {} pixels, which exceeds the memory limit",
+                "the batch size is fixed at {batch} images of {} pixels, which exceeds the memory limit",
                 card.input_size
             ),
             "export it with a free batch",

@@ -12,12 +12,12 @@ pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Ref
     let [input] = &inputs[..] else {
         let names: Vec<_> = inputs.iter().map(|input| input.name.as_str()).collect();
         return Err(Refusal::new(
-            format!("it has {} inputs ({}); an image classifier has one", names.len(), names.join(", ")),
+            format!("the model has {} inputs ({}); an image classifier has one", names.len(), names.join(", ")),
             "export only the image classifier",
         ));
     };
     let unexpected = |what: String| {
-        let problem = format!("its input {} {what}", describe_port(input));
+        let problem = format!("the input {} {what}", describe_port(input));
         Refusal::new(problem, "export a classifier that takes float images [batch, 3, height, width]")
     };
     if matches!(input.element, element::INT64 | element::INT32) {
@@ -55,12 +55,12 @@ pub(super) fn scores_output(graph: &Graph, named: Option<&str>) -> Result<Port, 
     let names = || outputs.iter().map(describe_port).collect::<Vec<_>>().join(", ");
     match (named, &outputs[..]) {
         (Some(name), _) => outputs.iter().find(|output| output.name == name).cloned().ok_or_else(|| {
-            let problem = format!("it has no output `{name}`, only {}", names());
+            let problem = format!("the model has no output `{name}`, only {}", names());
             Refusal::new(problem, "name one of these as `output` in the card")
         }),
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(detector(graph).unwrap_or_else(|| {
-            let problem = format!("it has {} outputs ({})", outputs.len(), names());
+            let problem = format!("the model has {} outputs ({})", outputs.len(), names());
             Refusal::new(problem, "name the one with the class scores: `output = \"...\"` in the card")
         })),
     }

@@ -68,7 +68,7 @@ pub(super) fn weights_files(graph: &Graph, path: &Path) -> Result<Vec<WeightsFil
         })?;
         let Some(file) = resolved else {
             return Err(refused(Refusal::new(
-                format!("its weights are missing: they are stored in `{location}`, which is not next to it"),
+                format!("weights are missing: they are stored in `{location}`, which is not next to the .onnx file"),
                 format!("copy `{location}` into the folder of the .onnx file"),
             )));
         };

@@ -20,16 +20,16 @@ pub(crate) enum WireError {
     #[error("the file has {bytes} bytes; the limit is {MAX_BYTES}. Keep the weights in a separate file")]
     TooLong { bytes: u64 },
     /// Graphs are nested deeper than [`MAX_NESTED_GRAPHS`].
-    #[error("its graphs are nested more than {MAX_NESTED_GRAPHS} deep")]
+    #[error("the graphs are nested more than {MAX_NESTED_GRAPHS} deep")]
     NestedTooDeep,
     /// A name is longer than [`MAX_NAME_BYTES`].
-    #[error("it has a name of {bytes} bytes; the limit is {MAX_NAME_BYTES}")]
+    #[error("the model has a name of {bytes} bytes; the limit is {MAX_NAME_BYTES}")]
     NameTooLong { bytes: usize },
     /// More messages and strings than [`MAX_PARTS`].
-    #[error("it has more than {MAX_PARTS} parts (nodes, names, attributes, ...)")]
+    #[error("the model has more than {MAX_PARTS} parts (nodes, names, attributes, ...)")]
     TooManyParts,
     /// More numbers than [`MAX_NUMBERS`] that are encoded one by one.
-    #[error("it encodes more than {MAX_NUMBERS} numbers one by one that should be raw data")]
+    #[error("the model encodes more than {MAX_NUMBERS} numbers one by one that should be raw data")]
     TooManyNumbers,
     /// Protobuf has no such wire type.
     #[error("not an ONNX model: it has a field of the unknown wire type {wire_type}")]

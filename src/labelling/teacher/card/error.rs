@@ -51,7 +51,7 @@ pub enum CardError {
         table: String,
     },
     /// A value in the metadata of a model is not usable.
-    #[error("its metadata `{key}` is {value}: {problem}")]
+    #[error("the metadata `{key}` is {value}: {problem}")]
     Metadata {
         /// The key, with its prefix.
         key: String,
@@ -62,7 +62,7 @@ pub enum CardError {
         problem: CardValueError,
     },
     /// A key in the metadata of a model is a misspelling of one that is read.
-    #[error("its metadata `{key}` is not known; did you mean `{meant}`?\n  help: rename it to `{meant}`")]
+    #[error("the metadata `{key}` is not known; did you mean `{meant}`?\n  help: rename it to `{meant}`")]
     MisspelledMetadata {
         /// The key.
         key: String,

@@ -155,7 +155,7 @@ impl Inliner<'_> {
         if self.nodes > MAX_NODES || self.bytes > MAX_ADDED_BYTES {
             return Err(Refusal::new(
                 format!(
-                    "inlining its functions adds more than {MAX_NODES} nodes or {MAX_ADDED_BYTES} bytes (the last one was \
+                    "inlining the functions of the model adds more than {MAX_NODES} nodes or {MAX_ADDED_BYTES} bytes (the last one was \
                      `{}`)",
                     function.name()
                 ),
@@ -229,7 +229,7 @@ fn import(imports: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Re
             Some(other) => {
                 return Err(Refusal::new(
                     format!(
-                        "its function `{}` uses version {} of the operator set `{}`, and its graph version {}",
+                        "the function `{}` uses version {} of the operator set `{}`, and the graph version {}",
                         function.name(),
                         set.version(),
                         if set.domain().is_empty() { "ai.onnx" } else { set.domain() },
@@ -246,7 +246,7 @@ fn import(imports: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Re
 
 fn unusable(function: &FunctionProto, problem: &str) -> Refusal {
     Refusal::new(
-        format!("its function `{}` of the domain `{}` {problem}", function.name(), function.domain()),
+        format!("the function `{}` of the domain `{}` {problem}", function.name(), function.domain()),
         "export it without functions of its own (`onnx.inliner.inline_local_functions` replaces them)",
     )
 }

@@ -34,7 +34,7 @@ fn check_size(graph: &GraphProto) -> Result<(), Refusal> {
         nodes += graph.node.len();
         if nodes > MAX_NODES {
             return Err(Refusal::new(
-                format!("its graph has more than {MAX_NODES} nodes"),
+                format!("the graph has more than {MAX_NODES} nodes"),
                 "use a classifier; the largest have a few thousand nodes",
             ));
         }

@@ -13,16 +13,16 @@ use crate::labelling::teacher::refusal::Refusal;
 #[derive(Debug, thiserror::Error)]
 enum OrderError {
     /// Two nodes, or a node and an input, produce the same tensor.
-    #[error("its graph produces `{tensor}` twice")]
+    #[error("the graph produces `{tensor}` twice")]
     ProducedTwice { tensor: String },
     /// A node of the outermost graph consumes a tensor that nothing produces.
     #[error(
-        "node {index} of its graph ({op} `{node}`) reads `{tensor}`, which is neither an input nor a weight nor produced by \
+        "node {index} of the graph ({op} `{node}`) reads `{tensor}`, which is neither an input nor a weight nor produced by \
          another node"
     )]
     NotProduced { index: usize, op: String, node: String, tensor: String },
     /// Nodes depend on each other.
-    #[error("its graph has a cycle: {nodes}")]
+    #[error("the graph has a cycle: {nodes}")]
     Cycle { nodes: String },
 }
 
