@@ -1,7 +1,7 @@
-//! Arithmetic of windows, slices and axes, as the ONNX operators define it.
+//! Arithmetic of windows, slices and axes as defined by the ONNX operators.
 
 use super::coordinate::Coordinate;
-use super::trace::Traced;
+use super::traced::Traced;
 use crate::labelling::teacher::graph::{Graph, NodeProto, attribute_ints, attribute_text};
 
 /// The windows of a convolution or pooling, one entry for each spatial axis (axes 2 and up).
@@ -55,7 +55,7 @@ impl Window {
         Some(Self { kernel, strides, dilations, pads_before })
     }
 
-    /// Each result lies in the centre of its window.
+    /// Places each result at the centre of its window.
     pub(super) fn slid(&self, input: &Traced, dims: &[usize]) -> Option<Traced> {
         let slide = |side: Coordinate| {
             (0..self.kernel.len()).fold(side, |side, axis| {
@@ -70,7 +70,7 @@ impl Window {
     }
 }
 
-/// A map of another size, all of it from all of it.
+/// Resizes a map to other dimensions.
 pub(super) fn resized(input: &Traced, dims: &[usize]) -> Option<Traced> {
     input.mapped(dims, |side| {
         let resize = |side: Coordinate, axis: usize| {
@@ -82,13 +82,13 @@ pub(super) fn resized(input: &Traced, dims: &[usize]) -> Option<Traced> {
     })
 }
 
-/// Axes counted from the front. `None` where one does not exist.
+/// Converts axes to non-negative ones. `None` if one is out of range.
 pub(super) fn axes(axes: &[i64], rank: usize) -> Option<Vec<usize>> {
     let rank = rank as i64;
     axes.iter().map(|&axis| (-rank..rank).contains(&axis).then(|| axis.rem_euclid(rank) as usize)).collect()
 }
 
-/// The elements that a slice of an axis of `length` elements takes.
+/// Indices that a slice selects from an axis of `length` elements.
 pub(super) fn slice(length: usize, start: i64, end: i64, step: i64) -> Option<Vec<usize>> {
     let length = length as i64;
     let from_front = |at: i64| if at < 0 { at.saturating_add(length) } else { at };
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_are_numpys() {
+    fn slices_follow_numpy() {
         assert_eq!(slice(5, 1, i64::MAX, 1).unwrap(), [1, 2, 3, 4]);
         assert_eq!(slice(5, -3, -1, 1).unwrap(), [2, 3]);
         assert_eq!(slice(5, 0, 9, 2).unwrap(), [0, 2, 4]);

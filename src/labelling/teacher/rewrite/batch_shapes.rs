@@ -1,38 +1,38 @@
-//! Shapes that a head takes from outside of itself, with the cells where the batch was.
+//! Shapes that a head takes from other parts of the graph, with the number of cells in place of the batch.
 
 use std::collections::{HashMap, HashSet};
 
-use super::build::{Build, int, ints};
+use super::builder::{GraphBuilder, int, ints};
 use crate::labelling::teacher::graph::{Graph, Reach, Scopes, attribute_int, bodies_mut};
 
-/// What is known of the tensors that the head takes but does not make.
-pub(super) struct Outside<'a> {
+/// Tensors outside the head that are computed from the batch size.
+pub(super) struct BatchShapes<'a> {
     graph: &'a Graph,
     reach: Reach<'a>,
-    /// For every node, whether it is computed from the shape of something that has the batch.
+    /// For every node, whether it is computed from the shape of a tensor with a batch axis.
     follows_batch: Vec<bool>,
-    /// A tensor with one row a cell.
+    /// A tensor with one row per cell.
     rows: String,
-    /// Tensors and what they are on cells.
+    /// Tensors and their names in the copy on cells.
     renamed: Scopes,
 }
 
-impl<'a> Outside<'a> {
+impl<'a> BatchShapes<'a> {
     pub(super) fn new(graph: &'a Graph, input: &'a str, rows: &str) -> Self {
-        let reach = Reach::of(graph, input);
+        let reach = Reach::from_source(graph, input);
         let mut follows_batch: Vec<bool> = Vec::with_capacity(graph.nodes().len());
         for (index, node) in graph.nodes().iter().enumerate() {
             let is_shape = matches!(node.op_type(), "Shape" | "Size");
-            let follows = graph.taken_by(index).any(|taken| {
+            let follows = graph.inputs_of(index).any(|taken| {
                 let producer = graph.producer(taken);
-                is_shape && reach.has(taken) || producer.is_some_and(|at| follows_batch.get(at) == Some(&true))
+                is_shape && reach.contains(taken) || producer.is_some_and(|at| follows_batch.get(at) == Some(&true))
             });
             follows_batch.push(follows);
         }
         Self { graph, reach, follows_batch, rows: rows.to_owned(), renamed: Scopes::new(HashMap::new()) }
     }
 
-    /// Indices of the nodes that have to be cloned for a tensor, in order.
+    /// Indices of the nodes to clone for a tensor, in order.
     fn nodes_for(&self, tensor: &str) -> Vec<usize> {
         let mut needed = HashSet::new();
         let mut open: Vec<usize> = self.graph.producer(tensor).into_iter().collect();
@@ -42,7 +42,7 @@ impl<'a> Outside<'a> {
                 continue;
             }
             if !self.is_shape_of_batch(index) {
-                open.extend(self.graph.taken_by(index).filter_map(|taken| self.graph.producer(taken)));
+                open.extend(self.graph.inputs_of(index).filter_map(|taken| self.graph.producer(taken)));
             }
         }
         let mut needed: Vec<usize> = needed.into_iter().collect();
@@ -50,65 +50,65 @@ impl<'a> Outside<'a> {
         needed
     }
 
-    /// Whether a node takes the shape of something that knows the image, and thus has the batch in front.
+    /// Whether a node takes the shape of a tensor that depends on the image and thus begins with the batch axis.
     fn is_shape_of_batch(&self, index: usize) -> bool {
         let node = self.graph.node(index);
-        node.op_type() == "Shape" && node.input.first().is_some_and(|data| self.reach.has(data))
+        node.op_type() == "Shape" && node.input.first().is_some_and(|data| self.reach.contains(data))
     }
 }
 
-impl Build<'_> {
-    /// What a tensor from outside the head is on cells, or `None` where it is the same.
-    pub(super) fn outside_on_cells(&mut self, outside: &mut Outside<'_>, tensor: &str) -> Option<String> {
-        // What knows the image is no shape.
-        if outside.reach.has(tensor) {
+impl GraphBuilder<'_> {
+    /// Adds the counterpart on cells of a tensor from outside the head; `None` if it is the same.
+    pub(super) fn shape_on_cells(&mut self, shapes: &mut BatchShapes<'_>, tensor: &str) -> Option<String> {
+        // A tensor that depends on the values of the image is not a shape.
+        if shapes.reach.contains(tensor) {
             return None;
         }
-        let graph = outside.graph;
-        for index in outside.nodes_for(tensor) {
+        let graph = shapes.graph;
+        for index in shapes.nodes_for(tensor) {
             let mut node = graph.node(index).clone();
-            if outside.is_shape_of_batch(index) {
+            if shapes.is_shape_of_batch(index) {
                 let (Some(data), Some(output)) = (node.input.first(), node.output.first()) else { continue };
                 let name = |what: &str| format!("cells/{output}/{what}");
                 let shape = self.add(&name("shape"), "Shape", &[data], vec![]);
                 let rest = self.all_but_first(&name("rest"), &shape);
-                let rows = self.add(&name("rows"), "Shape", &[&outside.rows], vec![]);
+                let rows = self.add(&name("rows"), "Shape", &[&shapes.rows], vec![]);
                 let first = self.ints(&name("first"), &[0]);
                 let rows = self.add(&name("count"), "Gather", &[&rows, &first], vec![int("axis", 0)]);
                 let mut on_cells = self.add(&name("on_cells"), "Concat", &[&rows, &rest], vec![int("axis", 0)]);
-                // From operator set 15 on, a Shape may be of some axes only.
+                // Since operator set 15, a Shape may cover only some axes.
                 let start = attribute_int(&node, "start").unwrap_or(0);
                 let end = attribute_int(&node, "end").unwrap_or(i64::MAX);
                 if start != 0 || end != i64::MAX {
                     on_cells = self.slice(&name("part"), &on_cells, start, end);
                 }
-                outside.renamed.insert(output.clone(), on_cells);
+                shapes.renamed.insert(output.clone(), on_cells);
                 continue;
             }
             for input in &mut node.input {
-                if let Some(name) = outside.renamed.get(input) {
+                if let Some(name) = shapes.renamed.get(input) {
                     input.clone_from(name);
                 }
             }
             if bodies_mut(&mut node).next().is_some() {
-                outside.renamed.rename_captured(&mut node);
+                shapes.renamed.rename_captured(&mut node);
             }
             for output in node.output.iter_mut().filter(|output| !output.is_empty()) {
                 let name = graph.fresh_name(&format!("cells/{output}"));
-                outside.renamed.insert(std::mem::replace(output, name.clone()), name);
+                shapes.renamed.insert(std::mem::replace(output, name.clone()), name);
             }
             node.name = Some(format!("relabel/cells/{}", node.name()));
             self.nodes.push(node);
         }
-        outside.renamed.get(tensor).cloned()
+        shapes.renamed.get(tensor).cloned()
     }
 
-    /// A shape without its first side.
+    /// Adds a shape without its first axis.
     pub(super) fn all_but_first(&mut self, output: &str, shape: &str) -> String {
         self.slice(output, shape, 1, i64::MAX)
     }
 
-    /// Elements `start` to `end` of a vector.
+    /// Adds elements `start` to `end` of a vector.
     fn slice(&mut self, output: &str, vector: &str, start: i64, end: i64) -> String {
         if self.graph.opset() < 10 {
             let attributes = vec![ints("axes", &[0]), ints("starts", &[start]), ints("ends", &[end])];

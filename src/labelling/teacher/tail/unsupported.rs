@@ -1,33 +1,31 @@
-//! Says why a graph gives no label maps, as exactly as it allows, and what its owner can do.
+//! Explains why label maps cannot be computed with a graph, naming the node.
 
 use std::collections::HashSet;
 
-use super::head::in_words;
-use super::pooling::average_over_map;
-use super::{Pooling, attention, tokens};
+use super::average::average_over_map;
+use super::ending::Pooling;
+use super::head::describe_node;
+use super::{attention, single_tokens};
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
+use crate::labelling::teacher::refusal::Refusal;
 
-/// Why a graph is refused, and what its owner can do.
-#[derive(Debug)]
-pub(crate) struct Refusal {
-    pub(crate) problem: String,
-    pub(crate) advice: String,
+const OTHER_TEACHER: &str = "use a teacher with global average pooling (EfficientNet, ResNet, RegNet, DenseNet, ConvNeXt, Swin, \
+     a ViT with mean pooling, ...), or export a graph whose output is a score map [batch, class, y, x]";
+
+/// Largest number of nodes examined, from the output backwards; bounds the time for malicious graphs.
+const MAX_NODES: usize = 256;
+
+/// The refusal of an architecture that has no score per cell.
+fn no_cell_scores(reason: &str) -> Refusal {
+    no_cell_scores_but(reason, OTHER_TEACHER)
 }
 
-impl Refusal {
-    pub(crate) fn new(problem: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { problem: problem.into(), advice: advice.into() }
-    }
+fn no_cell_scores_but(reason: &str, advice: &str) -> Refusal {
+    Refusal::new(format!("cannot compute per-cell scores: {reason}"), advice)
 }
 
-const OTHER_TEACHER: &str = "use a teacher that averages its features over the map (EfficientNet, ResNet, RegNet, DenseNet, \
-     ConvNeXt, Swin, a ViT with mean pooling, ...), or export a graph that ends in a score map [batch, class, y, x]";
-
-/// Nodes that are looked at for a reason, from the output backwards; it bounds the time for graphs made to waste it.
-const MOST_REASONS: usize = 256;
-
-/// Refuses graphs with nodes that no classifier of single images has.
-pub(super) fn unfit_nodes(graph: &Graph, logits: &str) -> Result<(), Refusal> {
+/// Refuses graphs with nodes that classifiers of single images do not have.
+pub(super) fn check_nodes(graph: &Graph, logits: &str) -> Result<(), Refusal> {
     for index in graph.ancestors(&[logits.to_owned()], &HashSet::new()) {
         let node = graph.node(index);
         match node.op_type() {
@@ -35,17 +33,20 @@ pub(super) fn unfit_nodes(graph: &Graph, logits: &str) -> Result<(), Refusal> {
             "DynamicQuantizeLinear" | "DynamicQuantizeMatMul" | "DynamicQuantizeLSTM" => {
                 return Err(Refusal::new(
                     format!(
-                        "it is quantised while it runs: {} takes one scale from all images of a batch, so that an image's \
-                         labels would depend on its neighbours",
-                        in_words(node)
+                        "the model is quantised dynamically: {} computes one scale for all images of a batch, so the labels of \
+                         an image would depend on the other images",
+                        describe_node(node)
                     ),
-                    "use the float32 or float16 model, or one that is quantised statically",
+                    "use the float32 or float16 model, or a statically quantised one",
                 ));
             }
             "RandomNormal" | "RandomNormalLike" | "RandomUniform" | "RandomUniformLike" | "Multinomial"
             | "Bernoulli" => {
                 return Err(Refusal::new(
-                    format!("it is random: {} makes other values in each run", in_words(node)),
+                    format!(
+                        "the model is not deterministic: {} draws new random values in each run",
+                        describe_node(node)
+                    ),
                     "export it in evaluation mode (model.eval())",
                 ));
             }
@@ -62,53 +63,51 @@ pub(crate) fn detector(graph: &Graph) -> Option<Refusal> {
 
 fn a_detector(node: &NodeProto) -> Refusal {
     Refusal::new(
-        format!("it is a detector ({} picks boxes), not a classifier of whole images", in_words(node)),
-        "use a classifier; of a detector only its backbone with a classification head would do",
+        format!("the model is a detector ({} selects boxes), not an image classifier", describe_node(node)),
+        "use an image classifier, such as the backbone of the detector with a classification head",
     )
 }
 
-/// Says why a pooling that was found gives no cells all the same.
-pub(super) fn of_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, pooling: &Pooling) -> Option<Refusal> {
+/// Explains why cells have no scores of their own despite a recognised pooling, if so.
+pub(super) fn pooling(graph: &Graph, reach: &Reach<'_>, input: &str, pooling: &Pooling) -> Option<Refusal> {
     let upstream = graph.ancestors(std::slice::from_ref(&pooling.features), &HashSet::new());
-    let tokens = tokens::single_tokens(graph, reach, &upstream);
+    let tokens = single_tokens::find(graph, reach, &upstream);
     if let Some(token) = only_tokens(graph, input, &pooling.features, &tokens) {
         return Some(class_token(token));
     }
     if pooling.attention_values.is_some()
         && let Some(node) = attention::adds_positions(graph, reach, &pooling.features)
     {
-        return Some(Refusal::new(
-            format!(
-                "it pools by attention over tokens that get positions right before ({}): what a token counts depends on its \
-                 place, and no cell has scores of its own",
-                in_words(node)
-            ),
-            OTHER_TEACHER,
-        ));
+        return Some(no_cell_scores(&format!(
+            "attention pooling over tokens to which positions are added just before ({}), so the contribution of a token \
+             depends on its position",
+            describe_node(node)
+        )));
     }
     None
 }
 
-/// The last of the nodes that take single tokens, where `tensor` knows the image only through such tokens.
+/// The last node that selects a single token, if `tensor` depends on the image only through such tokens.
 fn only_tokens<'a>(graph: &'a Graph, input: &str, tensor: &str, tokens: &HashSet<&str>) -> Option<&'a NodeProto> {
-    let met = graph.boundary(tensor, input, tokens)?;
-    met.into_iter().filter_map(|token| graph.producer(token)).max().map(|index| graph.node(index))
+    let reached = graph.boundary(tensor, input, tokens)?;
+    reached.into_iter().filter_map(|token| graph.producer(token)).max().map(|index| graph.node(index))
 }
 
-/// Says why no pooling was found.
-pub(super) fn why_not_pooled(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Refusal {
+/// Explains why no pooling was found.
+pub(super) fn no_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Refusal {
     if let Some(detector) = detector(graph) {
         return detector;
     }
-    if !graph.sees(logits, input, &[]) {
-        return Refusal::new("its scores do not depend on its input", OTHER_TEACHER);
+    if !graph.depends_on(logits, input, &[]) {
+        return Refusal::new("the scores do not depend on the input", OTHER_TEACHER);
     }
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
     if let Some(refusal) = several_means(graph, input, logits, &upstream) {
         return refusal;
     }
-    let all_pass = |node: &NodeProto| node.output.first().is_some_and(|output| !graph.sees(logits, input, &[output]));
-    let telling = upstream.iter().rev().map(|&index| graph.node(index)).filter(|node| {
+    let all_pass =
+        |node: &NodeProto| node.output.first().is_some_and(|output| !graph.depends_on(logits, input, &[output]));
+    let relevant = upstream.iter().rev().map(|&index| graph.node(index)).filter(|node| {
         matches!(
             node.op_type(),
             "GlobalMaxPool"
@@ -124,29 +123,26 @@ pub(super) fn why_not_pooled(graph: &Graph, reach: &Reach<'_>, input: &str, logi
                 | "GlobalLpPool"
         )
     });
-    let telling: Vec<&NodeProto> = telling.take(MOST_REASONS).collect();
-    for node in &telling {
+    let relevant: Vec<&NodeProto> = relevant.take(MAX_NODES).collect();
+    for node in &relevant {
         match node.op_type() {
             "GlobalMaxPool" | "ReduceMax" if all_pass(node) => return maximum(node),
             "QLinearGlobalAveragePool" | "QLinearAveragePool" if all_pass(node) => return quantised(node),
             "ReduceSum" | "GlobalLpPool" if all_pass(node) => {
-                return Refusal::new(
-                    format!("it pools by {}, which is no mean: no cell has scores of its own", in_words(node)),
-                    OTHER_TEACHER,
-                );
+                return no_cell_scores(&format!("{} pools the feature map, but not by a mean", describe_node(node)));
             }
-            "Gather" | "Slice" if takes_one_token(graph, node) && all_pass(node) => {
+            "Gather" | "Slice" if selects_one_token(graph, node) && all_pass(node) => {
                 return if pools_by_attention(graph, input, node) { attention(node) } else { class_token(node) };
             }
             _ => {}
         }
     }
-    // One token or more that only together hold all of the image: of a distilled DeiT, or of several scales.
-    let tokens = tokens::single_tokens(graph, reach, &upstream);
+    // Several tokens that together carry all of the image, as in a distilled DeiT or with several scales.
+    let tokens = single_tokens::find(graph, reach, &upstream);
     if let Some(token) = only_tokens(graph, input, logits, &tokens) {
         return class_token(token);
     }
-    let flattening = telling.iter().filter(|node| joins_the_map(graph, node) && all_pass(node));
+    let flattening = relevant.iter().filter(|node| flattens_map(graph, node) && all_pass(node));
     for node in flattening {
         if let Some(source) = spatial_source(graph, node) {
             return if source.op_type() == "MaxPool" && leaves_one_cell(graph, node, source) {
@@ -156,43 +152,36 @@ pub(super) fn why_not_pooled(graph: &Graph, reach: &Reach<'_>, input: &str, logi
             };
         }
     }
-    if let Some((mean, maximum)) = mean_beside_maximum(graph, input, logits, &upstream) {
-        return Refusal::new(
-            format!(
-                "it pools twice, by a mean ({}) and by a maximum ({}): no cell has a maximum of its own",
-                in_words(mean),
-                in_words(maximum)
-            ),
-            OTHER_TEACHER,
-        );
+    if let Some((mean, maximum)) = mean_and_maximum(graph, input, logits, &upstream) {
+        return no_cell_scores(&format!(
+            "the model pools twice, by mean ({}) and by maximum ({})",
+            describe_node(mean),
+            describe_node(maximum)
+        ));
     }
-    Refusal::new("no average over the map was found through which all of the image reaches the scores", OTHER_TEACHER)
+    no_cell_scores("no average over the feature map found through which all of the image reaches the scores")
 }
 
-/// The refusal of a graph that averages several maps and joins the means.
+/// The refusal of a graph that averages several feature maps and joins the means.
 fn several_means(graph: &Graph, input: &str, logits: &str, upstream: &[usize]) -> Option<Refusal> {
     let is_mean = |index: &&usize| average_over_map(graph, graph.node(**index)).is_some();
     let means = upstream.iter().rev().filter(is_mean).filter_map(|&index| graph.node(index).output.first());
-    let means: HashSet<&str> = means.map(String::as_str).take(MOST_REASONS).collect();
-    let mut met: Vec<usize> =
+    let means: HashSet<&str> = means.map(String::as_str).take(MAX_NODES).collect();
+    let mut reached: Vec<usize> =
         graph.boundary(logits, input, &means)?.into_iter().filter_map(|mean| graph.producer(mean)).collect();
-    met.sort_unstable();
-    let [first, .., last] = met[..] else { return None };
-    Some(Refusal::new(
-        format!(
-            "it averages {} maps and joins the means (the first is {}, the last {}): the cells of one are not those of the \
-             others",
-            met.len(),
-            in_words(graph.node(first)),
-            in_words(graph.node(last))
-        ),
-        OTHER_TEACHER,
-    ))
+    reached.sort_unstable();
+    let [first, .., last] = reached[..] else { return None };
+    Some(no_cell_scores(&format!(
+        "the model averages {} feature maps and joins the means (first {}, last {}), and their cells do not correspond",
+        reached.len(),
+        describe_node(graph.node(first)),
+        describe_node(graph.node(last))
+    )))
 }
 
-/// Whether a node makes one vector of what it is given, for a linear layer: a Reshape that splits or joins other axes, as
-/// the patches of transformers do, flattens no map.
-fn joins_the_map(graph: &Graph, node: &NodeProto) -> bool {
+/// Whether a node flattens its input to one vector per image for a linear layer. A Reshape that splits or joins other axes,
+/// as for the patches of transformers, does not.
+fn flattens_map(graph: &Graph, node: &NodeProto) -> bool {
     let to_two_axes = match node.op_type() {
         "Flatten" => true,
         "Reshape" => {
@@ -215,58 +204,52 @@ fn joins_the_map(graph: &Graph, node: &NodeProto) -> bool {
 }
 
 fn maximum(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!("it keeps the maximum over the map, not the mean ({}): no cell has scores of its own", in_words(node)),
-        OTHER_TEACHER,
-    )
+    no_cell_scores(&format!("{} takes the maximum over the feature map, not the mean", describe_node(node)))
 }
 
 fn quantised(node: &NodeProto) -> Refusal {
     Refusal::new(
-        format!("its weights are quantised and its pooling runs on integers ({})", in_words(node)),
-        "use the float32 or float16 model, or one that is quantised in the QDQ format, whose pooling runs on floats",
+        format!("the model is quantised and its pooling runs on integers ({})", describe_node(node)),
+        "use the float32 or float16 model, or one quantised in the QDQ format, whose pooling runs on floats",
     )
 }
 
 fn flattened(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!(
-            "it flattens the whole map into one vector ({}) and mixes the cells in its first linear layer, as VGG and \
-             AlexNet do",
-            in_words(node)
-        ),
-        OTHER_TEACHER,
-    )
+    no_cell_scores(&format!(
+        "{} flattens the entire feature map into one vector, and the first linear layer mixes the cells, as in VGG and AlexNet",
+        describe_node(node)
+    ))
 }
 
 fn class_token(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!(
-            "it classifies from its class token ({} takes one token of the sequence), and the other tokens never meet the \
-             head",
-            in_words(node)
+    no_cell_scores_but(
+        &format!(
+            "the model classifies from its class token ({} selects one token of the sequence), and the other tokens never \
+             reach the head",
+            describe_node(node)
         ),
-        "export it with mean pooling if it was trained so (timm: global_pool='avg'), or use another teacher",
+        "export it with mean pooling if it was trained that way (timm: global_pool='avg'), or use another teacher",
     )
 }
 
 fn attention(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!(
-            "it pools by attention ({} takes what an attention over all cells gave), and its query is not known to be one \
-             learned vector without places: how much a cell counts depends on the others, and no cell has scores of its own",
-            in_words(node)
+    no_cell_scores_but(
+        &format!(
+            "attention pooling ({} selects the result of attention over all cells) whose query is not known to be a single \
+             learned vector without positions, so the weight of a cell depends on the other cells",
+            describe_node(node)
         ),
-        "use a teacher that pools by a mean (timm: global_pool='avg', if it was trained so) or by a learned query (SigLIP)",
+        "use a teacher with mean pooling (timm: global_pool='avg', if it was trained that way) or with a learned query \
+         (SigLIP)",
     )
 }
 
-/// A Gather or Slice of a single place of the second axis, or, in attention poolings of images, of the first.
-fn takes_one_token(graph: &Graph, node: &NodeProto) -> bool {
+/// Whether a Gather or Slice selects a single index of the second axis, or, in attention pooling, of the first.
+fn selects_one_token(graph: &Graph, node: &NodeProto) -> bool {
     let ints = |at: usize| node.input.get(at).and_then(|tensor| graph.constant_ints(tensor));
     match node.op_type() {
         "Gather" => {
-            let on_features = node.input.first().is_some_and(|data| !graph.is_arithmetic_on_shapes(data));
+            let on_features = node.input.first().is_some_and(|data| !graph.is_shape_computation(data));
             on_features
                 && matches!(attribute_int(node, "axis").unwrap_or(0), 0 | 1)
                 && ints(1).is_some_and(|indices| indices.len() == 1)
@@ -284,17 +267,17 @@ fn takes_one_token(graph: &Graph, node: &NodeProto) -> bool {
     }
 }
 
-/// True when the token comes from an attention whose query is a weight, or from the only attention of the graph (a
-/// pooling after convolutions), and not from the class token of a transformer.
+/// Whether the token comes from an attention whose query is a weight, or from the only attention of the graph (a pooling
+/// after convolutions), and not from the class token of a transformer.
 fn pools_by_attention(graph: &Graph, input: &str, node: &NodeProto) -> bool {
     let before = graph.ancestors(&node.input, &HashSet::new());
     let attentions: Vec<&NodeProto> =
         before.iter().map(|&index| graph.node(index)).filter(|node| node.op_type() == "Softmax").collect();
     let Some(last) = attentions.last() else { return false };
-    attentions.len() == 1 || query_of(graph, last).is_some_and(|query| !graph.sees(query, input, &[]))
+    attentions.len() == 1 || query_of(graph, last).is_some_and(|query| !graph.depends_on(query, input, &[]))
 }
 
-/// The first factor of the product of queries and keys that a Softmax weighs.
+/// The first factor of the product of queries and keys that a Softmax takes.
 fn query_of<'a>(graph: &'a Graph, softmax: &'a NodeProto) -> Option<&'a str> {
     let mut tensor = softmax.input.first()?;
     for _ in 0..8 {
@@ -307,7 +290,7 @@ fn query_of<'a>(graph: &'a Graph, softmax: &'a NodeProto) -> Option<&'a str> {
     None
 }
 
-/// The pooling or convolution that a flattened tensor comes from, with only activations in between.
+/// The pooling or convolution that makes a flattened tensor, with only activations in between.
 fn spatial_source<'a>(graph: &'a Graph, node: &NodeProto) -> Option<&'a NodeProto> {
     let mut tensor = node.input.first()?;
     loop {
@@ -322,7 +305,7 @@ fn spatial_source<'a>(graph: &'a Graph, node: &NodeProto) -> Option<&'a NodeProt
     }
 }
 
-/// Whether what a pooling leaves is one cell: the linear layer behind it takes no more values than there are channels.
+/// Whether the result of a pooling is one cell: the linear layer after it takes as many values as there are channels.
 fn leaves_one_cell(graph: &Graph, flatten: &NodeProto, pooling: &NodeProto) -> bool {
     let taken = flatten.output.first().map(|flat| graph.consumers(flat)).and_then(|users| users.first());
     let weight = taken.map(|&user| graph.node(user)).filter(|user| user.op_type() == "Gemm");
@@ -338,8 +321,8 @@ fn leaves_one_cell(graph: &Graph, flatten: &NodeProto, pooling: &NodeProto) -> b
     taken.is_some() && taken == channels
 }
 
-/// A mean over the map and a maximum that see the image side by side.
-fn mean_beside_maximum<'a>(
+/// A mean and a maximum over the map through which, together, the scores depend on the image.
+fn mean_and_maximum<'a>(
     graph: &'a Graph,
     input: &str,
     logits: &str,
@@ -351,5 +334,5 @@ fn mean_beside_maximum<'a>(
     let mean = last(&["GlobalAveragePool", "ReduceMean"])?;
     let maximum = last(&["GlobalMaxPool", "MaxPool", "ReduceMax"])?;
     let both = [mean.output.first()?.as_str(), maximum.output.first()?.as_str()];
-    (!graph.sees(logits, input, &both)).then_some((mean, maximum))
+    (!graph.depends_on(logits, input, &both)).then_some((mean, maximum))
 }

@@ -1,42 +1,41 @@
-//! Single tokens of a sequence, such as a class token: a vector of the image, not of a cell.
+//! Single tokens of a sequence, such as a class token: vectors of an image, not of a cell.
 
 use std::collections::HashSet;
 
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
 
-/// Tokens that are looked at; networks have one or a few.
-const MOST_TOKENS: usize = 256;
+/// Largest number of tokens examined; networks have a few.
+const MAX_TOKENS: usize = 256;
 
-/// Tokens that a head may take; heads on the last four layers take four.
-const MOST_PARTS: usize = 16;
+/// Largest number of tokens that a head may take; heads on the last four layers take four.
+const MAX_PARTS: usize = 16;
 
-/// Names of the tensors that hold one token of a sequence of features `[batch, token, channel]`, among those that the
-/// nodes of `upstream` make.
-pub(super) fn single_tokens<'a>(graph: &'a Graph, reach: &Reach<'_>, upstream: &[usize]) -> HashSet<&'a str> {
-    let tokens = upstream.iter().rev().flat_map(|&index| tokens_of(graph, graph.node(index)));
-    let of_features = tokens.filter(|(data, _)| reach.has(data) && is_computed(graph, data));
-    of_features.take(MOST_TOKENS).map(|(_, token)| token).collect()
+/// Names of the tensors made by the nodes of `upstream` that hold a single token of a sequence `[batch, token, channel]`.
+pub(super) fn find<'a>(graph: &'a Graph, reach: &Reach<'_>, upstream: &[usize]) -> HashSet<&'a str> {
+    let tokens = upstream.iter().rev().flat_map(|&index| tokens_selected_by(graph, graph.node(index)));
+    let of_features = tokens.filter(|(data, _)| reach.contains(data) && is_computed(graph, data));
+    of_features.take(MAX_TOKENS).map(|(_, token)| token).collect()
 }
 
-/// Whether the scores know of the image only what comes through `pooled` and through single tokens beside it.
+/// Whether the scores depend on the image only through `pooled` and single tokens next to it.
 pub(super) fn complete(graph: &Graph, input: &str, logits: &str, pooled: &str, tokens: &HashSet<&str>) -> bool {
     if tokens.is_empty() || tokens.contains(pooled) {
         return false;
     }
     let mut stops = tokens.clone();
     stops.insert(pooled);
-    let Some(met) = graph.boundary(logits, input, &stops) else { return false };
-    let parts: Vec<&str> = met.iter().copied().filter(|&tensor| tensor != pooled).collect();
-    if parts.len() > MOST_PARTS {
+    let Some(reached) = graph.boundary(logits, input, &stops) else { return false };
+    let parts: Vec<&str> = reached.iter().copied().filter(|&tensor| tensor != pooled).collect();
+    if parts.len() > MAX_PARTS {
         return false;
     }
-    // A mean of the token itself, as in a norm, is no pooling; and a token that knows the mean is no part besides it.
-    met.contains(pooled)
-        && graph.sees(pooled, input, &parts)
-        && parts.iter().all(|&part| !graph.sees(part, pooled, &[]))
+    // The mean of a token itself, as in a norm, is not a pooling; a token that depends on the mean is not separate from it.
+    reached.contains(pooled)
+        && graph.depends_on(pooled, input, &parts)
+        && parts.iter().all(|&part| !graph.depends_on(part, pooled, &[]))
 }
 
-/// What nodes of the head take that knows the image and does not come through the pooling.
+/// The inputs of the head that depend on the image but not on the pooling.
 pub(super) fn image_parts(graph: &Graph, reach: &Reach<'_>, head: &[usize], pooled: &str) -> Vec<String> {
     let inside: HashSet<&str> =
         head.iter().flat_map(|&index| &graph.node(index).output).map(String::as_str).chain([pooled]).collect();
@@ -46,8 +45,8 @@ pub(super) fn image_parts(graph: &Graph, reach: &Reach<'_>, head: &[usize], pool
         if matches!(graph.node(index).op_type(), "Shape" | "Size") {
             continue;
         }
-        for taken in graph.taken_by(index) {
-            if !inside.contains(taken) && known.insert(taken) && reach.has(taken) {
+        for taken in graph.inputs_of(index) {
+            if !inside.contains(taken) && known.insert(taken) && reach.contains(taken) {
                 parts.push(taken.to_owned());
             }
         }
@@ -55,8 +54,8 @@ pub(super) fn image_parts(graph: &Graph, reach: &Reach<'_>, head: &[usize], pool
     parts
 }
 
-/// Pairs of a sequence and a single token that a node takes out of it.
-fn tokens_of<'a>(graph: &'a Graph, node: &'a NodeProto) -> Vec<(&'a str, &'a str)> {
+/// Pairs of a sequence and a single token that a node selects from it.
+fn tokens_selected_by<'a>(graph: &'a Graph, node: &'a NodeProto) -> Vec<(&'a str, &'a str)> {
     let (Some(data), Some(first)) = (node.input.first(), node.output.first()) else { return Vec::new() };
     let ints = |attribute: &str, at: usize| {
         let given = attribute_ints(node, attribute).map(<[i64]>::to_vec);
@@ -83,23 +82,23 @@ fn tokens_of<'a>(graph: &'a Graph, node: &'a NodeProto) -> Vec<(&'a str, &'a str
         }
         "Split" if is_sequence_axis(attribute_int(node, "axis").unwrap_or(0)) => {
             let sizes = ints("split", 1).unwrap_or_default();
-            // Pieces of one size are channels or heads, not tokens.
+            // Parts of equal size are channels or heads, not tokens.
             if sizes.iter().all(|&size| size == 1) {
                 return Vec::new();
             }
-            let pieces = node.output.iter().zip(sizes);
-            pieces.filter(|(_, size)| *size == 1).map(|(piece, _)| (data.as_str(), piece.as_str())).collect()
+            let parts = node.output.iter().zip(sizes);
+            parts.filter(|(_, size)| *size == 1).map(|(part, _)| (data.as_str(), part.as_str())).collect()
         }
         _ => Vec::new(),
     }
 }
 
-/// Whether a tensor comes out of a layer with weights: single channels of the image itself are no tokens.
+/// Whether a tensor is computed by a layer with weights: single channels of the image itself are not tokens.
 fn is_computed(graph: &Graph, tensor: &str) -> bool {
-    const NEARBY: usize = 10_000;
+    const MAX_NODES: usize = 10_000;
     let (mut open, mut seen) = (vec![tensor], HashSet::new());
     while let Some(tensor) = open.pop() {
-        if seen.len() > NEARBY {
+        if seen.len() > MAX_NODES {
             return true;
         }
         let Some(index) = graph.producer(tensor) else { continue };

@@ -1,18 +1,19 @@
-//! A graph under construction: the nodes and weights that are added to the teacher's own.
+//! A graph under construction: nodes and weights added to those of the teacher.
 
 use crate::labelling::teacher::graph::{AttributeProto, Graph, NodeProto, TensorProto, element, proto};
 
-pub(super) struct Build<'a> {
+pub(super) struct GraphBuilder<'a> {
     pub(super) graph: &'a Graph,
     pub(super) nodes: Vec<NodeProto>,
     pub(super) weights: Vec<TensorProto>,
 }
 
-impl<'a> Build<'a> {
+impl<'a> GraphBuilder<'a> {
     pub(super) fn new(graph: &'a Graph) -> Self {
         Self { graph, nodes: Vec::new(), weights: Vec::new() }
     }
 
+    /// Adds a node with a fresh output name, which is returned.
     pub(super) fn add(&mut self, output: &str, op: &str, inputs: &[&str], attributes: Vec<AttributeProto>) -> String {
         let output = self.graph.fresh_name(output);
         self.node(op, inputs, &output, attributes);
@@ -30,8 +31,8 @@ impl<'a> Build<'a> {
         });
     }
 
-    /// A Reshape to a shape that is known (0 keeps an axis, -1 takes what is left). Flatten would often do as well, but
-    /// ONNX Runtime 1.31 has no CUDA kernel for that of operator set 21 and later.
+    /// Adds a Reshape to a constant shape (0 keeps an axis, -1 is inferred). It is used instead of Flatten, for which ONNX
+    /// Runtime 1.31 has no CUDA kernel in operator sets 21 and later.
     pub(super) fn reshape(&mut self, output: &str, tensor: &str, shape: &[i64]) -> String {
         let shape = self.ints(&format!("{output}_shape"), shape);
         self.add(output, "Reshape", &[tensor, &shape], vec![])
@@ -72,7 +73,7 @@ pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     }
 }
 
-/// An attribute that is a list of integers.
+/// A list-of-integers attribute.
 pub(super) fn ints(name: &str, values: &[i64]) -> AttributeProto {
     AttributeProto {
         name: Some(name.to_owned()),
