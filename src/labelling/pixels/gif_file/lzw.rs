@@ -81,9 +81,9 @@ impl Lzw {
         }
     }
 
-    /// Decodes the complete sub-blocks of `piece`. PIL also returns at an end code, and continues after it if rows are
+    /// Decodes the complete sub-blocks of `block`. PIL also returns at an end code, and continues after it if rows are
     /// missing.
-    pub(super) fn decode(&mut self, piece: &[u8], indices: &mut [u8]) -> LzwProgress {
+    pub(super) fn decode(&mut self, block: &[u8], indices: &mut [u8]) -> LzwProgress {
         if self.first_bits > MAX_CODE_BITS {
             return LzwProgress::Broken;
         }
@@ -95,12 +95,12 @@ impl Lzw {
                 self.stage = Stage::First;
             }
             while self.bit_count < self.code_bits {
-                let Some(&byte) = piece.get(at) else { return LzwProgress::NeedsMore(at) };
+                let Some(&byte) = block.get(at) else { return LzwProgress::NeedsMore(at) };
                 if self.block_left > 0 {
                     self.bits |= u32::from(byte) << self.bit_count;
                     self.bit_count += 8;
                     self.block_left -= 1;
-                } else if piece.len() - at <= usize::from(byte) {
+                } else if block.len() - at <= usize::from(byte) {
                     return LzwProgress::NeedsMore(at);
                 } else {
                     self.block_left = usize::from(byte);
