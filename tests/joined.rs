@@ -1,5 +1,4 @@
-use relabel::labelling::teacher::check_onnx;
-
+use crate::common::check_onnx;
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, scores_out, tokens};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Dim, TinyGraph, float, int, ints, text};

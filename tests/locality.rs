@@ -297,7 +297,7 @@ fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
     std::fs::write(folder.path().join("tiny.toml"), "layout = \"nchw\"\n").unwrap();
     assert_eq!(describe(folder.path(), &ambiguous, &[]).expect(0).json()["classes"], 4);
     std::fs::write(folder.path().join("tiny.toml"), "layout = \"nhwc\"\n").unwrap();
-    assert!(describe(folder.path(), &ambiguous, &[]).expect(1).stderr.contains("moved cells"));
+    assert!(describe(folder.path(), &ambiguous, &[]).expect(1).stderr.contains("affected cells"));
 }
 
 #[test]

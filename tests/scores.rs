@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use relabel::labelling::teacher::{
-    BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest,
-    Views,
+    BatchLabels, CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherDescription,
+    TeacherRequest, Views,
 };
 use relabel::shared::error::Error;
 use relabel::shared::geometry::InputSize;
@@ -24,7 +24,7 @@ impl Loader {
         Self { runtime: runtime(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, Description), String> {
+    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, TeacherDescription), String> {
         let path = self.folder.path().join("tiny.onnx");
         std::fs::write(&path, model).unwrap();
         let request = TeacherRequest {
@@ -212,14 +212,14 @@ fn the_scores_before_a_final_activation_are_kept() {
     let loader = Loader::new();
     let plain = linear(17).node("Identity", &["scores"], &["out"], &[]);
     let (mut teacher, description) = loader.load(&finish(plain, 9), 9).unwrap();
-    assert!(!description.rewrite.iter().any(|line| line.contains("its scores are those before")));
+    assert!(!description.rewrite.iter().any(|line| line.contains("scores are raw")));
     let batch = noise();
     let expected = by_class(&teacher.label(&batch).unwrap());
     for (name, model, classes) in activated() {
         let (mut teacher, description) =
             loader.load(&model, classes.len()).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(description.proof.linear(), "{name}: {:?}", description.proof.linearity);
-        let told = description.rewrite.iter().find(|line| line.contains("its scores are those before"));
+        let told = description.rewrite.iter().find(|line| line.contains("scores are raw"));
         assert!(told.is_some(), "{name}: {:?}", description.rewrite);
         let labels = teacher.label(&batch).unwrap();
         let scores = by_class(&labels);
@@ -369,7 +369,7 @@ fn teachers_that_were_brought_with_probabilities_are_stripped() {
             .as_array()
             .unwrap()
             .iter()
-            .find_map(|line| line.as_str().filter(|line| line.starts_with("its scores are those before")));
+            .find_map(|line| line.as_str().filter(|line| line.starts_with("scores are raw")));
         assert!(told.is_some_and(|line| line.contains(word)), "{name}: {description}");
         assert_eq!(description["proof"]["linear"], true, "{name}");
     }
@@ -424,7 +424,7 @@ fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
 fn quantisers_behind_the_pooling_are_refused_where_they_cut_cells_off() {
     let loader = Loader::new();
     let why = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
-    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "cuts cells off", "in float", "\"Gemm_scores\""] {
+    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
         assert!(why.contains(words), "{why}");
     }
     // As wide as the features' own range: nothing is cut off.
@@ -472,9 +472,6 @@ fn teacher_tells_what_was_left_out_and_how_pixels_are_normalised() {
     let description = describe(folder, &model, &[]).expect(0).json();
     assert!(number(&description["proof"]["normalised_difference"]) < 1e-6);
     let words = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
-    assert!(
-        words.contains("its scores are those before Softmax (node `Softmax_probs`), Log (node `Log_out`)"),
-        "{words}"
-    );
+    assert!(words.contains("they are taken before Softmax (node `Softmax_probs`), Log (node `Log_out`)"), "{words}");
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -542,7 +542,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             },
             "1 channels, not 3",
         ),
-        ("text", b"this is no model at all".to_vec(), "no ONNX model"),
+        ("text", b"this is no model at all".to_vec(), "not an ONNX model"),
         (
             "half a model",
             {
@@ -550,7 +550,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                 model.truncate(model.len() / 2);
                 model
             },
-            "no ONNX model",
+            "not an ONNX model",
         ),
         ("nothing", Vec::new(), "no graph"),
     ];

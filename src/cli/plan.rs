@@ -11,8 +11,8 @@ use relabel::labelling::source::{ImageReader, LengthCheck, Source, SplitsFound, 
 use relabel::labelling::teacher::TeacherCard;
 use relabel::labelling::teacher::card::LocalityCheck;
 use relabel::labelling::teacher::{
-    CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Teacher, TeacherRequest,
-    Views, weights_bytes,
+    CardFile, CardValues, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Teacher, TeacherDescription,
+    TeacherRequest, Views, weights_bytes,
 };
 use relabel::shared::digest::{Digest, digest_bytes};
 use relabel::shared::error::Error;
@@ -31,7 +31,7 @@ use super::raised;
 /// A loaded teacher and where it runs.
 pub struct LoadedTeacher {
     pub teachers: Vec<OnnxTeacher>,
-    pub description: Description,
+    pub description: TeacherDescription,
     pub devices: Vec<Device>,
     pub card: CardFile,
     pub library: PathBuf,
@@ -92,12 +92,12 @@ pub fn load_teacher(
     };
     let (devices, (teachers, description)) = match &flags.device {
         DeviceChoice::These(devices) => {
-            let devices: Vec<_> = devices.iter().map(|device| device.tuned(tuning)).collect();
+            let devices: Vec<_> = devices.iter().map(|device| device.with_tuning(tuning)).collect();
             let loaded = load(&devices)?;
             (devices, loaded)
         }
         DeviceChoice::Auto => {
-            let cuda = vec![Device::cuda(0).tuned(tuning)];
+            let cuda = vec![Device::cuda(0).with_tuning(tuning)];
             match load(&cuda) {
                 Ok(loaded) => (cuda, loaded),
                 Err(Error::Device { problem, .. }) => {
@@ -292,7 +292,7 @@ fn batch_images(arguments: &RunArguments, loaded: &LoadedTeacher) -> Result<usiz
     }
 }
 
-fn teacher_info(description: &Description) -> TeacherInfo {
+fn teacher_info(description: &TeacherDescription) -> TeacherInfo {
     let card = &description.card;
     TeacherInfo {
         name: card.name.clone(),

@@ -230,7 +230,7 @@ fn label_again(
 fn made_in_the_same_way(notes: &[RunNote], loaded: &LoadedTeacher) -> bool {
     let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
     !notes.is_empty()
-        && loaded.devices.iter().all(Device::repeats_itself)
+        && loaded.devices.iter().all(Device::is_deterministic)
         && notes.iter().all(|note| {
             note.devices == devices && note.threads == loaded.threads && note.onnxruntime == Runtime::build_info()
         })

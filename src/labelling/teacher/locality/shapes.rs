@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::labelling::teacher::graph::{Graph, NodeProto, ValueInfoProto, declare_untyped, without_dead_nodes};
-use crate::labelling::teacher::placement;
 use crate::labelling::teacher::rewrite::ImageInput;
 use crate::labelling::teacher::runtime::{Optimisation, Runtime, SessionOptions};
+use crate::labelling::teacher::scratch_folder::create_scratch_folder;
 use crate::labelling::teacher::tensors::{Floats, failed, ints_of};
 use crate::shared::error::Error;
 
@@ -41,7 +41,7 @@ impl Shapes {
         options: SessionOptions<'_>,
         scratch_folder: &Path,
     ) -> Result<Option<Self>, Error> {
-        let Some(scratch) = placement::scratch(scratch_folder) else { return Ok(None) };
+        let Some(scratch) = create_scratch_folder(scratch_folder) else { return Ok(None) };
         let mut shapes = Self::default();
         let (input, image) = input;
         shapes.dims.insert(input.name.clone(), image.dims.clone());

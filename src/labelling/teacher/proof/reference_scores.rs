@@ -10,7 +10,7 @@ use super::sampled_cells::{SampledCell, sample, with_mirrored_cells};
 use super::view_scores::{ViewScores, mean, mean_of_views};
 use crate::labelling::teacher::PixelBatch;
 use crate::labelling::teacher::graph::element;
-use crate::labelling::teacher::quantisation::{self, Cut, Quantiser};
+use crate::labelling::teacher::quantisation::{self, HeadClipping, Quantiser};
 use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite::{self, HeadDims};
 use crate::labelling::teacher::runtime::Runtime;
@@ -190,8 +190,8 @@ impl ReferenceScores {
         }
         let mut warnings = Self::range_warnings(runtime, teacher, pooling, features, &run.normalised.floats)?;
         if let Some(head) = &teacher.tail.quantised_head {
-            let cut = Cut::of(&all_cells, &run_copied_head(&head.without)?, class_count);
-            match cut.verdict(teacher.graph, head) {
+            let clipping = HeadClipping::compare(&all_cells, &run_copied_head(&head.without)?, class_count);
+            match clipping.verdict(teacher.graph, head) {
                 Ok(warning) => warnings.extend(warning),
                 Err(refusal) => return Ok(Err(refusal)),
             }
@@ -218,7 +218,7 @@ impl ReferenceScores {
         features: &Floats,
         input: &Floats,
     ) -> Result<Vec<String>, Error> {
-        let quantisers = Quantiser::before(teacher.graph, &pooling.features);
+        let quantisers = Quantiser::find_before(teacher.graph, &pooling.features);
         if quantisers.is_empty() {
             return Ok(Vec::new());
         }

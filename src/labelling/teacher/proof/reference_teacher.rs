@@ -37,7 +37,8 @@ impl ReferenceTeacher<'_> {
         if (self.stop_requested)() {
             return Err(Error::Interrupted);
         }
-        let (weights_folder, device, threads) = (self.weights_folder, self.device.plainly_fed(), self.threads);
+        let (weights_folder, device, threads) =
+            (self.weights_folder, self.device.with_pageable_transfer(), self.threads);
         Ok(SessionOptions { weights_folder, device, threads, profile: None, optimisation: Optimisation::All })
     }
 

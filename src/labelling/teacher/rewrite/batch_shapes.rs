@@ -19,13 +19,13 @@ pub(super) struct BatchShapes<'a> {
 
 impl<'a> BatchShapes<'a> {
     pub(super) fn new(graph: &'a Graph, input: &'a str, rows: &str) -> Self {
-        let reach = Reach::of(graph, input);
+        let reach = Reach::from_source(graph, input);
         let mut follows_batch: Vec<bool> = Vec::with_capacity(graph.nodes().len());
         for (index, node) in graph.nodes().iter().enumerate() {
             let is_shape = matches!(node.op_type(), "Shape" | "Size");
-            let follows = graph.taken_by(index).any(|taken| {
+            let follows = graph.inputs_of(index).any(|taken| {
                 let producer = graph.producer(taken);
-                is_shape && reach.has(taken) || producer.is_some_and(|at| follows_batch.get(at) == Some(&true))
+                is_shape && reach.contains(taken) || producer.is_some_and(|at| follows_batch.get(at) == Some(&true))
             });
             follows_batch.push(follows);
         }
@@ -42,7 +42,7 @@ impl<'a> BatchShapes<'a> {
                 continue;
             }
             if !self.is_shape_of_batch(index) {
-                open.extend(self.graph.taken_by(index).filter_map(|taken| self.graph.producer(taken)));
+                open.extend(self.graph.inputs_of(index).filter_map(|taken| self.graph.producer(taken)));
             }
         }
         let mut needed: Vec<usize> = needed.into_iter().collect();
@@ -53,7 +53,7 @@ impl<'a> BatchShapes<'a> {
     /// Whether a node takes the shape of a tensor that depends on the image and thus begins with the batch axis.
     fn is_shape_of_batch(&self, index: usize) -> bool {
         let node = self.graph.node(index);
-        node.op_type() == "Shape" && node.input.first().is_some_and(|data| self.reach.has(data))
+        node.op_type() == "Shape" && node.input.first().is_some_and(|data| self.reach.contains(data))
     }
 }
 
@@ -61,7 +61,7 @@ impl GraphBuilder<'_> {
     /// Adds the counterpart on cells of a tensor from outside the head; `None` if it is the same.
     pub(super) fn shape_on_cells(&mut self, shapes: &mut BatchShapes<'_>, tensor: &str) -> Option<String> {
         // A tensor that depends on the values of the image is not a shape.
-        if shapes.reach.has(tensor) {
+        if shapes.reach.contains(tensor) {
             return None;
         }
         let graph = shapes.graph;

@@ -57,7 +57,7 @@ impl GraphBuilder<'_> {
         let original = head.graph.node(index);
         let mut node = original.clone();
         // Shapes computed outside the head count images; the copy needs the number of cells.
-        for taken in head.graph.taken_by(index) {
+        for taken in head.graph.inputs_of(index) {
             let made_in_head = head.graph.producer(taken).is_some_and(|producer| head.head.contains(&producer));
             let is_known = made_in_head || head.renamed.get(taken).is_some();
             if !is_known && let Some(name) = self.shape_on_cells(&mut head.batch_shapes, taken) {

@@ -174,7 +174,7 @@ mod tests {
         let mut graph = Graph::parse(Bytes::from(std::fs::read(&file).unwrap())).unwrap();
         let (input, facts) = ports::image_input(&graph).map_err(|refusal| refusal.problem).unwrap();
         let card = CardFile::find(&file, None).unwrap();
-        let card = card::settle(&file, &CardValues::default(), &card, &facts).unwrap();
+        let card = card::resolve(&file, &CardValues::default(), &card, &facts).unwrap();
         let output = ports::scores_output(&graph, None).map_err(|refusal| refusal.problem).unwrap();
         let tail =
             tail::recognise(&mut graph, &input.name, &output.name, Some(2)).map_err(|refusal| refusal.problem).unwrap();

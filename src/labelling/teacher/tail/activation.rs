@@ -184,7 +184,7 @@ impl ImageDependence<'_> {
                 ways.iter().find_map(|(numerator, sum)| {
                     let exp = producer(numerator).filter(|node| node.op_type() == "Exp")?;
                     let exponential = exp.output.first()?.as_str();
-                    let normalises = !graph.sees(sum, input, &[exponential])
+                    let normalises = !graph.depends_on(sum, input, &[exponential])
                         && reaches(graph, sum, exponential, |node| matches!(node.op_type(), "ReduceSum" | "ReduceL1"));
                     normalises.then(|| Some((exp.input.first()?.clone(), "Softmax")))?
                 })
@@ -219,7 +219,7 @@ impl ImageDependence<'_> {
                     Some(uncast(graph, unshifted))
                 }));
                 let blocked: Vec<&str> = before.iter().copied().chain([scores]).collect();
-                let depends_on_scores_only = !graph.sees(taken, input, &blocked);
+                let depends_on_scores_only = !graph.depends_on(taken, input, &blocked);
                 let is = |wanted: &'static [&'static str]| {
                     before.iter().any(|from| reaches(graph, taken, from, |node| wanted.contains(&node.op_type())))
                 };
@@ -288,7 +288,7 @@ fn reaches(graph: &Graph, to: &str, from: &str, wanted: impl Fn(&NodeProto) -> b
         .rev()
         .take(MAX_NODES)
         .map(|index| graph.node(index))
-        .any(|node| wanted(node) && node.output.first().is_some_and(|output| graph.sees(output, from, &[])))
+        .any(|node| wanted(node) && node.output.first().is_some_and(|output| graph.depends_on(output, from, &[])))
 }
 
 fn is_activation(node: &NodeProto) -> bool {

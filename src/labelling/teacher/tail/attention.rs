@@ -45,7 +45,7 @@ pub(super) fn learned_query(graph: &Graph, reach: &Reach<'_>, input: &str, node:
     let values = node.input.get(1)?;
     let product = product_of_query_and_keys(graph, reach, graph.node(softmax).input.first()?)?;
     let [query, keys] = &graph.node(product).input[..] else { return None };
-    if reach.has(query) == reach.has(keys) {
+    if reach.contains(query) == reach.contains(keys) {
         return None;
     }
     let features = features_of(graph, reach, input, node.output.first()?, values)?;
@@ -61,7 +61,8 @@ pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: 
         match node.op_type() {
             "Add" => {
                 let differs = |dims: &[i64]| dims.len() >= 2 && dims[dims.len() - 2] > 1;
-                let (known, other): (Vec<&String>, Vec<&String>) = node.input.iter().partition(|&side| reach.has(side));
+                let (known, other): (Vec<&String>, Vec<&String>) =
+                    node.input.iter().partition(|&side| reach.contains(side));
                 let positions = other.iter().any(|side| graph.weight_dims(side).is_some_and(differs));
                 match (&known[..], positions) {
                     ([_], true) => return Some(node),
@@ -139,7 +140,7 @@ fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &st
     for _ in 0..8 {
         let made_by = graph.producer(tensor).map(|index| graph.node(index));
         let is_transposed = made_by.is_some_and(|node| attribute_ints(node, "perm") == Some(&[1, 0, 2]));
-        if !is_transposed && !graph.sees(pooled, input, &[tensor]) {
+        if !is_transposed && !graph.depends_on(pooled, input, &[tensor]) {
             return Some(tensor);
         }
         let node = made_by?;
@@ -153,7 +154,7 @@ fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &st
 
 /// The only input of a node that depends on the image.
 fn only_image_input<'a>(reach: &Reach<'_>, node: &'a NodeProto) -> Option<&'a str> {
-    let mut dependent = node.input.iter().filter(|taken| reach.has(taken));
+    let mut dependent = node.input.iter().filter(|taken| reach.contains(taken));
     let one = dependent.next()?;
     dependent.next().is_none().then_some(one)
 }

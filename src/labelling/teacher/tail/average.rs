@@ -31,7 +31,7 @@ pub(super) fn average_over_map(graph: &Graph, node: &NodeProto) -> Option<Averag
         "Div" | "Mul" => {
             let sum = graph.node(graph.producer(&features)?);
             let divisor = node.input.get(1)?;
-            let is_mean = sum.op_type() == "ReduceSum" && !graph.sees(divisor, sum.input.first()?, &[]);
+            let is_mean = sum.op_type() == "ReduceSum" && !graph.depends_on(divisor, sum.input.first()?, &[]);
             if is_mean { reduction(graph, sum) } else { None }
         }
         _ => None,

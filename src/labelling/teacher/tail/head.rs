@@ -16,7 +16,7 @@ pub(super) fn nodes_between(graph: &Graph, pooled: &str, logits: &str) -> Vec<us
     let mut from_pooled: HashSet<&str> = HashSet::from([pooled]);
     let mut head = Vec::new();
     for index in graph.ancestors(&[logits.to_owned()], &given) {
-        if graph.taken_by(index).any(|taken| from_pooled.contains(taken)) {
+        if graph.inputs_of(index).any(|taken| from_pooled.contains(taken)) {
             from_pooled.extend(graph.node(index).output.iter().map(String::as_str));
             head.push(index);
         }

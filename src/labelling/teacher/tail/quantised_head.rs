@@ -5,12 +5,12 @@ use std::collections::HashMap;
 use super::ending::{Ending, Pooling, QuantisedHead, Tail};
 use super::head::{describe_node, nodes_between};
 use crate::labelling::teacher::graph::Graph;
-use crate::labelling::teacher::quantisation::on_integers;
+use crate::labelling::teacher::onnx_proto::computes_on_integers;
 use crate::labelling::teacher::refusal::Refusal;
 
 /// Refuses a head that runs on integers.
 pub(super) fn refuse_integers(graph: &Graph, pooling: &Pooling) -> Result<(), Refusal> {
-    match pooling.head.iter().map(|&index| graph.node(index)).find(|node| on_integers(node)) {
+    match pooling.head.iter().map(|&index| graph.node(index)).find(|node| computes_on_integers(node)) {
         Some(node) => Err(Refusal::new(
             format!(
                 "cannot compute per-cell scores: {} between the pooling and the scores rounds to a range calibrated on means \

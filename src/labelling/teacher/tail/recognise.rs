@@ -22,7 +22,7 @@ pub(crate) fn recognise(
 ) -> Result<Tail, Refusal> {
     let RawScores { tensor: logits, left_out } = activation::raw_scores(graph, input, output)?;
     unsupported::check_nodes(graph, &logits)?;
-    let reach = Reach::of(graph, input);
+    let reach = Reach::from_source(graph, input);
     let pooling = last_pooling(graph, &reach, input, &logits);
     if let Some(refusal) = pooling.as_ref().and_then(|pooling| unsupported::pooling(graph, &reach, input, pooling)) {
         return Err(refusal);
@@ -76,7 +76,7 @@ fn last_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> 
                 attention => attention,
             },
         };
-        let covers_all = !graph.sees(logits, input, &[pooled]);
+        let covers_all = !graph.depends_on(logits, input, &[pooled]);
         let is_enough = attention.is_none() && single_tokens::complete(graph, input, logits, pooled, &tokens);
         if !covers_all && !is_enough {
             continue;

@@ -13,7 +13,7 @@ const MAX_PARTS: usize = 16;
 /// Names of the tensors made by the nodes of `upstream` that hold a single token of a sequence `[batch, token, channel]`.
 pub(super) fn find<'a>(graph: &'a Graph, reach: &Reach<'_>, upstream: &[usize]) -> HashSet<&'a str> {
     let tokens = upstream.iter().rev().flat_map(|&index| tokens_selected_by(graph, graph.node(index)));
-    let of_features = tokens.filter(|(data, _)| reach.has(data) && is_computed(graph, data));
+    let of_features = tokens.filter(|(data, _)| reach.contains(data) && is_computed(graph, data));
     of_features.take(MAX_TOKENS).map(|(_, token)| token).collect()
 }
 
@@ -31,8 +31,8 @@ pub(super) fn complete(graph: &Graph, input: &str, logits: &str, pooled: &str, t
     }
     // The mean of a token itself, as in a norm, is not a pooling; a token that depends on the mean is not separate from it.
     reached.contains(pooled)
-        && graph.sees(pooled, input, &parts)
-        && parts.iter().all(|&part| !graph.sees(part, pooled, &[]))
+        && graph.depends_on(pooled, input, &parts)
+        && parts.iter().all(|&part| !graph.depends_on(part, pooled, &[]))
 }
 
 /// The inputs of the head that depend on the image but not on the pooling.
@@ -45,8 +45,8 @@ pub(super) fn image_parts(graph: &Graph, reach: &Reach<'_>, head: &[usize], pool
         if matches!(graph.node(index).op_type(), "Shape" | "Size") {
             continue;
         }
-        for taken in graph.taken_by(index) {
-            if !inside.contains(taken) && known.insert(taken) && reach.has(taken) {
+        for taken in graph.inputs_of(index) {
+            if !inside.contains(taken) && known.insert(taken) && reach.contains(taken) {
                 parts.push(taken.to_owned());
             }
         }

@@ -98,14 +98,15 @@ pub(super) fn no_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: 
     if let Some(detector) = detector(graph) {
         return detector;
     }
-    if !graph.sees(logits, input, &[]) {
+    if !graph.depends_on(logits, input, &[]) {
         return Refusal::new("the scores do not depend on the input", OTHER_TEACHER);
     }
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
     if let Some(refusal) = several_means(graph, input, logits, &upstream) {
         return refusal;
     }
-    let all_pass = |node: &NodeProto| node.output.first().is_some_and(|output| !graph.sees(logits, input, &[output]));
+    let all_pass =
+        |node: &NodeProto| node.output.first().is_some_and(|output| !graph.depends_on(logits, input, &[output]));
     let relevant = upstream.iter().rev().map(|&index| graph.node(index)).filter(|node| {
         matches!(
             node.op_type(),
@@ -248,7 +249,7 @@ fn selects_one_token(graph: &Graph, node: &NodeProto) -> bool {
     let ints = |at: usize| node.input.get(at).and_then(|tensor| graph.constant_ints(tensor));
     match node.op_type() {
         "Gather" => {
-            let on_features = node.input.first().is_some_and(|data| !graph.is_arithmetic_on_shapes(data));
+            let on_features = node.input.first().is_some_and(|data| !graph.is_shape_computation(data));
             on_features
                 && matches!(attribute_int(node, "axis").unwrap_or(0), 0 | 1)
                 && ints(1).is_some_and(|indices| indices.len() == 1)
@@ -273,7 +274,7 @@ fn pools_by_attention(graph: &Graph, input: &str, node: &NodeProto) -> bool {
     let attentions: Vec<&NodeProto> =
         before.iter().map(|&index| graph.node(index)).filter(|node| node.op_type() == "Softmax").collect();
     let Some(last) = attentions.last() else { return false };
-    attentions.len() == 1 || query_of(graph, last).is_some_and(|query| !graph.sees(query, input, &[]))
+    attentions.len() == 1 || query_of(graph, last).is_some_and(|query| !graph.depends_on(query, input, &[]))
 }
 
 /// The first factor of the product of queries and keys that a Softmax takes.
@@ -333,5 +334,5 @@ fn mean_and_maximum<'a>(
     let mean = last(&["GlobalAveragePool", "ReduceMean"])?;
     let maximum = last(&["GlobalMaxPool", "MaxPool", "ReduceMax"])?;
     let both = [mean.output.first()?.as_str(), maximum.output.first()?.as_str()];
-    (!graph.sees(logits, input, &both)).then_some((mean, maximum))
+    (!graph.depends_on(logits, input, &both)).then_some((mean, maximum))
 }
