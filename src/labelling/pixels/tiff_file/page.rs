@@ -1,8 +1,8 @@
-//! How a page stores its pixels: `TiffImageFile._setup` and its table `OPEN_INFO`, without the rare entries.
+//! Size and pixel format of a page: `TiffImageFile._setup` and its table `OPEN_INFO`, without rare entries.
 
 use super::super::exif::{Directory, Endian};
-use super::super::samples::{Layout, Palette};
-use super::super::{broken, inexact};
+use super::super::image_error::{broken, inexact};
+use super::super::samples::{Palette, SampleLayout};
 use crate::shared::error::ImageError;
 
 const BITS_PER_SAMPLE: u16 = 258;
@@ -18,20 +18,20 @@ const EXTRA_SAMPLES: u16 = 338;
 const SAMPLE_FORMAT: u16 = 339;
 const JPEG_XR: u16 = 0xbc01;
 
-/// A page's size and the way of its pixels.
+/// Size and pixel format of a page.
 #[derive(Debug)]
 pub(super) struct Page {
     pub(super) width: u32,
     pub(super) height: u32,
     pub(super) compression: Compression,
-    /// Of the samples as they are after unpacking.
-    pub(super) layout: Layout,
+    /// Layout of the samples after decompression.
+    pub(super) layout: SampleLayout,
     pub(super) palette: Palette,
-    /// Whether the bits of each byte are stored backwards.
+    /// Whether the bits of each byte are reversed.
     pub(super) bits_reversed: bool,
-    /// Each sample is stored as its difference from the pixel on its left.
+    /// Set if each sample is stored as the difference from the pixel to its left.
     pub(super) differences: Option<Differences>,
-    /// 16-bit samples are stored high byte first, and brought to low byte first after unpacking, as libtiff does.
+    /// Whether 16-bit samples are swapped to little-endian after decompression, as libtiff does.
     pub(super) swapped: bool,
 }
 
@@ -50,10 +50,10 @@ pub(super) struct Differences {
     pub(super) two_bytes: bool,
 }
 
-/// Values of tags that hold unsigned numbers, which are all that are read exactly.
-pub(super) struct Numbers<'a>(pub(super) &'a Directory<'a>, pub(super) Endian);
+/// Reads tags with unsigned numbers; other types are not supported.
+pub(super) struct NumericTags<'a>(pub(super) &'a Directory<'a>, pub(super) Endian);
 
-impl Numbers<'_> {
+impl NumericTags<'_> {
     pub(super) fn list(&self, tag: u16) -> Result<Option<Vec<u32>>, ImageError> {
         let Some(value) = self.0.tag(tag) else { return Ok(None) };
         let list = value.numbers(self.1).filter(|list| !list.is_empty());
@@ -71,17 +71,17 @@ impl Numbers<'_> {
 
 impl Page {
     pub(super) fn read(directory: &Directory, endian: Endian) -> Result<Self, ImageError> {
-        let numbers = Numbers(directory, endian);
+        let numbers = NumericTags(directory, endian);
         let one = |tag, default| numbers.one(tag).map(|value| value.unwrap_or(default));
         if directory.tag(JPEG_XR).is_some() {
             return Err(inexact("TIFF", "Windows Media Photo"));
         }
         for tag in [X_RESOLUTION, Y_RESOLUTION] {
             if directory.tag(tag).is_some_and(|value| matches!(value.kind, 1 | 2 | 7)) {
-                return Err(inexact("TIFF", "a resolution that is no number"));
+                return Err(inexact("TIFF", "a non-numeric resolution"));
             }
         }
-        let side = |tag| numbers.one(tag)?.ok_or_else(|| broken("TIFF: no width or no height".to_owned()));
+        let side = |tag| numbers.one(tag)?.ok_or_else(|| broken("TIFF: no width or height"));
         let (width, height) = (side(256)?, side(257)?);
         let compression = match one(COMPRESSION, 1)? {
             1 => Compression::None,
@@ -91,7 +91,7 @@ impl Page {
             other => return Err(inexact("TIFF", &compression_name(other))),
         };
         if one(PLANAR_CONFIGURATION, 1)? != 1 {
-            return Err(inexact("TIFF", "a plane for each channel"));
+            return Err(inexact("TIFF", "a separate plane for each channel"));
         }
         let bits_reversed = match one(FILL_ORDER, 1)? {
             1 => false,
@@ -104,7 +104,7 @@ impl Page {
         }
         let extra = numbers.list(EXTRA_SAMPLES)?.unwrap_or_default();
         let bits = bits_per_sample(&numbers)?;
-        let samples = Samples {
+        let samples = SampleFormat {
             photometric: one(PHOTOMETRIC, 0)?,
             format: &format,
             bits: &bits,
@@ -115,13 +115,13 @@ impl Page {
         };
         let (layout, swapped) = samples.layout()?;
         let differences = match (compression, one(PREDICTOR, 1)?) {
-            // `PackBits` and plain files have no predictor, whatever the tag is.
+            // `PackBits` and uncompressed files have no predictor, whatever the tag.
             (Compression::None | Compression::PackBits, _) | (_, 1) => None,
             (_, 2) if matches!(bits[0], 8 | 16) => Some(Differences { samples: bits.len(), two_bytes: bits[0] == 16 }),
             (_, other) => return Err(inexact("TIFF", &format!("predictor {other} with {} bits", bits[0]))),
         };
         let palette = match layout {
-            Layout::Index { .. } => super::palette(directory, endian)?,
+            SampleLayout::Index { .. } => super::palette(directory, endian)?,
             _ => Palette::BLACK,
         };
         Ok(Self { width, height, compression, layout, palette, bits_reversed, differences, swapped })
@@ -129,27 +129,27 @@ impl Page {
 }
 
 impl Page {
-    /// Whether PIL's memory holds the pixels as the file does: `_MAPMODES` of `Image.py`.
+    /// Whether PIL can map the pixels from the file: `_MAPMODES` of `Image.py`.
     pub(super) fn is_mapped(&self) -> bool {
         let is_as_stored = matches!(
             self.layout,
-            Layout::Gray { bits: 8, inverted: false }
-                | Layout::Index { bits: 8, skipped: 0 }
-                | Layout::Gray16 { .. }
-                | Layout::Cmyk { bytes: 4, .. }
-                | Layout::Places { rgb: [0, 1, 2], bytes: 4 }
+            SampleLayout::Gray { bits: 8, inverted: false }
+                | SampleLayout::Index { bits: 8, skipped: 0 }
+                | SampleLayout::Gray16 { .. }
+                | SampleLayout::Cmyk { bytes: 4, .. }
+                | SampleLayout::Channels { rgb: [0, 1, 2], bytes: 4 }
         );
         is_as_stored && self.compression == Compression::None && !self.bits_reversed
     }
 }
 
-/// Bits of each sample, as many as there are samples.
-fn bits_per_sample(numbers: &Numbers) -> Result<Vec<u32>, ImageError> {
-    const MOST_SAMPLES: u32 = 6;
+/// Bits of each sample.
+fn bits_per_sample(numbers: &NumericTags) -> Result<Vec<u32>, ImageError> {
+    const MAX_SAMPLES: u32 = 6;
     let mut bits = numbers.list(BITS_PER_SAMPLE)?.unwrap_or_else(|| vec![1]);
     let samples = numbers.one(SAMPLES_PER_PIXEL)?.unwrap_or(1);
-    if !(1..=MOST_SAMPLES).contains(&samples) {
-        return Err(broken(format!("TIFF: {samples} samples a pixel")));
+    if !(1..=MAX_SAMPLES).contains(&samples) {
+        return Err(broken(format!("TIFF: unsupported {samples} samples per pixel")));
     }
     if bits.len() == 1 {
         bits = vec![bits[0]; samples as usize];
@@ -158,12 +158,12 @@ fn bits_per_sample(numbers: &Numbers) -> Result<Vec<u32>, ImageError> {
     if bits.len() == samples as usize {
         Ok(bits)
     } else {
-        Err(broken(format!("TIFF: {samples} samples a pixel, but the bits of {}", bits.len())))
+        Err(broken(format!("TIFF: {samples} samples per pixel, but bits for {}", bits.len())))
     }
 }
 
-/// The key of `OPEN_INFO`.
-struct Samples<'a> {
+/// Key of `OPEN_INFO`.
+struct SampleFormat<'a> {
     photometric: u32,
     format: &'a [u32],
     bits: &'a [u32],
@@ -173,13 +173,13 @@ struct Samples<'a> {
     is_packed: bool,
 }
 
-impl Samples<'_> {
-    /// The layout, and whether samples have to be brought to low byte first before.
-    fn layout(&self) -> Result<(Layout, bool), ImageError> {
+impl SampleFormat<'_> {
+    /// Returns the layout, and whether samples must be swapped to little-endian first.
+    fn layout(&self) -> Result<(SampleLayout, bool), ImageError> {
         const UNSIGNED: &[u32] = &[1];
         const SIGNED: &[u32] = &[2];
         const FLOAT: &[u32] = &[3];
-        // libtiff gives samples in the machine's order.
+        // libtiff returns samples in native byte order.
         let swapped = self.is_packed && self.big_endian;
         let big_endian = self.big_endian && !self.is_packed;
         let high = u8::from(!big_endian);
@@ -191,57 +191,57 @@ impl Samples<'_> {
             return Err(self.unknown());
         }
         match (self.photometric, self.format, self.bits, self.extra) {
-            (photometric @ (0 | 1), UNSIGNED, [1], []) => plain(Layout::Bits { inverted: photometric == 0 }),
+            (photometric @ (0 | 1), UNSIGNED, [1], []) => plain(SampleLayout::Bits { inverted: photometric == 0 }),
             (photometric @ (0 | 1), UNSIGNED, &[bits @ (2 | 4 | 8)], []) => {
-                plain(Layout::Gray { bits: bits as u8, inverted: photometric == 0 })
+                plain(SampleLayout::Gray { bits: bits as u8, inverted: photometric == 0 })
             }
-            (1, SIGNED, [8], []) => plain(Layout::Gray { bits: 8, inverted: false }),
-            // PIL does not turn 16 bits of which 0 is white.
-            (0, UNSIGNED, [16], []) if !self.big_endian => plain(Layout::Gray16 { big_endian: false }),
-            (1, UNSIGNED, [16], []) => wide(Layout::Gray16 { big_endian }),
-            (0 | 1, FLOAT, [32], []) if !swapped => plain(Layout::Float { big_endian }),
-            (1, UNSIGNED, [32], []) if !self.big_endian => plain(Layout::Gray32 { big_endian: false }),
-            (1, SIGNED, [32], []) if !swapped => plain(Layout::Gray32 { big_endian }),
-            (1, UNSIGNED, [8, 8], [0 | 2]) => plain(Layout::GrayAnd { bytes: 2 }),
-            (1, UNSIGNED, [8, 8], [1]) => Err(broken("TIFF: gray with associated alpha, which PIL refuses".to_owned())),
+            (1, SIGNED, [8], []) => plain(SampleLayout::Gray { bits: 8, inverted: false }),
+            // PIL does not invert 16-bit samples for which 0 is white.
+            (0, UNSIGNED, [16], []) if !self.big_endian => plain(SampleLayout::Gray16 { big_endian: false }),
+            (1, UNSIGNED, [16], []) => wide(SampleLayout::Gray16 { big_endian }),
+            (0 | 1, FLOAT, [32], []) if !swapped => plain(SampleLayout::Float { big_endian }),
+            (1, UNSIGNED, [32], []) if !self.big_endian => plain(SampleLayout::Gray32 { big_endian: false }),
+            (1, SIGNED, [32], []) if !swapped => plain(SampleLayout::Gray32 { big_endian }),
+            (1, UNSIGNED, [8, 8], [0 | 2]) => plain(SampleLayout::GrayWithExtra { bytes: 2 }),
+            (1, UNSIGNED, [8, 8], [1]) => Err(broken("TIFF: gray with associated alpha")),
             (2, UNSIGNED, [_, _, _], [])
             | (2, UNSIGNED, [_, _, _, _], [] | [0 | 2 | 999])
             | (2, UNSIGNED, [_, _, _, _, _], [0 | 2, 0])
             | (2, UNSIGNED, [_, _, _, _, _, _], [0 | 2, 0, 0])
                 if is(8) =>
             {
-                plain(Layout::Places { rgb: [0, 1, 2], bytes })
+                plain(SampleLayout::Channels { rgb: [0, 1, 2], bytes })
             }
             (2, UNSIGNED, [_, _, _, _], [1])
             | (2, UNSIGNED, [_, _, _, _, _], [1, 0])
             | (2, UNSIGNED, [_, _, _, _, _, _], [1, 0, 0])
                 if is(8) =>
             {
-                plain(Layout::Premultiplied { step: 1, high: 0, bytes })
+                plain(SampleLayout::Premultiplied { step: 1, high: 0, bytes })
             }
             (2, UNSIGNED, [_, _, _], []) | (2, UNSIGNED, [_, _, _, _], [] | [0 | 2]) if is(16) => {
-                wide(Layout::Places { rgb: [high, 2 + high, 4 + high], bytes: 2 * bytes })
+                wide(SampleLayout::Channels { rgb: [high, 2 + high, 4 + high], bytes: 2 * bytes })
             }
             (2, UNSIGNED, [_, _, _, _], [1]) if is(16) => {
-                wide(Layout::Premultiplied { step: 2, high, bytes: 2 * bytes })
+                wide(SampleLayout::Premultiplied { step: 2, high, bytes: 2 * bytes })
             }
-            (3, UNSIGNED, &[bits @ (1 | 2 | 4 | 8)], []) => plain(Layout::Index { bits: bits as u8, skipped: 0 }),
-            (3, UNSIGNED, [8, 8], [0 | 2]) => plain(Layout::Index { bits: 8, skipped: 1 }),
+            (3, UNSIGNED, &[bits @ (1 | 2 | 4 | 8)], []) => plain(SampleLayout::Index { bits: bits as u8, skipped: 0 }),
+            (3, UNSIGNED, [8, 8], [0 | 2]) => plain(SampleLayout::Index { bits: 8, skipped: 1 }),
             (5, UNSIGNED, [_, _, _, _], [])
             | (5, UNSIGNED, [_, _, _, _, _], [0])
             | (5, UNSIGNED, [_, _, _, _, _, _], [0, 0])
                 if is(8) =>
             {
-                plain(Layout::Cmyk { step: 1, high: 0, bytes })
+                plain(SampleLayout::Cmyk { step: 1, high: 0, bytes })
             }
-            (5, UNSIGNED, [_, _, _, _], []) if is(16) => wide(Layout::Cmyk { step: 2, high, bytes: 2 * bytes }),
+            (5, UNSIGNED, [_, _, _, _], []) if is(16) => wide(SampleLayout::Cmyk { step: 2, high, bytes: 2 * bytes }),
             (6, UNSIGNED, _, _) => Err(inexact("TIFF", "YCbCr")),
             (8, UNSIGNED, _, _) => Err(inexact("TIFF", "LAB")),
             _ => Err(self.unknown()),
         }
     }
 
-    /// Layouts for which PIL knows reversed bits.
+    /// Whether PIL supports reversed bits for the layout.
     fn can_be_reversed(&self) -> bool {
         let is_usual = self.format == [1] && self.extra.is_empty();
         is_usual

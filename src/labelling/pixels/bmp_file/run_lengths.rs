@@ -1,20 +1,20 @@
-//! Run lengths: `BmpRleDecoder`, with its ways at gaps and ends.
+//! Run-length encoding, with the treatment of gaps and ends of `BmpRleDecoder`.
 
 use super::super::file_bytes::FileBytes;
-use super::super::samples::Layout;
+use super::super::samples::SampleLayout;
 
-/// How the unpacked bytes are taken: one a pixel. None for true colours, which PIL does not take from runs.
-pub(super) fn layout(layout: Layout) -> Option<Layout> {
+/// Layout of the unpacked bytes, one per pixel. `None` for true colour, which PIL does not read from runs.
+pub(super) fn layout(layout: SampleLayout) -> Option<SampleLayout> {
     match layout {
-        Layout::Index { .. } => Some(Layout::Index { bits: 8, skipped: 0 }),
-        Layout::Gray { .. } => Some(Layout::Gray { bits: 8, inverted: false }),
-        // Black and white from bytes: all but 0 is white.
-        Layout::Bits { .. } => Some(Layout::NonZero),
+        SampleLayout::Index { .. } => Some(SampleLayout::Index { bits: 8, skipped: 0 }),
+        SampleLayout::Gray { .. } => Some(SampleLayout::Gray { bits: 8, inverted: false }),
+        // Bytes of black and white: everything but 0 is white.
+        SampleLayout::Bits { .. } => Some(SampleLayout::NonZero),
         _ => None,
     }
 }
 
-/// A byte for each pixel, the lowest row first. Fewer than there are pixels where the runs end early: PIL refuses that.
+/// Unpacks one byte per pixel, bottom row first. Returns fewer bytes if the runs end early, which PIL refuses.
 pub(super) fn unpack(file: &mut FileBytes, four_bits: bool, width: u32, height: u32) -> Vec<u8> {
     let (width, wanted) = (width as usize, width as usize * height as usize);
     let mut data = Vec::new();

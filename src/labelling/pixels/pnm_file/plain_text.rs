@@ -1,14 +1,14 @@
-//! Numbers as text: `PpmPlainDecoder`, which reads blocks and cuts comments out of them.
+//! Numbers as text, like `PpmPlainDecoder`, which reads blocks and removes comments from them.
 
-use super::super::broken;
+use super::super::image_error::broken;
 use super::{Scale, integer, is_space, no_end};
 use crate::shared::error::ImageError;
 
-/// `ImageFile.SAFEBLOCK`. Where a block ends inside a comment or a number matters to PIL.
+/// `ImageFile.SAFEBLOCK`. Blocks that end inside a comment or number matter for PIL.
 const BLOCK: usize = 1 << 20;
-const LONGEST_NUMBER: usize = 10;
+const MAX_NUMBER_LENGTH: usize = 10;
 
-/// Black and white, one character a pixel, to RGB.
+/// Converts black and white, one character per pixel, to RGB.
 pub(super) fn bits(text: &[u8], pixels: usize) -> Result<Vec<u8>, ImageError> {
     let mut values = Vec::new();
     let mut blocks = Blocks::new(text);
@@ -18,7 +18,7 @@ pub(super) fn bits(text: &[u8], pixels: usize) -> Result<Vec<u8>, ImageError> {
             values.push(match byte {
                 b'0' => 255,
                 b'1' => 0,
-                _ => return Err(broken("PBM: a pixel that is neither 0 nor 1".to_owned())),
+                _ => return Err(broken("PBM: pixel is neither 0 nor 1")),
             });
         }
     }
@@ -26,32 +26,32 @@ pub(super) fn bits(text: &[u8], pixels: usize) -> Result<Vec<u8>, ImageError> {
     Ok(values.into_iter().flat_map(|value| [value; 3]).collect())
 }
 
-/// Numbers between spaces, scaled.
+/// Reads and scales numbers separated by spaces.
 pub(super) fn numbers(text: &[u8], samples: usize, scale: Scale) -> Result<Vec<u8>, ImageError> {
     let mut values = Vec::new();
     let mut blocks = Blocks::new(text);
-    let mut half = Vec::new();
+    let mut partial = Vec::new();
     while values.len() < samples {
         let mut block = match blocks.next() {
             Some(block) => block,
-            None if half.is_empty() => return Err(no_end()),
+            None if partial.is_empty() => return Err(no_end()),
             None => b" ".to_vec(),
         };
-        if !half.is_empty() {
-            half.append(&mut block);
-            block = std::mem::take(&mut half);
+        if !partial.is_empty() {
+            partial.append(&mut block);
+            block = std::mem::take(&mut partial);
         }
         let mut tokens: Vec<&[u8]> = block.split(|byte| is_space(*byte)).filter(|token| !token.is_empty()).collect();
         if block.last().is_some_and(|byte| !is_space(*byte)) {
-            half = tokens.pop().unwrap_or_default().to_vec();
-            check_length(&half)?;
+            partial = tokens.pop().unwrap_or_default().to_vec();
+            check_length(&partial)?;
         }
         for token in tokens.into_iter().take(samples - values.len()) {
             check_length(token)?;
             let value = integer(token)?;
             match u64::try_from(value) {
                 Ok(value) if value <= u64::from(scale.largest) => values.push(scale.apply(value)),
-                _ => return Err(broken(format!("PNM: the value {value}, of at most {}", scale.largest))),
+                _ => return Err(broken(format!("PNM: value {value} exceeds the maximum {}", scale.largest))),
             }
         }
     }
@@ -59,13 +59,13 @@ pub(super) fn numbers(text: &[u8], samples: usize, scale: Scale) -> Result<Vec<u
 }
 
 fn check_length(token: &[u8]) -> Result<(), ImageError> {
-    if token.len() > LONGEST_NUMBER {
-        return Err(broken("PNM: a number of more than 10 characters".to_owned()));
+    if token.len() > MAX_NUMBER_LENGTH {
+        return Err(broken("PNM: number of more than 10 characters"));
     }
     Ok(())
 }
 
-/// The blocks of a text, without their comments.
+/// Blocks of a text, without comments.
 struct Blocks<'a> {
     rest: &'a [u8],
     in_comment: bool,
@@ -82,7 +82,7 @@ impl<'a> Blocks<'a> {
         (!block.is_empty()).then_some(block)
     }
 
-    /// The next block; none at the end of the text.
+    /// Reads the next block; `None` at the end of the text.
     fn next(&mut self) -> Option<Vec<u8>> {
         let mut block = self.read()?;
         while self.in_comment {
