@@ -29,7 +29,7 @@ impl<T> Found<T> {
     pub(crate) fn or_problem(self) -> Result<T, String> {
         match self {
             Self::There(found) => Ok(found),
-            Self::Absent => Err("it is not there".to_owned()),
+            Self::Absent => Err("it is missing".to_owned()),
             Self::Unusable(problem) => Err(problem),
         }
     }

@@ -59,3 +59,16 @@ pub fn spawn_in<'scope, T: Send + 'scope>(
 ) -> Result<ScopedJoinHandle<'scope, T>, Error> {
     Builder::new().spawn_scoped(scope, work).map_err(|error| Error::Threads { count: 1, problem: error.into() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_internal_error() {
+        let panicked: Result<(), Error> = catch_panic("count", || panic!("row {} is odd", 7));
+        let message = panicked.unwrap_err().to_string();
+        assert!(message.contains("cannot count: a thread panicked: row 7 is odd"), "{message}");
+        assert!(matches!(catch_panic("count", || Ok(7)), Ok(7)));
+    }
+}

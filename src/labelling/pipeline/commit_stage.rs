@@ -166,7 +166,7 @@ fn count_agreement(
     image: &Result<ImageLabels, FailedImage>,
     agreement: &mut Agreement,
 ) {
-    let class = job.manifest.folder_class(row).and_then(|class| to.classes_by_folder.get(class));
+    let class = job.manifest.folder_class(row).and_then(|class| to.classes.get(class));
     if let (Ok(labels), Some(&class)) = (image, class) {
         agreement.see(labels.prediction.rank_of(class));
     }

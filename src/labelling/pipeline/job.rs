@@ -65,7 +65,7 @@ pub struct Destination<'a> {
     /// The store.
     pub store: &'a StoreWriter,
     /// Classes by folder class.
-    pub classes_by_folder: HashMap<String, u32>,
+    pub classes: HashMap<String, u32>,
     /// Number of failures that stops the run.
     pub failure_limit: FailureLimit,
 }

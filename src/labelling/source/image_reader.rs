@@ -86,6 +86,8 @@ pub enum LengthCheck {
 }
 
 impl LengthCheck {
+    /// Checks the length of an image.
+    ///
     /// # Errors
     /// Returns an error if the image has changed, or is too long to read.
     pub(super) fn check(self, listed_bytes: u64, bytes: u64) -> Result<(), ImageError> {

@@ -11,7 +11,6 @@ const MAX_FILES: usize = 1 << 20;
 
 /// Why a pattern names no files.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub(super) enum PatternError {
     /// A brace is not closed.
     #[error("`{}`: a `{{` is not closed", printable(pattern))]

@@ -18,6 +18,7 @@ use crate::labelling::source::archives::{Archives, ReadAt as _};
 use crate::labelling::source::image_location::fingerprint;
 use crate::labelling::source::image_reader::{ReadError, unreadable};
 use crate::shared::error::Error;
+use crate::shared::numbers::exact_bytes;
 use crate::shared::regular_file::concerns_file;
 
 /// Size of the blocks that are decoded at a time. Hugging Face's row groups of 100 ImageNet images have about 11 MB.
@@ -259,7 +260,11 @@ impl ChunkReader for PositionedFile {
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
         // A damaged length must not allocate memory.
         if start.checked_add(length as u64).is_none_or(|end| end > self.bytes) {
-            return Err(ParquetError::EOF(format!("{length} bytes at {start} of a file of {}", self.bytes)));
+            return Err(ParquetError::EOF(format!(
+                "{} at offset {start} of a file of {}",
+                exact_bytes(length as u64),
+                exact_bytes(self.bytes)
+            )));
         }
         let mut bytes = vec![0; length];
         self.failure.record(self.file.read_at(&mut bytes, start))?;

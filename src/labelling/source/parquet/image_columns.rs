@@ -119,6 +119,8 @@ pub(super) struct ColumnRef {
 }
 
 impl ImageColumns {
+    /// Finds the columns by their names and types.
+    ///
     /// # Errors
     /// Returns [`ParquetImagesError::NoImageColumn`] or [`ParquetImagesError::MisspelledColumn`].
     pub(super) fn find(metadata: &ParquetMetaData) -> Result<Self, ParquetImagesError> {
