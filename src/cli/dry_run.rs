@@ -102,7 +102,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         free_bytes: free_bytes(&out),
     };
     output.result(
-        &estimate.words(&destination(&source.what(), &out, there.is_some(), &devices)),
+        &estimate.words(&destination(&source.description(), &out, there.is_some(), &devices)),
         &estimate.document(&out, part),
     )?;
     Ok(Outcome::Done)

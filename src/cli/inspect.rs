@@ -8,8 +8,8 @@ use relabel::inspection::inspect::{View, find};
 use relabel::inspection::picture::{Scene, draw};
 use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which};
 use relabel::labelling::pixels::RgbImage;
+use relabel::shared::atomic_file::AtomicFile;
 use relabel::shared::classes::ClassList;
-use relabel::shared::draft::Draft;
 use relabel::shared::error::Error;
 use relabel::shared::geometry::UnitBox;
 use relabel::shared::manifest::Manifest;
@@ -30,14 +30,14 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     let manifest = store.manifest()?;
     let row = find(&manifest, &arguments.image)
         .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
-    let new_picture = arguments.out.as_deref().map(Draft::begin).transpose()?;
+    let new_picture = arguments.out.as_deref().map(AtomicFile::create).transpose()?;
     let new_page = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
     let photos = Photos::of(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decoded(&store, &manifest, row)).transpose()?;
     let crop = crop(arguments.crop, photo.as_ref())?;
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
-        json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.label(row) });
+        json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.folder_class(row) });
     let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
     let (words, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
@@ -98,7 +98,7 @@ fn crop(asked: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<
 }
 
 fn write_picture(
-    mut file: Draft,
+    mut file: AtomicFile,
     view: &View,
     classes: &ClassList,
     teacher: &str,
@@ -109,7 +109,7 @@ fn write_picture(
         problem: problem.into(),
     })?;
     file.write_all(&picture).map_err(|error| Error::file("write", file.path())(error))?;
-    file.complete()
+    file.commit()
 }
 
 /// Longer side of the one photograph on its page.

@@ -19,7 +19,7 @@ use relabel::shared::error::Error;
 use relabel::shared::label_map::ScoreRounding;
 use relabel::shared::manifest::{Manifest, manifest_bytes};
 use relabel::shared::printable::printable_path;
-use relabel::shared::regular_file::look_at;
+use relabel::shared::regular_file::metadata;
 use relabel::shared::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
 use serde_json::{Value, json};
 
@@ -47,7 +47,7 @@ pub fn load_teacher(
     photographs: Vec<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
-    if !look_at(path)?.is_some_and(|found| found.is_file()) {
+    if !metadata(path)?.is_some_and(|found| found.is_file()) {
         return Err(Error::Usage(format!("--teacher {}: there is no such file", printable_path(path))));
     }
     let card = CardFile::find(path, flags.card.as_deref())?;
@@ -158,7 +158,7 @@ pub fn some_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Result
     for row in rows {
         match images.read(row, LengthCheck::AsItIs) {
             Ok(bytes) => photographs.push(bytes),
-            Err(error) => drop(error.of_image()?),
+            Err(error) => drop(error.into_image_error()?),
         }
     }
     Ok(photographs)

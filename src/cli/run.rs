@@ -61,7 +61,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let before = StoreStatus::of_records(store.info(), part, &state.done);
     let done_before = if arguments.retry_failed { before.labelled } else { before.labelled + before.failed };
     if !global.quiet {
-        announce(&store, is_new, &before, &loaded, &source.what());
+        announce(&store, is_new, &before, &loaded, &source.description());
         if !part.is_whole() {
             announce_part(&store, part, part_from);
         }
@@ -79,8 +79,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         rounding: rounding(store.info()),
         threads: loaded.threads,
     };
-    let to =
-        Destination { store: &store, classes_by_label: classes.by_label(), failure_limit: failure_limit(arguments) };
+    let to = Destination { store: &store, classes: classes.by_folder_class(), failure_limit: failure_limit(arguments) };
     let failed_before = if arguments.retry_failed { 0 } else { before.failed };
     let workers = Workers { threads: loaded.threads, sessions: loaded.teachers.len() };
     let progress = Progress::new(before.images, done_before, failed_before, workers, global.quiet, stop);

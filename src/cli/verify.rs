@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
-use relabel::labelling::pipeline::{Accepted, Job, Recomputed, recompute};
+use relabel::labelling::pipeline::{Job, Recomputed, Tolerance, recompute};
 use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
 use relabel::labelling::teacher::{Device, Runtime};
 use relabel::release::CHECKSUMS;
@@ -198,12 +198,12 @@ fn label_again(
     let notes = run_notes(&arguments.store)?;
     let same = made_in_the_same_way(&notes, &loaded);
     let accepted = if same {
-        Accepted::None
+        Tolerance::Exact
     } else {
         say(
             "the store was made on another device, with other threads or another ONNX Runtime: small differences are accepted",
         );
-        Accepted::Relative(loaded.description.proof.relative_tolerance())
+        Tolerance::Relative(loaded.description.proof.relative_tolerance())
     };
     let seed = chosen_seed(arguments.seed);
     let rows = random_rows(seed, images, manifest.len());

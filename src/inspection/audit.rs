@@ -63,8 +63,8 @@ impl<'a> Audit<'a> {
         monitor: &dyn Monitor,
     ) -> Result<Self, Error> {
         let classes: ClassList = (&store.info().classes).into();
-        let class_of_label = classes.by_label();
-        let class_of = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label).copied());
+        let class_of_label = classes.by_folder_class();
+        let class_of = |row: usize| manifest.folder_class(row).and_then(|label| class_of_label.get(label).copied());
         let crops = RandomCrops::new(store.info().map_size, random_crops(request.crops, request.seed));
         let make = || Auditor::new(store.info().classes.count, &crops);
         let examine = |auditor: &mut Auditor<'_>, row: usize, seen: Seen| match seen {
@@ -108,10 +108,10 @@ pub fn rows_of_classes(manifest: &Manifest, list: &ClassList, classes: &[u32]) -
     if classes.is_empty() {
         return Ok((0..manifest.len()).collect());
     }
-    let class_of_label = list.by_label();
+    let class_of_label = list.by_folder_class();
     let (mut rows, mut found) = (Vec::new(), BTreeSet::new());
     for row in 0..manifest.len() {
-        let class = manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
+        let class = manifest.folder_class(row).and_then(|label| class_of_label.get(label)).copied();
         if let Some(class) = class.filter(|class| classes.contains(class)) {
             rows.push(row);
             found.insert(class);
@@ -126,14 +126,14 @@ pub fn rows_of_classes(manifest: &Manifest, list: &ClassList, classes: &[u32]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::manifest::Entry;
+    use crate::shared::manifest::ManifestEntry;
 
     #[test]
     fn rows_are_chosen_by_their_folders_class() {
-        let entry = |(at, label): (usize, &&str)| Entry {
+        let entry = |(at, label): (usize, &&str)| ManifestEntry {
             path: format!("{at}.jpg"),
-            label: Some((*label).to_owned()).filter(|label| !label.is_empty()),
-            ..Entry::default()
+            folder_class: Some((*label).to_owned()).filter(|label| !label.is_empty()),
+            ..ManifestEntry::default()
         };
         let labels = ["n01440764", "", "n07920052", "n01440764", "elsewhere"];
         let manifest = Manifest::from_entries(labels.iter().enumerate().map(entry).collect()).unwrap();

@@ -199,7 +199,7 @@ fn terms(
     classes: &ClassList,
     warnings: &mut Vec<String>,
 ) -> (String, String) {
-    let labels: BTreeSet<&str> = (0..manifest.len()).filter_map(|row| manifest.label(row)).collect();
+    let labels: BTreeSet<&str> = (0..manifest.len()).filter_map(|row| manifest.folder_class(row)).collect();
     let source_terms = source_terms_file(request.source_terms.as_deref(), is_filed_as_imagenet(&labels, classes));
     if request.source_terms.is_none() {
         warnings.push(
@@ -218,8 +218,8 @@ fn terms(
 /// Ids and labels are what rows are found by, and stay as they are.
 fn places_in_names(manifest: &Manifest) -> Option<String> {
     let is_place = |text: &str| text.starts_with('/') && without_places(text).is_some();
-    let row =
-        (0..manifest.len()).find(|&row| is_place(manifest.id(row)) || manifest.label(row).is_some_and(is_place))?;
+    let row = (0..manifest.len())
+        .find(|&row| is_place(manifest.id(row)) || manifest.folder_class(row).is_some_and(is_place))?;
     let id = manifest.id(row);
     Some(format!("ids and labels of the list are published as they are, and that of row {row} looks like a path: {id}"))
 }

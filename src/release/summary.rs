@@ -75,7 +75,7 @@ pub(super) fn summarise(
     monitor: &dyn Monitor,
 ) -> Result<Summarised, Error> {
     let names = (0..store.info().classes.count as u32).map(|class| classes.short_name(class)).collect();
-    let class_of_label = classes.by_label();
+    let class_of_label = classes.by_folder_class();
     let names = Names { manifest, names };
     let columns = columns();
     let unwritten = |error| Error::file("make", store.path().join(SUMMARY).as_path())(error);
@@ -85,7 +85,7 @@ pub(super) fn summarise(
     let mut writer = TableWriter::new(Format::Parquet, &mut summarised.table, &table).map_err(unwritten)?;
     let rows: Vec<usize> = (0..manifest.len()).collect();
     for rows in rows.chunks(GROUP_ROWS) {
-        let class_of = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
+        let class_of = |row: usize| manifest.folder_class(row).and_then(|label| class_of_label.get(label)).copied();
         let examine = |examiner: &mut Examiner, row: usize, seen: Seen| {
             examined(examiner, row, class_of(row), &seen).map_err(|problem| Error::Store {
                 path: store.path().to_path_buf(),
@@ -208,7 +208,7 @@ fn columns<'a>() -> Vec<Column<SummaryRow<'a>>> {
     vec![
         Column::always("row", Integers(|row| Some(row.row))),
         Column::always("id", Texts(|row| Some(row.names.manifest.id(row.row)))),
-        Column::nullable("label", Texts(|row| row.names.manifest.label(row.row))),
+        Column::nullable("label", Texts(|row| row.names.manifest.folder_class(row.row))),
         Column::nullable("label_name", Texts(|row| row.label_class.map(|class| row.name(class)))),
         Column::always("verdict", Texts(|row| Some(row.verdict()))),
         Column::nullable("label_prob", Reals(|row| row.labelled()?.label_prob)),

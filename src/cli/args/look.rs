@@ -85,7 +85,7 @@ impl FromStr for CropArgument {
             return Ok(Self::Pixels(sides));
         }
         let [x0, y0, x1, y1] = sides;
-        UnitBox::new(x0, y0, x1, y1).map(Self::Unit)
+        UnitBox::new(x0, y0, x1, y1).map(Self::Unit).map_err(|problem| problem.to_string())
     }
 }
 

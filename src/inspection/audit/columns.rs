@@ -40,7 +40,7 @@ pub(super) fn image_columns<'a>(with_crops: bool) -> Vec<Column<ImageRow<'a>>> {
         Column::always("rank", Integers(|row| Some(row.rank))),
         Column::always("row", Integers(|row| Some(row.image.row))),
         Column::always("id", Texts(|row| Some(row.audit.manifest.id(row.image.row)))),
-        Column::nullable("label", Texts(|row| row.audit.manifest.label(row.image.row))),
+        Column::nullable("label", Texts(|row| row.audit.manifest.folder_class(row.image.row))),
         Column::nullable("label_class", Integers(|row| row.label(|label| label.class as usize))),
         Column::nullable("label_name", Texts(|row| row.label(|label| row.name_of(label.class)))),
         Column::nullable("label_prob", Reals(|row| row.label(|label| label.prob))),

@@ -8,7 +8,7 @@ use super::Audit;
 use super::columns::{ImageRow, class_columns, image_columns};
 use super::pred_probs::{PRED_PROBS, pred_probs};
 use crate::inspection::table::{Column, Format, Table, TableWriter};
-use crate::shared::draft::Draft;
+use crate::shared::atomic_file::AtomicFile;
 use crate::shared::error::Error;
 use crate::shared::monitor::Monitor;
 use crate::shared::printable::printable_path;
@@ -25,9 +25,9 @@ pub struct AuditFile {
 #[derive(Debug)]
 pub struct Drafts<'a> {
     file: &'a AuditFile,
-    images: Draft,
+    images: AtomicFile,
     /// In JSON both tables stand in one document.
-    classes: Option<Draft>,
+    classes: Option<AtomicFile>,
 }
 
 impl AuditFile {
@@ -82,8 +82,8 @@ impl AuditFile {
             let problem = "a store keeps its own files only: name a file outside of it";
             return Err(Error::Usage(format!("{}: {problem}", printable_path(&self.path))));
         }
-        let images = Draft::begin(&self.path)?;
-        let classes = self.classes_path().map(|path| Draft::begin(&path)).transpose()?;
+        let images = AtomicFile::create(&self.path)?;
+        let classes = self.classes_path().map(|path| AtomicFile::create(&path)).transpose()?;
         Ok(Drafts { file: self, images, classes })
     }
 }
@@ -117,10 +117,10 @@ impl Drafts<'_> {
 
     /// Gives the files their names, the images' last: where that is, everything is.
     fn name(self) -> Result<(), Error> {
-        let Some(classes) = self.classes else { return self.images.complete() };
+        let Some(classes) = self.classes else { return self.images.commit() };
         let classes_path = classes.path().to_path_buf();
-        classes.complete()?;
-        self.images.complete().inspect_err(|_| {
+        classes.commit()?;
+        self.images.commit().inspect_err(|_| {
             // The error that is told is that of the images.
             let _ = std::fs::remove_file(&classes_path);
         })

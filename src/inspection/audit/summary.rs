@@ -132,7 +132,7 @@ impl Audit<'_> {
             Some(Contradiction {
                 row: image.row,
                 id: self.manifest.id(image.row).to_owned(),
-                label: self.manifest.label(image.row)?.to_owned(),
+                label: self.manifest.folder_class(image.row)?.to_owned(),
                 label_name: self.name(label.class).to_owned(),
                 label_prob: label.prob,
                 best_name: self.name(image.best.class).to_owned(),

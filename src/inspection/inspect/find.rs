@@ -103,7 +103,7 @@ const ALIKE: f64 = 0.85;
 /// If no class or more than one is called so; the message names them, or a few that come close.
 pub fn find_class(classes: &ClassList, wanted: &str) -> Result<u32, String> {
     let count = classes.entries().len() as u32;
-    if let Some(&class) = classes.by_label().get(wanted) {
+    if let Some(&class) = classes.by_folder_class().get(wanted) {
         return Ok(class);
     }
     let lower = wanted.to_lowercase();
@@ -137,11 +137,11 @@ pub fn find_class(classes: &ClassList, wanted: &str) -> Result<u32, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::manifest::Entry;
+    use crate::shared::manifest::ManifestEntry;
 
     #[test]
     fn images_are_found_by_any_name() {
-        let entry = |path: &str| Entry { path: path.into(), ..Entry::default() };
+        let entry = |path: &str| ManifestEntry { path: path.into(), ..ManifestEntry::default() };
         let manifest = Manifest::from_entries(["a/one.jpg", "a/two.jpg", "b/two.jpg"].map(entry).to_vec()).unwrap();
         for (wanted, row) in [("a/one", 0), ("a/one.jpg", 0), ("one.jpg", 0), ("one", 0), ("2", 2), ("b/two", 2)] {
             assert_eq!(find(&manifest, wanted), Ok(row), "{wanted}");
@@ -157,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_name_that_could_mean_two_images_is_refused_with_both() {
-        let entry = |path: &str| Entry { path: path.into(), ..Entry::default() };
+        let entry = |path: &str| ManifestEntry { path: path.into(), ..ManifestEntry::default() };
         let list = |paths: &[&str]| Manifest::from_entries(paths.iter().map(|path| entry(path)).collect()).unwrap();
         let manifest = list(&["a.jpg", "a.jpg.png", "b/2.jpg", "b/7.jpg", "c/0003.jpg", "d.png", "d.webp"]);
         for (wanted, named) in [

@@ -93,7 +93,7 @@ pub fn connected(size: MapSize, class_of: impl Fn(usize) -> Option<u32>) -> Vec<
         let mut at = 0;
         while let Some(&cell) = cells.get(at) {
             at += 1;
-            for next in size.beside(cell) {
+            for next in size.neighbours(cell) {
                 if !is_seen[next] && class_of(next) == Some(class) {
                     is_seen[next] = true;
                     cells.push(next);

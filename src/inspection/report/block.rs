@@ -40,7 +40,7 @@ impl<'a> Blocks<'a> {
     pub(super) fn new(report: &'a Report<'a>, classes: &ClassList) -> Self {
         Self {
             report,
-            class_of_label: classes.by_label(),
+            class_of_label: classes.by_folder_class(),
             examiner: Examiner::new(classes.entries().len()),
             scratch: DecodeScratch::default(),
         }
@@ -73,7 +73,7 @@ impl<'a> Blocks<'a> {
 
     fn labelled(&mut self, row: usize, labels: &ImageLabels) -> Result<(PageRow, Value), Error> {
         let Report { store, manifest, photographs, .. } = self.report;
-        let label_class = manifest.label(row).and_then(|label| self.class_of_label.get(label)).copied();
+        let label_class = manifest.folder_class(row).and_then(|label| self.class_of_label.get(label)).copied();
         let Stored::Labelled(map_bytes) = store.map_bytes(row)? else { return Err(self.changed(row)) };
         let figures = RowFigures::new(&mut self.examiner, &labels.map, label_class, map_bytes)
             .map_err(|problem| damaged(store, row, &problem))?;

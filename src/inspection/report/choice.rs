@@ -57,13 +57,13 @@ impl Choice {
     /// When a record is damaged, or there is nothing to show.
     pub fn make(store: &StoreReader, manifest: &Manifest, query: Query) -> Result<Self, Error> {
         let classes: ClassList = (&store.info().classes).into();
-        let by_label = classes.by_label();
+        let by_label = classes.by_folder_class();
         let is_wanted = |row: usize| {
             if let Which::One { row: one, .. } = query.which {
                 return row == one;
             }
             let is_in_class = || {
-                let class = manifest.label(row).and_then(|label| by_label.get(label));
+                let class = manifest.folder_class(row).and_then(|label| by_label.get(label));
                 class.is_some_and(|class| query.classes.contains(class))
             };
             query.matching.as_ref().is_none_or(|text| manifest.id(row).contains(text))

@@ -92,7 +92,7 @@ impl Columns<'_> {
     fn row_columns(&self) -> Value {
         let manifest = self.report.manifest;
         let (labels, label_of_row) = self.labels();
-        let by_label = self.classes.by_label();
+        let by_label = self.classes.by_folder_class();
         let label_classes: Vec<_> = labels.iter().map(|label| by_label.get(*label)).collect();
         let wide = are_wide(self.report.store);
         let floats = |of: fn(&RowFigures) -> Option<f32>| {
@@ -129,7 +129,7 @@ impl Columns<'_> {
             .rows
             .iter()
             .map(|row| {
-                let label = self.report.manifest.label(row.row)?;
+                let label = self.report.manifest.folder_class(row.row)?;
                 Some(*numbers.entry(label).or_insert_with(|| {
                     labels.push(label);
                     labels.len() as u32 - 1

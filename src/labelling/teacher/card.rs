@@ -13,8 +13,8 @@ use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
 use crate::shared::printable::{printable, printable_path};
-use crate::shared::regular_file::look_at;
-use crate::shared::spelling::meant;
+use crate::shared::regular_file::metadata;
+use crate::shared::spelling::suggestion;
 
 use super::integrity;
 
@@ -173,7 +173,7 @@ impl CardFile {
         let beside = teacher.with_extension("toml");
         let path = match named {
             Some(path) => path,
-            None if look_at(&beside)?.is_some_and(|found| found.is_file()) => &beside,
+            None if metadata(&beside)?.is_some_and(|found| found.is_file()) => &beside,
             None => return Ok(Self::default()),
         };
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
@@ -350,7 +350,7 @@ pub(crate) fn settle_classes(
         Some((file, origin)) => {
             let path = path_of_classes(file, origin, card);
             let is_missing = !path.as_ref().is_ok_and(|path| path.exists());
-            if let Some(list) = meant(file, &[ClassList::IMAGENET_1K]).filter(|_| is_missing) {
+            if let Some(list) = suggestion(file, &[ClassList::IMAGENET_1K]).filter(|_| is_missing) {
                 return Err(Error::Card {
                     path: card.path.clone().unwrap_or_default(),
                     problem: format!(

@@ -283,7 +283,7 @@ fn size_by_dims(
             }
         }
         [rows, columns] => {
-            let size = MapSize::new(rows, columns).map_err(structure::no_cells)?;
+            let size = MapSize::new(rows, columns).map_err(|problem| structure::no_cells(problem.to_string()))?;
             check_card_grid(grid, size)?;
             if in_proportion(size, input_size) { Ok(size) } else { Err(out_of_proportion(size, input_size)) }
         }

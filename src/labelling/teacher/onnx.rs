@@ -435,10 +435,11 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
     let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
     check_batch(&input, &card, Views::Image).map_err(refused)?;
     let sides = Sides { cells: 49, channels: 1, heads: 1, value_axes: 4 };
+    let seven_by_seven = MapSize::new(7, 7).map_err(|problem| problem.to_string())?;
     for views in [Views::Image, Views::ImageAndMirror] {
         let wanted = Wanted {
             input_size: card.input_size,
-            grid: CellGrid::raster(Layout::Nchw, MapSize::new(7, 7)?),
+            grid: CellGrid::raster(Layout::Nchw, seven_by_seven),
             k: 1,
             image_ranks: 1,
             class_count: 1,
@@ -452,7 +453,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), String> {
         let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
         let given = [(pooling.features.as_str(), &features)];
         tail_model(&graph, &tail, pooling, &input, &given);
-        let grid = CellGrid::raster(pooling.layout, MapSize::new(7, 7)?);
+        let grid = CellGrid::raster(pooling.layout, seven_by_seven);
         copied_head_model(&graph, &tail, pooling, &input, &given, sides, &grid);
     }
     graph.external_weights().try_for_each(|weight| weight.map(|_| ()))

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use crate::shared::digest::{Digest, DigestOf, digest_bytes};
+use crate::shared::digest::{Digest, DigestBuilder, digest_bytes};
 use crate::shared::error::Error;
 use crate::shared::store::Files;
 
@@ -55,7 +55,7 @@ impl Files for Noted<'_> {
 /// The digest of a file, read in pieces, so that memory does not grow with it.
 pub(in crate::release) fn digest_of(files: &dyn Files, inside: &str, bytes: u64) -> Result<Digest, Error> {
     const PIECE: u64 = 8 << 20;
-    let mut digest = DigestOf::default();
+    let mut digest = DigestBuilder::default();
     for first in (0..bytes).step_by(PIECE as usize) {
         digest.add(&files.read_range(inside, first..bytes.min(first + PIECE))?);
     }

@@ -6,7 +6,7 @@ use serde::Deserialize as _;
 
 use super::CardValues;
 use crate::shared::classes::ClassList;
-use crate::shared::spelling::meant;
+use crate::shared::spelling::suggestion;
 
 /// A key that a card may have, a field of [`CardValues`].
 struct Key {
@@ -106,7 +106,7 @@ fn key_of(name: &str) -> Option<&'static Key> {
 }
 
 fn meant_key(name: &str) -> Option<&'static str> {
-    meant(name, &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
+    suggestion(name, &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
 }
 
 /// Reads a card.

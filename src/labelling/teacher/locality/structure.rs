@@ -49,7 +49,10 @@ pub(super) fn conclude(
         ));
     }
     if cells == 1 {
-        return MapSize::new(1, 1).map_or_else(contradicts, |size| Structure::Settled(CellGrid::raster(layout, size)));
+        return MapSize::new(1, 1).map_or_else(
+            |problem| contradicts(problem.to_string()),
+            |size| Structure::Settled(CellGrid::raster(layout, size)),
+        );
     }
     let (Some(y), Some(x)) = (per_cell(&traced.y, dims, &other_axes), per_cell(&traced.x, dims, &other_axes)) else {
         return Structure::Unsettled { by: over.to_owned() };
