@@ -250,7 +250,7 @@ impl From<MapSize> for [usize; 2] {
 ///
 /// It records whether it was given in float32 or float64: `RoIAlign` takes as many samples as a side has cells, rounded
 /// up, so for a side of an integral number of cells the last bit decides. Results equal those of torchvision if the box
-/// is scaled in the precision in which it was given (`docs/format.md`, LabelPooling).
+/// is scaled in the precision in which it was given (`docs/label-pooling.md`, LabelPooling).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitBox {
     x0: f64,

@@ -8,7 +8,7 @@
 //! * host: the mean over the `RoIAlign` samples of its crop, each weighted by the visible share of its stretch of the
 //!   crop, then softmax ([`crate::training::pool::Pooler::pool_visible`] under [`CutRect::unit_from_input`]).
 //!
-//! `docs/training.md` derives it, and test `pooling::visible_regions_pool_as_brute_force_does` holds it.
+//! `docs/label-pooling.md` derives it, and test `pooling::visible_regions_pool_as_brute_force_does` holds it.
 
 use crate::shared::geometry::{Crop, InputSize, UnitBox};
 

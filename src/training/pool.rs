@@ -1,9 +1,9 @@
 //! LabelPooling (*Re-labeling ImageNet*, section 3.2): the label of a crop, from the label map of its image.
 //!
-//! It is `torchvision.ops.roi_align` of the densified map with the settings of `docs/format.md`, then softmax, but the
-//! map is never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is a product of one for the
-//! row and one for the column, and all classes that no cell holds share one value. It equals torchvision to 1e-5
-//! (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
+//! It is `torchvision.ops.roi_align` of the densified map with the settings of `docs/label-pooling.md`, then softmax,
+//! but the map is never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is a product of
+//! one for the row and one for the column, and all classes that no cell holds share one value. It equals torchvision to
+//! 1e-5 (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
 //! `pooling::random_maps_and_boxes_pool_as_the_densified_map_does`).
 
 mod axis;

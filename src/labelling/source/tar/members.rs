@@ -12,6 +12,7 @@ use ::tar::{EntryType, GnuHeader, Header, PaxExtensions};
 use crate::labelling::source::archives::ReadAt;
 use crate::labelling::source::image_location::fingerprint;
 use crate::shared::numbers::exact_bytes;
+use crate::shared::printable::printable;
 
 const BLOCK_BYTES: u64 = 512;
 
@@ -52,7 +53,7 @@ pub(super) enum MemberKind {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "at byte {offset}{}: {problem}. Nothing was listed, since images would be missing",
-    member.as_ref().map_or(String::new(), |member| format!(" in `{member}`"))
+    member.as_ref().map_or(String::new(), |member| format!(" in `{}`", printable(member)))
 )]
 pub struct TarDamage {
     /// Offset in bytes from the beginning of the archive.
@@ -128,7 +129,7 @@ pub enum TarProblem {
     #[error("a tar inside a tar inside a tar is not read; unpack the outermost one")]
     TooDeep,
     /// Two inner tars would be the same folder.
-    #[error("its images would have the same names as those of `{other}`; give one another name")]
+    #[error("its images would have the same names as those of `{}`; give one another name", printable(other))]
     SameFolder {
         /// The other inner tar.
         other: String,
