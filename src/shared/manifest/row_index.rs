@@ -271,7 +271,7 @@ mod tests {
             ("/data/train/n02/Big.JPEG", "`n02/Big`"),
             ("n01\\x .jpg", "`\\` and `/`"),
             ("n01/e\u{301}.jpg", "Unicode"),
-            ("n01/x", "`n01/x `; the two names differ in spaces"),
+            ("n01/x", "`n01/x ` exists; the two names differ in spaces"),
             ("n02/big.jpeg", "case"),
         ] {
             let found = index.advice(&manifest, name).unwrap_or_default();
