@@ -128,7 +128,10 @@ fn the_manifest_is_read_back_in_row_order() {
     let manifest = StoreReader::open(Path::new(&store)).unwrap().manifest().unwrap();
     let paths: Vec<_> = (0..manifest.len()).map(|row| manifest.path(row)).collect();
     assert!(paths.is_sorted_by(|a, b| a.as_bytes() < b.as_bytes()));
-    assert_eq!((manifest.id(24), manifest.label(24), manifest.bytes(24)), ("photos/coffee", Some("photos"), 79_975));
+    assert_eq!(
+        (manifest.id(24), manifest.folder_class(24), manifest.bytes(24)),
+        ("photos/coffee", Some("photos"), 79_975)
+    );
 }
 
 /// A store of the golden images, and what other readers see in it.

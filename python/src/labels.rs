@@ -98,9 +98,10 @@ impl Labels {
     fn folder_classes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
         let list: relabel::shared::classes::ClassList = (&self.labels.info().classes).into();
-        let by_label = list.by_label();
-        let class =
-            |row| manifest.label(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class));
+        let by_label = list.by_folder_class();
+        let class = |row| {
+            manifest.folder_class(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class))
+        };
         Ok((0..manifest.len()).map(class).collect::<Vec<_>>().into_pyarray(py))
     }
 

@@ -6,7 +6,7 @@ use numpy::ndarray::ArrayView2;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use relabel::shared::geometry::{Crop, InputSize, UnitBox};
+use relabel::shared::geometry::{Crop, GeometryError, InputSize, UnitBox};
 use relabel::training::pool::{Convention, Fill, OutputSize, Pooling, Temperature};
 
 /// What stands for absent classes: a score, or `"rest"`.
@@ -62,7 +62,7 @@ pub(crate) fn batch((row_numbers, boxes, flipped): &BatchWords<'_>) -> PyResult<
 }
 
 fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
-    let unit_boxes: Vec<Result<UnitBox, String>> = match boxes {
+    let unit_boxes: Vec<Result<UnitBox, GeometryError>> = match boxes {
         Boxes::Float32(boxes) => {
             quadruples(boxes.as_array())?.map(|[x0, y0, x1, y1]| UnitBox::from_float32([x0, y0, x1, y1])).collect()
         }
@@ -75,7 +75,7 @@ fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Ve
         let words = format!("the numbers of boxes and of flips differ: {} and {}", unit_boxes.len(), flipped.len());
         return Err(PyValueError::new_err(words));
     }
-    let crop = |(at, (unit_box, &is_flipped)): (usize, (Result<UnitBox, String>, &bool))| {
+    let crop = |(at, (unit_box, &is_flipped)): (usize, (Result<UnitBox, GeometryError>, &bool))| {
         let unit_box = unit_box.map_err(|problem| PyValueError::new_err(format!("row {at} of boxes: {problem}")))?;
         Ok(Crop { unit_box, is_flipped })
     };
@@ -103,5 +103,5 @@ pub(crate) fn threads(threads: usize) -> PyResult<NonZeroUsize> {
 }
 
 pub(crate) fn input_size(height: u32, width: u32) -> PyResult<InputSize> {
-    InputSize::new(height, width).map_err(PyValueError::new_err)
+    InputSize::new(height, width).map_err(|problem| PyValueError::new_err(problem.to_string()))
 }

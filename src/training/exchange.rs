@@ -17,7 +17,7 @@ use crate::shared::classes::ClassList;
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::{Error, ImageError};
 use crate::shared::label_map::ImageLabels;
-use crate::shared::manifest::{Manifest, ManifestBuilder, label_from_path, manifest_bytes};
+use crate::shared::manifest::{Manifest, ManifestBuilder, ManifestError, folder_class_from_path, manifest_bytes};
 use crate::shared::store::{
     Agreement, ClassesInfo, FORMAT_VERSION, FailedImage, ImportedFormat, ImportedInfo, ImportedNumbers,
     ImportedPrediction, ScoreKind, ShardLabels, ShardRecord, StoreInfo, StoreWriter, TeacherInfo, WriteAs, ZSTD_LEVEL,
@@ -50,10 +50,10 @@ pub fn class_list(words: &str) -> Result<ClassList, Error> {
 /// # Errors
 /// When a path stands twice or leaves the folder.
 pub fn list_files<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Result<Manifest, Error> {
-    let listed = |problem: String| Error::Usage(format!("the list of files: {problem}"));
+    let listed = |problem: ManifestError| Error::Usage(format!("the list of files: {problem}"));
     let mut builder = ManifestBuilder::default();
     for (path, bytes) in files {
-        builder.push(path, None, label_from_path(path), bytes).map_err(listed)?;
+        builder.push(path, None, folder_class_from_path(path), bytes).map_err(listed)?;
     }
     builder.finish().map_err(listed)
 }
@@ -184,7 +184,7 @@ impl Import {
         };
         let to_do = store.part_state(&|_| ())?.to_do;
         let classes: ClassList = (&store.info().classes).into();
-        let classes_by_label = classes.by_label();
+        let classes_by_label = classes.by_folder_class();
         Ok(Self { store, manifest, layout: published.layout, classes_by_label, is_new, to_do })
     }
 
@@ -249,7 +249,7 @@ impl Import {
     fn agreement(&self, first_row: usize, labels: &ShardLabels) -> Agreement {
         let mut agreement = Agreement::default();
         for (row, image) in (first_row..).zip(&labels.images) {
-            let class = self.manifest.label(row).and_then(|label| self.classes_by_label.get(label));
+            let class = self.manifest.folder_class(row).and_then(|label| self.classes_by_label.get(label));
             if let (Ok(labels), Some(&class)) = (image, class) {
                 agreement.see(labels.prediction.rank_of(class));
             }

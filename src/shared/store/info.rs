@@ -265,7 +265,7 @@ impl StoreInfo {
         match GroupState::read(store)? {
             GroupState::Whole(info) => Ok(*info),
             GroupState::Absent => {
-                let is_folder = regular_file::look_at(store)?.is_some_and(|there| there.is_dir());
+                let is_folder = regular_file::metadata(store)?.is_some_and(|there| there.is_dir());
                 let what = if is_folder { "is no store: it has no zarr.json" } else { "does not exist" };
                 Err(problem(format!("it {what}. A store is what `relabel run` writes")))
             }
@@ -448,7 +448,7 @@ impl GroupState {
 
 fn has_files_of_a_store(store: &Path) -> Result<bool, Error> {
     let has =
-        |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::look_at(&store.join(name))?.is_some_and(|m| is(&m)));
+        |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::metadata(&store.join(name))?.is_some_and(|m| is(&m)));
     Ok(has(names::MANIFEST, Metadata::is_file)? && has(names::RECORDS, Metadata::is_dir)?)
 }
 

@@ -192,7 +192,7 @@ impl ShardRecord {
     /// Returns [`Error::File`] if the system fails to say what is there.
     pub(super) fn files_are_there(&self, store: &Path) -> Result<bool, Error> {
         for file in &self.files {
-            let there = regular_file::look_at(&store.join(&file.path))?;
+            let there = regular_file::metadata(&store.join(&file.path))?;
             if !there.is_some_and(|metadata| metadata.is_file() && metadata.len() == file.bytes) {
                 return Ok(false);
             }

@@ -120,7 +120,7 @@ pub fn verify(store: &Path, depth: Depth, heard: &(dyn Fn(Step) + Sync)) -> Resu
 }
 
 fn is_folder(path: &Path) -> Result<bool, Error> {
-    Ok(regular_file::look_at(path)?.is_some_and(|there| there.is_dir()))
+    Ok(regular_file::metadata(path)?.is_some_and(|there| there.is_dir()))
 }
 
 impl Verification {

@@ -260,7 +260,7 @@ impl StoreWriter {
             .map(|shard| Ok((shard, RecordState::read(&self.path, &of, shard)?)))
             .collect::<Result<_, Error>>()?;
         let unknown = |file: &RecordedFile| {
-            let metadata = regular_file::look_at(&self.path.join(&file.path))?;
+            let metadata = regular_file::metadata(&self.path.join(&file.path))?;
             let is_unknown = metadata.is_some_and(|metadata| !self.seen.knows(&file.path, &metadata));
             Ok(if is_unknown { file.bytes } else { 0 })
         };

@@ -25,9 +25,10 @@ impl FileLayout {
             return Err(format!("a map of the shape {lengths:?} has no classes"));
         }
         let map_size = match orientation {
-            Orientation::Yx => MapSize::new(first_cells, last_cells)?,
-            Orientation::Xy => MapSize::new(last_cells, first_cells)?,
+            Orientation::Yx => MapSize::new(first_cells, last_cells),
+            Orientation::Xy => MapSize::new(last_cells, first_cells),
         };
+        let map_size = map_size.map_err(|problem| problem.to_string())?;
         Ok(Self { k, map_size, rank_axis, orientation })
     }
 

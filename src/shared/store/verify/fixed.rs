@@ -62,7 +62,8 @@ impl List {
                 "it has {rows} rows, the arrays have {}: no shard was looked at",
                 info.images
             )),
-            _ => read_manifest_of(bytes, info.images).map_or_else(Self::Damaged, Self::Whole),
+            _ => read_manifest_of(bytes, info.images)
+                .map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Whole),
         }
     }
 
