@@ -4,25 +4,54 @@ use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
+const COMMANDS: [&str; 12] =
+    ["", "run", "status", "verify", "inspect", "report", "audit", "teacher", "merge", "publish", "import", "export"];
+
+/// Help of a command, or of the program, on a terminal of 100 columns.
+fn help(command: &str, flag: &str) -> String {
+    let mut relabel = relabel(&repository(""));
+    Ran::of(relabel.env("COLUMNS", "100").args(Some(command).filter(|name| !name.is_empty())).arg(flag))
+        .expect(0)
+        .stdout
+}
+
 #[test]
-fn every_command_has_help_with_examples() {
-    for command in [
-        &["run"][..],
-        &["status"],
-        &["verify"],
-        &["inspect"],
-        &["report"],
-        &["audit"],
-        &["publish"],
-        &["teacher"],
-        &["import"],
-        &["export"],
-        &[],
-    ] {
-        let help = run(&[command, &["--help"]].concat()).expect(0).stdout;
-        assert!(help.contains("Examples:") && help.contains("relabel "), "{command:?}: {help}");
+fn short_help_fits_one_screen() {
+    for command in COMMANDS {
+        let short = help(command, "-h");
+        assert!(short.lines().count() <= 40, "{command}: {} lines\n{short}", short.lines().count());
+        assert!(short.lines().all(|line| line.chars().count() <= 100), "{short}");
+        assert!(!short.contains("Examples:"), "{short}");
+    }
+}
+
+#[test]
+fn long_help_has_examples_and_a_heading_for_each_option() {
+    for command in COMMANDS {
+        let long = help(command, "--help");
+        assert!(long.contains("\nExamples:\n  relabel "), "{command}: {long}");
+        assert!(!long.contains("\nOptions:"), "{command} has options without a heading: {long}");
+        for short in help(command, "-h").lines().filter_map(|line| line.trim_start().strip_prefix("--")) {
+            let flag = short.split([' ', '.']).next().unwrap();
+            assert!(long.contains(&format!("--{flag}")), "{command}: --{flag} is only in the short help");
+        }
     }
     assert!(run(&["--version"]).expect(0).stdout.starts_with("relabel 0."));
+}
+
+#[test]
+fn global_options_come_last() {
+    let global = ["--json", "--log-format", "-v,", "-q,", "-h,", "-V,"];
+    for command in COMMANDS {
+        let long = help(command, "--help");
+        let (_, last) = long.split_once("\nGlobal options:\n").unwrap();
+        let (last, _) = last.split_once("\nExamples:\n").unwrap();
+        let flags: Vec<_> = last.lines().map(str::trim_start).filter(|line| line.starts_with('-')).collect();
+        let flags: Vec<_> =
+            flags.iter().filter_map(|line| line.split(' ').next()).filter(|flag| *flag != "-").collect();
+        let expected = if command.is_empty() { &global[..] } else { &global[..5] };
+        assert_eq!(flags, expected, "{command}");
+    }
 }
 
 #[test]
@@ -40,8 +69,8 @@ fn json_is_one_document_and_nothing_else() {
     assert!(status["bytes_per_image"].as_f64().unwrap() > 100.0);
     let espresso = run(&["inspect", &store, "coffee", "--json"]).expect(0).json();
     assert_eq!(espresso["regions"][0]["name"], "espresso");
-    assert_eq!(espresso["image"][0]["class"], 967);
-    assert_eq!(run(&["teacher", &teacher, "--json"]).expect(0).json()["proof"]["holds"], true);
+    assert_eq!(espresso["prediction"][0]["class"], 967);
+    assert_eq!(run(&["teacher", &teacher, "--json"]).expect(0).json()["verification"]["verified"], true);
     let error = run(&["status", "/nowhere", "--json"]).expect(1);
     assert!(error.json()["error"].as_str().unwrap().contains("/nowhere"));
     assert!(error.stderr.contains("/nowhere"));
@@ -111,7 +140,7 @@ fn another_teacher_card_k_or_manifest_is_refused() {
         ("in", &["--score-steps", "8"], &["score steps: none in the store, 8 asked for"]),
         ("in", &["--batch", "3"], &["batch: 16 in the store, 3 asked for"]),
         ("in", &["--shard-size", "5"], &["shard size"]),
-        ("elsewhere", &[], &["manifest: of 12 of its images", "0 are there"]),
+        ("elsewhere", &[], &["manifest: of a sample of 12 images", "0 are in"]),
     ];
     for (source, words, expected) in cases {
         let refused = LabelRun::new(folder.path()).source(source).args(words).run().expect(1);
@@ -265,7 +294,9 @@ fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
     let words = ["run", "--teacher", "net.onnx", "--in", "in", "--input-size", "64"];
     let warned = Ran::of(relabel(folder.path()).args(words)).expect(0);
     assert!(warned.stderr.contains("has no card") && warned.stderr.contains("0.485"), "{}", warned.stderr);
-    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store lies beside");
+    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store is in the working directory");
+    let quiet = Ran::of(relabel(folder.path()).args(words).arg("--quiet")).expect(0);
+    assert!(quiet.stderr.is_empty(), "{}", quiet.stderr);
 }
 
 #[test]
@@ -277,8 +308,8 @@ fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
         std::fs::write(folder.path().join(format!("in/n01440764/{number}.JPEG")), &tiny).unwrap();
     }
     let warned = LabelRun::new(folder.path()).run().expect(0);
-    assert!(warned.stderr.contains("Check mean and std, channel_order"), "{}", warned.stderr);
-    assert!(warned.stdout.contains("agrees   with the folder's class in 0.0 %"), "{}", warned.stdout);
+    assert!(warned.stderr.contains("check mean, std, channel_order"), "{}", warned.stderr);
+    assert!(warned.stdout.contains("agrees   with the folder class in 0.0 %"), "{}", warned.stdout);
 }
 
 #[test]

@@ -55,7 +55,7 @@ fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
         assert!(refused.stdout.is_empty() && !folder.path().join("out").exists());
     }
     let taken = run("auto").expect(0);
-    assert!(taken.stderr.contains("cannot be used") && taken.stderr.contains("cpu"), "{}", taken.stderr);
+    assert!(taken.stderr.contains("CUDA is not available") && taken.stderr.contains("cpu"), "{}", taken.stderr);
 }
 
 #[test]
@@ -63,12 +63,12 @@ fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     for (words, expected) in [
-        (&["--cuda", "nhwc"][..], "give --device cuda too"),
+        (&["--cuda", "nhwc"][..], "add --device cuda"),
         (&["--device", "cuda", "--cuda", "fast"], "`fast` is no setting of CUDA"),
         (&["--device", "cuda", "--cuda", "pinned,bound"], "one of pinned, bound and graph"),
         (&["--device", "cpu,cuda"], "does not stand beside a GPU"),
         (&["--price-per-hour", "2"], "--dry-run"),
-        (&["--dry-run", "--price-per-hour", "cheap"], "an amount is needed"),
+        (&["--dry-run", "--price-per-hour", "cheap"], "expected an amount"),
     ] {
         let refused = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(words)).expect(2);
         assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);

@@ -31,7 +31,7 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     for key in ["labelled", "failed", "to_do", "shards_to_do", "parts", "bytes_to_copy"] {
         assert_eq!(would[key], two[key], "{key}");
     }
-    assert_eq!((&two["shards_to_do"], &two["whole"]), (&serde_json::json!([7, 8, 9, 10]), &false.into()));
+    assert_eq!((&two["shards_to_do"], &two["complete"]), (&serde_json::json!([7, 8, 9, 10]), &false.into()));
     let status = Ran::of(relabel(folder.path()).args(["status", "two", "--json"])).expect(0).json();
     assert_eq!((&status["labelled"], &status["failed"]), (&two["labelled"], &two["failed"]));
 
@@ -45,7 +45,7 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     let notes = std::fs::read_dir(folder.path().join("all/runs")).unwrap().count();
     assert_eq!(notes, PARTS, "the notes of all runs are there");
     let again = merge(folder.path(), &["part2", "part1", "part0", "--out", "all"]).expect(0);
-    assert!(again.stdout.contains("there    11 shards before"), "{}", again.stdout);
+    assert!(again.stdout.contains("existing 11 shards"), "{}", again.stdout);
     assert_eq!(std::fs::read_dir(folder.path().join("all/runs")).unwrap().count(), PARTS, "notes come once");
     Ran::of(relabel(folder.path()).args(["verify", "all", "--full"])).expect(0);
 

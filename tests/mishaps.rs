@@ -99,13 +99,13 @@ fn what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures() {
     }
     LabelRun::new(folder.path()).in_fours().run().expect(3);
     let still = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3);
-    assert!(still.stdout.contains("labelled 21 of 24 images; now 3 in"), "{}", still.stdout);
+    assert!(still.stdout.contains("labelled 21 of 24 images; 3 in"), "{}", still.stdout);
     for path in &broken[..2] {
         let path = folder.path().join("in").join(path);
         std::fs::rename(path.with_extension("whole"), path).unwrap();
     }
     let two = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed", "--json"]).run().expect(3).json();
-    assert_eq!((&two["labelled"], &two["failed"], &two["images_now"]), (&23.into(), &1.into(), &3.into()));
+    assert_eq!((&two["labelled"], &two["failed"], &two["images_this_run"]), (&23.into(), &1.into(), &3.into()));
     let last = folder.path().join("in").join(broken[2]);
     std::fs::rename(last.with_extension("whole"), last).unwrap();
     LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);

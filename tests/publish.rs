@@ -127,13 +127,13 @@ fn what_cannot_be_published_is_refused() {
         (&["--license", "other"], 2, "names no licence"),
         (&["--license", "no/such/file"], 2, "no file"),
         (&["--license", "empty.txt"], 2, "has no text"),
-        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "no such file"),
+        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "neither a text nor an existing file"),
         (&["--license", "MIT", "--hub-repo", "me"], 2, "a user and a name"),
         (&["--license", "MIT", "--picture", "zebra"], 1, "zebra"),
         (&["--license", "MIT", "--picture", "c/5"], 2, "has no labels"),
         (&["--license", "MIT", "--image-root", "."], 2, "--picture"),
-        (&["--license", "MIT", "--to", "labels/release"], 2, "a folder of its own"),
-        (&["--license", "MIT", "--to", "."], 2, "a folder of its own"),
+        (&["--license", "MIT", "--to", "labels/release"], 2, "cannot be inside the store"),
+        (&["--license", "MIT", "--to", "."], 2, "cannot be inside the store"),
         (&["--license", "MIT", "--to", "mine"], 1, "thesis.txt"),
     ];
     for (words, code, expected) in cases {

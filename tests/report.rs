@@ -57,7 +57,7 @@ fn a_page_is_its_files_and_names_no_place_of_the_machine() {
     let page = folder.path().join("pages/first");
     let arguments = ["report", words(&store), "--image-root", words(&photos), "-o", words(&page), "--json"];
     let said = run(&arguments).expect(0).json();
-    for (key, value) in [("rows", 6), ("failed", 0), ("photographs", 6), ("without_photograph", 0), ("to_do", 0)] {
+    for (key, value) in [("rows", 6), ("failed", 0), ("photographs", 6), ("photographs_missing", 0), ("to_do", 0)] {
         assert_eq!(said[key], value, "{key}");
     }
     let files = files(&page);
@@ -149,7 +149,7 @@ fn photographs_that_changed_are_named_and_the_exit_code_says_so() {
     assert!(reasons["1"].as_str().unwrap().starts_with("unreadable: "), "{reasons}");
     assert!(reasons["2"].as_str().unwrap().starts_with("changed: it has "), "{reasons}");
     let said = run(&[&arguments[..], &["--any-size", "--json"]].concat()).expect(3).json();
-    assert_eq!((&said["photographs"], &said["without_photograph"]), (&5.into(), &1.into()));
+    assert_eq!((&said["photographs"], &said["photographs_missing"]), (&5.into(), &1.into()));
 }
 
 #[test]

@@ -1,14 +1,14 @@
-//! Times for people.
+//! Times and durations as text.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Now, as `2026-11-23T19:05:38Z`.
-pub fn now() -> String {
+/// Returns the current time as `2026-11-23T19:05:38Z`.
+pub fn utc_now() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     utc(seconds)
 }
 
-/// Seconds since 1970 as a date and time of UTC (Howard Hinnant's `civil_from_days`).
+/// Converts seconds since 1970 to date and time in UTC (Howard Hinnant's `civil_from_days`).
 fn utc(seconds: u64) -> String {
     let (days, second) = (seconds / 86_400, seconds % 86_400);
     let shifted = days + 719_468;
@@ -22,8 +22,8 @@ fn utc(seconds: u64) -> String {
     format!("{year}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
 }
 
-/// `45 s`, `12 min`, `3 h 20 min`, `2 days 4 h`.
-pub fn in_words(duration: Duration) -> String {
+/// Returns `45 s`, `12 min`, `3 h 20 min` or `2 days 4 h`.
+pub fn duration_text(duration: Duration) -> String {
     let seconds = duration.as_secs();
     match seconds {
         0..90 => format!("{seconds} s"),
@@ -38,15 +38,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
+    fn utc_matches_the_calendar() {
         assert_eq!(utc(0), "1970-01-01T00:00:00Z");
         assert_eq!(utc(951_826_154), "2000-02-29T12:09:14Z");
         assert_eq!(utc(1_796_083_199), "2026-11-30T23:59:59Z");
     }
 
     #[test]
-    fn durations_are_said_as_people_do() {
-        let said = [5, 100, 7200, 200_000].map(|seconds| in_words(Duration::from_secs(seconds)));
-        assert_eq!(said, ["5 s", "2 min", "2 h 0 min", "2 days 7 h"]);
+    fn durations_have_at_most_two_units() {
+        let texts = [5, 100, 7200, 200_000].map(|seconds| duration_text(Duration::from_secs(seconds)));
+        assert_eq!(texts, ["5 s", "2 min", "2 h 0 min", "2 days 7 h"]);
     }
 }

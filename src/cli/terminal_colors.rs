@@ -7,21 +7,21 @@ use relabel::inspection::inspect::Rgb;
 
 use super::args::Color;
 
-/// How much colour there is.
+/// Colour support of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Painter {
-    /// None: letters have to do.
+    /// No colours.
     Plain,
-    /// The 256 colours that nearly all terminals have.
+    /// 256 colours.
     Indexed,
-    /// All of them.
+    /// 24-bit colours.
     True,
 }
 
 impl Painter {
-    /// For stdout, as `NO_COLOR`, `CLICOLOR_FORCE`, `TERM` and `COLORTERM` say.
-    pub fn of_stdout(asked: Color) -> Self {
-        let has_colors = match asked {
+    /// Returns the support of stdout, according to `NO_COLOR`, `CLICOLOR_FORCE`, `TERM` and `COLORTERM`.
+    pub fn for_stdout(when: Color) -> Self {
+        let has_colors = match when {
             Color::Never => false,
             Color::Always => true,
             Color::Auto => {
@@ -36,18 +36,18 @@ impl Painter {
         }
     }
 
-    /// Text on a ground of this colour, in ink that can be read on it.
-    pub fn on(self, text: &str, ground: Rgb) -> String {
-        match (self.color(ground), self.color(ground.ink())) {
-            (Some(ground), Some(ink)) => {
-                let style = Style::new().bg_color(Some(ground)).fg_color(Some(ink));
+    /// Returns text on a background colour, in black or white, whichever is readable.
+    pub fn on_background(self, text: &str, background: Rgb) -> String {
+        match (self.color(background), self.color(background.ink())) {
+            (Some(background), Some(ink)) => {
+                let style = Style::new().bg_color(Some(background)).fg_color(Some(ink));
                 format!("{style}{text}{style:#}")
             }
             _ => text.to_owned(),
         }
     }
 
-    /// Text in this colour.
+    /// Returns coloured text.
     pub fn in_color(self, text: &str, color: Rgb) -> String {
         match self.color(color) {
             Some(color) => {
@@ -62,14 +62,14 @@ impl Painter {
         let Rgb([r, g, b]) = color;
         match self {
             Self::Plain => None,
-            Self::Indexed => Some(AnsiColor::Ansi256(Ansi256Color(nearest_of_cube(color)))),
+            Self::Indexed => Some(AnsiColor::Ansi256(Ansi256Color(nearest_indexed(color)))),
             Self::True => Some(AnsiColor::Rgb(RgbColor(r, g, b))),
         }
     }
 }
 
-/// The nearest of xterm's 6x6x6 colours.
-fn nearest_of_cube(Rgb(color): Rgb) -> u8 {
+/// Returns the nearest colour of xterm's 6x6x6 cube.
+fn nearest_indexed(Rgb(color): Rgb) -> u8 {
     const LEVELS: [u8; 6] = [0, 95, 135, 175, 215, 255];
     let nearest = |value: u8| (0..6_u8).min_by_key(|&level| LEVELS[usize::from(level)].abs_diff(value)).unwrap_or(0);
     let [r, g, b] = color.map(nearest);
@@ -81,10 +81,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn colours_are_those_of_the_terminal() {
+    fn colours_match_the_terminal() {
         let yellow = Rgb([242, 227, 47]);
-        assert_eq!(Painter::Plain.on("A", yellow), "A");
-        assert_eq!(Painter::True.on("A", yellow), "\u{1b}[38;2;0;0;0m\u{1b}[48;2;242;227;47mA\u{1b}[0m");
-        assert_eq!([yellow, Rgb([0; 3]), Rgb([255; 3])].map(nearest_of_cube), [220, 16, 231]);
+        assert_eq!(Painter::Plain.on_background("A", yellow), "A");
+        assert_eq!(Painter::True.on_background("A", yellow), "\u{1b}[38;2;0;0;0m\u{1b}[48;2;242;227;47mA\u{1b}[0m");
+        assert_eq!([yellow, Rgb([0; 3]), Rgb([255; 3])].map(nearest_indexed), [220, 16, 231]);
     }
 }

@@ -1,4 +1,4 @@
-//! Stores by path or by address, and what the environment says of reaching them.
+//! Opening stores by path or URL, with the environment's network settings.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,31 +7,31 @@ use relabel::shared::error::Error;
 use relabel::shared::remote::{Access, CachedFiles, Remote, Settings, Stop, is_address};
 use relabel::shared::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
-use super::output::say;
+use super::output::warning;
 
-/// Opens a store in a folder, or a store or release at an address. Warns where its cells may be no places of the image.
+/// Opens a store in a folder, or a store or release at a URL. Warns if its cells were not checked to match image positions.
 pub fn open_store(store: &Path) -> Result<StoreReader, Error> {
-    let reader = match address(store) {
+    let reader = match url(store) {
         None => StoreReader::open(store),
-        Some(address) => {
-            let remote = Remote::open(address, settings(Access::Read))?;
+        Some(url) => {
+            let remote = Remote::open(url, network_settings(Access::Read))?;
             StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache_folder())))
         }
     }?;
-    warn_of(reader.info());
+    warn_if_unchecked(reader.info());
     Ok(reader)
 }
 
-/// Warns of a store whose cells were not shown to be places of the image.
-pub fn warn_of(info: &StoreInfo) {
-    if let Some(warning) = info.locality_warning() {
-        say(&format!("warning: {warning}"));
+/// Warns if the cells of a store were not checked to match image positions.
+pub fn warn_if_unchecked(info: &StoreInfo) {
+    if let Some(text) = info.locality_warning() {
+        warning(text);
     }
 }
 
-/// How far a store is, wherever it lies.
-pub fn status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
-    if address(store).is_none() {
+/// Reads the progress of a store at a path or URL.
+pub fn read_status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
+    if url(store).is_none() {
         return StoreStatus::read(store);
     }
     let reader = open_store(store)?;
@@ -39,13 +39,13 @@ pub fn status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
     Ok((reader.info().clone(), status))
 }
 
-/// The address that was given where a path may be.
-pub fn address(place: &Path) -> Option<&str> {
-    place.to_str().filter(|text| is_address(text))
+/// Returns the URL, if the path is one.
+pub fn url(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| is_address(text))
 }
 
-/// What is known of reaching places in the network.
-pub fn settings(access: Access) -> Settings {
+/// Returns credentials and settings from the environment, and the flag that stops transfers.
+pub fn network_settings(access: Access) -> Settings {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let flag = super::stop_flag();
@@ -53,8 +53,8 @@ pub fn settings(access: Access) -> Settings {
     Settings { variables: variables.collect(), access, stop: Some(stop) }
 }
 
-/// Where copies of remote files are kept, the same folder that the Python package uses: `RELABEL_CACHE`, or `relabel` in
-/// the user's folder for caches.
+/// Returns the cache folder of remote files, which the Python package shares: `RELABEL_CACHE`, or `relabel` in the user's
+/// cache folder.
 pub fn cache_folder() -> Option<PathBuf> {
     let folder = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     folder("RELABEL_CACHE")

@@ -1,4 +1,4 @@
-//! A run's progress on stderr: a bar on a terminal, plain lines elsewhere, with the same figures.
+//! Progress of a run on stderr: a bar on a terminal, lines elsewhere, with the same numbers.
 
 use std::collections::VecDeque;
 use std::sync::atomic::AtomicBool;
@@ -9,24 +9,24 @@ use indicatif::{ProgressBar, ProgressStyle};
 use relabel::shared::monitor::{Monitor, Stage};
 use relabel::shared::store::{Agreement, ShardRecord};
 
-use super::clock::in_words;
-use super::output::{may_draw, say, thousands};
+use super::output::{may_draw, message, rate, thousands, warning};
+use super::time_format::duration_text;
 
-/// Images per second are taken over this long.
+/// Time over which images per second are averaged.
 const WINDOW: Duration = Duration::from_secs(30);
-/// Plain lines come this often.
-const LINE_EVERY: Duration = Duration::from_secs(10);
+/// Time between lines, without a terminal.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Shows progress and passes on the wish to stop.
-pub struct Progress {
+/// Shows progress, and passes a requested stop on to the pipeline.
+pub struct RunProgress {
     stop: Arc<AtomicBool>,
-    look: Look,
+    display: Display,
     state: Mutex<State>,
     started: Instant,
     workers: Workers,
 }
 
-/// How many work on a stage beside each other.
+/// Number of workers of each stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Workers {
     /// Threads that decode and encode.
@@ -35,10 +35,10 @@ pub struct Workers {
     pub sessions: usize,
 }
 
-enum Look {
+enum Display {
     Bar(ProgressBar),
     Lines,
-    Nothing,
+    Hidden,
 }
 
 struct State {
@@ -48,12 +48,12 @@ struct State {
     failed: usize,
     agreement: Agreement,
     last_line: Instant,
-    /// (when, images done by then), oldest first, within the window.
+    /// Times with the number of images done by then, oldest first, within the window.
     history: VecDeque<(Instant, usize)>,
     busy: Busy,
 }
 
-/// How long each stage was at work, if all who work on it share its work evenly.
+/// Busy time of each stage, averaged over its workers.
 #[derive(Clone, Copy, Debug, Default)]
 struct Busy {
     decoding: Duration,
@@ -62,8 +62,8 @@ struct Busy {
     store: Duration,
 }
 
-impl Progress {
-    /// For a run over `images` images of which `done_before` are done and `failed_before` of those failed.
+impl RunProgress {
+    /// Creates the progress of a run over `images` images, of which `done_before` are done, with `failed_before` failures.
     pub fn new(
         images: usize,
         done_before: usize,
@@ -72,14 +72,14 @@ impl Progress {
         quiet: bool,
         stop: Arc<AtomicBool>,
     ) -> Self {
-        let look = match (quiet, may_draw()) {
-            (true, _) => Look::Nothing,
-            (false, false) => Look::Lines,
+        let display = match (quiet, may_draw()) {
+            (true, _) => Display::Hidden,
+            (false, false) => Display::Lines,
             (false, true) => {
                 let bar = ProgressBar::new(images as u64).with_position(done_before as u64);
                 let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {msg}");
                 bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-                Look::Bar(bar)
+                Display::Bar(bar)
             }
         };
         let now = Instant::now();
@@ -93,12 +93,12 @@ impl Progress {
             history: VecDeque::from([(now, done_before)]),
             busy: Busy::default(),
         };
-        Self { stop, look, state: Mutex::new(state), started: now, workers }
+        Self { stop, display, state: Mutex::new(state), started: now, workers }
     }
 
-    /// Ends the bar. Returns the seconds that passed, and the images per second of this run.
+    /// Removes the bar. Returns the seconds since the start, and the images per second of this run.
     pub fn finish(&self) -> (f64, f64) {
-        if let Look::Bar(bar) = &self.look {
+        if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
         }
         let state = self.state();
@@ -106,14 +106,14 @@ impl Progress {
         (seconds, (state.done - state.done_before) as f64 / seconds.max(1e-9))
     }
 
-    /// Images that left the teacher in this run.
-    pub fn images_now(&self) -> usize {
+    /// Returns the number of images that this run labelled or that failed in it.
+    pub fn images_done_now(&self) -> usize {
         let state = self.state();
         state.done - state.done_before
     }
 
-    /// The name of the stage that was at work for longest.
-    pub fn bottleneck(&self) -> &'static str {
+    /// Returns the name of the stage with the longest busy time.
+    pub fn slowest_stage(&self) -> &'static str {
         self.state().busy.longest()
     }
 
@@ -121,15 +121,15 @@ impl Progress {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn say(&self, line: &str) {
-        match &self.look {
-            Look::Bar(bar) => bar.suspend(|| say(line)),
-            Look::Lines | Look::Nothing => say(line),
+    fn warn(&self, text: &str) {
+        match &self.display {
+            Display::Bar(bar) => bar.suspend(|| warning(text)),
+            Display::Lines | Display::Hidden => warning(text),
         }
     }
 }
 
-impl Monitor for Progress {
+impl Monitor for RunProgress {
     fn stop_requested(&self) -> bool {
         super::raised(&self.stop)
     }
@@ -144,7 +144,7 @@ impl Monitor for Progress {
         match stage {
             Stage::Decoding => busy.decoding += each(self.workers.threads),
             Stage::Teacher => busy.teacher += each(self.workers.sessions),
-            // It is told of once for a whole shard, that all threads encode.
+            // Reported once per shard, which all threads encode.
             Stage::Encoding => busy.encoding += time,
             Stage::Store => busy.store += time,
         }
@@ -161,14 +161,14 @@ impl Monitor for Progress {
         while state.history.len() > 2 && state.history.front().is_some_and(|(then, _)| now - *then > WINDOW) {
             state.history.pop_front();
         }
-        match &self.look {
-            Look::Bar(bar) => {
+        match &self.display {
+            Display::Bar(bar) => {
                 bar.set_position(done as u64);
                 bar.set_message(state.line());
             }
-            Look::Lines if now - state.last_line >= LINE_EVERY => {
+            Display::Lines if now - state.last_line >= LINE_INTERVAL => {
                 state.last_line = now;
-                say(&state.line().clone());
+                message(&state.line());
             }
             _ => {}
         }
@@ -187,11 +187,11 @@ impl Monitor for Progress {
     }
 
     fn low_agreement(&self, agreement: Agreement) {
-        self.say(&format!(
-            "warning: after {} images the teacher agrees with the folder's class in {:.1} % (top 5: {:.1} %). Something is \
-             probably fed wrongly. Check mean and std, channel_order, input_size and filter in the card, and that the class \
-             list is in the order of the teacher's outputs (`relabel teacher` shows all of them)",
-            agreement.compared,
+        self.warn(&format!(
+            "after {} images, the teacher agrees with the folder class in {:.1} % (top 5: {:.1} %): its input is probably \
+             prepared incorrectly\n  help: check mean, std, channel_order, input_size and filter in the card, and that the \
+             class list is in the order of the teacher's outputs; `relabel teacher` shows all of them",
+            thousands(agreement.compared),
             agreement.percent(agreement.top1),
             agreement.percent(agreement.top5),
         ));
@@ -200,25 +200,26 @@ impl Monitor for Progress {
 
 impl State {
     fn line(&self) -> String {
-        let rate = self.rate();
-        let left = (self.images - self.done.min(self.images)) as f64 / rate.max(1e-9);
+        let images_per_s = self.images_per_s();
+        let left_s = (self.images - self.done.min(self.images)) as f64 / images_per_s.max(1e-9);
         let mut line = format!("{} of {} images", thousands(self.done), thousands(self.images));
-        if rate > 0.0 {
-            line += &format!(", {rate:.1} images/s, {} to go", in_words(Duration::from_secs_f64(left.min(1e9))));
+        if images_per_s > 0.0 {
+            let left = duration_text(Duration::from_secs_f64(left_s.min(1e9)));
+            line += &format!(", {}, {left} left", rate(images_per_s));
         }
-        line += &format!(", {} failed", self.failed);
+        line += &format!(", {} failed", thousands(self.failed));
         if self.agreement.compared > 0 {
             let agreement = &self.agreement;
             line += &format!(
-                ", agreement top-1 {:.1} % top-5 {:.1} %",
+                ", agreement {:.1} % (top 5: {:.1} %)",
                 agreement.percent(agreement.top1),
                 agreement.percent(agreement.top5)
             );
         }
-        line + &format!(", slowest: {}", self.busy.longest())
+        line + &format!(", slowest stage: {}", self.busy.longest())
     }
 
-    fn rate(&self) -> f64 {
+    fn images_per_s(&self) -> f64 {
         match (self.history.front(), self.history.back()) {
             (Some((from, before)), Some((to, after))) if to > from => {
                 (after - before) as f64 / (*to - *from).as_secs_f64()
@@ -245,17 +246,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_slowest_stage_is_the_one_that_works_longest() {
+    fn slowest_stage_has_the_longest_busy_time_per_worker() {
         let workers = Workers { threads: 4, sessions: 2 };
-        let progress = Progress::new(10, 0, 0, workers, true, Arc::default());
+        let progress = RunProgress::new(10, 0, 0, workers, true, Arc::default());
         let second = Duration::from_secs(1);
         progress.worked(Stage::Decoding, second * 8);
-        assert_eq!(progress.bottleneck(), "decoding");
+        assert_eq!(progress.slowest_stage(), "decoding");
         progress.worked(Stage::Encoding, second * 3);
-        assert_eq!(progress.bottleneck(), "encoding", "decoding was at work for 2 s on each of four threads");
+        assert_eq!(progress.slowest_stage(), "encoding", "decoding took 2 s on each of four threads");
         progress.worked(Stage::Teacher, second * 7);
-        assert_eq!(progress.bottleneck(), "teacher");
+        assert_eq!(progress.slowest_stage(), "teacher");
         progress.worked(Stage::Store, second * 4);
-        assert_eq!(progress.bottleneck(), "store");
+        assert_eq!(progress.slowest_stage(), "store");
     }
 }

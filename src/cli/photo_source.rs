@@ -1,4 +1,4 @@
-//! The photographs behind a store, for commands that show them.
+//! The photographs of a store, for commands that show them.
 
 use std::path::Path;
 
@@ -11,29 +11,29 @@ use relabel::shared::store::StoreReader;
 
 use super::args::PhotoFlags;
 
-/// Where the photographs are, understood as `relabel run --in` is.
-pub struct Photos<'a> {
+/// Source of photographs, opened like `relabel run --in`.
+pub struct PhotoSource<'a> {
     root: &'a Path,
     source: Box<dyn Source>,
     check: LengthCheck,
 }
 
-impl<'a> Photos<'a> {
-    /// What the flags say; `None` where they say nothing.
+impl<'a> PhotoSource<'a> {
+    /// Opens the source that `--image-root` names; `None` without the flag.
     ///
     /// # Errors
-    /// When there is nothing, or nothing that holds images.
-    pub fn of(flags: &'a PhotoFlags) -> Result<Option<Self>, Error> {
+    /// Returns [`Error::Source`] if it is missing or has no images.
+    pub fn open(flags: &'a PhotoFlags) -> Result<Option<Self>, Error> {
         let Some(root) = &flags.image_root else { return Ok(None) };
         let check = if flags.any_size { LengthCheck::AsItIs } else { LengthCheck::AsListed };
         Ok(Some(Self { root, source: source::open(root)?, check }))
     }
 
-    /// Finds the images of a store.
+    /// Locates the images of a store.
     ///
     /// # Errors
-    /// When an archive cannot be listed.
-    fn located<'s>(
+    /// Returns [`Error::Source`] if an archive cannot be listed.
+    fn locate<'s>(
         &'s self,
         store: &'s StoreReader,
         manifest: &'s Manifest,
@@ -44,12 +44,12 @@ impl<'a> Photos<'a> {
         Ok(images)
     }
 
-    /// One photograph as the teacher's card has it turned.
+    /// Decodes one photograph, in the orientation that the teacher card selects.
     ///
     /// # Errors
-    /// When it is gone, has another length than was listed, or is no image.
-    pub fn decoded(&self, store: &StoreReader, manifest: &Manifest, row: usize) -> Result<RgbImage, Error> {
-        let images = self.located(store, manifest)?;
+    /// Returns [`Error::Source`] if it is missing, its size differs from the manifest, or it is not an image.
+    pub fn decode_row(&self, store: &StoreReader, manifest: &Manifest, row: usize) -> Result<RgbImage, Error> {
+        let images = self.locate(store, manifest)?;
         let photo = match images.read(row, self.check) {
             Ok(bytes) => decode(&bytes, exif_orientation(store.info())),
             Err(error) => Err(error.of_image()?),
@@ -57,35 +57,34 @@ impl<'a> Photos<'a> {
         photo.map_err(|error| self.unusable(manifest.path(row), &error))
     }
 
-    /// All photographs, for a page, with a longer side of so many pixels.
+    /// Returns all photographs for a page, scaled to a longer side of `side_pixels`.
     ///
     /// # Errors
-    /// When an archive cannot be listed.
+    /// Returns [`Error::Source`] if an archive cannot be listed.
     pub fn for_page<'s>(
         &'s self,
         store: &'s StoreReader,
         manifest: &'s Manifest,
         side_pixels: usize,
     ) -> Result<Photographs<'s>, Error> {
-        let images = self.located(store, manifest)?;
+        let images = self.locate(store, manifest)?;
         let side_pixels = u32::try_from(side_pixels).unwrap_or(u32::MAX);
         let exif = exif_orientation(store.info());
         Ok(Photographs::new(self.root.to_path_buf(), images, self.check, exif, side_pixels))
     }
 
-    /// What to say of the one photograph that was wanted.
     fn unusable(&self, path: &str, error: &ImageError) -> Error {
-        let advice = match error.kind {
+        let help = match error.kind {
             ImageErrorKind::Changed => {
-                ": this is not the picture that was labelled. With --any-size it is shown all the same; without \
-                 --image-root there is a picture without it"
+                "\n  help: this is not the file that was labelled; pass --any-size to show it anyway, or omit --image-root for a \
+                 picture without the photograph"
             }
             ImageErrorKind::Unreadable => {
-                ". Is this the folder or archive that was given to `relabel run --in`? Without --image-root there is a \
-                 picture without the photograph"
+                "\n  help: pass the source that was given to `relabel run --in`, or omit --image-root for a picture without the \
+                 photograph"
             }
             _ => "",
         };
-        Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{advice}").into() }
+        Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{help}").into() }
     }
 }

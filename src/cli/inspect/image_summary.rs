@@ -1,4 +1,4 @@
-//! What is said of one image, for people and as JSON.
+//! One image as text and as JSON.
 
 use relabel::inspection::inspect::{ClassLetters, ImageView, Region, class_color, regions};
 use relabel::shared::classes::ClassList;
@@ -6,33 +6,34 @@ use relabel::shared::printable::printable;
 use relabel::training::pool::SparseTarget;
 use serde_json::{Value, json};
 
-use super::super::paint::Painter;
+use crate::cli::terminal_colors::Painter;
 
-/// Classes of a label that are named.
-const NAMED_CLASSES: usize = 5;
-const BAR_CELLS: f32 = 30.0;
+/// Classes that are printed per label.
+const PRINTED_CLASSES: usize = 5;
+/// Width of the bar of probability 1, in characters.
+const BAR_WIDTH: f32 = 30.0;
 
-/// Everything, in words.
-pub(super) fn of(view: &ImageView, classes: &ClassList, painter: Painter) -> String {
+/// Returns everything as text.
+pub(super) fn text(view: &ImageView, classes: &ClassList, painter: Painter) -> String {
     let regions = regions(&view.labels.map);
-    let mut words = sentence(view, &regions, classes);
+    let mut text = sentence(view, &regions, classes);
     if let Some(verdict) = view.verdict_text(classes) {
-        words += &printable(&verdict);
-        words.push('\n');
+        text += &printable(&verdict);
+        text.push('\n');
     }
-    words += &cells(view, &regions, classes, painter);
-    words += "\nthe whole image, pooled\n";
-    words += &bars(&ranked(&view.statistics.target), classes, painter);
+    text += &cells(view, &regions, classes, painter);
+    text += "\npooled label of the entire image\n";
+    text += &bars(&ranked(&view.statistics.target), classes, painter);
     if let Some((unit_box, pooled)) = &view.crop {
         let sides = [unit_box.x0(), unit_box.y0(), unit_box.x1(), unit_box.y1()].map(|side| format!("{side:.3}"));
-        words += &format!("\nthe crop {}, pooled\n", sides.join(","));
-        words += &bars(&ranked(pooled), classes, painter);
+        text += &format!("\npooled label of the crop {}\n", sides.join(","));
+        text += &bars(&ranked(pooled), classes, painter);
     }
-    words += "\nthe teacher's own prediction for the whole image\n";
-    words + &bars(&predicted(view), classes, painter)
+    text += "\nprediction of the teacher for the entire image\n";
+    text + &bars(&predicted(view), classes, painter)
 }
 
-/// Everything, as JSON. Labels are lists of classes, best first.
+/// Returns everything as JSON. Labels are lists of classes, best first.
 pub(super) fn document(view: &ImageView, classes: &ClassList) -> Value {
     let list = |ranked: Vec<(u32, f32)>| {
         let class = |(class, prob): (u32, f32)| json!({ "class": class, "name": classes.short_name(class), "probability": prob });
@@ -42,14 +43,14 @@ pub(super) fn document(view: &ImageView, classes: &ClassList) -> Value {
     let crop = view.crop.as_ref().map(|(unit_box, pooled)| {
         json!({
             "box": [unit_box.x0(), unit_box.y0(), unit_box.x1(), unit_box.y1()],
-            "label": list(ranked(pooled)),
+            "pooled": list(ranked(pooled)),
             "rest": pooled.rest,
         })
     });
     let regions = regions(map).into_iter().map(|region| {
         json!({
             "class": region.class, "name": classes.short_name(region.class), "cells": region.cells,
-            "place": region.position(), "centre": [region.x, region.y], "best_score": region.best_score,
+            "position": region.position(), "centre": [region.x, region.y], "best_score": region.best_score,
         })
     });
     json!({
@@ -57,7 +58,7 @@ pub(super) fn document(view: &ImageView, classes: &ClassList) -> Value {
         "folder_class": view.folder_class,
         "verdict": statistics.verdict,
         "folder_class_probability": statistics.folder_class_prob,
-        "image": list(predicted(view)),
+        "prediction": list(predicted(view)),
         "pooled": list(ranked(&statistics.target)),
         "pooled_rest": statistics.target.rest,
         "crop": crop,
@@ -79,55 +80,55 @@ fn predicted(view: &ImageView) -> Vec<(u32, f32)> {
     prediction.classes().iter().copied().zip(prediction.probs().iter().map(|prob| prob.to_f32())).collect()
 }
 
-/// The one sentence that says what was found, where, and how sure the teacher is.
+/// Returns a sentence with the largest region, the prediction and its probability.
 fn sentence(view: &ImageView, regions: &[Region], classes: &ClassList) -> String {
     let (Some(region), Some((class, prob))) = (regions.first(), predicted(view).first().copied()) else {
         return String::new();
     };
     format!(
-        "The teacher sees {} most of all, in its {} ({} of {} cells), and is {:.0} % sure that the whole image shows {}.\n",
+        "Largest region: {} ({}, {} of {} cells). Prediction: {} ({:.0} %).\n",
         printable(&classes.short_name(region.class)),
         region.position(),
         region.cells,
         view.labels.map.size().cells(),
-        prob * 100.0,
         printable(&classes.short_name(class)),
+        prob * 100.0,
     )
 }
 
 fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String {
     let full = if painter == Painter::Plain { "#" } else { "█" };
     let line = |&(class, prob): &(u32, f32)| {
-        let bar = full.repeat((prob * BAR_CELLS).round() as usize);
+        let bar = full.repeat((prob * BAR_WIDTH).round() as usize);
         let bar = painter.in_color(&bar, class_color(class));
         format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, printable(&classes.short_name(class))).trim_end().to_owned()
             + "\n"
     };
-    ranked.iter().take(NAMED_CLASSES).map(line).collect()
+    ranked.iter().take(PRINTED_CLASSES).map(line).collect()
 }
 
-/// The map: a letter for the best class of each cell, on its colour where there are colours, and what letters mean.
+/// Returns the map with a letter for the best class of each cell, on its colour, and the legend.
 fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, painter: Painter) -> String {
     let (map, letters) = (&view.labels.map, ClassLetters::new(regions));
     let size = map.size();
-    let mut words = format!("\nthe best class of each of its {size} cells\n");
-    // Wide maps do without the gaps, so that their lines fit.
+    let mut text = format!("\nbest class of each of {size} cells\n");
+    // Wide maps have no gaps, so that their lines fit the terminal.
     let gap = if size.width_cells() > 40 { "" } else { " " };
     for y in 0..size.height_cells() {
-        words += "  ";
+        text += "  ";
         for x in 0..size.width_cells() {
             let class = map.at(0, y, x).1;
             let letter = letters.letter(class).unwrap_or('.');
-            words += &painter.on(&format!("{letter}{gap}"), class_color(class));
+            text += &painter.on_background(&format!("{letter}{gap}"), class_color(class));
         }
-        words.truncate(words.trim_end_matches(' ').len());
-        words.push('\n');
+        text.truncate(text.trim_end_matches(' ').len());
+        text.push('\n');
     }
     for region in regions.iter().take(ClassLetters::MAX) {
         let letter = letters.letter(region.class).unwrap_or('.');
-        words += &format!(
+        text += &format!(
             "  {} {:<26} {:>3} {}, {} (score up to {:.1})\n",
-            painter.on(&format!("{letter} "), class_color(region.class)),
+            painter.on_background(&format!("{letter} "), class_color(region.class)),
             printable(&classes.short_name(region.class)),
             region.cells,
             if region.cells == 1 { "cell" } else { "cells" },
@@ -138,7 +139,7 @@ fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, painter: Pai
     let rest = regions.len().saturating_sub(ClassLetters::MAX);
     if rest > 0 {
         let cells: usize = regions.iter().skip(ClassLetters::MAX).map(|region| region.cells).sum();
-        words += &format!("  .  {rest} more classes in {cells} cells\n");
+        text += &format!("  .  {rest} more classes in {cells} cells\n");
     }
-    words
+    text
 }
