@@ -1,5 +1,6 @@
 """Image folders and stores that several test modules share. They are made once and must not be changed."""
 
+import multiprocessing
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from harness import GOLDEN, PHOTOGRAPHS, label
 import relabel
 
 harness.isolate_environment()
+# PyTorch takes seconds to load. Workers of the fork server then share one copy.
+multiprocessing.set_forkserver_preload(["relabel.torch"])
 
 
 @pytest.fixture(scope="session")

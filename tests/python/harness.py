@@ -1,10 +1,15 @@
 """Paths, the environment and the commands that all tests share."""
 
+import importlib.util
+import io
 import json
 import os
 import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
+from types import ModuleType
+from unittest import mock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PROGRAM = REPOSITORY / "target/release/relabel"
@@ -66,3 +71,31 @@ def label(source: Path, store: Path, *args: object, code: int = 0) -> Path:
     """Labels a folder of images with the bundled teacher and returns the store."""
     run_relabel("run", "--teacher", TEACHER, "--in", source, "--out", store, *args, code=code)
     return store
+
+
+def load_script(path: Path) -> ModuleType:
+    """Imports a script of the repository, so that a test can call its functions without another start of PyTorch."""
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))
+    spec = importlib.util.spec_from_file_location(f"script_{path.parent.name}_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def call_main(script: ModuleType, *args: object, code: int = 0) -> subprocess.CompletedProcess:
+    """Runs the ``main`` of a script in this process, as from a command line, and expects its exit code."""
+    words = [Path(script.__file__).name, *map(str, args)]
+    stdout, stderr = io.StringIO(), io.StringIO()
+    with mock.patch.object(sys, "argv", words), redirect_stdout(stdout), redirect_stderr(stderr):
+        try:
+            found = script.main() or 0
+        except SystemExit as exit_:
+            # As the interpreter does: a text is printed, and the exit code is 1.
+            found = exit_.code if isinstance(exit_.code, int) else 1
+            if isinstance(exit_.code, str):
+                print(exit_.code, file=stderr)
+    completed = subprocess.CompletedProcess(words, found, stdout.getvalue(), stderr.getvalue())
+    assert found == code, f"exit code {found}\n{completed.stdout}{completed.stderr}"
+    return completed
