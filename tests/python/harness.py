@@ -92,10 +92,10 @@ def call_main(script: ModuleType, *args: object, code: int = 0) -> subprocess.Co
         try:
             found = script.main() or 0
         except SystemExit as exit_:
-            # As the interpreter does: a text is printed, and the exit code is 1.
-            found = exit_.code if isinstance(exit_.code, int) else 1
+            # As the interpreter does: it prints a message and exits with 1.
             if isinstance(exit_.code, str):
                 print(exit_.code, file=stderr)
+            found = 1 if isinstance(exit_.code, str) else exit_.code or 0
     completed = subprocess.CompletedProcess(words, found, stdout.getvalue(), stderr.getvalue())
     assert found == code, f"exit code {found}\n{completed.stdout}{completed.stderr}"
     return completed

@@ -28,10 +28,8 @@ def relabel(*args: object, code: int = 0) -> subprocess.CompletedProcess:
     if args[0] not in ("import", "export"):
         return run_relabel(*args, code=code)
     words = list(map(str, args))
-    threads = torch.get_num_threads()
     with captured(1) as stdout, captured(2) as stderr, mock.patch.object(command, "_stop_event", lambda _: threading.Event()):
         found = command.main(words)
-    torch.set_num_threads(threads)
     completed = subprocess.CompletedProcess(words, found, stdout.read_text(), stderr.read_text())
     stdout.unlink()
     stderr.unlink()
