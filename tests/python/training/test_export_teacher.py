@@ -106,10 +106,10 @@ def test_transformers_classifiers_are_exported_with_their_processor_and_classes(
 )  # fmt: skip
 def test_image_processors_are_measured(tmp_path, settings, order, mean, std):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    feeding = export_teacher.transformers_feeding(str(tmp_path), needed=True)
-    assert feeding.channel_order == order
-    assert feeding.mean == pytest.approx(mean, abs=1e-4)
-    assert feeding.std == pytest.approx(std, abs=1e-4)
+    preprocessing = export_teacher.transformers_preprocessing(str(tmp_path), needed=True)
+    assert preprocessing.channel_order == order
+    assert preprocessing.mean == pytest.approx(mean, abs=1e-4)
+    assert preprocessing.std == pytest.approx(std, abs=1e-4)
 
 
 def test_weights_without_an_image_processor_are_refused(tmp_path, small_resnet):
