@@ -53,7 +53,11 @@ fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
         ),
         (&["--tasks", "0", "--relabel", program, "--", "--out", "labels"], 2, "--tasks must be at least 1"),
         (&["--tasks", "2", "--", "--out", "labels", "--task-index=1"], 2, "this script sets --task-index"),
-        (&["--tasks", "2", "--relabel", "no-such-program", "--", "--out", "labels"], 2, "no-such-program: program not found"),
+        (
+            &["--tasks", "2", "--relabel", "no-such-program", "--", "--out", "labels"],
+            2,
+            "no-such-program: program not found",
+        ),
         (&["--tasks", "2", "--relabel", program, "--", "--out", "labels"], 1, "python -m pip install ray"),
     ];
     for (words, code, reason) in refused {

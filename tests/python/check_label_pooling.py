@@ -1,6 +1,6 @@
 """Runs the Python code of docs/format.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
 
-    pool_as_format_md_says.py docs/format.md tests/data/golden/lite0.npz
+    check_label_pooling.py docs/format.md tests/data/golden/lite0.npz
 """
 import re
 import sys
