@@ -661,7 +661,7 @@ def refuse_networks_without_cells(classifier: Classifier, args: argparse.Namespa
     if pooling in ("max", "avgmax", "catavgmax"):
         raise Refused(f"{args.name} takes the maximum over the map, so its cells have no scores: use another teacher")
     if kind in ("VGG", "AlexNet"):
-        raise Refused(f"{args.name} puts the whole map into its first linear layer, so its cells have no scores: use another teacher")
+        raise Refused(f"{args.name} feeds the entire map to its first linear layer, so its cells have no scores: use another teacher")
 
 
 def refuse_position_dependent_attention(module: Module, args: argparse.Namespace) -> None:

@@ -1,4 +1,4 @@
-"""Image folders and stores that several test modules share. They are made once and must not be changed."""
+"""Image folders and stores that several test modules share. Created once; tests must not change them."""
 
 import multiprocessing
 import shutil
