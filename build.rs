@@ -1,4 +1,4 @@
-//! Generates the ONNX message types from `src/teacher/onnx.proto` (the field's own schema, Apache-2.0).
+//! Generates the ONNX message types from `src/labelling/teacher/onnx.proto` (the field's own schema, Apache-2.0).
 //! `protox` compiles the schema, so that no `protoc` has to be installed.
 //! And asks git of which commit the program is built, for what it publishes.
 
@@ -6,8 +6,8 @@ use std::path::Path;
 use std::process::Command;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    println!("cargo::rerun-if-changed=src/teacher/onnx.proto");
-    let descriptors = protox::compile(["src/teacher/onnx.proto"], ["src/teacher"])?;
+    println!("cargo::rerun-if-changed=src/labelling/teacher/onnx.proto");
+    let descriptors = protox::compile(["src/labelling/teacher/onnx.proto"], ["src/labelling/teacher"])?;
     prost_build::Config::new()
         // Weights stay slices of the file's own buffer instead of copies.
         .bytes(["."])

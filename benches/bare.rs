@@ -19,16 +19,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
-use relabel::digest::digest_bytes;
-use relabel::geometry::InputSize;
-use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::pixels::{ExifOrientation, Filter, decode_into};
-use relabel::source::{self, FolderSource, LengthCheck, ListedImages, Source as _};
-use relabel::store::{Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
-use relabel::teacher::{
+use relabel::labelling::pixels::{ExifOrientation, Filter, decode_into};
+use relabel::labelling::source::{self, FolderSource, LengthCheck, ListedImages, Source as _};
+use relabel::labelling::teacher::{
     CardFile, CardValues, CudaTuning, DeviceChoice, OnnxTeacher, PixelBatch, Runtime, RuntimeSearch, Teacher as _,
     TeacherRequest, Views,
+};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::geometry::InputSize;
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::store::{
+    Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard,
 };
 
 fn main() {

@@ -1,6 +1,6 @@
 """Compares students that train on images of several digits with single, global soft and localized labels.
 
-    python examples/digits.py             # five seeds, all arms: the first table of the training guide
+    python examples/digits.py             # five seeds, all arms: the first table of docs/experiment.md
     python examples/digits.py --long      # localized labels, four times the epochs: the second table
     python examples/digits.py --seeds 1 --epochs 2 --arms localized+none
 

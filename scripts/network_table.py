@@ -292,7 +292,7 @@ def write_into(document: Path, made: str) -> None:
 
 
 HEADER = (
-    "| network | exporter, opset | height, width | map | head | places | file | cells | result |",
+    "| network | exporter, opset | height, width | map | head | positions | file | cells | result |",
     "|---|---|---|---|---|---|---:|---:|---|",
 )
 

@@ -34,9 +34,9 @@ use std::thread::available_parallelism;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use relabel::error::Error;
-use relabel::shown::shown;
-use relabel::threads::start_common_pool;
+use relabel::shared::error::{Error, ErrorClass};
+use relabel::shared::printable::printable;
+use relabel::shared::threads::start_common_pool;
 use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command, Global, LogFormat};
@@ -110,11 +110,12 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
     }
 }
 
+/// The single map from errors to exit codes.
 fn code_of(error: &Error) -> u8 {
-    match error {
-        Error::Usage(_) => 2,
-        Error::Interrupted => 130,
-        _ => 1,
+    match error.class() {
+        ErrorClass::Usage => 2,
+        ErrorClass::Interrupted => 130,
+        ErrorClass::Input | ErrorClass::Configuration | ErrorClass::Retry | ErrorClass::Internal => 1,
     }
 }
 
@@ -131,7 +132,7 @@ fn asked_for_json() -> (bool, bool) {
 fn refuse_words(error: clap::Error, output: Output) {
     let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
     // Parsed once more, escaped, they are refused for the same reason.
-    let error = Arguments::try_parse_from(words.iter().map(|word| shown(word).into_owned())).err().unwrap_or(error);
+    let error = Arguments::try_parse_from(words.iter().map(|word| printable(word).into_owned())).err().unwrap_or(error);
     if !output.is_json() && !output::lines_are_json() {
         let _ = error.print();
         return;

@@ -5,9 +5,9 @@
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use relabel::label_map::{LabelMap, ScoreRounding};
-//! use relabel::pixels::decode_into;
-//! use relabel::teacher::{CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest, Views};
+//! use relabel::shared::label_map::{LabelMap, ScoreRounding};
+//! use relabel::labelling::pixels::decode_into;
+//! use relabel::labelling::teacher::{CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest, Views};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let runtime = Runtime::load(Path::new("libonnxruntime.so"))?;
@@ -39,15 +39,15 @@
 //! # }
 //! ```
 //!
-//! [`pipeline::run`] does this for a whole data set, into a store. Reads one row of a store:
+//! [`labelling::pipeline::run`] does this for a whole data set, into a store. Reads one row of a store:
 //!
 //! ```no_run
 //! use std::path::Path;
 //!
-//! use relabel::classes::ClassList;
-//! use relabel::store::{RowState, StoreReader};
+//! use relabel::shared::classes::ClassList;
+//! use relabel::shared::store::{RowState, StoreReader};
 //!
-//! # fn main() -> Result<(), relabel::error::Error> {
+//! # fn main() -> Result<(), relabel::shared::error::Error> {
 //! let store = StoreReader::open(Path::new("labels"))?;
 //! let classes: ClassList = (&store.info().classes).into();
 //! match store.row(24)? {
@@ -62,62 +62,62 @@
 //! # }
 //! ```
 //!
-//! # Words
+//! # Modules
 //!
-//! * *teacher*: an ONNX classifier of images ([`teacher`]); *teacher card*: how to feed it ([`teacher::TeacherCard`]).
-//! * *cell*: one place of the teacher's last feature map. *score*: what the teacher's head gives for a class, before
+//! Five, in the order of the data flow; an item may use what is above it, and [`shared`] uses nothing else:
+//!
+//! | module | what it is for | feature |
+//! |---|---|---|
+//! | [`shared`] | vocabulary of all: [`Error`], geometry, [`LabelMap`], [`Manifest`], [`StoreReader`], addresses in the network | – |
+//! | [`training`] | pooled targets of crops: [`Labels`], [`Pooler`], [`CutRect`] | – |
+//! | [`labelling`] | from images to label maps: [`Source`], [`OnnxTeacher`], [`Job`] | `label` |
+//! | [`inspection`] | what a store contains: one image, pictures, pages, audits | `label` |
+//! | [`release`] | a store as a data set for others: descriptions, checksums, signatures, delivery | `label` |
+//!
+//! Without the feature `label` only what training needs is compiled. The program (`src/main.rs`, `src/cli/`) uses the
+//! library as any other caller does.
+//!
+//! # Terms
+//!
+//! * *teacher*: an ONNX image classifier ([`OnnxTeacher`]); *teacher card*: how its input is prepared ([`TeacherCard`]).
+//! * *cell*: one position of the teacher's last feature map. *score*: the output of the teacher's head for a class, before
 //!   softmax.
 //! * *score map*: the scores of all classes in every cell, `[class, y, x]`. *label map*: the best `k` of each cell
-//!   ([`label_map::LabelMap`]). *rank*: place among these `k`, 0 being the best.
-//! * *manifest*: the frozen list of images ([`manifest::Manifest`]). *row*: position in it, and in every array. *label*:
-//!   the class that an image is filed under, its first folder.
-//! * *store*: the folder that holds the label maps of a data set ([`store`]). *shard*: a range of rows, the unit of work,
-//!   of commit and of resume. *record*: the file that makes a shard count as done. *part*: the shards that one of many
+//!   ([`LabelMap`]). *rank*: position among these `k`, 0 being the best.
+//! * *manifest*: the fixed list of images ([`Manifest`]). *row*: position in it, and in every array. *folder class*: the
+//!   class an image is filed under, its first folder.
+//! * *target*: what training gets for a crop: a pooled, normalised vector ([`Labels`]). *prediction*: the teacher's own
+//!   output for the entire image.
+//! * *store*: the folder that holds the label maps of a data set ([`shared::store`]). *shard*: a range of rows, the unit of
+//!   work, of commit and of resume. *record*: the file that marks a shard as done. *part*: the shards that one of several
 //!   processes does.
-//! * *failed image*: one that could not be labelled, and is recorded with its reason ([`error::ImageError`]).
-//! * Spaces ([`geometry`]): `image` pixels of the decoded file, `input` pixels of the teacher, `map` cells, `unit` 0..1
-//!   of the image. Boxes are `x0, y0, x1, y1`, half-open; arrays are `[.., y, x]`.
+//! * *failed image*: one that could not be labelled, and is recorded with its reason ([`ImageError`]).
+//! * Spaces ([`shared::geometry`]): `image` pixels of the decoded file, `input` pixels of the teacher, `map` cells, `unit`
+//!   0..1 of the image. Boxes are `x0, y0, x1, y1`, half-open; arrays are `[.., y, x]`.
 //!
-//! The library neither prints nor exits, and reads neither clock nor environment. `docs/architecture.md` shows the whole
-//! in ten minutes; the modules below stand in reading order there and in the source.
+//! The library neither prints nor exits, and reads neither clock nor environment.
 
-pub mod shown;
-pub mod error;
-pub mod regular_file;
-pub mod threads;
-pub mod geometry;
-pub mod digest;
-pub mod draft;
-pub mod random;
-pub mod words;
-pub mod spelling;
-pub mod classes;
-pub mod label_map;
-pub mod manifest;
+pub mod shared;
+pub mod training;
 #[cfg(feature = "label")]
-pub mod source;
+pub mod labelling;
 #[cfg(feature = "label")]
-pub mod pixels;
-#[cfg(feature = "label")]
-pub mod teacher;
-pub mod store;
-pub mod remote;
-#[cfg(feature = "label")]
-pub mod monitor;
-#[cfg(feature = "label")]
-pub mod pipeline;
-pub mod pool;
-pub mod cutmix;
-pub mod labels;
-pub mod exchange;
-pub mod inspect;
-#[cfg(feature = "label")]
-pub mod picture;
-#[cfg(feature = "label")]
-pub mod table;
-#[cfg(feature = "label")]
-pub mod audit;
-#[cfg(feature = "label")]
-pub mod report;
+pub mod inspection;
 #[cfg(feature = "label")]
 pub mod release;
+
+pub use shared::error::{Error, ImageError};
+pub use shared::geometry::UnitBox;
+pub use shared::label_map::LabelMap;
+pub use shared::manifest::Manifest;
+pub use shared::store::{StoreReader, StoreWriter};
+pub use training::cutmix::CutRect;
+pub use training::labels::Labels;
+pub use training::pool::Pooler;
+
+#[cfg(feature = "label")]
+pub use labelling::{
+    pipeline::Job,
+    source::Source,
+    teacher::{OnnxTeacher, Teacher, TeacherCard},
+};

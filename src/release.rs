@@ -1,5 +1,5 @@
 //! A release: a finished store as a data set that strangers can find, understand, check and train on.
-//! `docs/publishing.md` describes it file by file.
+//! `docs/guide/publish.md` describes it file by file.
 //!
 //! Everything in it is made of the store alone, and of what the publisher asks for: the same store gives the same bytes,
 //! wherever it lies (test `publish::the_same_store_gives_the_same_bytes`).
@@ -26,8 +26,8 @@ mod verify;
 
 use std::path::PathBuf;
 
-use crate::digest::{Digest, digest_bytes, digest_file};
-use crate::error::Error;
+use crate::shared::digest::{Digest, digest_bytes, digest_file};
+use crate::shared::error::Error;
 
 pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{

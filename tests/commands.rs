@@ -1,9 +1,8 @@
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use relabel::store::{RowState, StoreReader};
+use relabel::shared::store::{RowState, StoreReader};
 
-use crate::common::{Ran, data, lite0, relabel, repository, run, small_photographs};
+use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
 #[test]
 fn every_command_has_help_with_examples() {
@@ -77,7 +76,7 @@ fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone
     let alone = folder.path().join("alone");
     std::fs::create_dir(&alone).unwrap();
     std::fs::copy(data("golden/images/bad/noise_in_scan.JPEG"), alone.join("x.JPEG")).unwrap();
-    label(folder.path(), "alone", "alone.labels", &["--input-size", "224"]).expect(0);
+    LabelRun::new(folder.path()).source("alone").out("alone.labels").args(&["--input-size", "224"]).run().expect(0);
     let RowState::Labelled(alone) = StoreReader::open(&folder.path().join("alone.labels")).unwrap().row(0).unwrap()
     else {
         panic!("the one image is labelled")
@@ -90,8 +89,8 @@ fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone
 fn the_same_command_again_finds_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    label(folder.path(), "in", "out", &[]).expect(0);
-    let again = label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
+    let again = LabelRun::new(folder.path()).run().expect(0);
     assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
 }
 
@@ -101,7 +100,7 @@ fn another_teacher_card_k_or_manifest_is_refused() {
     small_photographs(&folder.path().join("in"), 12);
     small_photographs(&folder.path().join("elsewhere/deeper"), 3);
     std::fs::write(folder.path().join("list.csv"), "path\nn02123045/0000.JPEG\n").unwrap();
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let before = crate::common::store_bytes(&folder.path().join("out"));
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("in", &["--mean", "0.4,0.5,0.5"], &["card, mean", "[0.5,0.5,0.5]", "[0.4,0.5,0.5]"]),
@@ -115,12 +114,12 @@ fn another_teacher_card_k_or_manifest_is_refused() {
         ("elsewhere", &[], &["manifest: of 12 of its images", "0 are there"]),
     ];
     for (source, words, expected) in cases {
-        let refused = label(folder.path(), source, "out", words).expect(1);
+        let refused = LabelRun::new(folder.path()).source(source).args(words).run().expect(1);
         for text in *expected {
             assert!(refused.stderr.contains(text), "{words:?}: {text} in {}", refused.stderr);
         }
     }
-    let larger = label(folder.path(), "in", "out", &["--input-size", "96"]).expect(1);
+    let larger = LabelRun::new(folder.path()).args(&["--input-size", "96"]).run().expect(1);
     assert!(larger.stderr.contains("card, input_size: [64,64] in the store, [96,96] asked for"), "{}", larger.stderr);
     let mut other = std::fs::read(lite0()).unwrap();
     other.extend([0x12, 0x01, b'x']); // producer_name: the same weights in another file
@@ -145,11 +144,11 @@ fn another_teacher_card_k_or_manifest_is_refused() {
 fn another_format_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let group = folder.path().join("out/zarr.json");
     let text = std::fs::read_to_string(&group).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
     std::fs::write(&group, text).unwrap();
-    for refused in [Ran::of(relabel(folder.path()).args(["status", "out"])), label(folder.path(), "in", "out", &[])] {
+    for refused in [Ran::of(relabel(folder.path()).args(["status", "out"])), LabelRun::new(folder.path()).run()] {
         let refused = refused.expect(1);
         assert!(
             refused.stderr.contains("format version 99") && refused.stderr.contains("version 1"),
@@ -163,7 +162,7 @@ fn another_format_version_is_refused() {
 fn a_store_names_no_place_of_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let places = [folder.path().display().to_string(), repository("").display().to_string()];
     for entry in walkdir::WalkDir::new(folder.path().join("out"))
         .into_iter()
@@ -179,11 +178,11 @@ fn a_store_names_no_place_of_the_machine() {
 fn a_shard_whose_files_are_gone_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    label(folder.path(), "in", "out", &["--shard-size", "4"]).expect(0);
+    LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
     let whole = crate::common::store_bytes(&folder.path().join("out"));
     std::fs::remove_file(folder.path().join("out/scores/c.1.0.0.0")).unwrap();
     std::fs::write(folder.path().join("out/classes/c.2.0.0.0"), b"short").unwrap();
-    label(folder.path(), "in", "out", &["--shard-size", "4"]).expect(0);
+    LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
     assert!(whole == crate::common::store_bytes(&folder.path().join("out")));
 }
 
@@ -198,7 +197,7 @@ fn a_manifest_fixes_list_and_order() {
     .unwrap();
     let list = "path,label,id\nn07920052/0005.JPEG,n07920052,last\nn02123045/gone.JPEG,,\nü b.JPEG,,\n";
     std::fs::write(folder.path().join("list.csv"), list).unwrap();
-    label(folder.path(), "in", "out", &["--manifest", "list.csv"]).expect(3);
+    LabelRun::new(folder.path()).args(&["--manifest", "list.csv"]).run().expect(3);
     let reader = StoreReader::open(&folder.path().join("out")).unwrap();
     let manifest = reader.manifest().unwrap();
     let ids: Vec<_> = (0..manifest.len()).map(|row| manifest.id(row)).collect();
@@ -207,10 +206,18 @@ fn a_manifest_fixes_list_and_order() {
         matches!(reader.row(1).unwrap(), RowState::Failed(failed) if failed.error.to_string().starts_with("unreadable"))
     );
     // A store's own manifest is a manifest too.
-    label(folder.path(), "in", "copy", &["--manifest", "out/manifest.parquet"]).expect(3);
+    LabelRun::new(folder.path()).out("copy").args(&["--manifest", "out/manifest.parquet"]).run().expect(3);
     let outside = "path\n../../etc/passwd\n";
     std::fs::write(folder.path().join("list.csv"), outside).unwrap();
-    assert!(label(folder.path(), "in", "x", &["--manifest", "list.csv"]).expect(1).stderr.contains("row 0"));
+    assert!(
+        LabelRun::new(folder.path())
+            .out("x")
+            .args(&["--manifest", "list.csv"])
+            .run()
+            .expect(1)
+            .stderr
+            .contains("row 0")
+    );
 }
 
 #[test]
@@ -232,7 +239,7 @@ fn what_can_be_refused_is_refused_before_work_begins() {
         ("in", "out", &["--onnxruntime", "/nowhere.so"], 1, "pip install onnxruntime"),
     ];
     for (source, out, words, code, expected) in cases {
-        let refused = label(folder.path(), source, out, words).expect(*code);
+        let refused = LabelRun::new(folder.path()).source(source).out(out).args(words).run().expect(*code);
         assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
         assert!(refused.stdout.is_empty(), "{words:?}");
     }
@@ -245,8 +252,8 @@ fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("relabel");
     std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
-    let mut command = Command::new(&program);
-    command.current_dir(folder.path()).env_clear().env("PATH", "/nowhere").arg("teacher").arg(lite0());
+    let mut command = hermetic(&program);
+    command.current_dir(folder.path()).env_remove("VIRTUAL_ENV").env("PATH", "/nowhere").arg("teacher").arg(lite0());
     assert!(Ran::of(&mut command).expect(1).stderr.contains("python3 -m pip install onnxruntime"));
 }
 
@@ -269,7 +276,7 @@ fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
     for number in 0..520 {
         std::fs::write(folder.path().join(format!("in/n01440764/{number}.JPEG")), &tiny).unwrap();
     }
-    let warned = label(folder.path(), "in", "out", &[]).expect(0);
+    let warned = LabelRun::new(folder.path()).run().expect(0);
     assert!(warned.stderr.contains("Check mean and std, channel_order"), "{}", warned.stderr);
     assert!(warned.stdout.contains("agrees   with the folder's class in 0.0 %"), "{}", warned.stdout);
 }
@@ -290,7 +297,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
         assert!(first.try_wait().unwrap().is_none(), "the first run is still at work");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let second = label(folder.path(), "in", "out", &["--input-size", "128", "--shard-size", "8"]);
+    let second = LabelRun::new(folder.path()).args(&["--input-size", "128", "--shard-size", "8"]).run();
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(second.expect(1).stderr.contains(&format!("being written by process {}", first.id())));
@@ -300,7 +307,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
 fn a_closed_pipe_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("'{}' run --help | head -1", env!("CARGO_BIN_EXE_relabel"));
-    let ran = Ran::of(Command::new("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
+    let ran = Ran::of(hermetic("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
 
@@ -308,7 +315,7 @@ fn a_closed_pipe_is_no_failure() {
 fn images_that_are_not_there_are_answered_with_close_ones() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let inspect = |image: &str| Ran::of(relabel(folder.path()).args(["inspect", "out", image]));
     assert!(inspect("N0212").expect(1).stderr.contains("Close to it: n02123045/0000"));
     assert!(inspect("zebra").expect(1).stderr.contains("such as n02123045/0000"));
@@ -319,8 +326,8 @@ fn images_that_are_not_there_are_answered_with_close_ones() {
 fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 6);
-    label(folder.path(), "in", "exact", &["--input-size", "224"]).expect(0);
-    label(folder.path(), "in", "steps", &["--input-size", "224", "--score-steps", "8"]).expect(0);
+    LabelRun::new(folder.path()).out("exact").args(&["--input-size", "224"]).run().expect(0);
+    LabelRun::new(folder.path()).out("steps").args(&["--input-size", "224", "--score-steps", "8"]).run().expect(0);
     let open = |store: &str| StoreReader::open(&folder.path().join(store)).unwrap();
     let (exact, steps) = (open("exact"), open("steps"));
     assert_eq!(steps.info().score_steps, Some(8));
@@ -334,14 +341,4 @@ fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
             assert!((a.to_f32() - b.to_f32()).abs() < 0.25);
         }
     }
-}
-
-/// Labels `source` into `out`, both in `folder`, with small pixels.
-fn label(folder: &Path, source: &str, out: &str, words: &[&str]) -> Ran {
-    let mut command = relabel(folder);
-    command.args(["run", "--in", source, "--out", out, "--teacher"]).arg(lite0());
-    if !words.contains(&"--input-size") {
-        command.args(["--input-size", "64"]);
-    }
-    Ran::of(command.args(words))
 }

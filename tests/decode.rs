@@ -1,9 +1,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use relabel::digest::digest_bytes;
-use relabel::error::ImageErrorKind;
-use relabel::pixels::{ExifOrientation, RgbImage, decode};
+use relabel::labelling::pixels::{ExifOrientation, RgbImage, decode};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::ImageErrorKind;
 use serde_json::{Map, Value};
 
 use crate::common::{data, python, repository};

@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::sleep;
 use std::time::Duration;
 
-use relabel::digest::digest_bytes;
-use relabel::error::Error;
 use relabel::release::{
     BucketTarget, CHECKSUMS, Content, Delivery, Existing, FolderTarget, MARKER, Progress, ReleaseFile, StoredAs,
     Target, Watch, deliver, would_send,
 };
-use relabel::remote::{Access, Remote};
-use relabel::store::{StoreWriter, WriteAs};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::Error;
+use relabel::shared::remote::{Access, Remote};
+use relabel::shared::store::{StoreWriter, WriteAs};
 
 use crate::common::{Ran, relabel};
 use crate::servers::Server;

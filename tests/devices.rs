@@ -1,8 +1,8 @@
 use std::path::Path;
 
-use relabel::teacher::RuntimeSearch;
+use relabel::labelling::teacher::RuntimeSearch;
 
-use crate::common::{Ran, label_in_fours, lite0, python, relabel, repository, small_photographs, store_bytes};
+use crate::common::{LabelRun, Ran, lite0, python, relabel, repository, small_photographs, store_bytes};
 
 const IMAGES: usize = 22;
 
@@ -10,7 +10,9 @@ const IMAGES: usize = 22;
 fn two_sessions_on_one_device_leave_the_bytes_of_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
-    let run = |out: &str, words: &[&str]| Ran::of(label_in_fours(folder.path(), out).args(words)).expect(0);
+    let run = |out: &str, words: &[&str]| {
+        Ran::of(LabelRun::new(folder.path()).in_fours().out(out).command().args(words)).expect(0)
+    };
     run("one", &["--threads", "1"]);
     run("two", &["--threads", "2", "--device", "cpu,cpu"]);
     assert!(store_bytes(&folder.path().join("one")) == store_bytes(&folder.path().join("two")));
@@ -40,7 +42,7 @@ fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
     small_photographs(&folder.path().join("in"), 2);
     // The build for the processor, also where this machine has another one.
     let run = |device: &str| {
-        let mut command = label_in_fours(folder.path(), "out");
+        let mut command = LabelRun::new(folder.path()).in_fours().command();
         command.args(["--device", device, "--onnxruntime"]).arg(build_for_the_processor());
         Ran::of(&mut command)
     };
@@ -68,7 +70,7 @@ fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
         (&["--price-per-hour", "2"], "--dry-run"),
         (&["--dry-run", "--price-per-hour", "cheap"], "an amount is needed"),
     ] {
-        let refused = Ran::of(label_in_fours(folder.path(), "out").args(words)).expect(2);
+        let refused = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(words)).expect(2);
         assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
     }
     assert!(!folder.path().join("out").exists());

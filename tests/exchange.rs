@@ -3,11 +3,11 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use half::f16;
-use relabel::classes::ClassList;
-use relabel::digest::digest_bytes;
-use relabel::error::{Error, ImageError, ImageErrorKind};
-use relabel::exchange::{FileLayout, Import, Published, class_list, list_files};
-use relabel::store::{Depth, ImportedNumbers, Orientation, RankAxis, RowState, StoreReader, verify};
+use relabel::shared::classes::ClassList;
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::{Error, ImageError, ImageErrorKind};
+use relabel::shared::store::{Depth, ImportedNumbers, Orientation, RankAxis, RowState, StoreReader, verify};
+use relabel::training::exchange::{FileLayout, Import, Published, class_list, list_files};
 use tempfile::TempDir;
 
 use crate::common::{Ran, lite0, relabel, repository, run, small_photographs, store_bytes};

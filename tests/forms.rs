@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use relabel::teacher::check_onnx;
+use relabel::labelling::teacher::check_onnx;
 use serde_json::Value;
 
 use crate::common::{Ran, data, relabel};

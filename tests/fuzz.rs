@@ -15,10 +15,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, TestRng, TestRunner};
-use relabel::manifest::{Manifest, read_manifest_bytes};
-use relabel::source::{list_parquet_bytes, list_tar_bytes};
-use relabel::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs, verify};
-use relabel::teacher::{CardFile, check_onnx};
+use relabel::labelling::source::{list_parquet_bytes, list_tar_bytes};
+use relabel::labelling::teacher::{CardFile, check_onnx};
+use relabel::shared::manifest::{Manifest, read_manifest_bytes};
+use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs, verify};
 
 use crate::common::{data, store_bytes};
 use crate::synthetic;

@@ -3,10 +3,12 @@ use std::path::PathBuf;
 
 use ndarray::{Array4, ArrayD, Axis};
 use ndarray_npy::NpzReader;
-use relabel::geometry::InputSize;
-use relabel::pixels::{ExifOrientation, Filter, decode, decode_into};
-use relabel::store::{RowState, StoreReader};
-use relabel::teacher::{CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Teacher, TeacherRequest, Views};
+use relabel::labelling::pixels::{ExifOrientation, Filter, decode, decode_into};
+use relabel::labelling::teacher::{
+    CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Teacher, TeacherRequest, Views,
+};
+use relabel::shared::geometry::InputSize;
+use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{data, lite0, run, runtime};
 

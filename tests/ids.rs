@@ -1,9 +1,9 @@
 use std::fs;
 use std::path::Path;
 
-use relabel::manifest::NameKind;
-use relabel::source::list_tar_bytes;
-use relabel::store::StoreReader;
+use relabel::labelling::source::list_tar_bytes;
+use relabel::shared::manifest::NameKind;
+use relabel::shared::store::StoreReader;
 
 use crate::common::{Ran, data, lite0, python, relabel, run, small_photographs};
 
@@ -194,7 +194,7 @@ fn ids_of_a_store_given_back_are_its_rows() {
     let mut command = relabel(at);
     command.args(["run", "--in", "in", "--out", "out", "--input-size", "32", "--teacher"]).arg(lite0());
     Ran::of(&mut command).expect(0);
-    let labels = relabel::labels::Labels::open(&at.join("out")).unwrap();
+    let labels = relabel::training::labels::Labels::open(&at.join("out")).unwrap();
     let manifest = StoreReader::open(&at.join("out")).unwrap().manifest().unwrap();
     let rows: Vec<usize> = (0..manifest.len()).collect();
     let ids: Vec<&str> = rows.iter().map(|&row| manifest.id(row)).collect();

@@ -1,4 +1,4 @@
-use relabel::teacher::check_onnx;
+use relabel::labelling::teacher::check_onnx;
 
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, scores_out, tokens};
 use crate::tiny_graphs::Dim::{Fixed, Free};

@@ -1,12 +1,12 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use relabel::error::Error;
-use relabel::store::{
+use relabel::shared::error::Error;
+use relabel::shared::store::{
     Depth, Faults, Merge, Part, PlaceBy, RowState, StoreInfo, StoreReader, StoreWriter, WriteAs, verify,
 };
 
-use crate::common::{Ran, label_in_fours, relabel, small_photographs, store_bytes};
+use crate::common::{LabelRun, Ran, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest, shard_labels};
 
 const PARTS: usize = 3;
@@ -16,10 +16,10 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 44);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    Ran::of(&mut label_in_fours(folder.path(), "one")).expect(3);
+    LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
     for index in 0..PARTS {
         let store = format!("part{index}");
-        let ran = Ran::of(label_in_fours(folder.path(), &store).args(task(index)));
+        let ran = Ran::of(LabelRun::new(folder.path()).in_fours().out(&store).command().args(task(index)));
         assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
     }
     let one = store_bytes(&folder.path().join("one"));
@@ -51,7 +51,7 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
 
     // What no part has, a run labels.
     merge(folder.path(), &["part0", "part2", "--out", "rest"]).expect(3);
-    Ran::of(&mut label_in_fours(folder.path(), "rest")).expect(3);
+    LabelRun::new(folder.path()).in_fours().out("rest").run().expect(3);
     assert!(one == store_bytes(&folder.path().join("rest")), "merged and gone on with");
 }
 
@@ -95,8 +95,8 @@ fn the_same_shard_twice_is_taken_once_and_another_one_is_refused() {
     let writer = StoreWriter::resume(&other, WriteAs::default(), &mut || Ok(manifest())).unwrap().0;
     let mut labels = shard_labels(&info(), 0);
     labels.shard = 1;
-    let files = relabel::store::encode_shard(&info(), &labels).unwrap();
-    writer.commit(&labels, &files, relabel::store::Agreement::default()).unwrap();
+    let files = relabel::shared::store::encode_shard(&info(), &labels).unwrap();
+    writer.commit(&labels, &files, relabel::shared::store::Agreement::default()).unwrap();
     drop(writer);
     let refused = merge(folder.path(), &["part0", "part1", "other", "--out", "new"]).expect(1);
     for words in ["shard 1 (rows 4 to 7) is in part1 and in other", "rows that failed ([5] and [])", "scores/c.1.0.0.0"]
@@ -115,17 +115,17 @@ fn what_was_made_with_something_else_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     parts(folder.path());
     let mut teacher = info();
-    teacher.teacher.sha256 = relabel::digest::digest_bytes(b"another");
+    teacher.teacher.sha256 = relabel::shared::digest::digest_bytes(b"another");
     store(folder.path(), "teacher", teacher, &[1]);
     let mut batch = info();
     batch.batch_images = 3;
     store(folder.path(), "batch", batch, &[1]);
     let mut entries: Vec<_> = (0..IMAGES).map(|row| format!("d/{row}.jpg")).collect();
     entries.sort();
-    let entry = |path: String| relabel::manifest::Entry { path, ..relabel::manifest::Entry::default() };
-    let list = relabel::manifest::Manifest::from_entries(entries.into_iter().map(entry).collect()).unwrap();
-    let bytes = relabel::manifest::manifest_bytes(&list).unwrap();
-    let other_list = StoreInfo { manifest_sha256: relabel::digest::digest_bytes(&bytes), ..info() };
+    let entry = |path: String| relabel::shared::manifest::Entry { path, ..relabel::shared::manifest::Entry::default() };
+    let list = relabel::shared::manifest::Manifest::from_entries(entries.into_iter().map(entry).collect()).unwrap();
+    let bytes = relabel::shared::manifest::manifest_bytes(&list).unwrap();
+    let other_list = StoreInfo { manifest_sha256: relabel::shared::digest::digest_bytes(&bytes), ..info() };
     StoreWriter::create(&folder.path().join("list"), other_list, &list, WriteAs::default()).unwrap();
     for (other, words) in [
         ("teacher", "teacher: synthetic (sha256 "),
@@ -284,8 +284,8 @@ fn store(folder: &Path, name: &str, info: StoreInfo, shards: &[usize]) -> PathBu
     let writer = StoreWriter::create(&path, info, &manifest(), write_as).unwrap();
     for &shard in shards {
         let labels = shard_labels(writer.info(), shard);
-        let files = relabel::store::encode_shard(writer.info(), &labels).unwrap();
-        writer.commit(&labels, &files, relabel::store::Agreement::default()).unwrap();
+        let files = relabel::shared::store::encode_shard(writer.info(), &labels).unwrap();
+        writer.commit(&labels, &files, relabel::shared::store::Agreement::default()).unwrap();
     }
     path
 }

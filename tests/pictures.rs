@@ -2,13 +2,13 @@ use std::path::PathBuf;
 
 use half::f16;
 use ndarray::{Array2, Array4, Axis};
-use relabel::classes::ClassList;
-use relabel::geometry::{MapSize, UnitBox};
-use relabel::inspect::View;
-use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap};
-use relabel::manifest::{Entry, Manifest};
-use relabel::picture::{Scene, draw};
-use relabel::pixels::{ExifOrientation, RgbImage, decode};
+use relabel::inspection::inspect::View;
+use relabel::inspection::picture::{Scene, draw};
+use relabel::labelling::pixels::{ExifOrientation, RgbImage, decode};
+use relabel::shared::classes::ClassList;
+use relabel::shared::geometry::{MapSize, UnitBox};
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use relabel::shared::manifest::{Entry, Manifest};
 
 use crate::common::{Ran, data, lite0, relabel, repository, run};
 use crate::golden::{golden, ids};

@@ -2,10 +2,10 @@ use half::f16;
 use ndarray::{Array2, Array3, Array4};
 use ndarray_npy::NpzReader;
 use proptest::prelude::*;
-use relabel::cutmix::CutRect;
-use relabel::geometry::{Crop, InputSize, MapSize, UnitBox};
-use relabel::label_map::LabelMap;
-use relabel::pool::{Convention, CropPooler, CropWeights, Fill, OutputSize, Pooler, Pooling};
+use relabel::shared::geometry::{Crop, InputSize, MapSize, UnitBox};
+use relabel::shared::label_map::LabelMap;
+use relabel::training::cutmix::CutRect;
+use relabel::training::pool::{Convention, CropPooler, CropWeights, Fill, OutputSize, Pooler, Pooling};
 
 use crate::common::data;
 

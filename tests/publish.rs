@@ -1,25 +1,24 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use relabel::classes::ClassList;
-use relabel::digest::{digest_bytes, digest_file};
-use relabel::error::Error;
-use relabel::geometry::MapSize;
-use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::monitor::Silent;
-use relabel::random::SplitMix64;
 use relabel::release::{
     CHECKSUMS, Content, Delivery, Existing, FolderTarget, HubLimits, Licence, MARKER, Picture, Release, Request,
     SIGNATURE, StoredAs, Tool, Watch, Wholeness, deliver, plan,
 };
-use relabel::store::{
+use relabel::shared::classes::ClassList;
+use relabel::shared::digest::{digest_bytes, digest_file};
+use relabel::shared::error::Error;
+use relabel::shared::geometry::MapSize;
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::monitor::Silent;
+use relabel::shared::random::SplitMix64;
+use relabel::shared::store::{
     Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify,
 };
 use serde_json::{Value, json};
 
-use crate::common::{Ran, lite0, relabel, repository, small_photographs, store_bytes};
+use crate::common::{Ran, hermetic, lite0, relabel, repository, small_photographs, store_bytes};
 use crate::synthetic::{self, IMAGES};
 
 #[test]
@@ -444,7 +443,7 @@ fn planned(store: &Path, request: &Request<'_>) -> Release {
 
 /// `sha256sum -c` is content, and no file but the list and its signature is missing from it.
 fn checksums_hold(release: &Path) {
-    let ran = Ran::of(Command::new("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
+    let ran = Ran::of(hermetic("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
     let own: Vec<PathBuf> = [CHECKSUMS, SIGNATURE].iter().map(PathBuf::from).collect();
     for (path, _) in store_bytes(release).iter().filter(|(path, _)| !own.contains(path)) {
         assert!(ran.stdout.contains(&format!("{}: OK", path.display())), "{} is listed", path.display());
@@ -457,7 +456,7 @@ fn read_json(path: &Path) -> Value {
 
 #[test]
 fn the_page_about_publishing_names_every_file() {
-    let page = std::fs::read_to_string(repository("docs/publishing.md")).unwrap();
+    let page = std::fs::read_to_string(repository("docs/guide/publish.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
     for file in planned(&folder.path().join("labels"), &request()).files {

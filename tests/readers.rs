@@ -2,8 +2,8 @@ use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use relabel::digest::digest_bytes;
-use relabel::store::{RowState, StoreReader};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::store::{RowState, StoreReader};
 use serde_json::Value;
 
 use crate::common::{data, python, repository, run};
@@ -116,7 +116,7 @@ fn a_flipped_bit_is_an_error() {
 
 #[test]
 fn label_pooling_of_format_md_equals_torchvision() {
-    let (page, arrays) = (repository("docs/format.md"), data("golden/lite0.npz"));
+    let (page, arrays) = (repository("docs/label-pooling.md"), data("golden/lite0.npz"));
     python(&repository("tests/python/check_label_pooling.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
         .expect(0);
 }

@@ -1,14 +1,14 @@
 mod elsewhere;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use relabel::digest::digest_bytes;
-use relabel::error::Error;
 use relabel::release::{Checked, Reading, Remedy, Signer, Trust, TrustedKeys, check_rows, check_signature, verify};
-use relabel::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::Error;
+use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
 
-use crate::common::{Ran, relabel, store_bytes};
+use crate::common::{Ran, hermetic, relabel, store_bytes};
 use crate::synthetic::{info, manifest, shard_labels};
 use elsewhere::Elsewhere;
 
@@ -314,7 +314,7 @@ fn key(folder: &Path, name: &str, kind: &str, passphrase: &str) -> PathBuf {
 
 fn keygen(folder: &Path, words: &[&str], input: Option<&Path>) -> String {
     let input = input.map_or_else(Stdio::null, |path| std::fs::File::open(path).unwrap().into());
-    let output = Command::new("ssh-keygen").args(words).current_dir(folder).stdin(input).output();
+    let output = hermetic("ssh-keygen").args(words).current_dir(folder).stdin(input).output();
     let output = output.expect("ssh-keygen runs; scripts/setup installs it");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "ssh-keygen {words:?}: {said}");

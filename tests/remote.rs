@@ -2,10 +2,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use relabel::digest::digest_file;
-use relabel::error::Error;
-use relabel::remote::{Access, CachedFiles, Remote, Settings};
-use relabel::store::{Files, RowState, StoreReader, StoreWriter, WriteAs};
+use relabel::shared::digest::digest_file;
+use relabel::shared::error::Error;
+use relabel::shared::remote::{Access, CachedFiles, Remote, Settings};
+use relabel::shared::store::{Files, RowState, StoreReader, StoreWriter, WriteAs};
 
 use crate::servers::Server;
 use crate::synthetic::{self, IMAGES};
@@ -156,7 +156,7 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
     for (inside, bytes) in crate::common::store_bytes(&path) {
         let (digest, _) = digest_file(&path.join(&inside)).unwrap();
         let inside = inside.to_str().unwrap().to_owned();
-        to.put(&inside, relabel::remote::Sent::Bytes(&bytes), &digest).unwrap();
+        to.put(&inside, relabel::shared::remote::Sent::Bytes(&bytes), &digest).unwrap();
         assert_eq!(to.noted_digest(&inside).unwrap().as_deref(), Some(digest.as_str()));
         assert_eq!(to.bytes_of(&inside).unwrap(), Some(bytes.len() as u64));
         put.push((inside, bytes.len() as u64));
@@ -192,12 +192,12 @@ fn credentials_are_never_said() {
     let faults = Server::faults(&s3);
     faults.disturb(r#"{"how": "403"}"#);
     let remote = Remote::open("s3://bucket/labels", faults.settings(Access::Write)).unwrap();
-    let sums = relabel::digest::digest_bytes(b"x");
+    let sums = relabel::shared::digest::digest_bytes(b"x");
     let errors = [
         remote.read("zarr.json").unwrap_err(),
         remote.read_range("zarr.json", 0..4).unwrap_err(),
         remote.list().unwrap_err(),
-        remote.put("zarr.json", relabel::remote::Sent::Bytes(b"x"), &sums).unwrap_err(),
+        remote.put("zarr.json", relabel::shared::remote::Sent::Bytes(b"x"), &sums).unwrap_err(),
         remote.bytes_of("zarr.json").unwrap_err(),
     ];
     for error in errors {

@@ -1,23 +1,21 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relabel::error::Error;
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::monitor::{Monitor, Silent};
-use relabel::report::{Choice, Query, Report, ReportFolder, Which};
-use relabel::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
+use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::shared::error::Error;
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::monitor::{Monitor, Silent};
+use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
 use serde_json::Value;
 
-use crate::common::{Ran, data, lite0, relabel, run, small_photographs};
+use crate::common::{LabelRun, data, lite0, run, small_photographs};
 use crate::synthetic;
 
 /// A folder with six photographs and their labels.
 fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
     let (photos, store) = (folder.join("photos"), folder.join("labels"));
     small_photographs(&photos, 6);
-    let words = ["run", "--teacher", lite0().to_str().unwrap(), "--in"].map(str::to_owned);
-    let places = [photos.to_str().unwrap(), "--out", store.to_str().unwrap()].map(str::to_owned);
-    Ran::of(relabel(folder).args(words).args(places)).expect(0);
+    LabelRun::new(folder).source("photos").out("labels").args(&["--input-size", "224"]).run().expect(0);
     (photos, store)
 }
 
@@ -250,7 +248,7 @@ fn hostile_names_end_no_script() {
     };
     let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
     let mut info = synthetic::info();
-    info.manifest_sha256 = relabel::digest::digest_bytes(&manifest_bytes(&manifest).unwrap());
+    info.manifest_sha256 = relabel::shared::digest::digest_bytes(&manifest_bytes(&manifest).unwrap());
     info.teacher.name = hostile.to_owned();
     info.source = hostile.to_owned();
     info.classes.names[3] = hostile.to_owned();

@@ -1,12 +1,12 @@
 use std::path::Path;
 
-use relabel::error::Error;
-use relabel::geometry::InputSize;
-use relabel::store::{RowState, StoreReader};
-use relabel::teacher::{
+use relabel::labelling::teacher::{
     BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest,
     Views,
 };
+use relabel::shared::error::Error;
+use relabel::shared::geometry::InputSize;
+use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{Ran, relabel, repository, runtime};
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number};

@@ -1,11 +1,11 @@
 use std::collections::BTreeMap;
 
-use relabel::digest::digest_bytes;
-use relabel::error::{ImageError, ImageErrorKind};
-use relabel::geometry::MapSize;
-use relabel::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
-use relabel::store::{
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::{ImageError, ImageErrorKind};
+use relabel::shared::geometry::MapSize;
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::store::{
     Agreement, ClassesInfo, FORMAT_VERSION, FailedImage, ScoreKind, ShardLabels, StoreInfo, StoreWriter, TeacherInfo,
     encode_shard,
 };
@@ -75,7 +75,7 @@ pub fn shard_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
 }
 
 /// Commits every shard that is to do.
-pub fn fill(store: &StoreWriter) -> Result<(), relabel::error::Error> {
+pub fn fill(store: &StoreWriter) -> Result<(), relabel::shared::error::Error> {
     for shard in store.part_state(&|_| ())?.to_do {
         let labels = shard_labels(store.info(), shard);
         let files = encode_shard(store.info(), &labels).unwrap();

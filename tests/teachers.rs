@@ -358,8 +358,10 @@ fn ties_go_to_the_lower_class() {
         "3",
     ]))
     .expect(0);
-    let reader = relabel::store::StoreReader::open(&folder.path().join("out")).unwrap();
-    let relabel::store::RowState::Labelled(labels) = reader.row(0).unwrap() else { panic!("row 0 is labelled") };
+    let reader = relabel::shared::store::StoreReader::open(&folder.path().join("out")).unwrap();
+    let relabel::shared::store::RowState::Labelled(labels) = reader.row(0).unwrap() else {
+        panic!("row 0 is labelled")
+    };
     let cells = labels.map.size().cells();
     for rank in 0..3 {
         assert!(labels.map.classes()[rank * cells..][..cells].iter().all(|&class| class as usize == rank));
@@ -556,7 +558,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
         let folder = tempfile::tempdir().unwrap();
         let refusal = describe(folder.path(), &model, &[]).expect(1);
         assert!(refusal.stderr.contains(words), "{name}: {}", refusal.stderr);
-        assert!(refusal.stderr.contains("what you can do"), "{name} gives no advice: {}", refusal.stderr);
+        assert!(refusal.stderr.contains("help:"), "{name} gives no advice: {}", refusal.stderr);
     }
 }
 

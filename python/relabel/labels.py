@@ -183,7 +183,7 @@ class Labels:
             ids: ``B`` ids or row numbers.
             boxes: ``[B, 4]``, ``x0, y0, x1, y1`` as fractions (0 to 1) of the image's width and height. A box may extend
                 beyond the image. float32 boxes are scaled to the map in float32, others in float64. This matters if a side
-                is an integer number of cells (``docs/format.md``).
+                is an integer number of cells (``docs/label-pooling.md``).
             output_size: ``p`` or ``(rows, columns)``: returns a target for each part of the box (token labels).
             flip: bool ``[B]``: whether the crop was mirrored left to right. Only matters with ``output_size``.
             dtype: float32, float16 or float64.
@@ -282,7 +282,8 @@ class Labels:
     ) -> NDArray[np.float32]:
         """Returns targets for CutMix by region, float32 ``[B, classes]``.
 
-        Pools the host over its visible region and the pasted image over the pasted region, and mixes both targets by area.
+        Pools the host over its visible region and the pasted image over the pasted region, and mixes both targets by area
+        (``docs/label-pooling.md``).
 
         Args:
             ids: As in :meth:`pool`, as are all arguments that are not listed here.

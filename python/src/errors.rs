@@ -3,7 +3,7 @@
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyKeyError, PyKeyboardInterrupt, PyOSError, PyValueError};
 use pyo3::prelude::*;
-use relabel::error::Error;
+use relabel::shared::error::Error;
 
 create_exception!(
     _relabel,

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use numpy::{PyReadonlyArray1, PyUntypedArrayMethods as _};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use relabel::digest::digest_bytes;
-use relabel::error::{ImageError, ImageErrorKind};
-use relabel::exchange::{self, FileLayout, Published};
-use relabel::store::{ClassesInfo, ImportedNumbers, Orientation, RankAxis, StoreStatus};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::{ImageError, ImageErrorKind};
+use relabel::shared::store::{ClassesInfo, ImportedNumbers, Orientation, RankAxis, StoreStatus};
+use relabel::training::exchange::{self, FileLayout, Published};
 use serde::Deserialize;
 
 use crate::errors::python;

@@ -8,18 +8,18 @@ use half::f16;
 use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use relabel::cutmix::CutRect;
-use relabel::labels::{PastedBatch, State};
-use relabel::manifest::NameKind;
-use relabel::pool::{Pooling, TargetValue};
-use relabel::remote::{Access, CachedFiles, Remote, Settings, is_address};
+use relabel::shared::manifest::NameKind;
+use relabel::shared::remote::{Access, CachedFiles, Remote, Settings, is_address};
+use relabel::training::cutmix::CutRect;
+use relabel::training::labels::{PastedBatch, State};
+use relabel::training::pool::{Pooling, TargetValue};
 
 use crate::errors::python;
 use crate::options::{self, BatchWords, PoolingWords};
 
 #[pyclass(frozen)]
 pub(crate) struct Labels {
-    labels: relabel::labels::Labels,
+    labels: relabel::training::labels::Labels,
 }
 
 /// Concatenated class ids and probabilities of all targets; rest and number of classes of each target.
@@ -37,12 +37,12 @@ impl Labels {
     #[new]
     fn new(py: Python<'_>, path: PathBuf, variables: Vec<(String, String)>, cache: Option<PathBuf>) -> PyResult<Self> {
         let Some(address) = path.to_str().filter(|path| is_address(path)) else {
-            return Ok(Self { labels: relabel::labels::Labels::open(&path).map_err(python)? });
+            return Ok(Self { labels: relabel::training::labels::Labels::open(&path).map_err(python)? });
         };
         let settings = Settings { variables, access: Access::Read, stop: Some(Arc::new(interrupted)) };
         let open = || {
             let files = CachedFiles::new(Remote::open(address, settings)?, cache);
-            relabel::labels::Labels::open_files(Arc::new(files))
+            relabel::training::labels::Labels::open_files(Arc::new(files))
         };
         Ok(Self { labels: py.detach(open).map_err(python)? })
     }
@@ -97,7 +97,7 @@ impl Labels {
     /// Returns the folder class of each row as a class index, -1 if the teacher has no such class.
     fn folder_classes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
-        let list: relabel::classes::ClassList = (&self.labels.info().classes).into();
+        let list: relabel::shared::classes::ClassList = (&self.labels.info().classes).into();
         let by_label = list.by_label();
         let class =
             |row| manifest.label(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class));

@@ -6,8 +6,8 @@ use numpy::ndarray::ArrayView2;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use relabel::geometry::{Crop, InputSize, UnitBox};
-use relabel::pool::{Convention, Fill, OutputSize, Pooling, Temperature};
+use relabel::shared::geometry::{Crop, InputSize, UnitBox};
+use relabel::training::pool::{Convention, Fill, OutputSize, Pooling, Temperature};
 
 /// Score of classes outside the top-k: a number, or `"rest"`.
 #[derive(FromPyObject)]

@@ -124,7 +124,7 @@ def imagenet_lines(found: list[Result], price: float | None) -> list[str]:
     return [
         *lines,
         "",
-        "The disk estimate is for random weights; label maps of a trained teacher differ in size.",
+        "The disk estimate is for random weights; label maps of a trained teacher differ in size (docs/guide/label-imagenet.md).",
     ]
 
 

@@ -1,11 +1,11 @@
 //! `relabel audit`
 
-use relabel::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, rows_of_classes};
-use relabel::classes::ClassList;
-use relabel::error::Error;
-use relabel::inspect::{find_class, name_of};
-use relabel::shown::{shown, shown_path};
-use relabel::threads::thread_pool;
+use relabel::inspection::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, rows_of_classes};
+use relabel::inspection::inspect::{find_class, name_of};
+use relabel::shared::classes::ClassList;
+use relabel::shared::error::Error;
+use relabel::shared::printable::{printable, printable_path};
+use relabel::shared::threads::thread_pool;
 use serde_json::json;
 
 use super::args::{AuditArguments, Global};
@@ -40,7 +40,8 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     let mut document = json!(summary);
     document["out"] = path_json(file.path());
     document["classes_out"] = json!(file.classes_path().as_deref().map(path_json));
-    let next = format!("next     relabel inspect {} {}\n", shown_path(&arguments.store), shown(&shell_word(&first)));
+    let next =
+        format!("next     relabel inspect {} {}\n", printable_path(&arguments.store), printable(&shell_word(&first)));
     output.result(&(words(&summary, &file) + &next), &document)?;
     Ok(Outcome::Done)
 }
@@ -65,9 +66,9 @@ fn words(summary: &Summary, file: &AuditFile) -> String {
     } else {
         words += &compared_words(summary);
     }
-    words += &format!("wrote    {}", shown_path(file.path()));
+    words += &format!("wrote    {}", printable_path(file.path()));
     if let Some(classes) = file.classes_path() {
-        words += &format!(", {}", shown_path(&classes));
+        words += &format!(", {}", printable_path(&classes));
     }
     words.push('\n');
     words
@@ -98,10 +99,10 @@ fn compared_words(summary: &Summary) -> String {
     for image in &summary.contradictions {
         words += &format!(
             "  {:<28} {} {}, not {} {}\n",
-            shown(&image.id),
-            shown(&image.best_name),
+            printable(&image.id),
+            printable(&image.best_name),
             percent(image.best_prob),
-            shown(&image.label_name),
+            printable(&image.label_name),
             percent(image.label_prob)
         );
     }
@@ -115,8 +116,8 @@ fn compared_words(summary: &Summary) -> String {
     for confusion in &summary.confusions {
         words += &format!(
             "  {:<28} is {} in {}\n",
-            shown(&confusion.label_name),
-            shown(&confusion.best_name),
+            printable(&confusion.label_name),
+            printable(&confusion.best_name),
             count(confusion.images, "image")
         );
     }
@@ -126,9 +127,9 @@ fn compared_words(summary: &Summary) -> String {
 
 fn class_words(class: &ClassFigures) -> String {
     let mut words =
-        format!("  {:<28} {:>7} of {}", shown(&class.name), percent(class.agreement), count(class.images, "image"));
+        format!("  {:<28} {:>7} of {}", printable(&class.name), percent(class.agreement), count(class.images, "image"));
     if let Some(with) = &class.confused_with {
-        words += &format!(", mostly {}", shown(&with.best_name));
+        words += &format!(", mostly {}", printable(&with.best_name));
     }
     words.push('\n');
     words

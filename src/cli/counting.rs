@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relabel::monitor::Monitor;
-use relabel::store::Agreement;
+use relabel::shared::monitor::Monitor;
+use relabel::shared::store::Agreement;
 
 use super::args::Global;
 use super::output::may_draw;

@@ -6,15 +6,15 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use relabel::error::Error;
-use relabel::monitor::Monitor;
-use relabel::pipeline::{self, ImagesToDo, Job, ShardWork};
-use relabel::shown::shown_path;
-use relabel::source::{self, LengthCheck, ListedImages, Located};
-use relabel::store::{
+use relabel::labelling::pipeline::{self, ImagesToDo, Job, ShardWork};
+use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
+use relabel::labelling::teacher::Device;
+use relabel::shared::error::Error;
+use relabel::shared::monitor::Monitor;
+use relabel::shared::printable::printable_path;
+use relabel::shared::store::{
     Agreement, FailedImage, Part, ShardLabels, StoreInfo, StoreReader, StoreStatus, StoreWriter, encode_shard,
 };
-use relabel::teacher::Device;
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
@@ -98,7 +98,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         devices: distinct(&loaded.devices),
         price_per_hour: arguments.price_per_hour,
         bytes_per_image: bytes_per_image(&info, sample)
-            .map_err(|problem| Error::Store { path: out.clone(), problem })?,
+            .map_err(|problem| Error::Store { path: out.clone(), problem: problem.into() })?,
         free_bytes: free_bytes(&out),
     };
     output.result(
@@ -131,7 +131,7 @@ fn distinct(devices: &[Device]) -> usize {
 /// What the labels of the sample take when they are encoded as a shard; `None` when nothing was labelled.
 fn bytes_per_image(
     info: &StoreInfo,
-    images: Vec<Result<relabel::label_map::ImageLabels, FailedImage>>,
+    images: Vec<Result<relabel::shared::label_map::ImageLabels, FailedImage>>,
 ) -> Result<Option<f64>, String> {
     let labelled = images.iter().filter(|image| image.is_ok()).count();
     if labelled == 0 {
@@ -153,7 +153,7 @@ pub fn free_bytes(out: &Path) -> Option<u64> {
 
 fn destination(source: &str, out: &Path, exists: bool, devices: &[String]) -> String {
     let store = if exists { "the store" } else { "a new store," };
-    format!("from {source} into {store} {}, on {}", shown_path(out), devices.join(" and "))
+    format!("from {source} into {store} {}, on {}", printable_path(out), devices.join(" and "))
 }
 
 /// Notes when batches get done, and passes on the wish to stop.

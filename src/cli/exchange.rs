@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::ValueEnum;
-use relabel::error::Error;
-use relabel::shown::shown_path;
+use relabel::shared::error::Error;
+use relabel::shared::printable::printable_path;
 
 use super::args::{ExportArguments, Global, ImportArguments, LogFormat, PythonFlags};
 use super::{Outcome, raised, stop_flag};
@@ -119,7 +119,7 @@ fn check(python: &Path) -> Result<(), Error> {
     Err(Error::Runtime(format!(
         "reading and writing PyTorch's files takes a Python with PyTorch and the package relabel, and {} {problem}. Another \
          Python can be named with --python or RELABEL_PYTHON",
-        shown_path(python)
+        printable_path(python)
     )))
 }
 
@@ -145,6 +145,6 @@ fn cannot_start(python: &Path, error: &std::io::Error) -> Error {
     Error::Runtime(format!(
         "{} cannot be started: {error}. Reading and writing PyTorch's files takes a Python with PyTorch and the package \
          relabel (pip install torch ./python); name it with --python or RELABEL_PYTHON, or activate its environment",
-        shown_path(python)
+        printable_path(python)
     ))
 }

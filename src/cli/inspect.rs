@@ -4,18 +4,18 @@ mod words;
 
 use std::io::Write as _;
 
-use relabel::classes::ClassList;
-use relabel::draft::Draft;
-use relabel::error::Error;
-use relabel::geometry::UnitBox;
-use relabel::inspect::{View, find};
-use relabel::manifest::Manifest;
-use relabel::monitor::Silent;
-use relabel::picture::{Scene, draw};
-use relabel::pixels::RgbImage;
-use relabel::report::{Choice, Query, Report, ReportFolder, Which};
-use relabel::shown::{shown, shown_path};
-use relabel::store::{RowState, StoreReader};
+use relabel::inspection::inspect::{View, find};
+use relabel::inspection::picture::{Scene, draw};
+use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::labelling::pixels::RgbImage;
+use relabel::shared::classes::ClassList;
+use relabel::shared::draft::Draft;
+use relabel::shared::error::Error;
+use relabel::shared::geometry::UnitBox;
+use relabel::shared::manifest::Manifest;
+use relabel::shared::monitor::Silent;
+use relabel::shared::printable::{printable, printable_path};
+use relabel::shared::store::{RowState, StoreReader};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -28,8 +28,8 @@ use super::places::open_store;
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
-    let row =
-        find(&manifest, &arguments.image).map_err(|problem| Error::Store { path: arguments.store.clone(), problem })?;
+    let row = find(&manifest, &arguments.image)
+        .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
     let new_picture = arguments.out.as_deref().map(Draft::begin).transpose()?;
     let new_page = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
     let photos = Photos::of(&arguments.photos)?;
@@ -38,12 +38,12 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
         json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.label(row) });
-    let title = format!("{} (row {row}, {})\n", shown(manifest.id(row)), shown(manifest.path(row)));
+    let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
     let (words, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
             let view = View::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
                 path: arguments.store.clone(),
-                problem: format!("row {row}: {problem}"),
+                problem: format!("row {row}: {problem}").into(),
             })?;
             let painter = Painter::of_stdout(arguments.color);
             let words = words::of(&view, &classes, painter);
@@ -104,8 +104,10 @@ fn write_picture(
     teacher: &str,
     photo: Option<&RgbImage>,
 ) -> Result<(), Error> {
-    let picture = draw(&Scene { view, classes, teacher, photo })
-        .map_err(|problem| Error::Usage(format!("the picture of {} cannot be drawn: {problem}", view.id)))?;
+    let picture = draw(&Scene { view, classes, teacher, photo }).map_err(|problem| Error::Internal {
+        action: format!("draw the picture of {}", view.id),
+        problem: problem.into(),
+    })?;
     file.write_all(&picture).map_err(|error| Error::file("write", file.path())(error))?;
     file.complete()
 }
@@ -138,9 +140,9 @@ fn files_in_words(arguments: &InspectArguments, outcome: Outcome) -> String {
             words.push('\n');
         }
         words += &match outcome {
-            Outcome::Done => format!("{what:<8} {}\n", shown_path(path)),
+            Outcome::Done => format!("{what:<8} {}\n", printable_path(path)),
             Outcome::DoneWithProblems => {
-                format!("{what:<8} none without labels: {} was not written\n", shown_path(path))
+                format!("{what:<8} none without labels: {} was not written\n", printable_path(path))
             }
         };
     }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use indicatif::ProgressBar;
-use relabel::error::Error;
-use relabel::shown::shown_path;
-use relabel::store::{Merge, Merged, PlaceBy, Step, StoreStatus, WriteAs};
+use relabel::shared::error::Error;
+use relabel::shared::printable::printable_path;
+use relabel::shared::store::{Merge, Merged, PlaceBy, Step, StoreStatus, WriteAs};
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
@@ -52,7 +52,7 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
              give the same command again",
             thousands(status.shards_done),
             count(expected, "shard")
-        ),
+        ).into(),
     })
 }
 
@@ -83,7 +83,8 @@ fn refuse_without_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Erro
                 bytes(needed),
                 bytes(free),
                 if by == PlaceBy::Copy { ", or give --link where the stores lie on one file system" } else { "" }
-            ),
+            )
+            .into(),
         }),
         _ => Ok(()),
     }
@@ -99,7 +100,7 @@ struct Account<'a> {
 
 impl Account<'_> {
     fn words(&self) -> String {
-        let (out, plan) = (shown_path(self.out), self.plan);
+        let (out, plan) = (printable_path(self.out), self.plan);
         let mut words = match self.merged {
             None => format!("would merge {} into {out}; nothing was written\n", count(plan.parts().len(), "store")),
             Some(merged) => {
@@ -119,7 +120,7 @@ impl Account<'_> {
                 "shards   {} of {} from {} ({})\n",
                 thousands(taken),
                 thousands(part.shards_done),
-                shown_path(&part.store),
+                printable_path(&part.store),
                 bytes(part.bytes_taken)
             );
         }

@@ -4,8 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use relabel::error::Error;
-use relabel::teacher::{DeviceChoice, Runtime, RuntimeSearch};
+use relabel::labelling::teacher::{DeviceChoice, Runtime, RuntimeSearch};
+use relabel::shared::error::Error;
 
 /// Finds and loads ONNX Runtime: what was named, beside the program, the project's `.venv`, the active Python
 /// environment, the system, and last whatever `python3` on the path imports.

@@ -5,10 +5,10 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use relabel::error::Error;
-use relabel::shown::{acts_on_terminal, shown, shown_lines};
-use relabel::store::Agreement;
-pub use relabel::words::{bytes, thousands};
+use relabel::shared::error::Error;
+pub use relabel::shared::numbers::{bytes, thousands};
+use relabel::shared::printable::{acts_on_terminal, printable, printable_lines};
+use relabel::shared::store::Agreement;
 use serde_json::{Value, json};
 
 /// Where results go.
@@ -119,7 +119,7 @@ fn safe_words(words: &str) -> String {
         safe += plain;
         let letter = from.chars().next().map_or(0, char::len_utf8);
         let passes = if from.starts_with(['\n', '\t']) { 1 } else { color_bytes(from) };
-        safe += &if passes > 0 { from[..passes].into() } else { shown(&from[..letter]) };
+        safe += &if passes > 0 { from[..passes].into() } else { printable(&from[..letter]) };
         rest = &from[passes.max(letter)..];
     }
     safe + rest
@@ -154,7 +154,7 @@ fn line(message: &str) -> String {
     if lines_are_json() {
         safe_json(&format!("{}\n", json!({ "timestamp": super::clock::now(), "message": message })))
     } else {
-        format!("relabel: {}\n", shown_lines(message))
+        format!("relabel: {}\n", printable_lines(message))
     }
 }
 
@@ -165,7 +165,7 @@ impl Write for Logs {
     fn write(&mut self, event: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(event);
         let text = text.strip_suffix('\n').unwrap_or(&text);
-        let safe = if lines_are_json() { safe_json(text).into() } else { shown_lines(text) };
+        let safe = if lines_are_json() { safe_json(text).into() } else { printable_lines(text) };
         io::stderr().write_all(format!("{safe}\n").as_bytes())?;
         Ok(event.len())
     }

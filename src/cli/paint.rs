@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal as _};
 
 use anstyle::{Ansi256Color, Color as AnsiColor, RgbColor, Style};
-use relabel::inspect::Rgb;
+use relabel::inspection::inspect::Rgb;
 
 use super::args::Color;
 

@@ -62,7 +62,7 @@ fn message_of(payload: &(dyn Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without words".to_owned())
 }
 
-/// `src/pipeline.rs:12:5`, without the folders of the machine that compiled it.
+/// `src/labelling/pipeline.rs:12:5`, without the folders of the machine that compiled it.
 fn place_of(info: &PanicHookInfo<'_>) -> String {
     info.location().map_or_else(String::new, |place| {
         let file = place.file().rsplit_once("/registry/src/").map_or(place.file(), |(_, file)| file);

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use relabel::error::{Error, ImageError, ImageErrorKind};
-use relabel::manifest::Manifest;
-use relabel::pixels::{RgbImage, decode};
-use relabel::report::{Photographs, exif_orientation};
-use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
-use relabel::store::StoreReader;
+use relabel::inspection::report::{Photographs, exif_orientation};
+use relabel::labelling::pixels::{RgbImage, decode};
+use relabel::labelling::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
+use relabel::shared::error::{Error, ImageError, ImageErrorKind};
+use relabel::shared::manifest::Manifest;
+use relabel::shared::store::StoreReader;
 
 use super::args::PhotoFlags;
 
@@ -86,6 +86,6 @@ impl<'a> Photos<'a> {
             }
             _ => "",
         };
-        Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{advice}") }
+        Error::Source { path: self.root.to_path_buf(), problem: format!("{path}: {error}{advice}").into() }
     }
 }

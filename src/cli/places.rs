@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use relabel::error::Error;
-use relabel::remote::{Access, CachedFiles, Remote, Settings, Stop, is_address};
-use relabel::store::{Part, StoreInfo, StoreReader, StoreStatus};
+use relabel::shared::error::Error;
+use relabel::shared::remote::{Access, CachedFiles, Remote, Settings, Stop, is_address};
+use relabel::shared::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
 use super::output::say;
 

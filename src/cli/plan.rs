@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use relabel::digest::{Digest, digest_bytes};
-use relabel::error::Error;
-use relabel::label_map::ScoreRounding;
-use relabel::manifest::{Manifest, manifest_bytes};
-use relabel::pipeline::Preprocessing;
-use relabel::pixels::Decoder;
-use relabel::regular_file::look_at;
-use relabel::shown::shown_path;
-use relabel::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
-use relabel::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
-use relabel::teacher::TeacherCard;
-use relabel::teacher::card::LocalityCheck;
-use relabel::teacher::{
+use relabel::labelling::pipeline::Preprocessing;
+use relabel::labelling::pixels::Decoder;
+use relabel::labelling::source::{ImageReader, LengthCheck, Source, SplitsFound, splits_of_column};
+use relabel::labelling::teacher::TeacherCard;
+use relabel::labelling::teacher::card::LocalityCheck;
+use relabel::labelling::teacher::{
     CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Teacher, TeacherRequest,
     Views, weights_bytes,
 };
+use relabel::shared::digest::{Digest, digest_bytes};
+use relabel::shared::error::Error;
+use relabel::shared::label_map::ScoreRounding;
+use relabel::shared::manifest::{Manifest, manifest_bytes};
+use relabel::shared::printable::printable_path;
+use relabel::shared::regular_file::look_at;
+use relabel::shared::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
 use serde_json::{Value, json};
 
 use super::args::{RunArguments, TeacherFlags};
@@ -48,7 +48,7 @@ pub fn load_teacher(
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
     if !look_at(path)?.is_some_and(|found| found.is_file()) {
-        return Err(Error::Usage(format!("--teacher {}: there is no such file", shown_path(path))));
+        return Err(Error::Usage(format!("--teacher {}: there is no such file", printable_path(path))));
     }
     let card = CardFile::find(path, flags.card.as_deref())?;
     if flags.cuda.is_some() && !flags.device.may_use_cuda() {
@@ -80,7 +80,8 @@ pub fn load_teacher(
         OnnxTeacher::load(&runtime, &request, devices, &|| raised(stop)).map_err(|error| match error {
             Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
                 path: path.to_path_buf(),
-                problem: format!("loading and proving it takes more memory than is allowed or there is: {message}"),
+                problem: format!("loading and proving it takes more memory than is allowed or there is: {message}")
+                    .into(),
                 advice: format!(
                     "--teacher-memory {} allows more; a small file that needs so much may have been made to do harm",
                     4 * flags.teacher_memory
@@ -122,8 +123,8 @@ pub fn load_teacher(
         say(&format!(
             "warning: {} has no card ({} is not there), so it is fed {} pixels with mean {:?}, std {:?}, {}. If it was \
              trained otherwise, write a card or give --mean, --std and --filter",
-            shown_path(path),
-            shown_path(&path.with_extension("toml")),
+            printable_path(path),
+            printable_path(&path.with_extension("toml")),
             description.card.input_size,
             description.card.mean,
             description.card.std,
@@ -194,11 +195,11 @@ pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Man
         if is_clear {
             let path = path.clone();
             return Err(match arguments.manifest {
-                Some(_) => Error::Manifest { path, problem },
-                None => Error::Source { path, problem },
+                Some(_) => Error::Manifest { path, problem: problem.into() },
+                None => Error::Source { path, problem: problem.into() },
             });
         }
-        say(&format!("warning: {}: {problem}", shown_path(path)));
+        say(&format!("warning: {}: {problem}", printable_path(path)));
     }
     if let Some(limit) = arguments.limit {
         manifest.truncate(limit);

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relabel::monitor::{Monitor, Stage};
-use relabel::store::{Agreement, ShardRecord};
+use relabel::shared::monitor::{Monitor, Stage};
+use relabel::shared::store::{Agreement, ShardRecord};
 
 use super::clock::in_words;
 use super::output::{may_draw, say, thousands};

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use relabel::error::Error;
-use relabel::inspect::find;
-use relabel::manifest::Manifest;
-use relabel::regular_file::concerns_file;
+use relabel::inspection::inspect::find;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
     Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
 };
-use relabel::remote::{Access, Remote, is_address};
-use relabel::store::{Depth, Step, StoreReader};
+use relabel::shared::error::Error;
+use relabel::shared::manifest::Manifest;
+use relabel::shared::regular_file::concerns_file;
+use relabel::shared::remote::{Access, Remote, is_address};
+use relabel::shared::store::{Depth, Step, StoreReader};
 use serde_json::json;
 
 use super::args::{Global, PublishArguments};
@@ -200,8 +200,10 @@ fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture,
         return Ok(Picture::Chosen);
     };
     let manifest: Manifest = store.manifest()?;
-    let row = find(&manifest, wanted)
-        .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: format!("--picture: {problem}") })?;
+    let row = find(&manifest, wanted).map_err(|problem| Error::Store {
+        path: arguments.store.clone(),
+        problem: format!("--picture: {problem}").into(),
+    })?;
     let photos = Photos::of(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decoded(store, &manifest, row)).transpose()?;
     Ok(Picture::Of { row, photo })

@@ -1,11 +1,11 @@
 //! `relabel report`
 
-use relabel::classes::ClassList;
-use relabel::error::Error;
-use relabel::inspect::find_class;
-use relabel::report::{Choice, Query, Report, ReportFolder, Which, Written};
-use relabel::shown::shown_path;
-use relabel::threads::thread_pool;
+use relabel::inspection::inspect::find_class;
+use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which, Written};
+use relabel::shared::classes::ClassList;
+use relabel::shared::error::Error;
+use relabel::shared::printable::printable_path;
+use relabel::shared::threads::thread_pool;
 use serde_json::json;
 
 use super::args::{Global, ReportArguments};
@@ -80,5 +80,5 @@ fn words(arguments: &ReportArguments, choice: &Choice, written: Written) -> Stri
     if choice.to_do() > 0 {
         words += &format!("to do    {} are not labelled yet and not shown\n", count(choice.to_do(), "image"));
     }
-    words + &format!("page     {} ({})\n", shown_path(&arguments.out.join("index.html")), bytes(written.bytes))
+    words + &format!("page     {} ({})\n", printable_path(&arguments.out.join("index.html")), bytes(written.bytes))
 }

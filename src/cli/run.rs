@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use relabel::classes::ClassList;
-use relabel::digest::Digest;
-use relabel::error::Error;
-use relabel::manifest::Manifest;
-use relabel::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, ShardWork};
-use relabel::shown::shown_path;
-use relabel::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
-use relabel::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
-use relabel::teacher::{Locality, Runtime};
+use relabel::labelling::pipeline::{self, Destination, FailureLimit, ImagesToDo, Job, ShardWork};
+use relabel::labelling::source::{self, ImageReader, LengthCheck, ListedImages, Located, Source};
+use relabel::labelling::teacher::{Locality, Runtime};
+use relabel::shared::classes::ClassList;
+use relabel::shared::digest::Digest;
+use relabel::shared::error::Error;
+use relabel::shared::manifest::Manifest;
+use relabel::shared::printable::printable_path;
+use relabel::shared::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
@@ -186,7 +186,7 @@ fn say_what_is_kept(status: &StoreStatus, out: &Path) {
         "{} of {} images are kept in {}. The same command goes on",
         thousands(status.labelled + status.failed),
         thousands(status.images),
-        shown_path(out)
+        printable_path(out)
     ));
 }
 
@@ -317,12 +317,12 @@ fn announce(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &Lo
             "from {source}: {} in {}, into the new store {}",
             count(info.images, "image"),
             count(info.shards(), "shard"),
-            shown_path(store.path())
+            printable_path(store.path())
         )
     } else {
         format!(
             "going on with {}, from {source}: {} of {} images are done",
-            shown_path(store.path()),
+            printable_path(store.path()),
             thousands(before.labelled + before.failed),
             thousands(before.images)
         )

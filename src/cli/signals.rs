@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread::{Builder, sleep};
 use std::time::{Duration, Instant};
 
-use relabel::error::Error;
+use relabel::shared::error::Error;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -36,9 +36,9 @@ pub fn raised(flag: &AtomicBool) -> bool {
 /// the program ends.
 ///
 /// # Errors
-/// Returns [`Error::Threads`] if the thread cannot be started.
+/// Returns [`Error::Resource`] if signals cannot be caught or the thread cannot be started.
 pub fn watch(output: Output) -> Result<(), Error> {
-    let shortage = |error: io::Error| Error::Threads { count: 1, problem: error.to_string() };
+    let shortage = |error: io::Error| Error::Resource { action: "watch for signals", problem: error.into() };
     let mut heard = vec![SIGINT, SIGTERM];
     // `nohup` has it ignored, and means it.
     heard.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));

@@ -1,7 +1,7 @@
 //! `relabel status`
 
-use relabel::error::Error;
-use relabel::shown::shown;
+use relabel::shared::error::Error;
+use relabel::shared::printable::printable;
 use serde_json::json;
 
 use super::Outcome;
@@ -13,7 +13,7 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     let (info, status) = status(&arguments.store)?;
     let mut words = format!(
         "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
-        shown(&info.teacher.name),
+        printable(&info.teacher.name),
         info.map_size,
         info.k,
         thousands(status.labelled),
@@ -41,7 +41,7 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     }
     if arguments.failed {
         for failed in &status.failed_images {
-            words += &format!("{}\t{}\t{}\n", failed.row, shown(&failed.path), failed.error);
+            words += &format!("{}\t{}\t{}\n", failed.row, printable(&failed.path), failed.error);
         }
     }
     let mut document = json!(status);

@@ -5,11 +5,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use relabel::error::Error;
-use relabel::inspect::name_of;
-use relabel::manifest::Manifest;
-use relabel::shown::{shown, shown_path};
-use relabel::store::{Part, StoreStatus};
+use relabel::inspection::inspect::name_of;
+use relabel::shared::error::Error;
+use relabel::shared::manifest::Manifest;
+use relabel::shared::printable::{printable, printable_path};
+use relabel::shared::store::{Part, StoreStatus};
 use serde_json::json;
 
 use super::clock;
@@ -51,14 +51,14 @@ impl Summary<'_> {
             words += &format!(
                 "failed   {}, most often: {kind} ({count}); the list: relabel status {} --failed\n",
                 status.failed,
-                shown_path(self.out)
+                printable_path(self.out)
             );
         }
         words += &agreement_line(status.agreement);
         if let Some(per_image) = status.bytes_per_image {
             words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
         }
-        words += &format!("store    {}\n", shown_path(self.out));
+        words += &format!("store    {}\n", printable_path(self.out));
         words += &self.warning.map_or_else(String::new, |warning| format!("warning  {warning}\n"));
         // From the middle of the list: broken files tend to stand at its ends.
         let rows = self.rows.clone();
@@ -69,8 +69,8 @@ impl Summary<'_> {
         if let Some(row) = example {
             words += &format!(
                 "next     relabel inspect {} {}\n",
-                shown_path(self.out),
-                shown(&shell_word(&name_of(self.manifest, row)))
+                printable_path(self.out),
+                printable(&shell_word(&name_of(self.manifest, row)))
             );
         }
         words
@@ -114,7 +114,8 @@ pub fn check_complete(status: &StoreStatus, out: &Path) -> Result<(), Error> {
              meanwhile\n  help: see that nothing else writes into the store, and give the same command again",
             thousands(done),
             count(total, "shard")
-        ),
+        )
+        .into(),
     })
 }
 
@@ -128,7 +129,7 @@ pub fn shell_word(word: &str) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use relabel::store::Agreement;
+    use relabel::shared::store::Agreement;
 
     use super::*;
 

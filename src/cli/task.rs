@@ -2,8 +2,8 @@
 
 use std::env;
 
-use relabel::error::Error;
-use relabel::store::Part;
+use relabel::shared::error::Error;
+use relabel::shared::store::Part;
 
 use super::args::TaskFlags;
 

@@ -1,9 +1,9 @@
 //! `relabel teacher`
 
-use relabel::error::Error;
-use relabel::shown::{shown, shown_path};
-use relabel::source::{self, ListedImages, Located};
-use relabel::teacher::{Linearity, Locality, Placement, Proof, Runtime};
+use relabel::labelling::source::{self, ListedImages, Located};
+use relabel::labelling::teacher::{Linearity, Locality, Placement, Proof, Runtime};
+use relabel::shared::error::Error;
+use relabel::shared::printable::{printable, printable_path};
 use serde_json::{Value, json};
 
 use super::args::TeacherArguments;
@@ -21,34 +21,34 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
 
     let mut words = format!(
         "teacher  {} ({}, opset {})\nsha256   {}\n",
-        shown(&card.name),
-        shown_path(path),
+        printable(&card.name),
+        printable_path(path),
         description.opset,
         description.sha256
     );
     for file in &description.weights_files {
-        words += &format!("weights  {} ({} bytes, sha256 {})\n", shown(&file.location), file.bytes, file.sha256);
+        words += &format!("weights  {} ({} bytes, sha256 {})\n", printable(&file.location), file.bytes, file.sha256);
     }
-    words += &format!("input    {}\noutput   {}\n", shown(&description.input), shown(&description.output));
+    words += &format!("input    {}\noutput   {}\n", printable(&description.input), printable(&description.output));
     words += &format!(
         "map      {} cells from {} pixels, top {} of {} classes\n",
         shape.map_size, shape.input_size, shape.k, shape.class_count
     );
-    words += &format!("device   {} (ONNX Runtime: {})\n", devices.join(", "), shown_path(&loaded.library));
+    words += &format!("device   {} (ONNX Runtime: {})\n", devices.join(", "), printable_path(&loaded.library));
     words += "\nrewrite\n";
     for line in &description.rewrite {
-        words += &format!("  - {}\n", shown(line));
+        words += &format!("  - {}\n", printable(line));
     }
-    let file = loaded.card.path.as_ref().map_or("no card".to_owned(), |path| shown_path(path));
+    let file = loaded.card.path.as_ref().map_or("no card".to_owned(), |path| printable_path(path));
     words += &format!("\ncard ({file})\n");
     let json_card = card_json(card);
     for (key, origin) in ORDER.iter().filter_map(|key| Some((key, card.origins.get(key)?))) {
-        words += &format!("  {key:<17} {:<28} {origin}\n", shown(&plain(&json_card[*key])));
+        words += &format!("  {key:<17} {:<28} {origin}\n", printable(&plain(&json_card[*key])));
     }
     for (key, value) in &card.remarks {
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let first_line = text.trim().lines().next().unwrap_or_default().to_owned();
-        words += &format!("  {:<17} {}\n", shown(key), shown(&first_line));
+        words += &format!("  {:<17} {}\n", printable(key), printable(&first_line));
     }
     words += &format!("\ncells\n  {}\n", locality_in_words(&description.locality));
     words += &proof_in_words(proof);

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use indicatif::ProgressBar;
-use relabel::error::Error;
-use relabel::pipeline::{Accepted, Job, Recomputed, recompute};
-use relabel::random::SplitMix64;
+use relabel::labelling::pipeline::{Accepted, Job, Recomputed, recompute};
+use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
+use relabel::labelling::teacher::{Device, Runtime};
 use relabel::release::CHECKSUMS;
-use relabel::remote::{Access, Remote};
-use relabel::shown::{shown, shown_path};
-use relabel::source::{self, LengthCheck, ListedImages, Located};
-use relabel::store::{Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify};
-use relabel::teacher::{Device, Runtime};
-use relabel::threads::thread_pool;
+use relabel::shared::error::Error;
+use relabel::shared::printable::{printable, printable_path};
+use relabel::shared::random::SplitMix64;
+use relabel::shared::remote::{Access, Remote};
+use relabel::shared::store::{
+    Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify,
+};
+use relabel::shared::threads::thread_pool;
 use serde_json::{Value, json};
 
 use super::args::{Global, TeacherFlags, VerifyArguments};
@@ -49,7 +51,8 @@ pub fn run(arguments: &VerifyArguments, global: &Global, output: Output) -> Resu
                 place: arguments.store.display().to_string(),
                 problem: format!(
                     "it has no {CHECKSUMS}, so that it is a store or no whole release, and {flag} is for releases"
-                ),
+                )
+                .into(),
             });
         }
     }
@@ -84,7 +87,7 @@ fn elsewhere(arguments: &VerifyArguments, global: &Global, address: &str) -> Res
             problem: format!(
                 "it has no {CHECKSUMS}. Is this the address that it was published under? A store that was never published \
                  is verified in its folder"
-            ),
+            ).into(),
         });
     }
     let open = || StoreReader::open_files(Arc::clone(&files) as Arc<dyn Files>);
@@ -114,7 +117,7 @@ fn with_recomputed(
                         "none of the {} that --recompute chose has labels, so that nothing was compared\n  help: choose \
                          others (--seed) or more of them",
                         count(images, "image")
-                    ),
+                    ).into(),
                 });
             }
             holds = recomputed.wrong.is_empty();
@@ -153,15 +156,15 @@ fn words(store: &Path, found: &Verification, depth: Depth) -> String {
     }
     words.push('\n');
     for problem in &found.problems {
-        words += &format!("{}: {} ({})\n", shown(&problem.file), shown(&problem.problem), problem.repair);
+        words += &format!("{}: {} ({})\n", printable(&problem.file), printable(&problem.problem), problem.repair);
     }
     if found.problems.is_empty() {
-        words += &format!("{} is whole, and everything in it is what was written\n", shown_path(store));
+        words += &format!("{} is whole, and everything in it is what was written\n", printable_path(store));
     } else {
         let by_run = found.problems.iter().filter(|problem| problem.repair != Repair::Delete).count();
         words += &count(found.problems.len(), "problem");
         if by_run > 0 {
-            words += &format!("; the run command that made {} repairs {}", shown_path(store), thousands(by_run));
+            words += &format!("; the run command that made {} repairs {}", printable_path(store), thousands(by_run));
         }
         words.push('\n');
     }
@@ -269,7 +272,7 @@ fn recomputed_words(recomputed: &Recomputed, seed: u64) -> String {
     }
     words.push('\n');
     for wrong in &recomputed.wrong {
-        words += &format!("row {} ({}): {}\n", wrong.row, shown(&wrong.path), shown(&wrong.problem));
+        words += &format!("row {} ({}): {}\n", wrong.row, printable(&wrong.path), printable(&wrong.problem));
     }
     words
 }

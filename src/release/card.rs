@@ -7,7 +7,7 @@ use super::facts::Facts;
 use super::markdown::text;
 use super::overview::OVERVIEW;
 use super::request::Picture;
-use crate::words::thousands;
+use crate::shared::numbers::thousands;
 
 /// The file.
 pub(super) const CARD: &str = "README.md";

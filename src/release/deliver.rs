@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use super::{CHECKSUMS, ReleaseFile, SIGNATURE};
-use crate::digest::Digest;
-use crate::error::Error;
+use crate::shared::digest::Digest;
+use crate::shared::error::Error;
 
 use marker::Marker;
 use workers::each;
@@ -222,12 +222,12 @@ impl Plan {
         there: &BTreeMap<String, u64>,
         existing: Existing,
     ) -> Result<Self, Error> {
-        let refuse = |problem: String| Error::Release { place: target.name(), problem };
+        let refuse = |problem: String| Error::Release { place: target.name(), problem: problem.into() };
         let ours: BTreeMap<&str, &ReleaseFile> = files.iter().map(|file| (file.path.as_str(), file)).collect();
         let checksums = ours.get(CHECKSUMS).ok_or_else(|| refuse(format!("it has no {CHECKSUMS}")))?.sha256.clone();
         let unfinished = target.read(MARKER)?.map(|text| Marker::parse(&text).unwrap_or_default());
         let old_text = target.read(CHECKSUMS)?;
-        let is_ours = old_text.as_ref().is_some_and(|text| crate::digest::digest_bytes(text) == checksums);
+        let is_ours = old_text.as_ref().is_some_and(|text| crate::shared::digest::digest_bytes(text) == checksums);
         let is_complete = files.iter().all(|file| there.get(&file.path) == Some(&file.bytes));
         // A release is known by its checksums; one that is being replaced, by the marker that took their place.
         let mut old: BTreeSet<String> = unfinished.iter().flat_map(|marker| marker.remove.iter().cloned()).collect();
@@ -292,7 +292,7 @@ fn check(file: &ReleaseFile, target: &dyn Target) -> Result<(), Error> {
             "{} reads back with the sha256 {found}, and {} was expected: it was changed on its way or where it lies, or \
              the store was changed meanwhile. Verify the store, and publish again with --replace",
             file.path, file.sha256
-        ),
+        ).into(),
     })
 }
 
@@ -308,7 +308,8 @@ pub fn check_target(target: &dyn Target) -> Result<(), Error> {
             place: target.name(),
             problem: format!(
                 "`{stranger}` is there, and no release that it could be a part of. Publish into a new or empty place"
-            ),
+            )
+            .into(),
         }),
         _ => Ok(()),
     }

@@ -3,8 +3,8 @@
 use super::places::{Shortened, without_places};
 use super::request::Request;
 use super::summary::VerdictCounts;
-use crate::classes::ClassList;
-use crate::store::{RunNote, StoreInfo, StoreStatus};
+use crate::shared::classes::ClassList;
+use crate::shared::store::{RunNote, StoreInfo, StoreStatus};
 
 /// What is known of a release before its files are described.
 pub(super) struct Facts<'a> {

@@ -57,8 +57,8 @@ impl Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::digest_bytes;
     use crate::release::Content;
+    use crate::shared::digest::digest_bytes;
 
     fn file(path: String, bytes: u64) -> ReleaseFile {
         ReleaseFile { path, bytes, sha256: digest_bytes(b""), content: Content::Made(Vec::new()) }

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::request::Picture;
-use crate::classes::ClassList;
-use crate::error::Error;
-use crate::inspect::{Figures, View};
-use crate::manifest::Manifest;
-use crate::picture::{Scene, draw, draw_maps};
-use crate::store::{RowState, StoreReader};
+use crate::inspection::inspect::{Figures, View};
+use crate::inspection::picture::{Scene, draw, draw_maps};
+use crate::shared::classes::ClassList;
+use crate::shared::error::Error;
+use crate::shared::manifest::Manifest;
+use crate::shared::store::{RowState, StoreReader};
 
 /// The file.
 pub(super) const OVERVIEW: &str = "overview.png";
@@ -69,7 +69,7 @@ pub(super) fn overview(
     picture: &Picture,
     candidates: &Candidates,
 ) -> Result<(Vec<u8>, Vec<usize>), Error> {
-    let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem };
+    let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem: problem.into() };
     let view = |row: usize| match store.row(row)? {
         RowState::Labelled(labels) => {
             View::new(manifest, row, labels, classes, None).map_err(|problem| failed(format!("row {row}: {problem}")))

@@ -15,11 +15,11 @@ use super::provenance::{PROVENANCE, provenance};
 use super::request::{HubLimits, Picture, Request, Wholeness};
 use super::stored::stored_files;
 use super::summary::{SUMMARY, VerdictCounts, summarise};
-use crate::classes::ClassList;
-use crate::error::Error;
-use crate::manifest::Manifest;
-use crate::monitor::Monitor;
-use crate::store::{Part, Repair, Step, StoreReader, StoreStatus, run_notes, verify};
+use crate::shared::classes::ClassList;
+use crate::shared::error::Error;
+use crate::shared::manifest::Manifest;
+use crate::shared::monitor::Monitor;
+use crate::shared::store::{Part, Repair, Step, StoreReader, StoreStatus, run_notes, verify};
 
 /// A release that could be delivered.
 #[derive(Clone, Debug)]
@@ -119,7 +119,7 @@ pub fn plan(
 /// Refuses a store that is not finished, before any of its files is read.
 fn check_whole(store: &StoreReader, request: &Request<'_>) -> Result<(), Error> {
     let (_, status) = StoreStatus::read(store.path())?;
-    let refused = |problem: String| Err(Error::Store { path: store.path().to_path_buf(), problem });
+    let refused = |problem: String| Err(Error::Store { path: store.path().to_path_buf(), problem: problem.into() });
     let to_do = status.shards_total - status.shards_done - status.damaged_shards.len();
     if to_do > 0 && request.wholeness == Wholeness::Whole {
         return refused(format!(
@@ -171,7 +171,7 @@ fn check_right(store: &StoreReader, request: &Request<'_>, heard: &(dyn Fn(Step)
         words.push(format!("  - and {} more; `relabel verify` lists all", in_the_way.len() - PROBLEMS_TOLD));
     }
     let problem = format!("it is not whole and right, and nothing was published:\n{}", words.join("\n"));
-    Err(Error::Store { path: store.path().to_path_buf(), problem })
+    Err(Error::Store { path: store.path().to_path_buf(), problem: problem.into() })
 }
 
 /// Refuses what the Hub would refuse, and tells what it advises against.
@@ -185,7 +185,7 @@ fn within_limits(store: &StoreReader, request: &Request<'_>, files: &[ReleaseFil
                 "it is beyond the limits of the Hugging Face Hub:\n{}\n  --beyond-hub-limits makes a release for other places",
                 lines.join("\n")
             );
-            Err(Error::Store { path: store.path().to_path_buf(), problem })
+            Err(Error::Store { path: store.path().to_path_buf(), problem: problem.into() })
         }
         HubLimits::Kept => Ok(limits.near),
         HubLimits::Ignored => Ok([limits.beyond, limits.near].concat()),

@@ -1,9 +1,9 @@
 //! What a publisher asks for.
 
 use super::licence::Licence;
-use crate::error::Error;
-use crate::pixels::RgbImage;
-use crate::store::Depth;
+use crate::labelling::pixels::RgbImage;
+use crate::shared::error::Error;
+use crate::shared::store::Depth;
 
 /// How a release is to be.
 pub struct Request<'a> {

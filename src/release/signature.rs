@@ -8,7 +8,7 @@ use serde::Serialize;
 use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey, PublicKey, SshSig};
 
 use super::trusted::TrustedKeys;
-use crate::error::Error;
+use crate::shared::error::Error;
 
 /// What a signature says that it is for, so that one made for something else does not count. `ssh-keygen` takes any text;
 /// this is the one that its manual names for files.
@@ -28,7 +28,8 @@ impl Signer {
     /// When it cannot be read, is no such key, or the passphrase is missing or does not open it.
     pub fn open(path: &Path, passphrase: Option<&str>) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
-        Self::read(&text, passphrase).map_err(|problem| Error::Key { path: path.to_path_buf(), problem })
+        Self::read(&text, passphrase)
+            .map_err(|problem| Error::Key { path: path.to_path_buf(), problem: problem.into() })
     }
 
     fn read(text: &str, passphrase: Option<&str>) -> Result<Self, String> {
@@ -72,7 +73,8 @@ impl Signer {
     pub fn sign(&self, signed: &[u8]) -> Result<Vec<u8>, Error> {
         let signature = self.key.sign(SIGNED_NAMESPACE, HashAlg::Sha512, signed);
         let text = signature.and_then(|signature| signature.to_pem(LineEnding::LF));
-        text.map(String::into_bytes).map_err(|error| Error::Usage(format!("nothing could be signed: {error}")))
+        text.map(String::into_bytes)
+            .map_err(|error| Error::Internal { action: "sign the checksums".to_owned(), problem: error.into() })
     }
 
     /// The public half, as a line of an OpenSSH public key file.

@@ -2,8 +2,8 @@
 
 use super::places::{Shortened, without_places};
 use super::{Content, ReleaseFile};
-use crate::error::Error;
-use crate::store::{ShardRecord, StoreReader};
+use crate::shared::error::Error;
+use crate::shared::store::{ShardRecord, StoreReader};
 
 /// The files of the store that are in the release, and what of their words was cut.
 ///

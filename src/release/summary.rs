@@ -3,13 +3,13 @@
 use serde::Serialize;
 
 use super::overview::{Candidate, Candidates};
-use crate::classes::ClassList;
-use crate::error::Error;
-use crate::inspect::{Examiner, Seen, Verdict, walk};
-use crate::manifest::Manifest;
-use crate::monitor::Monitor;
-use crate::store::StoreReader;
-use crate::table::{Column, Format, Table, TableWriter, Values};
+use crate::inspection::inspect::{Examiner, Seen, Verdict, walk};
+use crate::inspection::table::{Column, Format, Table, TableWriter, Values};
+use crate::shared::classes::ClassList;
+use crate::shared::error::Error;
+use crate::shared::manifest::Manifest;
+use crate::shared::monitor::Monitor;
+use crate::shared::store::StoreReader;
 
 /// The file.
 pub(super) const SUMMARY: &str = "summary.parquet";
@@ -89,7 +89,7 @@ pub(super) fn summarise(
         let examine = |examiner: &mut Examiner, row: usize, seen: Seen| {
             examined(examiner, row, class_of(row), &seen).map_err(|problem| Error::Store {
                 path: store.path().to_path_buf(),
-                problem: format!("row {row}: {problem}"),
+                problem: format!("row {row}: {problem}").into(),
             })
         };
         let seen = walk(store, rows, monitor, || Examiner::new(names.names.len()), examine)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 use ssh_key::{Algorithm, PublicKey};
 
 use super::signature::{SIGNED_NAMESPACE, Trust, public_key_kind};
-use crate::error::Error;
+use crate::shared::error::Error;
 
 /// Keys that a reader trusts, all of the kind ed25519.
 #[derive(Clone, Debug)]
@@ -27,7 +27,7 @@ impl TrustedKeys {
     pub fn open(path: &Path) -> Result<Self, Error> {
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;
         Self::read(&text, &path.display().to_string())
-            .map_err(|problem| Error::Key { path: path.to_path_buf(), problem })
+            .map_err(|problem| Error::Key { path: path.to_path_buf(), problem: problem.into() })
     }
 
     /// What messages call the file.

@@ -14,9 +14,11 @@ use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, Paral
 use super::signature::check_signature;
 use super::trusted::TrustedKeys;
 use super::{CHECKSUMS, MARKER, SIGNATURE};
-use crate::digest::Digest;
-use crate::error::Error;
-use crate::store::{CHECKSUMS_BYTES, Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe};
+use crate::shared::digest::Digest;
+use crate::shared::error::Error;
+use crate::shared::store::{
+    CHECKSUMS_BYTES, Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe,
+};
 
 use noted::Noted;
 
@@ -128,7 +130,7 @@ pub fn check_rows(
             let problem = match reader.row(row) {
                 Ok(RowState::Labelled(labels)) => check_labels(&labels, reader.info()).err(),
                 Ok(RowState::Failed(_) | RowState::ToDo) => return Ok(None),
-                Err(Error::Store { problem, .. }) => Some(problem),
+                Err(Error::Store { problem, .. }) => Some(problem.to_string()),
                 Err(error) => return Err(error),
             };
             decoded.fetch_add(1, Ordering::Relaxed);

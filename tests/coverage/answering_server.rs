@@ -4,8 +4,8 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use relabel::remote::{Access, Remote, Settings};
-use relabel::store::Files as _;
+use relabel::shared::remote::{Access, Remote, Settings};
+use relabel::shared::store::Files as _;
 
 /// Statuses after which the client does not ask again, which would take seconds.
 const STATUSES: [u16; 10] = [200, 206, 204, 304, 400, 401, 403, 404, 412, 416];

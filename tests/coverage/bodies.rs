@@ -13,13 +13,13 @@ mod right_checksums;
 
 use std::io::Write as _;
 
-use relabel::classes::ClassList;
-use relabel::digest::digest_bytes;
-use relabel::manifest::{Manifest, NameKind, RowIndex, manifest_bytes, read_manifest_bytes};
-use relabel::pixels::{ExifOrientation, decode};
+use relabel::labelling::pixels::{ExifOrientation, decode};
+use relabel::labelling::source::{LengthCheck, ListedImages, list_parquet_bytes, list_tar_bytes};
+use relabel::labelling::teacher::{CardValues, check_onnx};
 use relabel::release::{Reading, TrustedKeys, check_signature};
-use relabel::source::{LengthCheck, ListedImages, list_parquet_bytes, list_tar_bytes};
-use relabel::teacher::{CardValues, check_onnx};
+use relabel::shared::classes::ClassList;
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::manifest::{Manifest, NameKind, RowIndex, manifest_bytes, read_manifest_bytes};
 use tempfile::NamedTempFile;
 
 use memory_files::MemoryFiles;
@@ -134,7 +134,7 @@ pub fn server(bytes: &[u8]) {
 /// Lists an archive that is a file and reads its images.
 fn read_source(bytes: &[u8], ending: &str) {
     let file = written(bytes, ending);
-    let Ok(source) = relabel::source::open(file.path()) else { return };
+    let Ok(source) = relabel::labelling::source::open(file.path()) else { return };
     let Ok(manifest) = source.list() else { return };
     let _ = source.splits(&manifest);
     let manifest_sha256 = digest_bytes(b"any");

@@ -3,11 +3,11 @@
 
 use std::sync::{Arc, LazyLock};
 
-use relabel::digest::digest_bytes;
-use relabel::geometry::UnitBox;
-use relabel::labels::Labels;
-use relabel::manifest::manifest_bytes;
-use relabel::store::{RowState, StoreReader, StoreWriter, WriteAs, check_labels, describe};
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::geometry::UnitBox;
+use relabel::shared::manifest::manifest_bytes;
+use relabel::shared::store::{RowState, StoreReader, StoreWriter, WriteAs, check_labels, describe};
+use relabel::training::labels::Labels;
 use serde_json::{Map, Value};
 
 use super::memory_files::MemoryFiles;

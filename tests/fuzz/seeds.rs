@@ -7,7 +7,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
 use tar::{Builder, EntryType, Header};
 
 use crate::common::repository;

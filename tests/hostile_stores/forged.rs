@@ -5,18 +5,18 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use relabel::digest::digest_bytes;
-use relabel::error::Error;
-use relabel::geometry::UnitBox;
-use relabel::labels::Labels;
-use relabel::manifest::{Entry, Manifest, manifest_bytes};
 use relabel::release::Reading;
-use relabel::store::{
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::error::Error;
+use relabel::shared::geometry::UnitBox;
+use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::store::{
     Depth, FolderFiles, Merge, PlaceBy, StoreReader, StoreStatus, StoreWriter, WriteAs, run_notes, verify,
 };
+use relabel::training::labels::Labels;
 use serde_json::{Value, json};
 
-use crate::common::relabel;
+use crate::common::{hermetic, relabel};
 use crate::synthetic::{self, IMAGES};
 
 /// Changes the sealed content of a file of JSON, and seals it again.
@@ -212,7 +212,7 @@ fn the_program_refuses_a_forged_store_with_little_memory() {
         copy(&good, &store);
         forgery(&store);
         for words in commands {
-            let mut command = std::process::Command::new("prlimit");
+            let mut command = hermetic("prlimit");
             command.arg("--as=3000000000").arg(env!("CARGO_BIN_EXE_relabel")).args(*words).current_dir(folder.path());
             let started = Instant::now();
             let ran = crate::common::Ran::of(&mut command);

@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use relabel::release::{Reading, Remedy};
-use relabel::store::{
+use relabel::shared::store::{
     Agreement, Depth, FolderFiles, Merge, PlaceBy, Repair, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs,
     encode_shard, run_notes, verify,
 };
 
-use crate::common::{Ran, relabel};
+use crate::common::{Ran, hermetic, relabel};
 use crate::synthetic::{self, IMAGES};
 
 /// One file of each kind in a store.
@@ -144,7 +144,8 @@ fn linked_folders_of_a_release_are_named() {
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("virus.exe"), "x").unwrap();
     let lines = crate::common::store_bytes(&store).into_iter();
-    let lines = lines.map(|(path, bytes)| format!("{}  {}\n", relabel::digest::digest_bytes(&bytes), path.display()));
+    let lines =
+        lines.map(|(path, bytes)| format!("{}  {}\n", relabel::shared::digest::digest_bytes(&bytes), path.display()));
     std::fs::write(store.join("SHA256SUMS"), lines.collect::<String>()).unwrap();
     let problems = || {
         let files = FolderFiles::new(&store);
@@ -171,7 +172,7 @@ fn too_many_open_files_are_neither_absence_nor_damage() {
     let folder = tempfile::tempdir().unwrap();
     finished(folder.path());
     for (limit, words) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
-        let mut command = std::process::Command::new("prlimit");
+        let mut command = hermetic("prlimit");
         let program = env!("CARGO_BIN_EXE_relabel");
         command
             .arg(format!("--nofile={limit}"))

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use relabel::error::Error;
-use relabel::remote::{Access, Remote, Settings};
-use relabel::store::{Files as _, StoreReader};
+use relabel::shared::error::Error;
+use relabel::shared::remote::{Access, Remote, Settings};
+use relabel::shared::store::{Files as _, StoreReader};
 
 use crate::common::Ran;
 

@@ -1,6 +1,6 @@
-"""Runs the Python code of docs/format.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
+"""Runs the Python code of docs/label-pooling.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
 
-    check_label_pooling.py docs/format.md tests/data/golden/lite0.npz
+    check_label_pooling.py docs/label-pooling.md tests/data/golden/lite0.npz
 """
 import re
 import sys

@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 
-use relabel::error::Error;
-use relabel::store::{Files, FolderFiles};
+use relabel::shared::error::Error;
+use relabel::shared::store::{Files, FolderFiles};
 
 pub struct Elsewhere {
     pub files: FolderFiles,
@@ -68,7 +68,7 @@ impl Files for Elsewhere {
         let bytes = self.bytes(inside)?.unwrap_or_default();
         bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec).ok_or_else(|| Error::Remote {
             place: format!("elsewhere/{inside}"),
-            problem: format!("it has no bytes {range:?}"),
+            problem: format!("it has no bytes {range:?}").into(),
         })
     }
 

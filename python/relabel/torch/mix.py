@@ -31,8 +31,8 @@ class CutMix(torch.nn.Module):
     image, and pastes it from a random permutation of the batch. λ becomes the visible share, and the target is
     ``λ·host + (1 − λ)·pasted``. One λ and one rectangle for a batch, as in the paper's code. Uses torch's random numbers.
 
-    With ``region=True`` each of the two targets is pooled over the visible region of its image. This needs the boxes: pass the
-    instance to :class:`relabel.torch.PoolCollate`.
+    With ``region=True`` each of the two targets is pooled over the visible region of its image (``docs/label-pooling.md``).
+    This needs the boxes: pass the instance to :class:`relabel.torch.PoolCollate`.
 
     Args:
         beta: Parameter of the Beta distribution, above 0; 1 in the paper for ImageNet.

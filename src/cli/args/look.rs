@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::builder::{PathBufValueParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
-use relabel::geometry::UnitBox;
+use relabel::shared::geometry::UnitBox;
 
 use super::{positive, threads, up_to};
 
@@ -148,7 +148,7 @@ Examples:
   relabel audit labels/ -o audit.parquet --pred-probs        (for cleanlab's Datalab)
 
 The file lists every labelled image, the one whose map contradicts its folder's class most first. A second file, \
-audit.classes.parquet beside audit.parquet, has one line for each class. docs/looking.md explains every column.")]
+audit.classes.parquet beside audit.parquet, has one line for each class. docs/guide/audit.md explains every column.")]
 pub struct AuditArguments {
     /// The store
     pub store: PathBuf,
@@ -166,7 +166,7 @@ pub struct AuditArguments {
     pub classes: Vec<String>,
     /// Add the pooled probabilities of all classes (`pred_probs`), which cleanlab's Datalab takes beside `label_class`; up to
     /// 4 bytes a class and image. The teacher has mostly been trained on these images, so that it agrees with wrong labels
-    /// more often than a model that has not seen them (docs/looking.md)
+    /// more often than a model that has not seen them (docs/guide/audit.md)
     #[arg(long)]
     pub pred_probs: bool,
     /// Threads [default: one for each core]

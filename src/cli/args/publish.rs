@@ -19,7 +19,8 @@ Examples:
   relabel publish labels/ --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
 A release is the store, and beside it a data-set card, a table for the Hub's viewer, a picture, croissant.json, \
-provenance.json, the licence, what is said of the images' terms, and checksums. docs/publishing.md describes each file.
+provenance.json, the licence, what is said of the images' terms, and checksums. \
+docs/guide/publish.md describes each file.
 The licence is yours to choose: there is no default.
 
 Addresses are s3://bucket/path, gs://bucket/path and az://container/path. Credentials come from the environment only: \

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use relabel::geometry::InputSize;
-use relabel::pixels::Filter;
-use relabel::teacher::card::ChannelOrder;
-use relabel::teacher::{CudaTuning, DeviceChoice};
+use relabel::labelling::pixels::Filter;
+use relabel::labelling::teacher::card::ChannelOrder;
+use relabel::labelling::teacher::{CudaTuning, DeviceChoice};
+use relabel::shared::geometry::InputSize;
 
 use super::{positive, threads};
 

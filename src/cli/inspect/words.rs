@@ -1,9 +1,9 @@
 //! What is said of one image, for people and as JSON.
 
-use relabel::classes::ClassList;
-use relabel::inspect::{Key, Region, View, class_color, regions};
-use relabel::pool::SparseTarget;
-use relabel::shown::shown;
+use relabel::inspection::inspect::{Key, Region, View, class_color, regions};
+use relabel::shared::classes::ClassList;
+use relabel::shared::printable::printable;
+use relabel::training::pool::SparseTarget;
 use serde_json::{Value, json};
 
 use super::super::paint::Painter;
@@ -17,7 +17,7 @@ pub(super) fn of(view: &View, classes: &ClassList, painter: Painter) -> String {
     let regions = regions(&view.labels.map);
     let mut words = sentence(view, &regions, classes);
     if let Some(verdict) = view.verdict_in_words(classes) {
-        words += &shown(&verdict);
+        words += &printable(&verdict);
         words.push('\n');
     }
     words += &cells(view, &regions, classes, painter);
@@ -86,12 +86,12 @@ fn sentence(view: &View, regions: &[Region], classes: &ClassList) -> String {
     };
     format!(
         "The teacher sees {} most of all, in its {} ({} of {} cells), and is {:.0} % sure that the whole image shows {}.\n",
-        shown(&classes.short_name(region.class)),
+        printable(&classes.short_name(region.class)),
         region.place(),
         region.cells,
         view.labels.map.size().cells(),
         prob * 100.0,
-        shown(&classes.short_name(class)),
+        printable(&classes.short_name(class)),
     )
 }
 
@@ -100,7 +100,7 @@ fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String 
     let line = |&(class, prob): &(u32, f32)| {
         let bar = full.repeat((prob * BAR_CELLS).round() as usize);
         let bar = painter.in_color(&bar, class_color(class));
-        format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, shown(&classes.short_name(class))).trim_end().to_owned()
+        format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, printable(&classes.short_name(class))).trim_end().to_owned()
             + "\n"
     };
     ranked.iter().take(NAMED_CLASSES).map(line).collect()
@@ -128,7 +128,7 @@ fn cells(view: &View, regions: &[Region], classes: &ClassList, painter: Painter)
         words += &format!(
             "  {} {:<26} {:>3} {}, {} (score up to {:.1})\n",
             painter.on(&format!("{letter} "), class_color(region.class)),
-            shown(&classes.short_name(region.class)),
+            printable(&classes.short_name(region.class)),
             region.cells,
             if region.cells == 1 { "cell" } else { "cells" },
             region.place(),

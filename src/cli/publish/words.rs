@@ -1,8 +1,8 @@
 //! What is said of a release.
 
 use relabel::release::Release;
-use relabel::remote::is_address;
-use relabel::shown::shown;
+use relabel::shared::printable::printable;
+use relabel::shared::remote::is_address;
 
 use super::Done;
 use crate::cli::args::PublishArguments;
@@ -14,12 +14,12 @@ pub fn of(arguments: &PublishArguments, release: &Release, done: Done, signed_by
     let mut words = String::new();
     if let Done::Planned { .. } = done {
         for file in &release.files {
-            words += &format!("{:>15}  {}\n", thousands(file.bytes as usize), shown(&file.path));
+            words += &format!("{:>15}  {}\n", thousands(file.bytes as usize), printable(&file.path));
         }
         words += "\n";
     }
     let status = &release.status;
-    words += &format!("release  {}\n", shown(&release.name));
+    words += &format!("release  {}\n", printable(&release.name));
     words += &format!(
         "images   {} ({} labelled, {} failed",
         thousands(status.images),
@@ -38,7 +38,7 @@ pub fn of(arguments: &PublishArguments, release: &Release, done: Done, signed_by
         }
         Done::Delivered(delivery) => format!(
             " in {}: {} written ({}) and read back, {} there already{}\n",
-            shown(&arguments.to),
+            printable(&arguments.to),
             thousands(delivery.sent),
             bytes(delivery.sent_bytes),
             thousands(delivery.kept),
@@ -65,7 +65,7 @@ fn pictured(arguments: &PublishArguments, release: &Release) -> String {
     } else {
         "no pixels of the data set"
     };
-    format!("{}; {pixels}", shown(&release.pictured.join(", ")))
+    format!("{}; {pixels}", printable(&release.pictured.join(", ")))
 }
 
 /// Paths that are told.
@@ -74,7 +74,12 @@ const SHORTENED_TOLD: usize = 10;
 fn shortened(release: &Release) -> String {
     let mut words = String::new();
     for cut in release.shortened.iter().take(SHORTENED_TOLD) {
-        words += &format!("cut      {}: {} is published as {}\n", shown(&cut.place), shown(&cut.from), shown(&cut.to));
+        words += &format!(
+            "cut      {}: {} is published as {}\n",
+            printable(&cut.place),
+            printable(&cut.from),
+            printable(&cut.to)
+        );
     }
     if release.shortened.len() > SHORTENED_TOLD {
         words += &format!("cut      and {} more\n", thousands(release.shortened.len() - SHORTENED_TOLD));
@@ -91,7 +96,7 @@ fn gist(text: &str) -> String {
     let told: Vec<&str> = lines.by_ref().take(GIST_LINES).collect();
     let mut words = String::new();
     for line in told {
-        words += &format!("  {}\n", shown(line));
+        words += &format!("  {}\n", printable(line));
     }
     let rest = lines.count();
     if rest > 0 {
@@ -103,7 +108,7 @@ fn gist(text: &str) -> String {
 /// What to do with a release that is there.
 fn next(arguments: &PublishArguments, is_delivered: bool) -> String {
     let place = shell_word(&arguments.to);
-    let place = shown(&place);
+    let place = printable(&place);
     let mut words = "\n".to_owned();
     if is_delivered {
         words += &format!("check    relabel verify {place}\n");
@@ -111,7 +116,7 @@ fn next(arguments: &PublishArguments, is_delivered: bool) -> String {
             words += &format!("         (cd {place} && sha256sum -c --quiet SHA256SUMS)\n");
         }
     }
-    upload_command(arguments).map_or(words.clone(), |command| format!("{words}upload   {}\n", shown(&command)))
+    upload_command(arguments).map_or(words.clone(), |command| format!("{words}upload   {}\n", printable(&command)))
 }
 
 /// What brings a release in a folder to the Hub as it is.

@@ -1,10 +1,10 @@
 //! `relabel verify` of a release.
 
 use indicatif::ProgressBar;
-use relabel::error::Error;
 use relabel::release::{CHECKSUMS, Checked, MARKER, Reading, ReleaseStep, TrustedKeys, check_rows, verify};
-use relabel::shown::shown;
-use relabel::store::{Files, StoreReader};
+use relabel::shared::error::Error;
+use relabel::shared::printable::printable;
+use relabel::shared::store::{Files, StoreReader};
 use serde_json::{Value, json};
 
 use super::super::args::{Global, VerifyArguments};
@@ -78,7 +78,7 @@ pub fn run(
 }
 
 fn words(name: &str, found: &Checked) -> String {
-    let name = shown(name);
+    let name = printable(name);
     let mut words = format!(
         "looked at {} of the release {name}: {} compared with {CHECKSUMS} ({}), {} by length\n",
         count(found.files, "file"),
@@ -101,12 +101,12 @@ fn words(name: &str, found: &Checked) -> String {
     }
     words.push('\n');
     match &found.signed {
-        Some(signed_by) => words += &format!("{}\n", shown(&signed_by.to_string())),
+        Some(signed_by) => words += &format!("{}\n", printable(&signed_by.to_string())),
         None if found.problems.is_empty() => words += "not signed: who published it is not known from the files\n",
         None => {}
     }
     for problem in &found.problems {
-        words += &format!("{}: {} ({})\n", shown(&problem.file), shown(&problem.problem), problem.remedy);
+        words += &format!("{}: {} ({})\n", printable(&problem.file), printable(&problem.problem), problem.remedy);
     }
     words += &if !found.problems.is_empty() {
         format!("{}\n", count(found.problems.len(), "problem"))

@@ -6,7 +6,7 @@ use crate::release::facts::Facts;
 use crate::release::licence::Licence;
 use crate::release::markdown::text;
 use crate::release::words::percent;
-use crate::words::{bytes, thousands};
+use crate::shared::numbers::{bytes, thousands};
 
 /// Who made the labels, and how images were fed to it.
 pub(super) fn teacher(facts: &Facts<'_>) -> String {

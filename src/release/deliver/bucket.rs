@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::Target;
-use crate::digest::Digest;
-use crate::error::Error;
 use crate::release::verify::digest_of;
 use crate::release::{Content, ReleaseFile};
-use crate::remote::{Remote, Sent};
-use crate::store::{CHECKSUMS_BYTES, Files as _};
+use crate::shared::digest::Digest;
+use crate::shared::error::Error;
+use crate::shared::remote::{Remote, Sent};
+use crate::shared::store::{CHECKSUMS_BYTES, Files as _};
 
 /// A prefix in a bucket that a release goes to.
 #[derive(Debug)]

@@ -6,11 +6,11 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::Target;
-use crate::digest::{Digest, digest_file};
-use crate::error::Error;
-use crate::regular_file;
 use crate::release::{Content, ReleaseFile};
-use crate::store::CHECKSUMS_BYTES;
+use crate::shared::digest::{Digest, digest_file};
+use crate::shared::error::Error;
+use crate::shared::regular_file;
+use crate::shared::store::CHECKSUMS_BYTES;
 
 /// A folder that a release goes to.
 #[derive(Clone, Debug)]
@@ -82,7 +82,7 @@ impl Target for FolderTarget {
                  the store lies on the same disk",
                 bytes / 1_000_000,
                 free / 1_000_000
-            ),
+            ).into(),
         })
     }
 

@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::digest_bytes;
 use crate::release::{Content, ReleaseFile};
+use crate::shared::digest::digest_bytes;
 
 /// The file that is there while a release is on its way.
 pub const MARKER: &str = ".publishing";

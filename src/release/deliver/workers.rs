@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::error::Error;
+use crate::shared::error::Error;
 
 /// Does something with each item, on so many threads. The first error ends it, and so does a wish to stop.
 pub(super) fn each<T: Sync>(

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::release::signature::SignedBy;
-use crate::store::{Description, ShardRecord, StoreInfo};
+use crate::shared::store::{Description, ShardRecord, StoreInfo};
 
 /// What a check of a release found.
 #[derive(Clone, Debug, Default, Serialize)]

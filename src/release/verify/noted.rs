@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
-use crate::digest::{Digest, DigestOf, digest_bytes};
-use crate::error::Error;
-use crate::store::Files;
+use crate::shared::digest::{Digest, DigestOf, digest_bytes};
+use crate::shared::error::Error;
+use crate::shared::store::Files;
 
 /// A place whose files' digests are noted while they are read.
 pub(super) struct Noted<'a> {

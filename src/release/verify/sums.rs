@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{CHECKSUMS, Checked, Remedy, SIGNATURE};
-use crate::digest::Digest;
+use crate::shared::digest::Digest;
 
 /// The files that are listed, with their digests.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ fn check_name(name: &str) -> Result<(), &'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::digest::digest_bytes;
+    use crate::shared::digest::digest_bytes;
 
     #[test]
     fn names_that_lead_elsewhere_and_lines_that_are_none_are_refused() {

@@ -49,7 +49,7 @@ def test_pred_probs_are_pooled_over_the_entire_image(audited, labels):
 
 
 def test_the_documented_lines_for_cleanlab_run(audited, monkeypatch):
-    page = (REPOSITORY / "docs/looking.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/guide/audit.md").read_text(encoding="utf-8")
     lines = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("from cleanlab import Datalab\n", "")
     monkeypatch.chdir(audited.parent)
     names = {}

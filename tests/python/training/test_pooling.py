@@ -20,7 +20,7 @@ def dense_map(store, row, fill=0.0) -> torch.Tensor:
 
 
 def reference(dense, box, output_size=(1, 1), temperature=1.0):
-    """Pools as docs/format.md defines it, in the dtype of the box."""
+    """Pools as docs/label-pooling.md defines it, in the dtype of the box."""
     height, width = dense.shape[-2:]
     x0, y0, x1, y1 = box
     roi = [0, x0 * width - 0.5, y0 * height - 0.5, x1 * width - 0.5, y1 * height - 0.5]

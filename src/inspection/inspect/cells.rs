@@ -1,0 +1,71 @@
+//! How sure the teacher is of a class in a cell, as LabelPooling takes it.
+
+use crate::shared::label_map::LabelMap;
+
+/// Probabilities of the kept classes of every cell: softmax over all classes, 0 being the score of those that the cell
+/// does not hold, which is the paper's reading of a label map (`docs/label-pooling.md`, LabelPooling).
+#[derive(Clone, Debug)]
+pub struct CellProbs {
+    cells: usize,
+    /// `[k, y, x]`
+    probs: Vec<f32>,
+}
+
+impl CellProbs {
+    /// Of a map of a teacher with `class_count` classes.
+    #[must_use]
+    pub fn new(map: &LabelMap, class_count: usize) -> Self {
+        let (k, cells) = (map.k(), map.size().cells());
+        let scores: Vec<f32> = map.scores().iter().map(|score| score.to_f32()).collect();
+        let absent = class_count.saturating_sub(k) as f32;
+        let mut probs = vec![0.0; k * cells];
+        for cell in 0..cells {
+            let of_cell = || (0..k).map(|rank| scores[rank * cells + cell]);
+            let top = of_cell().fold(if absent > 0.0 { 0.0 } else { f32::NEG_INFINITY }, f32::max);
+            let total = of_cell().map(|score| (score - top).exp()).sum::<f32>() + absent * (-top).exp();
+            for rank in 0..k {
+                probs[rank * cells + cell] = (scores[rank * cells + cell] - top).exp() / total;
+            }
+        }
+        Self { cells, probs }
+    }
+
+    /// Probability of the class of rank `rank` in cell number `cell`, counted row by row.
+    ///
+    /// # Panics
+    /// When there is no such rank or cell.
+    #[must_use]
+    pub fn at(&self, rank: usize, cell: usize) -> f32 {
+        self.probs[rank * self.cells + cell]
+    }
+
+    /// Probability of one class in every cell, `[y, x]`; 0 where the cell does not hold it.
+    #[must_use]
+    pub fn of_class(&self, map: &LabelMap, class: u32) -> Vec<f32> {
+        let mut of_class = vec![0.0; self.cells];
+        for (at, _) in map.classes().iter().enumerate().filter(|(_, kept)| **kept == class) {
+            of_class[at % self.cells] = self.probs[at];
+        }
+        of_class
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::geometry::MapSize;
+    use crate::shared::label_map::ScoreRounding;
+
+    #[test]
+    fn absent_classes_have_score_0() {
+        let size = MapSize::new(1, 2).unwrap();
+        let map =
+            LabelMap::from_cells(&[2.0, 1.0, 40.0, -3.0], &[4, 5, 5, 6], 2, size, ScoreRounding::Float16).unwrap();
+        let probs = CellProbs::new(&map, 10);
+        let total = 2_f32.exp() + 1_f32.exp() + 8.0;
+        assert!((probs.at(0, 0) - 2_f32.exp() / total).abs() < 1e-6);
+        assert!((probs.of_class(&map, 5)[0] - 1_f32.exp() / total).abs() < 1e-6);
+        assert!((probs.of_class(&map, 5)[1] - 1.0).abs() < 1e-6);
+        assert_eq!(probs.of_class(&map, 9), [0.0, 0.0]);
+    }
+}

@@ -1,0 +1,178 @@
+//! What pictures are drawn on: rectangles, lines, letters and photographs, in pixels from the upper left corner.
+
+use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, Transform};
+
+use super::text::Letters;
+use crate::inspection::inspect::Rgb;
+use crate::labelling::pixels::{Filter, RgbImage};
+
+pub(super) const INK: Rgb = Rgb([28, 32, 38]);
+pub(super) const FAINT_INK: Rgb = Rgb([98, 104, 112]);
+pub(super) const PAPER: Rgb = Rgb([255, 255, 255]);
+pub(super) const EMPTY: Rgb = Rgb([226, 229, 233]);
+
+/// A place on the canvas: upper left corner and sides, in pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Area {
+    pub(super) x: f32,
+    pub(super) y: f32,
+    pub(super) width: f32,
+    pub(super) height: f32,
+}
+
+impl Area {
+    pub(super) fn right(self) -> f32 {
+        self.x + self.width
+    }
+
+    pub(super) fn bottom(self) -> f32 {
+        self.y + self.height
+    }
+
+    /// The same area with sides moved outwards; inwards with a negative number.
+    pub(super) fn grown(self, by: f32) -> Self {
+        Self { x: self.x - by, y: self.y - by, width: self.width + 2.0 * by, height: self.height + 2.0 * by }
+    }
+
+    fn rect(self) -> Option<Rect> {
+        Rect::from_xywh(self.x, self.y, self.width, self.height)
+    }
+}
+
+/// An opaque picture in the making.
+pub(super) struct Canvas {
+    pixels: Pixmap,
+    pub(super) small: Letters,
+    pub(super) normal: Letters,
+    pub(super) large: Letters,
+}
+
+impl Canvas {
+    /// # Errors
+    /// In words, when the size cannot be.
+    pub(super) fn new(width_pixels: u32, height_pixels: u32) -> Result<Self, String> {
+        let mut pixels = Pixmap::new(width_pixels, height_pixels)
+            .ok_or_else(|| format!("a picture of {height_pixels}x{width_pixels} pixels cannot be made"))?;
+        pixels.fill(opaque(PAPER));
+        Ok(Self { pixels, small: Letters::new(15.0)?, normal: Letters::new(18.0)?, large: Letters::new(25.0)? })
+    }
+
+    pub(super) fn fill(&mut self, area: Area, color: Rgb, opacity: f32) {
+        if let Some(rect) = area.rect() {
+            self.pixels.fill_rect(rect, &paint(color, opacity), Transform::identity(), None);
+        }
+    }
+
+    /// A filled area with round corners.
+    pub(super) fn pill(&mut self, area: Area, color: Rgb) {
+        let radius = (area.height.min(area.width) / 2.0).min(6.0);
+        let (left, top, right, bottom) = (area.x, area.y, area.right(), area.bottom());
+        let mut path = PathBuilder::new();
+        path.move_to(left + radius, top);
+        path.line_to(right - radius, top);
+        path.quad_to(right, top, right, top + radius);
+        path.line_to(right, bottom - radius);
+        path.quad_to(right, bottom, right - radius, bottom);
+        path.line_to(left + radius, bottom);
+        path.quad_to(left, bottom, left, bottom - radius);
+        path.line_to(left, top + radius);
+        path.quad_to(left, top, left + radius, top);
+        path.close();
+        if let Some(path) = path.finish() {
+            self.pixels.fill_path(&path, &paint(color, 1.0), FillRule::Winding, Transform::identity(), None);
+        }
+    }
+
+    /// A frame whose line runs along the area's sides, half inside and half outside.
+    pub(super) fn frame(&mut self, area: Area, color: Rgb, line_width: f32) {
+        if let Some(rect) = area.rect() {
+            let stroke = Stroke { width: line_width, ..Stroke::default() };
+            let path = PathBuilder::from_rect(rect);
+            self.pixels.stroke_path(&path, &paint(color, 1.0), &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// A line from one point to another.
+    pub(super) fn line(&mut self, from: (f32, f32), to: (f32, f32), color: Rgb, line_width: f32) {
+        let mut path = PathBuilder::new();
+        path.move_to(from.0, from.1);
+        path.line_to(to.0, to.1);
+        if let Some(path) = path.finish() {
+            let stroke = Stroke { width: line_width, line_cap: tiny_skia::LineCap::Square, ..Stroke::default() };
+            self.pixels.stroke_path(&path, &paint(color, 1.0), &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// A line of text with its upper left corner at (`x`, `y`).
+    pub(super) fn text(&mut self, letters: &Letters, text: &str, x: f32, y: f32, color: Rgb) {
+        letters.draw(&mut self.pixels, text, x, y, color);
+    }
+
+    /// A line of text that ends at `right`.
+    pub(super) fn text_to(&mut self, letters: &Letters, text: &str, right: f32, y: f32, color: Rgb) {
+        letters.draw(&mut self.pixels, text, right - letters.width(text), y, color);
+    }
+
+    /// A letter on its colour, centred at (`x`, `y`).
+    pub(super) fn badge(&mut self, letter: char, color: Rgb, x: f32, y: f32) {
+        let side = 24.0;
+        let area = Area { x: x - side / 2.0, y: y - side / 2.0, width: side, height: side };
+        self.pill(area.grown(1.5), PAPER);
+        self.pill(area, color);
+        let letters = self.small.clone();
+        let text = letter.to_string();
+        let left = x - letters.width(&text) / 2.0;
+        self.text(&letters, &text, left, y - letters.line_height() / 2.0, color.ink());
+    }
+
+    /// A photograph, scaled to the area. `tone` turns each pixel into what is drawn.
+    ///
+    /// # Errors
+    /// In words, when it cannot be scaled.
+    pub(super) fn photo(
+        &mut self,
+        photo: &RgbImage,
+        area: Area,
+        tone: impl Fn([u8; 3]) -> [u8; 3],
+    ) -> Result<(), String> {
+        let (width, height) = (area.width.round().max(1.0) as u32, area.height.round().max(1.0) as u32);
+        let scaled = photo.resized(height, width, Filter::Bicubic).map_err(|error| error.reason)?;
+        let (left, top) = (area.x.round() as usize, area.y.round() as usize);
+        let row_pixels = self.pixels.width() as usize;
+        for (y, row) in scaled.data().chunks_exact(width as usize * 3).enumerate() {
+            for (x, pixel) in row.as_chunks::<3>().0.iter().enumerate() {
+                let at = ((top + y) * row_pixels + left + x) * 4;
+                if let Some(place) = self.pixels.data_mut().get_mut(at..at + 3) {
+                    place.copy_from_slice(&tone(*pixel));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of a PNG.
+    pub(super) fn png(&self) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        let mut encoder = png::Encoder::new(&mut bytes, self.pixels.width(), self.pixels.height());
+        encoder.set_color(png::ColorType::Rgb);
+        encoder.set_depth(png::BitDepth::Eight);
+        encoder.set_compression(png::Compression::High);
+        let rgb: Vec<u8> = self.pixels.data().as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
+        let written = encoder.write_header().and_then(|mut writer| {
+            writer.write_image_data(&rgb)?;
+            writer.finish()
+        });
+        written.map_err(|error| format!("the PNG: {error}"))?;
+        Ok(bytes)
+    }
+}
+
+fn opaque(Rgb([r, g, b]): Rgb) -> Color {
+    Color::from_rgba8(r, g, b, 255)
+}
+
+fn paint(Rgb([r, g, b]): Rgb, opacity: f32) -> Paint<'static> {
+    let mut paint = Paint { anti_alias: true, ..Paint::default() };
+    paint.set_color_rgba8(r, g, b, (opacity.clamp(0.0, 1.0) * 255.0).round() as u8);
+    paint
+}

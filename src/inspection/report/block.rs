@@ -1,0 +1,148 @@
+//! Maps and photographs of a few rows, which the page loads when it shows one of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value, json};
+
+use super::Report;
+use super::row::{PageRow, RowFigures, RowState};
+use super::script::{base64, call, class_ids, numbers};
+use crate::inspection::inspect::Examiner;
+use crate::shared::classes::ClassList;
+use crate::shared::error::Error;
+use crate::shared::label_map::{ImageLabels, LabelMap};
+use crate::shared::store::{DecodeScratch, FailedImage, RowState as Stored, StoreReader};
+
+/// Rows of a block. The page knows this number from `rows.js`.
+pub(super) const ROWS: usize = 16;
+
+/// Makes blocks, one after the other. Each thread has one.
+pub(super) struct Blocks<'a> {
+    report: &'a Report<'a>,
+    class_of_label: std::collections::HashMap<String, u32>,
+    examiner: Examiner,
+    scratch: DecodeScratch,
+}
+
+/// A block that was made, without what is on the disk.
+pub(super) struct Block {
+    pub(super) rows: Vec<PageRow>,
+    pub(super) scores: ScoreCounts,
+}
+
+/// How many cells have a best score in each step of 1 / [`ScoreCounts::STEPS_PER_UNIT`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct ScoreCounts {
+    pub(super) by_step: BTreeMap<i32, u64>,
+}
+
+impl<'a> Blocks<'a> {
+    pub(super) fn new(report: &'a Report<'a>, classes: &ClassList) -> Self {
+        Self {
+            report,
+            class_of_label: classes.by_label(),
+            examiner: Examiner::new(classes.entries().len()),
+            scratch: DecodeScratch::default(),
+        }
+    }
+
+    /// The block of these rows, and its script.
+    ///
+    /// # Errors
+    /// When a shard is damaged.
+    pub(super) fn make(&mut self, number: usize, rows: &[usize]) -> Result<(Block, Vec<u8>), Error> {
+        let mut block = Block { rows: Vec::with_capacity(rows.len()), scores: ScoreCounts::default() };
+        let mut images = Vec::with_capacity(rows.len());
+        for &row in rows {
+            match self.report.store.row_with(row, &mut self.scratch)? {
+                Stored::Labelled(labels) => {
+                    let (page_row, image) = self.labelled(row, &labels)?;
+                    block.scores.add_map(&labels.map);
+                    block.rows.push(page_row);
+                    images.push(image);
+                }
+                Stored::Failed(FailedImage { error, .. }) => {
+                    block.rows.push(PageRow { row, state: RowState::Failed(error), no_photograph: None });
+                    images.push(Value::Null);
+                }
+                Stored::ToDo => return Err(self.changed(row)),
+            }
+        }
+        Ok((block, call("relabel.blocks.take", &json!({ "block": number, "images": images }))))
+    }
+
+    fn labelled(&mut self, row: usize, labels: &ImageLabels) -> Result<(PageRow, Value), Error> {
+        let Report { store, manifest, photographs, .. } = self.report;
+        let label_class = manifest.label(row).and_then(|label| self.class_of_label.get(label)).copied();
+        let Stored::Labelled(map_bytes) = store.map_bytes(row)? else { return Err(self.changed(row)) };
+        let figures = RowFigures::new(&mut self.examiner, &labels.map, label_class, map_bytes)
+            .map_err(|problem| damaged(store, row, &problem))?;
+        let mut image = Map::new();
+        image.insert("classes".to_owned(), class_ids(labels.map.classes().iter().copied(), are_wide(store)));
+        image.insert("scores".to_owned(), numbers(labels.map.scores().iter().copied()));
+        let prediction = labels.prediction.classes().iter().zip(labels.prediction.probs());
+        image.insert("prediction".to_owned(), prediction.map(|(class, prob)| json!([class, prob.to_f32()])).collect());
+        let mut no_photograph = None;
+        if let Some(photographs) = photographs {
+            match photographs.take(row)? {
+                Ok(photograph) => {
+                    image.insert("pixels".to_owned(), json!([photograph.height_pixels, photograph.width_pixels]));
+                    image.insert("jpeg".to_owned(), base64(&photograph.jpeg));
+                }
+                Err(error) => no_photograph = Some(error),
+            }
+        }
+        Ok((PageRow { row, state: RowState::Labelled(figures), no_photograph }, image.into()))
+    }
+
+    fn changed(&self, row: usize) -> Error {
+        let problem =
+            format!("row {row} was finished and is still to do now: a run changes the store. Try again later");
+        Error::Store { path: self.report.store.path().to_path_buf(), problem: problem.into() }
+    }
+}
+
+impl ScoreCounts {
+    /// Steps for each unit of score.
+    pub(super) const STEPS_PER_UNIT: i32 = 16;
+
+    fn add_map(&mut self, map: &LabelMap) {
+        for score in &map.scores()[..map.size().cells()] {
+            let step = (score.to_f32() * Self::STEPS_PER_UNIT as f32).floor() as i32;
+            *self.by_step.entry(step).or_default() += 1;
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Self) {
+        for (step, count) in &other.by_step {
+            *self.by_step.entry(*step).or_default() += count;
+        }
+    }
+}
+
+/// Whether class ids need four bytes.
+pub(super) fn are_wide(store: &StoreReader) -> bool {
+    store.info().classes.count > usize::from(u16::MAX)
+}
+
+fn damaged(store: &StoreReader, row: usize, problem: &str) -> Error {
+    Error::Store { path: store.path().to_path_buf(), problem: format!("row {row} is damaged: {problem}").into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::geometry::MapSize;
+    use crate::shared::label_map::ScoreRounding;
+
+    #[test]
+    fn best_scores_are_counted_in_sixteenths() {
+        let size = MapSize::new(1, 3).unwrap();
+        let scores = [1.0, 0.5, 1.05, 0.25, -0.01, -2.0];
+        let map = LabelMap::from_cells(&scores, &[0, 1, 0, 1, 0, 1], 2, size, ScoreRounding::Float16).unwrap();
+        let mut counts = ScoreCounts::default();
+        counts.add_map(&map);
+        counts.add(&counts.clone());
+        assert_eq!(counts.by_step, BTreeMap::from([(-1, 2), (16, 4)]));
+    }
+}

@@ -1,0 +1,129 @@
+//! The first stage: files to batches of pixels.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rayon::{ScopeFifo, ThreadPool};
+
+use super::{DecodedBatch, Ending, Job, Place, ShardWork};
+use crate::labelling::source::ReadError;
+use crate::labelling::teacher::PixelBatch;
+use crate::shared::error::{ImageError, ImageErrorKind};
+use crate::shared::monitor::{Monitor, Stage};
+use crate::shared::store::InFlight;
+
+/// Batches that are decoded at the same time: while the last images of one keep a thread busy, the others begin the
+/// next one.
+const BATCHES_IN_DECODING: usize = 2;
+
+type Slot = (usize, Result<Vec<u8>, ReadError>);
+
+/// Decodes the job's batches on `pool` and sends them on, in order.
+pub(super) fn decode_batches(
+    job: &Job<'_>,
+    in_flight: Option<&InFlight>,
+    pool: &ThreadPool,
+    ending: &Ending,
+    out: &Sender<DecodedBatch>,
+    monitor: &dyn Monitor,
+) {
+    pool.in_place_scope_fifo(|scope| {
+        let mut planned = batches(job);
+        let mut started = VecDeque::new();
+        loop {
+            while started.len() < BATCHES_IN_DECODING
+                && !ending.stopping()
+                && let Some(place) = planned.next()
+            {
+                let slots = start(job, in_flight, scope, place.rows.clone(), monitor);
+                started.push_back((place, slots));
+            }
+            let Some((place, slots)) = started.pop_front() else { break };
+            let (pixels, failures) = collect(job, place.rows.len(), &slots, ending);
+            if ending.stopping() || out.send(DecodedBatch { place, pixels, failures }).is_err() {
+                break;
+            }
+        }
+    });
+}
+
+/// The batches of the job: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
+/// Where only some images are to be done, batches without one are left out, and the others are what they were.
+fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
+    let info = job.info;
+    let of_shard = move |(work, to_do): (usize, &'a ShardWork)| {
+        let rows = info.rows_of(to_do.shard);
+        let end = rows.end;
+        let mut cut: Vec<_> =
+            rows.step_by(info.batch_images).map(|first| first..end.min(first + info.batch_images)).collect();
+        cut.retain(|rows| rows.clone().any(|row| to_do.images.include(row)));
+        let last = cut.len().saturating_sub(1);
+        cut.into_iter().enumerate().map(move |(at, rows)| (work, rows, at == last))
+    };
+    let places = job.shards.iter().enumerate().flat_map(of_shard);
+    places.enumerate().map(|(sequence, (work, rows, ends_shard))| Place { sequence, work, rows, ends_shard })
+}
+
+fn start<'scope>(
+    job: &'scope Job<'_>,
+    in_flight: Option<&'scope InFlight>,
+    scope: &ScopeFifo<'scope>,
+    rows: std::ops::Range<usize>,
+    monitor: &'scope dyn Monitor,
+) -> Receiver<Slot> {
+    let (done, slots) = bounded(rows.len());
+    for (slot, row) in rows.enumerate() {
+        let done = done.clone();
+        scope.spawn_fifo(move |_| {
+            let _ = done.send((slot, monitor.timed(Stage::Decoding, || input_pixels(job, in_flight, row))));
+        });
+    }
+    slots
+}
+
+/// One image as the teacher wants it. A reader that panics fails its image and nothing else, as a decoder does.
+fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
+    let how = job.preprocessing;
+    let _room = job.decoder.room_for_file(job.manifest.bytes(row));
+    let read = || job.images.read(row, job.length_check);
+    let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(gave_up())))?;
+    let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
+    let granted = |bytes| {
+        if let Some(entry) = &entry {
+            entry.granted(bytes);
+        }
+    };
+    let mut pixels = vec![0; how.input_size.rgb_bytes()];
+    job.decoder.decode_into_noting(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels, &granted)?;
+    Ok(pixels)
+}
+
+fn gave_up() -> ImageError {
+    let reason = "the decoder gave up on it in an unexpected way".to_owned();
+    ImageError { kind: ImageErrorKind::Broken, reason }
+}
+
+/// Gathers a batch. A failure of the machine, which tells nothing of the image, stops the run.
+fn collect(
+    job: &Job<'_>,
+    images: usize,
+    slots: &Receiver<Slot>,
+    ending: &Ending,
+) -> (PixelBatch, Vec<Option<ImageError>>) {
+    let size = job.preprocessing.input_size;
+    let mut data = vec![0; images * size.rgb_bytes()];
+    // A slot that never comes has failed: it must not pass for a black image.
+    let mut failures = vec![Some(gave_up()); images];
+    for (slot, result) in slots {
+        match result {
+            Ok(pixels) => {
+                data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels);
+                failures[slot] = None;
+            }
+            Err(ReadError::Image(error)) => failures[slot] = Some(error),
+            Err(ReadError::Machine(error)) => ending.note(Err(error)),
+        }
+    }
+    (PixelBatch::new(images, size, data), failures)
+}

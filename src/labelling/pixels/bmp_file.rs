@@ -1,0 +1,165 @@
+//! BMP as `BmpImagePlugin` reads it: headers of Windows and OS/2, bit fields, run lengths.
+
+mod runs;
+
+use super::file_bytes::{FileBytes, u16_le, u32_le};
+use super::limits::Limits;
+use super::samples::{Layout, Palette};
+use super::{RgbImage, broken, truncated};
+use crate::shared::error::ImageError;
+
+/// Decodes a BMP. Alpha is dropped.
+///
+/// # Errors
+/// What PIL refuses: other headers and compressions, layouts of bits that it does not know, missing rows.
+pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
+    let mut file = FileBytes::new(bytes, 0);
+    let offset = u64::from(u32_le(file.read(14), 10)?);
+    let header = Header::read(&mut file, offset)?;
+    let (width, height) = (header.width, header.height);
+    limits.check(height, width, 4)?;
+    let (layout, palette) = header.colours(&mut file)?;
+    let offset = if header.offset == 0 { file.position() } else { header.offset };
+    let stride;
+    let unpacked;
+    file.seek(offset);
+    let (rows, layout) = if let Some(four_bits) = header.runs {
+        let layout = runs::layout(layout).ok_or_else(|| broken("BMP: run lengths of true colours".to_owned()))?;
+        unpacked = runs::unpack(&mut file, four_bits, width, height);
+        stride = u64::from(width);
+        (unpacked.as_slice(), layout)
+    } else {
+        stride = ((u64::from(width) * u64::from(header.bits) + 31) >> 3) & !3;
+        (file.rest(), layout)
+    };
+    let row_bytes = layout.row_bytes(width);
+    if row_bytes > stride {
+        return Err(broken(format!("BMP: a row has {stride} bytes and needs {row_bytes}")));
+    }
+    if (rows.len() as u64) < u64::from(height - 1) * stride + row_bytes {
+        return Err(truncated("the BMP ends before its image does".to_owned()));
+    }
+    let line = width as usize * 3;
+    let mut rgb = vec![0; height as usize * line];
+    for (number, out) in rgb.chunks_exact_mut(line).enumerate() {
+        let row = if header.from_top { number } else { height as usize - 1 - number };
+        layout.unpack(&rows[row * stride as usize..], &palette, out);
+    }
+    RgbImage::new(height, width, rgb)
+}
+
+struct Header {
+    width: u32,
+    height: u32,
+    bits: u16,
+    colours: u64,
+    /// Bytes of a palette's entry.
+    entry: u64,
+    from_top: bool,
+    layout: Layout,
+    /// Run lengths; whether of four bits.
+    runs: Option<bool>,
+    /// Where the pixels begin; 0 for what follows the palette.
+    offset: u64,
+}
+
+const RAW: u32 = 0;
+const RLE8: u32 = 1;
+const RLE4: u32 = 2;
+const BITFIELDS: u32 = 3;
+
+impl Header {
+    /// `BmpImageFile._bitmap`, up to the palette.
+    fn read(file: &mut FileBytes, mut offset: u64) -> Result<Self, ImageError> {
+        let size = u32_le(file.read(4), 0)?;
+        let data = file.exact(u64::from(size.saturating_sub(4)))?;
+        let (width, height, from_top, bits, compression, mut colours, entry);
+        match size {
+            12 => {
+                (width, height) = (u32::from(u16_le(data, 0)?), u32::from(u16_le(data, 2)?));
+                (from_top, bits, compression, colours, entry) = (false, u16_le(data, 6)?, RAW, 0, 3);
+            }
+            40 | 52 | 56 | 64 | 108 | 124 => {
+                width = u32_le(data, 0)?;
+                from_top = data[7] == 0xff;
+                height = if from_top { u32_le(data, 4)?.wrapping_neg() } else { u32_le(data, 4)? };
+                (bits, compression, colours, entry) =
+                    (u16_le(data, 10)?, u32_le(data, 12)?, u64::from(u32_le(data, 28)?), 4);
+            }
+            other => return Err(broken(format!("BMP: a header of {other} bytes"))),
+        }
+        let mut masks = [0; 4];
+        if compression == BITFIELDS {
+            for (number, mask) in masks.iter_mut().enumerate() {
+                *mask = match (number, data.len()) {
+                    (0..3, 48..) | (3, 52..) => u32_le(data, 36 + number * 4)?,
+                    (0..3, _) => u32_le(file.read(4), 0)?,
+                    _ => 0,
+                };
+            }
+        }
+        if colours == 0 {
+            colours = 1 << bits.min(32);
+        }
+        if offset == 14 + u64::from(size) && bits <= 8 {
+            offset += entry * colours;
+        }
+        let layout = match bits {
+            1 | 4 | 8 => Layout::Index { bits: bits as u8, skipped: 0 },
+            16 => Layout::Packed16 { green_bits: 5 },
+            24 => Layout::Places { rgb: [2, 1, 0], bytes: 3 },
+            32 => Layout::Places { rgb: [2, 1, 0], bytes: 4 },
+            other => return Err(broken(format!("BMP: {other} bits a pixel"))),
+        };
+        let (layout, runs) = match compression {
+            RAW => (layout, None),
+            RLE8 | RLE4 => (layout, Some(compression == RLE4)),
+            BITFIELDS => (layout_of_masks(bits, masks)?, None),
+            other => return Err(broken(format!("BMP: compression {other}"))),
+        };
+        Ok(Self { width, height, bits, colours, entry, from_top, layout, runs, offset })
+    }
+
+    /// The layout and the palette. Where all colours are grays in order, PIL drops the palette and takes the bytes for
+    /// gray, however many bits a pixel has.
+    fn colours(&self, file: &mut FileBytes) -> Result<(Layout, Palette), ImageError> {
+        let Layout::Index { .. } = self.layout else { return Ok((self.layout, Palette::BLACK)) };
+        if self.colours > 65536 {
+            return Err(broken(format!("BMP: a palette of {} colours", self.colours)));
+        }
+        let entries = file.read(self.entry * self.colours);
+        let is_gray = (0..self.colours).all(|number| {
+            let value = if self.colours == 2 { number * 255 } else { number } as u8;
+            let at = (number * self.entry) as usize;
+            entries.get(at..at + 3).is_some_and(|colour| colour == [value; 3])
+        });
+        if is_gray {
+            let bits = if self.colours <= 2 { 1 } else { 8 };
+            let layout =
+                if bits == 1 { Layout::Bits { inverted: false } } else { Layout::Gray { bits, inverted: false } };
+            return Ok((layout, Palette::BLACK));
+        }
+        let palette = match self.entry {
+            4 => Palette::of_entries::<4>(entries, [2, 1, 0]),
+            _ => Palette::of_entries::<3>(entries, [2, 1, 0]),
+        };
+        let too_many = || broken(format!("BMP: a palette of {} colours", self.colours));
+        Ok((self.layout, palette.ok_or_else(too_many)?))
+    }
+}
+
+/// `MASK_MODES` of `BmpImagePlugin`: masks of red, green, blue and alpha.
+fn layout_of_masks(bits: u16, masks: [u32; 4]) -> Result<Layout, ImageError> {
+    let places = |rgb| Ok(Layout::Places { rgb, bytes: (bits / 8) as u8 });
+    match (bits, masks) {
+        (32, [0x00ff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0]) | (24, [0x00ff_0000, 0xff00, 0xff, _]) => {
+            places([2, 1, 0])
+        }
+        (32, [0xff00_0000, 0x00ff_0000, 0xff00, 0 | 0xff]) => places([3, 2, 1]),
+        (32, [0xff00_0000, 0xff00, 0xff, 0 | 0x00ff_0000]) => places([3, 1, 0]),
+        (32, [0xff, 0xff00, 0x00ff_0000, 0xff00_0000]) => places([0, 1, 2]),
+        (16, [0xf800, 0x7e0, 0x1f, _]) => Ok(Layout::Packed16 { green_bits: 6 }),
+        (16, [0x7c00, 0x3e0, 0x1f, _]) => Ok(Layout::Packed16 { green_bits: 5 }),
+        _ => Err(broken(format!("BMP: {bits} bits a pixel with the masks {masks:x?}"))),
+    }
+}

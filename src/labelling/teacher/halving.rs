@@ -1,0 +1,104 @@
+//! Goes on with smaller batches when the device's memory is full.
+
+use super::{BatchLabels, PixelBatch, Teacher};
+use crate::shared::error::Error;
+
+/// A teacher whose batches are halved, and stay so, when its device has too little memory for them.
+/// The labels are the same but for the last bits of scores, since sums may be taken in another order.
+pub struct Halving<T> {
+    inner: T,
+    /// Most images in a run; `None` while whole batches fit.
+    most_images: Option<usize>,
+}
+
+impl<T: Teacher> Halving<T> {
+    /// Begins with whole batches.
+    pub fn new(inner: T) -> Self {
+        Self { inner, most_images: None }
+    }
+}
+
+impl<T: Teacher> Teacher for Halving<T> {
+    fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error> {
+        let mut all = BatchLabels::default();
+        let mut first = 0;
+        while first < batch.images() {
+            let images = self.most_images.unwrap_or(batch.images()).min(batch.images() - first);
+            let labels = if images == batch.images() {
+                self.inner.label(batch)
+            } else {
+                self.inner.label(&batch.slice(first, images))
+            };
+            match labels {
+                Ok(labels) if first == 0 => all = labels,
+                Ok(labels) => all.append(labels),
+                Err(Error::DeviceMemory { message, .. }) if images > 1 => {
+                    self.most_images = Some(images / 2);
+                    tracing::warn!(
+                        "the device's memory is too small for {images} images at once ({message}); going on with {} at a time. \
+                         Labels stay the same but for the last bits of scores",
+                        images / 2
+                    );
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
+            first += images;
+        }
+        Ok(all)
+    }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        self.inner.stopper()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shared::geometry::InputSize;
+
+    /// Gives the first byte of each image as its score, to so many images at once.
+    struct Small {
+        fits: usize,
+        runs: Vec<usize>,
+    }
+
+    impl Teacher for Small {
+        fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error> {
+            self.runs.push(batch.images());
+            if batch.images() > self.fits {
+                return Err(Error::DeviceMemory { action: "run the teacher", message: "out of memory".into() });
+            }
+            let first_bytes = (0..batch.images()).map(|image| f32::from(batch.image(image)[0])).collect();
+            Ok(BatchLabels { k: 1, scores: first_bytes, ..BatchLabels::default() })
+        }
+
+        fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+            Box::new(|| {})
+        }
+    }
+
+    fn batch(images: usize) -> PixelBatch {
+        let size = InputSize::new(1, 1).unwrap();
+        PixelBatch::new(images, size, (0..images as u8 * 3).collect())
+    }
+
+    #[test]
+    fn batches_are_halved_until_they_fit_and_stay_so() {
+        let mut teacher = Halving::new(Small { fits: 3, runs: Vec::new() });
+        let expected: Vec<f32> = (0..10).map(|image| f32::from(image * 3_u8)).collect();
+        let labels = teacher.label(&batch(10)).unwrap();
+        assert_eq!((labels.k, labels.scores), (1, expected.clone()));
+        assert_eq!(teacher.inner.runs, [10, 5, 2, 2, 2, 2, 2]);
+        teacher.inner.runs.clear();
+        assert_eq!(teacher.label(&batch(10)).unwrap().scores, expected);
+        assert_eq!(teacher.inner.runs, [2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn one_image_that_does_not_fit_is_an_error() {
+        let mut teacher = Halving::new(Small { fits: 0, runs: Vec::new() });
+        assert!(matches!(teacher.label(&batch(4)), Err(Error::DeviceMemory { .. })));
+    }
+}

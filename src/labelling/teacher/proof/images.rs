@@ -1,0 +1,155 @@
+//! The random images of a proof, and how the unmodified teacher is fed with them.
+
+use ort::session::Session;
+use ort::value::Tensor;
+
+use crate::labelling::teacher::card::ChannelOrder;
+use crate::labelling::teacher::graph::element;
+use crate::labelling::teacher::rewrite::{ImageInput, InputLayout, port};
+use crate::labelling::teacher::tail::Refusal;
+use crate::labelling::teacher::tensors::{Floats, failed, run_values, take};
+use crate::labelling::teacher::{PixelBatch, TeacherCard};
+use crate::shared::error::Error;
+use crate::shared::geometry::InputSize;
+use crate::shared::random::SplitMix64;
+
+/// Images with large and small structures, so that cells differ: 4 x 4 blocks of random colour, and noise.
+pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
+    let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
+    let mut random = SplitMix64::new(0x7265_6c61_6265_6c00);
+    let mut next_byte = || (random.next_u64() >> 56) as u8;
+    let mut data = Vec::with_capacity(images * size.rgb_bytes());
+    for _ in 0..images {
+        let blocks: Vec<u8> = (0..4 * 4 * 3).map(|_| next_byte()).collect();
+        for y in 0..height {
+            for x in 0..width {
+                let block = ((y * 4 / height) * 4 + x * 4 / width) * 3;
+                data.extend((0..3).map(|channel| (blocks[block + channel] / 4 * 3).saturating_add(next_byte() / 4)));
+            }
+        }
+    }
+    PixelBatch::new(images, size, data)
+}
+
+/// What the unmodified teacher is fed: the pixels as the rewritten teacher normalises them, bit for bit. With a mean and a
+/// standard deviation of 0.5, say, pixels lie where a quantiser rounds up or down, and the last bit decides.
+#[derive(Clone, Debug)]
+pub(super) struct Normalised {
+    pub(super) floats: Floats,
+    /// Largest difference from what the contract says, and the largest value.
+    pub(super) difference: f32,
+    largest: f32,
+}
+
+impl Normalised {
+    /// A few roundings of float32.
+    const RELATIVE_TOLERANCE: f32 = 1e-6;
+    /// Half a step of float16, and these.
+    const RELATIVE_TOLERANCE_HALF: f32 = 1e-3;
+
+    /// Runs the part of the rewritten teacher that normalises pixels, and compares it with the contract's formula.
+    pub(super) fn of(
+        session: &mut Session,
+        pixels: &PixelBatch,
+        card: &TeacherCard,
+        input: &ImageInput,
+    ) -> Result<Self, Error> {
+        let size = pixels.size();
+        let shape = [pixels.images(), size.height_pixels() as usize, size.width_pixels() as usize, 3];
+        let bytes = Tensor::from_array((shape, pixels.data().to_vec())).map_err(failed("take pixels"))?;
+        let [floats] = take(run_values(session, vec![(port::PIXELS.to_owned(), bytes.into())], &[&input.name])?);
+        let contract = normalised(pixels, card, input);
+        let mut difference = 0.0_f32;
+        let mut largest = 0.0_f32;
+        for (&made, &wanted) in floats.values.iter().zip(&contract.values) {
+            let apart = (made - wanted).abs();
+            difference = if apart <= difference { difference } else { apart };
+            largest = largest.max(wanted.abs());
+        }
+        if floats.dims != contract.dims {
+            difference = f32::NAN;
+        }
+        Ok(Self { floats, difference, largest })
+    }
+
+    /// Why the normalised pixels are not those of the contract.
+    pub(super) fn failure(&self) -> Option<Refusal> {
+        let half = self.floats.element == element::FLOAT16;
+        let relative = if half { Self::RELATIVE_TOLERANCE_HALF } else { Self::RELATIVE_TOLERANCE };
+        let accepted = relative * self.largest.max(1.0);
+        (!(self.difference <= accepted)).then(|| {
+            Refusal::new(
+                format!(
+                    "its pixels are normalised to values that differ from (x/255 - mean) / std by {:.3e}; {accepted:.1e} is \
+                     accepted",
+                    self.difference
+                ),
+                "check `mean` and `std` in the card; float16 holds values up to 65,504",
+            )
+        })
+    }
+}
+
+/// `(x / 255 - mean) / std` on the host in float64, as the contract says it.
+pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> Floats {
+    let size = card.input_size;
+    let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
+    let source_channel = |channel: usize| match card.channel_order {
+        ChannelOrder::Rgb => channel,
+        ChannelOrder::Bgr => 2 - channel,
+    };
+    let value = |image: usize, channel: usize, at: usize| {
+        let byte = pixels.image(image)[at * 3 + source_channel(channel)];
+        ((f64::from(byte) / 255.0 - card.mean[channel]) / card.std[channel]) as f32
+    };
+    let images = pixels.images();
+    let mut values = Vec::with_capacity(images * size.rgb_bytes());
+    let dims = match input.layout {
+        InputLayout::Nchw => {
+            for image in 0..images {
+                for channel in 0..3 {
+                    values.extend((0..height * width).map(|at| value(image, channel, at)));
+                }
+            }
+            vec![images, 3, height, width]
+        }
+        InputLayout::Nhwc => {
+            for image in 0..images {
+                values.extend((0..height * width * 3).map(|at| value(image, at % 3, at / 3)));
+            }
+            vec![images, height, width, 3]
+        }
+    };
+    Floats { dims, values, element: input.element }
+}
+
+/// The images, and after them each of them mirrored: what was left is right.
+pub(super) fn with_mirrors(pixels: &PixelBatch) -> PixelBatch {
+    let size = pixels.size();
+    let row_bytes = size.width_pixels() as usize * 3;
+    let mut data = pixels.data().to_vec();
+    for row in pixels.data().chunks_exact(row_bytes) {
+        data.extend(row.rchunks_exact(3).flatten());
+    }
+    PixelBatch::new(pixels.images() * 2, size, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn random_images_are_the_same_every_time_and_not_flat() {
+        let size = InputSize::new(16, 24).unwrap();
+        let (a, b) = (random_images(2, size), random_images(2, size));
+        assert_eq!(a.data(), b.data());
+        assert_ne!(a.image(0), a.image(1));
+        assert!(a.data().iter().max() > a.data().iter().min());
+    }
+
+    #[test]
+    fn mirrors_turn_rows_and_keep_colours() {
+        let pixels = PixelBatch::new(1, InputSize::new(1, 2).unwrap(), vec![1, 2, 3, 4, 5, 6]);
+        assert_eq!(with_mirrors(&pixels).data(), [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]);
+    }
+}

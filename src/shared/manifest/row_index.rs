@@ -1,0 +1,318 @@
+//! Rows by name: the one place that decides which image a name means.
+
+use std::hash::BuildHasher as _;
+
+use hashbrown::{DefaultHashBuilder, HashTable};
+
+use super::{Manifest, id_from_path};
+use crate::shared::spelling::{difference_of_form, folded};
+
+/// Finds the row of a name. It holds row numbers and looks names up in the list: about 5 bytes an image.
+///
+/// A name is compared as a whole first, with ids and paths, then without its extension. Nothing else is changed: case,
+/// spaces and Unicode form count, since they tell files apart.
+#[derive(Debug)]
+pub struct RowIndex {
+    hasher: DefaultHashBuilder,
+    /// Rows by id.
+    ids: HashTable<u32>,
+    /// Rows whose id is not their path without its extension, by path without extension.
+    stems: HashTable<u32>,
+}
+
+/// What is known of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameKind {
+    /// It is an id; a path only where no id is so called.
+    Id,
+    /// It is a file's path below the source, as a data set lists it. The file may have another extension than the one that
+    /// was labelled.
+    Path,
+    /// It may be either.
+    IdOrPath,
+}
+
+/// A name that could mean two images, by their rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TwoImages {
+    /// One of them.
+    pub first: usize,
+    /// The other.
+    pub second: usize,
+}
+
+/// Why a list of names has no rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NamesProblem {
+    /// The name at this position could mean two images.
+    TwoImages(usize, TwoImages),
+    /// The names at these two positions are two files, but only one image fits.
+    OneImage {
+        /// One of the names.
+        first: usize,
+        /// The other.
+        second: usize,
+        /// The image.
+        row: usize,
+    },
+}
+
+/// Extensions that a file of the same image may have, in any case. What follows another dot belongs to the name
+/// (`frame_0.25`).
+const EXTENSIONS: [&str; 23] = [
+    "jpg", "jpeg", "jpe", "jfif", "png", "ppm", "bmp", "dib", "pgm", "tif", "tiff", "webp", "gif", "avif", "heic",
+    "heif", "jp2", "jxl", "qoi", "npy", "npz", "pt", "pth",
+];
+
+impl RowIndex {
+    /// The index of a list in which every id is unique, as in the manifest of every store.
+    #[must_use]
+    pub fn new(manifest: &Manifest) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        let id_hash = |row: u32| hasher.hash_one(manifest.id(row as usize));
+        let stem_hash = |row: u32| hasher.hash_one(id_from_path(manifest.path(row as usize)));
+        let (mut ids, mut stems) = (HashTable::with_capacity(manifest.len()), HashTable::new());
+        for row in 0..manifest.len() as u32 {
+            ids.insert_unique(id_hash(row), row, |&other| id_hash(other));
+            if manifest.chosen_id(row as usize).is_some() {
+                stems.insert_unique(stem_hash(row), row, |&other| stem_hash(other));
+            }
+        }
+        Self { hasher, ids, stems }
+    }
+
+    /// The row of an id, in the list from which the index was made.
+    #[must_use]
+    pub fn row(&self, manifest: &Manifest, id: &str) -> Option<usize> {
+        let found = self.ids.find(self.hasher.hash_one(id), |&row| manifest.id(row as usize) == id);
+        found.map(|&row| row as usize)
+    }
+
+    /// The row of the image that a name means; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`TwoImages`] if the name could mean either of two.
+    pub fn find(&self, manifest: &Manifest, name: &str, kind: NameKind) -> Result<Option<usize>, TwoImages> {
+        let path = without_dot(name);
+        let (by_id, by_path) = (self.row(manifest, name), self.row_of_path(manifest, path));
+        let whole = match kind {
+            NameKind::Id => by_id.or(by_path),
+            NameKind::Path => by_path,
+            NameKind::IdOrPath => one_of(by_id.into_iter().chain(by_path))?,
+        };
+        if whole.is_some() {
+            return Ok(whole);
+        }
+        let stem = without_extension(path);
+        let by_stem = stem
+            .into_iter()
+            .flat_map(|stem| self.row(manifest, stem).into_iter().chain(self.rows_of_stem(manifest, stem)));
+        one_of(by_id.into_iter().chain(self.rows_of_stem(manifest, path)).chain(by_stem))
+    }
+
+    /// The rows of a list of names of one kind, `None` for those that mean no image. Where names could be ids and paths
+    /// and all of them are ids, or all of them are paths, they are taken for that.
+    ///
+    /// # Errors
+    /// The first name that could mean two images; the first two files of which only one is in the list.
+    pub fn find_all(
+        &self,
+        manifest: &Manifest,
+        names: &[impl AsRef<str>],
+        kind: NameKind,
+    ) -> Result<Vec<Option<usize>>, NamesProblem> {
+        let kind = if kind == NameKind::IdOrPath { self.kind_of(manifest, names) } else { kind };
+        let mut rows = Vec::with_capacity(names.len());
+        // The first file name by which each row was found.
+        let mut files: Vec<Option<u32>> = if kind == NameKind::Id { Vec::new() } else { vec![None; manifest.len()] };
+        for (at, name) in names.iter().enumerate() {
+            let name = name.as_ref();
+            let row = self.find(manifest, name, kind).map_err(|two| NamesProblem::TwoImages(at, two))?;
+            if let Some(row) = row.filter(|&row| kind != NameKind::Id && manifest.id(row) != name) {
+                let first = *files[row].get_or_insert(at as u32) as usize;
+                if without_dot(names[first].as_ref()) != without_dot(name) {
+                    return Err(NamesProblem::OneImage { first, second: at, row });
+                }
+            }
+            rows.push(row);
+        }
+        Ok(rows)
+    }
+
+    fn kind_of(&self, manifest: &Manifest, names: &[impl AsRef<str>]) -> NameKind {
+        let all_ids = names.iter().all(|name| self.row(manifest, name.as_ref()).is_some());
+        let all_paths = || names.iter().all(|name| self.row_of_path(manifest, without_dot(name.as_ref())).is_some());
+        match all_ids {
+            true if !all_paths() => NameKind::Id,
+            false if all_paths() => NameKind::Path,
+            _ => NameKind::IdOrPath,
+        }
+    }
+
+    fn row_of_path(&self, manifest: &Manifest, path: &str) -> Option<usize> {
+        let stem = id_from_path(path);
+        self.row(manifest, stem)
+            .into_iter()
+            .chain(self.rows_of_stem(manifest, stem))
+            .find(|&row| manifest.path(row) == path)
+    }
+
+    /// Rows with an id of their own whose path without its extension is `stem`. The others have that as their id.
+    fn rows_of_stem<'a>(&'a self, manifest: &'a Manifest, stem: &'a str) -> impl Iterator<Item = usize> + 'a {
+        let rows = self.stems.iter_hash(self.hasher.hash_one(stem)).map(|&row| row as usize);
+        rows.filter(move |&row| id_from_path(manifest.path(row)) == stem)
+    }
+
+    /// What was probably meant by a name that means no image, as advice; `None` where nothing resembles it. It looks at
+    /// every row.
+    #[must_use]
+    pub fn advice(&self, manifest: &Manifest, name: &str) -> Option<String> {
+        // The end of an absolute path, or of one from further above.
+        let ends = name.match_indices(['/', '\\']).map(|(at, _)| &name[at + 1..]).filter(|end| !end.is_empty());
+        for end in ends {
+            if let Ok(Some(row)) = self.find(manifest, end, NameKind::IdOrPath) {
+                return Some(format!("names begin below the source: `{end}` is the image `{}`", manifest.id(row)));
+            }
+        }
+        let wanted = folded(name);
+        let stem = folded(without_extension(name).unwrap_or(name));
+        (0..manifest.len()).find_map(|row| {
+            let (id, path) = (manifest.id(row), manifest.path(row));
+            let alike = |text: &str| [&wanted, &stem].contains(&&folded(text));
+            let there = [id, id_from_path(path)].into_iter().find(|text| alike(text))?;
+            let given = without_extension(name).filter(|_| folded(there) == stem).unwrap_or(name);
+            Some(format!("there is `{id}`; the two names differ {}", difference_of_form(given, there)))
+        })
+    }
+}
+
+/// The only row, `None` where there is none.
+fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, TwoImages> {
+    let mut found = None;
+    for row in rows {
+        match found {
+            Some(first) if first != row => return Err(TwoImages { first, second: row }),
+            _ => found = Some(row),
+        }
+    }
+    Ok(found)
+}
+
+/// A path without leading `./`, which means the same.
+fn without_dot(path: &str) -> &str {
+    path.strip_prefix("./").map_or(path, without_dot)
+}
+
+/// A name without the extension of an image's file; `None` where it has none.
+fn without_extension(name: &str) -> Option<&str> {
+    let stem = id_from_path(name);
+    let extension = name[stem.len()..].strip_prefix('.')?;
+    EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)).then_some(stem)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::Entry;
+    use super::*;
+
+    fn listed(paths: &[&str]) -> (Manifest, RowIndex) {
+        let entry = |path: &&str| Entry { path: (*path).to_owned(), ..Entry::default() };
+        let manifest = Manifest::from_entries(paths.iter().map(entry).collect()).unwrap();
+        let index = RowIndex::new(&manifest);
+        (manifest, index)
+    }
+
+    #[test]
+    fn every_id_has_its_row_and_no_other_has_one() {
+        let (manifest, index) = listed(&["a/x.JPEG", "a/y.png", "b/x.JPEG", "top.jpg"]);
+        let rows = ["a/x", "a/y", "b/x", "top", "a/x.JPEG", ""].map(|id| index.row(&manifest, id));
+        assert_eq!(rows, [Some(0), Some(1), Some(2), Some(3), None, None]);
+    }
+
+    #[test]
+    fn names_are_whole_first_and_then_without_their_extension() {
+        let (manifest, index) = listed(&["photo.jpg", "photo.v2.jpg", "x.png", "x.webp", "a.jpg", "a.jpg.png"]);
+        let find = |name: &str, kind| index.find(&manifest, name, kind);
+        for kind in [NameKind::Id, NameKind::Path, NameKind::IdOrPath] {
+            assert_eq!(find("photo", kind), Ok(Some(0)));
+            assert_eq!(find("photo.v2", kind), Ok(Some(1)), "not `photo` without an extension");
+            assert_eq!(find("photo.v3", kind), Ok(None), "a version is no extension");
+            assert_eq!(find("photo.v2.PNG", kind), Ok(Some(1)), "converted");
+            assert_eq!(find("./photo.jpg", kind), Ok(Some(0)));
+            assert_eq!(find("x.png", kind), Ok(Some(2)));
+            assert_eq!(find("x.jpg", kind), Err(TwoImages { first: 2, second: 3 }));
+            assert_eq!(find("x", kind), Err(TwoImages { first: 2, second: 3 }));
+            assert_eq!(find("Photo", kind), Ok(None));
+        }
+        // Id of the last image, path of the one before it.
+        assert_eq!(find("a.jpg", NameKind::Id), Ok(Some(5)));
+        assert_eq!(find("a.jpg", NameKind::Path), Ok(Some(4)));
+        assert_eq!(find("a.jpg", NameKind::IdOrPath), Err(TwoImages { first: 5, second: 4 }));
+    }
+
+    #[test]
+    fn a_list_of_names_is_read_as_one_kind() {
+        let (manifest, index) = listed(&["a.jpg", "a.jpg.png", "b.jpg"]);
+        let rows = |names: &[&str]| index.find_all(&manifest, names, NameKind::IdOrPath);
+        assert_eq!(rows(&["a", "a.jpg", "b"]), Ok(vec![Some(0), Some(1), Some(2)]), "ids");
+        assert_eq!(rows(&["a.jpg", "a.jpg.png", "b.jpg"]), Ok(vec![Some(0), Some(1), Some(2)]), "paths");
+        assert!(matches!(rows(&["b.jpg", "b", "a.jpg"]), Err(NamesProblem::TwoImages(2, _))), "mixed");
+        assert_eq!(rows(&["b.jpg", "b.jpg", "b"]), Ok(vec![Some(2); 3]));
+        let two = index.find_all(&manifest, &["b.jpg", "b.png"], NameKind::Path);
+        assert_eq!(two, Err(NamesProblem::OneImage { first: 0, second: 1, row: 2 }));
+    }
+
+    #[test]
+    fn what_was_meant_is_named() {
+        let (manifest, index) = listed(&["n01/\u{e9}.jpg", "n01/x .jpg", "n02/Big.JPEG"]);
+        for (name, advice) in [
+            ("/data/train/n02/Big.JPEG", "`n02/Big`"),
+            ("n01\\x .jpg", "`\\` and `/`"),
+            ("n01/e\u{301}.jpg", "Unicode"),
+            ("n01/x", "`n01/x `; the two names differ in spaces"),
+            ("n02/big.jpeg", "case"),
+        ] {
+            let found = index.advice(&manifest, name).unwrap_or_default();
+            assert!(found.contains(advice), "{name}: {found}");
+        }
+        assert_eq!(index.advice(&manifest, "n03/other"), None);
+    }
+
+    /// Parts that make names meet: dots, extensions, case, spaces, Unicode forms, separators of Windows.
+    fn path() -> impl Strategy<Value = String> {
+        let part = prop::sample::select(vec![
+            "a", "A", "a ", " a", "a.jpg", "b.v1", "\u{e9}", "e\u{301}", ".a", "a\\b", "...",
+        ]);
+        let end = prop::sample::select(vec!["", ".jpg", ".JPG", ".png", ".jpg.png", ".tar.gz", ".", ". ", ".v2"]);
+        (prop::collection::vec(part, 1..3), end).prop_map(|(parts, end)| parts.join("/") + end)
+    }
+
+    proptest! {
+        #[test]
+        fn ids_and_paths_given_back_are_their_rows(paths in prop::collection::btree_set(path(), 1..12)) {
+            let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+            let (manifest, index) = listed(&paths);
+            let rows = 0..manifest.len();
+            let ids: Vec<&str> = rows.clone().map(|row| manifest.id(row)).collect();
+            let expected: Vec<_> = rows.map(Some).collect();
+            prop_assert_eq!(index.find_all(&manifest, &ids, NameKind::Id), Ok(expected.clone()));
+            prop_assert_eq!(index.find_all(&manifest, &paths, NameKind::Path), Ok(expected.clone()));
+            for kind in [NameKind::Id, NameKind::Path, NameKind::IdOrPath] {
+                for name in ids.iter().chain(&paths) {
+                    // Never a third image, whatever is known of the name.
+                    let named = |names: &[&str], row: usize| names[row] == *name;
+                    let means = |row: usize| named(&ids, row) || named(&paths, row);
+                    let fits = match index.find(&manifest, name, kind) {
+                        Ok(found) => found.is_some_and(means),
+                        Err(TwoImages { first, second }) => first != second && (means(first) || means(second)),
+                    };
+                    prop_assert!(fits, "{} as {:?}", name, kind);
+                }
+            }
+            let given = index.find_all(&manifest, &ids, NameKind::IdOrPath);
+            prop_assert!(given == Ok(expected) || matches!(given, Err(NamesProblem::TwoImages(..))));
+        }
+    }
+}

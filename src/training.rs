@@ -1,0 +1,8 @@
+//! What training needs: pooled targets of crops, CutMix, and label maps exchanged as `.pt` files.
+//!
+//! Always compiled: with [`shared`](crate::shared) this is the whole library of the Python package.
+
+pub mod pool;
+pub mod cutmix;
+pub mod labels;
+pub mod exchange;
