@@ -15,6 +15,8 @@ from torchvision.transforms import v2
 
 import relabel.torch as rt
 
+# A spawned worker needs seconds to load PyTorch: one is enough. Those of the fork server share one copy.
+WORKERS = {"fork": 2, "spawn": 1, "forkserver": 2}
 TRANSFORM = v2.Compose([rt.RandomResizedCrop(32), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
 
@@ -23,7 +25,7 @@ def test_workers_return_what_one_process_returns(photographs, labels, context):
     # Pooling before the workers start: they must survive what it leaves in the process.
     labels.pool(np.arange(24).repeat(4), [[0, 0, 1, 1]] * 96, threads=4)
     data = rt.LabelMapDataset(ImageFolder(photographs, TRANSFORM), labels)
-    loader = DataLoader(data, batch_size=6, num_workers=2, multiprocessing_context=context, timeout=120)
+    loader = DataLoader(data, batch_size=6, num_workers=WORKERS[context], multiprocessing_context=context, timeout=120)
     batches = list(loader)
     assert sum(len(images) for images, _, _ in batches) == 24
     for number, (_, targets, boxes) in enumerate(batches):
@@ -35,9 +37,9 @@ def test_workers_return_what_one_process_returns(photographs, labels, context):
 def test_workers_collate_with_cutmix_by_region(photographs, labels, context):
     data = rt.CropDataset(ImageFolder(photographs, TRANSFORM), labels)
     collate = rt.PoolCollate(data, cutmix=rt.CutMix(region=True))
-    # A spawned worker needs seconds to load PyTorch: one is enough here.
-    workers = 1 if context == "spawn" else 2
-    loader = DataLoader(data, 6, num_workers=workers, collate_fn=collate, multiprocessing_context=context, timeout=120)
+    loader = DataLoader(
+        data, 6, num_workers=WORKERS[context], collate_fn=collate, multiprocessing_context=context, timeout=120
+    )
     for images, targets in loader:
         assert images.shape == (6, 3, 32, 32)
         assert torch.allclose(targets.sum(1), torch.ones(6), atol=1e-5)
