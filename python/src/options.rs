@@ -1,4 +1,4 @@
-//! Options in Python's words.
+//! Conversion of Python's options to those of the library.
 
 use std::num::NonZeroUsize;
 
@@ -9,14 +9,14 @@ use pyo3::prelude::*;
 use relabel::shared::geometry::{Crop, GeometryError, InputSize, UnitBox};
 use relabel::training::pool::{Convention, Fill, OutputSize, Pooling, Temperature};
 
-/// What stands for absent classes: a score, or `"rest"`.
+/// Score of classes outside the top-k: a number, or `"rest"`.
 #[derive(FromPyObject)]
 pub(crate) enum FillWord {
     Constant(f32),
     Named(String),
 }
 
-/// How to pool, as Python says it: output size (rows, columns), fill, temperature, convention.
+/// Options of pooling: output size (rows, columns), fill, temperature, convention.
 pub(crate) type PoolingWords = ((usize, usize), FillWord, f32, String);
 
 pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
@@ -46,17 +46,17 @@ pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
     })
 }
 
-/// Boxes `[image, (x0, y0, x1, y1)]`, in the numbers in which they were given.
+/// Boxes `[image, (x0, y0, x1, y1)]` in their original dtype.
 #[derive(FromPyObject)]
 pub(crate) enum Boxes<'py> {
     Float32(PyReadonlyArray2<'py, f32>),
     Float64(PyReadonlyArray2<'py, f64>),
 }
 
-/// Crops as Python says them: row numbers, boxes, and which were mirrored.
+/// Crops of a batch: row numbers, boxes, and whether each was mirrored.
 pub(crate) type BatchWords<'py> = (PyReadonlyArray1<'py, i64>, Boxes<'py>, PyReadonlyArray1<'py, bool>);
 
-/// Rows, and a crop for each.
+/// Converts a batch to rows and crops.
 pub(crate) fn batch((row_numbers, boxes, flipped): &BatchWords<'_>) -> PyResult<(Vec<usize>, Vec<Crop>)> {
     Ok((rows(row_numbers)?, crops(boxes, flipped)?))
 }
@@ -82,7 +82,7 @@ fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Ve
     unit_boxes.into_iter().zip(flipped).enumerate().map(crop).collect()
 }
 
-/// The rows of an array with four columns.
+/// Returns an iterator over the rows of an array with four columns.
 pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Iterator<Item = [T; 4]>> {
     if array.ncols() != 4 {
         return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", array.ncols())));
@@ -90,7 +90,7 @@ pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Ite
     Ok((0..array.nrows()).map(move |row| [0, 1, 2, 3].map(|side| array[[row, side]])))
 }
 
-/// Row numbers, none of them negative.
+/// Converts row numbers, which must not be negative.
 pub(crate) fn rows(rows: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     let row = |&row: &i64| {
         usize::try_from(row).map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows count from 0")))
