@@ -11,8 +11,8 @@ use relabel::release::{
 };
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
-use relabel::shared::remote::{Access, Remote};
-use relabel::shared::store::{StoreWriter, WriteAs};
+use relabel::shared::remote::{Access, RemoteFiles};
+use relabel::shared::store::{StoreWriter, WriterOptions};
 
 use crate::common::{Ran, relabel};
 use crate::servers::Server;
@@ -147,7 +147,7 @@ fn a_folder_gets_a_release_whole_or_with_its_marker() {
 fn a_delivery_that_was_stopped_goes_on() {
     let folder = tempfile::tempdir().unwrap();
     let s3 = Server::s3();
-    let target = BucketTarget::new(Remote::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
+    let target = BucketTarget::new(RemoteFiles::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
     a_delivery_goes_on_and_gives_way(folder.path(), &target);
 }
 
@@ -160,7 +160,7 @@ fn faults_of_the_network_lose_nothing() {
     for (how, every) in [("503", 4), ("drop", 4), ("cut", 7)] {
         faults.disturb(&format!(r#"{{"every": {every}, "how": "{how}"}}"#));
         let place = format!("s3://bucket/sets/{how}");
-        let target = BucketTarget::new(Remote::open(&place, faults.settings(Access::Write)).unwrap());
+        let target = BucketTarget::new(RemoteFiles::open(&place, faults.settings(Access::Write)).unwrap());
         bring(&release, &target, Existing::Keep).unwrap();
         // Each second one, so that every kind of request meets it.
         faults.disturb(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
@@ -175,9 +175,10 @@ fn faults_of_the_network_lose_nothing() {
     }
     // Refused half way: nothing looks whole, and the same delivery goes on.
     faults.disturb(r#"{"after": 30, "how": "403"}"#);
-    let target = BucketTarget::new(Remote::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
+    let target =
+        BucketTarget::new(RemoteFiles::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
     let refusal = bring(&release, &target, Existing::Keep).unwrap_err().to_string();
-    assert!(refusal.contains("refuses") && !refusal.contains("SECRETKEY"), "{refusal}");
+    assert!(refusal.contains("denies access") && !refusal.contains("SECRETKEY"), "{refusal}");
     faults.disturb("{}");
     let there = target.list().unwrap();
     assert!(there.contains_key(MARKER) && !there.contains_key(CHECKSUMS));
@@ -204,7 +205,8 @@ fn what_changes_on_its_way_is_found_when_it_is_read_back() {
 #[test]
 fn a_publish_that_was_killed_sends_only_the_rest() {
     let folder = tempfile::tempdir().unwrap();
-    let store = StoreWriter::create(&folder.path().join("labels"), info(), &manifest(), WriteAs::default()).unwrap();
+    let store =
+        StoreWriter::create(&folder.path().join("labels"), info(), &manifest(), WriterOptions::default()).unwrap();
     fill(&store).unwrap();
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
@@ -240,5 +242,5 @@ fn a_publish_that_was_killed_sends_only_the_rest() {
 
     faults.disturb(r#"{"how": "403"}"#);
     let refused = Ran::of(&mut publish()).expect(1);
-    assert!(refused.stderr.contains("refuses") && !refused.stderr.contains("SECRETKEY"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("denies access") && !refused.stderr.contains("SECRETKEY"), "{}", refused.stderr);
 }

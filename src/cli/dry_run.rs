@@ -63,7 +63,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     };
     let to_do = match &there {
         Some(_) => StoreStatus::read_part(&out, part)?.1.to_do,
-        None => info.rows_of_part(part).len(),
+        None => info.part_rows(part).len(),
     };
     let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
     let mut job = Job {
@@ -91,7 +91,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         .collect();
     let estimate = Estimate {
         to_do,
-        images: info.rows_of_part(part).len(),
+        images: info.part_rows(part).len(),
         sample_images: sample.len(),
         sample_failed: sample.iter().filter(|image| image.is_err()).count(),
         images_per_s: meter.images_per_s(),
@@ -113,7 +113,7 @@ fn sample(info: &StoreInfo, part: Part, sessions: usize) -> Vec<ShardWork> {
     let batches: Vec<(usize, std::ops::Range<usize>)> = part
         .shards(info.shards())
         .flat_map(|shard| {
-            let rows = info.rows_of(shard);
+            let rows = info.shard_rows(shard);
             let end = rows.end;
             rows.step_by(info.batch_images).map(move |first| (shard, first..end.min(first + info.batch_images)))
         })
@@ -138,7 +138,7 @@ fn bytes_per_image(
         return Ok(None);
     }
     let info = StoreInfo { images: images.len(), shard_images: images.len(), ..info.clone() };
-    let files = encode_shard(&info, &ShardLabels { shard: 0, images })?;
+    let files = encode_shard(&info, &ShardLabels { shard: 0, images }).map_err(|problem| problem.to_string())?;
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     Ok(Some(bytes as f64 / labelled as f64))
 }

@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use indicatif::ProgressBar;
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable_path;
-use relabel::shared::store::{Merge, Merged, PlaceBy, Step, StoreStatus, WriteAs};
+use relabel::shared::store::{CopyMode, Merge, Merged, StoreStatus, VerifyProgress, WriterOptions};
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
@@ -17,18 +17,18 @@ use super::{Outcome, raised, stop_flag, task};
 
 pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag();
-    let by = if arguments.link { PlaceBy::Link } else { PlaceBy::Copy };
+    let by = if arguments.link { CopyMode::Link } else { CopyMode::Copy };
     let plan = with_bar(global, &stop, |heard| Merge::plan(&arguments.parts, &arguments.out, heard))?;
     let to_copy = plan.bytes_to_copy(by);
-    if by == PlaceBy::Link && to_copy > 0 {
+    if by == CopyMode::Link && to_copy > 0 {
         say(&format!("{} lie on another file system and are copied", bytes(to_copy)));
     }
     refuse_without_space(&arguments.out, plan.space_needed(by), by)?;
     let merged = if arguments.dry_run {
         None
     } else {
-        let write_as = WriteAs { holder: task::holder(), ..WriteAs::default() };
-        Some(with_bar(global, &stop, |heard| plan.run(by, write_as, heard))?)
+        let options = WriterOptions { holder: task::holder(), ..WriterOptions::default() };
+        Some(with_bar(global, &stop, |heard| plan.run(by, options, heard))?)
     };
     if merged.is_some() {
         check_merged(&plan, &arguments.out)?;
@@ -60,13 +60,13 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
 fn with_bar<T>(
     global: &Global,
     stop: &Arc<AtomicBool>,
-    work: impl FnOnce(&(dyn Fn(Step) -> Result<(), Error> + Sync)) -> Result<T, Error>,
+    work: impl FnOnce(&(dyn Fn(VerifyProgress) -> Result<(), Error> + Sync)) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let result = work(&|step| {
         match step {
-            Step::Shards(shards) => bar.set_length(shards as u64),
-            Step::ShardDone => bar.inc(1),
+            VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+            VerifyProgress::ShardDone => bar.inc(1),
         }
         if raised(stop) { Err(Error::Interrupted) } else { Ok(()) }
     });
@@ -74,7 +74,7 @@ fn with_bar<T>(
     result
 }
 
-fn refuse_without_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Error> {
+fn refuse_without_space(out: &Path, needed: u64, by: CopyMode) -> Result<(), Error> {
     match free_bytes(out) {
         Some(free) if free < needed => Err(Error::Store {
             path: out.to_path_buf(),
@@ -82,7 +82,7 @@ fn refuse_without_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Erro
                 "it needs up to {} more, and {} are free there. Make room{}",
                 bytes(needed),
                 bytes(free),
-                if by == PlaceBy::Copy { ", or give --link where the stores lie on one file system" } else { "" }
+                if by == CopyMode::Copy { ", or give --link where the stores lie on one file system" } else { "" }
             )
             .into(),
         }),
@@ -95,7 +95,7 @@ struct Account<'a> {
     plan: &'a Merge,
     merged: Option<&'a Merged>,
     out: &'a Path,
-    by: PlaceBy,
+    by: CopyMode,
 }
 
 impl Account<'_> {

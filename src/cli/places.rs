@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use relabel::shared::error::Error;
-use relabel::shared::remote::{Access, CachedFiles, Remote, Settings, Stop, is_address};
+use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings, StopCheck, is_address};
 use relabel::shared::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
 use super::output::say;
@@ -14,7 +14,7 @@ pub fn open_store(store: &Path) -> Result<StoreReader, Error> {
     let reader = match address(store) {
         None => StoreReader::open(store),
         Some(address) => {
-            let remote = Remote::open(address, settings(Access::Read))?;
+            let remote = RemoteFiles::open(address, settings(Access::Read))?;
             StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache_folder())))
         }
     }?;
@@ -35,7 +35,7 @@ pub fn status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
         return StoreStatus::read(store);
     }
     let reader = open_store(store)?;
-    let status = StoreStatus::of_records(reader.info(), Part::WHOLE, &reader.records()?);
+    let status = StoreStatus::from_records(reader.info(), Part::WHOLE, &reader.records()?);
     Ok((reader.info().clone(), status))
 }
 
@@ -45,12 +45,12 @@ pub fn address(place: &Path) -> Option<&str> {
 }
 
 /// What is known of reaching places in the network.
-pub fn settings(access: Access) -> Settings {
+pub fn settings(access: Access) -> RemoteSettings {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let flag = super::stop_flag();
-    let stop: Stop = Arc::new(move || super::raised(&flag));
-    Settings { variables: variables.collect(), access, stop: Some(stop) }
+    let stop: StopCheck = Arc::new(move || super::raised(&flag));
+    RemoteSettings { variables: variables.collect(), access, stop: Some(stop) }
 }
 
 /// Where copies of remote files are kept, the same folder that the Python package uses: `RELABEL_CACHE`, or `relabel` in

@@ -16,8 +16,8 @@ use relabel::release::{
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
 use relabel::shared::regular_file::concerns_file;
-use relabel::shared::remote::{Access, Remote, is_address};
-use relabel::shared::store::{Depth, Step, StoreReader};
+use relabel::shared::remote::{Access, RemoteFiles, is_address};
+use relabel::shared::store::{Depth, StoreReader, VerifyProgress};
 use serde_json::json;
 
 use super::args::{Global, PublishArguments};
@@ -55,8 +55,8 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     };
     let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let heard = |step| match step {
-        Step::Shards(shards) => bar.set_length(shards as u64),
-        Step::ShardDone => bar.inc(1),
+        VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+        VerifyProgress::ShardDone => bar.inc(1),
     };
     let counting = Counting::new(store.info().images, global, Arc::clone(&stop));
     let planned = plan(&store, &request, &heard, &counting);
@@ -100,7 +100,7 @@ fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
         if arguments.link {
             return Err(Error::Usage("--link is for folders; what goes over the network is copied".to_owned()));
         }
-        return Ok(Box::new(BucketTarget::new(Remote::open(&arguments.to, settings(Access::Write))?)));
+        return Ok(Box::new(BucketTarget::new(RemoteFiles::open(&arguments.to, settings(Access::Write))?)));
     }
     let folder = PathBuf::from(&arguments.to);
     let real = |path: &Path| path.canonicalize().ok();

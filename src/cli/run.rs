@@ -10,7 +10,7 @@ use relabel::shared::digest::Digest;
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
 use relabel::shared::printable::printable_path;
-use relabel::shared::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriteAs};
+use relabel::shared::store::{Part, PartState, StoreInfo, StoreStatus, StoreWriter, WriterOptions};
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
@@ -27,13 +27,13 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let stop = stop_flag();
     let started = clock::now();
     let (part, part_from) = task::part(arguments.task)?;
-    let write_as = || WriteAs { part, holder: task::holder(), ..WriteAs::default() };
+    let options = || WriterOptions { part, holder: task::holder(), ..WriterOptions::default() };
     let teacher_path =
         arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
     let source = source::open(&arguments.source)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
     // What can be refused is refused before the teacher is loaded, which takes longest.
-    let (existing, manifest, manifest_sha256) = store_or_list(arguments, &*source, &out, write_as())?;
+    let (existing, manifest, manifest_sha256) = store_or_list(arguments, &*source, &out, options())?;
     let index = existing.as_ref().and_then(StoreWriter::source_index);
     let Located { images, new_index } =
         source.locate(&ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index })?;
@@ -49,7 +49,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
             refuse(&out, store.info().differences(&wanted))?;
             store
         }
-        None => StoreWriter::create(&out, wanted, &manifest, write_as())?,
+        None => StoreWriter::create(&out, wanted, &manifest, options())?,
     };
     note_index(&store, new_index.as_deref());
 
@@ -58,7 +58,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     })?;
     say_what_is_repaired(&store, &state);
     say_where_it_died(&store, &manifest);
-    let before = StoreStatus::of_records(store.info(), part, &state.done);
+    let before = StoreStatus::from_records(store.info(), part, &state.done);
     let done_before = if arguments.retry_failed { before.labelled } else { before.labelled + before.failed };
     if !global.quiet {
         announce(&store, is_new, &before, &loaded, &source.what());
@@ -122,7 +122,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         images_per_s,
         slowest: progress.bottleneck(),
         manifest: &manifest,
-        rows: store.info().rows_of_part(part),
+        rows: store.info().part_rows(part),
         warning: store.info().locality_warning(),
     };
     output.result(&summary.words(), &summary.document())?;
@@ -145,10 +145,10 @@ fn store_or_list(
     arguments: &RunArguments,
     source: &dyn Source,
     out: &Path,
-    write_as: WriteAs,
+    options: WriterOptions,
 ) -> Result<(Option<StoreWriter>, Manifest, Digest), Error> {
     if StoreWriter::exists(out)? {
-        let (store, manifest) = StoreWriter::resume(out, write_as, &mut || new_manifest(arguments, source))?;
+        let (store, manifest) = StoreWriter::resume(out, options, &mut || new_manifest(arguments, source))?;
         let manifest_sha256 = store.info().manifest_sha256.clone();
         return Ok((Some(store), manifest, manifest_sha256));
     }
@@ -161,7 +161,7 @@ fn store_or_list(
 /// Notes where the images lie, so that the next run need not list the source's archives again.
 fn note_index(store: &StoreWriter, new_index: Option<&[u8]>) {
     if let Some(index) = new_index
-        && let Err(error) = store.note_source_index(index)
+        && let Err(error) = store.write_source_index(index)
     {
         tracing::warn!("where the images lie could not be noted: {error}");
     }
@@ -202,7 +202,8 @@ fn say_what_is_repaired(store: &StoreWriter, state: &PartState) {
 /// Names the images that the last run may have died of.
 fn say_where_it_died(store: &StoreWriter, manifest: &Manifest) {
     const NAMED: usize = 8;
-    let rows: Vec<usize> = store.in_flight().died_at().iter().copied().filter(|&row| row < manifest.len()).collect();
+    let rows: Vec<usize> =
+        store.in_flight().crashed_rows().iter().copied().filter(|&row| row < manifest.len()).collect();
     if rows.is_empty() {
         return;
     }
@@ -219,7 +220,7 @@ fn leave_note(store: &StoreWriter, started: &str, note: Value) {
     let part = if store.part().is_whole() { String::new() } else { format!("-{}", store.part()) };
     let name = format!("{}{part}-{}", started.replace(':', ""), std::process::id());
     let Value::Object(note) = note else { return };
-    if let Err(error) = store.note_run(&name, note) {
+    if let Err(error) = store.write_run_note(&name, note) {
         tracing::warn!("no note of this run could be left: {error}");
     }
 }

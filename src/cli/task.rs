@@ -13,9 +13,13 @@ pub fn part(flags: TaskFlags) -> Result<(Part, &'static str), Error> {
     part_from(flags, |name| env::var(name).ok()).map_err(Error::Usage)
 }
 
+fn new_part(index: usize, count: usize) -> Result<Part, String> {
+    Part::new(index, count).map_err(|problem| problem.to_string())
+}
+
 fn part_from(flags: TaskFlags, variable: impl Fn(&str) -> Option<String>) -> Result<(Part, &'static str), String> {
     if let (Some(index), Some(count)) = (flags.task_index, flags.task_count) {
-        return Ok((Part::new(index, count)?, "--task-index"));
+        return Ok((new_part(index, count)?, "--task-index"));
     }
     let number = |name: &str| -> Result<Option<usize>, String> {
         let parse = |text: String| text.trim().parse().map_err(|_| format!("{name} is `{text}`, which is no number"));
@@ -38,7 +42,7 @@ fn part_from(flags: TaskFlags, variable: impl Fn(&str) -> Option<String>) -> Res
     if let Some(index) = number("JOB_COMPLETION_INDEX")? {
         let count = number("JOB_COMPLETION_COUNT")?;
         let count = count.ok_or_else(|| missing("JOB_COMPLETION_INDEX", "JOB_COMPLETION_COUNT"))?;
-        return Ok((Part::new(index, count)?, "JOB_COMPLETION_INDEX"));
+        return Ok((new_part(index, count)?, "JOB_COMPLETION_INDEX"));
     }
     Ok((Part::WHOLE, "nothing"))
 }

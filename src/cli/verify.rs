@@ -15,9 +15,9 @@ use relabel::release::CHECKSUMS;
 use relabel::shared::error::Error;
 use relabel::shared::printable::{printable, printable_path};
 use relabel::shared::random::SplitMix64;
-use relabel::shared::remote::{Access, Remote};
+use relabel::shared::remote::{Access, RemoteFiles};
 use relabel::shared::store::{
-    Depth, Files, FolderFiles, Repair, RunNote, Step, StoreReader, Verification, run_notes, verify,
+    Depth, Files, FolderFiles, Repair, RunNote, StoreReader, Verification, VerifyProgress, run_notes, verify,
 };
 use relabel::shared::threads::thread_pool;
 use serde_json::{Value, json};
@@ -80,7 +80,7 @@ fn elsewhere(arguments: &VerifyArguments, global: &Global, address: &str) -> Res
     if arguments.recompute.is_some() {
         return Err(Error::Usage("--recompute is for stores and releases in a folder".to_owned()));
     }
-    let files = Arc::new(Remote::open(address, settings(Access::Read))?);
+    let files = Arc::new(RemoteFiles::open(address, settings(Access::Read))?);
     if !release::is_release(&*files)? {
         return Err(Error::Release {
             place: files.name().to_owned(),
@@ -136,8 +136,8 @@ fn with_recomputed(
 fn look(store: &Path, depth: Depth, quiet: bool) -> Result<Verification, Error> {
     let bar = if may_draw() && !quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
     let found = verify(store, depth, &|step| match step {
-        Step::Shards(shards) => bar.set_length(shards as u64),
-        Step::ShardDone => bar.inc(1),
+        VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+        VerifyProgress::ShardDone => bar.inc(1),
     });
     bar.finish_and_clear();
     found

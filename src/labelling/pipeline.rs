@@ -28,7 +28,7 @@ use crate::shared::geometry::InputSize;
 use crate::shared::label_map::{ImageLabels, ScoreRounding};
 use crate::shared::manifest::Manifest;
 use crate::shared::monitor::{Monitor, Stage};
-use crate::shared::store::{BEAT, InFlight, StoreInfo, StoreWriter};
+use crate::shared::store::{HEARTBEAT_INTERVAL, InFlight, StoreInfo, StoreWriter};
 use crate::shared::threads::{spawn_in, thread_pool};
 
 /// Batches that wait between two stages.
@@ -204,9 +204,9 @@ fn flow(
                 }
             }
             if let Some(in_flight) = in_flight {
-                in_flight.beat();
+                in_flight.heartbeat();
             }
-            std::thread::park_timeout(BEAT);
+            std::thread::park_timeout(HEARTBEAT_INTERVAL);
         }
     });
     ending.into_result()

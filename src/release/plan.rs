@@ -19,7 +19,7 @@ use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::monitor::Monitor;
-use crate::shared::store::{Part, Repair, Step, StoreReader, StoreStatus, run_notes, verify};
+use crate::shared::store::{Part, Repair, StoreReader, StoreStatus, VerifyProgress, run_notes, verify};
 
 /// A release that could be delivered.
 #[derive(Clone, Debug)]
@@ -67,7 +67,7 @@ impl Release {
 pub fn plan(
     store: &StoreReader,
     request: &Request<'_>,
-    heard: &(dyn Fn(Step) + Sync),
+    heard: &(dyn Fn(VerifyProgress) + Sync),
     monitor: &dyn Monitor,
 ) -> Result<Release, Error> {
     let info = store.info();
@@ -75,7 +75,7 @@ pub fn plan(
     check_picture(store, request)?;
     check_right(store, request, heard)?;
     let records = store.records()?;
-    let status = StoreStatus::of_records(info, Part::WHOLE, &records);
+    let status = StoreStatus::from_records(info, Part::WHOLE, &records);
     let manifest = store.manifest()?;
     let classes: ClassList = (&info.classes).into();
     let (mut files, shortened) = stored_files(store, &records)?;
@@ -150,14 +150,18 @@ fn check_picture(store: &StoreReader, request: &Request<'_>) -> Result<(), Error
 const PROBLEMS_TOLD: usize = 5;
 
 /// Refuses a store that is not what was written.
-fn check_right(store: &StoreReader, request: &Request<'_>, heard: &(dyn Fn(Step) + Sync)) -> Result<(), Error> {
+fn check_right(
+    store: &StoreReader,
+    request: &Request<'_>,
+    heard: &(dyn Fn(VerifyProgress) + Sync),
+) -> Result<(), Error> {
     let found = verify(store.path(), request.depth, heard)?;
     let in_the_way: Vec<_> = found
         .problems
         .iter()
         .filter(|problem| match problem.repair {
             Repair::Delete => false,
-            Repair::GoOn => request.wholeness == Wholeness::Whole,
+            Repair::Resume => request.wholeness == Wholeness::Whole,
             Repair::Run | Repair::RunOrRestore => true,
         })
         .collect();

@@ -21,12 +21,12 @@ pub(super) fn stored_files(
     };
     for path in store.info().fixed_files() {
         let other =
-            if path == GROUP { store.group_reworded(&mut |place, text| reworded(GROUP, place, text))? } else { None };
+            if path == GROUP { store.redacted_group(&mut |place, text| reworded(GROUP, place, text))? } else { None };
         files.push(stored_or(store, path, other)?);
     }
     for record in records {
         let path = record.path();
-        let other = store.record_reworded(record.shard, &mut |place, text| reworded(&path, place, text))?;
+        let other = store.redacted_record(record.shard, &mut |place, text| reworded(&path, place, text))?;
         files.push(stored_or(store, path, other)?);
         files.extend(record.files.iter().map(|file| ReleaseFile {
             path: file.path.clone(),

@@ -17,7 +17,7 @@ use super::{CHECKSUMS, MARKER, SIGNATURE};
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
 use crate::shared::store::{
-    CHECKSUMS_BYTES, Description, Files, RecordedFile, RowState, StoreReader, check_labels, describe,
+    CHECKSUMS_BYTES, Files, RecordedFile, RowState, StoreDescription, StoreReader, check_labels, read_description,
 };
 
 use noted::Noted;
@@ -57,7 +57,7 @@ pub fn verify(
 ) -> Result<Checked, Error> {
     let mut found = Checked::default();
     let lengths = files.list()?.map(|list| list.into_iter().collect::<BTreeMap<String, u64>>());
-    if files.bytes_of(MARKER)?.is_some() {
+    if files.file_bytes(MARKER)?.is_some() {
         found.add(MARKER, "it is there while a release is on its way: this one is not whole", Remedy::AskPublisher);
     }
     let Some(sums_bytes) = files.read_up_to(CHECKSUMS, CHECKSUMS_BYTES)? else {
@@ -72,7 +72,7 @@ pub fn verify(
     heard(ReleaseStep::More(sums.digests.len()))?;
     let heard_file = || heard(ReleaseStep::Done);
     // Records are counted with the other files; here it is only heard whether to go on.
-    let description = describe(&noted, &|| heard(ReleaseStep::More(0)))?;
+    let description = read_description(&noted, &|| heard(ReleaseStep::More(0)))?;
     let provenance = noted.read("provenance.json")?.and_then(|text| serde_json::from_slice(&text).ok());
     found.partial = provenance.is_some_and(|provenance: serde_json::Value| provenance["partial"] == true);
     let recorded: BTreeMap<&str, &RecordedFile> =
@@ -97,7 +97,7 @@ pub fn verify(
     }
     store(&description, &recorded, &sums, &mut found);
     unlisted(&sums, lengths.as_ref(), &seen, &mut found);
-    for (name, what) in files.strangers()?.into_iter().filter(|(name, _)| !name.starts_with('.')) {
+    for (name, what) in files.irregular_entries()?.into_iter().filter(|(name, _)| !name.starts_with('.')) {
         found.add(name, what, Remedy::Delete);
     }
     found.settle(description);
@@ -128,7 +128,9 @@ pub fn check_rows(
                 return Ok(None);
             }
             let problem = match reader.row(row) {
-                Ok(RowState::Labelled(labels)) => check_labels(&labels, reader.info()).err(),
+                Ok(RowState::Labelled(labels)) => {
+                    check_labels(&labels, reader.info()).err().map(|problem| problem.to_string())
+                }
                 Ok(RowState::Failed(_) | RowState::ToDo) => return Ok(None),
                 Err(Error::Store { problem, .. }) => Some(problem.to_string()),
                 Err(error) => return Err(error),
@@ -182,7 +184,7 @@ fn look(files: &dyn Files, name: &str, wanted: &Digest, known: &Known<'_>, readi
     }
     let bytes = match known.lengths {
         Some(lengths) => lengths.get(name).copied(),
-        None => files.bytes_of(name)?,
+        None => files.file_bytes(name)?,
     };
     let Some(bytes) = bytes else { return Ok(Looked::Wrong("it is not there".to_owned())) };
     if let Some(recorded) = known.recorded.filter(|recorded| recorded.bytes != bytes) {
@@ -206,7 +208,7 @@ fn holds_labels(name: &str) -> bool {
 }
 
 /// Holds the store's own description against `SHA256SUMS`.
-fn store(description: &Description, recorded: &BTreeMap<&str, &RecordedFile>, sums: &Sums, found: &mut Checked) {
+fn store(description: &StoreDescription, recorded: &BTreeMap<&str, &RecordedFile>, sums: &Sums, found: &mut Checked) {
     for (file, problem) in &description.problems {
         found.add(file.clone(), problem.clone(), Remedy::AskPublisher);
     }

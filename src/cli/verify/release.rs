@@ -40,7 +40,7 @@ const SAMPLED_ROWS: usize = 64;
 
 /// Whether there is a release, or was to be one.
 pub fn is_release(files: &dyn Files) -> Result<bool, Error> {
-    Ok(files.bytes_of(CHECKSUMS)?.is_some() || files.bytes_of(MARKER)?.is_some())
+    Ok(files.file_bytes(CHECKSUMS)?.is_some() || files.file_bytes(MARKER)?.is_some())
 }
 
 /// Looks at a release. `open` opens the store in it, to decode some of its rows.

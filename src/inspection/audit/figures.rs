@@ -139,7 +139,8 @@ impl<'a> Auditor<'a> {
         }
         let region = region_box(map, class);
         let (mut prob_sum, mut wrong, mut missed, mut iou_sum, mut weighted_sum) = (0.0, 0, 0, 0.0, 0.0);
-        for (&unit_box, label) in boxes.iter().zip(self.pooler.pool(map, class)?) {
+        for (&unit_box, label) in boxes.iter().zip(self.pooler.pool(map, class).map_err(|problem| problem.to_string())?)
+        {
             let overlap = region.map_or(0.0, |region| iou(unit_box, region));
             prob_sum += label.prob;
             wrong += usize::from(label.best_class != class);
@@ -183,7 +184,7 @@ fn best_other(whole: &SparseTarget, class: u32) -> f32 {
 fn region_box(map: &LabelMap, class: u32) -> Option<UnitBox> {
     let (height, width) = (map.size().height_cells(), map.size().width_cells());
     let mut sides: Option<[usize; 4]> = None;
-    for (cell, _) in map.classes()[..height * width].iter().enumerate().filter(|(_, winner)| **winner == class) {
+    for (cell, _) in map.best_classes().into_iter().enumerate().filter(|(_, winner)| *winner == class) {
         let (y, x) = (cell / width, cell % width);
         let [x0, y0, x1, y1] = sides.unwrap_or([x, y, x + 1, y + 1]);
         sides = Some([x0.min(x), y0.min(y), x1.max(x + 1), y1.max(y + 1)]);

@@ -6,7 +6,7 @@ use super::cells::CellProbs;
 use super::regions::objects;
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::label_map::LabelMap;
-use crate::training::pool::{Pooler, Pooling, SparseTarget};
+use crate::training::pool::{PoolOptions, Pooler, SparseTarget};
 
 /// Examines label maps of one teacher, one after the other. It holds what is used again for each, so make one for each
 /// thread.
@@ -53,7 +53,7 @@ impl Examiner {
     /// An examiner of maps of a teacher with `class_count` classes.
     #[must_use]
     pub fn new(class_count: usize) -> Self {
-        Self { pooler: Pooler::new(class_count, Pooling::default()), class_count }
+        Self { pooler: Pooler::new(class_count, PoolOptions::default()), class_count }
     }
 
     /// Classes of the teacher.
@@ -68,7 +68,7 @@ impl Examiner {
     /// In words, when the map holds a class that the teacher does not have.
     pub fn pool(&mut self, map: &LabelMap, unit_box: UnitBox) -> Result<SparseTarget, String> {
         // One part has one label.
-        Ok(self.pooler.pool_sparse(map, Crop::from(unit_box))?.swap_remove(0))
+        Ok(self.pooler.pool_sparse(map, Crop::from(unit_box)).map_err(|problem| problem.to_string())?.swap_remove(0))
     }
 
     /// The figures of an image that is filed under `label_class`.
@@ -77,8 +77,8 @@ impl Examiner {
     /// As for [`Examiner::pool`].
     pub fn figures(&mut self, map: &LabelMap, label_class: Option<u32>) -> Result<Figures, String> {
         let whole = self.pool(map, UnitBox::WHOLE)?;
-        let winners = &map.classes()[..map.size().cells()];
-        let mut distinct = winners.to_vec();
+        let winners = map.best_classes();
+        let mut distinct = winners.clone();
         distinct.sort_unstable();
         distinct.dedup();
         Ok(Figures {
@@ -111,7 +111,7 @@ impl Verdict {
         match label_class {
             None => Self::NotCompared,
             Some(class) if whole.classes.first() == Some(&class) => Self::Agrees,
-            Some(class) if map.classes().contains(&class) => Self::Differs,
+            Some(class) if map.cell_classes().contains(&class) => Self::Differs,
             Some(_) => Self::Absent,
         }
     }

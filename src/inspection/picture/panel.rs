@@ -118,7 +118,7 @@ fn spots(map: &LabelMap) -> Vec<Spot> {
         let nearest = cells.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(0);
         Spot { class, cells: cells.len(), y: nearest / width, x: nearest % width }
     };
-    connected(map.size(), |cell| Some(map.classes()[cell])).into_iter().map(spot).collect()
+    connected(map.size(), |cell| Some(map.cell(cell).1[0])).into_iter().map(spot).collect()
 }
 
 fn cells(size: MapSize) -> impl Iterator<Item = (usize, usize)> {

@@ -71,7 +71,7 @@ impl Choice {
         };
         let (mut rows, mut to_do) = (Vec::new(), 0);
         for shard in 0..store.info().shards() {
-            let wanted: Vec<usize> = store.info().rows_of(shard).filter(|row| is_wanted(*row)).collect();
+            let wanted: Vec<usize> = store.info().shard_rows(shard).filter(|row| is_wanted(*row)).collect();
             if wanted.is_empty() {
                 continue;
             }

@@ -56,7 +56,7 @@ pub(super) fn commit_shards(
 fn begin(job: &Job<'_>, store: &StoreWriter, work: usize) -> Result<ShardLabels, Error> {
     let (info, to_do) = (job.info, &job.shards[work]);
     let images = match to_do.images {
-        ImagesToDo::All => Vec::with_capacity(info.rows_of(to_do.shard).len()),
+        ImagesToDo::All => Vec::with_capacity(info.shard_rows(to_do.shard).len()),
         ImagesToDo::These(_) => {
             let reader = StoreReader::open(store.path())?;
             let kept = |row| match reader.row(row)? {
@@ -67,7 +67,7 @@ fn begin(job: &Job<'_>, store: &StoreWriter, work: usize) -> Result<ShardLabels,
                     problem: format!("the record of shard {} has gone while it was read", to_do.shard).into(),
                 }),
             };
-            info.rows_of(to_do.shard).map(kept).collect::<Result<_, Error>>()?
+            info.shard_rows(to_do.shard).map(kept).collect::<Result<_, Error>>()?
         }
     };
     Ok(ShardLabels { shard: to_do.shard, images })
@@ -88,7 +88,7 @@ fn commit(
         problem: problem.into(),
     })?;
     let mut agreement = Agreement::default();
-    for (row, image) in info.rows_of(labels.shard).zip(&labels.images) {
+    for (row, image) in info.shard_rows(labels.shard).zip(&labels.images) {
         see_agreement(job, to, row, image, &mut agreement);
     }
     let record = monitor.timed(Stage::Store, || to.store.commit(labels, &files, agreement))?;
@@ -133,7 +133,7 @@ fn gather(
     shard: &mut ShardLabels,
     failure_watch: &mut FailureWatch,
 ) -> Result<Seen, Error> {
-    let first_row = job.info.rows_of(shard.shard).start;
+    let first_row = job.info.shard_rows(shard.shard).start;
     let mut seen = Seen::default();
     for (slot, (row, failure)) in batch.place.rows.clone().zip(batch.failures).enumerate() {
         if matches!(shard.images.get(row - first_row), Some(Ok(_))) {
@@ -166,7 +166,7 @@ fn see_agreement(
 ) {
     let class = job.manifest.label(row).and_then(|label| to.classes_by_label.get(label));
     if let (Ok(labels), Some(&class)) = (image, class) {
-        agreement.see(labels.prediction.rank_of(class));
+        agreement.count(labels.prediction.rank_of(class));
     }
 }
 

@@ -7,19 +7,19 @@ use crate::release::verify::digest_of;
 use crate::release::{Content, ReleaseFile};
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
-use crate::shared::remote::{Remote, Sent};
+use crate::shared::remote::{RemoteFiles, UploadSource};
 use crate::shared::store::{CHECKSUMS_BYTES, Files as _};
 
 /// A prefix in a bucket that a release goes to.
 #[derive(Debug)]
 pub struct BucketTarget {
-    remote: Remote,
+    remote: RemoteFiles,
 }
 
 impl BucketTarget {
     /// A place that was opened for writing.
     #[must_use]
-    pub fn new(remote: Remote) -> Self {
+    pub fn new(remote: RemoteFiles) -> Self {
         Self { remote }
     }
 }
@@ -42,13 +42,13 @@ impl Target for BucketTarget {
     }
 
     fn has(&self, inside: &str, sha256: &Digest) -> Result<bool, Error> {
-        Ok(self.remote.noted_digest(inside)?.is_some_and(|noted| noted == sha256.as_str()))
+        Ok(self.remote.stored_digest(inside)?.is_some_and(|noted| noted == sha256.as_str()))
     }
 
     fn put(&self, file: &ReleaseFile) -> Result<(), Error> {
         let sent = match &file.content {
-            Content::Made(bytes) => Sent::Bytes(bytes),
-            Content::Stored(path) => Sent::File(path),
+            Content::Made(bytes) => UploadSource::Bytes(bytes),
+            Content::Stored(path) => UploadSource::File(path),
         };
         self.remote.put(&file.path, sent, &file.sha256)
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::release::signature::SignedBy;
-use crate::shared::store::{Description, ShardRecord, StoreInfo};
+use crate::shared::store::{ShardRecord, StoreDescription, StoreInfo};
 
 /// What a check of a release found.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -84,12 +84,12 @@ impl Checked {
     }
 
     /// Counts what the store says of itself.
-    pub(super) fn settle(&mut self, description: Description) {
+    pub(super) fn settle(&mut self, description: StoreDescription) {
         self.labelled = description.records.iter().map(|record| record.labelled).sum();
         self.failed = description.records.iter().map(|record| record.failed.len()).sum();
         if let Some(info) = &description.info {
             self.images = info.images;
-            self.to_do = description.shards_to_do.iter().map(|&shard| info.rows_of(shard).len()).sum();
+            self.to_do = description.shards_to_do.iter().map(|&shard| info.shard_rows(shard).len()).sum();
         }
         self.info = description.info;
         self.records = description.records;

@@ -43,8 +43,8 @@ impl Files for Noted<'_> {
         self.files.read_range(inside, range)
     }
 
-    fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
-        self.files.bytes_of(inside)
+    fn file_bytes(&self, inside: &str) -> Result<Option<u64>, Error> {
+        self.files.file_bytes(inside)
     }
 
     fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error> {

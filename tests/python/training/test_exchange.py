@@ -131,8 +131,8 @@ def damaged(folder):
         6: (put((0, 2, 3, 4), float("nan")), "scores: 1 of 225 cells are not finite in float16 (the first: cell y 3, x 4 has NaN"),
         7: (put((0, 0, 3, 4), 70000.0), "scores: 1 of 225 cells are not finite in float16 (the first: cell y 3, x 4 has 70000"),
         8: (put((1, 0, 3, 4), 1000.0), "not-a-map: cell 3, 4: its class id 1000 is none of 1000 classes"),
-        9: (put((1, 0, 3, 4), 7.5), "not-a-map: cell 3, 4: its class id 7.5 is no whole number"),
-        10: (put((1, slice(0, 2), 3, 4), 7.0), "not-a-map: cell 3, 4: it holds class 7 twice"),
+        9: (put((1, 0, 3, 4), 7.5), "not-a-map: cell 3, 4: its class id 7.5 is not an integer"),
+        10: (put((1, slice(0, 2), 3, 4), 7.0), "not-a-map: cell 3, 4: class 7 is listed twice"),
     }
     said = {paths[number]: words for number, (_, words) in wrong.items()}
     save(folder, {paths[number]: tensor for number, (tensor, _) in wrong.items()})
@@ -379,7 +379,7 @@ def test_what_is_no_folder_of_maps_is_refused(tmp_path):
     refused = relabel("import", tmp_path / "flat", "--out", tmp_path / "store", expect=1)
     assert "--rank-axis first" in refused.stderr
     refused = relabel("export", tmp_path / "empty", "--out", tmp_path / "out", expect=1)
-    assert "is no store" in refused.stderr
+    assert "is not a store" in refused.stderr
     relabel("import", tmp_path / "weights", expect=2)
 
 
