@@ -159,13 +159,13 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
         let inside = inside.to_str().unwrap().to_owned();
         to.put(&inside, relabel::shared::remote::UploadSource::Bytes(&bytes), &digest).unwrap();
         assert_eq!(to.stored_digest(&inside).unwrap().as_deref(), Some(digest.as_str()));
-        assert_eq!(to.bytes_of(&inside).unwrap(), Some(bytes.len() as u64));
+        assert_eq!(to.file_bytes(&inside).unwrap(), Some(bytes.len() as u64));
         put.push((inside, bytes.len() as u64));
     }
     put.sort();
     assert_eq!(to.list().unwrap().unwrap(), put);
     assert_eq!(to.read("not/there").unwrap(), None);
-    assert_eq!(to.bytes_of("not/there").unwrap(), None);
+    assert_eq!(to.file_bytes("not/there").unwrap(), None);
     assert_eq!(to.stored_digest("not/there").unwrap(), None);
     to.remove("not/there").unwrap();
 

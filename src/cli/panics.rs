@@ -1,4 +1,4 @@
-//! FaultInjection of the program itself: a line that can be reported, and exit code 1.
+//! Faults of the program itself: a line that can be reported, and exit code 1.
 
 use std::any::Any;
 use std::collections::VecDeque;

@@ -50,7 +50,7 @@ pub(super) fn ask(bytes: &[u8]) {
     let done = match question >> 1 & 7 {
         0 => place.read("zarr.json").map(drop),
         1 => place.read_range("scores/c.0.0.0.0", 3..8).map(drop),
-        2 => place.bytes_of("zarr.json").map(drop),
+        2 => place.file_bytes("zarr.json").map(drop),
         3 => place.stored_digest("zarr.json").map(drop),
         4 => place.read_range("scores/c.0.0.0.0", u64::MAX - 8..u64::MAX).map(drop),
         _ => place.list().map(drop),

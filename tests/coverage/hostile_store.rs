@@ -171,7 +171,7 @@ fn read(store: MemoryFiles) {
         }
     }
     let _ = labels.rows(&["c/1"]);
-    let _ = labels.states();
+    let _ = labels.row_statuses();
 }
 
 /// Changes the value in a place, counted over all values.

@@ -251,7 +251,7 @@ fn every_reader_answers(store: &Path, what: &str) -> Vec<String> {
     });
     answer("labels", &|| {
         let labels = Labels::open(store)?;
-        labels.states()?;
+        labels.row_statuses()?;
         let rows = labels.rows(&["c/0", "c/9"])?;
         labels.pool(&rows, &[UnitBox::WHOLE; 2])?;
         let mut targets = vec![0_f32; 2 * labels.class_count()];

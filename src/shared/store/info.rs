@@ -22,7 +22,7 @@ pub const FORMAT_VERSION: u32 = 1;
 pub const ZSTD_LEVEL: u8 = 13;
 
 /// Zstd level of stores whose description has none.
-const ZSTD_LEVEL_BEFORE_IT_WAS_STORED: u8 = 19;
+const DEFAULT_ZSTD_LEVEL: u8 = 19;
 
 /// Description of a store. Two runs may fill one store only if theirs are equal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -163,7 +163,7 @@ impl StoreInfo {
 
     /// Zstd level of class ids.
     pub(super) fn zstd_level(&self) -> u8 {
-        self.zstd_level.unwrap_or(ZSTD_LEVEL_BEFORE_IT_WAS_STORED)
+        self.zstd_level.unwrap_or(DEFAULT_ZSTD_LEVEL)
     }
 
     /// Whether class ids are stored as u32. Those of at most 65,535 classes are stored as u16, where 65,535 itself means

@@ -103,3 +103,62 @@ fn chunk_bytes(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Res
     }
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::shared::label_map::{ImagePrediction, LabelMap, ScoreRounding};
+
+    fn info() -> StoreInfo {
+        let digest = "0".repeat(64);
+        let names = vec![""; 20];
+        let info = json!({
+            "format_version": 1, "tool_version": "0", "k": 2, "map_size": [2, 3], "score_kind": "logits", "images": 3,
+            "teacher": { "name": "", "sha256": digest, "card": {}, "card_origins": {} }, "shard_images": 3,
+            "batch_images": 1, "manifest_sha256": digest, "source": "", "zstd_level": 13,
+            "classes": { "list": "", "count": 20, "ids": names, "names": names },
+        });
+        serde_json::from_value(info).unwrap()
+    }
+
+    fn failed(row: usize) -> FailedImage {
+        serde_json::from_value(json!({ "row": row, "id": "", "path": "", "kind": "empty", "reason": "" })).unwrap()
+    }
+
+    fn labels(row: usize) -> ImageLabels {
+        let scores: Vec<f32> = (0..12).map(|at| (row * 30 + at / 2 * 2) as f32 - (at % 2) as f32 / 2.0).collect();
+        let classes: Vec<i32> = (0..12).map(|at| (row as i32 + at * 5) % 20).collect();
+        let size = info().map_size;
+        ImageLabels {
+            map: LabelMap::from_cells(&scores, &classes, 2, size, ScoreRounding::Float16).unwrap(),
+            prediction: ImagePrediction::from_ranks(&[0.75, 0.25], &[1, 2]).unwrap(),
+        }
+    }
+
+    #[test]
+    fn maps_in_cell_order_encode_to_the_bytes_of_the_declared_axes() {
+        let info = info();
+        let labels = ShardLabels { shard: 0, images: vec![Ok(labels(0)), Err(failed(1)), Ok(labels(2))] };
+        let maps: Vec<_> = labels.images.iter().map(|image| image.as_ref().ok().map(|image| &image.map)).collect();
+        for array in [StoreArray::Scores, StoreArray::Classes] {
+            let values: Vec<u8> = maps
+                .iter()
+                .flat_map(|map| match (map.map(LabelMap::rank_planes), array) {
+                    (Some((scores, _)), StoreArray::Scores) => scores.iter().flat_map(|s| s.to_ne_bytes()).collect(),
+                    (Some((_, ids)), _) => ids.iter().flat_map(|&id| (id as u16).to_ne_bytes()).collect(),
+                    (None, StoreArray::Scores) => f16::NEG_INFINITY.to_ne_bytes().repeat(12),
+                    (None, _) => vec![u8::MAX; 24],
+                })
+                .collect();
+            let memory = Arc::new(MemoryStore::new());
+            let declared = array.open(&info, Arc::clone(&memory), ChunkLayout::Shards).unwrap();
+            let mut options = CodecOptions::default();
+            options.set_concurrent_target(1);
+            declared.store_chunk_opt(&[0, 0, 0, 0], ArrayBytes::from(values), &options).unwrap();
+            let bytes = memory.get(&declared.chunk_key(&[0, 0, 0, 0])).unwrap().unwrap();
+            assert_eq!(encode(&info, array, &labels).unwrap().unwrap(), bytes.to_vec(), "{}", array.name());
+        }
+    }
+}

@@ -4,6 +4,7 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::fixed_files::{ManifestState, WRONG_ARRAY_METADATA};
 use super::shards::contradicts_manifest;
+use super::verification::without_help;
 use crate::shared::error::Error;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::{self, StoreArray, record_file};
@@ -37,7 +38,7 @@ pub fn read_description(
     let info = match StoreInfo::from_files(files) {
         Ok(info) => info,
         Err(Error::Store { problem, .. }) => {
-            found.add(layout::GROUP, problem.to_string());
+            found.add(layout::GROUP, without_help(&problem));
             return Ok(found);
         }
         Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
+use super::verification::without_help;
 use crate::shared::error::Error;
 use crate::shared::label_map::ImageLabels;
 use crate::shared::store::error::StoreError;
@@ -32,7 +33,7 @@ impl ValueChecker {
             let labels = match self.reader.stored_row(row) {
                 Ok(RowState::Labelled(labels)) => labels,
                 Ok(RowState::Failed(_) | RowState::ToDo) => continue,
-                Err(Error::Store { problem, .. }) => return Ok(Err((of(StoreArray::Scores), problem.to_string()))),
+                Err(Error::Store { problem, .. }) => return Ok(Err((of(StoreArray::Scores), without_help(&problem)))),
                 Err(error) => return Err(error),
             };
             if let Err((array, problem)) = check_values(&labels, self.reader.info()) {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::shared::error::Cause;
+
 /// Depth of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
@@ -79,4 +81,10 @@ impl Verification {
     pub(super) fn add(&mut self, file: impl Into<String>, problem: impl Into<String>, repair: Repair) {
         self.problems.push(Problem { file: file.into(), problem: problem.into(), repair });
     }
+}
+
+/// Returns the text of an error without its advice, which depends on the command.
+pub(super) fn without_help(problem: &Cause) -> String {
+    let text = problem.to_string();
+    text.split("\n  help: ").next().unwrap_or_default().to_owned()
 }
