@@ -1,51 +1,57 @@
-# make demo   set up what is missing, label the sample photographs, say and draw what was found
-# make test   set up what is missing, run every test
-# make wheel  build the Python package
-# make fuzz   break files at random for about ten minutes; what a reader stumbles over is printed, with the seed of the run,
-#             and so are images that come out otherwise than PIL shows them
-# make fuzz-coverage  fuzz every reader with libFuzzer, guided by coverage, for FUZZ_SECONDS each (60); needs cargo-fuzz
-#             (`cargo install cargo-fuzz`) and a C++ compiler, and builds all of it once more, which takes ten minutes
-# make watchdog  run two sessions on one device 200 times beside a load, and print all stacks if one stands still
-# make bench  measure; figures and method are in docs/performance.md
-# make check  format, lints, documentation, licences and known vulnerabilities of dependencies (what CI runs after the tests)
+# make demo           install what is missing, label the sample photographs, print and draw one of them
+# make test           install what is missing, run every test
+# make check          format, lints, documentation, licences and known vulnerabilities of dependencies; CI runs it after the tests
+# make build          build the program: target/release/relabel
+# make wheel          build the Python package: target/wheels
+# make fuzz           damage valid files at random for about ten minutes; prints the seed, every fault of a reader, and every
+#                     image that is decoded differently from PIL
+# make fuzz-coverage  fuzz every reader with libFuzzer for FUZZ_SECONDS each (60); needs cargo-fuzz (`cargo install cargo-fuzz`)
+#                     and a C++ compiler, and takes ten minutes to build
+# make watchdog       run two sessions on one device 200 times under load; prints all stacks if one hangs
+# make bench          measure; docs/performance.md has the results and the method
+# make clean          remove everything that was built
 
 RELABEL := target/release/relabel
 PHOTOS := tests/data/golden/images
 TEACHER := models/efficientnet-lite0.onnx
 DEMO := demo.labels
 PICTURE := demo.png
-# How often as many files are broken as in `make test`.
+# Multiple of the number of files that `make test` damages.
 FUZZ_TIMES := 60
-# How long each reader is fuzzed, and which ones: all where none is named.
+# Seconds for each reader, and which readers: all if none is named.
 FUZZ_SECONDS := 60
 FUZZ_TARGETS :=
+
+# Tests start servers on this machine; a proxy of the environment would be asked for them.
+export NO_PROXY := 127.0.0.1,localhost
+export no_proxy := $(NO_PROXY)
 
 .PHONY: demo test wheel fuzz fuzz-coverage watchdog bench check setup build clean
 
 demo: build
 	@rm -rf $(DEMO)
-	@# Exit code 3 says that some images could not be labelled: the samples contain broken files on purpose.
+	@# Exit code 3: some images could not be labelled. The samples contain broken files on purpose.
 	@$(RELABEL) run --teacher $(TEACHER) --in $(PHOTOS) --out $(DEMO) || [ $$? = 3 ]
 	@echo
 	@$(RELABEL) inspect $(DEMO) coffee --image-root $(PHOTOS) --crop 0.4,0.3,0.9,0.8 -o $(PICTURE)
 	@echo
-	@echo "The label maps lie in $(DEMO), a picture of this one in $(PICTURE). Others:"
+	@echo "Label maps: $(DEMO). Picture of this image: $(PICTURE). To see others:"
 	@echo "  $(RELABEL) inspect $(DEMO) chelsea --image-root $(PHOTOS) -o chelsea.png"
 	@echo "  $(RELABEL) report $(DEMO) --image-root $(PHOTOS) -o report"
 
 test: build
 	cargo test --release --locked --workspace
-	@# The benchmarks of scripts/gpu are tested, too, and run it.
+	@# The tests of scripts/gpu run this benchmark.
 	cargo bench --locked --quiet --bench bare --no-run
 	@scripts/setup training
 	.venv/bin/python -m pytest -q tests/python/training tests/python/page
 
-# The Python package as a file to install elsewhere, in target/wheels. `pip install ./python` does as well.
+# For other machines; on this one, `pip install ./python` is enough.
 wheel: build
 	@scripts/setup training
 	PATH="$(CURDIR)/.venv/bin:$$PATH" maturin build --release --locked --manifest-path python/Cargo.toml
 
-# A reader that believes a length and asks for as much memory is aborted by the limit.
+# The memory limit aborts a reader that trusts a length field and allocates that much.
 fuzz: build
 	cargo test --release --locked --test integration --no-run
 	ulimit -v 4194304 && RELABEL_FUZZ_TIMES=$(FUZZ_TIMES) cargo test --release --locked --test integration -- fuzz:: decode::pixels

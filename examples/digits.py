@@ -1,6 +1,6 @@
 """Does it train? Students of canvases with several digits, taught with single, global soft and localized labels.
 
-    python examples/digits.py             # five seeds, all arms: the first table of docs/training.md
+    python examples/digits.py             # five seeds, all arms: the first table of docs/experiment.md
     python examples/digits.py --long      # localized labels, four times the epochs: the second
     python examples/digits.py --seeds 1 --epochs 2 --arms localized+none
 

@@ -594,8 +594,8 @@ def report_going_on(setup: Setup, report: Report, many: ManyImages, images: Path
     report.add(Figure("f", f"{what}: a new run up to its first batch", begun.wall_s, "s"))
     # The last shard is left to do, so that the runs below have something to go on with.
     run(setup.bare, "records", "--out", store, "--leave", 1, "--json")
-    run_until("going on with", *command)
-    measured = [run_until("going on with", *command) for _ in range(setup.repeats)]
+    run_until("resuming store", *command)
+    measured = [run_until("resuming store", *command) for _ in range(setup.repeats)]
     report.measurements[f"f, going on, {what}"] = [asdict(reached) for reached in measured]
     seconds = statistics.median(reached.wall_s for reached in measured)
     report.add(Figure("f", f"{what}: going on up to the first batch", seconds, "s", at_most=2))

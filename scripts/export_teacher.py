@@ -10,7 +10,7 @@ PyTorch, with several batches and, where height and width are free, at two sizes
     python scripts/export_teacher.py resnet50 --checkpoint mine.pth --num-classes 120 -o dogs.onnx
     python scripts/export_teacher.py vit_base_patch16_224 --random-weights --global-pool avg -o try.onnx
 
-It needs Python 3.11 and: pip install torch torchvision timm onnx onnxscript onnxruntime
+It needs Python 3.11 or newer and: pip install torch torchvision timm onnx onnxscript onnxruntime
 (and transformers, for names that begin with transformers:)
 """
 

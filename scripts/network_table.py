@@ -292,7 +292,7 @@ def write_into(document: Path, made: str) -> None:
 
 
 HEADER = (
-    "| network | exporter, opset | height, width | map | head | places | file | cells | result |",
+    "| network | exporter, opset | height, width | map | head | positions | file | cells | result |",
     "|---|---|---|---|---|---|---:|---:|---|",
 )
 
@@ -314,8 +314,8 @@ def row_of(network: Network, folder: Path, counts: collections.Counter[str]) -> 
         counts["refused by `relabel teacher`"] += 1
         return f"{start} | | | {file} | | refused: {short(document['refused'])} |"
     counts["verified"] += 1
-    proof = document["proof"]
-    cells = f"{proof['cell_difference'] / max(proof['largest_score'], 1e-30):.0e}"
+    proof = document["verification"]
+    cells = f"{proof['max_cell_error'] / max(proof['max_score'], 1e-30):.0e}"
     size, grid = (words(document[key]) for key in ("input_size", "map_size"))
     return f"{start} {grid} of {size} | {head_of(document)} | {place_of(document)} | {file} | {cells} | verified |"
 
@@ -338,7 +338,7 @@ def short(text: str, most: int = 110) -> str:
 
 def head_of(document: dict) -> str:
     """`linear`, or the operators of the head that are not."""
-    if document["proof"]["linear"]:
+    if document["verification"]["linear_head"]:
         return "linear"
     found = next(filter(None, (re.search(r"what follows it \(([^)]*)\)", line) for line in document["rewrite"])), None)
     operators = found[1].split(", ") if found else []
@@ -349,9 +349,9 @@ def head_of(document: dict) -> str:
 def place_of(document: dict) -> str:
     """How it was shown that a cell is a place: by structure, or by changing patches of photographs."""
     locality = document["locality"]
-    if locality["shown_by"] != "probe":
-        return locality["shown_by"]
-    return f"probe ({locality['along'][0]:.2f}, {locality['along'][1]:.2f})" if isinstance(locality["along"], list) else f"probe ({locality['along']:.2f})"
+    if locality["method"] != "probe":
+        return locality["method"]
+    return f"probe ({locality['same_axis_correlation'][0]:.2f}, {locality['same_axis_correlation'][1]:.2f})" if isinstance(locality["same_axis_correlation"], list) else f"probe ({locality['same_axis_correlation']:.2f})"
 
 
 def words(size: list[int] | dict) -> str:

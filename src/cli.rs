@@ -1,11 +1,13 @@
-//! The command line: everything that knows clap, the terminal, the clock and the environment.
+//! The command line: everything that uses clap, the terminal, the clock or the environment.
 
 mod args;
-mod plan;
-mod task;
+mod exit_code;
+mod load_teacher;
+mod new_store;
+mod part_selection;
 mod run;
+mod run_progress;
 mod dry_run;
-mod summary;
 mod status;
 mod verify;
 mod inspect;
@@ -13,17 +15,18 @@ mod report;
 mod audit;
 mod publish;
 mod teacher;
-mod exchange;
+mod import_export;
 mod merge;
-mod progress;
-mod counting;
-mod places;
-mod photos;
+mod progress_bar;
+mod store_access;
+mod photo_source;
+mod disk_space;
 mod memory_limit;
-mod paint;
+mod terminal_colors;
 mod output;
 mod onnxruntime;
-mod clock;
+mod shell;
+mod time_format;
 mod signals;
 mod panics;
 
@@ -34,59 +37,56 @@ use std::thread::available_parallelism;
 
 use clap::Parser as _;
 use clap::error::ErrorKind;
-use relabel::shared::error::{Error, ErrorClass};
+use relabel::shared::error::Error;
 use relabel::shared::printable::printable;
 use relabel::shared::threads::start_common_pool;
 use tracing_subscriber::EnvFilter;
 
 use args::{Arguments, Command, Global, LogFormat};
+use exit_code::{DONE, PROBLEMS, USAGE, exit_code};
 use output::{Logs, Output, written};
 
-/// How a command ended; the contract's exit codes.
+/// How a command that did not fail ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// 0
     Done,
-    /// 3: finished, but some images could not be labelled or a check found problems.
+    /// Finished, but some images could not be labelled or a check found problems.
     DoneWithProblems,
 }
 
-/// The single place that turns an outcome into an exit code.
 pub fn main() -> ExitCode {
-    let (json, lines_are_json) = asked_for_json();
+    let (json, json_lines) = json_requested();
     let output = Output::new(json);
-    if lines_are_json {
-        output::say_in_json();
+    if json_lines {
+        output::use_json_lines();
     }
-    panics::keep_quiet();
-    let ended = signals::watch(output).and_then(|()| {
-        panics::caught(|| answer(output)).unwrap_or_else(|fault| {
-            output.error(&fault);
-            Ok(1)
-        })
-    });
-    ExitCode::from(ended.unwrap_or_else(|error| {
+    panics::install_hook();
+    let code = signals::watch(output).and_then(|()| panics::catch(|| execute(output))?);
+    ExitCode::from(code.unwrap_or_else(|error| {
         output.error(&error.to_string());
-        code_of(&error)
+        exit_code(&error)
     }))
 }
 
-/// Does what was asked for. Gives the exit code.
-fn answer(output: Output) -> Result<u8, Error> {
+/// Parses the command line and runs the command. Returns the exit code.
+fn execute(output: Output) -> Result<u8, Error> {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
-            return written(error.print()).map(|()| 0);
+            return written(error.print()).map(|()| DONE);
         }
         Err(error) => {
-            refuse_words(error, output);
-            return Ok(2);
+            print_usage_error(error, output);
+            return Ok(USAGE);
         }
     };
+    if arguments.global.quiet {
+        output::use_quiet();
+    }
     start_logs(&arguments.global);
     Ok(match dispatch(&arguments, output)? {
-        Outcome::Done => 0,
-        Outcome::DoneWithProblems => 3,
+        Outcome::Done => DONE,
+        Outcome::DoneWithProblems => PROBLEMS,
     })
 }
 
@@ -102,37 +102,29 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Inspect(command) => inspect::run(command, output),
         Command::Report(command) => report::run(command, &arguments.global, output),
         Command::Audit(command) => audit::run(command, &arguments.global, output),
-        Command::Publish(command) => publish::run(command, &arguments.global, output),
         Command::Teacher(command) => teacher::run(command, output),
         Command::Merge(command) => merge::run(command, &arguments.global, output),
-        Command::Import(command) => exchange::import(command, &arguments.global),
-        Command::Export(command) => exchange::export(command, &arguments.global),
+        Command::Publish(command) => publish::run(command, &arguments.global, output),
+        Command::Import(command) => import_export::import(command, &arguments.global),
+        Command::Export(command) => import_export::export(command, &arguments.global),
     }
 }
 
-/// The single map from errors to exit codes.
-fn code_of(error: &Error) -> u8 {
-    match error.class() {
-        ErrorClass::Usage => 2,
-        ErrorClass::Interrupted => 130,
-        ErrorClass::Input | ErrorClass::Configuration | ErrorClass::Retry | ErrorClass::Internal => 1,
-    }
-}
-
-/// Whether one JSON document is asked for on stdout, and JSON lines on stderr; also where the words make no sense
-/// otherwise.
-fn asked_for_json() -> (bool, bool) {
-    let words: Vec<_> = std::env::args_os().skip(1).take_while(|word| word != "--").collect();
+/// Returns whether `--json` and `--log-format json` are given, also in a command line that clap refuses.
+fn json_requested() -> (bool, bool) {
+    let arguments: Vec<_> = std::env::args_os().skip(1).take_while(|argument| argument != "--").collect();
     let is_format = |pair: &[_]| pair[0] == OsStr::new("--log-format") && pair[1] == OsStr::new("json");
-    let lines = words.iter().any(|word| word == "--log-format=json") || words.windows(2).any(is_format);
-    (words.iter().any(|word| word == "--json"), lines)
+    let json_lines =
+        arguments.iter().any(|argument| argument == "--log-format=json") || arguments.windows(2).any(is_format);
+    (arguments.iter().any(|argument| argument == "--json"), json_lines)
 }
 
-/// Says what is wrong with the words that were typed, which clap repeats.
-fn refuse_words(error: clap::Error, output: Output) {
-    let words: Vec<_> = std::env::args_os().map(|word| word.to_string_lossy().into_owned()).collect();
-    // Parsed once more, escaped, they are refused for the same reason.
-    let error = Arguments::try_parse_from(words.iter().map(|word| printable(word).into_owned())).err().unwrap_or(error);
+/// Prints clap's error, with the arguments that it repeats escaped.
+fn print_usage_error(error: clap::Error, output: Output) {
+    let arguments: Vec<_> = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    // The escaped arguments are refused for the same reason.
+    let escaped = arguments.iter().map(|argument| printable(argument).into_owned());
+    let error = Arguments::try_parse_from(escaped).err().unwrap_or(error);
     if !output.is_json() && !output::lines_are_json() {
         let _ = error.print();
         return;
@@ -148,7 +140,7 @@ fn start_logs(global: &Global) {
         (false, 0) => "relabel=warn,ort=off",
         (false, 1) => "relabel=info,ort=error",
         (false, 2) => "relabel=debug,ort=warn",
-        // What other packages trace holds addresses with their signatures, and headers.
+        // Traces of HTTP crates are left out: they contain signed URLs and headers.
         (false, _) => "relabel=trace,ort=trace",
     };
     let filter = EnvFilter::new(level);

@@ -1,4 +1,4 @@
-//! The program: parse, prepare logs, dispatch, exit code. `mod cli` is declared here, so the library cannot see clap.
+//! The command line program. `mod cli` is declared here and not in the library, which does not depend on clap.
 #![allow(missing_docs, unreachable_pub)]
 
 mod cli;

@@ -1,5 +1,5 @@
 //! A release: a finished store as a data set that strangers can find, understand, check and train on.
-//! `docs/publishing.md` describes it file by file.
+//! `docs/guide/publish.md` describes it file by file.
 //!
 //! Everything in it is made of the store alone, and of what the publisher asks for: the same store gives the same bytes,
 //! wherever it lies (test `publish::the_same_store_gives_the_same_bytes`).

@@ -1,29 +1,57 @@
-use std::path::Path;
 use std::process::{Command, Stdio};
 
 use relabel::shared::store::{RowState, StoreReader};
 
-use crate::common::{Ran, data, lite0, relabel, repository, run, small_photographs};
+use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
+
+const COMMANDS: [&str; 12] =
+    ["", "run", "status", "verify", "inspect", "report", "audit", "teacher", "merge", "publish", "import", "export"];
+
+/// Help of a command, or of the program, on a terminal of 100 columns.
+fn help(command: &str, flag: &str) -> String {
+    let mut relabel = relabel(&repository(""));
+    Ran::of(relabel.env("COLUMNS", "100").args(Some(command).filter(|name| !name.is_empty())).arg(flag))
+        .expect(0)
+        .stdout
+}
 
 #[test]
-fn every_command_has_help_with_examples() {
-    for command in [
-        &["run"][..],
-        &["status"],
-        &["verify"],
-        &["inspect"],
-        &["report"],
-        &["audit"],
-        &["publish"],
-        &["teacher"],
-        &["import"],
-        &["export"],
-        &[],
-    ] {
-        let help = run(&[command, &["--help"]].concat()).expect(0).stdout;
-        assert!(help.contains("Examples:") && help.contains("relabel "), "{command:?}: {help}");
+fn short_help_fits_one_screen() {
+    for command in COMMANDS {
+        let short = help(command, "-h");
+        assert!(short.lines().count() <= 40, "{command}: {} lines\n{short}", short.lines().count());
+        assert!(short.lines().all(|line| line.chars().count() <= 100), "{short}");
+        assert!(!short.contains("Examples:"), "{short}");
+    }
+}
+
+#[test]
+fn long_help_has_examples_and_a_heading_for_each_option() {
+    for command in COMMANDS {
+        let long = help(command, "--help");
+        assert!(long.contains("\nExamples:\n  relabel "), "{command}: {long}");
+        assert!(!long.contains("\nOptions:"), "{command} has options without a heading: {long}");
+        for short in help(command, "-h").lines().filter_map(|line| line.trim_start().strip_prefix("--")) {
+            let flag = short.split([' ', '.']).next().unwrap();
+            assert!(long.contains(&format!("--{flag}")), "{command}: --{flag} is only in the short help");
+        }
     }
     assert!(run(&["--version"]).expect(0).stdout.starts_with("relabel 0."));
+}
+
+#[test]
+fn global_options_come_last() {
+    let global = ["--json", "--log-format", "-v,", "-q,", "-h,", "-V,"];
+    for command in COMMANDS {
+        let long = help(command, "--help");
+        let (_, last) = long.split_once("\nGlobal options:\n").unwrap();
+        let (last, _) = last.split_once("\nExamples:\n").unwrap();
+        let flags: Vec<_> = last.lines().map(str::trim_start).filter(|line| line.starts_with('-')).collect();
+        let flags: Vec<_> =
+            flags.iter().filter_map(|line| line.split(' ').next()).filter(|flag| *flag != "-").collect();
+        let expected = if command.is_empty() { &global[..] } else { &global[..5] };
+        assert_eq!(flags, expected, "{command}");
+    }
 }
 
 #[test]
@@ -41,8 +69,8 @@ fn json_is_one_document_and_nothing_else() {
     assert!(status["bytes_per_image"].as_f64().unwrap() > 100.0);
     let espresso = run(&["inspect", &store, "coffee", "--json"]).expect(0).json();
     assert_eq!(espresso["regions"][0]["name"], "espresso");
-    assert_eq!(espresso["image"][0]["class"], 967);
-    assert_eq!(run(&["teacher", &teacher, "--json"]).expect(0).json()["proof"]["holds"], true);
+    assert_eq!(espresso["prediction"][0]["class"], 967);
+    assert_eq!(run(&["teacher", &teacher, "--json"]).expect(0).json()["verification"]["verified"], true);
     let error = run(&["status", "/nowhere", "--json"]).expect(1);
     assert!(error.json()["error"].as_str().unwrap().contains("/nowhere"));
     assert!(error.stderr.contains("/nowhere"));
@@ -77,7 +105,7 @@ fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone
     let alone = folder.path().join("alone");
     std::fs::create_dir(&alone).unwrap();
     std::fs::copy(data("golden/images/bad/noise_in_scan.JPEG"), alone.join("x.JPEG")).unwrap();
-    label(folder.path(), "alone", "alone.labels", &["--input-size", "224"]).expect(0);
+    LabelRun::new(folder.path()).source("alone").out("alone.labels").args(&["--input-size", "224"]).run().expect(0);
     let RowState::Labelled(alone) = StoreReader::open(&folder.path().join("alone.labels")).unwrap().row(0).unwrap()
     else {
         panic!("the one image is labelled")
@@ -90,8 +118,8 @@ fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone
 fn the_same_command_again_finds_nothing_to_do() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    label(folder.path(), "in", "out", &[]).expect(0);
-    let again = label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
+    let again = LabelRun::new(folder.path()).run().expect(0);
     assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
 }
 
@@ -101,7 +129,7 @@ fn another_teacher_card_k_or_manifest_is_refused() {
     small_photographs(&folder.path().join("in"), 12);
     small_photographs(&folder.path().join("elsewhere/deeper"), 3);
     std::fs::write(folder.path().join("list.csv"), "path\nn02123045/0000.JPEG\n").unwrap();
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let before = crate::common::store_bytes(&folder.path().join("out"));
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("in", &["--mean", "0.4,0.5,0.5"], &["card, mean", "[0.5,0.5,0.5]", "[0.4,0.5,0.5]"]),
@@ -112,15 +140,15 @@ fn another_teacher_card_k_or_manifest_is_refused() {
         ("in", &["--score-steps", "8"], &["score steps: none in the store, 8 asked for"]),
         ("in", &["--batch", "3"], &["batch: 16 in the store, 3 asked for"]),
         ("in", &["--shard-size", "5"], &["shard size"]),
-        ("elsewhere", &[], &["manifest: of 12 of its images", "0 are there"]),
+        ("elsewhere", &[], &["manifest: of a sample of 12 images", "0 are in"]),
     ];
     for (source, words, expected) in cases {
-        let refused = label(folder.path(), source, "out", words).expect(1);
+        let refused = LabelRun::new(folder.path()).source(source).args(words).run().expect(1);
         for text in *expected {
             assert!(refused.stderr.contains(text), "{words:?}: {text} in {}", refused.stderr);
         }
     }
-    let larger = label(folder.path(), "in", "out", &["--input-size", "96"]).expect(1);
+    let larger = LabelRun::new(folder.path()).args(&["--input-size", "96"]).run().expect(1);
     assert!(larger.stderr.contains("card, input_size: [64,64] in the store, [96,96] asked for"), "{}", larger.stderr);
     let mut other = std::fs::read(lite0()).unwrap();
     other.extend([0x12, 0x01, b'x']); // producer_name: the same weights in another file
@@ -145,11 +173,11 @@ fn another_teacher_card_k_or_manifest_is_refused() {
 fn another_format_version_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let group = folder.path().join("out/zarr.json");
     let text = std::fs::read_to_string(&group).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
     std::fs::write(&group, text).unwrap();
-    for refused in [Ran::of(relabel(folder.path()).args(["status", "out"])), label(folder.path(), "in", "out", &[])] {
+    for refused in [Ran::of(relabel(folder.path()).args(["status", "out"])), LabelRun::new(folder.path()).run()] {
         let refused = refused.expect(1);
         assert!(
             refused.stderr.contains("format version 99") && refused.stderr.contains("version 1"),
@@ -163,7 +191,7 @@ fn another_format_version_is_refused() {
 fn a_store_names_no_place_of_the_machine() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let places = [folder.path().display().to_string(), repository("").display().to_string()];
     for entry in walkdir::WalkDir::new(folder.path().join("out"))
         .into_iter()
@@ -179,11 +207,11 @@ fn a_store_names_no_place_of_the_machine() {
 fn a_shard_whose_files_are_gone_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    label(folder.path(), "in", "out", &["--shard-size", "4"]).expect(0);
+    LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
     let whole = crate::common::store_bytes(&folder.path().join("out"));
     std::fs::remove_file(folder.path().join("out/scores/c.1.0.0.0")).unwrap();
     std::fs::write(folder.path().join("out/classes/c.2.0.0.0"), b"short").unwrap();
-    label(folder.path(), "in", "out", &["--shard-size", "4"]).expect(0);
+    LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
     assert!(whole == crate::common::store_bytes(&folder.path().join("out")));
 }
 
@@ -198,7 +226,7 @@ fn a_manifest_fixes_list_and_order() {
     .unwrap();
     let list = "path,label,id\nn07920052/0005.JPEG,n07920052,last\nn02123045/gone.JPEG,,\nü b.JPEG,,\n";
     std::fs::write(folder.path().join("list.csv"), list).unwrap();
-    label(folder.path(), "in", "out", &["--manifest", "list.csv"]).expect(3);
+    LabelRun::new(folder.path()).args(&["--manifest", "list.csv"]).run().expect(3);
     let reader = StoreReader::open(&folder.path().join("out")).unwrap();
     let manifest = reader.manifest().unwrap();
     let ids: Vec<_> = (0..manifest.len()).map(|row| manifest.id(row)).collect();
@@ -207,10 +235,18 @@ fn a_manifest_fixes_list_and_order() {
         matches!(reader.row(1).unwrap(), RowState::Failed(failed) if failed.error.to_string().starts_with("unreadable"))
     );
     // A store's own manifest is a manifest too.
-    label(folder.path(), "in", "copy", &["--manifest", "out/manifest.parquet"]).expect(3);
+    LabelRun::new(folder.path()).out("copy").args(&["--manifest", "out/manifest.parquet"]).run().expect(3);
     let outside = "path\n../../etc/passwd\n";
     std::fs::write(folder.path().join("list.csv"), outside).unwrap();
-    assert!(label(folder.path(), "in", "x", &["--manifest", "list.csv"]).expect(1).stderr.contains("row 0"));
+    assert!(
+        LabelRun::new(folder.path())
+            .out("x")
+            .args(&["--manifest", "list.csv"])
+            .run()
+            .expect(1)
+            .stderr
+            .contains("row 0")
+    );
 }
 
 #[test]
@@ -232,7 +268,7 @@ fn what_can_be_refused_is_refused_before_work_begins() {
         ("in", "out", &["--onnxruntime", "/nowhere.so"], 1, "pip install onnxruntime"),
     ];
     for (source, out, words, code, expected) in cases {
-        let refused = label(folder.path(), source, out, words).expect(*code);
+        let refused = LabelRun::new(folder.path()).source(source).out(out).args(words).run().expect(*code);
         assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
         assert!(refused.stdout.is_empty(), "{words:?}");
     }
@@ -245,8 +281,8 @@ fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("relabel");
     std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
-    let mut command = Command::new(&program);
-    command.current_dir(folder.path()).env_clear().env("PATH", "/nowhere").arg("teacher").arg(lite0());
+    let mut command = hermetic(&program);
+    command.current_dir(folder.path()).env_remove("VIRTUAL_ENV").env("PATH", "/nowhere").arg("teacher").arg(lite0());
     assert!(Ran::of(&mut command).expect(1).stderr.contains("python3 -m pip install onnxruntime"));
 }
 
@@ -258,7 +294,9 @@ fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
     let words = ["run", "--teacher", "net.onnx", "--in", "in", "--input-size", "64"];
     let warned = Ran::of(relabel(folder.path()).args(words)).expect(0);
     assert!(warned.stderr.contains("has no card") && warned.stderr.contains("0.485"), "{}", warned.stderr);
-    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store lies beside");
+    assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store is in the working directory");
+    let quiet = Ran::of(relabel(folder.path()).args(words).arg("--quiet")).expect(0);
+    assert!(quiet.stderr.is_empty(), "{}", quiet.stderr);
 }
 
 #[test]
@@ -269,9 +307,9 @@ fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
     for number in 0..520 {
         std::fs::write(folder.path().join(format!("in/n01440764/{number}.JPEG")), &tiny).unwrap();
     }
-    let warned = label(folder.path(), "in", "out", &[]).expect(0);
-    assert!(warned.stderr.contains("Check mean and std, channel_order"), "{}", warned.stderr);
-    assert!(warned.stdout.contains("agrees   with the folder's class in 0.0 %"), "{}", warned.stdout);
+    let warned = LabelRun::new(folder.path()).run().expect(0);
+    assert!(warned.stderr.contains("check mean, std, channel_order"), "{}", warned.stderr);
+    assert!(warned.stdout.contains("agrees   with the folder class in 0.0 %"), "{}", warned.stdout);
 }
 
 #[test]
@@ -290,7 +328,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
         assert!(first.try_wait().unwrap().is_none(), "the first run is still at work");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    let second = label(folder.path(), "in", "out", &["--input-size", "128", "--shard-size", "8"]);
+    let second = LabelRun::new(folder.path()).args(&["--input-size", "128", "--shard-size", "8"]).run();
     first.kill().unwrap();
     first.wait().unwrap();
     assert!(second.expect(1).stderr.contains(&format!("being written by process {}", first.id())));
@@ -300,7 +338,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
 fn a_closed_pipe_is_no_failure() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("'{}' run --help | head -1", env!("CARGO_BIN_EXE_relabel"));
-    let ran = Ran::of(Command::new("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
+    let ran = Ran::of(hermetic("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
 }
 
@@ -308,7 +346,7 @@ fn a_closed_pipe_is_no_failure() {
 fn images_that_are_not_there_are_answered_with_close_ones() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    label(folder.path(), "in", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).run().expect(0);
     let inspect = |image: &str| Ran::of(relabel(folder.path()).args(["inspect", "out", image]));
     assert!(inspect("N0212").expect(1).stderr.contains("Close to it: n02123045/0000"));
     assert!(inspect("zebra").expect(1).stderr.contains("such as n02123045/0000"));
@@ -319,8 +357,8 @@ fn images_that_are_not_there_are_answered_with_close_ones() {
 fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 6);
-    label(folder.path(), "in", "exact", &["--input-size", "224"]).expect(0);
-    label(folder.path(), "in", "steps", &["--input-size", "224", "--score-steps", "8"]).expect(0);
+    LabelRun::new(folder.path()).out("exact").args(&["--input-size", "224"]).run().expect(0);
+    LabelRun::new(folder.path()).out("steps").args(&["--input-size", "224", "--score-steps", "8"]).run().expect(0);
     let open = |store: &str| StoreReader::open(&folder.path().join(store)).unwrap();
     let (exact, steps) = (open("exact"), open("steps"));
     assert_eq!(steps.info().score_steps, Some(8));
@@ -334,14 +372,4 @@ fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
             assert!((a.to_f32() - b.to_f32()).abs() < 0.25);
         }
     }
-}
-
-/// Labels `source` into `out`, both in `folder`, with small pixels.
-fn label(folder: &Path, source: &str, out: &str, words: &[&str]) -> Ran {
-    let mut command = relabel(folder);
-    command.args(["run", "--in", source, "--out", out, "--teacher"]).arg(lite0());
-    if !words.contains(&"--input-size") {
-        command.args(["--input-size", "64"]);
-    }
-    Ran::of(command.args(words))
 }

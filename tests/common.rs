@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
@@ -31,27 +32,71 @@ pub fn lite0() -> PathBuf {
 
 /// The program, to be run in `folder`.
 pub fn relabel(folder: &Path) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_relabel"));
-    command
-        .current_dir(folder)
-        .stdin(Stdio::null())
-        .env_remove("ORT_DYLIB_PATH")
-        .env("VIRTUAL_ENV", repository(".venv"));
+    let mut command = hermetic(env!("CARGO_BIN_EXE_relabel"));
+    command.current_dir(folder).stdin(Stdio::null());
     command
 }
 
-/// Labels `in` into shards of four images with small pixels, as no task of a scheduler unless flags say so.
-pub fn label_in_fours(folder: &Path, out: &str) -> Command {
-    let mut command = relabel(folder);
-    for variable in ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX"] {
-        command.env_remove(variable);
+/// Any program, with an environment of its own: nothing of a scheduler, a proxy, cloud credentials or another Python
+/// environment reaches a test.
+pub fn hermetic(program: impl AsRef<OsStr>) -> Command {
+    const PASSED_ON: [&str; 6] = ["PATH", "HOME", "TMPDIR", "USER", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
+    let mut command = Command::new(program);
+    command.env_clear().env("LC_ALL", "C.UTF-8").env("VIRTUAL_ENV", repository(".venv"));
+    command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command
+}
+
+/// `relabel run` with the bundled teacher, from `in` to `out` in a folder, with small pixels.
+pub struct LabelRun<'a> {
+    folder: &'a Path,
+    source: &'a str,
+    out: &'a str,
+    args: Vec<&'a str>,
+}
+
+impl<'a> LabelRun<'a> {
+    pub fn new(folder: &'a Path) -> Self {
+        Self { folder, source: "in", out: "out", args: Vec::new() }
     }
-    command.args(["run", "--in", "in", "--out", out, "--input-size", "64", "--shard-size", "4", "--batch", "4"]);
-    command.arg("--teacher").arg(lite0());
-    command
+
+    pub fn source(mut self, source: &'a str) -> Self {
+        self.source = source;
+        self
+    }
+
+    pub fn out(mut self, out: &'a str) -> Self {
+        self.out = out;
+        self
+    }
+
+    /// Shards and batches of four images.
+    pub fn in_fours(self) -> Self {
+        self.args(&["--shard-size", "4", "--batch", "4"])
+    }
+
+    /// More arguments; `--input-size` among them replaces the small pixels.
+    pub fn args(mut self, args: &[&'a str]) -> Self {
+        self.args.extend(args);
+        self
+    }
+
+    pub fn command(&self) -> Command {
+        let mut command = relabel(self.folder);
+        command.args(["run", "--in", self.source, "--out", self.out, "--teacher"]).arg(lite0());
+        if !self.args.contains(&"--input-size") {
+            command.args(["--input-size", "64"]);
+        }
+        command.args(&self.args);
+        command
+    }
+
+    pub fn run(&self) -> Ran {
+        Ran::of(&mut self.command())
+    }
 }
 
-/// How a program ended, and what it said.
+/// Exit code and output of a program that ended.
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -65,7 +110,7 @@ impl Ran {
         Self { code: status.code().unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// Panics with what was said unless the exit code is `code`.
+    /// Panics with the output unless the exit code is `code`.
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
         self
@@ -76,17 +121,17 @@ impl Ran {
     }
 }
 
-/// Runs the program in the repository with the given words.
+/// Runs the program in the repository with the given arguments.
 pub fn run(words: &[&str]) -> Ran {
     Ran::of(relabel(&repository("")).args(words))
 }
 
 /// Runs a Python script of the tests with the project's Python.
 pub fn python(script: &Path, words: &[&str]) -> Ran {
-    Ran::of(Command::new(repository(".venv/bin/python")).arg(script).args(words))
+    Ran::of(hermetic(repository(".venv/bin/python")).arg(script).args(words))
 }
 
-/// Every file below a folder but the notes of runs and what no reader looks at, with its bytes.
+/// Bytes of every file below a store, except for notes of runs and files that no reader opens.
 pub fn store_bytes(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let passed_over = [".locks", ".seen", ".source-index", ".staging", "runs"];
     let mut files: Vec<_> = walkdir::WalkDir::new(store)

@@ -236,7 +236,7 @@ fn a_publish_that_was_killed_sends_only_the_rest() {
     // The marker is put again.
     assert_eq!(sent.as_u64().unwrap() as usize, puts(&faults.requests()) - sent_before - 1);
     let whole = verify().expect(0).stdout;
-    assert!(whole.contains("what was published"), "{whole}");
+    assert!(whole.contains("is complete and undamaged"), "{whole}");
     let again = Ran::of(&mut publish()).expect(0).json();
     assert_eq!(again["delivered"]["sent"], 0);
 

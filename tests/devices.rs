@@ -2,7 +2,7 @@ use std::path::Path;
 
 use relabel::labelling::teacher::RuntimeSearch;
 
-use crate::common::{Ran, label_in_fours, lite0, python, relabel, repository, small_photographs, store_bytes};
+use crate::common::{LabelRun, Ran, lite0, python, relabel, repository, small_photographs, store_bytes};
 
 const IMAGES: usize = 22;
 
@@ -10,7 +10,9 @@ const IMAGES: usize = 22;
 fn two_sessions_on_one_device_leave_the_bytes_of_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
-    let run = |out: &str, words: &[&str]| Ran::of(label_in_fours(folder.path(), out).args(words)).expect(0);
+    let run = |out: &str, words: &[&str]| {
+        Ran::of(LabelRun::new(folder.path()).in_fours().out(out).command().args(words)).expect(0)
+    };
     run("one", &["--threads", "1"]);
     run("two", &["--threads", "2", "--device", "cpu,cpu"]);
     assert!(store_bytes(&folder.path().join("one")) == store_bytes(&folder.path().join("two")));
@@ -40,7 +42,7 @@ fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
     small_photographs(&folder.path().join("in"), 2);
     // The build for the processor, also where this machine has another one.
     let run = |device: &str| {
-        let mut command = label_in_fours(folder.path(), "out");
+        let mut command = LabelRun::new(folder.path()).in_fours().command();
         command.args(["--device", device, "--onnxruntime"]).arg(build_for_the_processor());
         Ran::of(&mut command)
     };
@@ -53,7 +55,7 @@ fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
         assert!(refused.stdout.is_empty() && !folder.path().join("out").exists());
     }
     let taken = run("auto").expect(0);
-    assert!(taken.stderr.contains("cannot be used") && taken.stderr.contains("cpu"), "{}", taken.stderr);
+    assert!(taken.stderr.contains("CUDA is not available") && taken.stderr.contains("cpu"), "{}", taken.stderr);
 }
 
 #[test]
@@ -61,14 +63,14 @@ fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     for (words, expected) in [
-        (&["--cuda", "nhwc"][..], "give --device cuda too"),
+        (&["--cuda", "nhwc"][..], "add --device cuda"),
         (&["--device", "cuda", "--cuda", "fast"], "`fast` is no setting of CUDA"),
         (&["--device", "cuda", "--cuda", "pinned,bound"], "one of pinned, bound and graph"),
         (&["--device", "cpu,cuda"], "does not stand beside a GPU"),
         (&["--price-per-hour", "2"], "--dry-run"),
-        (&["--dry-run", "--price-per-hour", "cheap"], "an amount is needed"),
+        (&["--dry-run", "--price-per-hour", "cheap"], "expected an amount"),
     ] {
-        let refused = Ran::of(label_in_fours(folder.path(), "out").args(words)).expect(2);
+        let refused = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(words)).expect(2);
         assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
     }
     assert!(!folder.path().join("out").exists());

@@ -185,17 +185,20 @@ fn a_python_that_is_missing_or_lacks_something_is_named_with_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let bare = python_without_packages(folder.path());
     let said = import_with(nowhere, None, &IMPORT).expect(1).stderr;
-    assert!(said.contains("/nowhere/python3 cannot be started") && said.contains("RELABEL_PYTHON"), "{said}");
+    assert!(
+        said.contains("cannot use Python /nowhere/python3: cannot start it") && said.contains("RELABEL_PYTHON"),
+        "{said}"
+    );
     let said = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;
-    assert!(said.contains("does not have the package relabel. Install it: pip install ./python"), "{said}");
+    assert!(said.contains("the package relabel is not installed\n  help: pip install ./python"), "{said}");
     let ours = package(env!("CARGO_PKG_VERSION"));
     let said = import_with(&bare, Some(ours.path()), &IMPORT).expect(1).stderr;
-    assert!(said.contains("does not have PyTorch. Install it: pip install torch"), "{said}");
+    assert!(said.contains("PyTorch is not installed\n  help: pip install torch"), "{said}");
     let other = package("0.0.1");
     let said = import_with(&bare, Some(other.path()), &IMPORT).expect(1).stderr;
-    assert!(said.contains("has the package relabel 0.0.1, this program is"), "{said}");
+    assert!(said.contains("the package relabel has version 0.0.1, this program has"), "{said}");
     let said = import_with(Path::new("/bin/false"), None, &[&IMPORT[..], &["--json"]].concat()).expect(1);
-    assert!(said.json()["error"].as_str().unwrap().contains("/bin/false cannot be used"));
+    assert!(said.json()["error"].as_str().unwrap().contains("cannot use Python /bin/false"));
 }
 
 #[test]

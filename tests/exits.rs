@@ -20,14 +20,14 @@ use relabel::shared::label_map::ScoreRounding;
 use relabel::shared::monitor::Silent;
 use relabel::shared::store::{StoreWriter, WriterOptions};
 
-use crate::common::{Ran, data, label_in_fours, lite0, relabel, repository, small_photographs};
+use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, small_photographs};
 use crate::synthetic;
 use crate::tiny_graphs::{Dim, TinyGraph, ints};
 
 /// A folder `in` with small photographs, and a store `out` of them.
 fn labelled(folder: &Path, count: usize) {
     small_photographs(&folder.join("in"), count);
-    Ran::of(&mut label_in_fours(folder, "out")).expect(0);
+    LabelRun::new(folder).in_fours().run().expect(0);
 }
 
 fn fifo(path: &Path) {
@@ -114,7 +114,9 @@ fn a_pipe_in_the_place_of_an_image_is_a_failed_image() {
     small_photographs(&folder.path().join("in"), 3);
     fifo(&folder.path().join("in/pipe.jpg"));
     std::fs::write(folder.path().join("list.csv"), "path\npipe.jpg\nn02123045/0000.JPEG\n").unwrap();
-    let ran = Ran::of(label_in_fours(folder.path(), "out").args(["--manifest", "list.csv", "--json"])).expect(3).json();
+    let ran = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(["--manifest", "list.csv", "--json"]))
+        .expect(3)
+        .json();
     assert_eq!(ran["failed_images"][0]["kind"], "unreadable", "{ran}");
     assert!(ran["failed_images"].to_string().contains("not a regular file"), "{ran}");
 }
@@ -202,7 +204,7 @@ fn threads_that_cannot_be_started_are_a_failure_and_no_fault() {
     for words in
         [["audit", "out", "-o", "a.csv", "--threads", "1024"], ["report", "out", "-o", "r", "--threads", "1024"]]
     {
-        let mut command = Command::new("bash");
+        let mut command = hermetic("bash");
         command.args(["-c", script, env!("CARGO_BIN_EXE_relabel")]).args(words).current_dir(folder.path());
         let ran = Ran::of(&mut command).expect(1);
         assert!(ran.stderr.contains("cannot start 1024 threads"), "{}", ran.stderr);
@@ -244,7 +246,7 @@ fn labels_of_no_image_prove_nothing() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     std::fs::write(folder.path().join("in/broken.jpg"), "no image").unwrap();
-    Ran::of(&mut label_in_fours(folder.path(), "out")).expect(3);
+    LabelRun::new(folder.path()).in_fours().run().expect(3);
     let mut command = relabel(folder.path());
     command.args(["verify", "out", "--recompute", "1", "--in", "in", "--input-size", "64", "--teacher"]).arg(lite0());
     assert!(Ran::of(&mut command).expect(1).stderr.contains("nothing was compared"));

@@ -33,14 +33,14 @@ fn files_in_unusual_forms_are_read_and_proved() {
     ];
     for (file, linear) in files {
         let description = of_file(file, "32x32").expect(0).json();
-        let proof = &description["proof"];
+        let proof = &description["verification"];
         assert_eq!(
-            (&proof["linear"], &description["map_size"]),
+            (&proof["linear_head"], &description["map_size"]),
             (&linear.into(), &serde_json::json!([8, 8])),
             "{file}"
         );
         let bound = number(&proof["tolerance"]);
-        assert!(number(&proof["cell_difference"]) <= bound, "{file}: {proof}");
+        assert!(number(&proof["max_cell_error"]) <= bound, "{file}: {proof}");
     }
 }
 
@@ -69,7 +69,7 @@ fn plain() -> TinyGraph {
 fn largest_score(model: &[u8]) -> (f64, Value) {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), model, &[]).expect(0).json();
-    (number(&description["proof"]["largest_score"]), description)
+    (number(&description["verification"]["max_score"]), description)
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn nodes_are_sorted_and_named_and_what_cannot_be_is_told() {
     let (score, description) = largest_score(&scores_out(convolution(last_first, &SHAPES[1].1), Free));
     let sorted = plain().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
     assert!((score - largest_score(&scores_out(gemm(sorted, "v"), Free)).0).abs() < 1e-6);
-    assert_eq!(description["proof"]["linear"], true);
+    assert_eq!(description["verification"]["linear_head"], true);
 
     let circle = plain().node("Add", &["f", "b"], &["a"], &[]).node("Relu", &["a"], &["b"], &[]);
     let circle = check_onnx(scores_out(gemm(circle, "b"), Free)).unwrap_err();
@@ -249,9 +249,9 @@ fn branched(condition: &str, then: &Message, other: &Message) -> Vec<u8> {
 fn branches_behind_the_pooling_work_or_are_refused_in_words() {
     let simple = |op: &str| node(op, &["v"], &["inner"], &[]);
     let (_, linear) = largest_score(&branched("by_shape", &simple("Identity"), &simple("Neg")));
-    assert_eq!(linear["proof"]["linear"], true);
+    assert_eq!(linear["verification"]["linear_head"], true);
     let (_, bent) = largest_score(&branched("by_shape", &simple("Identity"), &simple("Tanh")));
-    assert_eq!(bent["proof"]["linear"], false);
+    assert_eq!(bent["verification"]["linear_head"], false);
     let mixing = node("Softmax", &["v"], &["inner"], &[int("axis", 0)]);
     for (condition, then) in [("by_shape", &mixing), ("by_value", &simple("Identity"))] {
         let refusal = check_onnx(branched(condition, then, &simple("Neg"))).unwrap_err();

@@ -147,13 +147,13 @@ fn heads_that_are_not_linear_are_proved_cell_by_cell() {
         for Bent { name, model, .. } in bent_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             let description = describe(folder.path(), &model, &["--input-size", "32x48"]).expect(0).json();
-            let proof = &description["proof"];
+            let proof = &description["verification"];
             assert_eq!(
-                (&proof["linear"], &description["map_size"]),
+                (&proof["linear_head"], &description["map_size"]),
                 (&false.into(), &serde_json::json!([4, 6])),
                 "{name}"
             );
-            let (cells, mean) = (number(&proof["cell_difference"]), number(&proof["mean_difference"]));
+            let (cells, mean) = (number(&proof["max_cell_error"]), number(&proof["max_mean_error"]));
             assert!(cells < 1e-4, "{name}, {shape}: cells {cells:e}");
             assert!(mean > 1e-4, "{name}, {shape}: the mean is said to differ, by {mean:e}");
         }
@@ -179,7 +179,7 @@ fn flip_average_is_the_mean_with_the_mirrored_image() {
             let folder = tempfile::tempdir().unwrap();
             if fixed {
                 let described = describe(folder.path(), &bent.model, &["--flip-average"]).expect(0).json();
-                assert_eq!((&described["fixed_batch"], &described["proof"]["images"]), (&1.into(), &1.into()));
+                assert_eq!((&described["fixed_batch"], &described["verification"]["images"]), (&1.into(), &1.into()));
             } else {
                 label_and_check(folder.path(), &bent, &["--flip-average", "--with-lse"], "flip");
             }
@@ -203,7 +203,7 @@ fn log_sum_exp_gives_true_probabilities() {
         let folder = tempfile::tempdir().unwrap();
         label_and_check(folder.path(), bent, &["--with-lse", "--score-steps", "1024"], "straight");
         let described = describe(folder.path(), &bent.model, &["--with-lse"]).expect(0).json();
-        assert!(number(&described["proof"]["lse_difference"]) < 1e-4);
+        assert!(number(&described["verification"]["max_lse_error"]) < 1e-4);
         let reader = relabel::shared::store::StoreReader::open(&folder.path().join("labels")).unwrap();
         let relabel::shared::store::RowState::Labelled(labels) = reader.row(0).unwrap() else {
             panic!("row 0 is labelled")
@@ -239,7 +239,10 @@ fn every_opset_from_9_to_21_works() {
             .node("Flatten", &["h"], &["v"], &[]);
         let model = scores_out(gemm(graph, "v"), Free);
         let description = describe(folder.path(), &model, &["--flip-average", "--with-lse"]).expect(0).json();
-        assert_eq!((&description["opset"], &description["proof"]["linear"]), (&opset.into(), &false.into()));
+        assert_eq!(
+            (&description["opset"], &description["verification"]["linear_head"]),
+            (&opset.into(), &false.into())
+        );
     }
 }
 
@@ -272,8 +275,8 @@ fn at_most_256_cells_are_compared() {
     let free = [Free, Fixed(3), Free, Free];
     let model = bent_heads(&free).remove(0).model;
     let description = describe(folder.path(), &model, &["--input-size", "480x320"]).expect(0).json();
-    let proof = &description["proof"];
-    assert_eq!((&proof["cells"], &proof["cells_in_all"]), (&256.into(), &(2 * 60 * 40).into()));
+    let proof = &description["verification"];
+    assert_eq!((&proof["cells_compared"], &proof["cells_total"]), (&256.into(), &(2 * 60 * 40).into()));
 }
 
 fn label(folder: &Path, words: &[&str]) -> Ran {

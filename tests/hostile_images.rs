@@ -4,7 +4,7 @@ use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::{Ran, label_in_fours, python, repository, run, small_photographs};
+use crate::common::{LabelRun, Ran, python, repository, run, small_photographs};
 
 const MEMORY_BYTES: u64 = 1 << 30;
 const TIME: Duration = Duration::from_mins(1);
@@ -14,7 +14,7 @@ fn a_run_over_hostile_images_stays_within_memory_and_time() {
     let folder = tempfile::tempdir().unwrap();
     hostile_images(&folder.path().join("in"));
     let started = Instant::now();
-    let mut command = label_in_fours(folder.path(), "out");
+    let mut command = LabelRun::new(folder.path()).in_fours().command();
     let mut child = command.args(["--threads", "2", "--json"]).spawn().unwrap();
     let mut most_bytes = 0;
     let status = loop {
@@ -49,15 +49,15 @@ fn an_image_that_kills_the_process_twice_is_recorded_as_failed() {
     hostile_images(&folder.path().join("hostile"));
     let (large, in_its_place) = ("hostile/large-bits.png", "in/n02123045/0002.JPEG");
     std::fs::copy(folder.path().join(large), folder.path().join(in_its_place)).unwrap();
-    let start = || label_in_fours(folder.path(), "out").args(["--threads", "1"]).spawn().unwrap();
+    let start = || LabelRun::new(folder.path()).in_fours().command().args(["--threads", "1"]).spawn().unwrap();
     for _ in 0..2 {
         let mut child = start();
         wait_until_it_decodes(&folder.path().join("out"), 2, &mut child);
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let third = Ran::of(&mut label_in_fours(folder.path(), "out")).expect(3);
-    assert!(third.stderr.contains("ended without warning while it decoded n02123045/0002.JPEG"), "{}", third.stderr);
+    let third = LabelRun::new(folder.path()).in_fours().run().expect(3);
+    assert!(third.stderr.contains("crashed while decoding n02123045/0002.JPEG"), "{}", third.stderr);
     let store = folder.path().join("out").display().to_string();
     let status = run(&["status", &store, "--json"]).expect(0).json();
     assert_eq!((&status["labelled"], &status["failed"]), (&7.into(), &1.into()));
@@ -66,10 +66,10 @@ fn an_image_that_kills_the_process_twice_is_recorded_as_failed() {
     run(&["verify", &store, "--full"]).expect(0);
 
     // It is only large. Tried once more, it is labelled, and nothing of all this is left.
-    Ran::of(label_in_fours(folder.path(), "out").arg("--retry-failed")).expect(0);
+    Ran::of(LabelRun::new(folder.path()).in_fours().command().arg("--retry-failed")).expect(0);
     assert!(!folder.path().join("out/.in-flight").exists());
-    let unbroken = Ran::of(&mut label_in_fours(folder.path(), "unbroken")).expect(0);
-    assert!(!unbroken.stderr.contains("ended without warning"));
+    let unbroken = LabelRun::new(folder.path()).in_fours().out("unbroken").run().expect(0);
+    assert!(!unbroken.stderr.contains("crashed while decoding"));
     let bytes = |store: &str| crate::common::store_bytes(&folder.path().join(store));
     assert!(bytes("out") == bytes("unbroken"));
 }

@@ -23,7 +23,7 @@ fn listed(folder: &Path, source: &str, words: &[&str]) -> String {
     let mut command = relabel(folder);
     command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "listed.labels"]).args(words);
     let ran = Ran::of(&mut command).expect(2);
-    assert!(ran.stderr.contains("none.onnx: there is no such file"), "{source}: {}", ran.stderr);
+    assert!(ran.stderr.contains("teacher none.onnx: file not found"), "{source}: {}", ran.stderr);
     ran.stderr
 }
 

@@ -88,14 +88,14 @@ fn class_tokens_beside_a_mean_are_repeated_in_each_cell() {
         for (name, model, linear) in joined_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             let description = describe(folder.path(), &model, &[]).expect(0).json();
-            let proof = &description["proof"];
+            let proof = &description["verification"];
             assert_eq!(
-                (&proof["linear"], &description["map_size"]),
+                (&proof["linear_head"], &description["map_size"]),
                 (&linear.into(), &serde_json::json!([4, 6])),
                 "{name}, {shape}"
             );
-            assert!(number(&proof["cell_difference"]) < 1e-4, "{name}, {shape}: {proof}");
-            assert!(number(&proof["mean_difference"]) < 1e-4 || !linear, "{name}, {shape}: {proof}");
+            assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}, {shape}: {proof}");
+            assert!(number(&proof["max_mean_error"]) < 1e-4 || !linear, "{name}, {shape}: {proof}");
             let rewrite = description["rewrite"].to_string();
             assert!(rewrite.contains("only the share of the pooled features varies"), "{name}: {rewrite}");
         }
@@ -256,15 +256,19 @@ fn attention_with_a_learned_query_is_the_value_of_each_cell() {
         let model = multihead_in_numbers(&[batch, Fixed(3), Fixed(32), Fixed(48)], side);
         let folder = tempfile::tempdir().unwrap();
         let description = describe(folder.path(), &model, &[]).expect(0).json();
-        assert_eq!(description["proof"]["linear"], false, "{side}");
+        assert_eq!(description["verification"]["linear_head"], false, "{side}");
     }
     for (name, model) in attention_poolings(&SHAPES[1].1) {
         let folder = tempfile::tempdir().unwrap();
         let description = describe(folder.path(), &model, &["--flip-average"]).expect(0).json();
-        let proof = &description["proof"];
-        assert_eq!((&proof["linear"], &description["map_size"]), (&false.into(), &serde_json::json!([4, 6])), "{name}");
-        assert!(number(&proof["cell_difference"]) < 1e-4, "{name}: {proof}");
-        assert!(number(&proof["mean_difference"]) > 1e-4, "{name}: {proof}");
+        let proof = &description["verification"];
+        assert_eq!(
+            (&proof["linear_head"], &description["map_size"]),
+            (&false.into(), &serde_json::json!([4, 6])),
+            "{name}"
+        );
+        assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}: {proof}");
+        assert!(number(&proof["max_mean_error"]) > 1e-4, "{name}: {proof}");
         let rewrite = description["rewrite"].to_string();
         assert!(rewrite.contains("attention pooling") && rewrite.contains("not linear"), "{name}: {rewrite}");
     }
@@ -338,9 +342,9 @@ fn heads_of_onnx_runtimes_own_operators_are_known() {
         let folder = tempfile::tempdir().unwrap();
         let model = graph.output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[(ours, 1)], &[]);
         let description = describe(folder.path(), &model, &[]).expect(0).json();
-        let proof = &description["proof"];
-        assert_eq!(proof["linear"], linear, "{name}");
-        assert!(number(&proof["cell_difference"]) < 1e-4, "{name}: {proof}");
+        let proof = &description["verification"];
+        assert_eq!(proof["linear_head"], linear, "{name}");
+        assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}: {proof}");
     }
     let einsum = |equation: &str| {
         let graph = pooled().weight("w", &[CLASSES, C]);

@@ -3,7 +3,7 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::common::{Ran, lite0, relabel, small_photographs, store_bytes};
+use crate::common::{LabelRun, small_photographs, store_bytes};
 
 const IMAGES: usize = 240;
 const KILLS: usize = 20;
@@ -14,7 +14,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     small_photographs(&folder.path().join("in"), IMAGES);
     std::fs::write(folder.path().join("in/n02123045/0007.JPEG"), b"").unwrap();
     let started = Instant::now();
-    label(folder.path(), "unbroken").expect(3);
+    LabelRun::new(folder.path()).out("unbroken").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
     let whole = started.elapsed();
 
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -35,7 +35,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         }
     }
     assert!(landed * 2 > KILLS, "only {landed} of {KILLS} kills met a running program");
-    label(folder.path(), "killed").expect(3);
+    LabelRun::new(folder.path()).out("killed").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
     assert_eq!(std::fs::read_dir(folder.path().join("killed/.staging/0-of-1")).unwrap().count(), 0);
     let (unbroken, killed) = (store_bytes(&folder.path().join("unbroken")), store_bytes(&folder.path().join("killed")));
     assert!(unbroken.len() > 4 * IMAGES / 8);
@@ -69,18 +69,15 @@ fn an_interrupted_run_ends_soon_with_130_and_keeps_what_is_committed() {
     }
 }
 
-fn words(out: &str) -> [String; 11] {
-    let teacher = lite0().display().to_string();
-    ["run", "--teacher", &teacher, "--in", "in", "--out", out, "--input-size", "64", "--batch=4", "--shard-size=8"]
-        .map(str::to_owned)
-}
-
-fn label(folder: &Path, out: &str) -> Ran {
-    Ran::of(relabel(folder).args(words(out)))
-}
-
 fn start(folder: &Path, out: &str) -> Child {
-    relabel(folder).args(words(out)).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    LabelRun::new(folder)
+        .out(out)
+        .args(&["--batch=4", "--shard-size=8"])
+        .command()
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 fn shards_done(store: &Path) -> usize {

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use relabel::shared::printable::acts_on_terminal;
 
-use crate::common::{Ran, label_in_fours, lite0, relabel, small_photographs};
+use crate::common::{LabelRun, Ran, lite0, relabel, small_photographs};
 
 /// A teacher with a card that has more lines.
 fn teacher_with_card(folder: &Path, more: &str) {
@@ -168,7 +168,7 @@ fn signed_addresses_and_passwords_are_cut_from_releases() {
                 command = ['git clone me:HUNTER2@example.org:net.git', 'curl h.org/a?token=HUNTER2']\n\
                 page = 'https://example.org/nets?name=lite0'";
     teacher_with_card(&folder.path().join("net"), card);
-    let mut run = label_in_fours(folder.path(), "out");
+    let mut run = LabelRun::new(folder.path()).in_fours().command();
     Ran::of(&mut run).expect(0);
     let mut run = relabel(folder.path());
     run.args(["run", "--in", "in", "--out", "labels", "--teacher", "net/net.onnx", "--input-size", "64"]);

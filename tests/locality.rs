@@ -34,7 +34,7 @@ fn merged_patches_are_no_part_of_the_map() {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), &merged_patches(), &[]).expect(0).json();
     assert_eq!(
-        (&description["map_size"], &description["locality"]["shown_by"]),
+        (&description["map_size"], &description["locality"]["method"]),
         (&json!([ROWS, COLUMNS]), &json!("structure"))
     );
 }
@@ -102,7 +102,7 @@ fn cells_in_any_order_become_the_same_map() {
     for (name, model, in_order) in disordered() {
         let description = describe(folder.path(), &model, &[]).expect(0).json();
         assert_eq!(description["map_size"], json!([ROWS, COLUMNS]), "{name}");
-        assert_eq!(description["locality"]["shown_by"], "structure", "{name}");
+        assert_eq!(description["locality"]["method"], "structure", "{name}");
         let told = description["rewrite"]
             .as_array()
             .unwrap()
@@ -204,9 +204,12 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), &mixer(&[0, 1, 2, 3]), &[]).expect(0).json();
     let locality = &description["locality"];
-    assert_eq!((&locality["shown_by"], &locality["photographs"]), (&json!("probe"), &json!(2)), "{locality}");
-    assert!(number(&locality["along"][0]) > 0.97 && number(&locality["along"][1]) > 0.97, "{locality}");
-    assert!(locality["unsettled_by"].as_str().unwrap().contains("MatMul_mixed"), "{locality}");
+    assert_eq!((&locality["method"], &locality["photographs"]), (&json!("probe"), &json!(2)), "{locality}");
+    assert!(
+        number(&locality["same_axis_correlation"][0]) > 0.97 && number(&locality["same_axis_correlation"][1]) > 0.97,
+        "{locality}"
+    );
+    assert!(locality["inconclusive_node"].as_str().unwrap().contains("MatMul_mixed"), "{locality}");
 
     let column_major = mixer(&[0, 1, 3, 2]);
     let refusal = describe(folder.path(), &column_major, &[]).expect(1);
@@ -220,7 +223,7 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
     std::fs::write(folder.path().join("tiny.toml"), "locality = \"unchecked\"\n").unwrap();
     let description = describe(folder.path(), &column_major, &[]).expect(0);
     assert!(description.stderr.contains("not checked"), "{}", description.stderr);
-    assert_eq!(description.json()["locality"]["shown_by"], "unchecked");
+    assert_eq!(description.json()["locality"]["method"], "unchecked");
     std::fs::create_dir(folder.path().join("in")).unwrap();
     image::RgbImage::new(48, 32).save(folder.path().join("in/black.png")).unwrap();
     let words = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];

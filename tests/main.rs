@@ -42,7 +42,7 @@ mod hostile_images;
 mod hostile;
 /// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.
 mod ids;
-/// The rules of the house: which room may import which.
+/// Rules of the sources and documents: imports, names, cited paths, tests and messages.
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.
 mod kill;

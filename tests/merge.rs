@@ -7,7 +7,7 @@ use relabel::shared::store::{
     CopyMode, Depth, Merge, Part, RowState, StoreInfo, StoreReader, StoreWriter, WriterOptions, verify,
 };
 
-use crate::common::{Ran, label_in_fours, relabel, small_photographs, store_bytes};
+use crate::common::{LabelRun, Ran, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest, shard_labels};
 
 const PARTS: usize = 3;
@@ -17,10 +17,10 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 44);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    Ran::of(&mut label_in_fours(folder.path(), "one")).expect(3);
+    LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
     for index in 0..PARTS {
         let store = format!("part{index}");
-        let ran = Ran::of(label_in_fours(folder.path(), &store).args(task(index)));
+        let ran = Ran::of(LabelRun::new(folder.path()).in_fours().out(&store).command().args(task(index)));
         assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
     }
     let one = store_bytes(&folder.path().join("one"));
@@ -32,7 +32,7 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     for key in ["labelled", "failed", "to_do", "shards_to_do", "parts", "bytes_to_copy"] {
         assert_eq!(would[key], two[key], "{key}");
     }
-    assert_eq!((&two["shards_to_do"], &two["whole"]), (&serde_json::json!([7, 8, 9, 10]), &false.into()));
+    assert_eq!((&two["shards_to_do"], &two["complete"]), (&serde_json::json!([7, 8, 9, 10]), &false.into()));
     let status = Ran::of(relabel(folder.path()).args(["status", "two", "--json"])).expect(0).json();
     assert_eq!((&status["labelled"], &status["failed"]), (&two["labelled"], &two["failed"]));
 
@@ -46,13 +46,13 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     let notes = std::fs::read_dir(folder.path().join("all/runs")).unwrap().count();
     assert_eq!(notes, PARTS, "the notes of all runs are there");
     let again = merge(folder.path(), &["part2", "part1", "part0", "--out", "all"]).expect(0);
-    assert!(again.stdout.contains("there    11 shards before"), "{}", again.stdout);
+    assert!(again.stdout.contains("existing 11 shards"), "{}", again.stdout);
     assert_eq!(std::fs::read_dir(folder.path().join("all/runs")).unwrap().count(), PARTS, "notes come once");
     Ran::of(relabel(folder.path()).args(["verify", "all", "--full"])).expect(0);
 
     // What no part has, a run labels.
     merge(folder.path(), &["part0", "part2", "--out", "rest"]).expect(3);
-    Ran::of(&mut label_in_fours(folder.path(), "rest")).expect(3);
+    LabelRun::new(folder.path()).in_fours().out("rest").run().expect(3);
     assert!(one == store_bytes(&folder.path().join("rest")), "merged and gone on with");
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use relabel::shared::store::testing::FaultInjection;
 use relabel::shared::store::{Depth, RowState, StoreReader, StoreWriter, WriterOptions, verify};
 
-use crate::common::{Ran, data, lite0, relabel, small_photographs, store_bytes};
+use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, small_photographs, store_bytes};
 use crate::synthetic::{IMAGES, fill, info, manifest};
 
 #[test]
@@ -90,7 +90,7 @@ fn a_failure_while_a_shard_is_made_again_leaves_no_wrong_label() {
 fn what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 24);
-    label(folder.path(), "unbroken", &[]).expect(0);
+    LabelRun::new(folder.path()).in_fours().out("unbroken").run().expect(0);
     let broken = ["n02123045/0001.JPEG", "n02123045/0006.JPEG", "n07920052/0023.JPEG"];
     for path in broken {
         let path = folder.path().join("in").join(path);
@@ -98,20 +98,20 @@ fn what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures() {
         std::fs::write(path.with_extension("whole"), &whole).unwrap();
         std::fs::write(&path, vec![0; whole.len()]).unwrap();
     }
-    label(folder.path(), "out", &[]).expect(3);
-    let still = label(folder.path(), "out", &["--retry-failed"]).expect(3);
-    assert!(still.stdout.contains("labelled 21 of 24 images; now 3 in"), "{}", still.stdout);
+    LabelRun::new(folder.path()).in_fours().run().expect(3);
+    let still = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3);
+    assert!(still.stdout.contains("labelled 21 of 24 images; 3 in"), "{}", still.stdout);
     for path in &broken[..2] {
         let path = folder.path().join("in").join(path);
         std::fs::rename(path.with_extension("whole"), path).unwrap();
     }
-    let two = label(folder.path(), "out", &["--retry-failed", "--json"]).expect(3).json();
-    assert_eq!((&two["labelled"], &two["failed"], &two["images_now"]), (&23.into(), &1.into(), &3.into()));
+    let two = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed", "--json"]).run().expect(3).json();
+    assert_eq!((&two["labelled"], &two["failed"], &two["images_this_run"]), (&23.into(), &1.into(), &3.into()));
     let last = folder.path().join("in").join(broken[2]);
     std::fs::rename(last.with_extension("whole"), last).unwrap();
-    label(folder.path(), "out", &["--retry-failed"]).expect(0);
+    LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);
     assert!(store_bytes(&folder.path().join("unbroken")) == store_bytes(&folder.path().join("out")));
-    let nothing = label(folder.path(), "out", &["--retry-failed"]).expect(0);
+    let nothing = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);
     assert!(nothing.stdout.contains("nothing left to do"), "{}", nothing.stdout);
 }
 
@@ -122,22 +122,22 @@ fn a_run_that_makes_no_sense_is_stopped() {
     for number in 0..1100 {
         std::fs::write(folder.path().join(format!("in/{number:04}.jpg")), "no image").unwrap();
     }
-    let stopped = label(folder.path(), "out", &[]).expect(1);
+    let stopped = LabelRun::new(folder.path()).in_fours().run().expect(1);
     for words in ["1000 images in a row failed", "not-an-image", "--max-failures", "--retry-failed"] {
         assert!(stopped.stderr.contains(words), "{words} in {}", stopped.stderr);
     }
-    let few = label(folder.path(), "few", &["--max-failures", "5"]).expect(1);
+    let few = LabelRun::new(folder.path()).in_fours().out("few").args(&["--max-failures", "5"]).run().expect(1);
     assert!(few.stderr.contains("6 images of this run failed"), "{}", few.stderr);
     let status = Ran::of(relabel(folder.path()).args(["status", "few", "--json"])).expect(0).json();
     assert!(status["failed"].as_u64().unwrap() <= 8, "what was committed stays, and no more");
-    label(folder.path(), "all", &["--max-failures", "1100"]).expect(3);
+    LabelRun::new(folder.path()).in_fours().out("all").args(&["--max-failures", "1100"]).run().expect(3);
 }
 
 #[test]
 fn images_that_vanish_or_change_during_a_run_fail_alone() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
-    let mut run = command(folder.path(), "out", &[]);
+    let mut run = LabelRun::new(folder.path()).in_fours().command();
     let run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !folder.path().join("out/records/000000.json").exists() {
         std::thread::sleep(Duration::from_millis(2));
@@ -151,7 +151,7 @@ fn images_that_vanish_or_change_during_a_run_fail_alone() {
     assert!(failed.contains("n07920052/0399.JPEG\tunreadable"), "{failed}");
     assert!(failed.contains("n07920052/0398.JPEG\tchanged: it has 79975 bytes now"), "{failed}");
     // That it was changed on purpose can be said.
-    let kept = label(folder.path(), "out", &["--retry-failed"]).expect(3).stdout;
+    let kept = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3).stdout;
     assert!(kept.contains("labelled 399 of 400 images"), "{kept}");
     assert!(verify(&folder.path().join("out"), Depth::Values, &|_| ()).unwrap().problems.is_empty());
 }
@@ -161,7 +161,7 @@ fn a_full_disk_ends_clearly_and_the_run_goes_on_when_there_is_room() {
     let Some(mounts) = Mounts::are_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 120);
-    label(folder.path(), "whole", &["--input-size", "224"]).expect(0);
+    LabelRun::new(folder.path()).in_fours().out("whole").args(&["--input-size", "224"]).run().expect(0);
     std::fs::create_dir(folder.path().join("disk")).unwrap();
     let run = "'$RELABEL' run --in in --out disk/out --shard-size 4 --batch 4 --input-size 224 --teacher '$TEACHER'";
     let script = format!(
@@ -192,7 +192,7 @@ fn a_read_only_store_can_be_read_and_checked_and_says_why_it_cannot_be_written()
     let Some(mounts) = Mounts::are_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
-    label(folder.path(), "out", &[]).expect(0);
+    LabelRun::new(folder.path()).in_fours().run().expect(0);
     let script = "mount --bind out out && mount -o remount,bind,ro out
         '$RELABEL' status out > /dev/null && '$RELABEL' verify out --full > /dev/null &&
         '$RELABEL' inspect out 3 > /dev/null || exit 9
@@ -211,7 +211,7 @@ fn a_folder_that_may_not_be_read_is_named_before_work_begins() {
     let chmod = |path: &Path, mode: &str| Command::new("chmod").arg(mode).arg(path).status().unwrap();
     chmod(folder.path(), "755");
     chmod(&locked, "000");
-    let mut command = Command::new("setpriv");
+    let mut command = hermetic("setpriv");
     // Root may read everything, so somebody else runs the program.
     if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
         command.args(["--reuid", "65534", "--clear-groups"]);
@@ -229,7 +229,7 @@ fn a_folder_that_may_not_be_read_is_named_before_work_begins() {
 fn a_clock_that_jumps_changes_nothing_but_the_rate() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    label(folder.path(), "out", &[]).expect(0);
+    LabelRun::new(folder.path()).in_fours().run().expect(0);
     let status = || Ran::of(relabel(folder.path()).args(["status", "out", "--json"])).expect(0).json();
     let decades = Duration::from_hours(24 * 365 * 20);
     for (shard, time) in [(0, SystemTime::now() + decades), (1, SystemTime::now()), (2, SystemTime::UNIX_EPOCH)] {
@@ -239,7 +239,7 @@ fn a_clock_that_jumps_changes_nothing_but_the_rate() {
     let jumped = status();
     assert_eq!((&jumped["labelled"], &jumped["shards_done"]), (&12.into(), &3.into()));
     assert!(jumped["images_per_s"].as_f64().unwrap() >= 0.0);
-    label(folder.path(), "out", &[]).expect(0);
+    LabelRun::new(folder.path()).in_fours().run().expect(0);
     Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(0);
 }
 
@@ -247,36 +247,22 @@ fn a_clock_that_jumps_changes_nothing_but_the_rate() {
 fn a_dry_run_measures_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 40);
-    let estimate = label(folder.path(), "out", &["--dry-run", "--json"]).expect(0).json();
+    let estimate = LabelRun::new(folder.path()).in_fours().args(&["--dry-run", "--json"]).run().expect(0).json();
     assert!(!folder.path().join("out").exists());
     assert_eq!(
         (&estimate["images"], &estimate["to_do"], &estimate["sample_images"]),
         (&40.into(), &40.into(), &24.into())
     );
     assert!(estimate["images_per_s"].as_f64().unwrap() > 1.0 && estimate["hours"].as_f64().unwrap() < 0.1);
-    label(folder.path(), "out", &[]).expect(0);
+    LabelRun::new(folder.path()).in_fours().run().expect(0);
     let status = Ran::of(relabel(folder.path()).args(["status", "out", "--json"])).expect(0).json();
     let (measured, real) = (estimate["bytes_per_image"].as_f64().unwrap(), status["bytes_per_image"].as_f64().unwrap());
     assert!((measured / real - 1.0).abs() < 0.3, "{measured} bytes an image were foreseen, {real} came");
     let before = store_bytes(&folder.path().join("out"));
-    let nothing = label(folder.path(), "out", &["--dry-run"]).expect(0);
+    let nothing = LabelRun::new(folder.path()).in_fours().args(&["--dry-run"]).run().expect(0);
     assert!(nothing.stdout.contains("would label 0 of 40 images"), "{}", nothing.stdout);
     assert!(before == store_bytes(&folder.path().join("out")));
-    label(folder.path(), "out", &["--dry-run", "--top-k", "3"]).expect(1);
-}
-
-fn command(folder: &Path, out: &str, words: &[&str]) -> Command {
-    let mut command = relabel(folder);
-    command.args(["run", "--in", "in", "--out", out, "--shard-size", "4", "--batch", "4"]);
-    if !words.contains(&"--input-size") {
-        command.args(["--input-size", "64"]);
-    }
-    command.arg("--teacher").arg(lite0()).args(words);
-    command
-}
-
-fn label(folder: &Path, out: &str, words: &[&str]) -> Ran {
-    Ran::of(&mut command(folder, out, words))
+    LabelRun::new(folder.path()).in_fours().args(&["--dry-run", "--top-k", "3"]).run().expect(1);
 }
 
 /// A shell that may mount what only it sees.
@@ -288,7 +274,7 @@ impl Mounts {
     /// Nothing where this machine forbids it, as some containers do; that is said, and the test has not been made.
     fn are_possible() -> Option<Self> {
         for unshare in [&["--mount"][..], &["--mount", "--map-root-user"]] {
-            let tried = Command::new("unshare").args(unshare).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
+            let tried = hermetic("unshare").args(unshare).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
             if tried.is_ok_and(|output| output.status.success()) {
                 return Some(Self { unshare });
             }
@@ -301,8 +287,8 @@ impl Mounts {
         let script = script
             .replace("'$RELABEL'", env!("CARGO_BIN_EXE_relabel"))
             .replace("'$TEACHER'", &lite0().display().to_string());
-        let mut command = Command::new("unshare");
+        let mut command = hermetic("unshare");
         command.args(self.unshare).args(["bash", "-c", &script]).current_dir(folder);
-        Ran::of(command.env("VIRTUAL_ENV", crate::common::repository(".venv")).env_remove("ORT_DYLIB_PATH"))
+        Ran::of(&mut command)
     }
 }

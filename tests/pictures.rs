@@ -156,7 +156,9 @@ fn one_image_in_words_numbers_and_pixels() {
     let labelled = Labelled::new();
     let ran =
         labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "-o", "cup.png"]).expect(0);
-    for part in ["folder n07920052 (espresso): the map agrees", "the crop 0.400,0.300,0.900,0.800, pooled", "A A A"] {
+    for part in
+        ["folder n07920052 (espresso): the map agrees", "pooled label of the crop 0.400,0.300,0.900,0.800", "A A A"]
+    {
         assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
     }
     assert!(!ran.stdout.contains('\u{1b}'), "no colours where there is no terminal");
@@ -171,8 +173,9 @@ fn one_image_in_words_numbers_and_pixels() {
     let pixels =
         labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "--json"]).expect(0).json();
     let unit = labelled.inspect(&["coffee", "--crop", "0.4,0.3,0.9,0.8", "--json"]).expect(0).json();
-    assert_eq!(pixels["crop"]["label"], unit["crop"]["label"]);
-    let total: f64 = unit["crop"]["label"].as_array().unwrap().iter().map(|c| c["probability"].as_f64().unwrap()).sum();
+    assert_eq!(pixels["crop"]["pooled"], unit["crop"]["pooled"]);
+    let total: f64 =
+        unit["crop"]["pooled"].as_array().unwrap().iter().map(|c| c["probability"].as_f64().unwrap()).sum();
     assert!((total + unit["crop"]["rest"].as_f64().unwrap() - 1.0).abs() < 1e-4);
     let colored = labelled.inspect(&["coffee", "--color", "always"]).expect(0).stdout;
     assert!(colored.contains("\u{1b}[") && colored.contains('█'));

@@ -1,6 +1,5 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use relabel::release::{
     CHECKSUMS, Content, Delivery, Existing, FolderTarget, HubLimits, Licence, MARKER, Picture, Release, Request,
@@ -19,7 +18,7 @@ use relabel::shared::store::{
 };
 use serde_json::{Value, json};
 
-use crate::common::{Ran, lite0, relabel, repository, small_photographs, store_bytes};
+use crate::common::{Ran, hermetic, lite0, relabel, repository, small_photographs, store_bytes};
 use crate::synthetic::{self, IMAGES};
 
 #[test]
@@ -128,13 +127,13 @@ fn what_cannot_be_published_is_refused() {
         (&["--license", "other"], 2, "names no licence"),
         (&["--license", "no/such/file"], 2, "no file"),
         (&["--license", "empty.txt"], 2, "has no text"),
-        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "no such file"),
+        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "neither a text nor an existing file"),
         (&["--license", "MIT", "--hub-repo", "me"], 2, "a user and a name"),
         (&["--license", "MIT", "--picture", "zebra"], 1, "zebra"),
         (&["--license", "MIT", "--picture", "c/5"], 2, "has no labels"),
         (&["--license", "MIT", "--image-root", "."], 2, "--picture"),
-        (&["--license", "MIT", "--to", "labels/release"], 2, "a folder of its own"),
-        (&["--license", "MIT", "--to", "."], 2, "a folder of its own"),
+        (&["--license", "MIT", "--to", "labels/release"], 2, "cannot be inside the store"),
+        (&["--license", "MIT", "--to", "."], 2, "cannot be inside the store"),
         (&["--license", "MIT", "--to", "mine"], 1, "thesis.txt"),
     ];
     for (words, code, expected) in cases {
@@ -444,7 +443,7 @@ fn planned(store: &Path, request: &Request<'_>) -> Release {
 
 /// `sha256sum -c` is content, and no file but the list and its signature is missing from it.
 fn checksums_hold(release: &Path) {
-    let ran = Ran::of(Command::new("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
+    let ran = Ran::of(hermetic("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
     let own: Vec<PathBuf> = [CHECKSUMS, SIGNATURE].iter().map(PathBuf::from).collect();
     for (path, _) in store_bytes(release).iter().filter(|(path, _)| !own.contains(path)) {
         assert!(ran.stdout.contains(&format!("{}: OK", path.display())), "{} is listed", path.display());
@@ -457,7 +456,7 @@ fn read_json(path: &Path) -> Value {
 
 #[test]
 fn the_page_about_publishing_names_every_file() {
-    let page = std::fs::read_to_string(repository("docs/publishing.md")).unwrap();
+    let page = std::fs::read_to_string(repository("docs/guide/publish.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
     for file in planned(&folder.path().join("labels"), &request()).files {

@@ -116,7 +116,7 @@ fn a_flipped_bit_is_an_error() {
 
 #[test]
 fn label_pooling_of_format_md_equals_torchvision() {
-    let (page, arrays) = (repository("docs/format.md"), data("golden/lite0.npz"));
+    let (page, arrays) = (repository("docs/label-pooling.md"), data("golden/lite0.npz"));
     python(&repository("tests/python/pool_as_format_md_says.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
         .expect(0);
 }

@@ -1,14 +1,14 @@
 mod elsewhere;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use relabel::release::{Checked, Reading, Remedy, Signer, Trust, TrustedKeys, check_rows, check_signature, verify};
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
 use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriterOptions, encode_shard};
 
-use crate::common::{Ran, relabel, store_bytes};
+use crate::common::{Ran, hermetic, relabel, store_bytes};
 use crate::synthetic::{info, manifest, shard_labels};
 use elsewhere::Elsewhere;
 
@@ -112,7 +112,7 @@ fn a_whole_release_holds_and_says_who_signed_it() {
     let release = release(folder.path(), &[0, 1, 2]);
     let said = check(folder.path(), &["release"]).expect(0).stdout;
     for words in
-        ["23 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "what was published"]
+        ["23 compared with SHA256SUMS", "labelled 9 of 10 images, 1 failed", "not signed", "is complete and undamaged"]
     {
         assert!(said.contains(words), "{words} in {said}");
     }
@@ -132,14 +132,14 @@ fn a_whole_release_holds_and_says_who_signed_it() {
     assert!(said.contains("SHA256SUMS.sig: it is by SHA256:") && said.contains("somebody else signed this"), "{said}");
 
     let full = check(folder.path(), &["release", "--full", "--json"]).expect(0).json();
-    assert_eq!((&full["kind"], &full["decoded"], &full["holds"]), (&"release".into(), &9.into(), &true.into()));
+    assert_eq!((&full["kind"], &full["decoded"], &full["passed"]), (&"release".into(), &9.into(), &true.into()));
     let sample = check(folder.path(), &["release", "--sample", "3", "--seed", "1", "--json"]).expect(0).json();
     assert!(sample["decoded"].as_u64().unwrap() <= 3 && sample["seed"] == 1, "{sample}");
     // Without its checksums it is a store, and no release that anybody signed.
     std::fs::remove_file(release.join("SHA256SUMS")).unwrap();
     assert_eq!(check(folder.path(), &["release", "--json"]).expect(0).json()["kind"], "store");
     let refused = check(folder.path(), &["release", "--signer", "ours.pub"]).expect(1);
-    assert!(refused.stderr.contains("it has no SHA256SUMS"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("this folder has no SHA256SUMS"), "{}", refused.stderr);
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_partial_release_is_whole_where_it_says_so() {
     std::fs::remove_file(release.join("scores/c.1.0.0.0")).unwrap();
     write_sums(&release);
     let said = check(folder.path(), &["release"]).expect(0).stdout;
-    assert!(said.contains("4 to do; the release says that it is partial"), "{said}");
+    assert!(said.contains("4 to do (marked as partial)"), "{said}");
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn key(folder: &Path, name: &str, kind: &str, passphrase: &str) -> PathBuf {
 
 fn keygen(folder: &Path, words: &[&str], input: Option<&Path>) -> String {
     let input = input.map_or_else(Stdio::null, |path| std::fs::File::open(path).unwrap().into());
-    let output = Command::new("ssh-keygen").args(words).current_dir(folder).stdin(input).output();
+    let output = hermetic("ssh-keygen").args(words).current_dir(folder).stdin(input).output();
     let output = output.expect("ssh-keygen runs; scripts/setup installs it");
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success(), "ssh-keygen {words:?}: {said}");

@@ -8,16 +8,14 @@ use relabel::shared::monitor::{Monitor, Silent};
 use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard};
 use serde_json::Value;
 
-use crate::common::{Ran, data, lite0, relabel, run, small_photographs};
+use crate::common::{LabelRun, data, lite0, run, small_photographs};
 use crate::synthetic;
 
 /// A folder with six photographs and their labels.
 fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
     let (photos, store) = (folder.join("photos"), folder.join("labels"));
     small_photographs(&photos, 6);
-    let words = ["run", "--teacher", lite0().to_str().unwrap(), "--in"].map(str::to_owned);
-    let places = [photos.to_str().unwrap(), "--out", store.to_str().unwrap()].map(str::to_owned);
-    Ran::of(relabel(folder).args(words).args(places)).expect(0);
+    LabelRun::new(folder).source("photos").out("labels").args(&["--input-size", "224"]).run().expect(0);
     (photos, store)
 }
 
@@ -59,7 +57,7 @@ fn a_page_is_its_files_and_names_no_place_of_the_machine() {
     let page = folder.path().join("pages/first");
     let arguments = ["report", words(&store), "--image-root", words(&photos), "-o", words(&page), "--json"];
     let said = run(&arguments).expect(0).json();
-    for (key, value) in [("rows", 6), ("failed", 0), ("photographs", 6), ("without_photograph", 0), ("to_do", 0)] {
+    for (key, value) in [("rows", 6), ("failed", 0), ("photographs", 6), ("photographs_missing", 0), ("to_do", 0)] {
         assert_eq!(said[key], value, "{key}");
     }
     let files = files(&page);
@@ -151,7 +149,7 @@ fn photographs_that_changed_are_named_and_the_exit_code_says_so() {
     assert!(reasons["1"].as_str().unwrap().starts_with("unreadable: "), "{reasons}");
     assert!(reasons["2"].as_str().unwrap().starts_with("changed: it has "), "{reasons}");
     let said = run(&[&arguments[..], &["--any-size", "--json"]].concat()).expect(3).json();
-    assert_eq!((&said["photographs"], &said["without_photograph"]), (&5.into(), &1.into()));
+    assert_eq!((&said["photographs"], &said["photographs_missing"]), (&5.into(), &1.into()));
 }
 
 #[test]

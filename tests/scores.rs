@@ -371,7 +371,7 @@ fn teachers_that_were_brought_with_probabilities_are_stripped() {
             .iter()
             .find_map(|line| line.as_str().filter(|line| line.starts_with("its scores are those before")));
         assert!(told.is_some_and(|line| line.contains(word)), "{name}: {description}");
-        assert_eq!(description["proof"]["linear"], true, "{name}");
+        assert_eq!(description["verification"]["linear_head"], true, "{name}");
     }
 }
 
@@ -470,7 +470,7 @@ fn teacher_tells_what_was_left_out_and_how_pixels_are_normalised() {
     let folder: &Path = &tempfile::tempdir().unwrap().keep();
     let (_, model, _) = activated().remove(3);
     let description = describe(folder, &model, &[]).expect(0).json();
-    assert!(number(&description["proof"]["normalised_difference"]) < 1e-6);
+    assert!(number(&description["verification"]["max_input_error"]) < 1e-6);
     let words = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
     assert!(
         words.contains("its scores are those before Softmax (node `Softmax_probs`), Log (node `Log_out`)"),

@@ -1,15 +1,15 @@
-//! The Python scripts, as far as they go without PyTorch and Ray. What they give with them stands in `docs/guide.md`.
+//! The Python scripts, as far as they run without PyTorch and Ray. `docs/guide/teachers.md` and
+//! `docs/guide/many-machines.md` have their results with both.
 
 use std::path::Path;
-use std::process::Command;
 
-use crate::common::{Ran, repository};
+use crate::common::{Ran, hermetic, repository};
 
 #[test]
 fn exporting_without_pytorch_says_how_to_install_it() {
     let folder = tempfile::tempdir().unwrap();
     // Without its packages, whatever the environment has.
-    let mut python = Command::new(repository(".venv/bin/python"));
+    let mut python = hermetic(repository(".venv/bin/python"));
     python.arg("-S").arg(repository("scripts/export_teacher.py")).args(["resnet18", "-o", "net.onnx"]);
     let ran = Ran::of(python.current_dir(folder.path())).expect(1);
     assert!(
@@ -65,5 +65,5 @@ fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
 /// Runs one of `scripts/` in `folder`, with the project's Python: it has neither PyTorch nor Ray.
 fn script(name: &str, folder: &Path, words: &[&str]) -> Ran {
     let python = repository(".venv/bin/python");
-    Ran::of(Command::new(python).arg(repository("scripts").join(name)).args(words).current_dir(folder))
+    Ran::of(hermetic(python).arg(repository("scripts").join(name)).args(words).current_dir(folder))
 }

@@ -1,13 +1,13 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use relabel::shared::remote::{Access, RemoteSettings};
 
-use crate::common::{data, repository};
+use crate::common::{data, hermetic, repository};
 
 /// A server that ends with the test.
 pub struct Server {
@@ -29,7 +29,7 @@ impl Server {
     /// A server that speaks S3, with a bucket `bucket`.
     pub fn s3() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(repository(".venv/bin/moto_server"))
+        let child = hermetic(repository(".venv/bin/moto_server"))
             .args(["-H", "127.0.0.1", "-p", &port.to_string()])
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -46,7 +46,7 @@ impl Server {
     }
 
     fn of_tests(words: &[&str], more: &[&str]) -> Self {
-        let mut child = Command::new(repository(".venv/bin/python"))
+        let mut child = hermetic(repository(".venv/bin/python"))
             .arg(data("../python/server.py"))
             .args(words)
             .args(more)

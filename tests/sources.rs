@@ -8,7 +8,7 @@ use relabel::labelling::source::list_tar_bytes;
 use relabel::shared::store::{RowState, StoreReader};
 use tar::{Builder, EntryType, Header};
 
-use crate::common::{Ran, data, lite0, python, relabel, repository, small_photographs, store_bytes};
+use crate::common::{LabelRun, data, python, repository, small_photographs, store_bytes};
 
 #[test]
 fn a_tar_and_a_tar_of_tars_give_the_bytes_of_the_folder() {
@@ -20,7 +20,7 @@ fn a_tar_and_a_tar_of_tars_give_the_bytes_of_the_folder() {
     // One name is too long for a header; its letters are two bytes each.
     fs::rename(at("train/n07920052/0029.JPEG"), at("train/n07920052").join(format!("{}.JPEG", "é".repeat(100))))
         .unwrap();
-    label(folder.path(), "train", "from-folder", &[]).expect(3);
+    LabelRun::new(folder.path()).source("train").out("from-folder").run().expect(3);
 
     fs::create_dir(at("plain")).unwrap();
     pack(&at("plain/train.tar"), &[("", &at("train"))]);
@@ -38,15 +38,16 @@ fn a_tar_and_a_tar_of_tars_give_the_bytes_of_the_folder() {
     let expected = store_bytes(&at("from-folder"));
     for (number, (source, what)) in cases.into_iter().enumerate() {
         let out = format!("out{number}");
-        let ran = label(folder.path(), source, &out, &[]).expect(3);
-        assert!(ran.stderr.contains(&format!("from {what}: 30 images")), "{}", ran.stderr);
+        let ran = LabelRun::new(folder.path()).source(source).out(&out).run().expect(3);
+        let begun = ran.stderr.contains("labelling 30 images") && ran.stderr.contains(&format!("from {what} into"));
+        assert!(begun, "{}", ran.stderr);
         for ((name, a), (other, b)) in expected.iter().zip(&store_bytes(&at(&out))) {
             assert_eq!(name, other, "{source}");
             // The group names its source; of these, two are called like the folder.
             let same = a == b || (name == Path::new("zarr.json") && source.starts_with("of-tars"));
             assert!(same, "{source}: {}", name.display());
         }
-        let again = label(folder.path(), source, &out, &[]).expect(3);
+        let again = LabelRun::new(folder.path()).source(source).out(&out).run().expect(3);
         assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
     }
 }
@@ -60,7 +61,7 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
     python(&script, &[at("in").to_str().unwrap(), at("packed").to_str().unwrap()]).expect(0);
     // One batch: what a row's neighbours in its batch are does not matter.
     let words = ["--batch", "1"];
-    label(folder.path(), "in", "expected", &words).expect(0);
+    LabelRun::new(folder.path()).out("expected").args(&words).run().expect(0);
     let expected = StoreReader::open(&at("expected")).unwrap();
     let id = |row: usize| expected.manifest().unwrap().id(row).replace('/', "_");
     let cases: [(&str, &str, IdAndLabel); 4] = [
@@ -75,7 +76,7 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
     ];
     for (number, (source, what, id_and_label)) in cases.iter().enumerate() {
         let out = format!("out{number}");
-        let ran = label(folder.path(), source, &out, &words).expect(0);
+        let ran = LabelRun::new(folder.path()).source(source).out(&out).args(&words).run().expect(0);
         assert!(ran.stderr.contains(&format!("from {what}")), "{}", ran.stderr);
         let store = StoreReader::open(&at(&out)).unwrap();
         let manifest = store.manifest().unwrap();
@@ -91,7 +92,7 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
         }
         // A class that is a number is a position among the teacher's outputs.
         assert_eq!(ran.stdout.contains("agrees   with"), label_is_known(source), "{}", ran.stdout);
-        let again = label(folder.path(), source, &out, &words).expect(0);
+        let again = LabelRun::new(folder.path()).source(source).out(&out).args(&words).run().expect(0);
         assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
     }
 }
@@ -146,7 +147,7 @@ fn what_in_names_is_told_apart_or_refused_with_advice() {
         ("nowhere*.tar", &["there is no file"]),
     ];
     for (source, expected) in cases {
-        let refused = label(folder.path(), source, "out", &[]).expect(1);
+        let refused = LabelRun::new(folder.path()).source(source).run().expect(1);
         for text in *expected {
             assert!(refused.stderr.contains(text), "{source}: {text} in {}", refused.stderr);
         }
@@ -261,7 +262,7 @@ fn a_tar_of_endless_zeros_is_told_quickly() {
     file_on_disk.write_all(&tar).unwrap();
     // 2^40 bytes that take no place on the disk.
     file_on_disk.set_len(1 << 40).unwrap();
-    label(folder.path(), "zeros.tar", "out", &[]).expect(0);
+    LabelRun::new(folder.path()).source("zeros.tar").run().expect(0);
     // A name that claims to be as long as that.
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::GNULongName);
@@ -270,7 +271,7 @@ fn a_tar_of_endless_zeros_is_told_quickly() {
     header.set_cksum();
     tar.splice(0..0, header.as_bytes().iter().copied());
     file_on_disk.write_all_at(&tar, 0).unwrap();
-    let refused = label(folder.path(), "zeros.tar", "other", &[]).expect(1);
+    let refused = LabelRun::new(folder.path()).source("zeros.tar").out("other").run().expect(1);
     assert!(refused.stderr.contains("a name of 1099511623680 bytes"), "{}", refused.stderr);
 }
 
@@ -313,7 +314,7 @@ fn what_is_passed_over_is_said_once() {
     let image = fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let members = [file("ok.jpg", &image), file("/abs.jpg", &image), link(EntryType::Symlink, "b.jpg", "ok.jpg")];
     fs::write(folder.path().join("some.tar"), tar_of(&members)).unwrap();
-    let ran = label(folder.path(), "some.tar", "out", &[]).expect(0);
+    let ran = LabelRun::new(folder.path()).source("some.tar").run().expect(0);
     assert_eq!(ran.stderr.matches("are not read").count(), 1, "{}", ran.stderr);
     assert!(
         ran.stderr.contains("2 members") && ran.stderr.contains("`/abs.jpg`: its name is absolute"),
@@ -329,7 +330,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     small_photographs(&at("in"), 24);
     pack(&at("in.tar"), &[("", &at("in"))]);
     let words = ["--shard-size", "8"];
-    label(folder.path(), "in.tar", "out", &words).expect(0);
+    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
     let whole = store_bytes(&at("out"));
     let index = fs::read(at("out/.source-index")).unwrap();
 
@@ -337,7 +338,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     for (number, index) in [index.clone(), b"no index".to_vec(), Vec::new()].into_iter().enumerate() {
         fs::write(at("out/.source-index"), index).unwrap();
         fs::remove_file(at("out/records/000001.json")).unwrap();
-        label(folder.path(), "in.tar", "out", &words).expect(0);
+        LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
         assert!(whole == store_bytes(&at("out")), "{number}");
         assert!(fs::read(at("out/.source-index")).unwrap() == index_of(&at("out")), "{number}");
     }
@@ -347,7 +348,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     fs::write(at("more/a/first.JPEG"), fs::read(at("in/n02123045/0000.JPEG")).unwrap()).unwrap();
     pack(&at("in.tar"), &[("", &at("more")), ("", &at("in"))]);
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    label(folder.path(), "in.tar", "out", &words).expect(0);
+    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
     assert!(whole == store_bytes(&at("out")));
 
     // Two images have changed and one has gone.
@@ -355,7 +356,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     fs::remove_file(at("in/n02123045/0010.JPEG")).unwrap();
     pack(&at("in.tar"), &[("", &at("in"))]);
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    label(folder.path(), "in.tar", "out", &words).expect(3);
+    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(3);
     let store = || StoreReader::open(&at("out")).unwrap();
     let reason = |row| match store().row(row).unwrap() {
         RowState::Failed(failed) => failed.error.to_string(),
@@ -376,7 +377,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     tar.write_all_at(changed.as_bytes(), header as u64).unwrap();
     tar.set_modified(modified).unwrap();
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    label(folder.path(), "in.tar", "out", &words).expect(3);
+    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(3);
     assert!(reason(11).starts_with("changed: in.tar was changed since it was listed"), "{}", reason(11));
 }
 
@@ -391,10 +392,10 @@ fn a_run_from_a_tar_that_was_killed_resumes_to_the_same_bytes() {
     small_photographs(&at("in"), 400);
     pack(&at("in.tar"), &[("", &at("in"))]);
     let words = ["--shard-size", "8", "--batch", "4"];
-    label(folder.path(), "in.tar", "unbroken", &words).expect(0);
+    LabelRun::new(folder.path()).source("in.tar").out("unbroken").args(&words).run().expect(0);
     for _ in 0..3 {
         let before = records(&at("killed"));
-        let mut child = command(folder.path(), "in.tar", "killed", &words);
+        let mut child = LabelRun::new(folder.path()).source("in.tar").out("killed").args(&words).command();
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while records(&at("killed")) <= before && child.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -403,7 +404,7 @@ fn a_run_from_a_tar_that_was_killed_resumes_to_the_same_bytes() {
         child.wait().unwrap();
     }
     assert!((1..50).contains(&records(&at("killed"))), "the kills met a run in its middle");
-    label(folder.path(), "in.tar", "killed", &words).expect(0);
+    LabelRun::new(folder.path()).source("in.tar").out("killed").args(&words).run().expect(0);
     assert!(store_bytes(&at("unbroken")) == store_bytes(&at("killed")));
 }
 
@@ -464,14 +465,4 @@ fn pack(out: &Path, folders: &[(&str, &Path)]) {
         tar.append_dir_all(name, folder).unwrap();
     }
     tar.finish().unwrap();
-}
-
-fn command(folder: &Path, source: &str, out: &str, words: &[&str]) -> std::process::Command {
-    let mut command = relabel(folder);
-    command.args(["run", "--in", source, "--out", out, "--input-size", "64", "--teacher"]).arg(lite0()).args(words);
-    command
-}
-
-fn label(folder: &Path, source: &str, out: &str, words: &[&str]) -> Ran {
-    Ran::of(&mut command(folder, source, out, words))
 }

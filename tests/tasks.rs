@@ -1,7 +1,7 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::common::{Ran, label_in_fours, small_photographs, store_bytes};
+use crate::common::{LabelRun, Ran, small_photographs, store_bytes};
 
 const IMAGES: usize = 60;
 
@@ -10,11 +10,11 @@ fn many_tasks_together_leave_the_bytes_of_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    Ran::of(&mut label_in_fours(folder.path(), "one")).expect(3);
+    LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
     // All at once, each as its scheduler starts it; the last has more tasks than shards.
     let slurm: Vec<_> = (1..=3)
         .map(|id| {
-            let mut command = label_in_fours(folder.path(), "slurm");
+            let mut command = LabelRun::new(folder.path()).in_fours().out("slurm").command();
             command.env("SLURM_ARRAY_TASK_ID", id.to_string()).env("SLURM_ARRAY_TASK_COUNT", "3");
             command.env("SLURM_ARRAY_TASK_MIN", "1");
             command
@@ -22,7 +22,7 @@ fn many_tasks_together_leave_the_bytes_of_one() {
         .collect();
     let kubernetes: Vec<_> = (0..2)
         .map(|index| {
-            let mut command = label_in_fours(folder.path(), "kubernetes");
+            let mut command = LabelRun::new(folder.path()).in_fours().out("kubernetes").command();
             command.env("JOB_COMPLETION_INDEX", index.to_string()).env("JOB_COMPLETION_COUNT", "2");
             command
         })
@@ -72,8 +72,9 @@ fn tasks_that_cannot_be_are_wrong_usage() {
     small_photographs(&folder.path().join("in"), 2);
     let refused = Ran::of(&mut task(folder.path(), "out", 2, 2)).expect(2);
     assert!(refused.stderr.contains("no task 2 of 2"), "{}", refused.stderr);
-    Ran::of(label_in_fours(folder.path(), "out").args(["--task-index", "0"])).expect(2);
-    let kubernetes = Ran::of(label_in_fours(folder.path(), "out").env("JOB_COMPLETION_INDEX", "0")).expect(2);
+    Ran::of(LabelRun::new(folder.path()).in_fours().command().args(["--task-index", "0"])).expect(2);
+    let kubernetes =
+        Ran::of(LabelRun::new(folder.path()).in_fours().command().env("JOB_COMPLETION_INDEX", "0")).expect(2);
     assert!(kubernetes.stderr.contains("JOB_COMPLETION_COUNT"), "{}", kubernetes.stderr);
     assert!(!folder.path().join("out").exists());
 }
@@ -88,7 +89,7 @@ fn tasks_with_other_flags_do_not_mix() {
 }
 
 fn task(folder: &Path, out: &str, index: usize, count: usize) -> Command {
-    let mut command = label_in_fours(folder, out);
+    let mut command = LabelRun::new(folder).in_fours().out(out).command();
     command.args(["--task-index", &index.to_string(), "--task-count", &count.to_string()]);
     command
 }

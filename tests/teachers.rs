@@ -302,9 +302,9 @@ fn every_linear_ending_is_rewritten_and_proved() {
             let description = describe(folder.path(), &model, &words).expect(0).json();
             assert_eq!(description["map_size"], serde_json::json!([4, 6]), "{name}, {shape}");
             assert_eq!(description["classes"], CLASSES, "{name}, {shape}");
-            let proof = &description["proof"];
-            assert_eq!(proof["linear"], true, "{name}, {shape}");
-            let (cells, mean) = (number(&proof["cell_difference"]), number(&proof["mean_difference"]));
+            let proof = &description["verification"];
+            assert_eq!(proof["linear_head"], true, "{name}, {shape}");
+            let (cells, mean) = (number(&proof["max_cell_error"]), number(&proof["max_mean_error"]));
             let bound = if name == "float16" { 0.05 } else { 1e-4 };
             assert!(cells < bound && mean < bound, "{name}, {shape}: cells {cells:e}, mean {mean:e}");
         }

@@ -174,7 +174,7 @@ class Labels:
             ids: ``B`` ids or row numbers.
             boxes: ``[B, 4]``, ``x0, y0, x1, y1`` in 0..1 of the image. A box may cross the edge. Float32 boxes are scaled to
                 the map in float32, others in float64, as torchvision's caller would (it decides where a side is a whole
-                number of cells, see ``docs/format.md``).
+                number of cells, see ``docs/label-pooling.md``).
             output_size: parts of the box that get a label each, for token labels; one label without it.
             flip: bool ``[B]``, crops that were mirrored left to right after cutting. It only moves parts.
             dtype: float32, float16 or float64.
@@ -265,7 +265,7 @@ class Labels:
         threads: int | None = None,
     ) -> NDArray[np.float32]:
         """Targets of CutMix by region, float32 ``[B, classes]``: the host's label over what stays visible of it, and
-        the pasted image's over the pasted part, mixed by area (``docs/training.md``).
+        the pasted image's over the pasted part, mixed by area (``docs/label-pooling.md``).
 
         Args:
             partners: int ``[B]``, position in the batch of the crop that is pasted into each.

@@ -79,11 +79,11 @@ def end_to_end(bench: Bench, images: int) -> Run:
         ended = time.perf_counter()
         # Before nvidia-smi is waited for, whose seconds are not the program's.
         cpu_s = children_cpu_s() - before
-    if said["failed"] or said["images_now"] != said["images"]:
+    if said["failed"] or said["images_this_run"] != said["images"]:
         raise programs.Failed(f"{said['failed']} of {said['images']} photographs in {bench.source} were not labelled")
     busy = watch.between(ended - said["seconds"], ended)
     measured = said["bytes_per_image"], said["slowest_stage"]
-    return Run(said["images_now"], said["seconds"], cpu_s, *measured, busy, store)
+    return Run(said["images_this_run"], said["seconds"], cpu_s, *measured, busy, store)
 
 
 def children_cpu_s() -> float:

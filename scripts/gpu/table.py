@@ -125,7 +125,7 @@ def imagenet_lines(found: list[Result], price: float | None) -> list[str]:
     return [
         *lines,
         "",
-        "Disk: of label maps by random weights; those of a trained teacher take another amount (docs/guide.md).",
+        "Disk: of label maps by random weights; those of a trained teacher take another amount (docs/guide/label-imagenet.md).",
     ]
 
 

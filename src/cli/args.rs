@@ -1,121 +1,150 @@
-//! What the user typed. All clap types; nothing is opened or counted here.
+//! Command line arguments as typed. All clap types; nothing is opened or counted here.
 
-mod run;
-mod teacher;
-mod store;
-mod look;
-mod exchange;
-mod publish;
-mod merge;
+mod value_error;
+mod run_args;
+mod teacher_args;
+mod status_args;
+mod verify_args;
+mod inspect_args;
+mod report_args;
+mod audit_args;
+mod merge_args;
+mod publish_args;
+mod import_export_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use exchange::{ExportArguments, ImportArguments, PythonFlags};
-pub use look::{AuditArguments, Color, CropArgument, InspectArguments, PhotoFlags, ReportArguments};
-pub use merge::MergeArguments;
-pub use publish::PublishArguments;
-pub use run::{RunArguments, TaskFlags};
-pub use store::{StatusArguments, VerifyArguments};
-pub use teacher::{TeacherArguments, TeacherFlags};
+pub use audit_args::AuditArguments;
+pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
+pub use inspect_args::{Color, CropArgument, InspectArguments, PhotoFlags};
+pub use merge_args::MergeArguments;
+pub use publish_args::PublishArguments;
+pub use report_args::ReportArguments;
+pub use run_args::{PartFlags, RunArguments};
+pub use status_args::StatusArguments;
+pub use teacher_args::{TeacherArguments, TeacherFlags};
+pub use verify_args::VerifyArguments;
 
-/// Label maps for image data sets: what a strong classifier sees in every cell of every image.
+use value_error::ValueError;
+
+/// Headings of `--help`, in their order.
+mod heading {
+    pub const INPUT: &str = "Input";
+    pub const TEACHER: &str = "Teacher";
+    pub const OUTPUT: &str = "Output";
+    pub const DEVICES: &str = "Devices";
+    pub const SCHEDULING: &str = "Scheduling";
+    pub const CHECKS: &str = "Checks";
+    pub const PYTHON: &str = "Python";
+    pub const GLOBAL: &str = "Global options";
+}
+
+/// Label image data sets with a strong classifier: top-k classes for every cell of every image
 #[derive(Debug, Parser)]
 #[command(
     name = "relabel",
     version,
     max_term_width = 100,
-    after_help = "\
+    disable_help_flag = true,
+    disable_version_flag = true,
+    after_help = "See 'relabel <COMMAND> -h' for the options of a command, '--help' for details and examples.",
+    after_long_help = "\
 Examples:
-  relabel run --teacher models/efficientnet-lite0.onnx --in imagenet/train --out labels/
+  relabel teacher effnet-l2.onnx
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
   relabel status labels/
+  relabel verify labels/
   relabel inspect labels/ n01440764/n01440764_10026 --image-root imagenet/train -o tench.png
   relabel report labels/ --image-root imagenet/train -o report/
   relabel audit labels/ -o audit.parquet
-  relabel verify labels/
-  relabel publish labels/ --to release/ --license CC-BY-4.0
-  relabel teacher effnet-l2.onnx
   relabel merge part0/ part1/ --out labels/
+  relabel publish labels/ --to release/ --license CC-BY-4.0
   relabel import relabel_imagenet/ --out published.labels
   relabel export labels/ --format pt --out maps/
 
-Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but some images could not be labelled or a check found
-problems, 130 interrupted (what was committed stays, and the same command goes on)."
+Exit codes:
+  0    done
+  1    failed; a retry may help, and the message tells what to do
+  2    wrong usage
+  3    finished, but some images could not be labelled or a check found problems
+  130  interrupted; committed shards are kept, re-run the command to resume"
 )]
 pub struct Arguments {
     #[command(flatten)]
     pub global: Global,
+    /// Print version
+    #[arg(short = 'V', long, action = ArgAction::Version, help_heading = heading::GLOBAL)]
+    version: Option<bool>,
     #[command(subcommand)]
     pub command: Command,
 }
 
 #[derive(Debug, Args)]
 pub struct Global {
-    /// Print one JSON document on stdout and nothing else there
-    #[arg(long, global = true)]
+    /// Print one JSON document to stdout, and nothing else
+    #[arg(long, global = true, help_heading = heading::GLOBAL)]
     pub json: bool,
-    /// Say more on stderr (-vv: still more)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
-    pub verbose: u8,
-    /// Say only errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-    /// How log lines are written on stderr
-    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT")]
+    /// Log format on stderr
+    #[arg(long, global = true, value_enum, default_value = "text", value_name = "FORMAT", help_heading = heading::GLOBAL)]
     pub log_format: LogFormat,
+    /// Print more to stderr; repeat for debug (-vv) and trace (-vvv) logs
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = heading::GLOBAL)]
+    pub verbose: u8,
+    /// Print only errors to stderr
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = heading::GLOBAL)]
+    pub quiet: bool,
+    /// Print help; '--help' adds details and examples
+    #[arg(short, long, global = true, action = ArgAction::Help, help_heading = heading::GLOBAL)]
+    help: Option<bool>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum LogFormat {
-    /// Lines for people
     Text,
-    /// One JSON object a line
     Json,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Label a folder or an archive of images; the same command again goes on where it stopped
+    /// Label a folder or archive of images; re-run to resume
     Run(Box<RunArguments>),
-    /// Say how far a store is: done, to do, failed, images per second, bytes per image
+    /// Show the progress of a store: labelled, failed, to do, images/s, bytes per image
     Status(StatusArguments),
-    /// Prove that a store is whole and right, or list everything that is not
+    /// Verify that a store or release is complete and undamaged; list what is not
     Verify(Box<VerifyArguments>),
-    /// Show what the teacher saw in one image: classes by cell, pooled labels, a picture
+    /// Show the label map of one image: classes by cell, pooled labels, a picture
     Inspect(Box<InspectArguments>),
-    /// Make a page for the browser: a sample of images with their maps, crops to drag, charts
+    /// Write a browsable HTML page of sampled images and their label maps
     Report(ReportArguments),
-    /// Rank all images by how much their maps contradict their folders' classes
+    /// Rank images by how much their label map contradicts their folder class
     Audit(AuditArguments),
-    /// Make a release that others can find, understand, check and train on
-    Publish(Box<PublishArguments>),
-    /// Say what a teacher is, how it will be fed and what is rewritten, and prove the rewrite
+    /// Describe a teacher: its input preparation and its rewrite, verified against the original
     Teacher(TeacherArguments),
-    /// Make one store of stores that were made in parts
+    /// Merge stores labelled in parts into one
     Merge(MergeArguments),
-    /// Make a store of published .pt files: Re-labeling ImageNet, Token Labeling (needs Python with PyTorch)
+    /// Publish a store as a documented, checksummed data set
+    Publish(Box<PublishArguments>),
+    /// Import published .pt label maps into a store; requires PyTorch
     Import(ImportArguments),
-    /// Write label maps as such .pt files, for training code that reads them (needs Python with PyTorch)
+    /// Export label maps as .pt files for existing training code; requires PyTorch
     Export(ExportArguments),
 }
 
-/// Threads that may be asked for: more than any machine has cores. Each one decodes images at the same time, so that a
-/// slip of a digit would take all memory.
+/// Upper limit of `--threads`. Each thread decodes an image at the same time, so that a typing error in the number could
+/// exhaust memory.
 const MAX_THREADS: usize = 1024;
 
-fn positive(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(number) if (1..=1 << 40).contains(&number) => Ok(number),
-        _ => Err("a whole number of at least 1 is needed".to_owned()),
-    }
+fn positive(text: &str) -> Result<usize, ValueError> {
+    text.parse().ok().filter(|number| (1..=1 << 40).contains(number)).ok_or(ValueError::NotPositive)
 }
 
-/// A whole number from 1 to `MOST`.
-fn up_to<const MOST: usize>(text: &str) -> Result<usize, String> {
-    let number = text.parse().ok().filter(|number| (1..=MOST).contains(number));
-    number.ok_or_else(|| format!("a whole number from 1 to {MOST} is needed"))
+/// Parses a whole number from 1 to `MAX`.
+fn up_to<const MAX: usize>(text: &str) -> Result<usize, ValueError> {
+    let number = text.parse().ok().filter(|number| (1..=MAX).contains(number));
+    number.ok_or(ValueError::OutOfRange { min: 1, max: MAX })
 }
 
-fn threads(text: &str) -> Result<usize, String> {
+fn threads(text: &str) -> Result<usize, ValueError> {
     up_to::<MAX_THREADS>(text)
 }
 
@@ -124,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_command_line_is_well_formed() {
+    fn command_line_is_well_formed() {
         use clap::CommandFactory as _;
         Arguments::command().debug_assert();
     }

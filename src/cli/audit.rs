@@ -9,10 +9,10 @@ use relabel::shared::threads::thread_pool;
 use serde_json::json;
 
 use super::args::{AuditArguments, Global};
-use super::counting::Counting;
 use super::output::{Output, count, path_json, thousands};
-use super::places::open_store;
-use super::summary::shell_word;
+use super::progress_bar::RowProgress;
+use super::shell::shell_quote;
+use super::store_access::open_store;
 use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
@@ -20,33 +20,39 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     let stop = stop_flag();
     let store = open_store(&arguments.store)?;
     let list: ClassList = (&store.info().classes).into();
-    let classes = arguments.classes.iter().map(|wanted| find_class(&list, wanted)).collect::<Result<Vec<_>, _>>();
+    let classes = arguments
+        .classes
+        .iter()
+        .map(|wanted| find_class(&list, wanted).map_err(|problem| Error::Usage(format!("--class {wanted}: {problem}"))))
+        .collect::<Result<Vec<_>, _>>();
     let manifest = store.manifest()?;
-    let rows = rows_of_classes(&manifest, &list, &classes.map_err(Error::Usage)?)?;
+    let rows = rows_of_classes(&manifest, &list, &classes?)?;
     let drafts = file.drafts(&arguments.store)?;
     let passes = 1 + usize::from(file.with_pred_probs());
-    let counting = Counting::new(passes * rows.len(), global, stop);
+    let progress = RowProgress::new(passes * rows.len(), global, stop);
     let request = Request { rows, crops: arguments.crops, seed: arguments.seed };
     let work = || {
-        let audit = Audit::run(&store, &manifest, request, &counting)?;
-        drafts.write(&audit, &counting)?;
-        // The one to look at first.
-        let first = audit.images().first().map(|image| name_of(&manifest, image.row));
-        Ok((audit.summary(), first.unwrap_or_default()))
+        let audit = Audit::run(&store, &manifest, request, &progress)?;
+        drafts.write(&audit, &progress)?;
+        let strongest = audit.images().first().map(|image| name_of(&manifest, image.row));
+        Ok((audit.summary(), strongest.unwrap_or_default()))
     };
     let result: Result<(Summary, String), Error> = on_threads(arguments.threads, work);
-    counting.finish();
-    let (summary, first) = result?;
+    progress.finish();
+    let (summary, strongest) = result?;
     let mut document = json!(summary);
     document["out"] = path_json(file.path());
     document["classes_out"] = json!(file.classes_path().as_deref().map(path_json));
-    let next =
-        format!("next     relabel inspect {} {}\n", printable_path(&arguments.store), printable(&shell_word(&first)));
-    output.result(&(words(&summary, &file) + &next), &document)?;
+    let next = format!(
+        "next     relabel inspect {} {}\n",
+        printable_path(&arguments.store),
+        printable(&shell_quote(&strongest))
+    );
+    output.result(&(text(&summary, &file) + &next), &document)?;
     Ok(Outcome::Done)
 }
 
-/// Does work on so many threads, or on those that the program has anyway.
+/// Runs `work` on `threads` threads, or on the common thread pool.
 fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     match threads {
         Some(count) => thread_pool(count, "audit")?.install(work),
@@ -54,50 +60,50 @@ fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, 
     }
 }
 
-fn words(summary: &Summary, file: &AuditFile) -> String {
-    let mut words = format!(
+fn text(summary: &Summary, file: &AuditFile) -> String {
+    let mut text = format!(
         "audited  {} ({} failed, {} to do)\n",
         count(summary.images, "image"),
         thousands(summary.failed),
         thousands(summary.to_do)
     );
     if summary.not_compared == summary.images {
-        words += "compared none: no image lies in a folder that is a class of the teacher\n";
+        text += "compared none: no folder is a class of the teacher\n";
     } else {
-        words += &compared_words(summary);
+        text += &compared_text(summary);
     }
-    words += &format!("wrote    {}", printable_path(file.path()));
+    text += &format!("wrote    {}", printable_path(file.path()));
     if let Some(classes) = file.classes_path() {
-        words += &format!(", {}", printable_path(&classes));
+        text += &format!(", {}", printable_path(&classes));
     }
-    words.push('\n');
-    words
+    text.push('\n');
+    text
 }
 
-fn compared_words(summary: &Summary) -> String {
+fn compared_text(summary: &Summary) -> String {
     let line = |what: &str, share: Share, meaning: &str| {
         let percent = share.share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0));
         format!("{what:<8} {percent:>7}  {:>9}  {meaning}\n", thousands(share.images))
     };
-    let mut words = line("agree", summary.agree, "the folder's class is the best");
-    words += &line("differ", summary.differ, "another class is the best, but some cell holds the folder's");
-    words += &line("absent", summary.absent, "no cell holds the folder's class");
+    let mut text = line("agree", summary.agree, "the folder class is the best class");
+    text += &line("differ", summary.differ, "another class is the best, but some cells have the folder class");
+    text += &line("absent", summary.absent, "no cell has the folder class");
     if summary.not_compared > 0 {
         let not_compared = Share { images: summary.not_compared, share: None };
-        words += &line("neither", not_compared, "not compared: the folder is no class of the teacher");
+        text += &line("neither", not_compared, "not compared: the folder is not a class of the teacher");
     }
     if let Some(crops) = &summary.crops {
-        words += &format!(
-            "crops    a random crop carries a wrong label in {:.1} %, and shows nothing of the folder's class in {:.1} %\n",
+        text += &format!(
+            "crops    wrong label in {:.1} % of random crops, nothing of the folder class in {:.1} %\n",
             crops.wrong * 100.0,
             crops.miss * 100.0
         );
     }
     if !summary.contradictions.is_empty() {
-        words += "\nimages that contradict their folders most\n";
+        text += "\nstrongest contradictions\n";
     }
     for image in &summary.contradictions {
-        words += &format!(
+        text += &format!(
             "  {:<28} {} {}, not {} {}\n",
             printable(&image.id),
             printable(&image.best_name),
@@ -106,33 +112,33 @@ fn compared_words(summary: &Summary) -> String {
             percent(image.label_prob)
         );
     }
-    words += "\nclasses of the lowest agreement\n";
+    text += "\nclasses with the lowest agreement\n";
     for class in &summary.lowest_agreement {
-        words += &class_words(class);
+        text += &class_text(class);
     }
     if !summary.confusions.is_empty() {
-        words += "\nmost frequent confusions\n";
+        text += "\nmost frequent confusions\n";
     }
     for confusion in &summary.confusions {
-        words += &format!(
+        text += &format!(
             "  {:<28} is {} in {}\n",
             printable(&confusion.label_name),
             printable(&confusion.best_name),
             count(confusion.images, "image")
         );
     }
-    words.push('\n');
-    words
+    text.push('\n');
+    text
 }
 
-fn class_words(class: &ClassFigures) -> String {
-    let mut words =
+fn class_text(class: &ClassFigures) -> String {
+    let mut text =
         format!("  {:<28} {:>7} of {}", printable(&class.name), percent(class.agreement), count(class.images, "image"));
-    if let Some(with) = &class.confused_with {
-        words += &format!(", mostly {}", printable(&with.best_name));
+    if let Some(other) = &class.confused_with {
+        text += &format!(", mostly {}", printable(&other.best_name));
     }
-    words.push('\n');
-    words
+    text.push('\n');
+    text
 }
 
 fn percent(share: f32) -> String {

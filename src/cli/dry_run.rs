@@ -1,5 +1,4 @@
-//! `relabel run --dry-run`: counts, measures a few batches, and says how long it will take and how large it will be.
-//! Nothing is written.
+//! `relabel run --dry-run`: counts images, measures a few batches, and estimates time and disk space. Nothing is written.
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +9,7 @@ use relabel::labelling::pipeline::{self, ImagesToDo, Job, ShardWork};
 use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
 use relabel::labelling::teacher::Device;
 use relabel::shared::error::Error;
+use relabel::shared::label_map::ImageLabels;
 use relabel::shared::monitor::Monitor;
 use relabel::shared::printable::printable_path;
 use relabel::shared::store::{
@@ -18,26 +18,25 @@ use relabel::shared::store::{
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
-use super::clock::in_words;
-use super::output::{Output, bytes, count, path_json, thousands};
-use super::plan::{
-    boxed, default_store, load_teacher, manifest_digest, new_manifest, preprocessing, rounding, some_photographs,
-    store_info,
-};
-use super::run::{early_differences, refuse};
-use super::{Outcome, raised, stop_flag, task};
+use super::disk_space::free_bytes;
+use super::load_teacher::{boxed, load_teacher, sample_photographs};
+use super::new_store::{default_store, manifest_digest, new_manifest, rounding, store_info};
+use super::output::{Output, bytes, count, path_json, per_image, rate, significant, thousands};
+use super::part_selection::selected_part;
+use super::run::{early_differences, refuse_differences, teacher_path};
+use super::time_format::duration_text;
+use super::{Outcome, raised, stop_flag};
 
-/// Batches that each session is measured with; its first one only warms up.
+/// Measured batches per session; the first one is the warm-up.
 const SAMPLE_BATCHES: usize = 6;
 
 pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag();
-    let (part, _) = task::part(arguments.task)?;
-    let teacher_path =
-        arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher T.onnx is missing".to_owned()))?;
+    let (part, _) = selected_part(arguments.part)?;
+    let teacher_path = teacher_path(arguments)?;
     let source = source::open(&arguments.source)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
-    let (there, manifest) = if StoreWriter::exists(&out)? {
+    let (existing, manifest) = if StoreWriter::exists(&out)? {
         let reader = StoreReader::open(&out)?;
         let manifest = reader.manifest()?;
         (Some(reader), manifest)
@@ -48,31 +47,32 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     let manifest_sha256 = manifest_digest(&manifest)?;
     let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
     let Located { images, .. } = source.locate(&list)?;
-    if let Some(reader) = &there {
-        refuse(&out, early_differences(arguments, reader.info(), &source.name(), &*images, &manifest)?)?;
+    if let Some(reader) = &existing {
+        let differences = early_differences(arguments, reader.info(), &source.name(), &*images, &manifest)?;
+        refuse_differences(&out, differences)?;
     }
-    let photographs = some_photographs(&*images, &manifest)?;
-    let loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
-    let wanted = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
-    let info = match &there {
+    let photographs = sample_photographs(&*images, &manifest)?;
+    let mut loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
+    let new_info = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
+    let info = match &existing {
         Some(reader) => {
-            refuse(&out, reader.info().differences(&wanted))?;
+            refuse_differences(&out, reader.info().differences(&new_info))?;
             reader.info().clone()
         }
-        None => wanted,
+        None => new_info,
     };
-    let to_do = match &there {
+    let to_do = match &existing {
         Some(_) => StoreStatus::read_part(&out, part)?.1.to_do,
         None => info.part_rows(part).len(),
     };
-    let devices: Vec<String> = loaded.devices.iter().map(ToString::to_string).collect();
+    let teachers = boxed(std::mem::take(&mut loaded.teachers));
     let mut job = Job {
         images: &*images,
         length_check: LengthCheck::AsListed,
         manifest: &manifest,
         info: &info,
-        shards: sample(&info, part, loaded.devices.len()),
-        preprocessing: preprocessing(&loaded),
+        shards: sample_batches(&info, part, loaded.devices.len()),
+        preprocessing: loaded.preprocessing(),
         decoder: loaded.decoder.clone(),
         rounding: rounding(&info),
         threads: loaded.threads,
@@ -80,8 +80,8 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     if to_do == 0 {
         job.shards.clear();
     }
-    let meter = Meter { stop, warming_up: loaded.devices.len(), done: Mutex::default() };
-    let labels = pipeline::label(&job, boxed(loaded.teachers), &meter)?;
+    let meter = RateMeter { stop, warm_up_batches: loaded.devices.len(), batches: Mutex::default() };
+    let labels = pipeline::label(&job, teachers, &meter)?;
     let sample: Vec<_> = labels
         .into_iter()
         .map(|(row, labels)| {
@@ -95,21 +95,18 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         sample_images: sample.len(),
         sample_failed: sample.iter().filter(|image| image.is_err()).count(),
         images_per_s: meter.images_per_s(),
-        devices: distinct(&loaded.devices),
+        devices: distinct_devices(&loaded.devices),
         price_per_hour: arguments.price_per_hour,
-        bytes_per_image: bytes_per_image(&info, sample)
-            .map_err(|problem| Error::Store { path: out.clone(), problem: problem.into() })?,
+        bytes_per_image: bytes_per_image(&info, sample)?,
         free_bytes: free_bytes(&out),
     };
-    output.result(
-        &estimate.words(&destination(&source.what(), &out, there.is_some(), &devices)),
-        &estimate.document(&out, part),
-    )?;
+    let plan = plan_text(&source.what(), &out, existing.is_some(), &loaded.device_names());
+    output.result(&estimate.text(&plan), &estimate.document(&out, part))?;
     Ok(Outcome::Done)
 }
 
-/// A few whole batches, spread evenly over the part.
-fn sample(info: &StoreInfo, part: Part, sessions: usize) -> Vec<ShardWork> {
+/// Returns a few full batches, spread evenly over the part.
+fn sample_batches(info: &StoreInfo, part: Part, sessions: usize) -> Vec<ShardWork> {
     let batches: Vec<(usize, std::ops::Range<usize>)> = part
         .shards(info.shards())
         .flat_map(|shard| {
@@ -119,70 +116,61 @@ fn sample(info: &StoreInfo, part: Part, sessions: usize) -> Vec<ShardWork> {
         })
         .collect();
     let count = (SAMPLE_BATCHES * sessions).min(batches.len());
-    let chosen = (0..count).map(|at| batches[at * batches.len() / count].clone());
-    chosen.map(|(shard, rows)| ShardWork { shard, images: ImagesToDo::These(rows.collect()) }).collect()
+    let sample = (0..count).map(|at| batches[at * batches.len() / count].clone());
+    sample.map(|(shard, rows)| ShardWork { shard, images: ImagesToDo::These(rows.collect()) }).collect()
 }
 
-/// How many devices there are; two sessions can share one.
-fn distinct(devices: &[Device]) -> usize {
+/// Counts the devices; two sessions can share one.
+fn distinct_devices(devices: &[Device]) -> usize {
     (0..devices.len()).filter(|&at| !devices[..at].contains(&devices[at])).count()
 }
 
-/// What the labels of the sample take when they are encoded as a shard; `None` when nothing was labelled.
-fn bytes_per_image(
-    info: &StoreInfo,
-    images: Vec<Result<relabel::shared::label_map::ImageLabels, FailedImage>>,
-) -> Result<Option<f64>, String> {
+/// Encodes the labels of the sample as a shard, and returns its size per labelled image; `None` if nothing was labelled.
+fn bytes_per_image(info: &StoreInfo, images: Vec<Result<ImageLabels, FailedImage>>) -> Result<Option<f64>, Error> {
     let labelled = images.iter().filter(|image| image.is_ok()).count();
     if labelled == 0 {
         return Ok(None);
     }
     let info = StoreInfo { images: images.len(), shard_images: images.len(), ..info.clone() };
-    let files = encode_shard(&info, &ShardLabels { shard: 0, images }).map_err(|problem| problem.to_string())?;
+    let files = encode_shard(&info, &ShardLabels { shard: 0, images })
+        .map_err(|problem| Error::Internal { action: "encode the sample".to_owned(), problem: problem.into() })?;
     let bytes: usize = files.iter().map(|(_, bytes)| bytes.len()).sum();
     Ok(Some(bytes as f64 / labelled as f64))
 }
 
-/// Free space where the store is, or will be.
-pub fn free_bytes(out: &Path) -> Option<u64> {
-    let absolute = std::path::absolute(out).ok()?;
-    let there = absolute.ancestors().find(|folder| folder.exists())?;
-    let space = rustix::fs::statvfs(there).ok()?;
-    Some(space.f_bavail * space.f_frsize)
-}
-
-fn destination(source: &str, out: &Path, exists: bool, devices: &[String]) -> String {
-    let store = if exists { "the store" } else { "a new store," };
+fn plan_text(source: &str, out: &Path, exists: bool, devices: &[String]) -> String {
+    let store = if exists { "store" } else { "new store" };
     format!("from {source} into {store} {}, on {}", printable_path(out), devices.join(" and "))
 }
 
-/// Notes when batches get done, and passes on the wish to stop.
-struct Meter {
+/// Measures the rate of batches, and passes a requested stop on to the pipeline.
+struct RateMeter {
     stop: Arc<AtomicBool>,
-    /// Batches that are not counted.
-    warming_up: usize,
-    done: Mutex<Vec<(Instant, usize)>>,
+    /// Batches that are not measured.
+    warm_up_batches: usize,
+    /// End and images of each batch.
+    batches: Mutex<Vec<(Instant, usize)>>,
 }
 
-impl Meter {
-    /// Images per second after the first batch of each session.
+impl RateMeter {
+    /// Returns the images per second after the first batch of each session.
     fn images_per_s(&self) -> Option<f64> {
-        let done = self.done.lock().unwrap_or_else(PoisonError::into_inner);
-        let counted = done.get(self.warming_up - 1..)?;
-        let ((from, _), (to, _)) = (counted.first()?, counted.last()?);
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        let measured = batches.get(self.warm_up_batches - 1..)?;
+        let ((from, _), (to, _)) = (measured.first()?, measured.last()?);
         let seconds = (*to - *from).as_secs_f64();
-        let images: usize = counted.iter().skip(1).map(|(_, images)| images).sum();
+        let images: usize = measured.iter().skip(1).map(|(_, images)| images).sum();
         (seconds > 0.0).then(|| images as f64 / seconds)
     }
 }
 
-impl Monitor for Meter {
+impl Monitor for RateMeter {
     fn stop_requested(&self) -> bool {
         raised(&self.stop)
     }
 
     fn images_done(&self, labelled: usize, failed: usize, _: Agreement) {
-        self.done.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), labelled + failed));
+        self.batches.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), labelled + failed));
     }
 }
 
@@ -193,7 +181,7 @@ struct Estimate {
     sample_failed: usize,
     images_per_s: Option<f64>,
     devices: usize,
-    /// Of one device.
+    /// Price of one device.
     price_per_hour: Option<f64>,
     bytes_per_image: Option<f64>,
     free_bytes: Option<u64>,
@@ -216,34 +204,35 @@ impl Estimate {
         self.bytes_per_image.map(|per_image| (per_image * self.to_do as f64) as u64)
     }
 
-    fn words(&self, what: &str) -> String {
-        let mut words = format!(
-            "would label {} of {} images {what}; nothing was written\n",
+    fn text(&self, plan: &str) -> String {
+        let mut text = format!(
+            "would label {} of {} images {plan}; nothing was written\n",
             thousands(self.to_do),
             thousands(self.images)
         );
         if self.sample_images > 0 {
-            words += &format!("measured {}, {} failed\n", count(self.sample_images, "image"), self.sample_failed);
+            let failed = thousands(self.sample_failed);
+            text += &format!("sample   {}, {failed} failed\n", count(self.sample_images, "image"));
         }
         match (self.images_per_s, self.seconds()) {
-            (Some(rate), Some(seconds)) => {
-                let time = in_words(Duration::from_secs_f64(seconds));
-                words += &format!("time     {time} at {rate:.1} images/s, as measured now\n");
+            (Some(images_per_s), Some(seconds)) => {
+                let time = duration_text(Duration::from_secs_f64(seconds));
+                text += &format!("time     {time} at {}, as measured on the sample\n", rate(images_per_s));
             }
-            _ if self.to_do > 0 => words += "time     not known: there were too few images to measure\n",
+            _ if self.to_do > 0 => text += "time     unknown: too few images to measure\n",
             _ => {}
         }
         if let (Some(cost), Some(hours), Some(price)) = (self.cost(), self.device_hours(), self.price_per_hour) {
-            words += &format!("cost     {cost:.2}: {hours:.2} hours of a device at {price} each\n");
+            text += &format!("cost     {cost:.2} ({} device hours at {price:.2} per hour)\n", significant(hours));
         }
-        if let (Some(per_image), Some(total)) = (self.bytes_per_image, self.bytes()) {
-            let free = self.free_bytes.map_or_else(String::new, |free| format!("; {} are free there", bytes(free)));
-            words += &format!("disk     {} ({per_image:.0} bytes per image){free}\n", bytes(total));
+        if let (Some(bytes_per_image), Some(total)) = (self.bytes_per_image, self.bytes()) {
+            let free = self.free_bytes.map_or_else(String::new, |free| format!("; {} free", bytes(free)));
+            text += &format!("disk     {} ({}){free}\n", bytes(total), per_image(bytes_per_image));
             if self.free_bytes.is_some_and(|free| free < total) {
-                words += "warning: that is more than is free\n";
+                text += "warning  not enough free disk space\n";
             }
         }
-        words
+        text
     }
 
     fn document(&self, out: &Path, part: Part) -> Value {

@@ -1,6 +1,6 @@
 //! `relabel inspect`
 
-mod words;
+mod image_summary;
 
 use std::io::Write as _;
 
@@ -21,42 +21,42 @@ use serde_json::{Value, json};
 use super::Outcome;
 use super::args::{CropArgument, InspectArguments};
 use super::output::{Output, path_json};
-use super::paint::Painter;
-use super::photos::Photos;
-use super::places::open_store;
+use super::photo_source::PhotoSource;
+use super::store_access::open_store;
+use super::terminal_colors::Painter;
 
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let row = find(&manifest, &arguments.image)
         .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
-    let new_picture = arguments.out.as_deref().map(Draft::begin).transpose()?;
-    let new_page = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
-    let photos = Photos::of(&arguments.photos)?;
-    let photo = photos.as_ref().map(|photos| photos.decoded(&store, &manifest, row)).transpose()?;
+    let picture_draft = arguments.out.as_deref().map(Draft::begin).transpose()?;
+    let page_folder = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
+    let photos = PhotoSource::open(&arguments.photos)?;
+    let photo = photos.as_ref().map(|photos| photos.decode_row(&store, &manifest, row)).transpose()?;
     let crop = crop(arguments.crop, photo.as_ref())?;
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
         json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.label(row) });
     let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
-    let (words, state, outcome) = match store.row(row)? {
+    let (text, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
             let view = View::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
                 path: arguments.store.clone(),
                 problem: format!("row {row}: {problem}").into(),
             })?;
-            let painter = Painter::of_stdout(arguments.color);
-            let words = words::of(&view, &classes, painter);
-            let mut state = words::document(&view, &classes);
-            if let Some(file) = new_picture {
+            let painter = Painter::for_stdout(arguments.color);
+            let text = image_summary::text(&view, &classes, painter);
+            let mut state = image_summary::document(&view, &classes);
+            if let Some(file) = picture_draft {
                 write_picture(file, &view, &classes, store.info().teacher.name.as_str(), photo.as_ref())?;
                 state["picture"] = json!(arguments.out.as_deref().map(path_json));
             }
-            if let Some(folder) = new_page {
+            if let Some(folder) = page_folder {
                 state["page"] = path_json(&folder.index());
                 write_page(folder, &store, &manifest, row, crop, photos.as_ref())?;
             }
-            (words, state, Outcome::Done)
+            (text, state, Outcome::Done)
         }
         RowState::Failed(failed) => (
             format!("could not be labelled: {}\n", failed.error),
@@ -64,7 +64,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
             Outcome::DoneWithProblems,
         ),
         RowState::ToDo => (
-            "is not labelled yet: its shard is still to do\n".to_owned(),
+            "not labelled yet: its shard is still to do\n".to_owned(),
             json!({ "state": "to-do" }),
             Outcome::DoneWithProblems,
         ),
@@ -72,26 +72,24 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     if let (Value::Object(document), Value::Object(state)) = (&mut document, state) {
         document.extend(state);
     }
-    output.result(&(title + &words + &files_in_words(arguments, outcome)), &document)?;
+    output.result(&(title + &text + &files_text(arguments, outcome)), &document)?;
     Ok(outcome)
 }
 
-/// The crop in 0..1 of the image.
-fn crop(asked: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<UnitBox>, Error> {
-    match (asked, photo) {
+/// Converts the crop to 0..1 of the image.
+fn crop(given: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<UnitBox>, Error> {
+    match (given, photo) {
         (None, _) => Ok(None),
         (Some(CropArgument::Unit(unit_box)), _) => Ok(Some(unit_box)),
         (Some(CropArgument::Pixels([x0, y0, x1, y1])), Some(photo)) => {
             let (width, height) = (f64::from(photo.width_pixels()), f64::from(photo.height_pixels()));
             UnitBox::new(x0 / width, y0 / height, x1 / width, y1 / height).map(Some).map_err(|problem| {
-                Error::Usage(format!(
-                    "--crop, in pixels of a photograph of {width}x{height} (width x height): {problem}"
-                ))
+                Error::Usage(format!("--crop in pixels of a photograph of {width}x{height} (width x height): {problem}"))
             })
         }
         (Some(CropArgument::Pixels(_)), None) => Err(Error::Usage(
-            "--crop is in pixels, and a store does not know how large its images are: say with --image-root where the \
-             photographs are, or give the crop in 0..1 of the image"
+            "--crop is in pixels, but a store does not record the size of its images\n  help: pass --image-root with the \
+             photographs, or the crop in 0..1 of the image"
                 .to_owned(),
         )),
     }
@@ -112,7 +110,7 @@ fn write_picture(
     file.complete()
 }
 
-/// Longer side of the one photograph on its page.
+/// Longer side of the photograph on its page, in pixels.
 const PAGE_PHOTO_PIXELS: usize = 960;
 
 fn write_page(
@@ -121,7 +119,7 @@ fn write_page(
     manifest: &Manifest,
     row: usize,
     crop: Option<UnitBox>,
-    photos: Option<&Photos<'_>>,
+    photos: Option<&PhotoSource<'_>>,
 ) -> Result<(), Error> {
     let query = Query { which: Which::One { row, crop }, classes: Vec::new(), matching: None };
     let choice = Choice::make(store, manifest, query)?;
@@ -130,21 +128,21 @@ fn write_page(
     Ok(())
 }
 
-/// What was written, or was not.
-fn files_in_words(arguments: &InspectArguments, outcome: Outcome) -> String {
+/// Returns the lines about the files that were written, or not.
+fn files_text(arguments: &InspectArguments, outcome: Outcome) -> String {
     let index = arguments.html.as_ref().map(|folder| folder.join("index.html"));
-    let mut words = String::new();
+    let mut text = String::new();
     for (what, path) in [("picture", arguments.out.as_ref()), ("page", index.as_ref())] {
         let Some(path) = path else { continue };
-        if words.is_empty() {
-            words.push('\n');
+        if text.is_empty() {
+            text.push('\n');
         }
-        words += &match outcome {
+        text += &match outcome {
             Outcome::Done => format!("{what:<8} {}\n", printable_path(path)),
             Outcome::DoneWithProblems => {
-                format!("{what:<8} none without labels: {} was not written\n", printable_path(path))
+                format!("{what:<8} {} was not written, since there are no labels\n", printable_path(path))
             }
         };
     }
-    words
+    text
 }

@@ -1,16 +1,15 @@
-//! A limit on the memory of this process while a teacher is loaded and proved: a graph of 2 kB can ask for any amount.
+//! Memory limit of this process while a teacher is loaded and verified: a graph of 2 kB can request any amount.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// A limit that holds until this is dropped. What goes beyond it is refused to ONNX Runtime, which reports it.
+/// A limit that is lifted on drop. ONNX Runtime reports allocations that exceed it.
 pub struct MemoryLimit {
     before: Rlimit,
 }
 
 impl MemoryLimit {
-    /// Allows so many bytes more than the process has now. `None` where the system does not tell how many these are, or
-    /// has no such limit.
-    pub fn of_more(bytes: u64) -> Option<Self> {
+    /// Limits the process to `bytes` more than it uses now. Returns `None` on systems without such a limit.
+    pub fn above_current(bytes: u64) -> Option<Self> {
         let status = std::fs::read_to_string("/proc/self/status").ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmData:"))?;
         let now = line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? << 10;
@@ -24,7 +23,7 @@ impl MemoryLimit {
 
 impl Drop for MemoryLimit {
     fn drop(&mut self) {
-        // A soft limit may always be raised to the hard one again.
+        // A soft limit can always be raised up to the hard limit.
         let _ = setrlimit(Resource::Data, self.before);
     }
 }

@@ -4,41 +4,42 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use indicatif::ProgressBar;
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable_path;
 use relabel::shared::store::{CopyMode, Merge, Merged, StoreStatus, VerifyProgress, WriterOptions};
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
-use super::dry_run::free_bytes;
-use super::output::{Output, bytes, count, may_draw, path_json, say, thousands};
-use super::{Outcome, raised, stop_flag, task};
+use super::disk_space::free_bytes;
+use super::output::{Output, bytes, count, message, path_json, thousands};
+use super::part_selection::writer_name;
+use super::progress_bar::step_bar;
+use super::{Outcome, raised, stop_flag};
 
 pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag();
     let by = if arguments.link { CopyMode::Link } else { CopyMode::Copy };
-    let plan = with_bar(global, &stop, |heard| Merge::plan(&arguments.parts, &arguments.out, heard))?;
+    let plan = with_bar(global, &stop, |on_step| Merge::plan(&arguments.parts, &arguments.out, on_step))?;
     let to_copy = plan.bytes_to_copy(by);
     if by == CopyMode::Link && to_copy > 0 {
-        say(&format!("{} lie on another file system and are copied", bytes(to_copy)));
+        message(&format!("copying {} from another file system", bytes(to_copy)));
     }
-    refuse_without_space(&arguments.out, plan.space_needed(by), by)?;
+    check_free_space(&arguments.out, plan.space_needed(by), by)?;
     let merged = if arguments.dry_run {
         None
     } else {
-        let options = WriterOptions { holder: task::holder(), ..WriterOptions::default() };
-        Some(with_bar(global, &stop, |heard| plan.run(by, options, heard))?)
+        let options = WriterOptions { holder: writer_name(), ..WriterOptions::default() };
+        Some(with_bar(global, &stop, |on_step| plan.run(by, options, on_step))?)
     };
     if merged.is_some() {
         check_merged(&plan, &arguments.out)?;
     }
-    let account = Account { plan: &plan, merged: merged.as_ref(), out: &arguments.out, by };
-    output.result(&account.words(), &account.document())?;
+    let summary = MergeSummary { plan: &plan, merged: merged.as_ref(), out: &arguments.out, by };
+    output.result(&summary.text(), &summary.document())?;
     Ok(if plan.shards_to_do().next().is_none() { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
-/// Checks that the store holds what was to be merged.
+/// Checks that the store has every shard that was merged.
 fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
     let (_, status) = StoreStatus::read(out)?;
     let expected = status.shards_total - plan.shards_to_do().count();
@@ -48,21 +49,21 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
     Err(Error::Store {
         path: out.to_path_buf(),
         problem: format!(
-            "the merge has ended, but only {} of {} are there: what was written was changed or removed meanwhile\n  help: \
-             give the same command again",
+            "the merge ended, but only {} of {} exist: written files were changed or removed meanwhile\n  help: re-run the same \
+             command",
             thousands(status.shards_done),
             count(expected, "shard")
         ).into(),
     })
 }
 
-/// Does work over shards with a bar, and ends it when a stop is wanted.
+/// Runs work over shards with a progress bar, and stops it on a signal.
 fn with_bar<T>(
     global: &Global,
     stop: &Arc<AtomicBool>,
     work: impl FnOnce(&(dyn Fn(VerifyProgress) -> Result<(), Error> + Sync)) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    let bar = step_bar(0, global);
     let result = work(&|step| {
         match step {
             VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
@@ -74,15 +75,15 @@ fn with_bar<T>(
     result
 }
 
-fn refuse_without_space(out: &Path, needed: u64, by: CopyMode) -> Result<(), Error> {
+fn check_free_space(out: &Path, needed: u64, by: CopyMode) -> Result<(), Error> {
     match free_bytes(out) {
         Some(free) if free < needed => Err(Error::Store {
             path: out.to_path_buf(),
             problem: format!(
-                "it needs up to {} more, and {} are free there. Make room{}",
+                "not enough disk space: up to {} needed, {} free\n  help: free disk space{}",
                 bytes(needed),
                 bytes(free),
-                if by == CopyMode::Copy { ", or give --link where the stores lie on one file system" } else { "" }
+                if by == CopyMode::Copy { ", or pass --link if the stores are on one file system" } else { "" }
             )
             .into(),
         }),
@@ -90,33 +91,33 @@ fn refuse_without_space(out: &Path, needed: u64, by: CopyMode) -> Result<(), Err
     }
 }
 
-/// What was found, and what was done where anything was.
-struct Account<'a> {
+/// Result of a merge, or its plan.
+struct MergeSummary<'a> {
     plan: &'a Merge,
     merged: Option<&'a Merged>,
     out: &'a Path,
     by: CopyMode,
 }
 
-impl Account<'_> {
-    fn words(&self) -> String {
+impl MergeSummary<'_> {
+    fn text(&self) -> String {
         let (out, plan) = (printable_path(self.out), self.plan);
-        let mut words = match self.merged {
+        let mut text = match self.merged {
             None => format!("would merge {} into {out}; nothing was written\n", count(plan.parts().len(), "store")),
             Some(merged) => {
                 let shards: usize = merged.shards_from.iter().sum();
-                let how = match merged.shards_copied {
+                let method = match merged.shards_copied {
                     _ if shards == 0 => String::new(),
                     0 => ", by linking".to_owned(),
                     copied if copied == shards => ", by copying".to_owned(),
-                    copied => format!(", by linking, and copying {} that could not be linked", count(copied, "shard")),
+                    copied => format!(", by linking, except {} by copying", count(copied, "shard")),
                 };
-                format!("merged   {} into {out}{how}\n", count(plan.parts().len(), "store"))
+                format!("merged   {} into {out}{method}\n", count(plan.parts().len(), "store"))
             }
         };
         for (at, part) in plan.parts().iter().enumerate() {
             let taken = self.merged.map_or(part.shards_taken, |merged| merged.shards_from[at]);
-            words += &format!(
+            text += &format!(
                 "shards   {} of {} from {} ({})\n",
                 thousands(taken),
                 thousands(part.shards_done),
@@ -125,11 +126,11 @@ impl Account<'_> {
             );
         }
         if plan.shards_there() > 0 {
-            words += &format!("there    {} before\n", count(plan.shards_there(), "shard"));
+            text += &format!("existing {}\n", count(plan.shards_there(), "shard"));
         }
         let (labelled, failed) = self.images();
         let to_do = plan.info().images - labelled - failed;
-        words += &format!(
+        text += &format!(
             "labelled {} of {}, {} failed, {} to do\n",
             thousands(labelled),
             count(plan.info().images, "image"),
@@ -137,14 +138,14 @@ impl Account<'_> {
             thousands(to_do)
         );
         if to_do > 0 {
-            words += &format!(
-                "to do    {} of {}, {}; merge the parts that have them too, or give the run command with --out {out}\n",
+            text += &format!(
+                "to do    {} of {} ({}); merge the parts that have them, or label them with relabel run --out {out}\n",
                 count(plan.shards_to_do().count(), "shard"),
                 thousands(plan.info().shards()),
                 ranges(plan.shards_to_do())
             );
         }
-        words
+        text
     }
 
     fn images(&self) -> (usize, usize) {
@@ -168,7 +169,7 @@ impl Account<'_> {
             "dry_run": self.merged.is_none(),
             "parts": parts.collect::<Vec<_>>(),
             "shards_total": plan.info().shards(),
-            "shards_there_before": plan.shards_there(),
+            "shards_existing": plan.shards_there(),
             "shards_to_do": plan.shards_to_do().collect::<Vec<_>>(),
             "shards_copied": self.merged.map(|merged| merged.shards_copied),
             "bytes_to_copy": plan.bytes_to_copy(self.by),
@@ -176,17 +177,17 @@ impl Account<'_> {
             "labelled": labelled,
             "failed": failed,
             "to_do": plan.info().images - labelled - failed,
-            "notes": self.merged.map(|merged| merged.notes),
-            "whole": plan.shards_to_do().next().is_none(),
+            "run_notes": self.merged.map(|merged| merged.notes),
+            "complete": plan.shards_to_do().next().is_none(),
         })
     }
 }
 
-/// `3, 5 to 9, 12`; the first few of them.
+/// Returns `3, 5 to 9, 12`, at most the first few ranges.
 fn ranges(numbers: impl Iterator<Item = usize>) -> String {
-    const SAID: usize = 8;
+    const MAX_RANGES: usize = 8;
     let numbers: Vec<usize> = numbers.collect();
-    let mut words: Vec<String> = numbers
+    let mut ranges: Vec<String> = numbers
         .chunk_by(|a, b| a + 1 == *b)
         .map(|run| match run {
             [one] => one.to_string(),
@@ -194,11 +195,11 @@ fn ranges(numbers: impl Iterator<Item = usize>) -> String {
             [] => String::new(),
         })
         .collect();
-    if words.len() > SAID {
-        words.truncate(SAID);
-        words.push("...".to_owned());
+    if ranges.len() > MAX_RANGES {
+        ranges.truncate(MAX_RANGES);
+        ranges.push("...".to_owned());
     }
-    words.join(", ")
+    ranges.join(", ")
 }
 
 #[cfg(test)]
@@ -206,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ranges_are_said_shortly() {
+    fn ranges_join_consecutive_numbers() {
         assert_eq!(ranges([3, 5, 6, 7, 12].into_iter()), "3, 5 to 7, 12");
         assert_eq!(ranges((0..40).step_by(2)), "0, 2, 4, 6, 8, 10, 12, 14, ...");
     }

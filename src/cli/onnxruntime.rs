@@ -1,4 +1,4 @@
-//! Where this machine may keep ONNX Runtime. The library is told; it looks at no environment itself.
+//! Search paths of ONNX Runtime. The library itself does not read the environment.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::process::Command;
 use relabel::labelling::teacher::{DeviceChoice, Runtime, RuntimeSearch};
 use relabel::shared::error::Error;
 
-/// Finds and loads ONNX Runtime: what was named, beside the program, the project's `.venv`, the active Python
-/// environment, the system, and last whatever `python3` on the path imports.
+/// Finds and loads ONNX Runtime: the given library, or the first found next to the program, in the system folders, in `.venv`
+/// or the active Python environment, and last in whatever `python3` on the PATH imports.
 ///
-/// Where a GPU may be used, a build for CUDA is preferred: the environment at hand often has the one for the processor.
+/// If a GPU may be used, a CUDA build is preferred: the active environment often has the CPU build.
 pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Error> {
     let mut search = RuntimeSearch { named: named.map(Path::to_path_buf), ..RuntimeSearch::default() };
     let program = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
@@ -21,12 +21,12 @@ pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Erro
         search.library_folders.extend(program);
         search.library_folders.extend(SYSTEM_FOLDERS.iter().map(PathBuf::from));
         search.python_environments.clone_from(&environments);
-        // Asking Python takes a while, so it comes last where the first library will do.
+        // Starting Python takes a while, so it comes last if any library will do.
         let found = if device.may_use_cuda() { None } else { search.find().ok() };
         if let Some(library) = found {
             library
         } else {
-            search.packages = folders_of_python("onnxruntime");
+            search.packages = python_package_folders("onnxruntime");
             if device.may_use_cuda() { search.find_for_cuda()? } else { search.find()? }
         }
     };
@@ -39,20 +39,20 @@ pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Erro
     })
 }
 
-/// Where pip may have put CUDA's libraries: beside ONNX Runtime's package, in the known environments, and where `python3`
-/// keeps them.
+/// Returns where pip may have installed the CUDA libraries: next to the package of ONNX Runtime, in the known environments,
+/// and where `python3` imports them from.
 fn site_packages(library: &Path, environments: &[PathBuf]) -> Vec<PathBuf> {
-    let beside = library.ancestors().nth(3).map(Path::to_path_buf);
-    let mut folders: Vec<PathBuf> = beside.into_iter().collect();
+    let siblings = library.ancestors().nth(3).map(Path::to_path_buf);
+    let mut folders: Vec<PathBuf> = siblings.into_iter().collect();
     folders.extend(environments.iter().flat_map(|environment| RuntimeSearch::site_packages_of(environment)));
-    folders.extend(folders_of_python("nvidia").iter().filter_map(|nvidia| nvidia.parent().map(Path::to_path_buf)));
+    folders.extend(python_package_folders("nvidia").iter().filter_map(|nvidia| nvidia.parent().map(Path::to_path_buf)));
     folders
 }
 
 const SYSTEM_FOLDERS: [&str; 5] =
     ["/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
-/// `.venv` of the current folder and of every folder above the program, then the active environment.
+/// Returns `.venv` of the current folder and of every folder above the program, then the active environments.
 fn python_environments(program: Option<&Path>) -> Vec<PathBuf> {
     let current = env::current_dir().ok();
     let mut environments: Vec<PathBuf> = current
@@ -67,12 +67,11 @@ fn python_environments(program: Option<&Path>) -> Vec<PathBuf> {
     environments
 }
 
-/// Where `python3` has a package, without importing it. One like `nvidia`, into which several packages put something, can
-/// have several folders.
-fn folders_of_python(package: &str) -> Vec<PathBuf> {
-    let question =
+/// Returns the folders of a package of `python3`, without importing it. A namespace package such as `nvidia` can have several.
+fn python_package_folders(package: &str) -> Vec<PathBuf> {
+    let script =
         format!("import importlib.util as u; print(*u.find_spec('{package}').submodule_search_locations, sep='\\n')");
-    let answer = Command::new("python3").args(["-c", &question]).output().ok();
-    let answer = answer.filter(|answer| answer.status.success()).map(|answer| String::from_utf8(answer.stdout));
-    answer.and_then(Result::ok).unwrap_or_default().lines().map(PathBuf::from).collect()
+    let output = Command::new("python3").args(["-c", &script]).output().ok();
+    let stdout = output.filter(|output| output.status.success()).map(|output| String::from_utf8(output.stdout));
+    stdout.and_then(Result::ok).unwrap_or_default().lines().map(PathBuf::from).collect()
 }

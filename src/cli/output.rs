@@ -1,4 +1,4 @@
-//! Stdout: words for people, or one JSON document. The only file that prints to it.
+//! Printing: results to stdout, as text or as one JSON document, and messages to stderr. No other file prints to stdout.
 
 use std::io::{self, IsTerminal as _, Write};
 use std::os::fd::AsFd;
@@ -17,11 +17,11 @@ pub struct Output {
     json: bool,
 }
 
-/// Set by who prints the one document, or the words: nobody prints a second one.
-static ANSWERED: AtomicBool = AtomicBool::new(false);
+/// Set by the thread that prints the result, so that only one is printed.
+static PRINTED: AtomicBool = AtomicBool::new(false);
 
-/// Set when the program ends without waiting for its threads.
-static ENDING: AtomicBool = AtomicBool::new(false);
+/// Set when the program exits without waiting for its threads.
+static EXITING: AtomicBool = AtomicBool::new(false);
 
 impl Output {
     pub fn new(json: bool) -> Self {
@@ -32,45 +32,45 @@ impl Output {
         self.json
     }
 
-    /// Prints a result: the document with `--json`, the words without.
+    /// Prints the result: the document with `--json`, the text without.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if it cannot be written.
-    pub fn result(self, words: &str, document: &Value) -> Result<(), Error> {
-        if ANSWERED.swap(true, Ordering::AcqRel) {
-            while ENDING.load(Ordering::Acquire) {
+    /// Returns [`Error::File`] if stdout cannot be written.
+    pub fn result(self, text: &str, document: &Value) -> Result<(), Error> {
+        if PRINTED.swap(true, Ordering::AcqRel) {
+            while EXITING.load(Ordering::Acquire) {
                 std::thread::park();
             }
             return Ok(());
         }
-        let text = if self.json { json_text(document) } else { safe_words(words) };
+        let text = if self.json { json_text(document) } else { safe_text(text) };
         written(io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()))
     }
 
-    /// Says an error on stderr, and in the document with `--json`.
+    /// Prints an error to stderr, and with `--json` also as the document on stdout.
     pub fn error(self, error: &str) {
-        say(error);
+        print_line(error);
         if self.json {
-            // Stdout is where the error is, or nobody reads it.
+            // If stdout cannot be written, stderr has the error.
             let _ = self.result("", &json!({ "error": error }));
         }
     }
 
-    /// Says that the program ends now. Other threads may hold the locks of stdout and stderr, so that it takes none.
+    /// Prints that the program was interrupted. It takes no locks of stdout and stderr, which other threads may hold.
     pub fn interrupted(self) {
-        ENDING.store(true, Ordering::Release);
+        EXITING.store(true, Ordering::Release);
         let error = Error::Interrupted.to_string();
         write_unlocked(io::stderr(), &line(&error));
-        if self.json && !ANSWERED.swap(true, Ordering::AcqRel) {
+        if self.json && !PRINTED.swap(true, Ordering::AcqRel) {
             write_unlocked(io::stdout(), &json_text(&json!({ "error": error })));
         }
     }
 }
 
-/// What came of writing to stdout. A closed pipe (`| head`) is not a failure.
+/// Maps the result of writing to stdout. A closed pipe (`| head`) is not a failure.
 ///
 /// # Errors
-/// Returns [`Error::File`] for every other error.
+/// Returns [`Error::File`] for all other errors.
 pub fn written(result: io::Result<()>) -> Result<(), Error> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
@@ -87,7 +87,7 @@ fn write_unlocked(to: impl AsFd, text: &str) {
     }
 }
 
-/// A path in a document. What is not UTF-8 becomes `U+FFFD`.
+/// Returns a path as JSON. Bytes that are not UTF-8 become `U+FFFD`.
 pub fn path_json(path: &Path) -> Value {
     path.to_string_lossy().into()
 }
@@ -96,7 +96,7 @@ fn json_text(document: &Value) -> String {
     safe_json(&format!("{document:#}\n"))
 }
 
-/// JSON in which also those characters are escaped that JSON may hold and a terminal acts on.
+/// Escapes characters that JSON allows and a terminal acts on.
 fn safe_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -109,11 +109,11 @@ fn safe_json(text: &str) -> String {
     safe
 }
 
-/// Words for stdout. Names in them were made safe where they were put in; here is the net below: only line breaks, tabs
-/// and our own colours pass.
-fn safe_words(words: &str) -> String {
-    let mut safe = String::with_capacity(words.len());
-    let mut rest = words;
+/// Escapes everything that a terminal acts on, except line breaks, tabs and the program's own colours. Names are escaped where
+/// they are inserted; this is the second line of defence.
+fn safe_text(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    let mut rest = text;
     while let Some(at) = rest.find(acts_on_terminal) {
         let (plain, from) = rest.split_at(at);
         safe += plain;
@@ -125,7 +125,7 @@ fn safe_words(words: &str) -> String {
     safe + rest
 }
 
-/// Length of one of our own colour codes that begins here, else 0.
+/// Returns the length of the colour code of this program at the start of `text`, or 0.
 fn color_bytes(text: &str) -> usize {
     let body = text.strip_prefix("\u{1b}[").unwrap_or_default();
     let numbers = body.find(|letter: char| !letter.is_ascii_digit() && letter != ';').unwrap_or(0);
@@ -133,32 +133,51 @@ fn color_bytes(text: &str) -> usize {
     if is_ours && body[numbers..].starts_with('m') { numbers + 3 } else { 0 }
 }
 
-/// Set once, when every line on stderr is to be a JSON object.
+/// Set if every line on stderr is a JSON object.
 static LINES_ARE_JSON: AtomicBool = AtomicBool::new(false);
 
 pub fn lines_are_json() -> bool {
     LINES_ARE_JSON.load(Ordering::Acquire)
 }
 
-/// From now on [`say`] writes JSON objects, as the logs do.
-pub fn say_in_json() {
+/// Makes all lines on stderr JSON objects, as the logs are.
+pub fn use_json_lines() {
     LINES_ARE_JSON.store(true, Ordering::Release);
 }
 
-/// Says something on stderr: progress, an announcement, a warning.
-pub fn say(message: &str) {
-    let _ = io::stderr().write_all(line(message).as_bytes());
+/// Set by `--quiet`.
+static QUIET: AtomicBool = AtomicBool::new(false);
+
+/// Makes [`message`] and [`warning`] print nothing, so that only errors are printed.
+pub fn use_quiet() {
+    QUIET.store(true, Ordering::Release);
 }
 
-fn line(message: &str) -> String {
-    if lines_are_json() {
-        safe_json(&format!("{}\n", json!({ "timestamp": super::clock::now(), "message": message })))
-    } else {
-        format!("relabel: {}\n", printable_lines(message))
+/// Prints a line to stderr, except with `--quiet`.
+pub fn message(text: &str) {
+    if !QUIET.load(Ordering::Acquire) {
+        print_line(text);
     }
 }
 
-/// Stderr for logs: each write is one event, of which no name can make two.
+/// Prints a warning to stderr, except with `--quiet`.
+pub fn warning(text: &str) {
+    message(&format!("warning: {text}"));
+}
+
+fn print_line(text: &str) {
+    let _ = io::stderr().write_all(line(text).as_bytes());
+}
+
+fn line(text: &str) -> String {
+    if lines_are_json() {
+        safe_json(&format!("{}\n", json!({ "timestamp": super::time_format::utc_now(), "message": text })))
+    } else {
+        format!("relabel: {}\n", printable_lines(text))
+    }
+}
+
+/// Writer of logs to stderr. Each write is one event; line breaks in names are escaped.
 pub struct Logs;
 
 impl Write for Logs {
@@ -175,23 +194,51 @@ impl Write for Logs {
     }
 }
 
-/// Whether a progress bar may be drawn: stderr is a terminal, and its lines are for people.
+/// Returns whether progress bars may be drawn: stderr is a terminal, and its lines are not JSON.
 pub fn may_draw() -> bool {
     io::stderr().is_terminal() && !lines_are_json()
 }
 
-/// `1 shard`, `1,252 shards`
+/// Returns a number with at most three significant digits: `0.012`, `3.46`, `34.6`, `1,230`.
+pub fn significant(number: f64) -> String {
+    match number {
+        0.0 => "0".to_owned(),
+        1e-6..1.0 => {
+            let decimals = (1.0 - number.log10().floor()) as usize;
+            format!("{number:.decimals$}")
+        }
+        1.0..10.0 => format!("{number:.2}"),
+        10.0..100.0 => format!("{number:.1}"),
+        100.0..1e15 => {
+            let unit = 10_f64.powf(number.log10().floor() - 2.0);
+            thousands(((number / unit).round() * unit).round() as usize)
+        }
+        _ => format!("{number:.2e}"),
+    }
+}
+
+/// Returns `34.5 images/s`.
+pub fn rate(images_per_s: f64) -> String {
+    format!("{} images/s", significant(images_per_s))
+}
+
+/// Returns `3.4 kB per image`.
+pub fn per_image(bytes_per_image: f64) -> String {
+    format!("{} per image", bytes(bytes_per_image.round() as u64))
+}
+
+/// Returns `1 shard` or `1,252 shards`.
 pub fn count(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// The line that says how often the teacher agrees with the folders; nothing where no folder is a known class.
+/// Returns the line with the agreement between teacher and folder classes, or nothing if no folder is a known class.
 pub fn agreement_line(agreement: Agreement) -> String {
     if agreement.compared == 0 {
         return String::new();
     }
     format!(
-        "agrees   with the folder's class in {:.1} % (top 5: {:.1} %) of {} images\n",
+        "agrees   with the folder class in {:.1} % (top 5: {:.1} %) of {} images\n",
         agreement.percent(agreement.top1),
         agreement.percent(agreement.top5),
         thousands(agreement.compared)
@@ -203,18 +250,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_keep_our_colours_and_nothing_else_that_a_terminal_acts_on() {
-        let ours = "a\tb\n\u{1b}[38;2;1;2;3m\u{1b}[48;5;16mx\u{1b}[0m é\n";
-        assert_eq!(safe_words(ours), ours);
+    fn numbers_have_three_significant_digits() {
         assert_eq!(
-            safe_words("x\u{1b}[2J\u{1b}[8m\u{1b}]0;t\u{7}\u{9b}A\r"),
-            "x\\u{1b}[2J\\u{1b}[8m\\u{1b}]0;t\\u{7}\\u{9b}A\\r"
+            [0.0, 0.0123, 0.5, 3.456, 34.56, 345.6, 1234.5].map(significant),
+            ["0", "0.012", "0.50", "3.46", "34.6", "346", "1,230"]
         );
-        assert_eq!(safe_words("\u{1b}["), "\\u{1b}[");
     }
 
     #[test]
-    fn documents_mean_the_same_when_they_are_safe() {
+    fn safe_text_keeps_only_own_colours() {
+        let ours = "a\tb\n\u{1b}[38;2;1;2;3m\u{1b}[48;5;16mx\u{1b}[0m é\n";
+        assert_eq!(safe_text(ours), ours);
+        assert_eq!(
+            safe_text("x\u{1b}[2J\u{1b}[8m\u{1b}]0;t\u{7}\u{9b}A\r"),
+            "x\\u{1b}[2J\\u{1b}[8m\\u{1b}]0;t\\u{7}\\u{9b}A\\r"
+        );
+        assert_eq!(safe_text("\u{1b}["), "\\u{1b}[");
+    }
+
+    #[test]
+    fn safe_json_parses_to_the_same_document() {
         let document = json!({ "id": "a\u{9b}b\u{202e}\u{7f}\n" });
         let text = json_text(&document);
         assert!(!text.trim_end().contains(|letter| letter != '\n' && acts_on_terminal(letter)), "{text}");

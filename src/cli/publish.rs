@@ -1,30 +1,28 @@
 //! `relabel publish`
 
-mod words;
+mod release_summary;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use relabel::inspection::inspect::find;
 use relabel::release::{
     BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
     Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
 };
 use relabel::shared::error::Error;
-use relabel::shared::manifest::Manifest;
 use relabel::shared::regular_file::concerns_file;
 use relabel::shared::remote::{Access, RemoteFiles, is_address};
 use relabel::shared::store::{Depth, StoreReader, VerifyProgress};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::args::{Global, PublishArguments};
-use super::counting::Counting;
-use super::output::{Output, may_draw, say};
-use super::photos::Photos;
-use super::places::{settings, warn_of};
+use super::output::{Output, message, warning};
+use super::photo_source::PhotoSource;
+use super::progress_bar::{RowProgress, step_bar, styled_bar};
+use super::store_access::{network_settings, warn_if_unchecked};
 use super::{Outcome, raised, stop_flag};
 
 pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
@@ -36,7 +34,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     let sign = signer.as_ref().map(|signer| |sums: &[u8]| signer.sign(sums));
     let stop = stop_flag();
     let store = StoreReader::open(&arguments.store)?;
-    warn_of(store.info());
+    warn_if_unchecked(store.info());
     let request = Request {
         name: arguments.name.clone(),
         licence,
@@ -53,73 +51,81 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
         },
         sign: sign.as_ref().map(|sign| sign as &Sign<'_>),
     };
-    let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let heard = |step| match step {
-        VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
-        VerifyProgress::ShardDone => bar.inc(1),
-    };
-    let counting = Counting::new(store.info().images, global, Arc::clone(&stop));
-    let planned = plan(&store, &request, &heard, &counting);
-    bar.finish_and_clear();
-    counting.finish();
-    let release = planned?;
-    for warning in &release.warnings {
-        say(warning);
+    let release = plan_with_progress(&store, &request, global, &stop)?;
+    for text in &release.warnings {
+        warning(text);
     }
     let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
-    let done = if arguments.dry_run {
+    let result = if arguments.dry_run {
         let missing = would_send(&release.files, &*target, existing)?;
-        Done::Planned { files: missing.len(), bytes: missing.iter().map(|file| file.bytes).sum() }
+        PublishResult::Planned { files: missing.len(), bytes: missing.iter().map(|file| file.bytes).sum() }
     } else {
         let at_a_time = arguments.at_a_time.unwrap_or(if is_address(&arguments.to) { UPLOADS } else { COPIES });
-        Done::Delivered(bring(&release, &*target, existing, at_a_time, global, &stop)?)
+        PublishResult::Delivered(deliver_with_progress(&release, &*target, existing, at_a_time, global, &stop)?)
     };
     let signed_by = signer.as_ref().map(|signer| format!("{} ({})", signer.fingerprint(), signer.public_key()));
-    let words = words::of(arguments, &release, done, signed_by.as_deref());
-    output.result(&words, &document(arguments, &release, done, signed_by.as_deref()))?;
+    let text = release_summary::text(arguments, &release, result, signed_by.as_deref());
+    output.result(&text, &document(arguments, &release, result, signed_by.as_deref()))?;
     Ok(Outcome::Done)
 }
 
-/// What came of it.
+/// What was done with a release.
 #[derive(Clone, Copy)]
-enum Done {
-    /// Nothing was written; so much would be.
-    Planned { files: usize, bytes: u64 },
-    /// It is there.
+enum PublishResult {
+    /// Nothing was written; these files would be.
+    Planned {
+        files: usize,
+        bytes: u64,
+    },
     Delivered(Delivery),
 }
 
-/// Files at a time to an object store, which takes its time to answer.
+/// Concurrent files to an object store, which has a high latency.
 const UPLOADS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
-/// Files at a time into a folder.
+/// Concurrent files into a folder.
 const COPIES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
-/// Where the release goes.
+/// Returns the destination of the release.
 fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
     if is_address(&arguments.to) {
         if arguments.link {
-            return Err(Error::Usage("--link is for folders; what goes over the network is copied".to_owned()));
+            return Err(Error::Usage("--link requires a folder as --to; uploads are copies".to_owned()));
         }
-        return Ok(Box::new(BucketTarget::new(RemoteFiles::open(&arguments.to, settings(Access::Write))?)));
+        return Ok(Box::new(BucketTarget::new(RemoteFiles::open(&arguments.to, network_settings(Access::Write))?)));
     }
     let folder = PathBuf::from(&arguments.to);
     let real = |path: &Path| path.canonicalize().ok();
-    // A folder that does not exist yet lies where its nearest existing one does.
-    let there = folder.ancestors().map(|at| if at.as_os_str().is_empty() { Path::new(".") } else { at }).find_map(real);
-    if let (Some(there), Some(store)) = (there, real(&arguments.store))
-        && (there.starts_with(&store) || real(&folder).is_some_and(|folder| store.starts_with(folder)))
+    // The nearest existing ancestor shows where a new folder will be.
+    let existing =
+        folder.ancestors().map(|at| if at.as_os_str().is_empty() { Path::new(".") } else { at }).find_map(real);
+    if let (Some(existing), Some(store)) = (existing, real(&arguments.store))
+        && (existing.starts_with(&store) || real(&folder).is_some_and(|folder| store.starts_with(folder)))
     {
-        return Err(Error::Usage(format!(
-            "--to {}: a release is a folder of its own, neither in the store nor around it",
-            arguments.to
-        )));
+        return Err(Error::Usage(format!("--to {}: a release cannot be inside the store or contain it", arguments.to)));
     }
     let stored_as = if arguments.link { StoredAs::Links } else { StoredAs::Copies };
     Ok(Box::new(FolderTarget::new(folder, stored_as)))
 }
 
-/// Delivers, with a bar.
-fn bring(
+fn plan_with_progress(
+    store: &StoreReader,
+    request: &Request<'_>,
+    global: &Global,
+    stop: &Arc<AtomicBool>,
+) -> Result<Release, Error> {
+    let bar = step_bar(0, global);
+    let on_step = |step| match step {
+        VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+        VerifyProgress::ShardDone => bar.inc(1),
+    };
+    let rows = RowProgress::new(store.info().images, global, Arc::clone(stop));
+    let release = plan(store, request, &on_step, &rows);
+    bar.finish_and_clear();
+    rows.finish();
+    release
+}
+
+fn deliver_with_progress(
     release: &Release,
     target: &dyn Target,
     existing: Existing,
@@ -127,96 +133,97 @@ fn bring(
     global: &Global,
     stop: &AtomicBool,
 ) -> Result<Delivery, Error> {
-    let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} {percent:>3}% {bytes} of {total_bytes}, {eta} to go");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-    let heard = |progress| match progress {
+    let bar = styled_bar(0, global, "{bar:30} {percent:>3}% {bytes} of {total_bytes}, {eta} left");
+    let on_progress = |progress| match progress {
         Progress::Begun { bytes, .. } => bar.set_length(bytes),
         Progress::FileDone { bytes } => bar.inc(bytes),
     };
-    let watch = Watch { heard: &heard, stop: &|| raised(stop) };
+    let watch = Watch { heard: &on_progress, stop: &|| raised(stop) };
     let delivered = deliver(&release.files, target, existing, at_a_time, &watch);
     bar.finish_and_clear();
     if matches!(delivered, Err(Error::Interrupted)) {
-        say(&format!("{} is not whole yet; the same command goes on with what is missing", target.name()));
+        message(&format!("{} is incomplete; re-run the same command to resume", target.name()));
     }
     delivered
 }
 
-/// Who signs.
 fn signer(key: &Path) -> Result<Signer, Error> {
     let passphrase = std::env::var("RELABEL_KEY_PASSPHRASE").ok();
     Signer::open(key, passphrase.as_deref())
 }
 
-/// An id, or the text of a file of this name.
+/// Returns the licence with the given id, or the text of the given file.
 fn licence(given: &str) -> Result<Licence, Error> {
     let path = Path::new(given);
     let licence = if is_file(path)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Licence::of_text(&name, text_of(path)?)
+        Licence::of_text(&name, read_text(path)?)
     } else {
         Licence::of_id(given)
     };
     licence.map_err(|problem| Error::Usage(format!("--license: {problem}")))
 }
 
-/// Words, or those of a file of this name.
+/// Returns the given text, or that of the given file.
 fn source_terms(given: &str) -> Result<String, Error> {
     let path = Path::new(given);
     if is_file(path)? {
-        return text_of(path);
+        return read_text(path);
     }
-    // `CC-BY-4.0` is words, and `terms.md` is a file that is missing.
+    // `CC-BY-4.0` is a text, and `terms.md` a missing file.
     let is_page =
         path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md") || ending.eq_ignore_ascii_case("txt"));
     let is_path = !given.contains(char::is_whitespace) && (given.contains('/') || is_page);
     if given.trim().is_empty() || (is_path && !given.contains("://")) {
-        return Err(Error::Usage(format!("--source-terms {given}: there is no such file, and it is no text either")));
+        return Err(Error::Usage(format!("--source-terms {given}: neither a text nor an existing file")));
     }
     Ok(given.to_owned())
 }
 
-/// Whether there is a file of this name. Words that are too long for a name are none.
+/// Returns whether there is a file of this name. A text that is too long for a name is not a file.
 fn is_file(path: &Path) -> Result<bool, Error> {
     match std::fs::metadata(path) {
         Ok(found) => Ok(found.is_file()),
         Err(error) if concerns_file(&error) => Ok(false),
-        Err(error) => Err(Error::file("look at", path)(error)),
+        Err(error) => Err(Error::file("access", path)(error)),
     }
 }
 
-fn text_of(path: &Path) -> Result<String, Error> {
+fn read_text(path: &Path) -> Result<String, Error> {
     std::fs::read_to_string(path).map_err(Error::file("read", path))
 }
 
-/// What the picture shows; the photograph is read only where one was asked for.
+/// Returns the image of the picture. Its photograph is read only with `--image-root`.
 fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture, Error> {
     let Some(wanted) = &arguments.picture else {
         if arguments.photos.image_root.is_some() {
-            let what = "--image-root gives the photograph of the image that --picture names; name one, or leave it out";
-            return Err(Error::Usage(what.to_owned()));
+            let problem = "--image-root requires --picture, the image whose photograph is published";
+            return Err(Error::Usage(problem.to_owned()));
         }
         return Ok(Picture::Chosen);
     };
-    let manifest: Manifest = store.manifest()?;
+    let manifest = store.manifest()?;
     let row = find(&manifest, wanted).map_err(|problem| Error::Store {
         path: arguments.store.clone(),
         problem: format!("--picture: {problem}").into(),
     })?;
-    let photos = Photos::of(&arguments.photos)?;
-    let photo = photos.as_ref().map(|photos| photos.decoded(store, &manifest, row)).transpose()?;
+    let photos = PhotoSource::open(&arguments.photos)?;
+    let photo = photos.as_ref().map(|photos| photos.decode_row(store, &manifest, row)).transpose()?;
     Ok(Picture::Of { row, photo })
 }
 
-fn document(arguments: &PublishArguments, release: &Release, done: Done, signed_by: Option<&str>) -> serde_json::Value {
+fn document(arguments: &PublishArguments, release: &Release, result: PublishResult, signed_by: Option<&str>) -> Value {
     let files: Vec<_> = release
         .files
         .iter()
         .map(|file| json!({ "path": file.path, "bytes": file.bytes, "sha256": file.sha256 }))
         .collect();
+    let (delivered, planned) = match result {
+        PublishResult::Delivered(delivery) => (Some(delivery), None),
+        PublishResult::Planned { files, bytes } => (None, Some(json!({ "files": files, "bytes": bytes }))),
+    };
     json!({
-        "to": arguments.to,
+        "destination": arguments.to,
         "name": release.name,
         "partial": release.is_partial(),
         "images": release.status.images,
@@ -224,22 +231,16 @@ fn document(arguments: &PublishArguments, release: &Release, done: Done, signed_
         "failed": release.status.failed,
         "to_do": release.status.to_do,
         "verdicts": release.verdicts,
-        "pictured": release.pictured,
+        "picture_ids": release.pictured,
         "bytes": release.bytes(),
         "files": files,
         "shortened": release.shortened,
         "warnings": release.warnings,
         "licence": release.licence,
         "source_terms": release.source_terms,
-        "delivered": match done {
-            Done::Delivered(delivery) => Some(delivery),
-            Done::Planned { .. } => None,
-        },
-        "would_send": match done {
-            Done::Planned { files, bytes } => json!({ "files": files, "bytes": bytes }),
-            Done::Delivered(_) => json!(null),
-        },
+        "delivered": delivered,
+        "planned": planned,
         "signed_by": signed_by,
-        "upload": words::upload_command(arguments),
+        "upload_command": release_summary::upload_command(arguments),
     })
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: every command ends soon, whatever it does.
+//! Ctrl-C and SIGTERM: every command ends within seconds, whatever it is doing.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,39 +10,40 @@ use relabel::shared::error::Error;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+use super::exit_code::INTERRUPTED;
 use super::output::Output;
 
-/// How long a command may take to end in its own way. What it committed is kept either way.
+/// Time that a command has to end by itself. Committed shards are kept either way.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// How long the last words may take: whoever reads them may have stopped reading.
-const LAST_WORDS: Duration = Duration::from_millis(300);
+/// Time to print the last message: the reader of a pipe may have stopped reading.
+const LAST_MESSAGE: Duration = Duration::from_millis(300);
 
 const POLL: Duration = Duration::from_millis(20);
 
 static STOP: LazyLock<Arc<AtomicBool>> = LazyLock::new(Arc::default);
 
-/// The flag that the first signal raises.
+/// Returns the flag that the first signal raises.
 pub fn stop_flag() -> Arc<AtomicBool> {
     Arc::clone(&STOP)
 }
 
-/// Whether the flag was raised.
+/// Returns whether the flag was raised.
 pub fn raised(flag: &AtomicBool) -> bool {
     flag.load(Ordering::Acquire)
 }
 
-/// Watches for signals, from a thread of its own. The first one raises the flag; after [`GRACE`], or at the second one,
-/// the program ends.
+/// Watches for signals in a thread. The first signal raises the flag; after [`GRACE`], or at the second signal, the program
+/// exits.
 ///
 /// # Errors
 /// Returns [`Error::Resource`] if signals cannot be caught or the thread cannot be started.
 pub fn watch(output: Output) -> Result<(), Error> {
     let shortage = |error: io::Error| Error::Resource { action: "watch for signals", problem: error.into() };
-    let mut heard = vec![SIGINT, SIGTERM];
-    // `nohup` has it ignored, and means it.
-    heard.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
-    let mut signals = Signals::new(heard).map_err(shortage)?;
+    let mut watched = vec![SIGINT, SIGTERM];
+    // `nohup` sets SIGHUP to ignored.
+    watched.extend((!is_ignored(SIGHUP)).then_some(SIGHUP));
+    let mut signals = Signals::new(watched).map_err(shortage)?;
     let work = move || {
         if signals.forever().next().is_none() {
             return;
@@ -52,27 +53,27 @@ pub fn watch(output: Output) -> Result<(), Error> {
         while since.elapsed() < GRACE && signals.pending().next().is_none() {
             sleep(POLL);
         }
-        end_now(output);
+        exit_now(output);
     };
     Builder::new().name("signals".to_owned()).spawn(work).map_err(shortage)?;
     Ok(())
 }
 
-/// Ends the program without waiting for any thread of it.
-fn end_now(output: Output) {
-    let last_words = move || output.interrupted();
-    if let Ok(saying) = Builder::new().spawn(last_words) {
+/// Exits without waiting for any thread.
+fn exit_now(output: Output) {
+    let print = move || output.interrupted();
+    if let Ok(printing) = Builder::new().spawn(print) {
         let since = Instant::now();
-        while !saying.is_finished() && since.elapsed() < LAST_WORDS {
+        while !printing.is_finished() && since.elapsed() < LAST_MESSAGE {
             sleep(POLL);
         }
     } else {
         output.interrupted();
     }
-    signal_hook::low_level::exit(130);
+    signal_hook::low_level::exit(i32::from(INTERRUPTED));
 }
 
-/// Whether this process was started with a signal ignored.
+/// Returns whether this process was started with a signal ignored.
 fn is_ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));

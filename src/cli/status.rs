@@ -6,12 +6,12 @@ use serde_json::json;
 
 use super::Outcome;
 use super::args::StatusArguments;
-use super::output::{Output, agreement_line, bytes, count, thousands};
-use super::places::status;
+use super::output::{Output, agreement_line, bytes, count, per_image, rate, thousands};
+use super::store_access::read_status;
 
 pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error> {
-    let (info, status) = status(&arguments.store)?;
-    let mut words = format!(
+    let (info, status) = read_status(&arguments.store)?;
+    let mut text = format!(
         "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
         printable(&info.teacher.name),
         info.map_size,
@@ -23,31 +23,31 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
         thousands(status.shards_done),
         thousands(status.shards_total),
     );
-    if let Some(rate) = status.images_per_s {
-        words += &format!("rate     {rate:.1} images/s over the last shards\n");
+    if let Some(images_per_s) = status.images_per_s {
+        text += &format!("rate     {} over the last shards\n", rate(images_per_s));
     }
-    if let Some(per_image) = status.bytes_per_image {
-        words += &format!("size     {} ({per_image:.0} bytes per image)\n", bytes(status.label_bytes));
+    if let Some(bytes_per_image) = status.bytes_per_image {
+        text += &format!("size     {} ({})\n", bytes(status.label_bytes), per_image(bytes_per_image));
     }
-    words += &agreement_line(status.agreement);
+    text += &agreement_line(status.agreement);
     if let Some(first) = status.damaged_shards.first() {
-        words += &format!(
-            "damaged  {}, the first is {first}: `relabel verify` shows what is wrong, the run command repairs it\n",
+        text += &format!(
+            "damaged  {}, first: {first}; `relabel verify` lists the problems, re-run `relabel run` to repair\n",
             count(status.damaged_shards.len(), "shard")
         );
     }
     for (kind, count) in &status.failures_by_kind {
-        words += &format!("failed   {}: {kind}\n", thousands(*count));
+        text += &format!("failed   {}: {kind}\n", thousands(*count));
     }
     if arguments.failed {
         for failed in &status.failed_images {
-            words += &format!("{}\t{}\t{}\n", failed.row, printable(&failed.path), failed.error);
+            text += &format!("{}\t{}\t{}\n", failed.row, printable(&failed.path), failed.error);
         }
     }
     let mut document = json!(status);
     document["teacher"] = json!(info.teacher.name);
     document["locality"] = json!(info.teacher.locality);
-    words += &info.locality_warning().map_or_else(String::new, |warning| format!("warning  {warning}\n"));
-    output.result(&words, &document)?;
+    text += &info.locality_warning().map_or_else(String::new, |warning| format!("warning  {warning}\n"));
+    output.result(&text, &document)?;
     Ok(if status.damaged_shards.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems })
 }

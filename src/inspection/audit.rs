@@ -1,5 +1,5 @@
-//! Every image of a store, ranked by how much its map contradicts its folder's class. `docs/looking.md` explains each
-//! figure.
+//! Every image of a store, ranked by how much its map contradicts its folder's class. `docs/guide/audit.md` explains
+//! each figure.
 
 mod crops;
 mod figures;

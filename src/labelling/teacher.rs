@@ -1,7 +1,7 @@
 //! The teacher: pixels in, label maps out. The only room that knows ONNX Runtime.
 //!
 //! An ordinary classifier is rewritten in memory so that its head runs on every cell, and the rewrite is proved
-//! before anything is labelled. See `docs/architecture.md` for the endings that are recognised.
+//! before anything is labelled. See `docs/teacher-endings.md` for the endings that are recognised.
 
 pub mod card;
 mod wire;

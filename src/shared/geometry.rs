@@ -183,7 +183,7 @@ impl From<MapSize> for [usize; 2] {
 ///
 /// It remembers whether it was given in float32 or float64: `RoIAlign` takes as many samples as a side has cells, rounded
 /// up, so that the last bit of a side of a whole number of cells decides. Results are those of torchvision when the box
-/// is scaled in the numbers in which it was given (`docs/format.md`, LabelPooling).
+/// is scaled in the numbers in which it was given (`docs/label-pooling.md`, LabelPooling).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitBox {
     x0: f64,

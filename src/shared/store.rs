@@ -5,7 +5,7 @@
 //! begins with a dot. An interrupted run that was resumed therefore leaves the same bytes as an uninterrupted one
 //! (test `kill::a_killed_run_resumes_to_the_same_bytes`).
 
-mod error;
+mod store_error;
 mod layout;
 mod seal;
 mod part;
@@ -35,7 +35,6 @@ mod merge;
 
 pub use chunk_decoder::DecodeScratch;
 pub use committer::CopyMode;
-pub use error::StoreError;
 pub use folder_files::FolderFiles;
 pub use imported::{CellOrder, ImportedDtype, ImportedFormat, ImportedInfo, ImportedPrediction, RankAxis};
 pub(crate) use in_flight::HEARTBEAT_INTERVAL;
@@ -52,6 +51,7 @@ pub use redaction::Redact;
 pub use run_notes::{RunNote, run_notes};
 pub use shard_encoder::{ShardLabels, encode_shard};
 pub use status::StoreStatus;
+pub use store_error::StoreError;
 pub use verify::{
     Depth, Problem, Repair, StoreDescription, Verification, VerifyProgress, check_labels, read_description, verify,
 };
@@ -60,5 +60,5 @@ pub use writer::{PartState, StoreWriter, WriterOptions};
 /// Hooks for tests.
 #[doc(hidden)]
 pub mod testing {
-    pub use super::committer::FaultInjection;
+    pub use crate::shared::store::committer::FaultInjection;
 }

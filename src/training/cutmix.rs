@@ -8,7 +8,7 @@
 //! * host: the mean over the `RoIAlign` samples of its crop, each weighted by the visible fraction of its interval of the
 //!   crop, then softmax ([`crate::training::pool::Pooler::pool_visible`] under [`CutRect::unit_from_input`]).
 //!
-//! `docs/training.md` has the derivation, and test `pooling::visible_regions_pool_as_brute_force_does` verifies it.
+//! `docs/label-pooling.md` has the derivation, and test `pooling::visible_regions_pool_as_brute_force_does` verifies it.
 
 use crate::shared::geometry::{Crop, InputSize, UnitBox};
 

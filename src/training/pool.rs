@@ -1,12 +1,12 @@
 //! LabelPooling (*Re-labeling ImageNet*, section 3.2): the target of a crop, from the label map of its image.
 //!
-//! It is `torchvision.ops.roi_align` of the densified map with the settings of `docs/format.md`, then softmax. The map is
+//! It is `torchvision.ops.roi_align` of the densified map with the settings of `docs/label-pooling.md`, then softmax. The map
 //! never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is the product of a row weight and a
 //! column weight, and all classes that no cell has share one value. It equals torchvision to 1e-5
 //! (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
 //! `pooling::random_maps_and_boxes_pool_as_the_densified_map_does`).
 
-mod error;
+mod pool_error;
 mod options;
 mod axis_samples;
 mod cell_weights;
@@ -16,7 +16,7 @@ mod pooler;
 mod crop_pooler;
 
 pub use crop_pooler::{CropLabel, CropPooler, CropWeights};
-pub use error::PoolError;
 pub use options::{Convention, Fill, OutputSize, PoolOptions, Temperature};
+pub use pool_error::PoolError;
 pub use pooler::Pooler;
 pub use target::{SparseTarget, TargetValue};

@@ -16,7 +16,7 @@ use relabel::shared::store::{
 use relabel::training::labels::Labels;
 use serde_json::{Value, json};
 
-use crate::common::relabel;
+use crate::common::{hermetic, relabel};
 use crate::synthetic::{self, IMAGES};
 
 /// Changes the sealed content of a file of JSON, and seals it again.
@@ -212,7 +212,7 @@ fn the_program_refuses_a_forged_store_with_little_memory() {
         copy(&good, &store);
         forgery(&store);
         for words in commands {
-            let mut command = std::process::Command::new("prlimit");
+            let mut command = hermetic("prlimit");
             command.arg("--as=3000000000").arg(env!("CARGO_BIN_EXE_relabel")).args(*words).current_dir(folder.path());
             let started = Instant::now();
             let ran = crate::common::Ran::of(&mut command);

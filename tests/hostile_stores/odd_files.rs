@@ -12,7 +12,7 @@ use relabel::shared::store::{
     WriterOptions, encode_shard, run_notes, verify,
 };
 
-use crate::common::{Ran, relabel};
+use crate::common::{Ran, hermetic, relabel};
 use crate::synthetic::{self, IMAGES};
 
 /// One file of each kind in a store.
@@ -172,7 +172,7 @@ fn too_many_open_files_are_neither_absence_nor_damage() {
     let folder = tempfile::tempdir().unwrap();
     finished(folder.path());
     for (limit, words) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
-        let mut command = std::process::Command::new("prlimit");
+        let mut command = hermetic("prlimit");
         let program = env!("CARGO_BIN_EXE_relabel");
         command
             .arg(format!("--nofile={limit}"))

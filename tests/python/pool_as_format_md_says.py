@@ -1,6 +1,6 @@
-"""Runs the Python of docs/format.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
+"""Runs the Python of docs/label-pooling.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
 
-    label_pooling_check.py docs/format.md tests/data/golden/lite0.npz
+    pool_as_format_md_says.py docs/label-pooling.md tests/data/golden/lite0.npz
 """
 import re
 import sys

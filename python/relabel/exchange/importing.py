@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         "images": status["images"],
         "labelled": status["labelled"],
         "failed": status["failed"],
-        "images_now": progress.done,
+        "images_this_run": progress.done,
         "seconds": seconds,
         "images_per_s": images_per_s,
         "label_bytes": status["label_bytes"],
@@ -304,8 +304,8 @@ def _document(finding: Finding) -> dict[str, Any]:
 
 def _words(document: dict[str, Any]) -> str:
     words = f"imported {document['labelled']:,} of {document['images']:,} images"
-    if document["images_now"]:
-        words += f"; now {document['images_now']:,} in {document['seconds']:.1f} s ({document['images_per_s']:,.0f} images/s)"
+    if document["images_this_run"]:
+        words += f"; now {document['images_this_run']:,} in {document['seconds']:.1f} s ({document['images_per_s']:,.0f} images/s)"
     else:
         words += "; there was nothing left to do"
     words += "\n"

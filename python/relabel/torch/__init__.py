@@ -4,7 +4,7 @@
     dataset = relabel.torch.LabelMapDataset(ImageFolder(root, transform), relabel.open("labels/"))      # 2: pools it
     for images, targets, boxes in loader: loss = cross_entropy(model(images), targets)                  # 3: soft targets
 
-``docs/training.md`` has the whole recipe, CutMix, token labels, timm, DALI and FFCV.
+``docs/guide/train.md`` has the whole recipe, CutMix, token labels, timm, DALI and FFCV.
 """
 
 from .crops import Crop, OnImage, RandomHorizontalFlip, RandomResizedCrop

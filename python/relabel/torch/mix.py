@@ -31,7 +31,7 @@ class CutMix(torch.nn.Module):
     image and pasted from the batch in random order; λ becomes the share that stays visible; the target is
     ``λ·host + (1 − λ)·pasted``. One λ and one box for a batch, as in the paper's code. Random numbers are torch's.
 
-    ``region=True`` pools each of the two labels over what is seen of its image (``docs/training.md``). It needs the boxes:
+    ``region=True`` pools each of the two labels over what is seen of its image (``docs/label-pooling.md``). It needs the boxes:
     give it to :class:`relabel.torch.PoolCollate`.
 
     Args:

@@ -1,32 +1,33 @@
 //! `relabel verify` of a release.
 
-use indicatif::ProgressBar;
 use relabel::release::{CHECKSUMS, Checked, MARKER, Reading, ReleaseStep, TrustedKeys, check_rows, verify};
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable;
 use relabel::shared::store::{Files, StoreReader};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::super::args::{Global, VerifyArguments};
-use super::super::output::{bytes, count, may_draw, thousands};
-use super::super::{Outcome, raised, stop_flag};
-use super::{chosen_seed, random_rows};
+use super::VerifyReport;
+use super::recompute::{chosen_seed, random_rows};
+use crate::cli::args::{Global, VerifyArguments};
+use crate::cli::output::{bytes, count, thousands};
+use crate::cli::progress_bar::step_bar;
+use crate::cli::{Outcome, raised, stop_flag};
 
-/// How deep a release is looked at, where `--sample` says nothing else.
-pub struct Looking {
+/// How much of a release is read, without `--sample`.
+pub struct ReleaseChecks {
     pub reading: Reading,
-    /// Random rows that are decoded; all where there are no more.
+    /// Random rows to decode; all if there are fewer.
     pub rows: usize,
 }
 
-impl Looking {
-    /// In a folder all files are read; `--full` decodes all rows besides.
-    pub fn here(full: bool) -> Self {
+impl ReleaseChecks {
+    /// Reads all files; `--full` also decodes all rows.
+    pub fn local(full: bool) -> Self {
         Self { reading: Reading::Everything, rows: if full { usize::MAX } else { 0 } }
     }
 
-    /// Over a network only small files are read, and the maps of some rows by parts; `--full` reads everything.
-    pub fn elsewhere(full: bool) -> Self {
+    /// Reads small files, and decodes some rows by partial reads; `--full` reads and decodes everything.
+    pub fn remote(full: bool) -> Self {
         if full {
             Self { reading: Reading::Everything, rows: usize::MAX }
         } else {
@@ -35,85 +36,86 @@ impl Looking {
     }
 }
 
-/// Maps that are read of a release in the network.
+/// Label maps of a remote release that are decoded.
 const SAMPLED_ROWS: usize = 64;
 
-/// Whether there is a release, or was to be one.
+/// Returns whether the files are a release, complete or not.
 pub fn is_release(files: &dyn Files) -> Result<bool, Error> {
     Ok(files.file_bytes(CHECKSUMS)?.is_some() || files.file_bytes(MARKER)?.is_some())
 }
 
-/// Looks at a release. `open` opens the store in it, to decode some of its rows.
-pub fn run(
+/// Verifies a release. `open` opens its store, to decode some of the rows.
+pub fn verify_release(
     arguments: &VerifyArguments,
     global: &Global,
     files: &dyn Files,
-    looking: &Looking,
+    checks: &ReleaseChecks,
     open: &dyn Fn() -> Result<StoreReader, Error>,
-) -> Result<(String, Value, Outcome), Error> {
+) -> Result<VerifyReport, Error> {
     let stop = stop_flag();
     let trusted = arguments.signer.as_deref().map(TrustedKeys::open).transpose()?;
-    let bar = if may_draw() && !global.quiet { ProgressBar::new(0) } else { ProgressBar::hidden() };
-    let heard = |step| {
+    let bar = step_bar(0, global);
+    let on_step = |step| {
         match step {
             ReleaseStep::More(more) => bar.inc_length(more as u64),
             ReleaseStep::Done => bar.inc(1),
         }
         if raised(&stop) { Err(Error::Interrupted) } else { Ok(()) }
     };
-    let mut found = verify(files, trusted.as_ref(), looking.reading, &heard)?;
+    let mut found = verify(files, trusted.as_ref(), checks.reading, &on_step)?;
     let seed = chosen_seed(arguments.seed);
-    let rows = arguments.sample.unwrap_or(looking.rows);
+    let rows = arguments.sample.unwrap_or(checks.rows);
     if rows > 0 && found.info.is_some() {
         let rows = random_rows(seed, rows, found.images);
-        check_rows(&mut found, &open()?, &rows, &heard)?;
+        check_rows(&mut found, &open()?, &rows, &on_step)?;
     }
     bar.finish_and_clear();
-    let holds = found.problems.is_empty();
+    let passed = found.problems.is_empty();
     let mut document = json!(found);
     document["kind"] = json!("release");
     document["seed"] = json!(seed);
-    document["holds"] = json!(holds);
-    Ok((words(files.name(), &found), document, if holds { Outcome::Done } else { Outcome::DoneWithProblems }))
+    document["passed"] = json!(passed);
+    let outcome = if passed { Outcome::Done } else { Outcome::DoneWithProblems };
+    Ok(VerifyReport { text: release_text(files.name(), &found), document, outcome })
 }
 
-fn words(name: &str, found: &Checked) -> String {
+fn release_text(name: &str, found: &Checked) -> String {
     let name = printable(name);
-    let mut words = format!(
-        "looked at {} of the release {name}: {} compared with {CHECKSUMS} ({}), {} by length\n",
+    let mut text = format!(
+        "verified {} of the release {name}: {} compared with {CHECKSUMS} ({}), {} by length\n",
         count(found.files, "file"),
         thousands(found.compared),
         bytes(found.compared_bytes),
         thousands(found.by_length),
     );
-    words += &format!(
+    text += &format!(
         "labelled {} of {}, {} failed",
         thousands(found.labelled),
         count(found.images, "image"),
         thousands(found.failed)
     );
     if found.to_do > 0 {
-        let said = if found.partial { "; the release says that it is partial" } else { "" };
-        words += &format!(", {} to do{said}", thousands(found.to_do));
+        let partial = if found.partial { " (marked as partial)" } else { "" };
+        text += &format!(", {} to do{partial}", thousands(found.to_do));
     }
     if found.decoded > 0 {
-        words += &format!("; the values of {} were checked", count(found.decoded, "image"));
+        text += &format!("; values of {} decoded", count(found.decoded, "image"));
     }
-    words.push('\n');
+    text.push('\n');
     match &found.signed {
-        Some(signed_by) => words += &format!("{}\n", printable(&signed_by.to_string())),
-        None if found.problems.is_empty() => words += "not signed: who published it is not known from the files\n",
+        Some(signed_by) => text += &format!("{}\n", printable(&signed_by.to_string())),
+        None if found.problems.is_empty() => text += "not signed: the files do not show who published them\n",
         None => {}
     }
     for problem in &found.problems {
-        words += &format!("{}: {} ({})\n", printable(&problem.file), printable(&problem.problem), problem.remedy);
+        text += &format!("{}: {} ({})\n", printable(&problem.file), printable(&problem.problem), problem.remedy);
     }
-    words += &if !found.problems.is_empty() {
+    text += &if !found.problems.is_empty() {
         format!("{}\n", count(found.problems.len(), "problem"))
     } else if found.by_length > 0 {
-        "nothing is wrong with what was looked at; --full reads the labels, too\n".to_owned()
+        "no problems found in what was read; --full also reads the labels\n".to_owned()
     } else {
-        format!("{name} is whole, and everything in it is what was published\n")
+        format!("{name} is complete and undamaged\n")
     };
-    words
+    text
 }

@@ -1,5 +1,5 @@
 //! The columns of an audit's tables: what they are called, in which order they stand, and where their values come from.
-//! `docs/looking.md` explains each.
+//! `docs/guide/audit.md` explains each.
 
 use super::Audit;
 use super::classes::ClassFigures;

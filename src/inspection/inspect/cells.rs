@@ -3,7 +3,7 @@
 use crate::shared::label_map::LabelMap;
 
 /// Probabilities of the kept classes of every cell: softmax over all classes, 0 being the score of those that the cell
-/// does not hold, which is the paper's reading of a label map (`docs/format.md`, LabelPooling).
+/// does not hold, which is the paper's reading of a label map (`docs/label-pooling.md`, LabelPooling).
 #[derive(Clone, Debug)]
 pub struct CellProbs {
     k: usize,

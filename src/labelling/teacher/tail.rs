@@ -1,5 +1,5 @@
 //! Recognises how a classifier ends: where its last pooling is, and which nodes (the *head*) turn pooled features
-//! into class scores. `docs/architecture.md` has the table of the endings that are known.
+//! into class scores. `docs/teacher-endings.md` has the table of known endings.
 
 mod activation;
 mod pooling;

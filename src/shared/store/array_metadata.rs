@@ -5,10 +5,10 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayMetadata};
 
-use super::error::StoreError;
 use super::info::StoreInfo;
 use super::layout::{self, StoreArray};
 use super::seal::pretty;
+use super::store_error::StoreError;
 
 impl StoreArray {
     /// The arrays of a store, in the order in which they are written.

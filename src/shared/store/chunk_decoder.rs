@@ -8,9 +8,9 @@ use zarrs::storage::store::MemoryStore;
 use zstd::bulk::Decompressor;
 
 use super::array_metadata::ChunkLayout;
-use super::error::StoreError;
 use super::info::StoreInfo;
 use super::layout::StoreArray;
+use super::store_error::StoreError;
 
 /// Decoders of the arrays of a store.
 pub(super) struct ChunkDecoders {

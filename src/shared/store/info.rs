@@ -6,10 +6,10 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::error::StoreError;
 use super::imported::ImportedInfo;
 use super::layout;
 use super::part::Part;
+use super::store_error::StoreError;
 use crate::shared::classes::{ClassEntry, ClassList};
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::geometry::MapSize;

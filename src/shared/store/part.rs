@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-use super::error::StoreError;
+use super::store_error::StoreError;
 
 /// Part `index` of `count`: a range of shards. The parts of one count cover each shard once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
 use super::info::StoreInfo;
 use super::layout::{SMALL_FILE_BYTES, StoreArray, record_file, record_path};
 use super::recorded_file::RecordedFile;
 use super::seal::{pretty, sealed, unsealed};
+use super::store_error::StoreError;
 use crate::shared::digest::Digest;
 use crate::shared::error::{Error, ImageError};
 use crate::shared::regular_file::{self, Found};

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::error::StoreError;
 use super::layout;
 use super::seal::unsealed;
+use super::store_error::StoreError;
 use crate::shared::error::Error;
 use crate::shared::regular_file;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::error::StoreError;
+use super::store_error::StoreError;
 use crate::shared::digest::digest_bytes;
 
 /// Key of the digest, the last one of the object.

@@ -9,10 +9,10 @@ use zarrs::storage::ReadableStorageTraits as _;
 use zarrs::storage::store::MemoryStore;
 
 use super::array_metadata::ChunkLayout;
-use super::error::StoreError;
 use super::info::StoreInfo;
 use super::layout::StoreArray;
 use super::record::FailedImage;
+use super::store_error::StoreError;
 use crate::shared::label_map::ImageLabels;
 
 /// Labels of the images of one shard, in row order.

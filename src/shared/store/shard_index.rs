@@ -1,7 +1,7 @@
 //! The index at the end of a shard's file, in the layout of Zarr's `sharding_indexed`: offset and length of each inner
 //! chunk, 64 bits each, little-endian; then a CRC-32C.
 
-use super::error::StoreError;
+use super::store_error::StoreError;
 
 /// The inner chunks of one file.
 #[derive(Debug)]

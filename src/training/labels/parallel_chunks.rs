@@ -11,7 +11,7 @@ const CHUNKS_PER_THREAD: usize = 16;
 /// Calls `work` for each chunk of `chunk_len` values of `values`, with its number. Each thread calls `new_buffers` once.
 ///
 /// The threads end with the call: a thread pool would not survive `fork`, which data loaders use
-/// (`tests/python/test_workers.py`).
+/// (`tests/python/training/test_workers.py`).
 ///
 /// # Errors
 /// Returns the error of the first chunk that has any; [`Error::Threads`] if a thread cannot be started.

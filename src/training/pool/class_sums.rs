@@ -1,8 +1,8 @@
 //! From pooled scores to probabilities.
 
 use super::cell_weights::CellWeights;
-use super::error::PoolError;
 use super::options::{Fill, Temperature};
+use super::pool_error::PoolError;
 use super::target::{SparseTarget, TargetValue};
 use crate::shared::label_map::LabelMap;
 

@@ -5,7 +5,7 @@ use half::slice::HalfFloatSliceExt as _;
 
 use super::axis_samples::AxisSamples;
 use super::cell_weights::CellWeights;
-use super::error::PoolError;
+use super::pool_error::PoolError;
 use crate::shared::geometry::{MapSize, UnitBox};
 use crate::shared::label_map::LabelMap;
 

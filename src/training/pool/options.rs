@@ -1,6 +1,6 @@
 //! Options of pooling. The defaults are those of the paper.
 
-use super::error::PoolError;
+use super::pool_error::PoolError;
 
 /// Options of pooling.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

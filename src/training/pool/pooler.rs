@@ -3,8 +3,8 @@
 use super::axis_samples::AxisSamples;
 use super::cell_weights::CellWeights;
 use super::class_sums::ClassSums;
-use super::error::PoolError;
 use super::options::{Convention, OutputSize, PoolOptions, Temperature};
+use super::pool_error::PoolError;
 use super::target::{SparseTarget, TargetValue};
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::label_map::LabelMap;

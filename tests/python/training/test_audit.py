@@ -52,7 +52,7 @@ def test_pred_probs_are_what_the_package_pools(audited, labels):
 
 
 def test_the_lines_of_the_page_up_to_cleanlab(audited, monkeypatch):
-    page = (REPOSITORY / "docs/looking.md").read_text(encoding="utf-8")
+    page = (REPOSITORY / "docs/guide/audit.md").read_text(encoding="utf-8")
     lines = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("from cleanlab import Datalab\n", "")
     monkeypatch.chdir(audited.parent)
     names = {}

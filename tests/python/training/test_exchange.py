@@ -174,7 +174,7 @@ def test_files_that_cannot_be_read_fail_by_name_and_leave_the_others(tmp_path, m
                 labels.map(path.removesuffix(".pt"))
         else:
             assert torch.equal(torch.from_numpy(labels.map(path.removesuffix(".pt"))[1]), tensor[1].long())
-    assert relabel_json("verify", tmp_path / "store", "--full")["holds"]
+    assert relabel_json("verify", tmp_path / "store", "--full")["passed"]
     assert relabel_json("status", tmp_path / "store")["failed"] == len(said)
     told = relabel_json("export", tmp_path / "store", "--out", tmp_path / "out", expect=3)
     assert told["skipped"] == {"failed": len(said), "to_do": 0}
@@ -245,7 +245,7 @@ def reference_store(folder, tensors):
         record.write_text(json.dumps(content | {"sha256": digest(content)}))
     described["attributes"]["relabel"] = info | {"sha256": digest(info)}
     group.write_text(json.dumps(described))
-    assert relabel_json("verify", folder / "reference.labels")["holds"]
+    assert relabel_json("verify", folder / "reference.labels")["passed"]
     return folder / "reference.labels"
 
 
@@ -292,7 +292,7 @@ def test_an_assumption_is_said(tmp_path):
     told = relabel("import", tmp_path / "maps", "--out", tmp_path / "store")
     assert "ASSUMED" in told.stdout and "ASSUMED" in told.stderr
     document = relabel_json("import", tmp_path / "maps", "--out", tmp_path / "store")
-    assert document["orientation"]["from"] == "assumed" and document["images_now"] == 0
+    assert document["orientation"]["from"] == "assumed" and document["images_this_run"] == 0
     info = package.open(tmp_path / "store").info
     assert info["teacher"]["card_origins"]["orientation"] == "assumed"
 

@@ -92,7 +92,7 @@ def test_a_classifier_of_transformers_is_exported_with_its_processor_and_its_cla
     assert (tmp_path / card["classes"]).read_text().splitlines() == ["cat", "dog", "crane"]
     assert str(small_resnet.parent) not in out.with_suffix(".toml").read_text()
     seen = json.loads(run_relabel("teacher", out, "--top-k", 3, "--json").stdout)
-    assert seen["classes"] == 3 and seen["proof"]["linear"]
+    assert seen["classes"] == 3 and seen["verification"]["linear_head"]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ def dense_map(store, row, fill=0.0) -> torch.Tensor:
 
 
 def reference(dense, box, output_size=(1, 1), temperature=1.0):
-    """As docs/format.md says it, in the box's own numbers."""
+    """As docs/label-pooling.md says it, in the box's own numbers."""
     height, width = dense.shape[-2:]
     x0, y0, x1, y1 = box
     roi = [0, x0 * width - 0.5, y0 * height - 0.5, x1 * width - 0.5, y1 * height - 0.5]

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::verification::without_help;
 use crate::shared::error::Error;
 use crate::shared::label_map::ImageLabels;
-use crate::shared::store::error::StoreError;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::StoreArray;
 use crate::shared::store::reader::{RowState, StoreReader};
 use crate::shared::store::record::ShardRecord;
+use crate::shared::store::store_error::StoreError;
 
 /// Decodes rows and checks their values.
 pub(in crate::shared::store) struct ValueChecker {

@@ -1,0 +1,23 @@
+//! `relabel status`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::heading::OUTPUT;
+
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  relabel status labels/
+  relabel status labels/ --failed
+  relabel status labels/ --json
+
+Exit codes: 0 done, 3 some shards are damaged.")]
+pub struct StatusArguments {
+    /// Store: a folder or a URL
+    pub store: PathBuf,
+    /// List every image that could not be labelled, with the reason
+    #[arg(long, help_heading = OUTPUT)]
+    pub failed: bool,
+}

@@ -1,0 +1,218 @@
+//! From the teacher's flags to a loaded and verified teacher.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::thread::available_parallelism;
+
+use relabel::labelling::pipeline::Preprocessing;
+use relabel::labelling::pixels::Decoder;
+use relabel::labelling::source::{ImageReader, LengthCheck};
+use relabel::labelling::teacher::{
+    CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Runtime, Teacher,
+    TeacherRequest, Views, weights_bytes,
+};
+use relabel::shared::error::Error;
+use relabel::shared::manifest::Manifest;
+use relabel::shared::printable::printable_path;
+use relabel::shared::regular_file::look_at;
+
+use super::args::TeacherFlags;
+use super::memory_limit::MemoryLimit;
+use super::output::{message, warning};
+use super::raised;
+
+/// A verified teacher with one session per device.
+pub struct LoadedTeacher {
+    pub teachers: Vec<OnnxTeacher>,
+    pub description: Description,
+    pub devices: Vec<Device>,
+    pub card: CardFile,
+    pub library: PathBuf,
+    pub threads: usize,
+    pub decoder: Decoder,
+}
+
+impl LoadedTeacher {
+    /// Returns the names of the devices.
+    pub fn device_names(&self) -> Vec<String> {
+        self.devices.iter().map(ToString::to_string).collect()
+    }
+
+    /// Returns how images become input pixels.
+    pub fn preprocessing(&self) -> Preprocessing {
+        let card = &self.description.card;
+        Preprocessing { input_size: card.input_size, filter: card.filter, exif_orientation: card.exif_orientation }
+    }
+}
+
+/// Loads and verifies the teacher at `path`. `photographs` are files of some of the images to be labelled, if known: see
+/// [`sample_photographs`].
+///
+/// # Errors
+/// Returns [`Error::Usage`] if the flags contradict each other or the file does not exist, [`Error::Interrupted`] if `stop` is
+/// raised, and the errors of [`OnnxTeacher::load`].
+pub fn load_teacher(
+    flags: &TeacherFlags,
+    path: &Path,
+    photographs: Vec<Vec<u8>>,
+    stop: &AtomicBool,
+) -> Result<LoadedTeacher, Error> {
+    if !look_at(path)?.is_some_and(|found| found.is_file()) {
+        return Err(Error::Usage(format!("cannot read teacher {}: file not found", printable_path(path))));
+    }
+    let card = CardFile::find(path, flags.card.as_deref())?;
+    if flags.cuda.is_some() && !flags.device.may_use_cuda() {
+        return Err(Error::Usage("--cuda requires a GPU\n  help: add --device cuda".to_owned()));
+    }
+    let runtime = super::onnxruntime::load(flags.onnxruntime.as_deref(), &flags.device)?;
+    let threads = flags.threads.unwrap_or_else(|| available_parallelism().map_or(1, NonZeroUsize::get));
+    let request = TeacherRequest {
+        path: path.to_path_buf(),
+        card: card.clone(),
+        flags: card_values(flags),
+        k: flags.top_k,
+        views: if flags.flip_average { Views::ImageAndMirror } else { Views::Image },
+        with_lse: flags.with_lse,
+        threads,
+        photographs,
+        scratch_folder: Some(std::env::temp_dir()),
+    };
+    let Loaded { devices, teachers, description } =
+        Loader { flags, runtime: &runtime, request: &request, stop }.load()?;
+    let loaded = LoadedTeacher {
+        teachers,
+        description,
+        devices,
+        card,
+        library: runtime.library().to_path_buf(),
+        threads,
+        decoder: Decoder::new(flags.image_memory << 20, threads),
+    };
+    print_warnings(flags, path, &loaded);
+    Ok(loaded)
+}
+
+struct Loaded {
+    devices: Vec<Device>,
+    teachers: Vec<OnnxTeacher>,
+    description: Description,
+}
+
+struct Loader<'a> {
+    flags: &'a TeacherFlags,
+    runtime: &'a Runtime,
+    request: &'a TeacherRequest,
+    stop: &'a AtomicBool,
+}
+
+impl Loader<'_> {
+    /// Loads on the chosen devices. `--device auto` falls back to the CPU.
+    fn load(&self) -> Result<Loaded, Error> {
+        let tuning = self.flags.cuda.unwrap_or_default();
+        match &self.flags.device {
+            DeviceChoice::These(devices) => self.load_on(devices.iter().map(|device| device.tuned(tuning)).collect()),
+            DeviceChoice::Auto => match self.load_on(vec![Device::cuda(0).tuned(tuning)]) {
+                Err(Error::Device { problem, .. }) => {
+                    message(&format!("CUDA is not available, --device auto uses the CPU: {problem}"));
+                    self.load_on(vec![Device::Cpu])
+                }
+                result => result,
+            },
+        }
+    }
+
+    fn load_on(&self, devices: Vec<Device>) -> Result<Loaded, Error> {
+        let path = &self.request.path;
+        // The CUDA driver reserves more address space than any limit of this kind.
+        let on_cpu = devices.iter().all(|device| *device == Device::Cpu);
+        let _limit = if on_cpu {
+            let limit_bytes = self.flags.teacher_memory << 20;
+            MemoryLimit::above_current(limit_bytes.saturating_add(weights_bytes(path)?.saturating_mul(16)))
+        } else {
+            None
+        };
+        let result = OnnxTeacher::load(self.runtime, self.request, &devices, &|| raised(self.stop));
+        let (teachers, description) = result.map_err(|error| match error {
+            Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
+                path: path.clone(),
+                problem: format!("not enough memory to load and verify it: {message}").into(),
+                advice: format!(
+                    "raise the limit with --teacher-memory {}; beware of small files that request much memory",
+                    4 * self.flags.teacher_memory
+                ),
+            },
+            error => error,
+        })?;
+        Ok(Loaded { devices, teachers, description })
+    }
+}
+
+fn print_warnings(flags: &TeacherFlags, path: &Path, loaded: &LoadedTeacher) {
+    let description = &loaded.description;
+    if let Some(text) = description.placement.as_ref().and_then(|placement| placement.warning(&loaded.devices[0])) {
+        warning(&text);
+    }
+    if let Locality::Unchecked = description.locality {
+        warning("the card has locality = \"unchecked\": whether cells match image positions is not checked");
+    }
+    for text in &description.proof.warnings {
+        warning(text);
+    }
+    if loaded.card.path.is_none() && !REQUIRED_CARD_FLAGS.iter().all(|is_given| is_given(flags)) {
+        let card = &description.card;
+        warning(&format!(
+            "{} has no card ({} not found): its input is {} pixels with mean {:?}, std {:?}, {}\n  help: if it was trained \
+             otherwise, write a card or pass --mean, --std and --filter",
+            printable_path(path),
+            printable_path(&path.with_extension("toml")),
+            card.input_size,
+            card.mean,
+            card.std,
+            card.filter,
+        ));
+    }
+}
+
+/// The flags that together replace a card.
+const REQUIRED_CARD_FLAGS: [fn(&TeacherFlags) -> bool; 3] =
+    [|flags| flags.mean.is_some(), |flags| flags.std.is_some(), |flags| flags.filter.is_some()];
+
+fn card_values(flags: &TeacherFlags) -> CardValues {
+    CardValues {
+        input_size: flags.input_size,
+        mean: flags.mean.map(|values| values.0),
+        std: flags.std.map(|values| values.0),
+        filter: flags.filter,
+        channel_order: flags.channel_order.map(Into::into),
+        classes: flags.classes.clone(),
+        ..CardValues::default()
+    }
+}
+
+/// Reads files of a few images, spread over the list. They are used to check that cells match image positions, if the graph
+/// structure does not show it.
+///
+/// # Errors
+/// Returns an error if an image cannot be read for a reason other than the image itself.
+pub fn sample_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Result<Vec<Vec<u8>>, Error> {
+    /// More than are needed, since some may not be readable.
+    const SAMPLE: usize = 8;
+    /// They stay in memory while the teacher is loaded.
+    const MAX_BYTES: u64 = 16 << 20;
+    let sample = manifest.len().min(SAMPLE);
+    let rows = (0..sample).map(|at| at * manifest.len() / sample).filter(|&row| manifest.bytes(row) <= MAX_BYTES);
+    let mut photographs = Vec::new();
+    for row in rows {
+        match images.read(row, LengthCheck::AsItIs) {
+            Ok(bytes) => photographs.push(bytes),
+            Err(error) => drop(error.of_image()?),
+        }
+    }
+    Ok(photographs)
+}
+
+/// Boxes the teachers for the pipeline. If the memory of a device is full, it gets smaller batches.
+pub fn boxed(teachers: Vec<OnnxTeacher>) -> Vec<Box<dyn Teacher>> {
+    teachers.into_iter().map(|teacher| Box::new(Halving::new(teacher)) as Box<dyn Teacher>).collect()
+}

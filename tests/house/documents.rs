@@ -1,0 +1,161 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use crate::common::repository;
+
+/// Files that begin a path in the repository; a path in a document that begins otherwise is the reader's own.
+const TOP_LEVEL: [&str; 9] =
+    ["src/", "tests/", "docs/", "models/", "manifests/", "python/", "scripts/", "benches/", "examples/"];
+
+#[test]
+fn every_path_that_a_document_cites_exists() {
+    let (mut cited, mut missing) = (0, Vec::new());
+    for page in documents().into_iter().chain(files_below("src", "rs")) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for quoted in in_backticks(&text).filter(|quoted| TOP_LEVEL.iter().any(|folder| quoted.starts_with(folder))) {
+            let is_pattern = quoted.contains(['*', '<', '>', ' ', '{', '|', '…']);
+            if is_pattern || quoted.starts_with("models/") && !quoted.contains("lite0") {
+                continue;
+            }
+            let path = quoted.split(['#', ':']).next().unwrap();
+            cited += 1;
+            if !repository(path).exists() {
+                missing.push(format!("{}: `{quoted}`", inside(&page)));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "cited, and not there:\n{}", missing.join("\n"));
+    assert!(cited > 50, "only {cited} paths were found");
+}
+
+#[test]
+fn every_link_between_documents_leads_somewhere() {
+    let mut broken = Vec::new();
+    let mut links = 0;
+    for page in documents() {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for target in link_targets(&text).filter(|target| !target.contains("://") && !target.starts_with("mailto:")) {
+            links += 1;
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let path = if file.is_empty() { page.clone() } else { page.parent().unwrap().join(file) };
+            let is_right = match std::fs::read_to_string(&path) {
+                Ok(text) if !anchor.is_empty() => anchors(&text).contains(anchor),
+                _ => path.exists(),
+            };
+            if !is_right {
+                broken.push(format!("{}: {target}", inside(&page)));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+    assert!(links > 100, "only {links} links were found");
+}
+
+#[test]
+fn every_test_that_is_named_as_a_proof_exists() {
+    let main = std::fs::read_to_string(repository("tests/main.rs")).unwrap();
+    let modules: Vec<&str> = main
+        .lines()
+        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
+        .filter(|name| *name != "common")
+        .collect();
+    let (mut named, mut missing) = (0, Vec::new());
+    for page in documents().into_iter().chain(files_below("src", "rs")) {
+        let text = std::fs::read_to_string(&page).unwrap();
+        for quoted in in_backticks(&text) {
+            let Some((module, name)) = quoted.split_once("::") else { continue };
+            if !modules.contains(&module) || inside(&page).starts_with("src/cli") {
+                continue;
+            }
+            named += 1;
+            let name = name.rsplit("::").next().unwrap();
+            let tests = files_below("tests", "rs").into_iter().filter(|file| {
+                let below = inside(file);
+                below == format!("tests/{module}.rs") || below.starts_with(&format!("tests/{module}/"))
+            });
+            let is_there = |file: PathBuf| std::fs::read_to_string(file).unwrap().contains(&format!("fn {name}("));
+            if !tests.into_iter().any(is_there) {
+                missing.push(format!("{}: {quoted}", inside(&page)));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "tests that do not exist:\n{}", missing.join("\n"));
+    assert!(named > 20, "only {named} promises were found");
+}
+
+/// Messages that the guide quotes: the first column of the tables of its troubleshooting pages, in backticks.
+#[test]
+fn every_message_that_the_guide_quotes_is_printed_by_the_program() {
+    let sources = [files_below("src", "rs"), files_below("python", "py"), files_below("scripts", "py")].concat();
+    let sources: Vec<_> = sources.iter().map(|file| joined_literals(&std::fs::read_to_string(file).unwrap())).collect();
+    let (mut quoted, mut missing) = (0, Vec::new());
+    for page in ["docs/guide/troubleshoot.md", "docs/guide/refused-teachers.md"] {
+        let text = std::fs::read_to_string(repository(page)).unwrap();
+        for cell in text.lines().filter_map(|line| line.strip_prefix("| ")?.split(" | ").next()) {
+            for message in in_backticks(cell) {
+                quoted += 1;
+                if !sources.iter().any(|source| source.contains(&message)) {
+                    missing.push(format!("{page}: `{message}`"));
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "quoted, and printed nowhere:\n{}", missing.join("\n"));
+    assert!(quoted > 50, "only {quoted} messages were found");
+}
+
+/// A source text in which literals that go on in the next line are one line, quotes unescaped.
+fn joined_literals(text: &str) -> String {
+    let mut joined = String::with_capacity(text.len());
+    for line in text.lines() {
+        match line.strip_suffix('\\') {
+            Some(begun) if joined.is_empty() || joined.ends_with('\n') => joined.push_str(begun),
+            Some(begun) => joined.push_str(begun.trim_start()),
+            None if joined.is_empty() || joined.ends_with('\n') => joined.extend([line, "\n"]),
+            None => joined.extend([line.trim_start(), "\n"]),
+        }
+    }
+    joined.replace("\\\"", "\"")
+}
+
+/// Every page of the repository.
+fn documents() -> Vec<PathBuf> {
+    let top = std::fs::read_dir(repository("")).unwrap().map(|entry| entry.unwrap().path());
+    let top = top.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
+    let below = ["docs", "models", "manifests"].iter().flat_map(|folder| files_below(folder, "md"));
+    top.chain(below).chain([repository("python/README.md")]).collect()
+}
+
+fn files_below(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let files = walkdir::WalkDir::new(repository(folder)).sort_by_file_name().into_iter().filter_map(Result::ok);
+    let files = files.map(walkdir::DirEntry::into_path);
+    files.filter(|path| path.extension().is_some_and(|ending| ending == extension)).collect()
+}
+
+fn inside(path: &Path) -> String {
+    path.strip_prefix(repository("")).unwrap().to_string_lossy().into_owned()
+}
+
+/// Texts between single backticks, line by line.
+fn in_backticks(text: &str) -> impl Iterator<Item = String> {
+    let lines = text.lines().filter(|line| !line.starts_with("```"));
+    lines.flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned)
+}
+
+/// Targets of `[text](target)` outside of code.
+fn link_targets(text: &str) -> impl Iterator<Item = String> {
+    let prose = text.split("```").step_by(2).collect::<String>();
+    let links = prose.match_indices("](").map(|(at, _)| prose[at + 2..].split(')').next().unwrap().to_owned());
+    links.collect::<Vec<_>>().into_iter()
+}
+
+/// Anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = page.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let text = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = text.chars().filter(|letter| letter.is_alphanumeric() || [' ', '-', '_'].contains(letter));
+        kept.map(|letter| if letter == ' ' { '-' } else { letter }).collect()
+    };
+    headings.map(anchor).collect()
+}
