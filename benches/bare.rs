@@ -70,7 +70,7 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         panic!("--device auto would not say what was measured")
     };
     let tuning: CudaTuning = flags.get("--cuda").map(|words| words.parse().unwrap()).unwrap_or_default();
-    let devices: Vec<_> = devices.into_iter().map(|device| device.tuned(tuning)).collect();
+    let devices: Vec<_> = devices.into_iter().map(|device| device.with_tuning(tuning)).collect();
     let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv");
     let search = RuntimeSearch {
         named: std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from),
@@ -81,7 +81,7 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     // Where CUDA's libraries lie elsewhere, LD_LIBRARY_PATH says so.
     let beside_the_library = library.ancestors().nth(3).map(Path::to_path_buf).into_iter();
     let site_packages = beside_the_library.chain(RuntimeSearch::site_packages_of(&here)).collect();
-    let runtime = Runtime::load(&library).unwrap().with_cuda_libraries_of(site_packages);
+    let runtime = Runtime::load(&library).unwrap().with_cuda_site_packages(site_packages);
     let request = TeacherRequest {
         card: CardFile::find(&path, None).unwrap(),
         path,

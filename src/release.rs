@@ -1,79 +1,44 @@
-//! A release: a finished store as a data set that strangers can find, understand, check and train on.
-//! `docs/guide/publish.md` describes it file by file.
+//! A release: a finished store as a data set that others can find, understand, verify and train on.
+//! `docs/guide/publish.md` describes its files.
 //!
-//! Everything in it is made of the store alone, and of what the publisher asks for: the same store gives the same bytes,
-//! wherever it lies (test `publish::the_same_store_gives_the_same_bytes`).
+//! The content depends only on the store and on the publisher's options: the same store gives the same bytes in any
+//! location (test `publish::the_same_store_gives_the_same_bytes`).
 
-mod request;
+mod escape;
+mod private_text;
 mod licence;
-mod markdown;
-mod words;
-mod places;
-mod stored;
-mod summary;
+mod source_terms;
+mod publish_options;
+mod release_file;
+mod checksums;
+mod hub_limits;
 mod overview;
-mod facts;
-mod card;
+mod summary;
+mod metadata;
+mod dataset_card;
 mod croissant;
 mod provenance;
-mod limits;
-mod checksums;
-mod plan;
+mod build;
+mod signer;
+mod trusted_keys;
 mod signature;
 mod deliver;
-mod trusted;
 mod verify;
 
-use std::path::PathBuf;
-
-use crate::shared::digest::{Digest, digest_bytes, digest_file};
-use crate::shared::error::Error;
-
+pub use build::{Release, build_release};
 pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{
-    BucketTarget, Delivery, Existing, FolderTarget, MARKER, Progress, StoredAs, Target, Watch, check_target, deliver,
-    would_send,
+    BucketTarget, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderTarget, LinkMode, MARKER, Target,
+    check_target, deliver, files_to_send,
 };
-pub use licence::{KnownLicence, Licence};
-pub use places::Shortened;
-pub use plan::{Release, plan};
-pub use request::{HubLimits, Picture, Request, Sign, Tool, Wholeness};
-pub use signature::{SIGNED_NAMESPACE, SignedBy, Signer, Trust, check_signature};
+pub use licence::{KnownLicence, Licence, LicenceError};
+pub use private_text::Redaction;
+pub use publish_options::{Completeness, HubLimits, OverviewPicture, PublishOptions, SignFn, ToolVersion};
+pub use release_file::{FileContent, ReleaseFile};
+pub use signature::{SignatureError, SignedBy, Trust, check_signature};
+pub use signer::{SIGNED_NAMESPACE, Signer};
 pub use summary::VerdictCounts;
-pub use trusted::TrustedKeys;
-pub use verify::{Checked, Reading, ReleaseProblem, ReleaseStep, Remedy, check_rows, verify};
-
-/// A file of a release, before it is where it will be.
-#[derive(Clone, Debug)]
-pub struct ReleaseFile {
-    /// Its name in the release, with `/`.
-    pub path: String,
-    /// Its length.
-    pub bytes: u64,
-    /// Its digest.
-    pub sha256: Digest,
-    /// Where its bytes are.
-    pub content: Content,
-}
-
-/// Where the bytes of a release's file are.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// Made for the release, in memory.
-    Made(Vec<u8>),
-    /// A file of the store, at this path of this machine.
-    Stored(PathBuf),
-}
-
-impl ReleaseFile {
-    fn made(path: &str, bytes: Vec<u8>) -> Self {
-        let (length, sha256) = (bytes.len() as u64, digest_bytes(&bytes));
-        Self { path: path.to_owned(), bytes: length, sha256, content: Content::Made(bytes) }
-    }
-
-    /// A file of the store whose digest nobody has noted.
-    fn stored(path: String, at: PathBuf) -> Result<Self, Error> {
-        let (sha256, bytes) = digest_file(&at)?;
-        Ok(Self { path, bytes, sha256, content: Content::Stored(at) })
-    }
-}
+pub use trusted_keys::TrustedKeys;
+pub use verify::{
+    ReleaseProblem, ReleaseRemedy, ReleaseVerification, ReleaseVerifyProgress, VerifyScope, verify, verify_rows,
+};

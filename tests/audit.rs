@@ -97,10 +97,10 @@ fn images_are_ranked_and_summed_up() {
         assert_eq!(summary[key], images, "{key}");
     }
     assert_eq!((&summary["agree"]["images"], &summary["agree"]["share"]), (&2.into(), &0.4.into()));
-    assert_eq!(summary["contradictions"][0]["label_name"], "tench");
+    assert_eq!(summary["contradictions"][0]["folder_class_name"], "tench");
     assert_eq!(summary["lowest_agreement"][0]["agreement"], 0.0);
     assert_eq!(summary["lowest_agreement"][0]["name"], "tench", "of classes that never agree the one of most images");
-    assert_eq!(summary["confusions"][0]["label_name"], "tench");
+    assert_eq!(summary["confusions"][0]["folder_class_name"], "tench");
     let table = std::fs::read_to_string(folder.path().join("audit.csv")).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[1].contains(",tench,") && lines[6].starts_with("5,6,people/astronaut,people,,,,"), "{table}");
@@ -149,11 +149,11 @@ fn what_cannot_be_done_is_refused_before_work_begins() {
     let cases: &[(&[&str], i32, &str)] = &[
         (&["audit.txt"], 2, ".parquet, .csv or .json"),
         (&["audit"], 2, ".parquet, .csv or .json"),
-        (&["audit.csv", "--pred-probs"], 2, "CSV has no lists"),
-        (&["a.csv", "--class", "terrier"], 2, "Close to it"),
-        (&["a.csv", "--class", "goldfish"], 2, "no image is filed under class 1, goldfish"),
+        (&["audit.csv", "--pred-probs"], 2, "cannot write pred_probs to CSV"),
+        (&["a.csv", "--class", "terrier"], 2, "similar names"),
+        (&["a.csv", "--class", "goldfish"], 2, "no image has the folder class 1, goldfish"),
         (&["a.csv", "--crops", "many"], 2, "a whole number from 0"),
-        (&["labels/audit.csv"], 2, "a store keeps its own files only"),
+        (&["labels/audit.csv"], 2, "cannot write into the store"),
         (&["nowhere/audit.csv"], 1, "cannot write into the folder nowhere: No such file"),
         (&["/proc/audit.csv"], 1, "cannot write /proc/audit.csv"),
         (&["folder.csv"], 1, "cannot write folder.csv: is a directory"),
@@ -184,7 +184,7 @@ fn a_store_without_labels_is_refused_and_a_store_in_progress_is_not() {
         std::fs::remove_file(record.unwrap().path()).unwrap();
     }
     let refused = audit(folder.path(), &["b.parquet"]).expect(1);
-    assert!(refused.stderr.contains("none of its images is labelled yet"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("no image is labelled yet"), "{}", refused.stderr);
     assert_eq!(written(folder.path()), ["a.json"], "what was there stays, and nothing is added");
 }
 

@@ -348,8 +348,8 @@ fn images_that_are_not_there_are_answered_with_close_ones() {
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).run().expect(0);
     let inspect = |image: &str| Ran::of(relabel(folder.path()).args(["inspect", "out", image]));
-    assert!(inspect("N0212").expect(1).stderr.contains("Close to it: n02123045/0000"));
-    assert!(inspect("zebra").expect(1).stderr.contains("such as n02123045/0000"));
+    assert!(inspect("N0212").expect(1).stderr.contains("similar names: n02123045/0000"));
+    assert!(inspect("zebra").expect(1).stderr.contains("for example n02123045/0000"));
     assert!(inspect("3").expect(0).stdout.contains("n07920052/0003"));
 }
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use relabel::labelling::teacher::{Runtime, RuntimeSearch};
+use relabel::labelling::teacher::{self, Runtime, RuntimeSearch};
 use serde_json::Value;
 
 /// ONNX Runtime in this process, for tests that load teachers themselves: there can be one only.
@@ -13,6 +13,11 @@ pub fn runtime() -> &'static Runtime {
         Runtime::load(&search.find().unwrap()).unwrap()
     });
     &RUNTIME
+}
+
+/// Checks a model without ONNX Runtime; the text of the error if it is refused.
+pub fn check_onnx(model: Vec<u8>) -> Result<(), String> {
+    teacher::check_onnx(model).map_err(|error| error.to_string())
 }
 
 /// A path inside the repository.

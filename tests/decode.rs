@@ -13,7 +13,7 @@ use crate::common::{data, python, repository};
 const EXCEPTIONS: &[(&str, &str)] = &[
     // With restart markers, or with corrupt data and no marker behind them, libjpeg does not tell whether the rows were
     // complete before the file ended (`pixels/jpeg/tolerance.rs`).
-    ("truncated: it ends before its image does: there is no end-of-image marker", "jpg"),
+    ("truncated: JPEG: unexpected end of file, no end-of-image marker", "jpg"),
 ];
 
 /// How many of the files that PIL reads are refused as "not decoded exactly", at most. The files are chosen to be odd.

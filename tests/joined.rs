@@ -1,5 +1,4 @@
-use relabel::labelling::teacher::check_onnx;
-
+use crate::common::check_onnx;
 use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, scores_out, tokens};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Dim, TinyGraph, float, int, ints, text};
@@ -97,7 +96,7 @@ fn class_tokens_beside_a_mean_are_repeated_in_each_cell() {
             assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}, {shape}: {proof}");
             assert!(number(&proof["max_mean_error"]) < 1e-4 || !linear, "{name}, {shape}: {proof}");
             let rewrite = description["rewrite"].to_string();
-            assert!(rewrite.contains("only the share of the pooled features varies"), "{name}: {rewrite}");
+            assert!(rewrite.contains("only the contribution of the pooled features varies"), "{name}: {rewrite}");
         }
     }
     let folder = tempfile::tempdir().unwrap();
@@ -386,11 +385,15 @@ fn refusals_tell_what_is_pooled_instead() {
             );
             graph.node("Sub", &["t", "m"], &["v"], &[])
         }),
-        ("means of two maps (EfficientViM, CrossViT with mean pooling)", "averages 2 maps and joins the means", {
-            let graph = tokens(opset(17)).node("Tanh", &["tokens"], &["other_scale"], &[]);
-            both(mean(mean(graph, "tokens", "a"), "other_scale", "b"))
-        }),
-        ("attention over tokens with positions", "get positions right before", {
+        (
+            "means of two maps (EfficientViM, CrossViT with mean pooling)",
+            "averages 2 feature maps and joins the means",
+            {
+                let graph = tokens(opset(17)).node("Tanh", &["tokens"], &["other_scale"], &[]);
+                both(mean(mean(graph, "tokens", "a"), "other_scale", "b"))
+            },
+        ),
+        ("attention over tokens with positions", "positions are added just before", {
             let graph = tokens(opset(17))
                 .weight("places", &[1, 24, C])
                 .node("Add", &["tokens", "places"], &["placed"], &[])
@@ -401,16 +404,20 @@ fn refusals_tell_what_is_pooled_instead() {
                 .node("MatMul", &["weights", "placed"], &["one"], &[]);
             token(graph, "one", "v")
         }),
-        ("attention whose query is the mean (CLIP's ResNets)", "its query is not known to be one learned vector", {
-            let graph = tokens(opset(17))
-                .node("ReduceMean", &["tokens"], &["mean"], &[ints("axes", &[1]), int("keepdims", 1)])
-                .node("Concat", &["mean", "tokens"], &["all"], &[int("axis", 1)])
-                .node("Transpose", &["all"], &["keys"], &[ints("perm", &[0, 2, 1])])
-                .node("MatMul", &["all", "keys"], &["products"], &[])
-                .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
-                .node("MatMul", &["weights", "all"], &["mixed"], &[]);
-            token(graph, "mixed", "v")
-        }),
+        (
+            "attention whose query is the mean (CLIP's ResNets)",
+            "whose query is not known to be a single learned vector",
+            {
+                let graph = tokens(opset(17))
+                    .node("ReduceMean", &["tokens"], &["mean"], &[ints("axes", &[1]), int("keepdims", 1)])
+                    .node("Concat", &["mean", "tokens"], &["all"], &[int("axis", 1)])
+                    .node("Transpose", &["all"], &["keys"], &[ints("perm", &[0, 2, 1])])
+                    .node("MatMul", &["all", "keys"], &["products"], &[])
+                    .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
+                    .node("MatMul", &["weights", "all"], &["mixed"], &[]);
+                token(graph, "mixed", "v")
+            },
+        ),
     ];
     for (name, words, graph) in cases {
         let refusal = check_onnx(scores_out(gemm(graph, "v"), Free)).expect_err(name);

@@ -163,10 +163,10 @@ fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         scores_out(graph.node("Gemm", &["v", "w_fc", "b_fc"], &["scores"], &[int("transB", 1)]), Free)
     };
     vec![
-        ("channels", channels(features()), "places of the image lie along axis 1"),
-        ("heads", model(heads(features()), "v"), "nothing lies at a place of the image"),
-        ("views", model(views(), "v"), "nothing lies at a place of the image"),
-        ("learned queries", model(latents(features()), "v"), "its attention does not pool 24 cells into one vector"),
+        ("channels", channels(features()), "image positions vary along axis 1"),
+        ("heads", model(heads(features()), "v"), "none of the averaged vectors has an image position"),
+        ("views", model(views(), "v"), "none of the averaged vectors has an image position"),
+        ("learned queries", model(latents(features()), "v"), "the attention does not pool 24 cells into one vector"),
         ("a part of the map", model(part(features()), "v"), "cut away by Slice (node `Slice_part`)"),
         (
             "class tokens in the mean",
@@ -174,7 +174,7 @@ fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
                 let fixed = convolution(TinyGraph::new(17), &SHAPES[0].1);
                 scores_out(gemm(with_class_tokens(fixed), "v"), Fixed(1))
             },
-            "2 lie at no place of the image",
+            "2 of the 24 vectors have no image position",
         ),
     ]
 }
@@ -214,7 +214,7 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
     let column_major = mixer(&[0, 1, 3, 2]);
     let refusal = describe(folder.path(), &column_major, &[]).expect(1);
     assert!(
-        refusal.stderr.contains("moved cells at the") && refusal.stderr.contains("MatMul_mixed"),
+        refusal.stderr.contains("affected cells at the") && refusal.stderr.contains("MatMul_mixed"),
         "{}",
         refusal.stderr
     );
@@ -300,7 +300,7 @@ fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
     std::fs::write(folder.path().join("tiny.toml"), "layout = \"nchw\"\n").unwrap();
     assert_eq!(describe(folder.path(), &ambiguous, &[]).expect(0).json()["classes"], 4);
     std::fs::write(folder.path().join("tiny.toml"), "layout = \"nhwc\"\n").unwrap();
-    assert!(describe(folder.path(), &ambiguous, &[]).expect(1).stderr.contains("moved cells"));
+    assert!(describe(folder.path(), &ambiguous, &[]).expect(1).stderr.contains("affected cells"));
 }
 
 #[test]

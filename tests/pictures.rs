@@ -2,8 +2,8 @@ use std::path::PathBuf;
 
 use half::f16;
 use ndarray::{Array2, Array4, Axis};
-use relabel::inspection::inspect::View;
-use relabel::inspection::picture::{Scene, draw};
+use relabel::inspection::inspect::ImageView;
+use relabel::inspection::picture::{Scene, draw_image};
 use relabel::labelling::pixels::{ExifOrientation, RgbImage, decode};
 use relabel::shared::classes::ClassList;
 use relabel::shared::geometry::{MapSize, UnitBox};
@@ -14,7 +14,7 @@ use crate::common::{Ran, data, lite0, relabel, repository, run};
 use crate::golden::{golden, ids};
 
 /// What PyTorch says of a golden photograph, as a store would keep it.
-fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> View {
+fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
     let at = ids().iter().position(|known| known == id).unwrap();
     let (scores, classes): (Array4<f32>, Array4<i32>) = (golden("scores"), golden("classes"));
     let scores: Vec<f16> = scores.index_axis(Axis(0), at).iter().map(|score| f16::from_f32(*score)).collect();
@@ -30,15 +30,15 @@ fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> View {
     let prediction = ImagePrediction::from_ranks(&probs, &best).unwrap();
     let entry = Entry { path: id.to_owned(), label: label.map(str::to_owned), ..Entry::default() };
     let manifest = Manifest::from_entries(vec![entry]).unwrap();
-    View::new(&manifest, 0, ImageLabels { map, prediction }, &ClassList::imagenet_1k(), crop).unwrap()
+    ImageView::new(&manifest, 0, ImageLabels { map, prediction }, &ClassList::imagenet_1k(), crop).unwrap()
 }
 
 fn photo(id: &str) -> RgbImage {
     decode(&std::fs::read(data("golden/images").join(id)).unwrap(), ExifOrientation::Ignore).unwrap()
 }
 
-fn drawn(view: &View, photo: Option<&RgbImage>) -> Vec<u8> {
-    draw(&Scene { view, classes: &ClassList::imagenet_1k(), teacher: "efficientnet-lite0", photo }).unwrap()
+fn drawn(view: &ImageView, photo: Option<&RgbImage>) -> Vec<u8> {
+    draw_image(&Scene { view, classes: &ClassList::imagenet_1k(), teacher: "efficientnet-lite0", photo }).unwrap()
 }
 
 /// Width, height and RGB pixels of a PNG.

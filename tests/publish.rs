@@ -2,8 +2,8 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use relabel::release::{
-    CHECKSUMS, Content, Delivery, Existing, FolderTarget, HubLimits, Licence, MARKER, Picture, Release, Request,
-    SIGNATURE, StoredAs, Tool, Watch, Wholeness, deliver, plan,
+    CHECKSUMS, Completeness, Delivery, DeliveryCallbacks, Existing, FileContent, FolderTarget, HubLimits, Licence,
+    LinkMode, MARKER, OverviewPicture, PublishOptions, Release, SIGNATURE, ToolVersion, build_release, deliver,
 };
 use relabel::shared::classes::ClassList;
 use relabel::shared::digest::{digest_bytes, digest_file};
@@ -22,15 +22,15 @@ use crate::common::{Ran, hermetic, lite0, relabel, repository, small_photographs
 use crate::synthetic::{self, IMAGES};
 
 #[test]
-fn a_release_is_a_store_with_everything_beside_it() {
+fn a_release_is_a_store_with_additional_files() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    let words = ["run", "--in", "in", "--out", "labels", "--input-size", "224", "--shard-size", "5", "--teacher"];
-    Ran::of(relabel(folder.path()).args(words).arg(lite0())).expect(0);
-    let said = publish(folder.path(), &["--hub-repo", "me/cats", "--source-terms", "Ask the cats."]).expect(0);
+    let args = ["run", "--in", "in", "--out", "labels", "--input-size", "224", "--shard-size", "5", "--teacher"];
+    Ran::of(relabel(folder.path()).args(args).arg(lite0())).expect(0);
+    let output = publish(folder.path(), &["--hub-repo", "me/cats", "--source-terms", "Ask the cats."]).expect(0);
     for text in ["CC-BY-4.0", "Ask the cats.", "hf upload-large-folder me/cats release --repo-type=dataset", "ImageNet"]
     {
-        assert!(said.stdout.contains(text), "{text} in {}", said.stdout);
+        assert!(output.stdout.contains(text), "{text} in {}", output.stdout);
     }
     let release = folder.path().join("release");
     for file in [
@@ -80,14 +80,14 @@ fn the_same_store_gives_the_same_bytes() {
     std::fs::rename(folder.path().join("release"), folder.path().join("first")).unwrap();
     publish(folder.path(), &[]).expect(0);
     assert!(first == store_bytes(&folder.path().join("release")), "published again");
-    // Without what is not published, elsewhere, under another name.
+    // Without unpublished files, in another folder.
     std::fs::create_dir(folder.path().join("deeper")).unwrap();
     std::fs::rename(folder.path().join("labels"), folder.path().join("deeper/labels")).unwrap();
     std::fs::remove_dir_all(folder.path().join("deeper/labels/.seen")).unwrap();
     let deeper = folder.path().join("deeper");
     publish(&deeper, &["--link"]).expect(0);
-    assert!(first == store_bytes(&deeper.join("release")), "published from a copy that was moved");
-    // Again into the same folder: nothing is written.
+    assert!(first == store_bytes(&deeper.join("release")), "published from a store that was moved");
+    // Publishing again into the same folder writes nothing.
     let again = publish(&deeper, &["--json"]).expect(0).json();
     assert_eq!(again["delivered"]["sent"], 0);
 }
@@ -97,7 +97,7 @@ fn a_dry_run_lists_every_file_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
     let listed = publish(folder.path(), &["--dry-run", "--json"]).expect(0).json();
-    let said = publish(folder.path(), &["--dry-run"]).expect(0).stdout;
+    let output = publish(folder.path(), &["--dry-run"]).expect(0).stdout;
     assert!(!folder.path().join("release").exists());
     publish(folder.path(), &[]).expect(0);
     let files = listed["files"].as_array().unwrap();
@@ -107,14 +107,14 @@ fn a_dry_run_lists_every_file_and_writes_nothing() {
         let path = path.to_str().unwrap();
         let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path} is listed"));
         assert_eq!((&file["bytes"], &file["sha256"]), (&bytes.len().into(), &json!(digest_bytes(bytes))), "{path}");
-        assert!(said.contains(path), "{path} in {said}");
+        assert!(output.contains(path), "{path} in {output}");
     }
     assert_eq!(files.last().unwrap()["path"], CHECKSUMS);
     assert_eq!(listed["bytes"], there.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
 }
 
 #[test]
-fn what_cannot_be_published_is_refused() {
+fn invalid_options_and_damaged_stores_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels");
     synthetic_store(&labels, &|_| (), 3);
@@ -124,9 +124,9 @@ fn what_cannot_be_published_is_refused() {
     std::fs::create_dir(folder.path().join("mine")).unwrap();
     std::fs::write(folder.path().join("mine/thesis.txt"), "mine").unwrap();
     let cases: &[(&[&str], i32, &str)] = &[
-        (&["--license", "other"], 2, "names no licence"),
-        (&["--license", "no/such/file"], 2, "no file"),
-        (&["--license", "empty.txt"], 2, "has no text"),
+        (&["--license", "other"], 2, "is not a licence"),
+        (&["--license", "no/such/file"], 2, "file not found"),
+        (&["--license", "empty.txt"], 2, "is empty"),
         (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "neither a text nor an existing file"),
         (&["--license", "MIT", "--hub-repo", "me"], 2, "a user and a name"),
         (&["--license", "MIT", "--picture", "zebra"], 1, "zebra"),
@@ -136,31 +136,31 @@ fn what_cannot_be_published_is_refused() {
         (&["--license", "MIT", "--to", "."], 2, "cannot be inside the store"),
         (&["--license", "MIT", "--to", "mine"], 1, "thesis.txt"),
     ];
-    for (words, code, expected) in cases {
-        let to: &[&str] = if words.contains(&"--to") { &[] } else { &["--to", "release"] };
-        let refused = Ran::of(relabel(folder.path()).args(["publish", "labels"]).args(*words).args(to)).expect(*code);
-        assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
+    for (args, code, expected) in cases {
+        let to: &[&str] = if args.contains(&"--to") { &[] } else { &["--to", "release"] };
+        let refused = Ran::of(relabel(folder.path()).args(["publish", "labels"]).args(*args).args(to)).expect(*code);
+        assert!(refused.stderr.contains(expected), "{args:?}: {}", refused.stderr);
     }
-    // A name that nobody knows may be right, and may be a slip.
-    let words = ["publish", "labels", "--to", "release", "--license", "CC-BY4", "--dry-run"];
-    let named = Ran::of(relabel(folder.path()).args(words)).expect(0);
-    assert!(named.stderr.contains("`CC-BY4` is no licence that the Hub has an id for"), "{}", named.stderr);
+    // An unknown id may be intended, or a typing error.
+    let args = ["publish", "labels", "--to", "release", "--license", "CC-BY4", "--dry-run"];
+    let named = Ran::of(relabel(folder.path()).args(args)).expect(0);
+    assert!(named.stderr.contains("the Hub does not know the licence `CC-BY4`"), "{}", named.stderr);
     let kept = std::fs::read(labels.join("classes/c.1.0.0.0")).unwrap();
     std::fs::write(labels.join("classes/c.1.0.0.0"), [kept.as_slice(), b"x"].concat()).unwrap();
     let damaged = publish(folder.path(), &[]).expect(1);
-    assert!(damaged.stderr.contains("not whole and right") && damaged.stderr.contains("classes/c.1.0.0.0"));
+    assert!(damaged.stderr.contains("it is damaged") && damaged.stderr.contains("classes/c.1.0.0.0"));
     assert!(publish(folder.path(), &["--allow-partial"]).expect(1).stderr.contains("classes/c.1.0.0.0"));
     std::fs::write(labels.join("classes/c.1.0.0.0"), kept).unwrap();
     assert!(!folder.path().join("release").exists(), "nothing was written");
     assert_eq!(std::fs::read_dir(folder.path().join("mine")).unwrap().count(), 1);
-    // What belongs to no shard is no reason to refuse, and is not copied.
+    // A file that belongs to no shard is neither a reason to refuse nor copied.
     std::fs::write(labels.join("scores/c.9.0.0.0"), "stray").unwrap();
     publish(folder.path(), &[]).expect(0);
     assert!(!folder.path().join("release/scores/c.9.0.0.0").exists());
     let other = publish(folder.path(), &["--name", "another"]).expect(1);
     assert!(other.stderr.contains("--replace"), "{}", other.stderr);
-    // The other release's signature goes; what no release has is a reason to refuse, but for what begins with a dot,
-    // which is git's or the Hub's.
+    // The old release's signature is removed. Files that belong to no release are a reason to refuse, except those of git
+    // and the Hub, whose names start with a dot.
     for file in ["SHA256SUMS.sig", "notes.txt", ".gitattributes"] {
         std::fs::write(folder.path().join("release").join(file), "old").unwrap();
     }
@@ -175,11 +175,11 @@ fn what_cannot_be_published_is_refused() {
 }
 
 #[test]
-fn an_unfinished_store_is_published_only_where_that_is_allowed_and_says_so() {
+fn an_unfinished_store_is_published_only_if_allowed_and_is_marked_partial() {
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 2);
     let refused = publish(folder.path(), &[]).expect(1);
-    assert!(refused.stderr.contains("1 of its 3 shards are to do (2 images)"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("1 of its 3 shards are still to do (2 images)"), "{}", refused.stderr);
     let partial = publish(folder.path(), &["--allow-partial", "--json"]).expect(0).json();
     assert_eq!((&partial["partial"], &partial["to_do"]), (&true.into(), &2.into()));
     let release = folder.path().join("release");
@@ -198,7 +198,7 @@ fn an_unfinished_store_is_published_only_where_that_is_allowed_and_says_so() {
 }
 
 #[test]
-fn no_path_of_the_machine_is_published() {
+fn no_local_path_is_published() {
     let folder = tempfile::tempdir().unwrap();
     let machine = folder.path().display().to_string();
     let change = |info: &mut StoreInfo| {
@@ -214,8 +214,8 @@ fn no_path_of_the_machine_is_published() {
         info.teacher.name = format!("{machine}/net.onnx");
     };
     synthetic_store(&folder.path().join("labels"), &change, 3);
-    let said = publish(folder.path(), &["--json"]).expect(0).json();
-    let shortened = said["shortened"].as_array().unwrap();
+    let output = publish(folder.path(), &["--json"]).expect(0).json();
+    let shortened = output["shortened"].as_array().unwrap();
     for (place, to) in [
         ("zarr.json: teacher.card.export", "export.py"),
         ("zarr.json: teacher.card.export", "net.onnx"),
@@ -234,7 +234,7 @@ fn no_path_of_the_machine_is_published() {
         }
     }
     assert!(std::fs::read_to_string(release.join("zarr.json")).unwrap().contains("https://example.org/a/b.pth"));
-    // It is still the store that it was.
+    // It is still the same store.
     let (reader, was) =
         (StoreReader::open(&release).unwrap(), StoreReader::open(&folder.path().join("labels")).unwrap());
     assert_eq!(reader.info().identity(), was.info().identity());
@@ -247,7 +247,7 @@ fn no_path_of_the_machine_is_published() {
 }
 
 #[test]
-fn hostile_names_stay_names() {
+fn hostile_names_are_escaped() {
     let folder = tempfile::tempdir().unwrap();
     let class = "x](javascript:alert(1)) | <script>\n---\nlicense: mit";
     let change = |info: &mut StoreInfo| {
@@ -263,18 +263,18 @@ fn hostile_names_stay_names() {
     assert_eq!(head.iter().filter(|line| **line == "---").count(), 2, "{head:?}");
     assert!(head.contains(&r#"pretty_name: "a: \"b\"\u000a---\u000a# c\u0085""#), "{head:?}");
     assert!(head.contains(&r#"- "x\u000a- y""#), "{head:?}");
-    // What has a backslash before it is shown and does nothing.
+    // Escaped characters have no effect.
     let active = card.replace("\\<", "").replace("\\]", "");
     assert!(!active.contains("<script") && !active.contains("<img") && !active.contains("](javascript"), "{card}");
 }
 
 #[test]
-fn a_signature_is_of_the_checksums_and_not_in_them() {
+fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
     let sign = |list: &[u8]| Ok([b"signed: ", list].concat());
-    let request = Request { sign: Some(&sign), ..request() };
-    let release = planned(&folder.path().join("labels"), &request);
+    let options = PublishOptions { sign: Some(&sign), ..options() };
+    let release = built(&folder.path().join("labels"), &options);
     let target = folder.path().join("release");
     deliver_to(&release, &target).unwrap();
     let list = std::fs::read(target.join(CHECKSUMS)).unwrap();
@@ -285,23 +285,23 @@ fn a_signature_is_of_the_checksums_and_not_in_them() {
 }
 
 fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
-    let target = FolderTarget::new(target.to_path_buf(), StoredAs::Copies);
-    let watch = Watch { heard: &|_| (), stop: &|| false };
-    deliver(&release.files, &target, Existing::Keep, NonZeroUsize::MIN, &watch)
+    let target = FolderTarget::new(target.to_path_buf(), LinkMode::Copy);
+    let callbacks = DeliveryCallbacks { on_progress: &|_| (), should_stop: &|| false };
+    deliver(&release.files, &target, Existing::Keep, NonZeroUsize::MIN, &callbacks)
 }
 
 #[test]
-fn an_interrupted_delivery_looks_like_one_and_goes_on() {
+fn an_interrupted_delivery_is_recognised_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
-    let mut release = planned(&folder.path().join("labels"), &request());
+    let mut release = built(&folder.path().join("labels"), &options());
     let target = folder.path().join("release");
-    // A file of the store that changes meanwhile is the interruption.
+    // A file of the store that changes meanwhile interrupts the delivery.
     let scores = folder.path().join("labels/scores/c.1.0.0.0");
     let kept = std::fs::read(&scores).unwrap();
     std::fs::write(&scores, "other").unwrap();
     let failed = deliver_to(&release, &target).unwrap_err();
-    assert!(failed.to_string().contains("scores/c.1.0.0.0 reads back"), "{failed}");
+    assert!(failed.to_string().contains("scores/c.1.0.0.0 was read back"), "{failed}");
     assert!(target.join(MARKER).exists() && !target.join(CHECKSUMS).exists());
     std::fs::write(&scores, kept).unwrap();
     let delivered = deliver_to(&release, &target).unwrap();
@@ -314,17 +314,17 @@ fn an_interrupted_delivery_looks_like_one_and_goes_on() {
 }
 
 #[test]
-fn the_picture_has_pixels_of_the_data_set_only_where_they_were_asked_for() {
+fn the_picture_has_pixels_of_the_data_set_only_if_requested() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    let words = ["run", "--in", "in", "--out", "labels", "--input-size", "64", "--teacher"];
-    Ran::of(relabel(folder.path()).args(words).arg(lite0())).expect(0);
+    let args = ["run", "--in", "in", "--out", "labels", "--input-size", "64", "--teacher"];
+    Ran::of(relabel(folder.path()).args(args).arg(lite0())).expect(0);
     let card = || std::fs::read_to_string(folder.path().join("release/README.md")).unwrap();
     assert!(publish(folder.path(), &[]).expect(0).stdout.contains("no pixels of the data set"));
-    assert!(card().contains("It shows no pixels of the source."));
+    assert!(card().contains("The picture contains no pixels from the source."));
     let with = ["--replace", "--picture", "n02123045/0000", "--image-root", "in"];
     assert!(publish(folder.path(), &with).expect(0).stdout.contains("pixels of the data set are in the release"));
-    assert!(card().contains("It shows a photograph of the source."));
+    assert!(card().contains("The picture contains a photograph from the source."));
 }
 
 #[test]
@@ -367,10 +367,10 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
         let files = encode_shard(store.info(), &shard).unwrap();
         store.commit(&shard, &files, Agreement::default()).unwrap();
     }
-    let release = planned(&labels, &Request { wholeness: Wholeness::PartialAllowed, ..request() });
+    let release = built(&labels, &PublishOptions { completeness: Completeness::PartialAllowed, ..options() });
     let summary = release.files.iter().find(|file| file.path == "summary.parquet").unwrap();
     eprintln!("{} bytes of summary an image", summary.bytes as f64 / MANY as f64);
-    let Content::Made(bytes) = summary.content.clone() else { panic!("it is made") };
+    let FileContent::Memory(bytes) = summary.content.clone() else { panic!("it is in memory") };
     let table = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
     let groups: Vec<i64> = table.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(groups, [50_000, 10_000]);
@@ -383,8 +383,8 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
     }
 }
 
-/// A store of ten images without a teacher behind it, of whose three shards so many are done; row 5 failed for a reason
-/// with a path.
+/// Makes a synthetic store of ten images with the first `shards` of its three shards. The failure reason of row 5 contains
+/// a path.
 fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
     let entry = |row: usize| Entry {
         path: format!("c/{row}.jpg"),
@@ -416,32 +416,32 @@ fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) 
     store.write_run_note("2026-11-23T100000Z-1", note.as_object().unwrap().clone()).unwrap();
 }
 
-/// `relabel publish labels --to release`, both in `folder`, with a licence.
-fn publish(folder: &Path, words: &[&str]) -> Ran {
-    Ran::of(relabel(folder).args(["publish", "labels", "--to", "release", "--license", "CC-BY-4.0"]).args(words))
+/// Runs `relabel publish labels --to release` in `folder`, with a licence.
+fn publish(folder: &Path, args: &[&str]) -> Ran {
+    Ran::of(relabel(folder).args(["publish", "labels", "--to", "release", "--license", "CC-BY-4.0"]).args(args))
 }
 
-fn request<'a>() -> Request<'a> {
-    Request {
+fn options<'a>() -> PublishOptions<'a> {
+    PublishOptions {
         name: None,
-        licence: Licence::of_id("CC-BY-4.0").unwrap(),
+        licence: Licence::from_id("CC-BY-4.0").unwrap(),
         source_terms: None,
         source_dataset: None,
         hub_repo: None,
-        wholeness: Wholeness::Whole,
+        completeness: Completeness::Required,
         depth: Depth::Files,
-        picture: Picture::Chosen,
-        hub_limits: HubLimits::Kept,
-        tool: Tool { version: "0".into(), commit: None },
+        picture: OverviewPicture::Automatic,
+        hub_limits: HubLimits::Enforced,
+        tool: ToolVersion { version: "0".into(), commit: None },
         sign: None,
     }
 }
 
-fn planned(store: &Path, request: &Request<'_>) -> Release {
-    plan(&StoreReader::open(store).unwrap(), request, &|_| (), &Silent).unwrap()
+fn built(store: &Path, options: &PublishOptions<'_>) -> Release {
+    build_release(&StoreReader::open(store).unwrap(), options, &|_| (), &Silent).unwrap()
 }
 
-/// `sha256sum -c` is content, and no file but the list and its signature is missing from it.
+/// Checks that `sha256sum -c` passes and lists every file except the list and its signature.
 fn checksums_hold(release: &Path) {
     let ran = Ran::of(hermetic("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
     let own: Vec<PathBuf> = [CHECKSUMS, SIGNATURE].iter().map(PathBuf::from).collect();
@@ -455,12 +455,12 @@ fn read_json(path: &Path) -> Value {
 }
 
 #[test]
-fn the_page_about_publishing_names_every_file() {
+fn the_publish_page_lists_every_file() {
     let page = std::fs::read_to_string(repository("docs/guide/publish.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
     synthetic_store(&folder.path().join("labels"), &|_| (), 3);
-    for file in planned(&folder.path().join("labels"), &request()).files {
+    for file in built(&folder.path().join("labels"), &options()).files {
         let name = file.path.split('/').next().unwrap();
-        assert!(page.contains(&format!("`{name}")), "{name} is explained");
+        assert!(page.contains(&format!("`{name}")), "{name} is listed");
     }
 }

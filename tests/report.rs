@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode};
 use relabel::shared::error::Error;
 use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
 use relabel::shared::monitor::{Monitor, Silent};
@@ -76,7 +76,7 @@ fn a_page_is_its_files_and_names_no_place_of_the_machine() {
     );
     assert_eq!(rows["about"]["source"], "photos");
     assert_eq!(rows["rows"]["labels"], serde_json::json!(["n02123045", "n07920052"]));
-    assert_eq!(rows["rows"]["labelClasses"], serde_json::json!([281, 967]));
+    assert_eq!(rows["rows"]["folderClasses"], serde_json::json!([281, 967]));
 }
 
 #[test]
@@ -109,12 +109,12 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
     let new = folder.path().join("new");
     let below_a_file = mine.join("thesis.txt/report");
     let refused: &[(&[&str], i32, &str)] = &[
-        (&["-o", words(&mine)], 2, "something else than an earlier report"),
+        (&["-o", words(&mine)], 2, "other files than an earlier report"),
         (&["-o", words(&below_a_file)], 1, "cannot create"),
         (&["-o", words(&new), "--image-root", words(&nowhere)], 1, "nowhere"),
-        (&["-o", words(&new), "--image-root", words(&other)], 1, "none of 6 photographs that were tried can be shown"),
-        (&["-o", words(&new), "--class", "unicorn"], 2, "no class is called `unicorn`"),
-        (&["-o", words(&new), "--matching", "zebra"], 1, "no image is like that"),
+        (&["-o", words(&new), "--image-root", words(&other)], 1, "cannot show any of 6 photographs"),
+        (&["-o", words(&new), "--class", "unicorn"], 2, "class `unicorn` not found"),
+        (&["-o", words(&new), "--matching", "zebra"], 1, "no image matches the filters"),
         (&["-o", words(&new), "--any-size"], 2, "--image-root"),
         (&["-o", words(&new), "--all", "--sample", "5"], 2, "--all"),
     ];
@@ -179,7 +179,7 @@ fn images_are_chosen_by_folder_and_id_and_those_to_do_are_passed_over() {
     let nothing = folder.path().join("nothing");
     made_up(&nothing, synthetic::info(), &synthetic::manifest(), 0);
     let refusal = run(&["report", words(&nothing), "-o", words(&page)]).expect(1).stderr;
-    assert!(refusal.contains("10 images are still to do"), "{refusal}");
+    assert!(refusal.contains("10 are not labelled yet"), "{refusal}");
     assert!(page.join("index.html").exists(), "the earlier page stays");
 }
 
@@ -189,10 +189,10 @@ fn one_row_is_a_page_too() {
     let store = folder.path().join("store");
     made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
     let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
-    let query = Query { which: Which::One { row: 9, crop: None }, classes: Vec::new(), matching: None };
-    let choice = Choice::make(&store, &manifest, query).unwrap();
+    let query = RowQuery { mode: SampleMode::One { row: 9, crop: None }, folder_classes: Vec::new(), matching: None };
+    let selection = RowSelection::new(&store, &manifest, query).unwrap();
     let page = folder.path().join("page");
-    let report = Report { store: &store, manifest: &manifest, choice: &choice, photographs: None };
+    let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
     let written = report.write(ReportFolder::claim(&page).unwrap(), &Silent).unwrap();
     assert_eq!((written.rows, written.failed, written.photographs), (1, 0, 0));
     assert_eq!(data_of(&page.join("data/rows.js"))["rows"]["id"], serde_json::json!(["c/9"]));
@@ -220,9 +220,9 @@ fn an_interrupted_page_has_no_index_and_is_written_anew() {
     let (store, page) = (folder.path().join("store"), folder.path().join("page"));
     made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
     let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
-    let query = Query { which: Which::All, classes: Vec::new(), matching: None };
-    let choice = Choice::make(&store, &manifest, query).unwrap();
-    let report = || Report { store: &store, manifest: &manifest, choice: &choice, photographs: None };
+    let query = RowQuery { mode: SampleMode::All, folder_classes: Vec::new(), matching: None };
+    let selection = RowSelection::new(&store, &manifest, query).unwrap();
+    let report = || Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
     let write = |monitor: &dyn Monitor| report().write(ReportFolder::claim(&page).unwrap(), monitor);
     write(&Silent).unwrap();
     let whole = files(&page);

@@ -1,8 +1,8 @@
 use std::path::Path;
 
 use relabel::labelling::teacher::{
-    BatchLabels, CardFile, CardValues, Description, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherRequest,
-    Views,
+    BatchLabels, CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Runtime, Teacher, TeacherDescription,
+    TeacherRequest, Views,
 };
 use relabel::shared::error::Error;
 use relabel::shared::geometry::InputSize;
@@ -24,7 +24,7 @@ impl Loader {
         Self { runtime: runtime(), folder: tempfile::tempdir().unwrap() }
     }
 
-    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, Description), String> {
+    fn load(&self, model: &[u8], k: usize) -> Result<(OnnxTeacher, TeacherDescription), String> {
         let path = self.folder.path().join("tiny.onnx");
         std::fs::write(&path, model).unwrap();
         let request = TeacherRequest {
@@ -212,14 +212,14 @@ fn the_scores_before_a_final_activation_are_kept() {
     let loader = Loader::new();
     let plain = linear(17).node("Identity", &["scores"], &["out"], &[]);
     let (mut teacher, description) = loader.load(&finish(plain, 9), 9).unwrap();
-    assert!(!description.rewrite.iter().any(|line| line.contains("its scores are those before")));
+    assert!(!description.rewrite.iter().any(|line| line.contains("scores are raw")));
     let batch = noise();
     let expected = by_class(&teacher.label(&batch).unwrap());
     for (name, model, classes) in activated() {
         let (mut teacher, description) =
             loader.load(&model, classes.len()).unwrap_or_else(|why| panic!("{name}: {why}"));
         assert!(description.proof.linear(), "{name}: {:?}", description.proof.linearity);
-        let told = description.rewrite.iter().find(|line| line.contains("its scores are those before"));
+        let told = description.rewrite.iter().find(|line| line.contains("scores are raw"));
         assert!(told.is_some(), "{name}: {:?}", description.rewrite);
         let labels = teacher.label(&batch).unwrap();
         let scores = by_class(&labels);
@@ -263,17 +263,17 @@ fn probabilities_are_never_kept_as_scores() {
         (
             "a weight for each class",
             { out(probs().weight("prior", &[1, CLASSES]).node("Mul", &["probs", "prior"], &["out"], &[])) },
-            "Mul (node `Mul_out`) behind its final Softmax (node `Softmax_probs`) changes",
+            "Mul (node `Mul_out`) after the final Softmax (node `Softmax_probs`) may change",
         ),
         (
             "the other way round",
             { out(probs().number("one", 1.0).node("Sub", &["one", "probs"], &["out"], &[])) },
-            "Sub (node `Sub_out`) behind its final Softmax",
+            "Sub (node `Sub_out`) after the final Softmax",
         ),
         (
             "a loss",
             { out(probs().node("Log", &["probs"], &["log"], &[]).node("Neg", &["log"], &["out"], &[])) },
-            "Neg (node `Neg_out`) behind",
+            "Neg (node `Neg_out`) after",
         ),
         (
             "one class more",
@@ -281,7 +281,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = probs().number("nought", 0.0).shape("pads", &[0, 0, 0, 1]);
                 finish(graph.node("Pad", &["probs", "pads", "nought"], &["out"], &[]), 10)
             },
-            "Pad (node `Pad_out`) behind",
+            "Pad (node `Pad_out`) after",
         ),
         (
             "the logarithm of the odds",
@@ -289,7 +289,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = probs().number("one", 1.0).node("Sub", &["one", "probs"], &["others"], &[]);
                 out(graph.node("Div", &["probs", "others"], &["odds"], &[]).node("Log", &["odds"], &["out"], &[]))
             },
-            "stands behind its last weights",
+            "follows the last weights",
         ),
         (
             "two predictions that are averaged",
@@ -298,7 +298,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = softmax(graph, "s2", "probs2").number("two", 2.0);
                 out(graph.node("Add", &["probs", "probs2"], &["sum"], &[]).node("Div", &["sum", "two"], &["out"], &[]))
             },
-            "stands behind its last weights and makes probabilities",
+            "follows the last weights and turns scores into probabilities",
         ),
         (
             "a Softmax before the pooling",
@@ -308,7 +308,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = softmax(graph, "map", "probs").node("GlobalAveragePool", &["probs"], &["mean"], &[]);
                 out(graph.node("Flatten", &["mean"], &["out"], &[]))
             },
-            "Softmax (node `Softmax_probs`) stands behind its last weights",
+            "Softmax (node `Softmax_probs`) follows the last weights",
         ),
         (
             "the best class",
@@ -316,7 +316,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = linear(17).node("ArgMax", &["scores"], &["best"], &[int("axis", 1)]);
                 out(graph.node("Cast", &["best"], &["out"], &[int("to", 1)]))
             },
-            "ArgMax (node `ArgMax_best`) picks classes",
+            "ArgMax (node `ArgMax_best`) selects classes",
         ),
         // Nothing in these graphs shows what they are; the numbers do.
         (
@@ -326,7 +326,7 @@ fn probabilities_are_never_kept_as_scores() {
                     linear(17).number("base", 2.0).shape("axes", &[1]).node("Pow", &["base", "scores"], &["e"], &[]);
                 out(graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["out"], &[]))
             },
-            "they sum to 1, as behind a softmax, in each of the",
+            "sum to 1, as after a softmax, in each of the",
         ),
         (
             "a softmax with another base, in percent",
@@ -337,7 +337,7 @@ fn probabilities_are_never_kept_as_scores() {
                     graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["d"], &[]);
                 out(graph.node("Mul", &["d", "hundred"], &["out"], &[]))
             },
-            "they sum to 100.0000, as behind a softmax that is multiplied",
+            "sum to 100.0000, as after a scaled softmax",
         ),
         (
             "a sigmoid made of a Tanh",
@@ -346,7 +346,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = graph.node("Tanh", &["h"], &["t"], &[]).node("Mul", &["t", "half"], &["th"], &[]);
                 out(graph.node("Add", &["th", "half"], &["out"], &[]))
             },
-            "all lie between 0 and 1, as behind a sigmoid",
+            "all values lie between 0 and 1, as after a sigmoid",
         ),
     ];
     for (name, model, words) in cases {
@@ -369,7 +369,7 @@ fn teachers_that_were_brought_with_probabilities_are_stripped() {
             .as_array()
             .unwrap()
             .iter()
-            .find_map(|line| line.as_str().filter(|line| line.starts_with("its scores are those before")));
+            .find_map(|line| line.as_str().filter(|line| line.starts_with("scores are raw")));
         assert!(told.is_some_and(|line| line.contains(word)), "{name}: {description}");
         assert_eq!(description["verification"]["linear_head"], true, "{name}");
     }
@@ -424,7 +424,7 @@ fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
 fn quantisers_behind_the_pooling_are_refused_where_they_cut_cells_off() {
     let loader = Loader::new();
     let why = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
-    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "cuts cells off", "in float", "\"Gemm_scores\""] {
+    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
         assert!(why.contains(words), "{why}");
     }
     // As wide as the features' own range: nothing is cut off.
@@ -472,9 +472,6 @@ fn teacher_tells_what_was_left_out_and_how_pixels_are_normalised() {
     let description = describe(folder, &model, &[]).expect(0).json();
     assert!(number(&description["verification"]["max_input_error"]) < 1e-6);
     let words = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
-    assert!(
-        words.contains("its scores are those before Softmax (node `Softmax_probs`), Log (node `Log_out`)"),
-        "{words}"
-    );
+    assert!(words.contains("they are taken before Softmax (node `Softmax_probs`), Log (node `Log_out`)"), "{words}");
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -384,7 +384,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                     .node("Gemm", &["v", "w_fc"], &["scores"], &[int("transB", 1)]);
                 scores_out(graph, Free)
             },
-            "flattens the whole map",
+            "flattens the entire feature map",
         ),
         (
             "a class token (ViT)",
@@ -435,12 +435,12 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                 );
                 scores_out(gemm(graph, "d"), Free)
             },
-            "ReduceMean (node `ReduceMean_m`) stands between its pooling and its scores and mixes",
+            "ReduceMean (node `ReduceMean_m`) between the pooling and the scores mixes",
         ),
         (
             "an operator that is not known",
             scores_out(gemm(pooled().node("Magic", &["v"], &["m"], &[]), "m"), Free),
-            "Magic (node `Magic_m`) stands between its pooling and its scores, and is not known",
+            "Magic (node `Magic_m`) between the pooling and the scores is not known",
         ),
         (
             "weights that are quantised while it runs",
@@ -454,7 +454,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                 );
                 scores_out(gemm(graph, "d"), Free)
             },
-            "quantised while it runs",
+            "quantised dynamically",
         ),
         (
             "a detector",
@@ -462,7 +462,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                 let graph = pooled().node("NonMaxSuppression", &["v", "v"], &["boxes"], &[]);
                 gemm(graph, "v").output("boxes", &[Free, Fixed(3)]).output("scores", &[Free, Fixed(CLASSES)]).finish()
             },
-            "it is a detector",
+            "the model is a detector",
         ),
         (
             "tokens of which some are no cells",
@@ -475,7 +475,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                     .node("ReduceMean", &["some"], &["v"], &[ints("axes", &[1]), int("keepdims", 0)]);
                 scores_out(gemm(graph, "v"), Free)
             },
-            "23 vectors, which lie in 4 rows and 6 columns of the image and do not fill them",
+            "the 23 vectors, in 4 rows and 6 columns of the image, do not form a complete grid",
         ),
         (
             "a single cell",
@@ -500,7 +500,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                 );
                 scores_out(gemm(graph, "v"), Free)
             },
-            "maximum over the map",
+            "maximum over the feature map",
         ),
         (
             "a pooling that leaves a map",
@@ -512,7 +512,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                     .node("Gemm", &["v", "w_fc"], &["scores"], &[int("transB", 1)]);
                 scores_out(graph, Free)
             },
-            "does not cover the whole map",
+            "does not cover the entire feature map",
         ),
         (
             "two inputs",
@@ -541,7 +541,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             },
             "1 channels, not 3",
         ),
-        ("text", b"this is no model at all".to_vec(), "no ONNX model"),
+        ("text", b"this is no model at all".to_vec(), "not an ONNX model"),
         (
             "half a model",
             {
@@ -549,7 +549,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
                 model.truncate(model.len() / 2);
                 model
             },
-            "no ONNX model",
+            "not an ONNX model",
         ),
         ("nothing", Vec::new(), "no graph"),
     ];

@@ -15,7 +15,7 @@ import programs
 from check_labels import Settings, runs_folder
 from results import Row
 
-PROMISED = "it was asked for and cannot be used"
+PROMISED = "cannot be used"
 # Results up to this size are shapes, which stay on the processor on purpose: as in the program.
 SHAPE_BYTES = 1024
 # ONNX Runtime has no kernels of these for CUDA.

@@ -1,7 +1,9 @@
 //! `relabel audit`
 
-use relabel::inspection::audit::{Audit, AuditFile, ClassFigures, Request, Share, Summary, rows_of_classes};
-use relabel::inspection::inspect::{find_class, name_of};
+use relabel::inspection::audit::{
+    Audit, AuditFile, AuditOptions, AuditSummary, ClassStatistics, ImageShare, rows_of_classes,
+};
+use relabel::inspection::inspect::{find_class, name_of_row};
 use relabel::shared::classes::ClassList;
 use relabel::shared::error::Error;
 use relabel::shared::printable::{printable, printable_path};
@@ -30,14 +32,14 @@ pub fn run(arguments: &AuditArguments, global: &Global, output: Output) -> Resul
     let drafts = file.drafts(&arguments.store)?;
     let passes = 1 + usize::from(file.with_pred_probs());
     let progress = RowProgress::new(passes * rows.len(), global, stop);
-    let request = Request { rows, crops: arguments.crops, seed: arguments.seed };
+    let options = AuditOptions { rows, crops: arguments.crops, seed: arguments.seed };
     let work = || {
-        let audit = Audit::run(&store, &manifest, request, &progress)?;
+        let audit = Audit::run(&store, &manifest, options, &progress)?;
         drafts.write(&audit, &progress)?;
-        let strongest = audit.images().first().map(|image| name_of(&manifest, image.row));
+        let strongest = audit.images().first().map(|image| name_of_row(&manifest, image.row));
         Ok((audit.summary(), strongest.unwrap_or_default()))
     };
-    let result: Result<(Summary, String), Error> = on_threads(arguments.threads, work);
+    let result: Result<(AuditSummary, String), Error> = on_threads(arguments.threads, work);
     progress.finish();
     let (summary, strongest) = result?;
     let mut document = json!(summary);
@@ -60,7 +62,7 @@ fn on_threads<T: Send>(threads: Option<usize>, work: impl FnOnce() -> Result<T, 
     }
 }
 
-fn text(summary: &Summary, file: &AuditFile) -> String {
+fn text(summary: &AuditSummary, file: &AuditFile) -> String {
     let mut text = format!(
         "audited  {} ({} failed, {} to do)\n",
         count(summary.images, "image"),
@@ -80,8 +82,8 @@ fn text(summary: &Summary, file: &AuditFile) -> String {
     text
 }
 
-fn compared_text(summary: &Summary) -> String {
-    let line = |what: &str, share: Share, meaning: &str| {
+fn compared_text(summary: &AuditSummary) -> String {
+    let line = |what: &str, share: ImageShare, meaning: &str| {
         let percent = share.share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0));
         format!("{what:<8} {percent:>7}  {:>9}  {meaning}\n", thousands(share.images))
     };
@@ -89,7 +91,7 @@ fn compared_text(summary: &Summary) -> String {
     text += &line("differ", summary.differ, "another class is the best, but some cells have the folder class");
     text += &line("absent", summary.absent, "no cell has the folder class");
     if summary.not_compared > 0 {
-        let not_compared = Share { images: summary.not_compared, share: None };
+        let not_compared = ImageShare { images: summary.not_compared, share: None };
         text += &line("neither", not_compared, "not compared: the folder is not a class of the teacher");
     }
     if let Some(crops) = &summary.crops {
@@ -108,8 +110,8 @@ fn compared_text(summary: &Summary) -> String {
             printable(&image.id),
             printable(&image.best_name),
             percent(image.best_prob),
-            printable(&image.label_name),
-            percent(image.label_prob)
+            printable(&image.folder_class_name),
+            percent(image.folder_class_prob)
         );
     }
     text += "\nclasses with the lowest agreement\n";
@@ -122,7 +124,7 @@ fn compared_text(summary: &Summary) -> String {
     for confusion in &summary.confusions {
         text += &format!(
             "  {:<28} is {} in {}\n",
-            printable(&confusion.label_name),
+            printable(&confusion.folder_class_name),
             printable(&confusion.best_name),
             count(confusion.images, "image")
         );
@@ -131,7 +133,7 @@ fn compared_text(summary: &Summary) -> String {
     text
 }
 
-fn class_text(class: &ClassFigures) -> String {
+fn class_text(class: &ClassStatistics) -> String {
     let mut text =
         format!("  {:<28} {:>7} of {}", printable(&class.name), percent(class.agreement), count(class.images, "image"));
     if let Some(other) = &class.confused_with {

@@ -4,9 +4,9 @@ mod image_summary;
 
 use std::io::Write as _;
 
-use relabel::inspection::inspect::{View, find};
-use relabel::inspection::picture::{Scene, draw};
-use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which};
+use relabel::inspection::inspect::{ImageView, find_image};
+use relabel::inspection::picture::{Scene, draw_image};
+use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode};
 use relabel::labelling::pixels::RgbImage;
 use relabel::shared::classes::ClassList;
 use relabel::shared::draft::Draft;
@@ -28,7 +28,7 @@ use super::terminal_colors::Painter;
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
-    let row = find(&manifest, &arguments.image)
+    let row = find_image(&manifest, &arguments.image)
         .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
     let picture_draft = arguments.out.as_deref().map(Draft::begin).transpose()?;
     let page_folder = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
@@ -41,7 +41,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
     let (text, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
-            let view = View::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
+            let view = ImageView::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
                 path: arguments.store.clone(),
                 problem: format!("row {row}: {problem}").into(),
             })?;
@@ -97,12 +97,12 @@ fn crop(given: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<
 
 fn write_picture(
     mut file: Draft,
-    view: &View,
+    view: &ImageView,
     classes: &ClassList,
     teacher: &str,
     photo: Option<&RgbImage>,
 ) -> Result<(), Error> {
-    let picture = draw(&Scene { view, classes, teacher, photo }).map_err(|problem| Error::Internal {
+    let picture = draw_image(&Scene { view, classes, teacher, photo }).map_err(|problem| Error::Internal {
         action: format!("draw the picture of {}", view.id),
         problem: problem.into(),
     })?;
@@ -121,10 +121,10 @@ fn write_page(
     crop: Option<UnitBox>,
     photos: Option<&PhotoSource<'_>>,
 ) -> Result<(), Error> {
-    let query = Query { which: Which::One { row, crop }, classes: Vec::new(), matching: None };
-    let choice = Choice::make(store, manifest, query)?;
+    let query = RowQuery { mode: SampleMode::One { row, crop }, folder_classes: Vec::new(), matching: None };
+    let selection = RowSelection::new(store, manifest, query)?;
     let photographs = photos.map(|photos| photos.for_page(store, manifest, PAGE_PHOTO_PIXELS)).transpose()?;
-    Report { store, manifest, choice: &choice, photographs }.write(folder, &Silent)?;
+    Report { store, manifest, selection: &selection, photographs }.write(folder, &Silent)?;
     Ok(())
 }
 

@@ -9,7 +9,7 @@ use relabel::labelling::pipeline::Preprocessing;
 use relabel::labelling::pixels::Decoder;
 use relabel::labelling::source::{ImageReader, LengthCheck};
 use relabel::labelling::teacher::{
-    CardFile, CardValues, Description, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Runtime, Teacher,
+    CardFile, CardValues, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Runtime, Teacher, TeacherDescription,
     TeacherRequest, Views, weights_bytes,
 };
 use relabel::shared::error::Error;
@@ -25,7 +25,7 @@ use super::raised;
 /// A verified teacher with one session per device.
 pub struct LoadedTeacher {
     pub teachers: Vec<OnnxTeacher>,
-    pub description: Description,
+    pub description: TeacherDescription,
     pub devices: Vec<Device>,
     pub card: CardFile,
     pub library: PathBuf,
@@ -96,7 +96,7 @@ pub fn load_teacher(
 struct Loaded {
     devices: Vec<Device>,
     teachers: Vec<OnnxTeacher>,
-    description: Description,
+    description: TeacherDescription,
 }
 
 struct Loader<'a> {
@@ -111,8 +111,10 @@ impl Loader<'_> {
     fn load(&self) -> Result<Loaded, Error> {
         let tuning = self.flags.cuda.unwrap_or_default();
         match &self.flags.device {
-            DeviceChoice::These(devices) => self.load_on(devices.iter().map(|device| device.tuned(tuning)).collect()),
-            DeviceChoice::Auto => match self.load_on(vec![Device::cuda(0).tuned(tuning)]) {
+            DeviceChoice::These(devices) => {
+                self.load_on(devices.iter().map(|device| device.with_tuning(tuning)).collect())
+            }
+            DeviceChoice::Auto => match self.load_on(vec![Device::cuda(0).with_tuning(tuning)]) {
                 Err(Error::Device { problem, .. }) => {
                     message(&format!("CUDA is not available, --device auto uses the CPU: {problem}"));
                     self.load_on(vec![Device::Cpu])

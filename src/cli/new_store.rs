@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use relabel::labelling::source::{Source, SplitsFound, splits_of_column};
 use relabel::labelling::teacher::card::LocalityCheck;
-use relabel::labelling::teacher::{Description, Device, TeacherCard};
+use relabel::labelling::teacher::{Device, TeacherCard, TeacherDescription};
 use relabel::shared::digest::{Digest, digest_bytes};
 use relabel::shared::error::Error;
 use relabel::shared::label_map::ScoreRounding;
@@ -128,7 +128,7 @@ fn batch_images(arguments: &RunArguments, loaded: &LoadedTeacher) -> Result<usiz
     }
 }
 
-fn teacher_info(description: &Description) -> TeacherInfo {
+fn teacher_info(description: &TeacherDescription) -> TeacherInfo {
     let card = &description.card;
     TeacherInfo {
         name: card.name.clone(),

@@ -33,7 +33,7 @@ pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Erro
     tracing::info!(library = %library.display(), "ONNX Runtime found");
     let runtime = Runtime::load(&library)?;
     Ok(if device.may_use_cuda() {
-        runtime.with_cuda_libraries_of(site_packages(&library, &environments))
+        runtime.with_cuda_site_packages(site_packages(&library, &environments))
     } else {
         runtime
     })

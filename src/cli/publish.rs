@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use relabel::inspection::inspect::find;
+use relabel::inspection::inspect::find_image;
 use relabel::release::{
-    BucketTarget, Delivery, Existing, FolderTarget, HubLimits, Licence, Picture, Progress, Release, Request, Sign,
-    Signer, StoredAs, Target, Tool, Watch, Wholeness, check_target, deliver, plan, would_send,
+    BucketTarget, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderTarget, HubLimits,
+    Licence, LinkMode, OverviewPicture, PublishOptions, Release, SignFn, Signer, Target, ToolVersion, build_release,
+    check_target, deliver, files_to_send,
 };
 use relabel::shared::error::Error;
 use relabel::shared::regular_file::concerns_file;
@@ -35,29 +36,29 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     let stop = stop_flag();
     let store = StoreReader::open(&arguments.store)?;
     warn_if_unchecked(store.info());
-    let request = Request {
+    let options = PublishOptions {
         name: arguments.name.clone(),
         licence,
         source_terms,
         source_dataset: arguments.source_dataset.clone(),
         hub_repo: arguments.hub_repo.clone(),
-        wholeness: if arguments.allow_partial { Wholeness::PartialAllowed } else { Wholeness::Whole },
+        completeness: if arguments.allow_partial { Completeness::PartialAllowed } else { Completeness::Required },
         depth: if arguments.full { Depth::Values } else { Depth::Files },
         picture: picture(arguments, &store)?,
-        hub_limits: if arguments.beyond_hub_limits { HubLimits::Ignored } else { HubLimits::Kept },
-        tool: Tool {
+        hub_limits: if arguments.beyond_hub_limits { HubLimits::Ignored } else { HubLimits::Enforced },
+        tool: ToolVersion {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             commit: option_env!("RELABEL_COMMIT").map(str::to_owned),
         },
-        sign: sign.as_ref().map(|sign| sign as &Sign<'_>),
+        sign: sign.as_ref().map(|sign| sign as &SignFn<'_>),
     };
-    let release = plan_with_progress(&store, &request, global, &stop)?;
+    let release = build_with_progress(&store, &options, global, &stop)?;
     for text in &release.warnings {
         warning(text);
     }
     let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
     let result = if arguments.dry_run {
-        let missing = would_send(&release.files, &*target, existing)?;
+        let missing = files_to_send(&release.files, &*target, existing)?;
         PublishResult::Planned { files: missing.len(), bytes: missing.iter().map(|file| file.bytes).sum() }
     } else {
         let at_a_time = arguments.at_a_time.unwrap_or(if is_address(&arguments.to) { UPLOADS } else { COPIES });
@@ -103,13 +104,13 @@ fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
     {
         return Err(Error::Usage(format!("--to {}: a release cannot be inside the store or contain it", arguments.to)));
     }
-    let stored_as = if arguments.link { StoredAs::Links } else { StoredAs::Copies };
-    Ok(Box::new(FolderTarget::new(folder, stored_as)))
+    let link_mode = if arguments.link { LinkMode::Hardlink } else { LinkMode::Copy };
+    Ok(Box::new(FolderTarget::new(folder, link_mode)))
 }
 
-fn plan_with_progress(
+fn build_with_progress(
     store: &StoreReader,
-    request: &Request<'_>,
+    options: &PublishOptions<'_>,
     global: &Global,
     stop: &Arc<AtomicBool>,
 ) -> Result<Release, Error> {
@@ -119,7 +120,7 @@ fn plan_with_progress(
         VerifyProgress::ShardDone => bar.inc(1),
     };
     let rows = RowProgress::new(store.info().images, global, Arc::clone(stop));
-    let release = plan(store, request, &on_step, &rows);
+    let release = build_release(store, options, &on_step, &rows);
     bar.finish_and_clear();
     rows.finish();
     release
@@ -135,11 +136,11 @@ fn deliver_with_progress(
 ) -> Result<Delivery, Error> {
     let bar = styled_bar(0, global, "{bar:30} {percent:>3}% {bytes} of {total_bytes}, {eta} left");
     let on_progress = |progress| match progress {
-        Progress::Begun { bytes, .. } => bar.set_length(bytes),
-        Progress::FileDone { bytes } => bar.inc(bytes),
+        DeliveryProgress::Started { bytes, .. } => bar.set_length(bytes),
+        DeliveryProgress::FileDone { bytes } => bar.inc(bytes),
     };
-    let watch = Watch { heard: &on_progress, stop: &|| raised(stop) };
-    let delivered = deliver(&release.files, target, existing, at_a_time, &watch);
+    let callbacks = DeliveryCallbacks { on_progress: &on_progress, should_stop: &|| raised(stop) };
+    let delivered = deliver(&release.files, target, existing, at_a_time, &callbacks);
     bar.finish_and_clear();
     if matches!(delivered, Err(Error::Interrupted)) {
         message(&format!("{} is incomplete; re-run the same command to resume", target.name()));
@@ -157,9 +158,9 @@ fn licence(given: &str) -> Result<Licence, Error> {
     let path = Path::new(given);
     let licence = if is_file(path)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Licence::of_text(&name, read_text(path)?)
+        Licence::from_text(&name, read_text(path)?)
     } else {
-        Licence::of_id(given)
+        Licence::from_id(given)
     };
     licence.map_err(|problem| Error::Usage(format!("--license: {problem}")))
 }
@@ -194,22 +195,22 @@ fn read_text(path: &Path) -> Result<String, Error> {
 }
 
 /// Returns the image of the picture. Its photograph is read only with `--image-root`.
-fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<Picture, Error> {
+fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<OverviewPicture, Error> {
     let Some(wanted) = &arguments.picture else {
         if arguments.photos.image_root.is_some() {
             let problem = "--image-root requires --picture, the image whose photograph is published";
             return Err(Error::Usage(problem.to_owned()));
         }
-        return Ok(Picture::Chosen);
+        return Ok(OverviewPicture::Automatic);
     };
     let manifest = store.manifest()?;
-    let row = find(&manifest, wanted).map_err(|problem| Error::Store {
+    let row = find_image(&manifest, wanted).map_err(|problem| Error::Store {
         path: arguments.store.clone(),
         problem: format!("--picture: {problem}").into(),
     })?;
     let photos = PhotoSource::open(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decode_row(store, &manifest, row)).transpose()?;
-    Ok(Picture::Of { row, photo })
+    Ok(OverviewPicture::Image { row, photo })
 }
 
 fn document(arguments: &PublishArguments, release: &Release, result: PublishResult, signed_by: Option<&str>) -> Value {
@@ -234,7 +235,7 @@ fn document(arguments: &PublishArguments, release: &Release, result: PublishResu
         "picture_ids": release.pictured,
         "bytes": release.bytes(),
         "files": files,
-        "shortened": release.shortened,
+        "redactions": release.redactions,
         "warnings": release.warnings,
         "licence": release.licence,
         "source_terms": release.source_terms,

@@ -1,7 +1,7 @@
 //! `relabel report`
 
 use relabel::inspection::inspect::find_class;
-use relabel::inspection::report::{Choice, Query, Report, ReportFolder, Which, Written};
+use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode, WrittenReport};
 use relabel::shared::classes::ClassList;
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable_path;
@@ -24,11 +24,11 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
     let folder = ReportFolder::claim(&arguments.out)?;
     let index = folder.index();
     let threads = arguments.threads.map(|count| thread_pool(count, "report")).transpose()?;
-    let choice = Choice::make(&store, &manifest, query)?;
+    let selection = RowSelection::new(&store, &manifest, query)?;
     let photographs =
         photos.as_ref().map(|photos| photos.for_page(&store, &manifest, arguments.photo_side)).transpose()?;
-    let monitor = RowProgress::new(choice.rows().len(), global, stop);
-    let report = Report { store: &store, manifest: &manifest, choice: &choice, photographs };
+    let monitor = RowProgress::new(selection.rows().len(), global, stop);
+    let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs };
     let write = || report.write(folder, &monitor);
     let written = match threads {
         Some(pool) => pool.install(write),
@@ -41,31 +41,37 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
         "failed": written.failed,
         "photographs": written.photographs,
         "photographs_missing": written.without_photograph,
-        "rows_done": choice.finished(),
-        "to_do": choice.to_do(),
+        "rows_done": selection.finished(),
+        "to_do": selection.to_do(),
         "bytes": written.bytes,
         "page": path_json(&index),
     });
-    output.result(&text(arguments, &choice, written), &document)?;
+    output.result(&text(arguments, &selection, written), &document)?;
     Ok(if written.without_photograph == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
 }
 
-fn query(arguments: &ReportArguments, classes: &ClassList) -> Result<Query, Error> {
+fn query(arguments: &ReportArguments, classes: &ClassList) -> Result<RowQuery, Error> {
     let find = |wanted: &String| {
         find_class(classes, wanted).map_err(|problem| Error::Usage(format!("--class {wanted}: {problem}")))
     };
-    let which =
-        if arguments.all { Which::All } else { Which::Sample { count: arguments.sample, seed: arguments.seed } };
-    let classes = arguments.classes.iter().map(find).collect::<Result<_, _>>()?;
-    Ok(Query { which, classes, matching: arguments.matching.clone() })
+    let mode = if arguments.all {
+        SampleMode::All
+    } else {
+        SampleMode::Sample { count: arguments.sample, seed: arguments.seed }
+    };
+    let folder_classes = arguments.classes.iter().map(find).collect::<Result<_, _>>()?;
+    Ok(RowQuery { mode, folder_classes, matching: arguments.matching.clone() })
 }
 
-fn text(arguments: &ReportArguments, choice: &Choice, written: Written) -> String {
-    let sampling = match choice.query().which {
-        Which::Sample { seed, .. } if written.rows < choice.finished() => format!(", at random (--seed {seed})"),
+fn text(arguments: &ReportArguments, selection: &RowSelection, written: WrittenReport) -> String {
+    let sampling = match selection.query().mode {
+        SampleMode::Sample { seed, .. } if written.rows < selection.finished() => {
+            format!(", at random (--seed {seed})")
+        }
         _ => String::new(),
     };
-    let mut text = format!("wrote    {} of {}{sampling}", thousands(written.rows), count(choice.finished(), "image"));
+    let mut text =
+        format!("wrote    {} of {}{sampling}", thousands(written.rows), count(selection.finished(), "image"));
     if written.failed > 0 {
         text += &format!("; {} could not be labelled", thousands(written.failed));
     }
@@ -77,8 +83,8 @@ fn text(arguments: &ReportArguments, choice: &Choice, written: Written) -> Strin
         }
         text.push('\n');
     }
-    if choice.to_do() > 0 {
-        text += &format!("to do    {}, not shown\n", count(choice.to_do(), "image"));
+    if selection.to_do() > 0 {
+        text += &format!("to do    {}, not shown\n", count(selection.to_do(), "image"));
     }
     text + &format!("page     {} ({})\n", printable_path(&arguments.out.join("index.html")), bytes(written.bytes))
 }

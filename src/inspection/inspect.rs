@@ -1,19 +1,17 @@
-//! What a store says of one image: found by name, and examined. Reads labels, never runs a teacher.
+//! Lookup and examination of single images of a store. Reads labels and never runs a teacher.
 
 mod find;
-mod cells;
+mod cell_probs;
 mod regions;
-mod key;
-mod figures;
-mod view;
-mod palette;
+mod class_marks;
+mod statistics;
+mod image_view;
 mod walk;
 
-pub use cells::CellProbs;
-pub use figures::{Examiner, Figures, Verdict};
-pub use find::{find, find_class, name_of};
-pub use key::Key;
-pub use palette::{PALETTE, Rgb, class_color};
-pub use regions::{Object, Region, connected, objects, regions};
-pub use view::View;
-pub use walk::{Seen, walk};
+pub use cell_probs::CellProbs;
+pub use class_marks::{ClassLetters, PALETTE, Rgb, class_color};
+pub use find::{FindClassError, FindImageError, find_class, find_image, name_of_row};
+pub use image_view::ImageView;
+pub use regions::{Object, Region, connected_cells, objects, regions};
+pub use statistics::{Examiner, ImageStatistics, StatisticsError, Verdict};
+pub use walk::{FinishedRow, walk};

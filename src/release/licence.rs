@@ -1,22 +1,25 @@
-//! What the labels are under, and what is said of the images' source. Nothing here is guessed, and nothing concluded.
+//! `LICENSE`: the licence of the labels, as the publisher states it. Nothing is guessed.
 
-/// What the publisher puts the labels under.
+/// Name of the file.
+pub(super) const LICENCE: &str = "LICENSE";
+
+/// The licence of the labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Licence {
-    /// One that the Hugging Face Hub has an id for.
+    /// A licence that the Hugging Face Hub has an id for.
     Known {
-        /// Which.
+        /// The licence.
         licence: &'static KnownLicence,
-        /// `-only` or `-or-later` of the GNU licences, which the Hub does not tell apart; else nothing.
+        /// `-only` or `-or-later` of the GNU licences, which the Hub does not distinguish; otherwise empty.
         versions: &'static str,
     },
-    /// Another one, by the name that was given.
+    /// Another licence, by the id that was given.
     Named(String),
-    /// The text of a file, and a name for it.
+    /// The text of a file.
     Text {
-        /// Made of the file's name.
+        /// A name derived from the file's name.
         name: String,
-        /// All of the text.
+        /// The complete text.
         text: String,
     },
 }
@@ -26,53 +29,74 @@ pub enum Licence {
 pub struct KnownLicence {
     /// The Hub's id.
     pub id: &'static str,
-    /// Its short name on SPDX's list; empty where it is not on it, or several are.
+    /// Its identifier on the SPDX list; empty if there is none, or several.
     pub spdx: &'static str,
 }
 
+/// Why a licence is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LicenceError {
+    /// The id does not name a licence.
+    #[error("`{id}` is not a licence\n  help: give an id such as CC-BY-4.0, or a file with the text of the licence")]
+    NotALicence {
+        /// The id.
+        id: String,
+    },
+    /// The id looks like a path, but the file does not exist.
+    #[error("file not found: {}\n  help: give an existing file, or an id such as CC-BY-4.0", id.escape_debug())]
+    FileNotFound {
+        /// The id.
+        id: String,
+    },
+    /// The file is empty.
+    #[error("{file_name} is empty\n  help: give a file with the text of the licence")]
+    EmptyFile {
+        /// The file.
+        file_name: String,
+    },
+}
+
 impl Licence {
-    /// A licence by its id: the Hub's or SPDX's, in any case.
+    /// Finds a licence by its id on the Hub or on the SPDX list, in any case. Other ids are accepted as names.
     ///
     /// # Errors
-    /// In words, when it names none.
-    pub fn of_id(id: &str) -> Result<Self, String> {
+    /// Returns [`LicenceError`] if the id does not name a licence, or looks like the path of a file.
+    pub fn from_id(id: &str) -> Result<Self, LicenceError> {
         let wanted = id.trim().to_ascii_lowercase();
         if wanted.is_empty() || ["other", "unknown", "none"].contains(&wanted.as_str()) {
-            return Err(format!(
-                "`{id}` names no licence: give an id such as CC-BY-4.0, or a file with the licence's text"
-            ));
+            return Err(LicenceError::NotALicence { id: id.to_owned() });
         }
         if id.chars().any(char::is_control) || id.contains(['/', '\\']) {
-            return Err(format!("there is no file {id}, and it is no id of a licence either"));
+            return Err(LicenceError::FileNotFound { id: id.to_owned() });
         }
         let versions =
             ["-only", "-or-later"].into_iter().find(|versions| wanted.ends_with(versions)).unwrap_or_default();
         let plain = &wanted[..wanted.len() - versions.len()];
-        let is_meant = |licence: &&KnownLicence| {
+        let is_wanted = |licence: &&KnownLicence| {
             let is_named = plain == licence.id || licence.spdx.eq_ignore_ascii_case(plain);
             is_named && (versions.is_empty() || licence.spdx.contains("GPL"))
         };
-        let known = KNOWN.iter().find(is_meant).map(|licence| Self::Known { licence, versions });
+        let known = KNOWN.iter().find(is_wanted).map(|licence| Self::Known { licence, versions });
         Ok(known.unwrap_or_else(|| Self::Named(id.trim().to_owned())))
     }
 
-    /// The text of a file.
+    /// Makes a licence of the text of a file.
     ///
     /// # Errors
-    /// In words, when there is none in it.
-    pub fn of_text(file_name: &str, text: String) -> Result<Self, String> {
+    /// Returns [`LicenceError::EmptyFile`] if the text is empty.
+    pub fn from_text(file_name: &str, text: String) -> Result<Self, LicenceError> {
         if text.trim().is_empty() {
-            return Err(format!("{file_name} has no text"));
+            return Err(LicenceError::EmptyFile { file_name: file_name.to_owned() });
         }
         let stem = file_name.rsplit_once('.').map_or(file_name, |(stem, _)| stem).to_lowercase();
         let slug: String =
             stem.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
         let slug = slug.trim_matches('-').to_owned();
-        let says_nothing = ["", "license", "licence", "copying"].contains(&slug.as_str());
-        Ok(Self::Text { name: if says_nothing { "custom-licence".to_owned() } else { slug }, text })
+        let is_generic = ["", "license", "licence", "copying"].contains(&slug.as_str());
+        Ok(Self::Text { name: if is_generic { "custom-licence".to_owned() } else { slug }, text })
     }
 
-    /// The id for the card: the Hub's, or `other`.
+    /// Returns the id for the data-set card: the Hub's, or `other`.
     #[must_use]
     pub fn hub_id(&self) -> &str {
         match self {
@@ -81,7 +105,7 @@ impl Licence {
         }
     }
 
-    /// What people call it.
+    /// Returns its usual name.
     #[must_use]
     pub fn name(&self) -> String {
         match self {
@@ -91,9 +115,9 @@ impl Licence {
         }
     }
 
-    /// Where its text can be read; `None` where only `LICENSE` says it.
+    /// Returns the URL of its text, if it is on the SPDX list.
     #[must_use]
-    pub fn address(&self) -> Option<String> {
+    pub fn url(&self) -> Option<String> {
         match self {
             Self::Known { licence, .. } if !licence.spdx.is_empty() => {
                 Some(format!("https://spdx.org/licenses/{}.html", self.name()))
@@ -102,43 +126,21 @@ impl Licence {
         }
     }
 
-    /// The file `LICENSE`.
+    /// Returns the content of `LICENSE`.
     pub(super) fn file(&self) -> String {
-        let scope = "This is about the label maps and the files that describe them. The images that they belong to are not \
-                     part of this release; SOURCE_TERMS.md says what is known of theirs.\n";
+        let scope = "This licence covers the label maps and the files that describe them. The images are not part of this \
+                     release; see SOURCE_TERMS.md for their licence.\n";
         match self {
             Self::Text { text, .. } => text.clone(),
             Self::Known { .. } | Self::Named(_) => {
-                let place = self.address().map(|address| format!("Its text: {address}\n\n")).unwrap_or_default();
-                format!("The labels in this release are published under the licence {}.\n{place}{scope}", self.name())
+                let full_text = self.url().map(|url| format!("Full text: {url}\n\n")).unwrap_or_default();
+                format!("The labels in this release are licensed under {}.\n{full_text}{scope}", self.name())
             }
         }
     }
 }
 
-/// The file `SOURCE_TERMS.md`.
-pub(super) fn source_terms_file(stated: Option<&str>, is_imagenet: bool) -> String {
-    let mut page =
-        "# Terms of the images\n\nThe images that these label maps belong to are not part of this release. This page \
-                    says what its publisher stated about their terms; it is no legal advice.\n\n"
-            .to_owned();
-    page += &match stated {
-        Some(terms) => format!("{}\n", terms.trim_end()),
-        None => {
-            "**Not stated.** Whoever published this release did not say under which terms the images may be used. Ask \
-                 those who give out the images.\n"
-                .to_owned()
-        }
-    };
-    if is_imagenet {
-        page += "\n## ImageNet\n\nThe images lie in folders that are named as ImageNet's classes are. If they are ImageNet's, its \
-                 terms of access apply to them, which restrict their use to non-commercial research and education: \
-                 <https://image-net.org/download>\n";
-    }
-    page
-}
-
-/// What is known of ids: the Hub's list for `license:` in cards, and SPDX's names.
+/// The Hub's ids for `license:` in cards, with the SPDX identifiers.
 const KNOWN: &[KnownLicence] = &[
     known("afl-3.0", "AFL-3.0"),
     known("agpl-3.0", "AGPL-3.0"),
@@ -227,7 +229,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_are_the_hubs_or_spdxs() {
+    fn ids_of_the_hub_and_of_spdx_are_known() {
         for (given, hub_id, name) in [
             ("CC-BY-4.0", "cc-by-4.0", "CC-BY-4.0"),
             ("cc0-1.0", "cc0-1.0", "CC0-1.0"),
@@ -236,27 +238,20 @@ mod tests {
             ("ODC-By-1.0", "odc-by", "ODC-By-1.0"),
             ("My-Licence-1.0", "other", "My-Licence-1.0"),
         ] {
-            let licence = Licence::of_id(given).unwrap();
+            let licence = Licence::from_id(given).unwrap();
             assert_eq!((licence.hub_id(), licence.name().as_str()), (hub_id, name));
         }
-        for nothing in ["", "other", "UNKNOWN", "no/such/file.txt"] {
-            assert!(Licence::of_id(nothing).is_err(), "{nothing}");
+        for invalid in ["", "other", "UNKNOWN", "no/such/file.txt"] {
+            assert!(Licence::from_id(invalid).is_err(), "{invalid}");
         }
         assert!(KNOWN.is_sorted_by_key(|known| known.id));
     }
 
     #[test]
-    fn files_are_copied_and_named() {
-        let named = |file: &str| Licence::of_text(file, "Do as you like.".into()).unwrap();
-        assert_eq!([named("My terms.txt").name(), named("LICENSE.md").name()], ["my-terms", "custom-licence"]);
+    fn text_of_a_file_is_copied_and_named() {
+        let named = |file: &str| Licence::from_text(file, "Do as you like.".into()).unwrap();
+        assert_eq!([named("My licence.txt").name(), named("LICENSE.md").name()], ["my-licence", "custom-licence"]);
         assert_eq!(named("x").file(), "Do as you like.");
-        assert!(Licence::of_text("x", " \n".into()).is_err());
-    }
-
-    #[test]
-    fn terms_are_stated_or_said_not_to_be() {
-        assert!(source_terms_file(None, false).contains("**Not stated.**"));
-        let stated = source_terms_file(Some("Ask me."), true);
-        assert!(stated.contains("Ask me.") && stated.contains("image-net.org") && !stated.contains("Not stated"));
+        assert!(Licence::from_text("x", " \n".into()).is_err());
     }
 }

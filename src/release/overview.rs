@@ -1,39 +1,39 @@
-//! `overview.png`: what label maps look like.
+//! `overview.png`: a picture of some label maps.
 
 use std::collections::BTreeMap;
 
-use super::request::Picture;
-use crate::inspection::inspect::{Figures, View};
-use crate::inspection::picture::{Scene, draw, draw_maps};
+use super::publish_options::OverviewPicture;
+use crate::inspection::inspect::{ImageStatistics, ImageView};
+use crate::inspection::picture::{PictureError, Scene, draw_image, draw_maps};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::store::{RowState, StoreReader};
 
-/// The file.
+/// Name of the file.
 pub(super) const OVERVIEW: &str = "overview.png";
-/// Label maps side by side.
+/// Number of label maps side by side.
 const SHOWN: usize = 3;
 
-/// How much there is to see in an image's map.
+/// How interesting the label map of an image is to look at.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
     row: usize,
-    /// The best class of its pooled label.
+    /// Best class of the target of the full image.
     class: u32,
     interest: f32,
 }
 
 impl Candidate {
-    /// Several objects, two classes that share the label, few that win only here and there; and a teacher that is sure.
-    pub(super) fn of(row: usize, figures: &Figures, class_count: usize) -> Self {
-        let prob = |rank: usize| figures.whole.probs.get(rank).copied().unwrap_or(0.0);
-        let objects = figures.objects.min(4) as f32;
-        let crowd = 1.0 + figures.winners.len().saturating_sub(5) as f32;
-        let doubt = figures.entropy / (class_count.max(2) as f32).ln();
-        let is_sure = (1.0 - doubt).max(0.0).powi(2);
-        let interest = (1.0 + objects) * is_sure * (0.2 + prob(1).min(0.3)) / crowd;
-        Self { row, class: figures.whole.classes.first().copied().unwrap_or_default(), interest }
+    /// Prefers several objects, two classes that share the target, few scattered classes, and a confident teacher.
+    pub(super) fn of(row: usize, statistics: &ImageStatistics, class_count: usize) -> Self {
+        let prob = |rank: usize| statistics.target.probs.get(rank).copied().unwrap_or(0.0);
+        let objects = statistics.objects.min(4) as f32;
+        let crowd = 1.0 + statistics.winners.len().saturating_sub(5) as f32;
+        let uncertainty = statistics.entropy / (class_count.max(2) as f32).ln();
+        let confidence = (1.0 - uncertainty).max(0.0).powi(2);
+        let interest = (1.0 + objects) * confidence * (0.2 + prob(1).min(0.3)) / crowd;
+        Self { row, class: statistics.target.classes.first().copied().unwrap_or_default(), interest }
     }
 }
 
@@ -44,15 +44,15 @@ pub(super) struct Candidates {
 }
 
 impl Candidates {
-    /// Sees the next image. Of equal ones the first stays.
-    pub(super) fn see(&mut self, candidate: Candidate) {
+    /// Adds an image. The first of equally interesting ones is kept.
+    pub(super) fn add(&mut self, candidate: Candidate) {
         let best = self.of_class.entry(candidate.class).or_insert(candidate);
         if candidate.interest > best.interest {
             *best = candidate;
         }
     }
 
-    /// Rows of the most interesting images, of different classes.
+    /// Returns the rows of the most interesting images, all of different classes.
     fn best(&self) -> Vec<usize> {
         let mut candidates: Vec<&Candidate> = self.of_class.values().collect();
         candidates.sort_by(|a, b| b.interest.total_cmp(&a.interest).then(a.row.cmp(&b.row)));
@@ -60,32 +60,32 @@ impl Candidates {
     }
 }
 
-/// Draws the picture. Gives its bytes and the rows that it shows.
+/// Draws the picture. Returns its bytes and the rows that it shows.
 pub(super) fn overview(
     store: &StoreReader,
     manifest: &Manifest,
     classes: &ClassList,
     teacher: &str,
-    picture: &Picture,
+    picture: &OverviewPicture,
     candidates: &Candidates,
 ) -> Result<(Vec<u8>, Vec<usize>), Error> {
     let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem: problem.into() };
     let view = |row: usize| match store.row(row)? {
         RowState::Labelled(labels) => {
-            View::new(manifest, row, labels, classes, None).map_err(|problem| failed(format!("row {row}: {problem}")))
+            ImageView::new(manifest, row, labels, classes, None).map_err(|error| failed(format!("row {row}: {error}")))
         }
-        RowState::Failed(_) | RowState::ToDo => Err(failed(format!("row {row} has no labels any more"))),
+        RowState::Failed(_) | RowState::ToDo => Err(failed(format!("the labels of row {row} were deleted meanwhile"))),
     };
-    let undrawn = |problem: String| failed(format!("{OVERVIEW} cannot be drawn: {problem}"));
+    let draw_error = |error: PictureError| failed(format!("cannot draw {OVERVIEW}: {error}"));
     match picture {
-        Picture::Of { row, photo } => {
+        OverviewPicture::Image { row, photo } => {
             let scene = Scene { view: &view(*row)?, classes, teacher, photo: photo.as_ref() };
-            Ok((draw(&scene).map_err(undrawn)?, vec![*row]))
+            Ok((draw_image(&scene).map_err(draw_error)?, vec![*row]))
         }
-        Picture::Chosen => {
+        OverviewPicture::Automatic => {
             let rows = candidates.best();
             let views = rows.iter().map(|&row| view(row)).collect::<Result<Vec<_>, _>>()?;
-            Ok((draw_maps(&views, classes, teacher).map_err(undrawn)?, rows))
+            Ok((draw_maps(&views, classes, teacher).map_err(draw_error)?, rows))
         }
     }
 }

@@ -1,27 +1,33 @@
-//! `provenance.json`: how the labels were made, and by what they were published. Its dates are those of the runs.
+//! `provenance.json`: how the labels were made, and which program published them. All dates are dates of runs.
 
 use serde_json::{Value, json};
 
-use super::facts::{Facts, clean, clean_value};
+use super::metadata::ReleaseMetadata;
+use super::private_text::{redacted, redacted_json};
 
-/// The file.
+/// Name of the file.
 pub(super) const PROVENANCE: &str = "provenance.json";
 
-/// Everything that is known of where the labels come from.
-pub(super) fn provenance(facts: &Facts<'_>) -> Value {
-    let (info, status, request) = (facts.info, facts.status, facts.request);
+/// Returns the content of the file.
+pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
+    let (info, status, options) = (metadata.info, metadata.status, metadata.options);
     let teacher = &info.teacher;
     let failed: Vec<Value> = status
         .failed_images
         .iter()
         .map(|image| {
-            json!({ "row": image.row, "id": image.id, "kind": image.error.kind, "reason": clean(&image.error.reason) })
+            json!({ "row": image.row, "id": image.id, "kind": image.error.kind, "reason": redacted(&image.error.reason) })
         })
         .collect();
+    let shortened: Vec<Value> = metadata
+        .redactions
+        .iter()
+        .map(|redaction| json!({ "place": redaction.location, "to": redaction.to }))
+        .collect();
     json!({
-        "published_with": { "tool": "relabel", "version": request.tool.version, "commit": request.tool.commit },
-        "name": facts.name,
-        "partial": facts.is_partial(),
+        "published_with": { "tool": "relabel", "version": options.tool.version, "commit": options.tool.commit },
+        "name": metadata.name,
+        "partial": metadata.is_partial(),
         "labels": {
             "images": status.images,
             "labelled": status.labelled,
@@ -29,14 +35,14 @@ pub(super) fn provenance(facts: &Facts<'_>) -> Value {
             "to_do": status.to_do,
             "bytes": status.label_bytes,
             "agreement": status.agreement,
-            "verdicts": facts.verdicts,
+            "verdicts": metadata.verdicts,
         },
         "teacher": {
-            "name": facts.teacher,
+            "name": metadata.teacher,
             "sha256": teacher.sha256,
             "weights_sha256": teacher.weights_sha256,
             "locality": teacher.locality,
-            "card": facts.card,
+            "card": metadata.teacher_card,
             "card_origins": teacher.card_origins,
         },
         "settings": {
@@ -53,21 +59,21 @@ pub(super) fn provenance(facts: &Facts<'_>) -> Value {
             "batch_images": info.batch_images,
             "limit": info.limit,
         },
-        "source": { "name": facts.source, "dataset": request.source_dataset, "manifest_sha256": info.manifest_sha256 },
+        "source": { "name": metadata.source, "dataset": options.source_dataset, "manifest_sha256": info.manifest_sha256 },
         "classes": { "list": info.classes.list, "count": info.classes.count },
-        "runs": runs(facts),
+        "runs": runs(metadata),
         "failed_images": failed,
-        "licence": { "name": request.licence.name(), "hub_id": request.licence.hub_id() },
-        "shortened": facts.shortened.iter().map(|cut| json!({ "place": cut.place, "to": cut.to })).collect::<Vec<_>>(),
+        "licence": { "name": options.licence.name(), "hub_id": options.licence.hub_id() },
+        "shortened": shortened,
     })
 }
 
-/// The runs that made the store, as one, and one by one.
-fn runs(facts: &Facts<'_>) -> Value {
-    let notes = facts.notes;
+/// Describes the runs that made the store, in total and one by one.
+fn runs(metadata: &ReleaseMetadata<'_>) -> Value {
+    let notes = metadata.notes;
     let images: usize = notes.iter().map(|note| note.images).sum();
     let seconds: f64 = notes.iter().filter_map(|note| note.seconds).sum();
-    let each: Vec<Value> = notes.iter().map(|note| clean_value(&json!(note))).collect();
+    let each: Vec<Value> = notes.iter().map(|note| redacted_json(&json!(note))).collect();
     json!({
         "first_started": notes.iter().filter_map(|note| note.started.as_ref()).min(),
         "last_finished": notes.iter().filter_map(|note| note.finished.as_ref()).max(),

@@ -1,65 +1,74 @@
-//! `summary.parquet`: one row an image, in the order of the arrays, for the Hub's viewer and for filtering.
+//! `summary.parquet`: one row per image, in the order of the arrays, for the Hub's viewer and for filtering.
 
 use serde::Serialize;
 
 use super::overview::{Candidate, Candidates};
-use crate::inspection::inspect::{Examiner, Seen, Verdict, walk};
-use crate::inspection::table::{Column, Format, Table, TableWriter, Values};
+use crate::inspection::inspect::{Examiner, FinishedRow, Verdict, walk};
+use crate::inspection::table::{ColumnValues, Table, TableColumn, TableFormat, TableWriter};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::monitor::Monitor;
 use crate::shared::store::StoreReader;
 
-/// The file.
+/// Name of the file.
 pub(super) const SUMMARY: &str = "summary.parquet";
-/// Rows of a row group, which are held at a time. The Hub's viewer reads one at a time, too.
+/// Rows of a row group, the number held in memory. The Hub's viewer also reads one row group at a time.
 const GROUP_ROWS: usize = 50_000;
-/// Classes that a row names of the teacher's prediction and of the pooled label.
-const NAMED: usize = 5;
+/// Number of classes listed of the prediction and of the target.
+const CLASSES_LISTED: usize = 5;
 
-/// Images by their verdict.
+/// Number of images by verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct VerdictCounts {
-    /// The folder's class is the best of the pooled label.
+    /// The folder class is the best class of the target of the full image.
     pub agrees: usize,
-    /// Another one is, but some cell holds the folder's class.
+    /// Another class is the best, but some cell contains the folder class.
     pub differs: usize,
-    /// No cell holds it.
+    /// No cell contains the folder class.
     pub absent: usize,
-    /// There is no folder, or it is no class of the teacher.
+    /// There is no folder class, or the teacher does not know it.
     pub not_compared: usize,
 }
 
-/// What is made of all images in one walk.
-pub(super) struct Summarised {
-    /// The table as Parquet.
+/// Results of one pass over all images.
+pub(super) struct Summary {
+    /// The table, in Parquet.
     pub(super) table: Vec<u8>,
     pub(super) verdicts: VerdictCounts,
     pub(super) candidates: Candidates,
 }
 
-/// A column's name, whether it is a list, of text or of numbers, and what it means.
-pub(super) const MEANINGS: [(&str, Kind, &str); 10] = [
-    ("row", Kind::Integer, "Place of the image in every array and in manifest.parquet, from 0"),
-    ("id", Kind::Text, "Name of the image: its path below the source without the ending"),
-    ("label", Kind::Text, "What the image is filed under in its source; null where that is nothing"),
-    ("label_name", Kind::Text, "Name of the class that this means; null where the teacher has no such class"),
-    ("verdict", Kind::Text, VERDICT_MEANING),
-    ("label_prob", Kind::Real, "Probability of the label's class in the pooled label of the whole image"),
-    ("teacher_classes", Kind::TextList, "Classes of the teacher's own prediction for the whole image, the best first"),
-    ("teacher_probs", Kind::RealList, "Their probabilities"),
-    ("pooled_classes", Kind::TextList, "Classes of the label map, pooled over the whole image, the best first"),
-    ("pooled_probs", Kind::RealList, "Their probabilities"),
+/// Name, type and meaning of every column.
+pub(super) const SUMMARY_COLUMNS: [(&str, ColumnType, &str); 10] = [
+    ("row", ColumnType::Integer, "Row of the image in every array and in manifest.parquet, from 0"),
+    ("id", ColumnType::Text, "Id of the image: its path below the source, without the extension"),
+    ("label", ColumnType::Text, "Folder class of the image as the manifest names it; null if there is none"),
+    (
+        "folder_class_name",
+        ColumnType::Text,
+        "Name of the folder class in the class list; null if the teacher does not know it",
+    ),
+    ("verdict", ColumnType::Text, VERDICT_MEANING),
+    ("folder_class_prob", ColumnType::Real, "Probability of the folder class in the target of the full image"),
+    ("teacher_classes", ColumnType::TextList, "Top classes of the teacher's prediction for the full image, best first"),
+    ("teacher_probs", ColumnType::RealList, "Their probabilities"),
+    (
+        "pooled_classes",
+        ColumnType::TextList,
+        "Top classes of the target of the full image (its pooled label map), best first",
+    ),
+    ("pooled_probs", ColumnType::RealList, "Their probabilities"),
 ];
 
-const VERDICT_MEANING: &str = "How the pooled label and the folder's class go together: agrees (it is the best), differs (another is, \
-                               but some cell holds it), absent (no cell holds it), not-compared (no such class), failed (the image \
-                               could not be labelled), to-do (not labelled yet)";
+const VERDICT_MEANING: &str = "Agreement of the target of the full image with the folder class: agrees (it is the best class), \
+                               differs (another class is the best, but some cell contains it), absent (no cell contains it), \
+                               not-compared (no folder class, or unknown to the teacher), failed (the image could not be \
+                               labelled), to-do (not labelled yet)";
 
-/// What a column holds.
+/// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(super) enum ColumnType {
     Integer,
     Real,
     Text,
@@ -67,55 +76,53 @@ pub(super) enum Kind {
     RealList,
 }
 
-/// Walks over all images on the threads of the current rayon pool.
+/// Makes the summary of all images, on the threads of the current rayon pool.
 pub(super) fn summarise(
     store: &StoreReader,
     manifest: &Manifest,
     classes: &ClassList,
     monitor: &dyn Monitor,
-) -> Result<Summarised, Error> {
-    let names = (0..store.info().classes.count as u32).map(|class| classes.short_name(class)).collect();
+) -> Result<Summary, Error> {
+    let class_names = (0..store.info().classes.count as u32).map(|class| classes.short_name(class)).collect();
     let class_of_label = classes.by_label();
-    let names = Names { manifest, names };
+    let names = Names { manifest, classes: class_names };
     let columns = columns();
-    let unwritten = |error| Error::file("make", store.path().join(SUMMARY).as_path())(error);
+    let write_error = |error| Error::file("create", store.path().join(SUMMARY).as_path())(error);
     let mut summarised =
-        Summarised { table: Vec::new(), verdicts: VerdictCounts::default(), candidates: Candidates::default() };
-    let table = Table { name: "summary", columns: &columns, block: None };
-    let mut writer = TableWriter::new(Format::Parquet, &mut summarised.table, &table).map_err(unwritten)?;
+        Summary { table: Vec::new(), verdicts: VerdictCounts::default(), candidates: Candidates::default() };
+    let table = Table { name: "summary", columns: &columns, list_column: None };
+    let mut writer = TableWriter::new(TableFormat::Parquet, &mut summarised.table, &table).map_err(write_error)?;
     let rows: Vec<usize> = (0..manifest.len()).collect();
     for rows in rows.chunks(GROUP_ROWS) {
-        let class_of = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
-        let examine = |examiner: &mut Examiner, row: usize, seen: Seen| {
-            examined(examiner, row, class_of(row), &seen).map_err(|problem| Error::Store {
-                path: store.path().to_path_buf(),
-                problem: format!("row {row}: {problem}").into(),
-            })
+        let folder_class = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
+        let examine = |examiner: &mut Examiner, row: usize, finished: FinishedRow| {
+            let image = examine_image(examiner, row, folder_class(row), &finished, store)?;
+            Ok((row, image))
         };
-        let seen = walk(store, rows, monitor, || Examiner::new(names.names.len()), examine)?;
+        let seen = walk(store, rows, monitor, || Examiner::new(names.classes.len()), examine)?;
         let mut seen = seen.into_iter().peekable();
         let mut table_rows = Vec::with_capacity(rows.len());
         for &row in rows {
-            // Rows that are still to do are passed over by the walk.
-            let state = match seen.next_if(|(examined, _)| *examined == row) {
+            // The walk skips rows that are still to do.
+            let state = match seen.next_if(|(seen_row, _)| *seen_row == row) {
                 Some((_, Some(image))) => State::Labelled(image),
                 Some((_, None)) => State::Failed,
                 None => State::ToDo,
             };
             if let State::Labelled(image) = &state {
-                summarised.verdicts.see(image.verdict);
-                summarised.candidates.see(image.candidate);
+                summarised.verdicts.count(image.verdict);
+                summarised.candidates.add(image.candidate);
             }
-            table_rows.push(SummaryRow { row, label_class: class_of(row), state, names: &names });
+            table_rows.push(SummaryRow { row, folder_class: folder_class(row), state, names: &names });
         }
-        writer.write(&table_rows, None).map_err(unwritten)?;
+        writer.write(&table_rows, None).map_err(write_error)?;
     }
-    writer.end().map_err(unwritten)?;
+    writer.finish().map_err(write_error)?;
     Ok(summarised)
 }
 
 impl VerdictCounts {
-    fn see(&mut self, verdict: Verdict) {
+    fn count(&mut self, verdict: Verdict) {
         *match verdict {
             Verdict::Agrees => &mut self.agrees,
             Verdict::Differs => &mut self.differs,
@@ -127,12 +134,12 @@ impl VerdictCounts {
 
 struct Names<'a> {
     manifest: &'a Manifest,
-    names: Vec<String>,
+    classes: Vec<String>,
 }
 
 struct SummaryRow<'a> {
     row: usize,
-    label_class: Option<u32>,
+    folder_class: Option<u32>,
     state: State,
     names: &'a Names<'a>,
 }
@@ -143,10 +150,10 @@ enum State {
     ToDo,
 }
 
-/// What a row says of a labelled image.
+/// Values of a labelled image.
 struct LabelledImage {
     verdict: Verdict,
-    label_prob: Option<f32>,
+    folder_class_prob: Option<f32>,
     teacher_classes: Vec<u32>,
     teacher_probs: Vec<f32>,
     pooled_classes: Vec<u32>,
@@ -154,26 +161,30 @@ struct LabelledImage {
     candidate: Candidate,
 }
 
-fn examined(
+/// Returns the values of an image, or `None` if it failed.
+fn examine_image(
     examiner: &mut Examiner,
     row: usize,
-    label_class: Option<u32>,
-    seen: &Seen,
-) -> Result<(usize, Option<LabelledImage>), String> {
-    let Seen::Labelled(labels) = seen else { return Ok((row, None)) };
-    let figures = examiner.figures(&labels.map, label_class)?;
+    folder_class: Option<u32>,
+    finished: &FinishedRow,
+    store: &StoreReader,
+) -> Result<Option<LabelledImage>, Error> {
+    let FinishedRow::Labelled(labels) = finished else { return Ok(None) };
+    let statistics = examiner.statistics(&labels.map, folder_class).map_err(|problem| Error::Store {
+        path: store.path().to_path_buf(),
+        problem: format!("row {row}: {problem}").into(),
+    })?;
     let prediction = &labels.prediction;
-    let first = |classes: &[u32]| classes.iter().copied().take(NAMED).collect();
-    let image = LabelledImage {
-        verdict: figures.verdict,
-        label_prob: figures.label_prob,
+    let first = |classes: &[u32]| classes.iter().copied().take(CLASSES_LISTED).collect();
+    Ok(Some(LabelledImage {
+        verdict: statistics.verdict,
+        folder_class_prob: statistics.folder_class_prob,
         teacher_classes: first(prediction.classes()),
-        teacher_probs: prediction.probs().iter().take(NAMED).map(|prob| prob.to_f32()).collect(),
-        candidate: Candidate::of(row, &figures, examiner.class_count()),
-        pooled_classes: first(&figures.whole.classes),
-        pooled_probs: figures.whole.probs.iter().copied().take(NAMED).collect(),
-    };
-    Ok((row, Some(image)))
+        teacher_probs: prediction.probs().iter().take(CLASSES_LISTED).map(|prob| prob.to_f32()).collect(),
+        candidate: Candidate::of(row, &statistics, examiner.class_count()),
+        pooled_classes: first(&statistics.target.classes),
+        pooled_probs: statistics.target.probs.iter().copied().take(CLASSES_LISTED).collect(),
+    }))
 }
 
 impl SummaryRow<'_> {
@@ -186,14 +197,14 @@ impl SummaryRow<'_> {
 
     fn verdict(&self) -> &'static str {
         match &self.state {
-            State::Labelled(image) => image.verdict.word(),
+            State::Labelled(image) => image.verdict.as_str(),
             State::Failed => "failed",
             State::ToDo => "to-do",
         }
     }
 
     fn name(&self, class: u32) -> &str {
-        self.names.names.get(class as usize).map_or("", String::as_str)
+        self.names.classes.get(class as usize).map_or("", String::as_str)
     }
 
     fn names_of(&self, classes: &[u32]) -> Vec<&str> {
@@ -201,21 +212,21 @@ impl SummaryRow<'_> {
     }
 }
 
-/// In the order of [`MEANINGS`].
-fn columns<'a>() -> Vec<Column<SummaryRow<'a>>> {
-    use Values::{Integers, RealLists, Reals, TextLists, Texts};
+/// In the order of [`SUMMARY_COLUMNS`].
+fn columns<'a>() -> Vec<TableColumn<SummaryRow<'a>>> {
+    use ColumnValues::{Integers, RealLists, Reals, TextLists, Texts};
 
     vec![
-        Column::always("row", Integers(|row| Some(row.row))),
-        Column::always("id", Texts(|row| Some(row.names.manifest.id(row.row)))),
-        Column::nullable("label", Texts(|row| row.names.manifest.label(row.row))),
-        Column::nullable("label_name", Texts(|row| row.label_class.map(|class| row.name(class)))),
-        Column::always("verdict", Texts(|row| Some(row.verdict()))),
-        Column::nullable("label_prob", Reals(|row| row.labelled()?.label_prob)),
-        Column::nullable("teacher_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.teacher_classes)))),
-        Column::nullable("teacher_probs", RealLists(|row| Some(&row.labelled()?.teacher_probs))),
-        Column::nullable("pooled_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.pooled_classes)))),
-        Column::nullable("pooled_probs", RealLists(|row| Some(&row.labelled()?.pooled_probs))),
+        TableColumn::required("row", Integers(|row| Some(row.row))),
+        TableColumn::required("id", Texts(|row| Some(row.names.manifest.id(row.row)))),
+        TableColumn::nullable("label", Texts(|row| row.names.manifest.label(row.row))),
+        TableColumn::nullable("folder_class_name", Texts(|row| row.folder_class.map(|class| row.name(class)))),
+        TableColumn::required("verdict", Texts(|row| Some(row.verdict()))),
+        TableColumn::nullable("folder_class_prob", Reals(|row| row.labelled()?.folder_class_prob)),
+        TableColumn::nullable("teacher_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.teacher_classes)))),
+        TableColumn::nullable("teacher_probs", RealLists(|row| Some(&row.labelled()?.teacher_probs))),
+        TableColumn::nullable("pooled_classes", TextLists(|row| Some(row.names_of(&row.labelled()?.pooled_classes)))),
+        TableColumn::nullable("pooled_probs", RealLists(|row| Some(&row.labelled()?.pooled_probs))),
     ]
 }
 
@@ -224,8 +235,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_column_has_a_meaning() {
-        let names: Vec<_> = columns().iter().map(Column::name).collect();
-        assert_eq!(names, MEANINGS.map(|(name, _, _)| name));
+    fn every_column_is_described() {
+        let names: Vec<_> = columns().iter().map(TableColumn::name).collect();
+        assert_eq!(names, SUMMARY_COLUMNS.map(|(name, _, _)| name));
     }
 }

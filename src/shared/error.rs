@@ -63,9 +63,9 @@ pub enum Error {
         /// What the user can do about it.
         advice: String,
     },
-    /// The rewritten teacher does not give what the unmodified one gives.
+    /// The labels of the rewritten teacher differ from those of the reference, the unmodified teacher.
     #[error(
-        "teacher {}: the rewrite does not hold, and nothing was labelled: {}\n  help: {}",
+        "teacher {}: cannot verify the rewrite: {}\n  help: {}",
         printable_path(path),
         cause(problem),
         printable_lines(advice)

@@ -16,7 +16,7 @@ use std::io::Write as _;
 use relabel::labelling::pixels::{ExifOrientation, decode};
 use relabel::labelling::source::{LengthCheck, ListedImages, list_parquet_bytes, list_tar_bytes};
 use relabel::labelling::teacher::{CardValues, check_onnx};
-use relabel::release::{Reading, TrustedKeys, check_signature};
+use relabel::release::{TrustedKeys, VerifyScope, check_signature};
 use relabel::shared::classes::ClassList;
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::manifest::{Manifest, NameKind, RowIndex, manifest_bytes, read_manifest_bytes};
@@ -109,7 +109,7 @@ pub fn checksums(bytes: &[u8]) {
     files.put("SHA256SUMS", sums.to_vec());
     files.put("SHA256SUMS.sig", signature.to_vec());
     files.put("README.md", text.into());
-    let found = relabel::release::verify(&files, keys.as_ref(), Reading::Everything, &|_| Ok(()));
+    let found = relabel::release::verify(&files, keys.as_ref(), VerifyScope::Everything, &|_| Ok(()));
     // Only a line with the digest of the file could vouch for it, and nothing is a store.
     let is_listed = || String::from_utf8_lossy(sums).contains(digest_bytes(text.as_bytes()).as_str());
     assert!(found.is_ok_and(|found| !found.problems.is_empty() || is_listed()), "a release of nothing was accepted");

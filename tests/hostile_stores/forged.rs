@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use relabel::release::Reading;
+use relabel::release::VerifyScope;
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
 use relabel::shared::geometry::UnitBox;
@@ -262,7 +262,7 @@ fn every_reader_answers(store: &Path, what: &str) -> Vec<String> {
         let lines = crate::common::store_bytes(store).into_iter().filter(|(path, _)| !path.ends_with("SHA256SUMS"));
         let lines = lines.map(|(path, bytes)| format!("{}  {}\n", digest_bytes(&bytes), path.display()));
         std::fs::write(store.join("SHA256SUMS"), lines.collect::<String>()).unwrap();
-        let found = relabel::release::verify(&files, None, Reading::Everything, &|_| Ok(()))?;
+        let found = relabel::release::verify(&files, None, VerifyScope::Everything, &|_| Ok(()))?;
         let is_note = |file: &String| file.starts_with("runs/");
         let found = found.problems.into_iter().map(|problem| (problem.file, problem.problem));
         problems(found.filter(|(file, _)| !is_note(file)))

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use relabel::release::{Reading, Remedy};
+use relabel::release::{ReleaseRemedy, VerifyScope};
 use relabel::shared::store::{
     Agreement, CopyMode, Depth, FolderFiles, Merge, Repair, RowState, StoreReader, StoreStatus, StoreWriter,
     WriterOptions, encode_shard, run_notes, verify,
@@ -89,7 +89,7 @@ fn answers_soon(store: &Path, what: &str) {
         let _ = plan.run(CopyMode::Link, WriterOptions::default(), &|_| Ok(()));
         let _ = std::fs::remove_dir_all(&out);
     }
-    let _ = relabel::release::verify(&FolderFiles::new(store), None, Reading::Everything, &|_| Ok(()));
+    let _ = relabel::release::verify(&FolderFiles::new(store), None, VerifyScope::Everything, &|_| Ok(()));
     if let Ok((writer, _)) = StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic::manifest())) {
         let _ = writer.source_index();
         let _ = writer.part_state(&|_| ());
@@ -149,14 +149,14 @@ fn linked_folders_of_a_release_are_named() {
     std::fs::write(store.join("SHA256SUMS"), lines.collect::<String>()).unwrap();
     let problems = || {
         let files = FolderFiles::new(&store);
-        relabel::release::verify(&files, None, Reading::Everything, &|_| Ok(())).unwrap().problems
+        relabel::release::verify(&files, None, VerifyScope::Everything, &|_| Ok(())).unwrap().problems
     };
     assert_eq!(problems(), []);
     symlink(&outside, store.join("more")).unwrap();
     symlink("nowhere", store.join("dangling")).unwrap();
     put(&store.join("pipe"), "pipe");
     let found: Vec<_> = problems().into_iter().map(|problem| (problem.file, problem.remedy)).collect();
-    let named = ["dangling", "more", "pipe"].map(|name| (name.to_owned(), Remedy::Delete));
+    let named = ["dangling", "more", "pipe"].map(|name| (name.to_owned(), ReleaseRemedy::Delete));
     assert_eq!(found, named);
     for name in ["dangling", "more", "pipe"] {
         std::fs::remove_file(store.join(name)).unwrap();

@@ -125,9 +125,9 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
         "row": row,
         "id": entry["id"],
         "label": label,
-        "label_class": number,
-        "label_name": None,
-        "label_prob": None,
+        "folder_class": number,
+        "folder_class_name": None,
+        "folder_class_prob": None,
         "best_class": best,
         "best_name": name(best),
         "best_prob": whole[best],
@@ -136,15 +136,15 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
         "teacher_class": teacher,
         "teacher_name": name(teacher),
         "teacher_prob": float(group["image_probs"][row, 0]),
-        "label_cells": None,
+        "folder_class_cells": None,
         "classes": len(np.unique(kept[0])),
         "objects": objects(kept[0], cells.max(axis=0) >= 0.5),
         "entropy": -(whole * np.log(whole)).sum(),
-        "crop_label_prob": None,
+        "crop_folder_class_prob": None,
         "crop_wrong": None,
         "crop_miss": None,
         "crop_iou": None,
-        "crop_iou_label_prob": None,
+        "crop_iou_folder_class_prob": None,
     }
     if number is None:
         return columns, whole
@@ -158,16 +158,16 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
     probs = np.array([probs[number] for probs in of_crops])
     overlaps = np.array([iou(crop, region) if region else 0.0 for crop in crops])
     columns |= {
-        "label_name": name(number),
-        "label_prob": whole[number],
+        "folder_class_name": name(number),
+        "folder_class_prob": whole[number],
         "contradiction": whole[others].max() - whole[number],
         "verdict": "agrees" if best == number else "absent" if is_absent else "differs",
-        "label_cells": won.mean(),
-        "crop_label_prob": probs.mean(),
+        "folder_class_cells": won.mean(),
+        "crop_folder_class_prob": probs.mean(),
         "crop_wrong": np.mean([probs.argmax() != number for probs in of_crops]),
         "crop_miss": (overlaps == 0).mean(),
         "crop_iou": overlaps.mean(),
-        "crop_iou_label_prob": (overlaps * probs).sum() / overlaps.sum() if overlaps.any() else None,
+        "crop_iou_folder_class_prob": (overlaps * probs).sum() / overlaps.sum() if overlaps.any() else None,
     }
     return columns, whole
 
@@ -181,8 +181,8 @@ def ranked(images: list[dict]) -> list[dict]:
 
 def class_figures(images: list[dict], classes: dict) -> list[dict]:
     rows = []
-    for number in sorted({image["label_class"] for image in images if image["label_class"] is not None}):
-        members = [image for image in images if image["label_class"] == number]
+    for number in sorted({image["folder_class"] for image in images if image["folder_class"] is not None}):
+        members = [image for image in images if image["folder_class"] == number]
         wrong = Counter(image["best_class"] for image in members if image["best_class"] != number)
         taken = min(wrong, key=lambda other: (-wrong[other], other)) if wrong else None
 
@@ -192,11 +192,11 @@ def class_figures(images: list[dict], classes: dict) -> list[dict]:
         rows.append({
             "class": number,
             "folder": classes["ids"][number],
-            "name": members[0]["label_name"],
+            "name": members[0]["folder_class_name"],
             "images": len(members),
             "agreement": mean(lambda image: image["verdict"] == "agrees"),
             "absent": mean(lambda image: image["verdict"] == "absent"),
-            "label_prob": mean(lambda image: image["label_prob"]),
+            "folder_class_prob": mean(lambda image: image["folder_class_prob"]),
             "crop_wrong": mean(lambda image: image["crop_wrong"]),
             "confused_class": taken,
             "confused_name": None if taken is None else classes["names"][taken].split(",")[0].strip(),

@@ -1,6 +1,6 @@
 //! One image as text and as JSON.
 
-use relabel::inspection::inspect::{Key, Region, View, class_color, regions};
+use relabel::inspection::inspect::{ClassLetters, ImageView, Region, class_color, regions};
 use relabel::shared::classes::ClassList;
 use relabel::shared::printable::printable;
 use relabel::training::pool::SparseTarget;
@@ -14,16 +14,16 @@ const PRINTED_CLASSES: usize = 5;
 const BAR_WIDTH: f32 = 30.0;
 
 /// Returns everything as text.
-pub(super) fn text(view: &View, classes: &ClassList, painter: Painter) -> String {
+pub(super) fn text(view: &ImageView, classes: &ClassList, painter: Painter) -> String {
     let regions = regions(&view.labels.map);
     let mut text = sentence(view, &regions, classes);
-    if let Some(verdict) = view.verdict_in_words(classes) {
+    if let Some(verdict) = view.verdict_text(classes) {
         text += &printable(&verdict);
         text.push('\n');
     }
     text += &cells(view, &regions, classes, painter);
     text += "\npooled label of the entire image\n";
-    text += &bars(&ranked(&view.figures.whole), classes, painter);
+    text += &bars(&ranked(&view.statistics.target), classes, painter);
     if let Some((unit_box, pooled)) = &view.crop {
         let sides = [unit_box.x0(), unit_box.y0(), unit_box.x1(), unit_box.y1()].map(|side| format!("{side:.3}"));
         text += &format!("\npooled label of the crop {}\n", sides.join(","));
@@ -34,12 +34,12 @@ pub(super) fn text(view: &View, classes: &ClassList, painter: Painter) -> String
 }
 
 /// Returns everything as JSON. Labels are lists of classes, best first.
-pub(super) fn document(view: &View, classes: &ClassList) -> Value {
+pub(super) fn document(view: &ImageView, classes: &ClassList) -> Value {
     let list = |ranked: Vec<(u32, f32)>| {
         let class = |(class, prob): (u32, f32)| json!({ "class": class, "name": classes.short_name(class), "probability": prob });
         ranked.into_iter().map(class).collect::<Vec<_>>()
     };
-    let (map, figures) = (&view.labels.map, &view.figures);
+    let (map, statistics) = (&view.labels.map, &view.statistics);
     let crop = view.crop.as_ref().map(|(unit_box, pooled)| {
         json!({
             "box": [unit_box.x0(), unit_box.y0(), unit_box.x1(), unit_box.y1()],
@@ -50,19 +50,19 @@ pub(super) fn document(view: &View, classes: &ClassList) -> Value {
     let regions = regions(map).into_iter().map(|region| {
         json!({
             "class": region.class, "name": classes.short_name(region.class), "cells": region.cells,
-            "position": region.place(), "centre": [region.x, region.y], "best_score": region.best_score,
+            "position": region.position(), "centre": [region.x, region.y], "best_score": region.best_score,
         })
     });
     json!({
         "state": "labelled",
-        "folder_class": view.label_class,
-        "verdict": figures.verdict,
-        "folder_class_probability": figures.label_prob,
+        "folder_class": view.folder_class,
+        "verdict": statistics.verdict,
+        "folder_class_probability": statistics.folder_class_prob,
         "prediction": list(predicted(view)),
-        "pooled": list(ranked(&figures.whole)),
-        "pooled_rest": figures.whole.rest,
+        "pooled": list(ranked(&statistics.target)),
+        "pooled_rest": statistics.target.rest,
         "crop": crop,
-        "entropy": figures.entropy,
+        "entropy": statistics.entropy,
         "objects": view.objects.iter().map(|object| json!({
             "class": object.class, "name": classes.short_name(object.class), "cells": object.cells,
         })).collect::<Vec<_>>(),
@@ -75,20 +75,20 @@ fn ranked(pooled: &SparseTarget) -> Vec<(u32, f32)> {
     pooled.classes.iter().copied().zip(pooled.probs.iter().copied()).collect()
 }
 
-fn predicted(view: &View) -> Vec<(u32, f32)> {
+fn predicted(view: &ImageView) -> Vec<(u32, f32)> {
     let prediction = &view.labels.prediction;
     prediction.classes().iter().copied().zip(prediction.probs().iter().map(|prob| prob.to_f32())).collect()
 }
 
 /// Returns a sentence with the largest region, the prediction and its probability.
-fn sentence(view: &View, regions: &[Region], classes: &ClassList) -> String {
+fn sentence(view: &ImageView, regions: &[Region], classes: &ClassList) -> String {
     let (Some(region), Some((class, prob))) = (regions.first(), predicted(view).first().copied()) else {
         return String::new();
     };
     format!(
         "Largest region: {} ({}, {} of {} cells). Prediction: {} ({:.0} %).\n",
         printable(&classes.short_name(region.class)),
-        region.place(),
+        region.position(),
         region.cells,
         view.labels.map.size().cells(),
         printable(&classes.short_name(class)),
@@ -108,8 +108,8 @@ fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String 
 }
 
 /// Returns the map with a letter for the best class of each cell, on its colour, and the legend.
-fn cells(view: &View, regions: &[Region], classes: &ClassList, painter: Painter) -> String {
-    let (map, key) = (&view.labels.map, Key::new(regions));
+fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, painter: Painter) -> String {
+    let (map, letters) = (&view.labels.map, ClassLetters::new(regions));
     let size = map.size();
     let mut text = format!("\nbest class of each of {size} cells\n");
     // Wide maps have no gaps, so that their lines fit the terminal.
@@ -118,27 +118,27 @@ fn cells(view: &View, regions: &[Region], classes: &ClassList, painter: Painter)
         text += "  ";
         for x in 0..size.width_cells() {
             let class = map.at(0, y, x).1;
-            let letter = key.letter(class).unwrap_or('.');
+            let letter = letters.letter(class).unwrap_or('.');
             text += &painter.on_background(&format!("{letter}{gap}"), class_color(class));
         }
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
     }
-    for region in regions.iter().take(Key::MOST) {
-        let letter = key.letter(region.class).unwrap_or('.');
+    for region in regions.iter().take(ClassLetters::MAX) {
+        let letter = letters.letter(region.class).unwrap_or('.');
         text += &format!(
             "  {} {:<26} {:>3} {}, {} (score up to {:.1})\n",
             painter.on_background(&format!("{letter} "), class_color(region.class)),
             printable(&classes.short_name(region.class)),
             region.cells,
             if region.cells == 1 { "cell" } else { "cells" },
-            region.place(),
+            region.position(),
             region.best_score
         );
     }
-    let rest = regions.len().saturating_sub(Key::MOST);
+    let rest = regions.len().saturating_sub(ClassLetters::MAX);
     if rest > 0 {
-        let cells: usize = regions.iter().skip(Key::MOST).map(|region| region.cells).sum();
+        let cells: usize = regions.iter().skip(ClassLetters::MAX).map(|region| region.cells).sum();
         text += &format!("  .  {rest} more classes in {cells} cells\n");
     }
     text

@@ -69,16 +69,16 @@ const MAX_SHORTENED: usize = 10;
 
 fn shortened(release: &Release) -> String {
     let mut text = String::new();
-    for cut in release.shortened.iter().take(MAX_SHORTENED) {
+    for cut in release.redactions.iter().take(MAX_SHORTENED) {
         text += &format!(
             "path     {}: {} is published as {}\n",
-            printable(&cut.place),
+            printable(&cut.location),
             printable(&cut.from),
             printable(&cut.to)
         );
     }
-    if release.shortened.len() > MAX_SHORTENED {
-        text += &format!("path     and {} more\n", thousands(release.shortened.len() - MAX_SHORTENED));
+    if release.redactions.len() > MAX_SHORTENED {
+        text += &format!("path     and {} more\n", thousands(release.redactions.len() - MAX_SHORTENED));
     }
     text
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
-use relabel::inspection::inspect::name_of;
+use relabel::inspection::inspect::name_of_row;
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
 use relabel::shared::printable::{printable, printable_path};
@@ -67,7 +67,7 @@ impl RunSummary<'_> {
             text += &format!(
                 "next     relabel inspect {} {}\n",
                 printable_path(self.out),
-                printable(&shell_quote(&name_of(self.manifest, row)))
+                printable(&shell_quote(&name_of_row(self.manifest, row)))
             );
         }
         text

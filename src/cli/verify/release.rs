@@ -1,6 +1,8 @@
 //! `relabel verify` of a release.
 
-use relabel::release::{CHECKSUMS, Checked, MARKER, Reading, ReleaseStep, TrustedKeys, check_rows, verify};
+use relabel::release::{
+    CHECKSUMS, MARKER, ReleaseVerification, ReleaseVerifyProgress, TrustedKeys, VerifyScope, verify, verify_rows,
+};
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable;
 use relabel::shared::store::{Files, StoreReader};
@@ -15,7 +17,7 @@ use crate::cli::{Outcome, raised, stop_flag};
 
 /// How much of a release is read, without `--sample`.
 pub struct ReleaseChecks {
-    pub reading: Reading,
+    pub scope: VerifyScope,
     /// Random rows to decode; all if there are fewer.
     pub rows: usize,
 }
@@ -23,15 +25,15 @@ pub struct ReleaseChecks {
 impl ReleaseChecks {
     /// Reads all files; `--full` also decodes all rows.
     pub fn local(full: bool) -> Self {
-        Self { reading: Reading::Everything, rows: if full { usize::MAX } else { 0 } }
+        Self { scope: VerifyScope::Everything, rows: if full { usize::MAX } else { 0 } }
     }
 
     /// Reads small files, and decodes some rows by partial reads; `--full` reads and decodes everything.
     pub fn remote(full: bool) -> Self {
         if full {
-            Self { reading: Reading::Everything, rows: usize::MAX }
+            Self { scope: VerifyScope::Everything, rows: usize::MAX }
         } else {
-            Self { reading: Reading::SmallFiles, rows: SAMPLED_ROWS }
+            Self { scope: VerifyScope::SmallFiles, rows: SAMPLED_ROWS }
         }
     }
 }
@@ -57,17 +59,17 @@ pub fn verify_release(
     let bar = step_bar(0, global);
     let on_step = |step| {
         match step {
-            ReleaseStep::More(more) => bar.inc_length(more as u64),
-            ReleaseStep::Done => bar.inc(1),
+            ReleaseVerifyProgress::More(more) => bar.inc_length(more as u64),
+            ReleaseVerifyProgress::Done => bar.inc(1),
         }
         if raised(&stop) { Err(Error::Interrupted) } else { Ok(()) }
     };
-    let mut found = verify(files, trusted.as_ref(), checks.reading, &on_step)?;
+    let mut found = verify(files, trusted.as_ref(), checks.scope, &on_step)?;
     let seed = chosen_seed(arguments.seed);
     let rows = arguments.sample.unwrap_or(checks.rows);
     if rows > 0 && found.info.is_some() {
         let rows = random_rows(seed, rows, found.images);
-        check_rows(&mut found, &open()?, &rows, &on_step)?;
+        verify_rows(&mut found, &open()?, &rows, &on_step)?;
     }
     bar.finish_and_clear();
     let passed = found.problems.is_empty();
@@ -79,7 +81,7 @@ pub fn verify_release(
     Ok(VerifyReport { text: release_text(files.name(), &found), document, outcome })
 }
 
-fn release_text(name: &str, found: &Checked) -> String {
+fn release_text(name: &str, found: &ReleaseVerification) -> String {
     let name = printable(name);
     let mut text = format!(
         "verified {} of the release {name}: {} compared with {CHECKSUMS} ({}), {} by length\n",

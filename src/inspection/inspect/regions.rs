@@ -1,30 +1,30 @@
-//! Which class wins where.
+//! Regions and objects of a label map: where each class is the best.
 
 use std::collections::BTreeMap;
 
-use super::cells::CellProbs;
+use super::cell_probs::CellProbs;
 use crate::shared::geometry::MapSize;
 use crate::shared::label_map::LabelMap;
 
-/// One class on a map: the cells in which it is the best.
+/// The cells of a map in which one class is the best.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Region {
     /// The class.
     pub class: u32,
-    /// Cells that it wins.
+    /// Number of cells.
     pub cells: usize,
-    /// Centre of these cells in `unit` coordinates.
+    /// Centre of the cells, in `unit` coordinates.
     pub x: f64,
-    /// Centre of these cells in `unit` coordinates.
+    /// Centre of the cells, in `unit` coordinates.
     pub y: f64,
-    /// Its best score in any of them.
+    /// Highest score of the class in these cells.
     pub best_score: f32,
 }
 
 impl Region {
-    /// Where the region's centre lies: `upper left`, `middle`, ...
+    /// Returns the position of the centre in words: `upper left`, `middle`, ...
     #[must_use]
-    pub fn place(&self) -> &'static str {
+    pub fn position(&self) -> &'static str {
         let third = |at: f64| if at < 0.38 { 0 } else { 1 + usize::from(at > 0.62) };
         [
             ["upper left", "upper middle", "upper right"],
@@ -34,7 +34,7 @@ impl Region {
     }
 }
 
-/// The winning classes of a map, most cells first; with as many cells, the lower class id first.
+/// Returns the regions of a map, largest first; of equal ones the lower class id first.
 #[must_use]
 pub fn regions(map: &LabelMap) -> Vec<Region> {
     let size: MapSize = map.size();
@@ -43,8 +43,8 @@ pub fn regions(map: &LabelMap) -> Vec<Region> {
         for x in 0..size.width_cells() {
             let (score, class) = map.at(0, y, x);
             let (unit_x, unit_y) = size.unit_from_cell(y, x);
-            let fresh = Region { class, cells: 0, x: 0.0, y: 0.0, best_score: f32::NEG_INFINITY };
-            let region = by_class.entry(class).or_insert(fresh);
+            let empty = Region { class, cells: 0, x: 0.0, y: 0.0, best_score: f32::NEG_INFINITY };
+            let region = by_class.entry(class).or_insert(empty);
             region.cells += 1;
             region.x += unit_x;
             region.y += unit_y;
@@ -60,42 +60,45 @@ pub fn regions(map: &LabelMap) -> Vec<Region> {
     regions
 }
 
-/// Connected cells in which one class is the best and has at least half of the probability: one object, or several of a
-/// class that touch. Cells touch at their sides.
+/// Connected cells in which one class is the best and has a probability of at least 0.5: one object, or several of one
+/// class that touch. Cells are connected at their sides, not at their corners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object {
     /// The class.
     pub class: u32,
-    /// Its cells.
+    /// Number of cells.
     pub cells: usize,
 }
 
-/// From this probability on a cell is believed to show its best class.
-const SURE: f32 = 0.5;
+/// Minimum probability of the class of an object.
+const MIN_OBJECT_PROB: f32 = 0.5;
 
-/// The objects of a map in the order of their first cells, row by row.
+/// Returns the objects of a map, in the order of their first cells, row by row.
 #[must_use]
 pub fn objects(map: &LabelMap, probs: &CellProbs) -> Vec<Object> {
-    let sure_class = |cell: usize| (probs.at(0, cell) >= SURE).then(|| map.cell(cell).1[0]);
-    connected(map.size(), sure_class).into_iter().map(|(class, cells)| Object { class, cells: cells.len() }).collect()
+    let sure_class = |cell: usize| (probs.at(0, cell) >= MIN_OBJECT_PROB).then(|| map.cell(cell).1[0]);
+    connected_cells(map.size(), sure_class)
+        .into_iter()
+        .map(|(class, cells)| Object { class, cells: cells.len() })
+        .collect()
 }
 
-/// Groups of cells of one class that touch at their sides, in the order of their first cells, row by row; each with its
-/// class and its cells. `class_of` says the class of a cell, or that it belongs to no group.
+/// Returns groups of cells of one class that are connected at their sides, in the order of their first cells, row by row;
+/// each with its class and its cells. `class_of` returns the class of a cell, `None` if it belongs to no group.
 #[must_use]
-pub fn connected(size: MapSize, class_of: impl Fn(usize) -> Option<u32>) -> Vec<(u32, Vec<usize>)> {
-    let mut is_seen = vec![false; size.cells()];
+pub fn connected_cells(size: MapSize, class_of: impl Fn(usize) -> Option<u32>) -> Vec<(u32, Vec<usize>)> {
+    let mut is_grouped = vec![false; size.cells()];
     let mut groups = Vec::new();
     for first in 0..size.cells() {
-        let Some(class) = class_of(first).filter(|_| !is_seen[first]) else { continue };
-        is_seen[first] = true;
+        let Some(class) = class_of(first).filter(|_| !is_grouped[first]) else { continue };
+        is_grouped[first] = true;
         let mut cells = vec![first];
         let mut at = 0;
         while let Some(&cell) = cells.get(at) {
             at += 1;
             for next in size.beside(cell) {
-                if !is_seen[next] && class_of(next) == Some(class) {
-                    is_seen[next] = true;
+                if !is_grouped[next] && class_of(next) == Some(class) {
+                    is_grouped[next] = true;
                     cells.push(next);
                 }
             }
@@ -111,15 +114,15 @@ mod tests {
     use crate::shared::label_map::ScoreRounding;
 
     #[test]
-    fn regions_know_where_they_are() {
+    fn regions_have_a_position() {
         let size = MapSize::new(2, 3).unwrap();
         let map =
             LabelMap::from_cells(&[1.0, 2.0, 3.0, 1.0, 1.0, 5.0], &[7, 7, 9, 7, 7, 9], 1, size, ScoreRounding::Float16)
                 .unwrap();
         let regions = regions(&map);
-        assert_eq!((regions[0].class, regions[0].cells, regions[0].place()), (7, 4, "left"));
+        assert_eq!((regions[0].class, regions[0].cells, regions[0].position()), (7, 4, "left"));
         assert_eq!(
-            (regions[1].class, regions[1].cells, regions[1].place(), regions[1].best_score),
+            (regions[1].class, regions[1].cells, regions[1].position(), regions[1].best_score),
             (9, 2, "right", 5.0)
         );
     }
@@ -128,7 +131,7 @@ mod tests {
     fn objects_are_connected_and_sure() {
         let size = MapSize::new(2, 4).unwrap();
         // 7 7 9 7
-        // 7 9 9 7   the last cell is not sure
+        // 7 9 9 7   the last cell has a low probability
         let classes = [7, 7, 9, 7, 7, 9, 9, 7];
         let scores = [9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 9.0, 0.5];
         let map = LabelMap::from_cells(&scores, &classes, 1, size, ScoreRounding::Float16).unwrap();

@@ -1,4 +1,4 @@
-//! Going through many rows of a store, on all threads.
+//! Parallel iteration over many rows of a store.
 
 use rayon::iter::{IndexedParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSlice as _;
@@ -8,53 +8,54 @@ use crate::shared::label_map::ImageLabels;
 use crate::shared::monitor::Monitor;
 use crate::shared::store::{Agreement, DecodeScratch, FailedImage, RowState, StoreReader};
 
-/// Rows that a thread takes at a time.
+/// Rows per task.
 const ROWS_AT_ONCE: usize = 64;
 
-/// What a walk sees of one row. Rows that are still to do are passed over.
+/// A row of a finished shard.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Seen {
+pub enum FinishedRow {
     /// Its labels.
     Labelled(ImageLabels),
-    /// It could not be labelled.
+    /// Why it could not be labelled.
     Failed(FailedImage),
 }
 
-/// Calls `examine` for each of the rows that is not still to do, on the threads of the current rayon pool, and gives what
-/// it makes of them in the order of `rows`. Each thread has what `make` makes. The monitor hears of each handful of rows,
-/// and may ask for a stop.
+/// Calls `examine` for each finished row of `rows` on the threads of the current rayon pool, and returns its results in
+/// the order of `rows`. Rows that are not done are skipped. `make_scratch` creates the scratch of a thread. The monitor
+/// is notified after every 64 rows, and can request a stop.
 ///
 /// # Errors
-/// [`Error::Interrupted`] when a stop was asked for; when there is no such row, its shard is damaged, or `examine` says so.
-pub fn walk<M, T: Send>(
+/// Returns [`Error::Interrupted`] if a stop was requested, an error of the store if a row does not exist or its shard is
+/// damaged, and the errors of `examine`.
+pub fn walk<S, T: Send>(
     store: &StoreReader,
     rows: &[usize],
     monitor: &dyn Monitor,
-    make: impl Fn() -> M + Sync,
-    examine: impl Fn(&mut M, usize, Seen) -> Result<T, Error> + Sync,
+    make_scratch: impl Fn() -> S + Sync,
+    examine: impl Fn(&mut S, usize, FinishedRow) -> Result<T, Error> + Sync,
 ) -> Result<Vec<T>, Error> {
-    let begin = || (make(), DecodeScratch::default());
-    let handfuls = rows.par_chunks(ROWS_AT_ONCE).map_init(begin, |(made, scratch), rows| {
+    let init = || (make_scratch(), DecodeScratch::default());
+    let chunks = rows.par_chunks(ROWS_AT_ONCE).map_init(init, |(scratch, decode_scratch), rows| {
         if monitor.stop_requested() {
             return Err(Error::Interrupted);
         }
         let (mut examined, mut failed) = (Vec::with_capacity(rows.len()), 0);
         for &row in rows {
-            let seen = match store.row_with(row, scratch)? {
-                RowState::Labelled(labels) => Seen::Labelled(labels),
+            let finished = match store.row_with(row, decode_scratch)? {
+                RowState::Labelled(labels) => FinishedRow::Labelled(labels),
                 RowState::Failed(image) => {
                     failed += 1;
-                    Seen::Failed(image)
+                    FinishedRow::Failed(image)
                 }
                 RowState::ToDo => continue,
             };
-            examined.push(examine(made, row, seen)?);
+            examined.push(examine(scratch, row, finished)?);
         }
         monitor.images_done(rows.len() - failed, failed, Agreement::default());
         Ok(examined)
     });
     let mut results = Vec::new();
-    handfuls.collect_into_vec(&mut results);
+    chunks.collect_into_vec(&mut results);
     let mut all = Vec::with_capacity(rows.len());
     for result in results {
         all.extend(result?);

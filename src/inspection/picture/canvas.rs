@@ -1,26 +1,58 @@
-//! What pictures are drawn on: rectangles, lines, letters and photographs, in pixels from the upper left corner.
+//! Canvas for rectangles, lines, text and photographs. Coordinates are pixels from the upper left corner.
 
 use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, Transform};
 
-use super::text::Letters;
+use super::font::SizedFont;
 use crate::inspection::inspect::Rgb;
 use crate::labelling::pixels::{Filter, RgbImage};
+use crate::shared::error::ImageError;
 
 pub(super) const INK: Rgb = Rgb([28, 32, 38]);
 pub(super) const FAINT_INK: Rgb = Rgb([98, 104, 112]);
 pub(super) const PAPER: Rgb = Rgb([255, 255, 255]);
 pub(super) const EMPTY: Rgb = Rgb([226, 229, 233]);
 
-/// A place on the canvas: upper left corner and sides, in pixels.
+/// Margin of a picture.
+pub(super) const MARGIN_PIXELS: f32 = 32.0;
+/// Gap between parts of a picture.
+pub(super) const GAP_PIXELS: f32 = 26.0;
+/// Height of the header.
+pub(super) const HEADER_PIXELS: f32 = 78.0;
+/// Width of a legend.
+pub(super) const LEGEND_PIXELS: f32 = 310.0;
+
+/// Why a picture cannot be drawn.
+#[derive(Debug, thiserror::Error)]
+pub enum PictureError {
+    /// The size is 0 or too large.
+    #[error("cannot allocate a picture of {width}x{height} pixels (width x height)")]
+    Size {
+        /// Width in pixels.
+        width: u32,
+        /// Height in pixels.
+        height: u32,
+    },
+    /// The embedded font cannot be read.
+    #[error("cannot read the embedded font: {0}")]
+    Font(#[from] ab_glyph::InvalidFont),
+    /// The photograph cannot be resized.
+    #[error("cannot resize the photograph: {0}")]
+    Photograph(ImageError),
+    /// The PNG cannot be encoded.
+    #[error("cannot encode the PNG: {0}")]
+    Encode(#[from] png::EncodingError),
+}
+
+/// A rectangle on the canvas, in pixels: upper left corner, width and height.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Area {
+pub(super) struct PixelRect {
     pub(super) x: f32,
     pub(super) y: f32,
     pub(super) width: f32,
     pub(super) height: f32,
 }
 
-impl Area {
+impl PixelRect {
     pub(super) fn right(self) -> f32 {
         self.x + self.width
     }
@@ -29,7 +61,7 @@ impl Area {
         self.y + self.height
     }
 
-    /// The same area with sides moved outwards; inwards with a negative number.
+    /// Moves all sides outwards.
     pub(super) fn grown(self, by: f32) -> Self {
         Self { x: self.x - by, y: self.y - by, width: self.width + 2.0 * by, height: self.height + 2.0 * by }
     }
@@ -39,32 +71,34 @@ impl Area {
     }
 }
 
-/// An opaque picture in the making.
+/// An opaque picture that is being drawn, and its fonts.
 pub(super) struct Canvas {
     pixels: Pixmap,
-    pub(super) small: Letters,
-    pub(super) normal: Letters,
-    pub(super) large: Letters,
+    pub(super) small: SizedFont,
+    pub(super) normal: SizedFont,
+    pub(super) large: SizedFont,
 }
 
 impl Canvas {
+    /// Creates an empty picture.
+    ///
     /// # Errors
-    /// In words, when the size cannot be.
-    pub(super) fn new(width_pixels: u32, height_pixels: u32) -> Result<Self, String> {
+    /// Returns [`PictureError::Size`] if the size is 0 or too large.
+    pub(super) fn new(width_pixels: u32, height_pixels: u32) -> Result<Self, PictureError> {
         let mut pixels = Pixmap::new(width_pixels, height_pixels)
-            .ok_or_else(|| format!("a picture of {height_pixels}x{width_pixels} pixels cannot be made"))?;
+            .ok_or(PictureError::Size { width: width_pixels, height: height_pixels })?;
         pixels.fill(opaque(PAPER));
-        Ok(Self { pixels, small: Letters::new(15.0)?, normal: Letters::new(18.0)?, large: Letters::new(25.0)? })
+        Ok(Self { pixels, small: SizedFont::new(15.0)?, normal: SizedFont::new(18.0)?, large: SizedFont::new(25.0)? })
     }
 
-    pub(super) fn fill(&mut self, area: Area, color: Rgb, opacity: f32) {
+    pub(super) fn fill(&mut self, area: PixelRect, color: Rgb, opacity: f32) {
         if let Some(rect) = area.rect() {
             self.pixels.fill_rect(rect, &paint(color, opacity), Transform::identity(), None);
         }
     }
 
-    /// A filled area with round corners.
-    pub(super) fn pill(&mut self, area: Area, color: Rgb) {
+    /// Fills an area with rounded corners.
+    pub(super) fn pill(&mut self, area: PixelRect, color: Rgb) {
         let radius = (area.height.min(area.width) / 2.0).min(6.0);
         let (left, top, right, bottom) = (area.x, area.y, area.right(), area.bottom());
         let mut path = PathBuilder::new();
@@ -83,8 +117,8 @@ impl Canvas {
         }
     }
 
-    /// A frame whose line runs along the area's sides, half inside and half outside.
-    pub(super) fn frame(&mut self, area: Area, color: Rgb, line_width: f32) {
+    /// Draws a frame, centred on the sides of the area.
+    pub(super) fn frame(&mut self, area: PixelRect, color: Rgb, line_width: f32) {
         if let Some(rect) = area.rect() {
             let stroke = Stroke { width: line_width, ..Stroke::default() };
             let path = PathBuilder::from_rect(rect);
@@ -92,7 +126,7 @@ impl Canvas {
         }
     }
 
-    /// A line from one point to another.
+    /// Draws a straight line.
     pub(super) fn line(&mut self, from: (f32, f32), to: (f32, f32), color: Rgb, line_width: f32) {
         let mut path = PathBuilder::new();
         path.move_to(from.0, from.1);
@@ -103,66 +137,64 @@ impl Canvas {
         }
     }
 
-    /// A line of text with its upper left corner at (`x`, `y`).
-    pub(super) fn text(&mut self, letters: &Letters, text: &str, x: f32, y: f32, color: Rgb) {
-        letters.draw(&mut self.pixels, text, x, y, color);
+    /// Draws a line of text with its upper left corner at (`x`, `y`).
+    pub(super) fn text(&mut self, font: &SizedFont, text: &str, x: f32, y: f32, color: Rgb) {
+        font.draw(&mut self.pixels, text, x, y, color);
     }
 
-    /// A line of text that ends at `right`.
-    pub(super) fn text_to(&mut self, letters: &Letters, text: &str, right: f32, y: f32, color: Rgb) {
-        letters.draw(&mut self.pixels, text, right - letters.width(text), y, color);
+    /// Draws a line of text that ends at `right`.
+    pub(super) fn text_to(&mut self, font: &SizedFont, text: &str, right: f32, y: f32, color: Rgb) {
+        font.draw(&mut self.pixels, text, right - font.width(text), y, color);
     }
 
-    /// A letter on its colour, centred at (`x`, `y`).
+    /// Draws a letter on a colour, centred at (`x`, `y`).
     pub(super) fn badge(&mut self, letter: char, color: Rgb, x: f32, y: f32) {
         let side = 24.0;
-        let area = Area { x: x - side / 2.0, y: y - side / 2.0, width: side, height: side };
+        let area = PixelRect { x: x - side / 2.0, y: y - side / 2.0, width: side, height: side };
         self.pill(area.grown(1.5), PAPER);
         self.pill(area, color);
-        let letters = self.small.clone();
+        let font = self.small.clone();
         let text = letter.to_string();
-        let left = x - letters.width(&text) / 2.0;
-        self.text(&letters, &text, left, y - letters.line_height() / 2.0, color.ink());
+        let left = x - font.width(&text) / 2.0;
+        self.text(&font, &text, left, y - font.line_height() / 2.0, color.ink());
     }
 
-    /// A photograph, scaled to the area. `tone` turns each pixel into what is drawn.
+    /// Draws a photograph, resized to the area. `tone` maps each of its pixels to the one that is drawn.
     ///
     /// # Errors
-    /// In words, when it cannot be scaled.
+    /// Returns [`PictureError::Photograph`] if it cannot be resized.
     pub(super) fn photo(
         &mut self,
         photo: &RgbImage,
-        area: Area,
+        area: PixelRect,
         tone: impl Fn([u8; 3]) -> [u8; 3],
-    ) -> Result<(), String> {
+    ) -> Result<(), PictureError> {
         let (width, height) = (area.width.round().max(1.0) as u32, area.height.round().max(1.0) as u32);
-        let scaled = photo.resized(height, width, Filter::Bicubic).map_err(|error| error.reason)?;
+        let scaled = photo.resized(height, width, Filter::Bicubic).map_err(PictureError::Photograph)?;
         let (left, top) = (area.x.round() as usize, area.y.round() as usize);
         let row_pixels = self.pixels.width() as usize;
         for (y, row) in scaled.data().chunks_exact(width as usize * 3).enumerate() {
             for (x, pixel) in row.as_chunks::<3>().0.iter().enumerate() {
                 let at = ((top + y) * row_pixels + left + x) * 4;
-                if let Some(place) = self.pixels.data_mut().get_mut(at..at + 3) {
-                    place.copy_from_slice(&tone(*pixel));
+                if let Some(target) = self.pixels.data_mut().get_mut(at..at + 3) {
+                    target.copy_from_slice(&tone(*pixel));
                 }
             }
         }
         Ok(())
     }
 
-    /// Bytes of a PNG.
-    pub(super) fn png(&self) -> Result<Vec<u8>, String> {
+    /// Encodes the picture as PNG.
+    pub(super) fn png(&self) -> Result<Vec<u8>, PictureError> {
         let mut bytes = Vec::new();
         let mut encoder = png::Encoder::new(&mut bytes, self.pixels.width(), self.pixels.height());
         encoder.set_color(png::ColorType::Rgb);
         encoder.set_depth(png::BitDepth::Eight);
         encoder.set_compression(png::Compression::High);
         let rgb: Vec<u8> = self.pixels.data().as_chunks::<4>().0.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
-        let written = encoder.write_header().and_then(|mut writer| {
-            writer.write_image_data(&rgb)?;
-            writer.finish()
-        });
-        written.map_err(|error| format!("the PNG: {error}"))?;
+        let mut writer = encoder.write_header()?;
+        writer.write_image_data(&rgb)?;
+        writer.finish()?;
         Ok(bytes)
     }
 }

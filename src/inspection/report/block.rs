@@ -1,42 +1,42 @@
-//! Maps and photographs of a few rows, which the page loads when it shows one of them.
+//! Blocks: scripts with the maps and photographs of a few rows, which the page loads when it shows one of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::Report;
-use super::row::{PageRow, RowFigures, RowState};
+use super::content::Report;
+use super::page_row::{PageRow, PageRowState, PageRowStatistics};
 use super::script::{base64, call, class_ids, numbers};
-use crate::inspection::inspect::Examiner;
+use crate::inspection::inspect::{Examiner, StatisticsError};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::label_map::{ImageLabels, LabelMap};
-use crate::shared::store::{DecodeScratch, FailedImage, RowState as Stored, StoreReader};
+use crate::shared::store::{DecodeScratch, FailedImage, RowState, StoreReader};
 
-/// Rows of a block. The page knows this number from `rows.js`.
+/// Rows per block. `rows.js` contains this number, too.
 pub(super) const ROWS: usize = 16;
 
-/// Makes blocks, one after the other. Each thread has one.
-pub(super) struct Blocks<'a> {
+/// Makes blocks; use one per thread.
+pub(super) struct BlockMaker<'a> {
     report: &'a Report<'a>,
-    class_of_label: std::collections::HashMap<String, u32>,
+    class_of_label: HashMap<String, u32>,
     examiner: Examiner,
     scratch: DecodeScratch,
 }
 
-/// A block that was made, without what is on the disk.
+/// What remains in memory of a block.
 pub(super) struct Block {
     pub(super) rows: Vec<PageRow>,
     pub(super) scores: ScoreCounts,
 }
 
-/// How many cells have a best score in each step of 1 / [`ScoreCounts::STEPS_PER_UNIT`].
+/// Histogram of the best scores of cells, in steps of 1 / [`ScoreCounts::STEPS_PER_UNIT`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ScoreCounts {
     pub(super) by_step: BTreeMap<i32, u64>,
 }
 
-impl<'a> Blocks<'a> {
+impl<'a> BlockMaker<'a> {
     pub(super) fn new(report: &'a Report<'a>, classes: &ClassList) -> Self {
         Self {
             report,
@@ -46,26 +46,27 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// The block of these rows, and its script.
+    /// Makes the block of these rows. Returns it and its script.
     ///
     /// # Errors
-    /// When a shard is damaged.
+    /// Returns [`Error::Store`] if a shard is damaged or not done any more, and an error of the machine if a photograph
+    /// cannot be read because of it.
     pub(super) fn make(&mut self, number: usize, rows: &[usize]) -> Result<(Block, Vec<u8>), Error> {
         let mut block = Block { rows: Vec::with_capacity(rows.len()), scores: ScoreCounts::default() };
         let mut images = Vec::with_capacity(rows.len());
         for &row in rows {
             match self.report.store.row_with(row, &mut self.scratch)? {
-                Stored::Labelled(labels) => {
+                RowState::Labelled(labels) => {
                     let (page_row, image) = self.labelled(row, &labels)?;
                     block.scores.add_map(&labels.map);
                     block.rows.push(page_row);
                     images.push(image);
                 }
-                Stored::Failed(FailedImage { error, .. }) => {
-                    block.rows.push(PageRow { row, state: RowState::Failed(error), no_photograph: None });
+                RowState::Failed(FailedImage { error, .. }) => {
+                    block.rows.push(PageRow { row, state: PageRowState::Failed(error), no_photograph: None });
                     images.push(Value::Null);
                 }
-                Stored::ToDo => return Err(self.changed(row)),
+                RowState::ToDo => return Err(self.not_done_any_more(row)),
             }
         }
         Ok((block, call("relabel.blocks.take", &json!({ "block": number, "images": images }))))
@@ -73,10 +74,10 @@ impl<'a> Blocks<'a> {
 
     fn labelled(&mut self, row: usize, labels: &ImageLabels) -> Result<(PageRow, Value), Error> {
         let Report { store, manifest, photographs, .. } = self.report;
-        let label_class = manifest.label(row).and_then(|label| self.class_of_label.get(label)).copied();
-        let Stored::Labelled(map_bytes) = store.map_bytes(row)? else { return Err(self.changed(row)) };
-        let figures = RowFigures::new(&mut self.examiner, &labels.map, label_class, map_bytes)
-            .map_err(|problem| damaged(store, row, &problem))?;
+        let folder_class = manifest.label(row).and_then(|label| self.class_of_label.get(label)).copied();
+        let RowState::Labelled(map_bytes) = store.map_bytes(row)? else { return Err(self.not_done_any_more(row)) };
+        let statistics = PageRowStatistics::new(&mut self.examiner, &labels.map, folder_class, map_bytes)
+            .map_err(|error| damaged(store, row, &error))?;
         let mut image = Map::new();
         let (scores, classes) = labels.map.rank_planes();
         image.insert("classes".to_owned(), class_ids(classes, are_wide(store)));
@@ -85,7 +86,7 @@ impl<'a> Blocks<'a> {
         image.insert("prediction".to_owned(), prediction.map(|(class, prob)| json!([class, prob.to_f32()])).collect());
         let mut no_photograph = None;
         if let Some(photographs) = photographs {
-            match photographs.take(row)? {
+            match photographs.photograph(row)? {
                 Ok(photograph) => {
                     image.insert("pixels".to_owned(), json!([photograph.height_pixels, photograph.width_pixels]));
                     image.insert("jpeg".to_owned(), base64(&photograph.jpeg));
@@ -93,18 +94,18 @@ impl<'a> Blocks<'a> {
                 Err(error) => no_photograph = Some(error),
             }
         }
-        Ok((PageRow { row, state: RowState::Labelled(figures), no_photograph }, image.into()))
+        Ok((PageRow { row, state: PageRowState::Labelled(statistics), no_photograph }, image.into()))
     }
 
-    fn changed(&self, row: usize) -> Error {
+    fn not_done_any_more(&self, row: usize) -> Error {
         let problem =
-            format!("row {row} was finished and is still to do now: a run changes the store. Try again later");
+            format!("row {row} is not done any more\n  help: write the report when no run writes to the store");
         Error::Store { path: self.report.store.path().to_path_buf(), problem: problem.into() }
     }
 }
 
 impl ScoreCounts {
-    /// Steps for each unit of score.
+    /// Steps per unit of score.
     pub(super) const STEPS_PER_UNIT: i32 = 16;
 
     fn add_map(&mut self, map: &LabelMap) {
@@ -121,13 +122,13 @@ impl ScoreCounts {
     }
 }
 
-/// Whether class ids need four bytes.
+/// Returns whether class ids need four bytes.
 pub(super) fn are_wide(store: &StoreReader) -> bool {
     store.info().classes.count > usize::from(u16::MAX)
 }
 
-fn damaged(store: &StoreReader, row: usize, problem: &str) -> Error {
-    Error::Store { path: store.path().to_path_buf(), problem: format!("row {row} is damaged: {problem}").into() }
+fn damaged(store: &StoreReader, row: usize, error: &StatisticsError) -> Error {
+    Error::Store { path: store.path().to_path_buf(), problem: format!("row {row} is damaged: {error}").into() }
 }
 
 #[cfg(test)]
@@ -137,7 +138,7 @@ mod tests {
     use crate::shared::label_map::ScoreRounding;
 
     #[test]
-    fn best_scores_are_counted_in_sixteenths() {
+    fn best_scores_are_counted_in_steps_of_a_sixteenth() {
         let size = MapSize::new(1, 3).unwrap();
         let scores = [1.0, 0.5, 1.05, 0.25, -0.01, -2.0];
         let map = LabelMap::from_cells(&scores, &[0, 1, 0, 1, 0, 1], 2, size, ScoreRounding::Float16).unwrap();

@@ -1,6 +1,6 @@
-//! `index.html`: one file with style and scripts in it, from the small ones in `page/`. It holds nothing of the store.
+//! `index.html`: one file with the styles and scripts of `page/`. It contains no data of the store.
 
-/// What tells a page of ours from others.
+/// Identifies a page of relabel.
 pub(super) const GENERATOR: &str = r#"<meta name="generator" content="relabel report">"#;
 
 const PAGE: &str = include_str!("page/page.html");
@@ -8,7 +8,7 @@ const PAGE: &str = include_str!("page/page.html");
 const STYLES: [&str; 3] =
     [include_str!("page/page.css"), include_str!("page/charts.css"), include_str!("page/view.css")];
 
-/// In the order in which they build on each other.
+/// In the order of their dependencies.
 const SCRIPTS: [&str; 11] = [
     include_str!("page/base.js"),
     include_str!("page/pool.js"),
@@ -23,7 +23,7 @@ const SCRIPTS: [&str; 11] = [
     include_str!("page/start.js"),
 ];
 
-/// The page. The scripts but the last stand before `data/rows.js`, which calls them.
+/// Returns the page. All scripts except the last come before `data/rows.js`, which calls them.
 pub(super) fn index_html() -> String {
     let (start, before) = SCRIPTS.split_last().unwrap_or((&"", &[]));
     PAGE.replace("{{generator}}", GENERATOR)
@@ -37,9 +37,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_page_is_whole_and_asks_for_nothing_but_its_rows() {
+    fn the_page_is_complete_and_requests_only_its_rows() {
         let page = index_html();
-        assert!(page.contains(GENERATOR) && !page.contains("{{"), "a place is left open");
+        assert!(page.contains(GENERATOR) && !page.contains("{{"), "a placeholder is left");
         let outside: Vec<_> = page.match_indices("src=").map(|(at, _)| &page[at..at + 20]).collect();
         assert_eq!(outside, ["src=\"data/rows.js\"></"[..20].to_owned()]);
         for word in
@@ -47,12 +47,12 @@ mod tests {
         {
             assert!(!page.contains(word), "{word}");
         }
-        // An address is only a name here: that of SVG's namespace.
+        // The only URL is the SVG namespace.
         assert!(page.match_indices("http").all(
             |(at, _)| page[at..].starts_with("http://www.w3.org/2000/svg") || page[at..].starts_with("http-equiv")
         ));
         for script in SCRIPTS {
-            assert!(!script.contains("</script"), "it would end the page's script");
+            assert!(!script.contains("</script"), "it would end the script element");
         }
     }
 }

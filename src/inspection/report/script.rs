@@ -1,4 +1,4 @@
-//! Data as JavaScript: JSON that is safe in a script, and numbers as base64.
+//! Data as JavaScript: JSON that is safe inside a script, and arrays of numbers as base64.
 
 use std::io::{self, Write};
 
@@ -9,17 +9,17 @@ use serde::Serialize as _;
 use serde_json::ser::Formatter;
 use serde_json::{Serializer, Value};
 
-/// A call of one of the page's functions, in UTF-8.
+/// Returns a call of one of the page's functions, as UTF-8.
 pub(super) fn call(function: &str, data: &Value) -> Vec<u8> {
     let mut script = format!("{function}(").into_bytes();
     let written = data.serialize(&mut Serializer::with_formatter(&mut script, NoMarkup));
-    debug_assert!(written.is_ok(), "memory takes everything");
+    debug_assert!(written.is_ok(), "writing to memory cannot fail");
     script.extend_from_slice(b");\n");
     script
 }
 
-/// Writes JSON that is safe in a script. Names come from the user's files: `<` could end the script, and the two line
-/// separators once ended a line of JavaScript.
+/// Formats JSON that is safe inside a script. Names come from files of the user: `<` could end the script, and the two line
+/// separators end a line in older versions of JavaScript.
 struct NoMarkup;
 
 impl Formatter for NoMarkup {
@@ -41,13 +41,13 @@ impl Formatter for NoMarkup {
     }
 }
 
-/// Bytes as base64.
+/// Encodes bytes as base64.
 pub(super) fn base64(bytes: &[u8]) -> Value {
     STANDARD.encode(bytes).into()
 }
 
-/// Numbers as base64 of their little-endian bytes.
-pub(super) fn numbers<T: Little>(values: impl IntoIterator<Item = T>) -> Value {
+/// Encodes numbers as base64 of their little-endian bytes.
+pub(super) fn numbers<T: LittleEndian>(values: impl IntoIterator<Item = T>) -> Value {
     let mut bytes = Vec::new();
     for value in values {
         value.push_to(&mut bytes);
@@ -55,25 +55,25 @@ pub(super) fn numbers<T: Little>(values: impl IntoIterator<Item = T>) -> Value {
     base64(&bytes)
 }
 
-/// Class ids: two bytes each where the teacher's classes allow it, otherwise four.
+/// Encodes class ids, with four bytes each if `are_wide`, otherwise with two.
 pub(super) fn class_ids(classes: impl IntoIterator<Item = u32>, are_wide: bool) -> Value {
     if are_wide { numbers(classes) } else { numbers(classes.into_iter().map(|class| class as u16)) }
 }
 
-/// A number that is written with the lowest byte first.
-pub(super) trait Little {
+/// A number with a little-endian encoding.
+pub(super) trait LittleEndian {
     fn push_to(self, bytes: &mut Vec<u8>);
 }
 
-macro_rules! little {
-    ($($number:ty),*) => { $(impl Little for $number {
+macro_rules! impl_little_endian {
+    ($($number:ty),*) => { $(impl LittleEndian for $number {
         fn push_to(self, bytes: &mut Vec<u8>) {
             bytes.extend_from_slice(&self.to_le_bytes());
         }
     })* };
 }
 
-little!(u8, u16, u32, f16, f32);
+impl_little_endian!(u8, u16, u32, f16, f32);
 
 #[cfg(test)]
 mod tests {
@@ -81,7 +81,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn nothing_in_a_name_ends_the_script() {
+    fn names_cannot_end_the_script() {
         let hostile = "</script><!--\u{2028}\u{2029}\"'\\";
         let script = String::from_utf8(call("relabel.take", &json!({ "name": hostile, hostile: "plain" }))).unwrap();
         assert!(!script.contains('<') && !script.contains('\u{2028}') && !script.contains('\u{2029}'), "{script}");
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_stand_lowest_byte_first() {
+    fn numbers_are_little_endian() {
         assert_eq!(numbers([1_u16, 0x0203]), "AQADAg==");
         assert_eq!(class_ids([1, 515], false), "AQADAg==");
         assert_eq!(class_ids([1], true), "AQAAAA==");

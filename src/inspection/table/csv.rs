@@ -1,20 +1,20 @@
-//! Tables as CSV: no value is an empty field, numbers have as many digits as tell them apart, and the items of a
-//! list are parted by `;`. Texts that a spreadsheet would take for formulas get a `'` before them.
+//! Tables as CSV. Null is an empty field, numbers have as many digits as are needed to read the same value back, and
+//! items of lists are separated by `;`. Texts that a spreadsheet would read as formulas get a leading `'`.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
 
-use super::{Column, Values};
+use super::columns::{ColumnValues, TableColumn};
 
-/// Writes a table, rows after rows.
+/// Writes a table as CSV.
 pub(super) struct CsvTable<'a, W: Write, R> {
-    columns: &'a [Column<R>],
+    columns: &'a [TableColumn<R>],
     out: ::csv::Writer<W>,
 }
 
 impl<'a, W: Write, R> CsvTable<'a, W, R> {
     /// Writes the header.
-    pub(super) fn new(out: W, columns: &'a [Column<R>]) -> io::Result<Self> {
+    pub(super) fn new(out: W, columns: &'a [TableColumn<R>]) -> io::Result<Self> {
         let mut out = ::csv::Writer::from_writer(out);
         out.write_record(columns.iter().map(|column| column.name))?;
         Ok(Self { columns, out })
@@ -24,14 +24,16 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
         for row in rows {
             for column in self.columns {
                 match column.values {
-                    Values::Texts(text) => self.out.write_field(&*plain(text(row).unwrap_or_default()))?,
-                    Values::Integers(number) => self.out.write_field(field(number(row)))?,
-                    Values::Reals(number) => self.out.write_field(field(number(row)))?,
-                    Values::TextLists(texts) => {
-                        let texts: Vec<_> = texts(row).unwrap_or_default().into_iter().map(plain).collect();
+                    ColumnValues::Texts(text) => {
+                        self.out.write_field(&*escape_formula(text(row).unwrap_or_default()))?;
+                    }
+                    ColumnValues::Integers(number) => self.out.write_field(field(number(row)))?,
+                    ColumnValues::Reals(number) => self.out.write_field(field(number(row)))?,
+                    ColumnValues::TextLists(texts) => {
+                        let texts: Vec<_> = texts(row).unwrap_or_default().into_iter().map(escape_formula).collect();
                         self.out.write_field(texts.join(";"))?;
                     }
-                    Values::RealLists(numbers) => {
+                    ColumnValues::RealLists(numbers) => {
                         let numbers = numbers(row).unwrap_or_default().iter();
                         self.out.write_field(numbers.map(ToString::to_string).collect::<Vec<_>>().join(";"))?;
                     }
@@ -42,15 +44,15 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
         Ok(())
     }
 
-    pub(super) fn end(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.out.flush()
     }
 }
 
-/// A text that no spreadsheet takes for a formula: one that begins as a formula does gets a `'` before it.
-fn plain(text: &str) -> Cow<'_, str> {
-    const BEGIN_FORMULAS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
-    if text.starts_with(BEGIN_FORMULAS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+/// Adds a leading `'` to a text that a spreadsheet would read as a formula.
+fn escape_formula(text: &str) -> Cow<'_, str> {
+    const FORMULA_STARTS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
+    if text.starts_with(FORMULA_STARTS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
 }
 
 fn field(number: Option<impl ToString>) -> String {

@@ -1,15 +1,15 @@
-//! Tables as JSON: a list of objects, each on a line of its own.
+//! Tables as JSON: an array of objects, one per line.
 
 use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
-use super::{Column, Table, Values};
+use super::columns::{ColumnValues, Table, TableColumn};
 
-/// Writes a table, rows after rows.
+/// Writes a table as JSON.
 pub(super) struct JsonTable<'a, W: Write, R> {
-    columns: &'a [Column<R>],
-    block_name: &'static str,
+    columns: &'a [TableColumn<R>],
+    list_column: &'static str,
     out: W,
     is_empty: bool,
 }
@@ -17,29 +17,29 @@ pub(super) struct JsonTable<'a, W: Write, R> {
 impl<'a, W: Write, R> JsonTable<'a, W, R> {
     pub(super) fn new(mut out: W, table: &Table<'a, R>) -> io::Result<Self> {
         out.write_all(b"[")?;
-        Ok(Self { columns: table.columns, block_name: table.block.unwrap_or_default(), out, is_empty: true })
+        Ok(Self { columns: table.columns, list_column: table.list_column.unwrap_or_default(), out, is_empty: true })
     }
 
-    pub(super) fn write(&mut self, rows: &[R], block: Option<&[f32]>) -> io::Result<()> {
-        let per_row = block.map_or(0, |values| values.len() / rows.len().max(1));
+    pub(super) fn write(&mut self, rows: &[R], lists: Option<&[f32]>) -> io::Result<()> {
+        let list_len = lists.map_or(0, |values| values.len() / rows.len().max(1));
         for (at, row) in rows.iter().enumerate() {
             self.out.write_all(if self.is_empty { b"\n" } else { b",\n" })?;
             self.is_empty = false;
-            let block = block.map(|values| (self.block_name, &values[at * per_row..(at + 1) * per_row]));
-            serde_json::to_writer(&mut self.out, &RowObject { columns: self.columns, row, block })?;
+            let list = lists.map(|values| (self.list_column, &values[at * list_len..(at + 1) * list_len]));
+            serde_json::to_writer(&mut self.out, &RowObject { columns: self.columns, row, list })?;
         }
         Ok(())
     }
 
-    pub(super) fn end(mut self) -> io::Result<()> {
+    pub(super) fn finish(mut self) -> io::Result<()> {
         self.out.write_all(b"\n]")
     }
 }
 
 struct RowObject<'a, R> {
-    columns: &'a [Column<R>],
+    columns: &'a [TableColumn<R>],
     row: &'a R,
-    block: Option<(&'static str, &'a [f32])>,
+    list: Option<(&'static str, &'a [f32])>,
 }
 
 impl<R> Serialize for RowObject<'_, R> {
@@ -47,14 +47,14 @@ impl<R> Serialize for RowObject<'_, R> {
         let mut object = serializer.serialize_map(None)?;
         for column in self.columns {
             match column.values {
-                Values::Integers(number) => object.serialize_entry(column.name, &number(self.row))?,
-                Values::Reals(number) => object.serialize_entry(column.name, &number(self.row))?,
-                Values::Texts(text) => object.serialize_entry(column.name, &text(self.row))?,
-                Values::TextLists(texts) => object.serialize_entry(column.name, &texts(self.row))?,
-                Values::RealLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
+                ColumnValues::Integers(number) => object.serialize_entry(column.name, &number(self.row))?,
+                ColumnValues::Reals(number) => object.serialize_entry(column.name, &number(self.row))?,
+                ColumnValues::Texts(text) => object.serialize_entry(column.name, &text(self.row))?,
+                ColumnValues::TextLists(texts) => object.serialize_entry(column.name, &texts(self.row))?,
+                ColumnValues::RealLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
             }
         }
-        if let Some((name, values)) = self.block {
+        if let Some((name, values)) = self.list {
             object.serialize_entry(name, values)?;
         }
         object.end()

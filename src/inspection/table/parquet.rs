@@ -11,11 +11,11 @@ use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, Serial
 use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::ColumnPath;
 
-use super::{Column, Table, Values};
+use super::columns::{ColumnValues, Table, TableColumn};
 
-/// Writes a table, rows after rows.
+/// Writes a table as Parquet.
 pub(super) struct ParquetTable<'a, W: Write + Send, R> {
-    columns: &'a [Column<R>],
+    columns: &'a [TableColumn<R>],
     file: SerializedFileWriter<W>,
 }
 
@@ -25,53 +25,53 @@ impl<'a, W: Write + Send, R> ParquetTable<'a, W, R> {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::try_new(3)?))
             .set_created_by("relabel".to_owned());
-        if let Some(name) = table.block {
-            let block = ColumnPath::from([name, "list", "element"].map(str::to_owned).to_vec());
-            // Few of its numbers are the same, so that a list of the different ones saves nothing.
-            properties = properties.set_column_dictionary_enabled(block, false);
+        if let Some(name) = table.list_column {
+            let path = ColumnPath::from([name, "list", "element"].map(str::to_owned).to_vec());
+            // Few of its values repeat, so a dictionary saves nothing.
+            properties = properties.set_column_dictionary_enabled(path, false);
         }
         Ok(Self { columns: table.columns, file: SerializedFileWriter::new(out, schema, Arc::new(properties.build()))? })
     }
 
-    /// Writes rows as a row group, with the values of the table's block, row by row, if it has one.
-    pub(super) fn write(&mut self, rows: &[R], block: Option<&[f32]>) -> Result<(), ParquetError> {
+    /// Writes rows as a row group, and the values of the list column, row by row, if the table has one.
+    pub(super) fn write(&mut self, rows: &[R], lists: Option<&[f32]>) -> Result<(), ParquetError> {
         let mut group = self.file.next_row_group()?;
         for column in self.columns {
             let is_nullable = column.is_nullable;
             match column.values {
-                Values::Integers(number) => {
+                ColumnValues::Integers(number) => {
                     let values = rows.iter().map(|row| number(row).map(|number| number as i64));
                     write_column::<Int64Type, W>(&mut group, values, is_nullable)?;
                 }
-                Values::Reals(number) => {
+                ColumnValues::Reals(number) => {
                     write_column::<FloatType, W>(&mut group, rows.iter().map(number), is_nullable)?;
                 }
-                Values::Texts(text) => {
+                ColumnValues::Texts(text) => {
                     let values = rows.iter().map(|row| text(row).map(bytes));
                     write_column::<ByteArrayType, W>(&mut group, values, is_nullable)?;
                 }
-                Values::TextLists(texts) => {
+                ColumnValues::TextLists(texts) => {
                     let lists = rows.iter().map(|row| texts(row).map(|texts| texts.into_iter().map(bytes).collect()));
                     write_lists::<ByteArrayType, W>(&mut group, lists, is_nullable)?;
                 }
-                Values::RealLists(numbers) => {
+                ColumnValues::RealLists(numbers) => {
                     let lists = rows.iter().map(|row| numbers(row).map(<[f32]>::to_vec));
                     write_lists::<FloatType, W>(&mut group, lists, is_nullable)?;
                 }
             }
         }
-        if let Some(values) = block {
-            let per_row = values.len() / rows.len().max(1);
-            let continues: Vec<i16> = (0..values.len()).map(|at| i16::from(at % per_row != 0)).collect();
+        if let Some(values) = lists {
+            let list_len = values.len() / rows.len().max(1);
+            let repetition_levels: Vec<i16> = (0..values.len()).map(|at| i16::from(at % list_len != 0)).collect();
             let mut column = next_column(&mut group)?;
-            column.typed::<FloatType>().write_batch(values, Some(&vec![1; values.len()]), Some(&continues))?;
+            column.typed::<FloatType>().write_batch(values, Some(&vec![1; values.len()]), Some(&repetition_levels))?;
             column.close()?;
         }
         group.close()?;
         Ok(())
     }
 
-    pub(super) fn end(self) -> Result<(), ParquetError> {
+    pub(super) fn finish(self) -> Result<(), ParquetError> {
         self.file.close()?;
         Ok(())
     }
@@ -80,23 +80,23 @@ impl<'a, W: Write + Send, R> ParquetTable<'a, W, R> {
 fn schema<R>(table: &Table<'_, R>) -> String {
     let mut fields = String::new();
     for column in table.columns {
-        let need = if column.is_nullable { "optional" } else { "required" };
+        let repetition = if column.is_nullable { "optional" } else { "required" };
         fields += &match column.values {
-            Values::Integers(_) => format!("{need} int64 {};\n", column.name),
-            Values::Reals(_) => format!("{need} float {};\n", column.name),
-            Values::Texts(_) => format!("{need} binary {} (string);\n", column.name),
-            Values::TextLists(_) => list(need, column.name, "binary element (string)"),
-            Values::RealLists(_) => list(need, column.name, "float element"),
+            ColumnValues::Integers(_) => format!("{repetition} int64 {};\n", column.name),
+            ColumnValues::Reals(_) => format!("{repetition} float {};\n", column.name),
+            ColumnValues::Texts(_) => format!("{repetition} binary {} (string);\n", column.name),
+            ColumnValues::TextLists(_) => list(repetition, column.name, "binary element (string)"),
+            ColumnValues::RealLists(_) => list(repetition, column.name, "float element"),
         };
     }
-    if let Some(name) = table.block {
+    if let Some(name) = table.list_column {
         fields += &list("required", name, "float element");
     }
     format!("message {} {{\n{fields}}}", table.name)
 }
 
-fn list(need: &str, name: &str, element: &str) -> String {
-    format!("{need} group {name} (list) {{ repeated group list {{ required {element}; }} }}\n")
+fn list(repetition: &str, name: &str, element: &str) -> String {
+    format!("{repetition} group {name} (list) {{ repeated group list {{ required {element}; }} }}\n")
 }
 
 fn bytes(text: &str) -> ByteArray {
@@ -108,91 +108,44 @@ fn write_column<T: DataType, W: Write + Send>(
     values: impl Iterator<Item = Option<T::T>>,
     is_nullable: bool,
 ) -> Result<(), ParquetError> {
-    let (mut present, mut held) = (Vec::new(), Vec::new());
+    let (mut definition_levels, mut items) = (Vec::new(), Vec::new());
     for value in values {
-        present.push(i16::from(value.is_some()));
-        held.extend(value);
+        definition_levels.push(i16::from(value.is_some()));
+        items.extend(value);
     }
     let mut column = next_column(group)?;
-    column.typed::<T>().write_batch(&held, is_nullable.then_some(&present), None)?;
+    column.typed::<T>().write_batch(&items, is_nullable.then_some(&definition_levels), None)?;
     column.close()
 }
 
-/// Definition levels, as Parquet calls them, count what is there: the list if it may be missing, and the item.
+/// Writes a column of lists. Parquet's definition levels count what is present: the list if it is nullable, and the item.
+/// Its repetition levels are 1 for items that continue a list.
 fn write_lists<T: DataType, W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     lists: impl Iterator<Item = Option<Vec<T::T>>>,
     is_nullable: bool,
 ) -> Result<(), ParquetError> {
     let empty = i16::from(is_nullable);
-    let (mut present, mut continues, mut held) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut definition_levels, mut repetition_levels, mut items) = (Vec::new(), Vec::new(), Vec::new());
     for list in lists {
-        let items = list.as_ref().map_or(0, Vec::len);
-        if items == 0 {
-            present.push(if list.is_some() { empty } else { 0 });
-            continues.push(0);
+        let len = list.as_ref().map_or(0, Vec::len);
+        if len == 0 {
+            definition_levels.push(if list.is_some() { empty } else { 0 });
+            repetition_levels.push(0);
         }
-        for at in 0..items {
-            present.push(empty + 1);
-            continues.push(i16::from(at > 0));
+        for at in 0..len {
+            definition_levels.push(empty + 1);
+            repetition_levels.push(i16::from(at > 0));
         }
-        held.extend(list.into_iter().flatten());
+        items.extend(list.into_iter().flatten());
     }
     let mut column = next_column(group)?;
-    column.typed::<T>().write_batch(&held, Some(&present), Some(&continues))?;
+    column.typed::<T>().write_batch(&items, Some(&definition_levels), Some(&repetition_levels))?;
     column.close()
 }
 
 fn next_column<'g, W: Write + Send>(
     group: &'g mut SerializedRowGroupWriter<'_, W>,
 ) -> Result<SerializedColumnWriter<'g>, ParquetError> {
-    group.next_column()?.ok_or_else(|| ParquetError::General("the schema has no further column".to_owned()))
-}
-
-#[cfg(test)]
-mod tests {
-    use ::parquet::file::reader::{FileReader as _, SerializedFileReader};
-
-    use super::*;
-    use crate::inspection::table::{Format, TableWriter};
-
-    struct Row(Option<Vec<f32>>, Vec<&'static str>);
-
-    #[test]
-    fn lists_are_missing_empty_or_have_items() {
-        let columns = [
-            Column::nullable("numbers", Values::RealLists(|row: &Row| row.0.as_deref())),
-            Column::always("texts", Values::TextLists(|row| Some(row.1.clone()))),
-        ];
-        let rows = [
-            Row(Some(vec![0.5, 2.5]), vec!["a"]),
-            Row(None, vec![]),
-            Row(Some(vec![]), vec!["é", ""]),
-            Row(Some(vec![1.5]), vec!["b"]),
-        ];
-        let write = |format: Format| {
-            let mut out = Vec::new();
-            let table = Table { name: "lists", columns: &columns, block: None };
-            let mut writer = TableWriter::new(format, &mut out, &table).unwrap();
-            writer.write(&rows, None).unwrap();
-            writer.end().unwrap();
-            out
-        };
-        let parquet = write(Format::Parquet);
-        assert_eq!(parquet, write(Format::Parquet), "the same rows give the same bytes");
-        let read = SerializedFileReader::new(bytes::Bytes::from(parquet)).unwrap();
-        let read: Vec<String> = read.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
-        assert_eq!(
-            read,
-            [
-                "{numbers: [0.5, 2.5], texts: [\"a\"]}",
-                "{numbers: null, texts: []}",
-                "{numbers: [], texts: [\"é\", \"\"]}",
-                "{numbers: [1.5], texts: [\"b\"]}"
-            ]
-        );
-        let json: serde_json::Value = serde_json::from_slice(&write(Format::Json)).unwrap();
-        assert_eq!((&json[1]["numbers"], &json[2]["texts"][0]), (&serde_json::Value::Null, &"é".into()));
-        assert!(String::from_utf8(write(Format::Csv)).unwrap().starts_with("numbers,texts\n0.5;2.5,a\n"));
-    }
+    group.next_column()?.ok_or_else(|| ParquetError::General("the schema has no more columns".to_owned()))
 }

@@ -85,7 +85,7 @@ fn start<'scope>(
 /// One image as the teacher wants it. A reader that panics fails its image and nothing else, as a decoder does.
 fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
     let how = job.preprocessing;
-    let _room = job.decoder.room_for_file(job.manifest.bytes(row));
+    let _reservation = job.decoder.reserve_for_file(job.manifest.bytes(row));
     let read = || job.images.read(row, job.length_check);
     let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(gave_up())))?;
     let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
@@ -95,7 +95,7 @@ fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Resu
         }
     };
     let mut pixels = vec![0; how.input_size.rgb_bytes()];
-    job.decoder.decode_into_noting(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels, &granted)?;
+    job.decoder.decode_into_with(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels, &granted)?;
     Ok(pixels)
 }
 

@@ -1,18 +1,19 @@
-//! BMP as `BmpImagePlugin` reads it: headers of Windows and OS/2, bit fields, run lengths.
+//! BMP, as `BmpImagePlugin` reads it: Windows and OS/2 headers, bit fields, run-length encoding.
 
-mod runs;
+mod run_lengths;
 
 use super::file_bytes::{FileBytes, u16_le, u32_le};
-use super::limits::Limits;
-use super::samples::{Layout, Palette};
-use super::{RgbImage, broken, truncated};
+use super::image_error::{broken, truncated};
+use super::limits::DecodeLimits;
+use super::rgb_image::RgbImage;
+use super::samples::{Palette, SampleLayout};
 use crate::shared::error::ImageError;
 
 /// Decodes a BMP. Alpha is dropped.
 ///
 /// # Errors
-/// What PIL refuses: other headers and compressions, layouts of bits that it does not know, missing rows.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
+/// Returns an error if PIL refuses the file: unsupported headers, compressions and bit layouts, or missing rows.
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let offset = u64::from(u32_le(file.read(14), 10)?);
     let header = Header::read(&mut file, offset)?;
@@ -24,8 +25,8 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageErr
     let unpacked;
     file.seek(offset);
     let (rows, layout) = if let Some(four_bits) = header.runs {
-        let layout = runs::layout(layout).ok_or_else(|| broken("BMP: run lengths of true colours".to_owned()))?;
-        unpacked = runs::unpack(&mut file, four_bits, width, height);
+        let layout = run_lengths::layout(layout).ok_or_else(|| broken("BMP: run-length encoded true colour"))?;
+        unpacked = run_lengths::unpack(&mut file, four_bits, width, height);
         stride = u64::from(width);
         (unpacked.as_slice(), layout)
     } else {
@@ -34,10 +35,10 @@ pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageErr
     };
     let row_bytes = layout.row_bytes(width);
     if row_bytes > stride {
-        return Err(broken(format!("BMP: a row has {stride} bytes and needs {row_bytes}")));
+        return Err(broken(format!("BMP: rows have {stride} bytes, expected {row_bytes}")));
     }
     if (rows.len() as u64) < u64::from(height - 1) * stride + row_bytes {
-        return Err(truncated("the BMP ends before its image does".to_owned()));
+        return Err(truncated("BMP: unexpected end of file"));
     }
     let line = width as usize * 3;
     let mut rgb = vec![0; height as usize * line];
@@ -53,13 +54,13 @@ struct Header {
     height: u32,
     bits: u16,
     colours: u64,
-    /// Bytes of a palette's entry.
+    /// Bytes per palette entry.
     entry: u64,
     from_top: bool,
-    layout: Layout,
-    /// Run lengths; whether of four bits.
+    layout: SampleLayout,
+    /// Set for run-length encoding: whether with four bits per pixel.
     runs: Option<bool>,
-    /// Where the pixels begin; 0 for what follows the palette.
+    /// Offset of the pixels; 0 if they follow the palette.
     offset: u64,
 }
 
@@ -86,7 +87,7 @@ impl Header {
                 (bits, compression, colours, entry) =
                     (u16_le(data, 10)?, u32_le(data, 12)?, u64::from(u32_le(data, 28)?), 4);
             }
-            other => return Err(broken(format!("BMP: a header of {other} bytes"))),
+            other => return Err(broken(format!("BMP: unsupported header of {other} bytes"))),
         }
         let mut masks = [0; 4];
         if compression == BITFIELDS {
@@ -105,27 +106,27 @@ impl Header {
             offset += entry * colours;
         }
         let layout = match bits {
-            1 | 4 | 8 => Layout::Index { bits: bits as u8, skipped: 0 },
-            16 => Layout::Packed16 { green_bits: 5 },
-            24 => Layout::Places { rgb: [2, 1, 0], bytes: 3 },
-            32 => Layout::Places { rgb: [2, 1, 0], bytes: 4 },
-            other => return Err(broken(format!("BMP: {other} bits a pixel"))),
+            1 | 4 | 8 => SampleLayout::Index { bits: bits as u8, skipped: 0 },
+            16 => SampleLayout::Packed16 { green_bits: 5 },
+            24 => SampleLayout::Channels { rgb: [2, 1, 0], bytes: 3 },
+            32 => SampleLayout::Channels { rgb: [2, 1, 0], bytes: 4 },
+            other => return Err(broken(format!("BMP: unsupported {other} bits per pixel"))),
         };
         let (layout, runs) = match compression {
             RAW => (layout, None),
             RLE8 | RLE4 => (layout, Some(compression == RLE4)),
-            BITFIELDS => (layout_of_masks(bits, masks)?, None),
-            other => return Err(broken(format!("BMP: compression {other}"))),
+            BITFIELDS => (layout_from_masks(bits, masks)?, None),
+            other => return Err(broken(format!("BMP: unsupported compression {other}"))),
         };
         Ok(Self { width, height, bits, colours, entry, from_top, layout, runs, offset })
     }
 
-    /// The layout and the palette. Where all colours are grays in order, PIL drops the palette and takes the bytes for
-    /// gray, however many bits a pixel has.
-    fn colours(&self, file: &mut FileBytes) -> Result<(Layout, Palette), ImageError> {
-        let Layout::Index { .. } = self.layout else { return Ok((self.layout, Palette::BLACK)) };
+    /// Reads the layout and the palette. If the palette is a gray ramp, PIL drops it and reads the bytes as gray, however many
+    /// bits a pixel has.
+    fn colours(&self, file: &mut FileBytes) -> Result<(SampleLayout, Palette), ImageError> {
+        let SampleLayout::Index { .. } = self.layout else { return Ok((self.layout, Palette::BLACK)) };
         if self.colours > 65536 {
-            return Err(broken(format!("BMP: a palette of {} colours", self.colours)));
+            return Err(broken(format!("BMP: palette of {} colours", self.colours)));
         }
         let entries = file.read(self.entry * self.colours);
         let is_gray = (0..self.colours).all(|number| {
@@ -135,31 +136,34 @@ impl Header {
         });
         if is_gray {
             let bits = if self.colours <= 2 { 1 } else { 8 };
-            let layout =
-                if bits == 1 { Layout::Bits { inverted: false } } else { Layout::Gray { bits, inverted: false } };
+            let layout = if bits == 1 {
+                SampleLayout::Bits { inverted: false }
+            } else {
+                SampleLayout::Gray { bits, inverted: false }
+            };
             return Ok((layout, Palette::BLACK));
         }
         let palette = match self.entry {
-            4 => Palette::of_entries::<4>(entries, [2, 1, 0]),
-            _ => Palette::of_entries::<3>(entries, [2, 1, 0]),
+            4 => Palette::from_entries::<4>(entries, [2, 1, 0]),
+            _ => Palette::from_entries::<3>(entries, [2, 1, 0]),
         };
-        let too_many = || broken(format!("BMP: a palette of {} colours", self.colours));
+        let too_many = || broken(format!("BMP: palette of {} colours", self.colours));
         Ok((self.layout, palette.ok_or_else(too_many)?))
     }
 }
 
 /// `MASK_MODES` of `BmpImagePlugin`: masks of red, green, blue and alpha.
-fn layout_of_masks(bits: u16, masks: [u32; 4]) -> Result<Layout, ImageError> {
-    let places = |rgb| Ok(Layout::Places { rgb, bytes: (bits / 8) as u8 });
+fn layout_from_masks(bits: u16, masks: [u32; 4]) -> Result<SampleLayout, ImageError> {
+    let channels = |rgb| Ok(SampleLayout::Channels { rgb, bytes: (bits / 8) as u8 });
     match (bits, masks) {
         (32, [0x00ff_0000, 0xff00, 0xff, 0 | 0xff00_0000] | [0, 0, 0, 0]) | (24, [0x00ff_0000, 0xff00, 0xff, _]) => {
-            places([2, 1, 0])
+            channels([2, 1, 0])
         }
-        (32, [0xff00_0000, 0x00ff_0000, 0xff00, 0 | 0xff]) => places([3, 2, 1]),
-        (32, [0xff00_0000, 0xff00, 0xff, 0 | 0x00ff_0000]) => places([3, 1, 0]),
-        (32, [0xff, 0xff00, 0x00ff_0000, 0xff00_0000]) => places([0, 1, 2]),
-        (16, [0xf800, 0x7e0, 0x1f, _]) => Ok(Layout::Packed16 { green_bits: 6 }),
-        (16, [0x7c00, 0x3e0, 0x1f, _]) => Ok(Layout::Packed16 { green_bits: 5 }),
-        _ => Err(broken(format!("BMP: {bits} bits a pixel with the masks {masks:x?}"))),
+        (32, [0xff00_0000, 0x00ff_0000, 0xff00, 0 | 0xff]) => channels([3, 2, 1]),
+        (32, [0xff00_0000, 0xff00, 0xff, 0 | 0x00ff_0000]) => channels([3, 1, 0]),
+        (32, [0xff, 0xff00, 0x00ff_0000, 0xff00_0000]) => channels([0, 1, 2]),
+        (16, [0xf800, 0x7e0, 0x1f, _]) => Ok(SampleLayout::Packed16 { green_bits: 6 }),
+        (16, [0x7c00, 0x3e0, 0x1f, _]) => Ok(SampleLayout::Packed16 { green_bits: 5 }),
+        _ => Err(broken(format!("BMP: unsupported {bits} bits per pixel with masks {masks:x?}"))),
     }
 }

@@ -1,6 +1,6 @@
-//! CMYK to RGB by PIL's rule.
+//! CMYK to RGB, as PIL converts it.
 
-/// Four samples a pixel, as libjpeg gives them, to three.
+/// Converts CMYK samples from libjpeg to RGB.
 ///
 /// PIL reads CMYK JPEGs inverted (`rawmode "CMYK;I"`), whether or not an Adobe marker says so.
 pub(super) fn to_rgb(inverted: &[u8]) -> Vec<u8> {
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn division_by_255_is_rounded_exactly() {
+    fn muldiv255_rounds_exactly() {
         for a in 0..=255 {
             for b in 0..=255 {
                 assert_eq!(muldiv255(a, b), (f64::from(a * b) / 255.0).round() as u32, "{a} {b}");
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn inverted_inks_become_colours() {
+    fn inverted_cmyk_becomes_rgb() {
         assert_eq!(to_rgb(&[255, 255, 255, 255, 0, 0, 0, 0, 0, 255, 255, 255]), [255, 255, 255, 0, 0, 0, 0, 255, 255]);
     }
 }

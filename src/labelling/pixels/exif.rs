@@ -1,11 +1,11 @@
-//! The orientation that metadata name, by the rules of PIL's `Image.getexif` and `ImageOps.exif_transpose`.
+//! Reads the orientation from metadata, like PIL's `Image.getexif` and `ImageOps.exif_transpose`.
 
 use std::collections::BTreeMap;
 
-use super::broken;
+use super::image_error::broken;
 use crate::shared::error::ImageError;
 
-/// How the stored pixels are turned: EXIF's number, 1 to 8.
+/// EXIF orientation, 1 to 8.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Orientation(u8);
 
@@ -13,9 +13,9 @@ impl Orientation {
     /// Pixels as they are stored.
     pub(super) const NONE: Self = Self(1);
 
-    /// The orientation of EXIF's number; other numbers turn nothing.
-    pub(super) fn of_number(number: f64) -> Self {
-        // Not a range of floats: 6.5 turns nothing.
+    /// Converts an EXIF number; other numbers mean no rotation.
+    pub(super) fn from_number(number: f64) -> Self {
+        // Not a range of floats: 6.5 is not an orientation.
         (2..=8).find(|known| f64::from(*known).total_cmp(&number).is_eq()).map_or(Self::NONE, Self)
     }
 
@@ -23,38 +23,40 @@ impl Orientation {
         self.0
     }
 
-    /// Whether height and width change places.
+    /// Whether height and width are swapped.
     pub(super) fn swaps_sides(self) -> bool {
         self.0 >= 5
     }
 }
 
-/// Where an image names its orientation.
+/// Metadata of an image that may contain its orientation.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Sources<'a> {
-    /// A block like a TIFF file, with or without `Exif\0\0` before it.
+pub(super) struct OrientationMetadata<'a> {
+    /// A TIFF-like block, with or without a leading `Exif\0\0`.
     pub(super) exif: Option<&'a [u8]>,
-    /// A text of hexadecimal digits, which counts where there is no EXIF block (PNG).
+    /// Hexadecimal text, used if there is no EXIF block (PNG).
     pub(super) raw_profile: Option<&'a [u8]>,
-    /// An XMP packet, which counts where EXIF has no such tag.
+    /// An XMP packet, used if EXIF has no orientation tag.
     pub(super) xmp: Option<&'a [u8]>,
 }
 
-impl Sources<'_> {
+impl OrientationMetadata<'_> {
+    /// Returns the orientation.
+    ///
     /// # Errors
-    /// Returns an error if PIL cannot read the EXIF block: then it cannot turn the image.
+    /// Returns an error if PIL cannot read the EXIF block, since it then cannot apply the orientation.
     pub(super) fn orientation(self) -> Result<Orientation, ImageError> {
         let tag = match (self.exif, self.raw_profile) {
-            (Some(block), _) => of_exif(block)?,
-            (None, Some(text)) => of_exif(&from_hex(text)?)?,
+            (Some(block), _) => orientation_from_exif(block)?,
+            (None, Some(text)) => orientation_from_exif(&from_hex(text)?)?,
             (None, None) => None,
         };
-        Ok(tag.or_else(|| self.xmp.and_then(of_xmp)).unwrap_or(Orientation::NONE))
+        Ok(tag.or_else(|| self.xmp.and_then(orientation_from_xmp)).unwrap_or(Orientation::NONE))
     }
 }
 
-/// The tag of a block, if it has one. `Exif\0\0` may be there up to twice.
-fn of_exif(block: &[u8]) -> Result<Option<Orientation>, ImageError> {
+/// Orientation tag of an EXIF block, if any. `Exif\0\0` may occur up to twice.
+fn orientation_from_exif(block: &[u8]) -> Result<Option<Orientation>, ImageError> {
     let once = block.strip_prefix(b"Exif\0\0").unwrap_or(block);
     let bytes = once.strip_prefix(b"Exif\0\0").unwrap_or(once);
     if bytes.is_empty() {
@@ -62,17 +64,17 @@ fn of_exif(block: &[u8]) -> Result<Option<Orientation>, ImageError> {
     }
     let head = bytes.first_chunk::<8>().and_then(|head| Some((Endian::of_tiff(head)?, head)));
     let Some((endian, head)) = head.filter(|(_, head)| head[2] != 43) else {
-        return Err(broken("EXIF: no header of a TIFF".to_owned()));
+        return Err(broken("EXIF: no TIFF header"));
     };
     let at = endian.u32(&head[4..]);
     let directory = Directory::read(bytes, at as usize, endian);
     Ok(directory.tag(ORIENTATION).map(|value| value.orientation(endian)))
 }
 
-/// EXIF's tag of the orientation.
+/// EXIF tag of the orientation.
 pub(super) const ORIENTATION: u16 = 274;
 
-/// The order of bytes in a TIFF or an EXIF block.
+/// Byte order of a TIFF or EXIF block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endian {
     Little,
@@ -80,7 +82,7 @@ pub(super) enum Endian {
 }
 
 impl Endian {
-    /// `PREFIXES` of `TiffImagePlugin`, the two wrong ones included.
+    /// `PREFIXES` of `TiffImagePlugin`, including the two invalid ones.
     pub(super) fn of_tiff(head: &[u8]) -> Option<Self> {
         match head {
             [b'I', b'I', 0x2a | 0x2b, 0, ..] | [b'I', b'I', 0, 0x2a, ..] => Some(Self::Little),
@@ -89,12 +91,12 @@ impl Endian {
         }
     }
 
-    /// The number in the first two bytes; missing ones are 0.
+    /// Reads a u16 from the first two bytes; missing bytes count as 0.
     pub(super) fn u16(self, bytes: &[u8]) -> u16 {
         self.number(bytes, 2) as u16
     }
 
-    /// The number in the first four bytes.
+    /// Reads a u32 from the first four bytes.
     pub(super) fn u32(self, bytes: &[u8]) -> u32 {
         self.number(bytes, 4) as u32
     }
@@ -109,19 +111,19 @@ impl Endian {
     }
 }
 
-/// Tags of a directory, as `ImageFileDirectory_v2.load` reads them.
+/// Tags of a directory, read like `ImageFileDirectory_v2.load`.
 #[derive(Debug, Default)]
 pub(super) struct Directory<'a> {
-    tags: BTreeMap<u16, Value<'a>>,
-    /// The file ended within the directory, or a value lies outside it: PIL stops there with a warning.
+    tags: BTreeMap<u16, TagValue<'a>>,
+    /// The directory or a value extends beyond the file. PIL stops there with a warning.
     pub(super) is_cut: bool,
-    /// Entries were passed over: of a type that PIL does not read, twice the same tag, without a value.
+    /// Entries were skipped: unknown types, repeated tags, or no value.
     pub(super) has_gaps: bool,
 }
 
-/// The bytes of a tag.
+/// The value of a tag.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Value<'a> {
+pub(super) struct TagValue<'a> {
     pub(super) kind: u16,
     pub(super) bytes: &'a [u8],
 }
@@ -132,7 +134,7 @@ impl<'a> Directory<'a> {
         let mut directory = Self { is_cut: true, ..Self::default() };
         let Some([a, b, entries @ ..]) = file.get(at..) else { return directory };
         let count = usize::from(endian.u16(&[*a, *b]));
-        let mut size_of_values = 0;
+        let mut total_size = 0;
         for entry in 0..count {
             let Some(entry) = entries.get(entry * 12..entry * 12 + 12) else { return directory };
             let (tag, kind) = (endian.u16(entry), endian.u16(&entry[2..]));
@@ -142,8 +144,8 @@ impl<'a> Directory<'a> {
             };
             let size = u64::from(endian.u32(&entry[4..])) * unit;
             let bytes = if size > 4 {
-                size_of_values += size;
-                if size_of_values > file.len() as u64 {
+                total_size += size;
+                if total_size > file.len() as u64 {
                     directory.has_gaps = true;
                     continue;
                 }
@@ -158,24 +160,24 @@ impl<'a> Directory<'a> {
             if bytes.is_empty() {
                 directory.has_gaps = true;
             } else {
-                directory.tags.insert(tag, Value { kind, bytes });
+                directory.tags.insert(tag, TagValue { kind, bytes });
             }
         }
         directory.is_cut = entries.len() < count * 12 + 4;
         directory
     }
 
-    pub(super) fn tag(&self, tag: u16) -> Option<Value<'a>> {
+    pub(super) fn tag(&self, tag: u16) -> Option<TagValue<'a>> {
         self.tags.get(&tag).copied()
     }
 }
 
-impl Value<'_> {
-    /// The first number. PIL takes it from every type of number: it compares `6`, `6.0` and `6/1` as equal. Bytes and
-    /// texts are no numbers.
+impl TagValue<'_> {
+    /// Converts the first number to an orientation. PIL accepts every numeric type: `6`, `6.0` and `6/1` are equal. Bytes and
+    /// text are not numeric.
     pub(super) fn orientation(self, endian: Endian) -> Orientation {
         let bits = |size| endian.number(self.bytes, size);
-        Orientation::of_number(match self.kind {
+        Orientation::from_number(match self.kind {
             3 | 4 | 13 | 16 => bits(unit_bytes(self.kind).unwrap_or_default() as usize) as f64,
             5 => quotient(endian.u32(self.bytes) as f64, endian.u32(&self.bytes[4..]) as f64),
             6 => f64::from(bits(1) as i8),
@@ -188,7 +190,7 @@ impl Value<'_> {
         })
     }
 
-    /// The unsigned numbers of a value of bytes, shorts or longs.
+    /// Unsigned numbers of a value of type SHORT or LONG.
     pub(super) fn numbers(self, endian: Endian) -> Option<Vec<u32>> {
         match self.kind {
             3 => Some(self.bytes.chunks_exact(2).map(|two| u32::from(endian.u16(two))).collect()),
@@ -202,7 +204,7 @@ fn quotient(a: f64, b: f64) -> f64 {
     if b == 0.0 { f64::NAN } else { a / b }
 }
 
-/// Bytes of one number of a type; none for types that PIL does not read.
+/// Size of one number of a type in bytes; `None` for types that PIL does not read.
 fn unit_bytes(kind: u16) -> Option<u64> {
     match kind {
         1 | 2 | 6 | 7 => Some(1),
@@ -213,18 +215,18 @@ fn unit_bytes(kind: u16) -> Option<u64> {
     }
 }
 
-/// `tiff:Orientation="6"` or `<tiff:Orientation>6`: the first one with a digit counts.
-pub(super) fn of_xmp(text: &[u8]) -> Option<Orientation> {
+/// Finds the first `tiff:Orientation="6"` or `<tiff:Orientation>6`.
+pub(super) fn orientation_from_xmp(text: &[u8]) -> Option<Orientation> {
     const NAME: &[u8] = b"tiff:Orientation";
     let starts = text.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME);
     let digit = starts.into_iter().find_map(|(at, _)| match &text[at + NAME.len()..] {
         [b'=', b'"', digit @ b'0'..=b'9', ..] | [b'>', digit @ b'0'..=b'9', ..] => Some(digit - b'0'),
         _ => None,
     })?;
-    Some(Orientation::of_number(f64::from(digit)))
+    Some(Orientation::from_number(f64::from(digit)))
 }
 
-/// `Raw profile type exif`: three lines of head, then hexadecimal digits.
+/// Parses `Raw profile type exif`: three header lines, then hexadecimal digits.
 fn from_hex(text: &[u8]) -> Result<Vec<u8>, ImageError> {
     let lines = text.split(|byte| *byte == b'\n').skip(3);
     let digits: Vec<u8> = lines.flatten().copied().collect();
@@ -244,7 +246,7 @@ fn from_hex(text: &[u8]) -> Result<Vec<u8>, ImageError> {
             _ => break,
         }
     }
-    Err(broken("PNG: its raw EXIF profile holds something else than hexadecimal digits".to_owned()))
+    Err(broken("PNG: raw EXIF profile is not hexadecimal"))
 }
 
 #[cfg(test)]
@@ -271,12 +273,12 @@ mod tests {
     }
 
     fn number_in(block: &[u8]) -> Option<u8> {
-        of_exif(block).unwrap().map(Orientation::number)
+        orientation_from_exif(block).unwrap().map(Orientation::number)
     }
 
-    /// What PIL 13 makes of the number 6 in each type.
+    /// Orientation that PIL 13 reads from the number 6 in each type.
     #[test]
-    fn every_type_of_number_counts() {
+    fn every_numeric_type_is_accepted() {
         for (kind, count, value, expected) in [
             (3, 1, b"\x06\0".as_slice(), 6),
             (3, 2, b"\x06\0\x01\0", 6),
@@ -299,15 +301,15 @@ mod tests {
     }
 
     #[test]
-    fn exif_wins_over_xmp() {
+    fn exif_takes_precedence_over_xmp() {
         let (exif, empty) = (block(*b"II", 3, 1, b"\x06\0"), b"Exif\0\0II*\0\xff\xff\xff\xff");
         let xmp = Some(b"<x tiff:Orientation=\"3\"/>".as_slice());
-        let number = |exif, xmp| Sources { exif, xmp, raw_profile: None }.orientation().unwrap().number();
+        let number = |exif, xmp| OrientationMetadata { exif, xmp, raw_profile: None }.orientation().unwrap().number();
         assert_eq!(number(Some(&exif), xmp), 6);
         assert_eq!(number(None, xmp), 3);
         assert_eq!(number(Some(empty), xmp), 3);
         assert_eq!(number(None, None), 1);
-        assert!(Sources { exif: Some(b"Exif\0\0rubbish."), xmp, raw_profile: None }.orientation().is_err());
+        assert!(OrientationMetadata { exif: Some(b"Exif\0\0rubbish."), xmp, raw_profile: None }.orientation().is_err());
     }
 
     #[test]
@@ -318,7 +320,7 @@ mod tests {
             ("tiff:Orientation='6' tiff:Orientation=\"5\"", Some(5)),
             ("tiff:Orientation", None),
         ] {
-            assert_eq!(of_xmp(text.as_bytes()).map(Orientation::number), number, "{text}");
+            assert_eq!(orientation_from_xmp(text.as_bytes()).map(Orientation::number), number, "{text}");
         }
     }
 

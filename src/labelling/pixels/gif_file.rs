@@ -1,61 +1,62 @@
-//! The first frame of a GIF on its screen, as `GifImagePlugin` shows it.
+//! The first frame of a GIF on its screen, as `GifImagePlugin` reads it.
 
 mod lzw;
 
 use super::file_bytes::{FileBytes, u16_le};
-use super::limits::Limits;
+use super::image_error::{broken, truncated};
+use super::limits::DecodeLimits;
+use super::rgb_image::RgbImage;
 use super::samples::Palette;
-use super::{RgbImage, broken, truncated};
 use crate::shared::error::ImageError;
-use lzw::{Frame, Lzw, Progress};
+use lzw::{FrameRect, Lzw, LzwProgress};
 
-/// `ImageFile.MAXBLOCK`: how much PIL reads at once. It matters to files that go on after the end of their pixels.
+/// `ImageFile.MAXBLOCK`: how much PIL reads at once. It matters for files with data after the end of their pixels.
 const MAX_BLOCK: usize = 65536;
 
-/// Decodes the first frame. The screen around it has the transparent colour, else the first one; a frame that is larger
-/// than the screen enlarges it.
+/// Decodes the first frame. The screen around it has the transparent colour, or else the first one; a frame larger than the
+/// screen enlarges it.
 ///
 /// # Errors
-/// What PIL refuses.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
+/// Returns an error if PIL refuses the file.
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let screen: [u8; 13] = file.array()?;
     let global = match screen[10] {
         flags if flags & 0x80 != 0 => read_palette(&mut file, flags)?,
         _ => None,
     };
-    let found = find_frame(&mut file)?;
-    let frame = found.frame;
+    let first = find_frame(&mut file)?;
+    let frame = first.frame;
     let (right, bottom) = (frame.left + frame.width, frame.top + frame.height);
     let width = u32::from(u16_le(&screen, 6)?).max(right);
     let height = u32::from(u16_le(&screen, 8)?).max(bottom);
     limits.check(height, width, 4)?;
     if frame.width == 0 || frame.height == 0 {
-        return Err(broken("GIF: its first frame has no pixels".to_owned()));
+        return Err(broken("GIF: first frame has no pixels"));
     }
-    // A local palette of plain grays counts as none, and then PIL shows the global one.
-    let palette = found.palette.or(global).unwrap_or_else(Palette::grays);
-    let mut numbers = vec![found.transparent.unwrap_or(0); height as usize * width as usize];
-    read_pixels(file.rest(), Lzw::new(found.bits, frame, width), &mut numbers)?;
-    let rgb = numbers.into_iter().flat_map(|number| palette.colour(number)).collect();
+    // PIL ignores a local palette that is a gray ramp and uses the global one.
+    let palette = first.palette.or(global).unwrap_or_else(Palette::grays);
+    let mut indices = vec![first.transparent.unwrap_or(0); height as usize * width as usize];
+    read_pixels(file.rest(), Lzw::new(first.bits, frame, width), &mut indices)?;
+    let rgb = indices.into_iter().flat_map(|number| palette.colour(number)).collect();
     RgbImage::new(height, width, rgb)
 }
 
-/// What precedes the pixels of the first frame.
-struct Found {
-    frame: Frame,
+/// Header of the first frame.
+struct FirstFrame {
+    frame: FrameRect,
     palette: Option<Palette>,
     transparent: Option<u8>,
-    /// Bits of the first codes.
+    /// Size of the first codes in bits.
     bits: u8,
 }
 
-/// `GifImageFile._seek(0)`: extensions, and bytes that are neither, are passed over.
-fn find_frame(file: &mut FileBytes) -> Result<Found, ImageError> {
+/// `GifImageFile._seek(0)`: skips extensions and unknown bytes.
+fn find_frame(file: &mut FileBytes) -> Result<FirstFrame, ImageError> {
     let mut transparent = None;
     loop {
         match file.byte() {
-            None | Some(b';') => return Err(truncated("the GIF has no frame".to_owned())),
+            None | Some(b';') => return Err(truncated("GIF: no frame")),
             Some(b'!') => extension(file, &mut transparent)?,
             Some(b',') => break,
             Some(_) => {}
@@ -67,8 +68,8 @@ fn find_frame(file: &mut FileBytes) -> Result<Found, ImageError> {
     let palette = if flags & 0x80 != 0 { read_palette(file, flags)? } else { None };
     let bits = file.byte().ok_or_else(no_end)?;
     let frame =
-        Frame { left: side(0)?, top: side(2)?, width: side(4)?, height: side(6)?, interlaced: flags & 0x40 != 0 };
-    Ok(Found { frame, palette, transparent, bits })
+        FrameRect { left: side(0)?, top: side(2)?, width: side(4)?, height: side(6)?, interlaced: flags & 0x40 != 0 };
+    Ok(FirstFrame { frame, palette, transparent, bits })
 }
 
 fn extension(file: &mut FileBytes, transparent: &mut Option<u8>) -> Result<(), ImageError> {
@@ -105,33 +106,33 @@ fn sub_block<'a>(file: &mut FileBytes<'a>) -> Option<&'a [u8]> {
     Some(file.read(u64::from(length)))
 }
 
-/// None where each colour is the gray of its own number: `_is_palette_needed`.
+/// Reads a palette; `None` for a gray ramp (`_is_palette_needed`).
 fn read_palette(file: &mut FileBytes, flags: u8) -> Result<Option<Palette>, ImageError> {
     let colours = file.read(3 << ((flags & 7) + 1));
     let is_gray = |(number, colour): (usize, &[u8; 3])| colour.iter().all(|value| usize::from(*value) == number);
-    let (whole, rest) = colours.as_chunks::<3>();
-    let needed = !whole.iter().enumerate().all(is_gray);
+    let (complete, rest) = colours.as_chunks::<3>();
+    let needed = !complete.iter().enumerate().all(is_gray);
     if !needed && !rest.is_empty() {
         return Err(no_end());
     }
-    Ok(Palette::of_entries::<3>(colours, [0, 1, 2]).filter(|_| needed))
+    Ok(Palette::from_entries::<3>(colours, [0, 1, 2]).filter(|_| needed))
 }
 
-fn read_pixels(data: &[u8], mut lzw: Lzw, numbers: &mut [u8]) -> Result<(), ImageError> {
+fn read_pixels(data: &[u8], mut lzw: Lzw, indices: &mut [u8]) -> Result<(), ImageError> {
     let (mut done, mut read) = (0, 0);
     loop {
         if read == data.len() {
             return Err(no_end());
         }
         read = data.len().min(read + MAX_BLOCK);
-        match lzw.take(&data[done..read], numbers) {
-            Progress::Taken(count) => done += count,
-            Progress::Complete => return Ok(()),
-            Progress::Broken => return Err(broken("GIF: its codes are broken".to_owned())),
+        match lzw.decode(&data[done..read], indices) {
+            LzwProgress::NeedsMore(count) => done += count,
+            LzwProgress::Complete => return Ok(()),
+            LzwProgress::Broken => return Err(broken("GIF: invalid LZW codes")),
         }
     }
 }
 
 fn no_end() -> ImageError {
-    truncated("the GIF ends before its image does".to_owned())
+    truncated("GIF: unexpected end of file")
 }

@@ -1,53 +1,56 @@
-//! JPEG through libjpeg-turbo, with PIL's tolerance.
+//! JPEG through libjpeg-turbo, with PIL's tolerance for damage.
 //!
-//! PIL's decoder *is* libjpeg-turbo, so the pixels agree to the bit. Which files it refuses follows from how it is
-//! called (`JpegDecode.c`): warnings are ignored, and at the end of the file libjpeg is *suspended*, not fed with an
-//! invented end-of-image marker as in `TurboJPEG`. `TurboJPEG` also reports a mere warning exactly like an error, though
-//! the pixels have been written. Hence three cases:
+//! PIL's decoder *is* libjpeg-turbo, so the pixels agree to the bit. Which files PIL refuses follows from how it calls
+//! libjpeg (`JpegDecode.c`): it ignores warnings, and suspends libjpeg at the end of the file, where `TurboJPEG` inserts an
+//! end-of-image marker. `TurboJPEG` also reports a warning exactly like an error, although the pixels have been written.
+//! There are three cases:
 //!
-//! 1. `TurboJPEG` is content: PIL is, too. This is the way of nearly every file.
-//! 2. libjpeg met an error: PIL refuses.
-//! 3. libjpeg warned: PIL accepts, unless libjpeg wanted bytes beyond the end of the file (`tolerance.rs`).
+//! 1. `TurboJPEG` succeeds: so does PIL. This holds for nearly every file.
+//! 2. libjpeg reports an error: PIL refuses the file.
+//! 3. libjpeg warns: PIL accepts the file, unless libjpeg needed bytes beyond its end (`tolerance.rs`).
 
+mod markers;
 mod header;
 mod tolerance;
-mod walk;
 
 use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp};
 
-use super::exif::{Orientation, Sources};
-use super::limits::Limits;
-use super::{ExifOrientation, RgbImage, broken, cmyk, orientation};
+use super::cmyk;
+use super::exif::{Orientation, OrientationMetadata};
+use super::image_error::broken;
+use super::limits::DecodeLimits;
+use super::orientation::{self, ExifOrientation};
+use super::rgb_image::RgbImage;
 use crate::shared::error::ImageError;
 use header::Header;
 
 /// Decodes a JPEG of one, three or four components.
 ///
 /// # Errors
-/// Where PIL refuses: truncated, broken or too large.
-pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &Limits) -> Result<RgbImage, ImageError> {
+/// Returns an error if PIL refuses the file: truncated, broken or too large.
+pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
     let header = Header::read(bytes)?;
     let (width, height) = (u32::from(header.width_pixels), u32::from(header.height_pixels));
-    let turned_bytes = if exif == ExifOrientation::Apply { 3 } else { 0 };
+    let upright_bytes = if exif == ExifOrientation::Apply { 3 } else { 0 };
     let stored_bytes = if header.components == 4 { 4 } else { 0 };
     let pixels = u64::from(width) * u64::from(height);
-    limits.check_bytes(height, width, pixels * (3 + stored_bytes + turned_bytes) + header.coefficient_bytes())?;
-    Limits::check_work(header.scans(), pixels, "scans")?;
+    limits.check_bytes(height, width, pixels * (3 + stored_bytes + upright_bytes) + header.coefficient_bytes())?;
+    DecodeLimits::check_work(header.scans(), pixels, "scans")?;
     let stored = match decompress(bytes, &header) {
         Ok(pixels) => pixels,
-        Err(Complaint::Error(message)) => return Err(libjpeg_says(&message)),
-        Err(Complaint::Warning { .. }) => tolerance::pixels_despite_warning(&header)?,
+        Err(DecodeProblem::Error(message)) => return Err(libjpeg_error(&message)),
+        Err(DecodeProblem::Warning { .. }) => tolerance::pixels_despite_warning(&header)?,
     };
     let rgb = if header.components == 4 { cmyk::to_rgb(&stored) } else { stored };
     let image = RgbImage::new(height, width, rgb)?;
     match exif {
         ExifOrientation::Ignore => Ok(image),
-        ExifOrientation::Apply => Ok(orientation::apply(image, orientation_of(&header)?)),
+        ExifOrientation::Apply => Ok(orientation::apply(image, read_orientation(&header)?)),
     }
 }
 
-/// What the APP1 segments name. A long EXIF block is spread over several of them.
-fn orientation_of(header: &Header) -> Result<Orientation, ImageError> {
+/// Reads the orientation from the APP1 segments. A long EXIF block is split into several of them.
+fn read_orientation(header: &Header) -> Result<Orientation, ImageError> {
     let (mut exif, mut xmp) = (None, None);
     for payload in header.app1() {
         if let Some(part) = payload.strip_prefix(b"Exif\0\0") {
@@ -56,35 +59,40 @@ fn orientation_of(header: &Header) -> Result<Orientation, ImageError> {
             xmp = Some(text);
         }
     }
-    let orientation = Sources { exif: exif.as_deref(), xmp, raw_profile: None }.orientation();
-    // Without a resolution in the header PIL looks for one in EXIF. If it cannot read that, it does not look again, and
-    // the image has no orientation (`_read_dpi_from_exif`).
+    let orientation = OrientationMetadata { exif: exif.as_deref(), xmp, raw_profile: None }.orientation();
+    // Without a resolution in the header, PIL reads EXIF for one. If that fails, it does not read EXIF again, and the image
+    // has no orientation (`_read_dpi_from_exif`).
     if header.has_resolution() { orientation } else { Ok(orientation.unwrap_or(Orientation::NONE)) }
 }
 
-/// Encodes an image, 4:2:0.
-pub(super) fn encode(image: &RgbImage, quality: u8) -> Result<Vec<u8>, ImageError> {
-    let (height, width) = (image.height_pixels() as usize, image.width_pixels() as usize);
-    let pixels = Image { pixels: image.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
-    let encode = || {
-        let mut compressor = Compressor::new()?;
-        compressor.set_quality(i32::from(quality))?;
-        compressor.set_subsamp(Subsamp::Sub2x2)?;
-        compressor.compress_to_vec(pixels)
-    };
-    encode().map_err(|error: turbojpeg::Error| libjpeg_says(&error.to_string()))
+impl RgbImage {
+    /// Encodes the image as a JPEG with 4:2:0 subsampling. `quality` is 1 to 100.
+    ///
+    /// # Errors
+    /// Returns an error if libjpeg-turbo fails: a side is longer than 65,535 pixels.
+    pub fn to_jpeg(&self, quality: u8) -> Result<Vec<u8>, ImageError> {
+        let (height, width) = (self.height_pixels() as usize, self.width_pixels() as usize);
+        let pixels = Image { pixels: self.data(), width, pitch: width * 3, height, format: PixelFormat::RGB };
+        let encode = || {
+            let mut compressor = Compressor::new()?;
+            compressor.set_quality(i32::from(quality))?;
+            compressor.set_subsamp(Subsamp::Sub2x2)?;
+            compressor.compress_to_vec(pixels)
+        };
+        encode().map_err(|error: turbojpeg::Error| libjpeg_error(&error.to_string()))
+    }
 }
 
-/// What `TurboJPEG` calls an error.
-enum Complaint {
-    /// The scan was decoded all the same, unless the warning concerned the header. libjpeg tells the first one only.
+/// A problem that `TurboJPEG` reports as an error.
+enum DecodeProblem {
+    /// The scan was decoded nevertheless, unless the warning concerned the header. libjpeg reports only the first warning.
     Warning { message: String, pixels: Vec<u8> },
-    /// There are no pixels, or not all.
+    /// No or only some pixels were decoded.
     Error(String),
 }
 
-/// How libjpeg's warnings begin: all texts `JWRN_*` of `jerror.h`. None of its errors begins like that, and an error
-/// overwrites the text of an earlier warning. (`tj3GetErrorCode` would tell them apart, but the crate hides it.)
+/// Prefixes of libjpeg's warnings: all `JWRN_*` messages of `jerror.h`. No error begins like that, and an error overwrites
+/// the message of an earlier warning. (`tj3GetErrorCode` distinguishes them, but the crate hides it.)
 const WARNINGS: [&str; 7] = [
     "Application transferred too many scanlines",
     "Corrupt JPEG data: ",
@@ -95,26 +103,26 @@ const WARNINGS: [&str; 7] = [
     "Warning: ",
 ];
 
-/// Decodes to RGB, or to CMYK as it is stored when there are four components.
+/// Decodes to RGB, or to CMYK as stored for four components.
 ///
-/// The defaults of `TurboJPEG` are those of PIL: accurate DCT, fancy upsampling, block smoothing.
-fn decompress(jpeg: &[u8], header: &Header) -> Result<Vec<u8>, Complaint> {
+/// `TurboJPEG` has the same defaults as PIL: accurate DCT, fancy upsampling, block smoothing.
+fn decompress(jpeg: &[u8], header: &Header) -> Result<Vec<u8>, DecodeProblem> {
     let format = if header.components == 4 { PixelFormat::CMYK } else { PixelFormat::RGB };
     let (width, height) = (usize::from(header.width_pixels), usize::from(header.height_pixels));
     let mut pixels = vec![0; width * height * format.size()];
     let image = Image { pixels: pixels.as_mut_slice(), width, pitch: width * format.size(), height, format };
-    let verdict = Decompressor::new().and_then(|mut decompressor| decompressor.decompress(jpeg, image));
-    let message = match verdict {
+    let result = Decompressor::new().and_then(|mut decompressor| decompressor.decompress(jpeg, image));
+    let message = match result {
         Ok(()) => return Ok(pixels),
         Err(turbojpeg::Error::TurboJpegError(message)) => message,
         Err(other) => other.to_string(),
     };
     let is_warning = WARNINGS.iter().any(|start| message.starts_with(start));
-    Err(if is_warning { Complaint::Warning { message, pixels } } else { Complaint::Error(message) })
+    Err(if is_warning { DecodeProblem::Warning { message, pixels } } else { DecodeProblem::Error(message) })
 }
 
-fn libjpeg_says(message: &str) -> ImageError {
-    broken(format!("libjpeg says: {message}"))
+fn libjpeg_error(message: &str) -> ImageError {
+    broken(format!("libjpeg: {message}"))
 }
 
 #[cfg(test)]
@@ -136,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_files_are_read() {
+    fn complete_files_are_decoded() {
         for progressive in [false, true] {
             let image = crate::labelling::pixels::decode(&sample(progressive), ExifOrientation::Ignore).unwrap();
             assert_eq!((image.width_pixels(), image.height_pixels()), (40, 24));
@@ -144,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn junk_after_the_end_does_not_matter() {
+    fn junk_after_the_end_is_ignored() {
         let plain = sample(false);
         for junk in [b"\0\0\0".as_slice(), b"\xff\xd9", b"\xff\xd8\xff\xe0"] {
             assert_eq!(rgb(&[&plain, junk].concat()), rgb(&plain));
@@ -152,19 +160,27 @@ mod tests {
     }
 
     #[test]
-    fn libjpeg_errors_are_told() {
+    fn libjpeg_errors_are_reported() {
         let mut no_tables = sample(false);
         let at = no_tables.windows(2).position(|pair| pair == [0xff, 0xdb]).unwrap();
         no_tables[at + 1] = 0xfe;
         let error = rgb(&no_tables).unwrap_err();
-        assert!(error.reason.starts_with("libjpeg says: Quantization table"), "{error}");
+        assert!(error.reason.starts_with("libjpeg: Quantization table"), "{error}");
     }
 
     #[test]
-    fn size_is_judged_before_decoding() {
+    fn size_is_checked_before_decoding() {
         let mut huge = sample(false);
         let at = huge.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
         huge[at + 5..at + 9].copy_from_slice(&[0x4e, 0x20, 0x4e, 0x20]);
         assert_eq!(rgb(&huge).unwrap_err().kind, crate::shared::error::ImageErrorKind::TooLarge);
+    }
+
+    #[test]
+    fn encoded_jpegs_are_decoded() {
+        let image = RgbImage::new(20, 30, [200, 40, 90].repeat(600)).unwrap();
+        let again = crate::labelling::pixels::decode(&image.to_jpeg(90).unwrap(), ExifOrientation::Ignore).unwrap();
+        assert_eq!(again.sides, image.sides);
+        assert!(again.data.iter().zip(&image.data).all(|(a, b)| a.abs_diff(*b) <= 3));
     }
 }

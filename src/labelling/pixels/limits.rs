@@ -1,62 +1,71 @@
-//! What is refused for its size or for the work that it makes, before anything is allocated for it.
+//! Limits of pixels, memory and work, checked before anything is allocated.
 
 use std::cell::RefCell;
 
 use relabel_resize::{Filter, Sides, working_bytes};
 
-use super::MAX_PIXELS;
-use super::budget::{Budget, Reservation};
-use crate::shared::error::{ImageError, ImageErrorKind};
+use super::budget::{MemoryBudget, Reservation};
+use super::image_error::{broken, too_large};
+use crate::shared::error::ImageError;
 
-/// Most pixels that are gone through while one image is decoded, all scans and pieces together.
+/// Largest number of pixels that are decoded. PIL treats more as a decompression bomb (twice `Image.MAX_IMAGE_PIXELS`).
+pub const MAX_PIXELS: u64 = 2 * 89_478_485;
+
+/// Largest number of pixels processed for one image, in all scans and segments together.
 ///
-/// Twelve times the largest image: a progressive JPEG has about ten scans. One that has 30,000 takes minutes otherwise.
+/// Twelve times the largest image: a progressive JPEG has about ten scans. Without the limit, one with 30,000 scans takes
+/// minutes.
 const MAX_WORK_PIXELS: u64 = 12 * MAX_PIXELS;
 
-/// The limits of one image. Every decoder asks before it allocates anything that grows with the image, and what is
-/// granted stays reserved until this is dropped.
-pub(super) struct Limits<'a> {
+/// The limits of one image. Every decoder checks them before it allocates memory that grows with the image; granted memory
+/// stays reserved until this is dropped.
+pub(super) struct DecodeLimits<'a> {
     max_pixels: u64,
-    budget: Budget,
+    budget: MemoryBudget,
     resized_to: Option<(Sides, Filter)>,
     granted: RefCell<Option<Reservation>>,
-    told: &'a dyn Fn(u64),
+    before_grant: &'a dyn Fn(u64),
 }
 
-impl<'a> Limits<'a> {
-    /// PIL's largest number of pixels, and the bytes of a budget. `resized_to` is what happens to the image once it is
-    /// decoded.
-    pub(super) fn new(budget: &Budget, resized_to: Option<(Sides, Filter)>) -> Self {
-        Self { max_pixels: MAX_PIXELS, budget: budget.clone(), resized_to, granted: RefCell::new(None), told: &|_| {} }
+impl<'a> DecodeLimits<'a> {
+    /// Creates limits from PIL's largest number of pixels and a memory budget. `resized_to` is the size and filter to which
+    /// the image will be resized.
+    pub(super) fn new(budget: &MemoryBudget, resized_to: Option<(Sides, Filter)>) -> Self {
+        Self {
+            max_pixels: MAX_PIXELS,
+            budget: budget.clone(),
+            resized_to,
+            granted: RefCell::new(None),
+            before_grant: &|_| {},
+        }
     }
 
-    /// The same limits; `told` hears how many bytes are granted, before they are.
-    pub(super) fn telling(self, told: &'a dyn Fn(u64)) -> Self {
-        Self { told, ..self }
+    /// Calls `before_grant` with the number of bytes before they are granted.
+    pub(super) fn with_callback(self, before_grant: &'a dyn Fn(u64)) -> Self {
+        Self { before_grant, ..self }
     }
 
-    /// Checks an image that needs `bytes_per_pixel` while it is decoded, its RGB included. Without pixels it is refused,
-    /// too.
+    /// Checks an image whose decoding takes `bytes_per_pixel`, including its RGB pixels.
     ///
     /// # Errors
-    /// Returns [`ImageErrorKind::TooLarge`] above a limit, [`ImageErrorKind::Broken`] for a side of 0 pixels.
+    /// Returns an error of kind `TooLarge` if a limit is exceeded, `Broken` if a side is 0.
     pub(super) fn check(&self, height: u32, width: u32, bytes_per_pixel: u64) -> Result<(), ImageError> {
         let pixels = u64::from(height) * u64::from(width);
         self.check_bytes(height, width, pixels.saturating_mul(bytes_per_pixel))
     }
 
-    /// Checks an image that needs `bytes` in all while it is decoded, its RGB included.
+    /// Checks an image whose decoding takes `bytes` in total, including its RGB pixels.
     ///
     /// # Errors
-    /// As [`Limits::check`].
+    /// See [`DecodeLimits::check`].
     pub(super) fn check_bytes(&self, height: u32, width: u32, bytes: u64) -> Result<(), ImageError> {
         let pixels = u64::from(height) * u64::from(width);
         let too_large = |limit: String| Err(too_large(format!("{height}x{width} pixels; {limit}")));
         if pixels == 0 {
-            return Err(super::broken(format!("size {height}x{width} pixels")));
+            return Err(broken(format!("image size is {height}x{width} pixels")));
         }
         if pixels > self.max_pixels {
-            return too_large(format!("PIL refuses more than {} as a decompression bomb", self.max_pixels));
+            return too_large(format!("PIL refuses more than {} pixels as a decompression bomb", self.max_pixels));
         }
         let resizing = self.resized_to.map_or(0, |(to, filter)| {
             let from = Sides { height_pixels: height, width_pixels: width };
@@ -65,42 +74,37 @@ impl<'a> Limits<'a> {
         let needed = bytes.max(resizing);
         if needed > self.budget.image_bytes {
             let limit = self.budget.image_bytes;
-            return too_large(format!(
-                "decoding and resizing it takes {needed} bytes of memory, and {limit} are allowed"
-            ));
+            return too_large(format!("decoding and resizing takes {needed} bytes of memory, the limit is {limit}"));
         }
         let mut granted = self.granted.borrow_mut();
         if granted.as_ref().is_none_or(|granted| granted.bytes() < needed) {
-            // Given back first: who waits for more while holding some could wait forever.
+            // Released first: waiting for more while holding some could deadlock.
             *granted = None;
-            (self.told)(needed);
+            (self.before_grant)(needed);
             *granted = Some(self.budget.pixels(needed));
         }
         Ok(())
     }
 
-    /// Checks the pixels that are gone through, where an image can ask for the same ones again and again.
+    /// Checks the number of processed pixels, for formats in which an image can repeat them many times.
     ///
     /// # Errors
-    /// Returns [`ImageErrorKind::TooLarge`] above the limit.
+    /// Returns an error of kind `TooLarge` if the limit is exceeded.
     pub(super) fn check_work(times: u64, pixels: u64, what: &str) -> Result<(), ImageError> {
         if times.saturating_mul(pixels) <= MAX_WORK_PIXELS {
             return Ok(());
         }
-        Err(too_large(format!("{times} {what} of {pixels} pixels; {MAX_WORK_PIXELS} pixels are gone through at most")))
+        Err(too_large(format!("{times} {what} of {pixels} pixels; the limit is {MAX_WORK_PIXELS} pixels in total")))
     }
-}
-
-fn too_large(reason: String) -> ImageError {
-    ImageError { kind: ImageErrorKind::TooLarge, reason }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::error::ImageErrorKind;
 
-    fn limits(max_pixels: u64, max_bytes: u64, resized_to: Option<(Sides, Filter)>) -> Limits<'static> {
-        Limits { max_pixels, ..Limits::new(&Budget::new(max_bytes, 0), resized_to) }
+    fn limits(max_pixels: u64, max_bytes: u64, resized_to: Option<(Sides, Filter)>) -> DecodeLimits<'static> {
+        DecodeLimits { max_pixels, ..DecodeLimits::new(&MemoryBudget::new(max_bytes, 0), resized_to) }
     }
 
     #[test]
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn resizing_counts() {
+    fn memory_for_resizing_is_limited() {
         let small = Sides { height_pixels: 2, width_pixels: 2 };
         let of = |resized_to| limits(1 << 20, 100_000, resized_to).check(1, 10_000, 3).map_err(|error| error.kind);
         assert_eq!(of(None), Ok(()));
@@ -127,9 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_grows_and_is_given_back() {
-        let budget = Budget::new(100, 0);
-        let limits = Limits::new(&budget, None);
+    fn granted_memory_grows_and_is_released() {
+        let budget = MemoryBudget::new(100, 0);
+        let limits = DecodeLimits::new(&budget, None);
         for (height, granted) in [(10, 30), (5, 30), (30, 90)] {
             limits.check(height, 1, 3).unwrap();
             assert_eq!(limits.granted.borrow().as_ref().unwrap().bytes(), granted);
@@ -140,7 +144,7 @@ mod tests {
 
     #[test]
     fn work_is_limited() {
-        assert!(Limits::check_work(10, MAX_PIXELS, "scans").is_ok());
-        assert_eq!(Limits::check_work(u64::MAX, 2, "scans").unwrap_err().kind, ImageErrorKind::TooLarge);
+        assert!(DecodeLimits::check_work(10, MAX_PIXELS, "scans").is_ok());
+        assert_eq!(DecodeLimits::check_work(u64::MAX, 2, "scans").unwrap_err().kind, ImageErrorKind::TooLarge);
     }
 }

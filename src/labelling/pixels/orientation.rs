@@ -1,9 +1,22 @@
-//! Turning an image upright: PIL's `ImageOps.exif_transpose`.
+//! Applies an EXIF orientation, like PIL's `ImageOps.exif_transpose`.
+
+use relabel_resize::Sides;
+use serde::{Deserialize, Serialize};
 
 use super::exif::Orientation;
-use super::{RgbImage, Sides};
+use super::rgb_image::RgbImage;
 
-/// Turns the stored pixels upright; for the orientations 5 to 8 height and width change places.
+/// Whether EXIF orientation is applied. torchvision's loader ignores it, and so do the paper's label maps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ExifOrientation {
+    /// Keep pixels as stored.
+    Ignore,
+    /// Rotate and flip them like `PIL.ImageOps.exif_transpose`.
+    Apply,
+}
+
+/// Rotates and flips stored pixels. Orientations 5 to 8 swap height and width.
 pub(super) fn apply(image: RgbImage, orientation: Orientation) -> RgbImage {
     if orientation == Orientation::NONE {
         return image;
@@ -42,7 +55,7 @@ mod tests {
     /// `ImageOps.exif_transpose` of PIL 13 for the orientations 1 to 8, on an image of 3 columns and 2 rows:
     /// 0 1 2 / 3 4 5.
     #[test]
-    fn eight_ways() {
+    fn all_orientations_match_pil() {
         for (number, width, expected) in [
             (1, 3, [0, 1, 2, 3, 4, 5]),
             (2, 3, [2, 1, 0, 5, 4, 3]),
@@ -54,9 +67,9 @@ mod tests {
             (8, 2, [2, 5, 1, 4, 0, 3]),
         ] {
             let image = RgbImage::new(2, 3, (0..6).flat_map(|value| [value; 3]).collect()).unwrap();
-            let turned = apply(image, Orientation::of_number(f64::from(number)));
-            assert_eq!(turned.width_pixels(), width, "orientation {number}");
-            let values: Vec<u8> = turned.data().as_chunks::<3>().0.iter().map(|pixel| pixel[0]).collect();
+            let upright = apply(image, Orientation::from_number(f64::from(number)));
+            assert_eq!(upright.width_pixels(), width, "orientation {number}");
+            let values: Vec<u8> = upright.data().as_chunks::<3>().0.iter().map(|pixel| pixel[0]).collect();
             assert_eq!(values, expected, "orientation {number}");
         }
     }

@@ -1,41 +1,42 @@
-//! PBM, PGM, PPM and PFM as `PpmImagePlugin` reads them.
+//! PBM, PGM, PPM and PFM, as `PpmImagePlugin` reads them.
 
-mod plain;
+mod plain_text;
 
 use super::file_bytes::FileBytes;
-use super::limits::Limits;
-use super::samples::{Layout, Palette};
-use super::{RgbImage, broken, inexact, truncated};
+use super::image_error::{broken, inexact, truncated};
+use super::limits::DecodeLimits;
+use super::rgb_image::RgbImage;
+use super::samples::{Palette, SampleLayout};
 use crate::shared::error::ImageError;
 
-/// Decodes a file whose magic number is P1 to P6 or Pf.
+/// Decodes a file with magic number P1 to P6 or Pf.
 ///
 /// # Errors
-/// What PIL refuses, and PIL's own extensions (`P0CMYK`, `PyP` …).
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
+/// Returns an error if PIL refuses the file, or for PIL's own extensions (`P0CMYK`, `PyP` …).
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let kind = match magic(&mut file) {
         [b'P', kind @ (b'1'..=b'6' | b'f')] => *kind,
         b"P0CMYK" | b"PyP" | b"PyRGBA" | b"PyCMYK" => return Err(inexact("PNM", "an extension of PIL")),
-        other => return Err(broken(format!("PNM: no format is named {:?}", String::from_utf8_lossy(other)))),
+        other => return Err(broken(format!("PNM: unknown magic number {:?}", String::from_utf8_lossy(other)))),
     };
     let mut side = || {
         let number = integer(&token(&mut file)?)?;
-        u32::try_from(number).map_err(|_| broken(format!("PNM: a side of {number} pixels")))
+        u32::try_from(number).map_err(|_| broken(format!("PNM: invalid side of {number} pixels")))
     };
     let (width, height) = (side()?, side()?);
     limits.check(height, width, 4)?;
     let rgb = match kind {
-        b'1' => plain::bits(file.rest(), pixels(height, width))?,
-        b'4' => rows(file.rest(), Layout::Bits { inverted: true }, height, width)?,
+        b'1' => plain_text::bits(file.rest(), pixels(height, width))?,
+        b'4' => rows(file.rest(), SampleLayout::Bits { inverted: true }, height, width)?,
         b'f' => floats(&mut file, height, width)?,
         _ => {
             let largest = integer(&token(&mut file)?)?;
             let largest = u16::try_from(largest).ok().filter(|largest| *largest > 0);
-            let largest = largest.ok_or_else(|| broken("PNM: a largest value below 1 or above 65535".to_owned()))?;
+            let largest = largest.ok_or_else(|| broken("PNM: maximum value is not between 1 and 65,535"))?;
             let samples = pixels(height, width) * if matches!(kind, b'3' | b'6') { 3 } else { 1 };
             let values = match kind {
-                b'2' | b'3' => plain::numbers(file.rest(), samples, Scale::new(kind, largest))?,
+                b'2' | b'3' => plain_text::numbers(file.rest(), samples, Scale::new(kind, largest))?,
                 _ => binary(file.rest(), samples, Scale::new(kind, largest))?,
             };
             if matches!(kind, b'3' | b'6') { values } else { values.into_iter().flat_map(|gray| [gray; 3]).collect() }
@@ -48,7 +49,7 @@ fn pixels(height: u32, width: u32) -> usize {
     height as usize * width as usize
 }
 
-/// Values to 8 bits. PIL scales gray with more than 255 steps to 16 bits, and then clips it at 255.
+/// Scales values to 8 bits. PIL scales gray with more than 255 steps to 16 bits and then clips at 255.
 #[derive(Clone, Copy, Debug)]
 struct Scale {
     largest: u16,
@@ -62,7 +63,7 @@ impl Scale {
     }
 
     fn apply(self, value: u64) -> u8 {
-        // Python rounds halves to even numbers, too.
+        // Python also rounds halves to even.
         (value as f64 / f64::from(self.largest) * self.out).round_ties_even().min(255.0) as u8
     }
 }
@@ -80,7 +81,7 @@ fn binary(data: &[u8], samples: usize, scale: Scale) -> Result<Vec<u8>, ImageErr
     Ok(values.iter().map(|value| scale.apply(u64::from(u16::from_be_bytes(*value)))).collect())
 }
 
-fn rows(data: &[u8], layout: Layout, height: u32, width: u32) -> Result<Vec<u8>, ImageError> {
+fn rows(data: &[u8], layout: SampleLayout, height: u32, width: u32) -> Result<Vec<u8>, ImageError> {
     let row = layout.row_bytes(width) as usize;
     let data = data.get(..row * height as usize).ok_or_else(no_end)?;
     let mut rgb = vec![0; pixels(height, width) * 3];
@@ -90,13 +91,13 @@ fn rows(data: &[u8], layout: Layout, height: u32, width: u32) -> Result<Vec<u8>,
     Ok(rgb)
 }
 
-/// Gray of 32-bit floats, the lowest row first. They are clipped and cut, not scaled (`f2l` in `Convert.c`).
+/// Reads 32-bit float gray, bottom row first. Values are clipped and truncated, not scaled (`f2l` in `Convert.c`).
 fn floats(file: &mut FileBytes, height: u32, width: u32) -> Result<Vec<u8>, ImageError> {
     let scale = token(file)?;
     let number = str::from_utf8(&scale).ok().and_then(|text| text.parse::<f64>().ok());
     let number = number.filter(|number| number.is_finite() && *number != 0.0);
-    let number = number.ok_or_else(|| broken("PFM: a scale of 0, or none".to_owned()))?;
-    let mut rows = rows(file.rest(), Layout::Float { big_endian: number > 0.0 }, height, width)?;
+    let number = number.ok_or_else(|| broken("PFM: scale is missing or 0"))?;
+    let mut rows = rows(file.rest(), SampleLayout::Float { big_endian: number > 0.0 }, height, width)?;
     let line = width as usize * 3;
     for row in 0..height as usize / 2 {
         let (upper, lower) = rows.split_at_mut((height as usize - 1 - row) * line);
@@ -112,7 +113,7 @@ fn magic<'a>(file: &mut FileBytes<'a>) -> &'a [u8] {
     &six[..end]
 }
 
-/// `PpmImageFile._read_token`: up to 10 characters between spaces; a comment within is left out.
+/// `PpmImageFile._read_token`: up to 10 characters between spaces, without comments.
 fn token(file: &mut FileBytes) -> Result<Vec<u8>, ImageError> {
     let mut token = Vec::new();
     while token.len() <= 10 {
@@ -128,13 +129,13 @@ fn token(file: &mut FileBytes) -> Result<Vec<u8>, ImageError> {
         }
     }
     match token.len() {
-        0 => Err(truncated("the PNM ends in its header".to_owned())),
-        11.. => Err(broken("PNM: a number of more than 10 characters".to_owned())),
+        0 => Err(truncated("PNM: unexpected end of file in the header")),
+        11.. => Err(broken("PNM: number of more than 10 characters")),
         _ => Ok(token),
     }
 }
 
-/// Python's `int`: a sign, and digits that single underscores may part.
+/// Parses an integer like Python's `int`: a sign, and digits with single underscores between them.
 fn integer(token: &[u8]) -> Result<i64, ImageError> {
     let negative = token.first() == Some(&b'-');
     let digits = token.strip_prefix(b"-").or(token.strip_prefix(b"+")).unwrap_or(token);
@@ -143,7 +144,7 @@ fn integer(token: &[u8]) -> Result<i64, ImageError> {
         && digits.windows(2).all(|pair| pair != b"__")
         && digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'_');
     if !is_number {
-        return Err(broken(format!("PNM: {:?} is no number", String::from_utf8_lossy(token))));
+        return Err(broken(format!("PNM: {:?} is not a number", String::from_utf8_lossy(token))));
     }
     let value = digits
         .iter()
@@ -157,22 +158,22 @@ fn is_space(byte: u8) -> bool {
 }
 
 fn no_end() -> ImageError {
-    truncated("the PNM ends before its image does".to_owned())
+    truncated("PNM: unexpected end of file")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::labelling::pixels::budget::Budget;
+    use crate::labelling::pixels::budget::MemoryBudget;
     use crate::shared::error::ImageErrorKind;
 
     fn rgb(bytes: &[u8]) -> Result<Vec<u8>, ImageError> {
-        decode(bytes, &Limits::new(&Budget::new(1 << 30, 1), None)).map(|image| image.data)
+        decode(bytes, &DecodeLimits::new(&MemoryBudget::new(1 << 30, 1), None)).map(|image| image.data)
     }
 
-    /// What PIL 13 makes of these.
+    /// Values as PIL 13 decodes them.
     #[test]
-    fn values_are_scaled_as_pil_scales_them() {
+    fn values_are_scaled_like_pil() {
         assert_eq!(rgb(b"P1 2 1 1 0"), Ok(vec![0, 0, 0, 255, 255, 255]));
         assert_eq!(rgb(b"P1 2 1 10"), Ok(vec![0, 0, 0, 255, 255, 255]));
         assert_eq!(rgb(b"P3 1 1 15 15 0 3"), Ok(vec![255, 0, 51]));
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_leave_no_space() {
+    fn comments_do_not_separate_numbers() {
         assert_eq!(rgb(b"P2 1 #wide\n1 255 1#2\n7"), Ok(vec![17; 3]));
         assert_eq!(rgb(b"P2 #a\r1#b\n 1 255 7"), Ok(vec![7; 3]));
     }
@@ -194,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_refused() {
+    fn invalid_files_are_refused() {
         for (file, kind) in [
             (b"P6 2 2 255 \0".as_slice(), ImageErrorKind::Truncated),
             (b"P6 2", ImageErrorKind::Truncated),

@@ -1,11 +1,11 @@
-//! Tells the format of a file by its first bytes. `ImageNet` has a PNG that is named `.JPEG`.
+//! Detects the format of a file by its first bytes. `ImageNet` contains a PNG named `.JPEG`.
 
-use super::inexact;
+use super::image_error::inexact;
 use crate::shared::error::{ImageError, ImageErrorKind};
 
-/// A format that is decoded.
+/// A supported format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum ImageFormat {
     Jpeg,
     Png,
     WebP,
@@ -15,40 +15,40 @@ pub(super) enum Format {
     Pnm,
 }
 
-/// The format of a file.
+/// Detects the format of a file.
 ///
 /// # Errors
-/// Returns an error that names the format if it is another one, or that shows the first bytes.
-pub(super) fn format_of(bytes: &[u8]) -> Result<Format, ImageError> {
+/// Returns an error if the file is empty, or the format is unknown or not supported.
+pub(super) fn detect_format(bytes: &[u8]) -> Result<ImageFormat, ImageError> {
     if bytes.is_empty() {
         return Err(ImageError { kind: ImageErrorKind::Empty, reason: "the file has no bytes".to_owned() });
     }
-    // The tests of PIL's plugins (`_accept`), so that the same files are recognised.
+    // The same checks as `_accept` of PIL's plugins.
     Ok(match bytes {
-        [0xff, 0xd8, 0xff, ..] => Format::Jpeg,
-        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Format::Png,
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Format::WebP,
-        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Format::Gif,
-        [b'B', b'M', ..] => Format::Bmp,
+        [0xff, 0xd8, 0xff, ..] => ImageFormat::Jpeg,
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => ImageFormat::Png,
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => ImageFormat::WebP,
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => ImageFormat::Gif,
+        [b'B', b'M', ..] => ImageFormat::Bmp,
         [b'I', b'I', 0x2a | 0x2b, 0, ..]
         | [b'I', b'I', 0, 0x2a, ..]
         | [b'M', b'M', 0, 0x2a | 0x2b, ..]
-        | [b'M', b'M', 0x2a, 0, ..] => Format::Tiff,
-        [b'P', b'0'..=b'6' | b'f' | b'y', ..] => Format::Pnm,
+        | [b'M', b'M', 0x2a, 0, ..] => ImageFormat::Tiff,
+        [b'P', b'0'..=b'6' | b'f' | b'y', ..] => ImageFormat::Pnm,
         _ => {
-            return Err(match other_format(bytes) {
+            return Err(match unsupported_format(bytes) {
                 Some(name) => inexact(name, "the format"),
                 None => ImageError {
                     kind: ImageErrorKind::NotAnImage,
-                    reason: format!("no image format begins with {}", first_bytes(bytes)),
+                    reason: format!("unrecognised image format, the file begins with {}", first_bytes(bytes)),
                 },
             });
         }
     })
 }
 
-/// The name of a format that is not decoded; most of them PIL reads.
-fn other_format(bytes: &[u8]) -> Option<&'static str> {
+/// Name of an unsupported format. PIL reads most of them.
+fn unsupported_format(bytes: &[u8]) -> Option<&'static str> {
     Some(match bytes {
         [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand.first_chunk()? {
             b"avif" | b"avis" => "AVIF",
@@ -87,7 +87,7 @@ fn is_svg(bytes: &[u8]) -> bool {
     text.starts_with(b"<") && text.windows(4).any(|word| word == b"<svg")
 }
 
-/// TGA has no magic number: its header is told by values that make sense.
+/// TGA has no magic number; its header is recognised by plausible values.
 fn is_tga(bytes: &[u8]) -> bool {
     let [
         _,
@@ -131,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_decide() {
-        assert_eq!(format_of(b"\xff\xd8\xff\xe0").unwrap(), Format::Jpeg);
-        assert_eq!(format_of(b"\x89PNG\r\n\x1a\n").unwrap(), Format::Png);
-        assert_eq!(format_of(b"RIFF\x10\0\0\0WEBPVP8 ").unwrap(), Format::WebP);
+    fn formats_are_detected_by_content() {
+        assert_eq!(detect_format(b"\xff\xd8\xff\xe0").unwrap(), ImageFormat::Jpeg);
+        assert_eq!(detect_format(b"\x89PNG\r\n\x1a\n").unwrap(), ImageFormat::Png);
+        assert_eq!(detect_format(b"RIFF\x10\0\0\0WEBPVP8 ").unwrap(), ImageFormat::WebP);
     }
 
     #[test]
-    fn other_formats_are_named() {
+    fn unsupported_formats_are_named() {
         for (first, name) in [
             (b"\0\0\0\x1cftypavif\0\0\0\0".as_slice(), "AVIF"),
             (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
@@ -152,7 +152,7 @@ mod tests {
             (b"\0\0\x02\0\0\0\0\0\0\0\0\0\x20\0\x20\0\x18\0\0", "TGA"),
             (b"<?xml version=\"1.0\"?><svg width=\"1\">", "SVG"),
         ] {
-            let error = format_of(first).unwrap_err();
+            let error = detect_format(first).unwrap_err();
             assert_eq!(error.kind, ImageErrorKind::Inexact);
             assert!(error.reason.starts_with(name), "{error}");
             assert!(error.reason.contains("not decoded exactly; convert it"), "{error}");
@@ -160,9 +160,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_image_shows_its_first_bytes() {
-        assert_eq!(format_of(b"").unwrap_err().kind, ImageErrorKind::Empty);
-        let text = format_of(b"not an image").unwrap_err();
+    fn unrecognised_files_show_their_first_bytes() {
+        assert_eq!(detect_format(b"").unwrap_err().kind, ImageErrorKind::Empty);
+        let text = detect_format(b"not an image").unwrap_err();
         assert_eq!(text.kind, ImageErrorKind::NotAnImage);
         assert!(text.reason.contains("not an image"), "{}", text.reason);
     }

@@ -1,69 +1,73 @@
-//! TIFF as `TiffImagePlugin` and libtiff read it: uncompressed, LZW, deflate and `PackBits`, in strips or tiles, of the
-//! layouts that are usual. What is rarer is refused, not guessed.
+//! TIFF, as `TiffImagePlugin` and libtiff read it: uncompressed, LZW, deflate and `PackBits`, in strips or tiles, in the usual
+//! sample layouts. Rare variants are refused.
 
-mod pages;
-mod pieces;
+mod page;
 mod unpack;
+mod segments;
 
-use super::exif::{Directory, Endian, ORIENTATION, Orientation, of_xmp};
-use super::limits::Limits;
+use super::exif::{Directory, Endian, ORIENTATION, Orientation, orientation_from_xmp};
+use super::image_error::{broken, inexact, truncated};
+use super::limits::DecodeLimits;
+use super::orientation;
+use super::rgb_image::RgbImage;
 use super::samples::Palette;
-use super::{RgbImage, broken, inexact, orientation, truncated};
 use crate::shared::error::ImageError;
-use pages::Page;
-use pieces::Pieces;
+use page::Page;
+use segments::Segments;
 
 const XMP: u16 = 700;
 
-/// Decodes the first page, turned as its orientation asks: PIL turns every TIFF. Alpha is dropped.
+/// Decodes the first page and applies its orientation, as PIL does for every TIFF. Alpha is dropped.
 ///
 /// # Errors
-/// What PIL refuses, and the layouts and compressions that are not decoded exactly.
-pub(super) fn decode(bytes: &[u8], limits: &Limits) -> Result<RgbImage, ImageError> {
+/// Returns an error if PIL refuses the file, or its layout or compression is not supported.
+pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
     let Some((endian, head)) = Endian::of_tiff(bytes).zip(bytes.first_chunk::<8>()) else {
-        return Err(truncated("the TIFF ends in its header".to_owned()));
+        return Err(truncated("TIFF: unexpected end of file in the header"));
     };
     if !matches!(head, [b'I', b'I', 0x2a, 0, ..] | [b'M', b'M', 0, 0x2a, ..]) {
-        return Err(inexact("TIFF", "BigTIFF, or a header that is not standard,"));
+        return Err(inexact("TIFF", "BigTIFF or a non-standard header"));
     }
     let directory = Directory::read(bytes, endian.u32(&head[4..]) as usize, endian);
     if directory.is_cut {
-        return Err(inexact("TIFF", "a directory that is cut, or whose values lie outside the file,"));
+        return Err(inexact("TIFF", "a directory that extends beyond the file"));
     }
-    let turned = orientation_of(&directory, endian)?;
+    let orientation = read_orientation(&directory, endian)?;
     let page = Page::read(&directory, endian)?;
     let (width, height) = (page.width, page.height);
     limits.check(height, width, 3)?;
-    let pieces = Pieces::read(&directory, endian, &page)?;
-    let turned_bytes = if turned == Orientation::NONE { 0 } else { 3 };
-    let page_bytes = u64::from(width) * u64::from(height) * (3 + turned_bytes);
-    limits.check_bytes(height, width, page_bytes.saturating_add(pieces.unpacked_bytes(&page)))?;
-    if turned.swaps_sides() && pieces.is_one() && page.is_mapped() {
-        // Given a path, PIL maps such a page into memory with height for width; given an open file, it does not.
-        return Err(inexact("TIFF", "an uncompressed page on its side, which PIL reads in two ways,"));
+    let segments = Segments::read(&directory, endian, &page)?;
+    let upright_bytes = if orientation == Orientation::NONE { 0 } else { 3 };
+    let page_bytes = u64::from(width) * u64::from(height) * (3 + upright_bytes);
+    limits.check_bytes(height, width, page_bytes.saturating_add(segments.unpacked_bytes(&page)))?;
+    if orientation.swaps_sides() && segments.is_one() && page.is_mapped() {
+        // Given a path, PIL maps such a page into memory with height and width swapped; given an open file, it does not.
+        return Err(inexact("TIFF", "an uncompressed page rotated by 90 degrees, which PIL reads in two ways,"));
     }
     let mut rgb = vec![0; height as usize * width as usize * 3];
-    pieces.unpack(bytes, &page, &mut rgb)?;
-    Ok(orientation::apply(RgbImage::new(height, width, rgb)?, turned))
+    segments.unpack(bytes, &page, &mut rgb)?;
+    Ok(orientation::apply(RgbImage::new(height, width, rgb)?, orientation))
 }
 
-/// The tag, or else the XMP packet.
-fn orientation_of(directory: &Directory, endian: Endian) -> Result<Orientation, ImageError> {
+/// Reads the orientation from the tag, or else from the XMP packet.
+fn read_orientation(directory: &Directory, endian: Endian) -> Result<Orientation, ImageError> {
     if let Some(value) = directory.tag(ORIENTATION) {
         return Ok(value.orientation(endian));
     }
     match directory.tag(XMP) {
         None => Ok(Orientation::NONE),
-        Some(packet) if matches!(packet.kind, 1 | 7) => Ok(of_xmp(packet.bytes).unwrap_or(Orientation::NONE)),
-        Some(packet) => Err(broken(format!("TIFF: an XMP packet of type {}", packet.kind))),
+        Some(packet) if matches!(packet.kind, 1 | 7) => {
+            Ok(orientation_from_xmp(packet.bytes).unwrap_or(Orientation::NONE))
+        }
+        Some(packet) => Err(broken(format!("TIFF: XMP packet of type {}", packet.kind))),
     }
 }
 
-/// `COLORMAP`: all reds, then all greens, then all blues, of 16 bits each.
+/// Reads `COLORMAP`: all reds, then all greens, then all blues, 16 bits each.
 fn palette(directory: &Directory, endian: Endian) -> Result<Palette, ImageError> {
     const COLOR_MAP: u16 = 320;
     let Some(map) = directory.tag(COLOR_MAP).and_then(|map| map.numbers(endian)) else {
-        return Err(broken("TIFF: no palette".to_owned()));
+        return Err(broken("TIFF: no palette"));
     };
     let colours = map.len() / 3;
     let entries: Vec<u8> = (0..colours)
@@ -71,6 +75,6 @@ fn palette(directory: &Directory, endian: Endian) -> Result<Palette, ImageError>
         .map(|at| (map[at] / 256) as u8)
         .collect();
     let is_short = map.iter().all(|value| *value < 65536);
-    let palette = Palette::of_entries::<3>(&entries, [0, 1, 2]).filter(|_| is_short);
-    palette.ok_or_else(|| broken(format!("TIFF: a palette of {colours} colours")))
+    let palette = Palette::from_entries::<3>(&entries, [0, 1, 2]).filter(|_| is_short);
+    palette.ok_or_else(|| broken(format!("TIFF: palette of {colours} colours")))
 }

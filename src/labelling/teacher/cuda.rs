@@ -1,5 +1,5 @@
-//! How a CUDA GPU is used. The plain way takes no risk; each setting can be chosen by its word, on its own, so that what
-//! it gains can be measured (`scripts/gpu/bench.py`).
+//! Settings of CUDA GPUs. The default is the safe choice; each setting is chosen by name, independently of the others, so
+//! that its gain can be measured (`scripts/gpu/bench.py`).
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,80 +7,91 @@ use std::str::FromStr;
 use ort::ep::ExecutionProviderDispatch;
 use ort::ep::cuda::{CUDA, ConvAlgorithmSearch};
 
-/// What is set otherwise than the plain way. Labels may differ in the last bits of scores between settings, and with
-/// [`Float32Products::Tf32`] in more than these.
+/// Settings of a CUDA GPU. Labels may differ in the last bits of scores between settings, and in more with
+/// [`Float32Precision::Tf32`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CudaTuning {
-    /// How convolutions choose their algorithm.
+    /// Selection of convolution algorithms.
     pub search: AlgorithmSearch,
-    /// How convolutions want their tensors to lie.
+    /// Memory layout of convolutions.
     pub layout: ConvLayout,
-    /// How products of float32 are formed.
-    pub float32: Float32Products,
-    /// How pixels get to the device and how its work is launched.
-    pub feeding: Feeding,
+    /// Precision of float32 matrix products.
+    pub float32: Float32Precision,
+    /// Transfer of pixels and launch of kernels.
+    pub transfer: PixelTransfer,
 }
 
-/// How convolutions choose their algorithm, by cuDNN.
+/// Selection of convolution algorithms by cuDNN.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AlgorithmSearch {
-    /// By rules: the same one each time.
+    /// By heuristics: deterministic.
     #[default]
     Heuristic,
-    /// All are tried, and the fastest is kept: two runs may choose differently, and so differ in the last bits.
+    /// The fastest one of all: two runs may choose differently, and differ in the last bits.
     Exhaustive,
 }
 
-/// How convolutions want their tensors to lie.
+/// Memory layout of convolutions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ConvLayout {
-    /// As the graph has them: `[batch, channel, y, x]`.
+    /// As in the graph: `[batch, channel, y, x]`.
     #[default]
     ChannelsFirst,
-    /// `[batch, y, x, channel]`, which the matrix units of newer GPUs take without rearranging.
+    /// `[batch, y, x, channel]`, which the tensor cores of newer GPUs read directly.
     ChannelsLast,
 }
 
-/// How products of float32 are formed.
+/// Precision of float32 matrix products.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Float32Products {
-    /// From all bits.
+pub enum Float32Precision {
+    /// All bits.
     #[default]
     Exact,
-    /// From 10 bits of each factor, on the matrix units: too few for the proof of some teachers.
+    /// 10 bits of each factor, on tensor cores: not enough for the verification of some teachers.
     Tf32,
 }
 
-/// How pixels get to the device and how its work is launched.
+/// Transfer of pixels to the GPU and launch of its kernels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Feeding {
-    /// From ordinary memory.
+pub enum PixelTransfer {
+    /// From pageable memory.
     #[default]
     Pageable,
-    /// From page-locked memory, which the device reads by itself.
+    /// From page-locked memory, which the GPU reads directly.
     Pinned,
-    /// Into buffers on the device that stay where they are.
+    /// Into buffers on the GPU that are reused.
     Bound,
-    /// The same, and all kernels of a run are launched as one recorded CUDA graph. Every node has to run on the GPU.
+    /// As [`PixelTransfer::Bound`], and all kernels of a run are launched as one CUDA graph. Every node has to run on the GPU.
     Graph,
 }
 
+/// Why a list of CUDA settings is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CudaTuningError {
+    /// A name is not one of a setting.
+    #[error("`{0}` is not a CUDA setting: use exhaustive, nhwc, tf32, pinned, bound or graph")]
+    UnknownSetting(String),
+    /// Settings exclude each other.
+    #[error("`{0}`: pinned, bound and graph exclude each other")]
+    Conflict(String),
+}
+
 impl CudaTuning {
-    /// The words for what is set otherwise, in a fixed order.
+    /// Names of the settings that are not the default, in a fixed order.
     #[must_use]
-    pub fn words(self) -> Vec<&'static str> {
-        let set = [
+    pub fn settings(self) -> Vec<&'static str> {
+        let settings = [
             (self.search == AlgorithmSearch::Exhaustive, "exhaustive"),
             (self.layout == ConvLayout::ChannelsLast, "nhwc"),
-            (self.float32 == Float32Products::Tf32, "tf32"),
-            (self.feeding == Feeding::Pinned, "pinned"),
-            (self.feeding == Feeding::Bound, "bound"),
-            (self.feeding == Feeding::Graph, "graph"),
+            (self.float32 == Float32Precision::Tf32, "tf32"),
+            (self.transfer == PixelTransfer::Pinned, "pinned"),
+            (self.transfer == PixelTransfer::Bound, "bound"),
+            (self.transfer == PixelTransfer::Graph, "graph"),
         ];
-        set.iter().filter(|(chosen, _)| *chosen).map(|&(_, word)| word).collect()
+        settings.iter().filter(|(chosen, _)| *chosen).map(|&(_, name)| name).collect()
     }
 
-    /// ONNX Runtime's CUDA provider on one GPU, or an error when it cannot be had.
+    /// ONNX Runtime's CUDA provider on one GPU; sessions fail if it is not available.
     pub(super) fn provider(self, index: u32) -> ExecutionProviderDispatch {
         let search = match self.search {
             AlgorithmSearch::Heuristic => ConvAlgorithmSearch::Heuristic,
@@ -90,40 +101,36 @@ impl CudaTuning {
             .with_device_id(index as i32)
             .with_conv_algorithm_search(search)
             .with_prefer_nhwc(self.layout == ConvLayout::ChannelsLast)
-            .with_tf32(self.float32 == Float32Products::Tf32)
-            .with_cuda_graph(self.feeding == Feeding::Graph)
+            .with_tf32(self.float32 == Float32Precision::Tf32)
+            .with_cuda_graph(self.transfer == PixelTransfer::Graph)
             .build()
             .error_on_failure()
     }
 }
 
-/// Reads words with commas between them, as in `nhwc,pinned`.
+/// Parses settings separated by commas, such as `nhwc,pinned`.
 impl FromStr for CudaTuning {
-    type Err = String;
+    type Err = CudaTuningError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, CudaTuningError> {
         let mut tuning = Self::default();
-        for word in text.split(',').map(str::trim) {
-            match word {
+        for name in text.split(',').map(str::trim) {
+            match name {
                 "exhaustive" => tuning.search = AlgorithmSearch::Exhaustive,
                 "nhwc" => tuning.layout = ConvLayout::ChannelsLast,
-                "tf32" => tuning.float32 = Float32Products::Tf32,
+                "tf32" => tuning.float32 = Float32Precision::Tf32,
                 "pinned" | "bound" | "graph" => {
-                    let feeding = match word {
-                        "pinned" => Feeding::Pinned,
-                        "bound" => Feeding::Bound,
-                        _ => Feeding::Graph,
+                    let transfer = match name {
+                        "pinned" => PixelTransfer::Pinned,
+                        "bound" => PixelTransfer::Bound,
+                        _ => PixelTransfer::Graph,
                     };
-                    if ![Feeding::Pageable, feeding].contains(&tuning.feeding) {
-                        return Err(format!("`{text}`: one of pinned, bound and graph can be had"));
+                    if ![PixelTransfer::Pageable, transfer].contains(&tuning.transfer) {
+                        return Err(CudaTuningError::Conflict(text.to_owned()));
                     }
-                    tuning.feeding = feeding;
+                    tuning.transfer = transfer;
                 }
-                _ => {
-                    return Err(format!(
-                        "`{word}` is no setting of CUDA: write exhaustive, nhwc, tf32, pinned, bound or graph"
-                    ));
-                }
+                _ => return Err(CudaTuningError::UnknownSetting(name.to_owned())),
             }
         }
         Ok(tuning)
@@ -132,7 +139,7 @@ impl FromStr for CudaTuning {
 
 impl fmt::Display for CudaTuning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.words().join(","))
+        f.write_str(&self.settings().join(","))
     }
 }
 
@@ -141,11 +148,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_word_is_read_and_said_again() {
-        for words in ["exhaustive", "nhwc", "tf32", "pinned", "bound", "graph", "exhaustive,nhwc,tf32,graph"] {
-            let tuning: CudaTuning = words.parse().unwrap();
-            assert_ne!(tuning, CudaTuning::default(), "{words}");
-            assert_eq!(tuning.to_string(), words);
+    fn settings_are_parsed_and_displayed() {
+        for settings in ["exhaustive", "nhwc", "tf32", "pinned", "bound", "graph", "exhaustive,nhwc,tf32,graph"] {
+            let tuning: CudaTuning = settings.parse().unwrap();
+            assert_ne!(tuning, CudaTuning::default(), "{settings}");
+            assert_eq!(tuning.to_string(), settings);
         }
         assert_eq!(CudaTuning::default().to_string(), "");
         for bad in ["", "fast", "nhwc,", "pinned,graph", "NHWC"] {

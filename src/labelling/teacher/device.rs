@@ -1,53 +1,53 @@
-//! Where a teacher runs. A device that was asked for and is not there is an error: nothing falls back silently.
+//! Devices that a teacher runs on. A requested device that is not available is an error: there is no silent fallback.
 
 use std::fmt;
 use std::str::FromStr;
 
-use super::cuda::{AlgorithmSearch, CudaTuning, Feeding};
+use super::cuda::{AlgorithmSearch, CudaTuning, PixelTransfer};
 
-/// One place where a session runs.
+/// The device of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Device {
-    /// The processor.
+    /// The CPU.
     Cpu,
     /// A CUDA GPU.
     Cuda {
-        /// Its number, as CUDA counts.
+        /// Its CUDA device number.
         index: u32,
-        /// How it is used.
+        /// Its settings.
         tuning: CudaTuning,
     },
 }
 
 impl Device {
-    /// A CUDA GPU, used the plain way.
+    /// A CUDA GPU with default settings.
     #[must_use]
     pub fn cuda(index: u32) -> Self {
         Self::Cuda { index, tuning: CudaTuning::default() }
     }
 
-    /// Whether the same images give the same bits in another run.
+    /// Whether the same images give bitwise equal labels in another run.
     #[must_use]
-    pub fn repeats_itself(&self) -> bool {
+    pub fn is_deterministic(&self) -> bool {
         match self {
             Self::Cpu => true,
             Self::Cuda { tuning, .. } => tuning.search == AlgorithmSearch::Heuristic,
         }
     }
 
-    /// The same device, where pixels come from ordinary memory: for a session that runs once.
-    pub(super) fn plainly_fed(self) -> Self {
+    /// Returns the device with [`PixelTransfer::Pageable`], for a session that runs once.
+    pub(super) fn with_pageable_transfer(self) -> Self {
         match self {
             Self::Cpu => Self::Cpu,
             Self::Cuda { index, tuning } => {
-                Self::Cuda { index, tuning: CudaTuning { feeding: Feeding::Pageable, ..tuning } }
+                Self::Cuda { index, tuning: CudaTuning { transfer: PixelTransfer::Pageable, ..tuning } }
             }
         }
     }
 
-    /// The same GPU, used otherwise; the processor stays as it is.
+    /// Returns the GPU with other settings; the CPU has none.
     #[must_use]
-    pub fn tuned(self, tuning: CudaTuning) -> Self {
+    pub fn with_tuning(self, tuning: CudaTuning) -> Self {
         match self {
             Self::Cpu => Self::Cpu,
             Self::Cuda { index, .. } => Self::Cuda { index, tuning },
@@ -55,30 +55,30 @@ impl Device {
     }
 }
 
-/// `cpu`, `cuda:0`, `cuda:0+nhwc+pinned`: what a run's note says, so that labels made otherwise are told apart.
+/// `cpu`, `cuda:0`, `cuda:0+nhwc+pinned`: recorded with each run, since labels depend on the settings.
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu => f.write_str("cpu"),
             Self::Cuda { index, tuning } => {
                 write!(f, "cuda:{index}")?;
-                tuning.words().iter().try_for_each(|word| write!(f, "+{word}"))
+                tuning.settings().iter().try_for_each(|setting| write!(f, "+{setting}"))
             }
         }
     }
 }
 
-/// What the user asked for.
+/// The requested devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeviceChoice {
-    /// The first CUDA GPU if it can be used, else the processor; which one it became is said.
+    /// The first CUDA GPU if it can be used, else the CPU; the caller reports which.
     Auto,
-    /// Exactly these: one session each. The same one twice is two sessions on it, which take turns at the batches.
+    /// Exactly these, one session each. A device that is listed twice runs two sessions.
     These(Vec<Device>),
 }
 
 impl DeviceChoice {
-    /// Whether a GPU may be needed.
+    /// Whether a GPU may be used.
     #[must_use]
     pub fn may_use_cuda(&self) -> bool {
         match self {
@@ -88,11 +88,22 @@ impl DeviceChoice {
     }
 }
 
-/// Reads `cpu`, `cpu,cpu`, `cuda`, `cuda:1`, `cuda:0,cuda:1` or `auto`.
-impl FromStr for DeviceChoice {
-    type Err = String;
+/// Why a list of devices is not valid.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeviceChoiceError {
+    /// A name is not one of a device.
+    #[error("`{0}` is not a device: use cpu, cuda, cuda:1, cuda:0,cuda:1 or auto")]
+    UnknownDevice(String),
+    /// The CPU is listed together with a GPU.
+    #[error("`{0}`: the CPU and a GPU cannot be used together, since the GPU would wait for the CPU")]
+    CpuAndGpu(String),
+}
 
-    fn from_str(text: &str) -> Result<Self, String> {
+/// Parses `cpu`, `cpu,cpu`, `cuda`, `cuda:1`, `cuda:0,cuda:1` or `auto`.
+impl FromStr for DeviceChoice {
+    type Err = DeviceChoiceError;
+
+    fn from_str(text: &str) -> Result<Self, DeviceChoiceError> {
         if text == "auto" {
             return Ok(Self::Auto);
         }
@@ -100,12 +111,12 @@ impl FromStr for DeviceChoice {
             None if part == "cpu" => Ok(Device::Cpu),
             None if part == "cuda" => Ok(Device::cuda(0)),
             Some(("cuda", index)) if index.parse::<u16>().is_ok() => Ok(Device::cuda(index.parse().unwrap_or(0))),
-            _ => Err(format!("`{part}` is no device: write cpu, cuda, cuda:1, cuda:0,cuda:1 or auto")),
+            _ => Err(DeviceChoiceError::UnknownDevice(part.to_owned())),
         };
         let devices = text.split(',').map(|part| device(part.trim())).collect::<Result<Vec<_>, _>>()?;
         let on_cpu = devices.iter().filter(|&&device| device == Device::Cpu).count();
         if on_cpu > 0 && on_cpu < devices.len() {
-            return Err(format!("`{text}`: the CPU does not stand beside a GPU, which would wait for it"));
+            return Err(DeviceChoiceError::CpuAndGpu(text.to_owned()));
         }
         Ok(Self::These(devices))
     }
@@ -116,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices_are_read_as_the_help_says() {
+    fn devices_are_parsed_as_documented() {
         let cuda = Device::cuda;
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("cpu".parse(), Ok(DeviceChoice::These(vec![Device::Cpu])));
@@ -129,11 +140,11 @@ mod tests {
     }
 
     #[test]
-    fn a_device_says_how_it_is_used() {
+    fn a_device_displays_its_settings() {
         let tuning: CudaTuning = "pinned,nhwc".parse().unwrap();
-        assert_eq!(Device::cuda(1).tuned(tuning).to_string(), "cuda:1+nhwc+pinned");
-        assert_eq!(Device::Cpu.tuned(tuning).to_string(), "cpu");
-        assert!(Device::cuda(1).tuned(tuning).repeats_itself());
-        assert!(!Device::cuda(1).tuned("exhaustive".parse().unwrap()).repeats_itself());
+        assert_eq!(Device::cuda(1).with_tuning(tuning).to_string(), "cuda:1+nhwc+pinned");
+        assert_eq!(Device::Cpu.with_tuning(tuning).to_string(), "cpu");
+        assert!(Device::cuda(1).with_tuning(tuning).is_deterministic());
+        assert!(!Device::cuda(1).with_tuning("exhaustive".parse().unwrap()).is_deterministic());
     }
 }

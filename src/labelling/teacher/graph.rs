@@ -1,49 +1,34 @@
-//! An ONNX model as a graph one can ask: who makes a tensor, who uses it, which tensors are constants.
+//! An ONNX model as a graph with indices: which node produces a tensor, which nodes consume it, which tensors are
+//! constants.
 
+mod append;
 mod branches;
-mod extend;
+mod constants;
 mod functions;
+mod limits;
 mod names;
-mod normal;
-mod order;
+mod normalise;
 mod reach;
 mod scopes;
+mod topological_order;
 
 use std::collections::{HashMap, HashSet};
 
 use bytes::Bytes;
 use prost::Message as _;
 
-use super::tail::Refusal;
+use super::external_data::{ExternalData, ExternalDataError};
+use super::refusal::Refusal;
 use super::{integrity, wire};
 
-/// Message types of the ONNX schema, generated from `onnx.proto`.
-#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
-pub(crate) mod proto {
-    include!(concat!(env!("OUT_DIR"), "/onnx.rs"));
-}
-
-pub(crate) use proto::{AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto};
+pub(crate) use super::onnx_proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, bodies, bodies_mut, element,
+    is_standard_domain, proto,
+};
 pub(crate) use reach::Reach;
-pub(crate) use scopes::{Scopes, bodies, bodies_mut, captured_names};
+pub(crate) use scopes::{Scopes, captured_names};
 
-/// Element types of the schema that matter here (`TensorProto.DataType`).
-pub(crate) mod element {
-    pub(crate) const FLOAT: i32 = 1;
-    pub(crate) const UINT8: i32 = 2;
-    pub(crate) const INT8: i32 = 3;
-    pub(crate) const UINT16: i32 = 4;
-    pub(crate) const INT16: i32 = 5;
-    pub(crate) const INT32: i32 = 6;
-    pub(crate) const INT64: i32 = 7;
-    pub(crate) const STRING: i32 = 8;
-    pub(crate) const BOOL: i32 = 9;
-    pub(crate) const FLOAT16: i32 = 10;
-    pub(crate) const DOUBLE: i32 = 11;
-}
-
-/// A graph in normal form, with its indices: nodes are in topological order and have unique names, functions are
-/// inlined.
+/// A graph in normal form, with indices: nodes are in topological order and have unique names, functions are inlined.
 pub(crate) struct Graph {
     model: ModelProto,
     body: GraphProto,
@@ -52,38 +37,39 @@ pub(crate) struct Graph {
     initializers: HashMap<String, usize>,
 }
 
-/// A graph input or output: its name, element type, and dimensions (`None` where they are free).
+/// A graph input or output.
 #[derive(Clone, Debug)]
 pub(crate) struct Port {
     pub(crate) name: String,
     pub(crate) element: i32,
-    /// `None` when the graph does not even say how many dimensions there are.
+    /// Sizes, `None` for free dimensions; `None` if not even their number is declared.
     pub(crate) dims: Option<Vec<Option<usize>>>,
 }
 
 impl Port {
-    /// How many dimensions it has, where the graph tells.
+    /// Number of dimensions, if it is declared.
     pub(crate) fn rank(&self) -> Option<usize> {
         self.dims.as_ref().map(Vec::len)
     }
 }
 
 impl Graph {
-    /// Reads a serialised `ModelProto` and brings it into normal form (see `graph/normal.rs`). Embedded weights stay
+    /// Parses a serialised `ModelProto` and brings it into normal form (see `graph/normalise.rs`). Embedded weights stay
     /// slices of `bytes`.
     ///
     /// # Errors
-    /// In words, if the bytes are not a model, if the model contradicts itself or is written in what is not supported.
+    /// Returns a [`Refusal`] if the bytes are not a model, or if the model contradicts itself or is not supported.
     pub(crate) fn parse(bytes: Bytes) -> Result<Self, Refusal> {
-        wire::check(&bytes).map_err(integrity::damaged)?;
-        let not_a_model = |problem: String| integrity::damaged(format!("it is no ONNX model: {problem}"));
-        let mut model = ModelProto::decode(bytes).map_err(|error| not_a_model(error.to_string()))?;
-        let graph = model.graph.as_ref().ok_or_else(|| not_a_model("it has no graph".to_owned()))?;
-        if graph.node.is_empty() {
-            return Err(integrity::damaged("its graph has no nodes".to_owned()));
+        wire::check(&bytes).map_err(Refusal::damaged)?;
+        let mut model = ModelProto::decode(bytes)
+            .map_err(|error| Refusal::damaged(format!("not an ONNX model: cannot decode it: {error}")))?;
+        match &model.graph {
+            None => return Err(Refusal::damaged("not an ONNX model: it has no graph")),
+            Some(graph) if graph.node.is_empty() => return Err(Refusal::damaged("the graph has no nodes")),
+            Some(_) => {}
         }
         integrity::check(&model)?;
-        normal::normalise(&mut model)?;
+        normalise::normalise(&mut model)?;
         integrity::check_domains(&model)?;
         let graph = model.graph.take().unwrap_or_default();
         let mut producers = HashMap::new();
@@ -113,7 +99,7 @@ impl Graph {
         &self.body.node
     }
 
-    /// All nodes, those inside `If`, `Loop` and `Scan` too.
+    /// Iterates over all nodes, including those inside `If`, `Loop` and `Scan`.
     pub(crate) fn nodes_everywhere(&self) -> impl Iterator<Item = &NodeProto> {
         let mut open: Vec<&NodeProto> = self.body.node.iter().collect();
         std::iter::from_fn(move || {
@@ -123,61 +109,43 @@ impl Graph {
         })
     }
 
-    /// Index of the node that makes `tensor`.
+    /// Index of the node that produces `tensor`.
     pub(crate) fn producer(&self, tensor: &str) -> Option<usize> {
         self.producers.get(tensor).copied()
     }
 
-    /// Indices of the nodes that use `tensor`.
+    /// Indices of the nodes that consume `tensor`.
     pub(crate) fn consumers(&self, tensor: &str) -> &[usize] {
         self.consumers.get(tensor).map_or(&[], Vec::as_slice)
     }
 
-    /// Version of the standard operators that the graph is written in.
+    /// Opset version of the standard operators.
     pub(crate) fn opset(&self) -> i64 {
         let standard = self.model.opset_import.iter().find(|set| is_standard_domain(set.domain()));
         standard.map_or(1, proto::OperatorSetIdProto::version)
     }
 
-    /// What the model's file says of itself, key by key.
+    /// Key-value pairs of the model's metadata.
     pub(crate) fn metadata(&self) -> impl Iterator<Item = (&str, &str)> {
         self.model.metadata_props.iter().map(|entry| (entry.key(), entry.value()))
     }
 
-    /// Graph inputs that a caller has to feed: old exports list their weights as inputs too, which are left out.
+    /// Graph inputs without weights, which old exports list as inputs too.
     pub(crate) fn inputs(&self) -> Vec<Port> {
-        let fed = |input: &&ValueInfoProto| !self.initializers.contains_key(input.name());
-        self.body.input.iter().filter(fed).map(port).collect()
+        let is_no_weight = |input: &&ValueInfoProto| !self.initializers.contains_key(input.name());
+        self.body.input.iter().filter(is_no_weight).map(port).collect()
     }
 
     pub(crate) fn outputs(&self) -> Vec<Port> {
         self.body.output.iter().map(port).collect()
     }
 
-    /// The values of a small constant integer tensor, such as a shape or a list of axes.
-    pub(crate) fn constant_ints(&self, tensor: &str) -> Option<Vec<i64>> {
-        if let Some(&index) = self.initializers.get(tensor) {
-            return tensor_ints(&self.body.initializer[index]);
-        }
-        let node = self.node(self.producer(tensor)?);
-        if node.op_type() != "Constant" {
-            return None;
-        }
-        let attribute = node.attribute.first()?;
-        match attribute.name() {
-            "value" => tensor_ints(attribute.t.as_ref()?),
-            "value_int" => Some(vec![attribute.i()]),
-            "value_ints" => Some(attribute.ints.clone()),
-            _ => None,
-        }
+    /// Locations of the weights that are stored in separate files.
+    pub(crate) fn external_weights(&self) -> impl Iterator<Item = Result<ExternalData, ExternalDataError>> {
+        self.body.initializer.iter().filter(|tensor| !tensor.external_data.is_empty()).map(ExternalData::from_tensor)
     }
 
-    /// Weights that lie in files beside the model.
-    pub(crate) fn external_weights(&self) -> impl Iterator<Item = Result<integrity::External, String>> {
-        self.body.initializer.iter().filter(|tensor| !tensor.external_data.is_empty()).map(integrity::External::of)
-    }
-
-    /// A name that no tensor of the graph has.
+    /// Returns a name that no tensor of the graph has.
     pub(crate) fn fresh_name(&self, wanted: &str) -> String {
         let taken = |name: &str| {
             self.producers.contains_key(name)
@@ -193,8 +161,8 @@ impl Graph {
         name
     }
 
-    /// A serialised model with the given nodes, inputs and outputs, which takes version, operators and functions from
-    /// this one and keeps only the weights that its nodes use.
+    /// Serialises a model with the given nodes, inputs and outputs. It has this model's version, operator sets and
+    /// functions, and those of its weights that the nodes use.
     pub(crate) fn serialise_with(
         &self,
         nodes: Vec<NodeProto>,
@@ -228,7 +196,7 @@ impl Graph {
         model.encode_to_vec()
     }
 
-    /// The nodes that the tensors in `wanted` need, in order. The walk ends at the tensors in `given`.
+    /// Indices of the nodes that the tensors in `wanted` depend on, in order. The search stops at the tensors in `given`.
     pub(crate) fn ancestors(&self, wanted: &[String], given: &HashSet<String>) -> Vec<usize> {
         let mut needed = vec![false; self.body.node.len()];
         let mut open: Vec<String> = wanted.to_vec();
@@ -246,9 +214,9 @@ impl Graph {
         (0..needed.len()).filter(|&index| needed[index]).collect()
     }
 
-    /// True when `target` depends on values of `source` in a way that passes through none of the `blocked` tensors.
-    /// Shapes are no values: a path through `Shape` carries nothing of an image.
-    pub(crate) fn sees(&self, target: &str, source: &str, blocked: &[&str]) -> bool {
+    /// Whether `target` depends on values of `source` along a path through none of the `blocked` tensors. Shapes are not
+    /// values: a path through `Shape` does not carry image content.
+    pub(crate) fn depends_on(&self, target: &str, source: &str, blocked: &[&str]) -> bool {
         let mut seen: HashSet<&str> = blocked.iter().copied().collect();
         let mut open = vec![target];
         while let Some(tensor) = open.pop() {
@@ -267,15 +235,15 @@ impl Graph {
         false
     }
 
-    /// The tensors among `stops` at which a walk over values from `target` towards `source` ends, in no order; `None` if it
-    /// reaches `source` around them. Shapes are no values, as in [`Graph::sees`].
+    /// Returns the tensors among `stops` at which a search from `target` for `source` ends, in no particular order; `None`
+    /// if it reaches `source` around them. Shapes are not values, as in [`Graph::depends_on`].
     pub(crate) fn boundary<'a>(
         &'a self,
         target: &'a str,
         source: &str,
         stops: &HashSet<&str>,
     ) -> Option<HashSet<&'a str>> {
-        let (mut seen, mut met) = (HashSet::new(), HashSet::new());
+        let (mut seen, mut reached) = (HashSet::new(), HashSet::new());
         let mut open = vec![target];
         while let Some(tensor) = open.pop() {
             if tensor == source {
@@ -285,7 +253,7 @@ impl Graph {
                 continue;
             }
             if stops.contains(tensor) {
-                met.insert(tensor);
+                reached.insert(tensor);
                 continue;
             }
             let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { continue };
@@ -294,11 +262,11 @@ impl Graph {
                 open.extend(captured_names(node));
             }
         }
-        Some(met)
+        Some(reached)
     }
 
-    /// True when a tensor is computed from shapes and constants alone, near where it is used.
-    pub(crate) fn is_arithmetic_on_shapes(&self, tensor: &str) -> bool {
+    /// Whether the node that produces a tensor is one of the shape computations that exporters write.
+    pub(crate) fn is_shape_computation(&self, tensor: &str) -> bool {
         let Some(node) = self.producer(tensor).map(|index| self.node(index)) else { return false };
         match node.op_type() {
             "Shape" | "Size" => true,
@@ -313,8 +281,8 @@ impl Graph {
         self.producer(tensor).is_some_and(|index| self.node(index).op_type() == "Shape")
     }
 
-    /// The names of everything that a node takes, its bodies included.
-    pub(crate) fn taken_by(&self, index: usize) -> impl Iterator<Item = &str> {
+    /// Names of all inputs of a node and of its bodies.
+    pub(crate) fn inputs_of(&self, index: usize) -> impl Iterator<Item = &str> {
         let node = self.node(index);
         node.input.iter().map(String::as_str).filter(|input| !input.is_empty()).chain(captured_names(node))
     }
@@ -324,13 +292,13 @@ impl Graph {
         self.initializers.get(tensor).map(|&index| self.body.initializer[index].dims.as_slice())
     }
 
-    /// The graph's own declaration of an input, to be kept as it is.
+    /// The graph's own declaration of an input.
     pub(crate) fn input_declaration(&self, name: &str) -> Option<&ValueInfoProto> {
         self.body.input.iter().find(|input| input.name() == name)
     }
 }
 
-/// Drops the nodes whose outputs nobody uses, directly or through others.
+/// Removes the nodes whose results no output depends on.
 pub(crate) fn without_dead_nodes(nodes: Vec<NodeProto>, outputs: &[ValueInfoProto]) -> Vec<NodeProto> {
     let mut wanted: HashSet<String> = outputs.iter().map(|output| output.name().to_owned()).collect();
     let mut kept: Vec<NodeProto> = Vec::with_capacity(nodes.len());
@@ -345,46 +313,23 @@ pub(crate) fn without_dead_nodes(nodes: Vec<NodeProto>, outputs: &[ValueInfoProt
     kept
 }
 
-/// True for the two names of the domain of the standard operators.
-pub(crate) fn is_standard_domain(domain: &str) -> bool {
-    domain.is_empty() || domain == "ai.onnx"
-}
-
-/// An integer attribute of a node.
+/// Returns an integer attribute of a node.
 pub(crate) fn attribute_int(node: &NodeProto, name: &str) -> Option<i64> {
     attribute(node, name).map(AttributeProto::i)
 }
 
-/// An attribute of a node that is a list of integers.
+/// Returns an attribute of a node that is a list of integers.
 pub(crate) fn attribute_ints<'a>(node: &'a NodeProto, name: &str) -> Option<&'a [i64]> {
     attribute(node, name).map(|attribute| attribute.ints.as_slice())
 }
 
-/// An attribute of a node that is text.
+/// Returns a string attribute of a node.
 pub(crate) fn attribute_text<'a>(node: &'a NodeProto, name: &str) -> Option<&'a str> {
     attribute(node, name).and_then(|attribute| std::str::from_utf8(attribute.s()).ok())
 }
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|attribute| attribute.name() == name)
-}
-
-/// Integers of a tensor of at most 64 values; longer ones are weights, which are never looked at.
-fn tensor_ints(tensor: &TensorProto) -> Option<Vec<i64>> {
-    let count = tensor.dims.iter().try_fold(1_i64, |product, &dim| product.checked_mul(dim))?;
-    if !(0..=64).contains(&count) {
-        return None;
-    }
-    let count = count as usize;
-    let raw = tensor.raw_data();
-    let values: Vec<i64> = match tensor.data_type() {
-        element::INT64 if !tensor.int64_data.is_empty() => tensor.int64_data.clone(),
-        element::INT64 => raw.as_chunks::<8>().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect(),
-        element::INT32 if !tensor.int32_data.is_empty() => tensor.int32_data.iter().map(|&v| i64::from(v)).collect(),
-        element::INT32 => raw.as_chunks::<4>().0.iter().map(|bytes| i64::from(i32::from_le_bytes(*bytes))).collect(),
-        _ => return None,
-    };
-    (values.len() == count).then_some(values)
 }
 
 fn port(info: &ValueInfoProto) -> Port {
@@ -403,7 +348,7 @@ fn port(info: &ValueInfoProto) -> Port {
     Port { name: info.name().to_owned(), element: tensor.map_or(0, proto::type_proto::Tensor::elem_type), dims }
 }
 
-/// A declaration of a tensor with the given element type; `None` is a free dimension.
+/// Declares a tensor with the given element type; `None` is a free dimension.
 pub(crate) fn declare(name: &str, element: i32, dims: &[Option<usize>]) -> ValueInfoProto {
     use proto::tensor_shape_proto::{Dimension, dimension::Value};
     use proto::{TensorShapeProto, TypeProto, type_proto};
@@ -420,7 +365,7 @@ pub(crate) fn declare(name: &str, element: i32, dims: &[Option<usize>]) -> Value
     ValueInfoProto { name: Some(name.to_owned()), r#type: Some(kind), ..ValueInfoProto::default() }
 }
 
-/// A declaration without a type, which ONNX Runtime infers.
+/// Declares a tensor without a type, which ONNX Runtime infers.
 pub(crate) fn declare_untyped(name: &str) -> ValueInfoProto {
     ValueInfoProto { name: Some(name.to_owned()), ..ValueInfoProto::default() }
 }

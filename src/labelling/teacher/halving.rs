@@ -1,20 +1,21 @@
-//! Goes on with smaller batches when the device's memory is full.
+//! Retries with smaller batches if the memory of the device is full.
 
-use super::{BatchLabels, PixelBatch, Teacher};
+use super::batch::{BatchLabels, PixelBatch};
+use super::teacher_trait::Teacher;
 use crate::shared::error::Error;
 
-/// A teacher whose batches are halved, and stay so, when its device has too little memory for them.
-/// The labels are the same but for the last bits of scores, since sums may be taken in another order.
+/// A teacher that halves its batches for good if its device has too little memory for them. Labels differ at most in the last
+/// bits of scores, since sums may be computed in another order.
 pub struct Halving<T> {
     inner: T,
-    /// Most images in a run; `None` while whole batches fit.
-    most_images: Option<usize>,
+    /// Most images in a run; `None` as long as complete batches fit.
+    max_images: Option<usize>,
 }
 
 impl<T: Teacher> Halving<T> {
-    /// Begins with whole batches.
+    /// Wraps a teacher, starting with complete batches.
     pub fn new(inner: T) -> Self {
-        Self { inner, most_images: None }
+        Self { inner, max_images: None }
     }
 }
 
@@ -23,7 +24,7 @@ impl<T: Teacher> Teacher for Halving<T> {
         let mut all = BatchLabels::default();
         let mut first = 0;
         while first < batch.images() {
-            let images = self.most_images.unwrap_or(batch.images()).min(batch.images() - first);
+            let images = self.max_images.unwrap_or(batch.images()).min(batch.images() - first);
             let labels = if images == batch.images() {
                 self.inner.label(batch)
             } else {
@@ -33,10 +34,10 @@ impl<T: Teacher> Teacher for Halving<T> {
                 Ok(labels) if first == 0 => all = labels,
                 Ok(labels) => all.append(labels),
                 Err(Error::DeviceMemory { message, .. }) if images > 1 => {
-                    self.most_images = Some(images / 2);
+                    self.max_images = Some(images / 2);
                     tracing::warn!(
-                        "the device's memory is too small for {images} images at once ({message}); going on with {} at a time. \
-                         Labels stay the same but for the last bits of scores",
+                        "the device's memory is too small for batches of {images} images ({message}); continuing with {}. \
+                         Labels may differ in the last bits of scores",
                         images / 2
                     );
                     continue;
@@ -58,16 +59,16 @@ mod tests {
     use super::*;
     use crate::shared::geometry::InputSize;
 
-    /// Gives the first byte of each image as its score, to so many images at once.
-    struct Small {
-        fits: usize,
+    /// Returns the first byte of each image as its score, for batches of at most `capacity` images.
+    struct SmallDevice {
+        capacity: usize,
         runs: Vec<usize>,
     }
 
-    impl Teacher for Small {
+    impl Teacher for SmallDevice {
         fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error> {
             self.runs.push(batch.images());
-            if batch.images() > self.fits {
+            if batch.images() > self.capacity {
                 return Err(Error::DeviceMemory { action: "run the teacher", message: "out of memory".into() });
             }
             let first_bytes = (0..batch.images()).map(|image| f32::from(batch.image(image)[0])).collect();
@@ -86,7 +87,7 @@ mod tests {
 
     #[test]
     fn batches_are_halved_until_they_fit_and_stay_so() {
-        let mut teacher = Halving::new(Small { fits: 3, runs: Vec::new() });
+        let mut teacher = Halving::new(SmallDevice { capacity: 3, runs: Vec::new() });
         let expected: Vec<f32> = (0..10).map(|image| f32::from(image * 3_u8)).collect();
         let labels = teacher.label(&batch(10)).unwrap();
         assert_eq!((labels.k, labels.scores), (1, expected.clone()));
@@ -98,7 +99,7 @@ mod tests {
 
     #[test]
     fn one_image_that_does_not_fit_is_an_error() {
-        let mut teacher = Halving::new(Small { fits: 0, runs: Vec::new() });
+        let mut teacher = Halving::new(SmallDevice { capacity: 0, runs: Vec::new() });
         assert!(matches!(teacher.label(&batch(4)), Err(Error::DeviceMemory { .. })));
     }
 }

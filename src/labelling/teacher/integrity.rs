@@ -1,20 +1,23 @@
-//! Checks what a decoded model says of itself, so that nothing is handed to ONNX Runtime that contradicts itself: versions,
-//! dimensions against data, and weights outside the file.
+//! Checks that a decoded model is consistent, so that ONNX Runtime is never given one that contradicts itself: versions,
+//! dimensions against data, and weights in separate files.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Component, Path, PathBuf};
+use std::fmt;
 
-use super::graph::proto::tensor_proto::DataLocation;
-use super::graph::proto::{FunctionProto, StringStringEntryProto};
-use super::graph::{GraphProto, ModelProto, NodeProto, TensorProto, bodies, element, is_standard_domain};
-use super::tail::Refusal;
+use super::external_data::{ExternalData, ExternalDataError};
+use super::onnx_proto::proto::FunctionProto;
+use super::onnx_proto::proto::tensor_proto::DataLocation;
+use super::onnx_proto::{
+    GraphProto, ModelProto, NodeProto, TensorProto, bits_per_value, bodies, element, is_standard_domain, value_count,
+};
+use super::refusal::Refusal;
 
-/// Versions of the standard operators that are understood.
-pub(crate) const OPSETS: std::ops::RangeInclusive<i64> = 9..=24;
-/// Versions of the file format.
+/// Versions of the standard operators that are supported.
+const OPSETS: std::ops::RangeInclusive<i64> = 9..=24;
+/// Supported versions of the file format.
 const IR_VERSIONS: std::ops::RangeInclusive<i64> = 3..=13;
 
-/// Domains of operators that ONNX Runtime knows.
+/// Operator domains that ONNX Runtime implements.
 const DOMAINS: [&str; 12] = [
     "",
     "ai.onnx",
@@ -30,35 +33,78 @@ const DOMAINS: [&str; 12] = [
     "org.pytorch.aten",
 ];
 
-/// Checks a model and all graphs inside it.
-///
-/// # Errors
-/// In words.
-pub(crate) fn check(model: &ModelProto) -> Result<(), Refusal> {
-    check_versions(model)?;
-    check_contents(model).map_err(damaged)
+/// Functions of a model. Exporters write far fewer, and the limit bounds the time of the search for recursion.
+const MAX_FUNCTIONS: usize = 1000;
+
+/// Why a decoded model contradicts itself.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum IntegrityError {
+    /// More functions than [`MAX_FUNCTIONS`].
+    #[error("the model has {count} functions; the limit is {MAX_FUNCTIONS}")]
+    TooManyFunctions { count: usize },
+    /// A function calls itself, directly or through others.
+    #[error("the function `{name}` calls itself")]
+    RecursiveFunction { name: String },
+    /// Two weights of one graph have the same name.
+    #[error("the model has two weights named `{name}`")]
+    DuplicateWeight { name: String },
+    /// The dimensions are negative, or their product is too large.
+    #[error("{tensor} has an impossible number of values")]
+    ImpossibleShape { tensor: TensorId },
+    /// The element type is unknown.
+    #[error("{tensor} has an unknown type, {data_type}")]
+    UnknownType { tensor: TensorId, data_type: i32 },
+    /// The raw data are not as long as the dimensions require.
+    #[error("{tensor} requires {required} bytes, but it has {actual}")]
+    WrongByteCount { tensor: TensorId, required: u128, actual: usize },
+    /// There are not as many values as the dimensions require.
+    #[error("{tensor} requires {required} values, but it has {actual}")]
+    WrongValueCount { tensor: TensorId, required: u64, actual: u64 },
+    /// Only weights may be stored in separate files.
+    #[error("{tensor} is part of a node, but its data are in a separate file")]
+    ConstantInSeparateFile { tensor: TensorId },
+    /// The location of a weight in a separate file is not usable.
+    #[error(transparent)]
+    ExternalData(#[from] ExternalDataError),
 }
 
-/// A refusal of a file that is broken.
-pub(crate) fn damaged(problem: String) -> Refusal {
-    Refusal::new(
-        problem,
-        "check that the file arrived whole and is an .onnx export; `models/README.md` has export commands",
-    )
+/// Name and shape of a tensor, for messages.
+#[derive(Debug)]
+pub(crate) struct TensorId {
+    name: String,
+    dims: Vec<i64>,
+}
+
+impl From<&TensorProto> for TensorId {
+    fn from(tensor: &TensorProto) -> Self {
+        Self { name: tensor.name().to_owned(), dims: tensor.dims.clone() }
+    }
+}
+
+impl fmt::Display for TensorId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the weight `{}` of shape {:?}", self.name, self.dims)
+    }
+}
+
+/// Checks a model and all graphs inside it.
+pub(crate) fn check(model: &ModelProto) -> Result<(), Refusal> {
+    check_versions(model)?;
+    check_contents(model).map_err(Refusal::damaged)
 }
 
 fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
     let ir = model.ir_version();
     if !IR_VERSIONS.contains(&ir) {
         let problem = format!(
-            "it is written in version {ir} of the ONNX format; {} to {} are supported",
+            "the model uses version {ir} of the ONNX format; {} to {} are supported",
             IR_VERSIONS.start(),
             IR_VERSIONS.end()
         );
         return Err(if (1..=100).contains(&ir) {
             Refusal::new(problem, "export it with a version of the `onnx` package that writes one of these")
         } else {
-            damaged(problem)
+            Refusal::damaged(problem)
         });
     }
     let mut versions: HashMap<&str, i64> = HashMap::new();
@@ -67,8 +113,8 @@ fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
         let version = set.version();
         if let Some(other) = versions.insert(domain, version).filter(|&other| other != version) {
             return Err(Refusal::new(
-                format!("it lists the operator set `{domain}` in two versions, {other} and {version}"),
-                "export it again, or take the version out that its nodes are not written in",
+                format!("the model lists the operator set `{domain}` in two versions, {other} and {version}"),
+                "export it again, or remove the version that its nodes do not use",
             ));
         }
     }
@@ -76,33 +122,30 @@ fn check_versions(model: &ModelProto) -> Result<(), Refusal> {
     match versions.get("ai.onnx") {
         Some(version) if OPSETS.contains(version) => Ok(()),
         Some(version) => Err(Refusal::new(
-            format!("it is written in version {version} of the standard operators (opset {version}); {supported}"),
+            format!("the model uses version {version} of the standard operators (opset {version}); {supported}"),
             format!(
-                "export it in one of these (17 or 20, for example), or convert it: \
+                "export it with one of these opsets (17 or 20, for example), or convert it: \
                  `onnx.version_converter.convert_version(model, {})`",
                 OPSETS.end()
             ),
         )),
-        None => Err(damaged(format!("it names no version of the standard operators; {supported}"))),
+        None => Err(Refusal::damaged(format!("the model names no version of the standard operators; {supported}"))),
     }
 }
 
-/// Checks that there may be an implementation of every node, once functions are inlined.
-///
-/// # Errors
-/// In words, with the first node whose domain is not known.
+/// Checks that the domain of every node has an implementation. Functions need to have been inlined.
 pub(crate) fn check_domains(model: &ModelProto) -> Result<(), Refusal> {
     let mut open: Vec<&NodeProto> = model.graph.iter().flat_map(|graph| &graph.node).collect();
     while let Some(node) = open.pop() {
         if !DOMAINS.contains(&node.domain()) {
             return Err(Refusal::new(
                 format!(
-                    "it has an operator that is neither ONNX's nor ONNX Runtime's: `{}` of the domain `{}` (node `{}`)",
+                    "the model has an operator that neither ONNX nor ONNX Runtime defines: `{}` of the domain `{}` (node `{}`)",
                     node.op_type(),
                     node.domain(),
                     node.name()
                 ),
-                "export it with standard operators, or with the function that defines this one in the file",
+                "export it with standard operators, or include the function that defines this one in the file",
             ));
         }
         open.extend(bodies(node).flat_map(|body| &body.node));
@@ -110,8 +153,8 @@ pub(crate) fn check_domains(model: &ModelProto) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn check_contents(model: &ModelProto) -> Result<(), String> {
-    functions_end(model)?;
+fn check_contents(model: &ModelProto) -> Result<(), IntegrityError> {
+    check_recursion(model)?;
     let mut open: Vec<&GraphProto> = model.graph.iter().collect();
     let functions = model.functions.iter().flat_map(|function| &function.node);
     for node in functions {
@@ -121,12 +164,13 @@ fn check_contents(model: &ModelProto) -> Result<(), String> {
         let mut names = HashSet::new();
         for weight in &graph.initializer {
             if !names.insert(weight.name()) {
-                return Err(format!("its weight `{}` is there twice", weight.name()));
+                return Err(IntegrityError::DuplicateWeight { name: weight.name().to_owned() });
             }
-            check_tensor(weight, Place::Weight)?;
+            check_tensor(weight, TensorRole::Weight)?;
         }
         for sparse in &graph.sparse_initializer {
-            sparse.values.iter().chain(&sparse.indices).try_for_each(|part| check_tensor(part, Place::Constant))?;
+            let mut parts = sparse.values.iter().chain(&sparse.indices);
+            parts.try_for_each(|part| check_tensor(part, TensorRole::Constant))?;
         }
         for node in &graph.node {
             check_node(node, &mut open)?;
@@ -135,19 +179,20 @@ fn check_contents(model: &ModelProto) -> Result<(), String> {
     Ok(())
 }
 
-fn check_node<'a>(node: &'a NodeProto, open: &mut Vec<&'a GraphProto>) -> Result<(), String> {
+fn check_node<'a>(node: &'a NodeProto, open: &mut Vec<&'a GraphProto>) -> Result<(), IntegrityError> {
     for attribute in &node.attribute {
-        attribute.t.iter().chain(&attribute.tensors).try_for_each(|tensor| check_tensor(tensor, Place::Constant))?;
+        let mut tensors = attribute.t.iter().chain(&attribute.tensors);
+        tensors.try_for_each(|tensor| check_tensor(tensor, TensorRole::Constant))?;
     }
     open.extend(bodies(node));
     Ok(())
 }
 
-/// A function of the model that calls itself, directly or through others, would never end.
-fn functions_end(model: &ModelProto) -> Result<(), String> {
-    // A thousand functions are more than any exporter writes, and bound the time of this search.
-    if model.functions.len() > 1000 {
-        return Err(format!("it has {} functions; 1000 are accepted", model.functions.len()));
+/// Checks that no function calls itself, directly or through others: inlining it would not end.
+fn check_recursion(model: &ModelProto) -> Result<(), IntegrityError> {
+    let count = model.functions.len();
+    if count > MAX_FUNCTIONS {
+        return Err(IntegrityError::TooManyFunctions { count });
     }
     let indices: HashMap<_, usize> =
         model.functions.iter().enumerate().map(|(at, f)| ((f.domain(), f.name(), f.overload()), at)).collect();
@@ -161,44 +206,48 @@ fn functions_end(model: &ModelProto) -> Result<(), String> {
         called
     };
     let edges: Vec<HashSet<usize>> = model.functions.iter().map(calls).collect();
-    let mut left: Vec<usize> = (0..model.functions.len()).collect();
-    while !left.is_empty() {
-        let before = left.len();
-        let still: HashSet<usize> = left.iter().copied().collect();
-        left.retain(|&at| !edges[at].is_disjoint(&still));
-        if left.len() == before {
-            return Err(format!("its function `{}` calls itself", model.functions[left[0]].name()));
+    // Functions that call none of the remaining ones are removed until nothing changes; what remains is recursive.
+    let mut remaining: Vec<usize> = (0..count).collect();
+    while !remaining.is_empty() {
+        let before = remaining.len();
+        let still: HashSet<usize> = remaining.iter().copied().collect();
+        remaining.retain(|&at| !edges[at].is_disjoint(&still));
+        if remaining.len() == before {
+            let name = model.functions[remaining[0]].name().to_owned();
+            return Err(IntegrityError::RecursiveFunction { name });
         }
     }
     Ok(())
 }
 
-/// Where a tensor stands.
+/// What a tensor of the model is used as.
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
-    /// Among the weights of a graph; its values may lie in another file.
+enum TensorRole {
+    /// A weight of a graph; its values may be stored in another file.
     Weight,
-    /// In a node.
+    /// A constant in a node.
     Constant,
 }
 
-fn check_tensor(tensor: &TensorProto, place: Place) -> Result<(), String> {
-    let named = || format!("its weight `{}` of shape {:?}", tensor.name(), tensor.dims);
-    let values =
-        count(tensor).ok_or_else(|| format!("{} has more values than there can be, or fewer than none", named()))?;
+fn check_tensor(tensor: &TensorProto, role: TensorRole) -> Result<(), IntegrityError> {
+    let Some(values) = value_count(tensor) else {
+        return Err(IntegrityError::ImpossibleShape { tensor: tensor.into() });
+    };
     if tensor.data_location() == DataLocation::External || !tensor.external_data.is_empty() {
-        return if place == Place::Weight {
-            External::of(tensor).map(|_| ())
-        } else {
-            Err(format!("{} is part of a node but lies in another file", named()))
+        return match role {
+            TensorRole::Weight => Ok(ExternalData::from_tensor(tensor).map(drop)?),
+            TensorRole::Constant => Err(IntegrityError::ConstantInSeparateFile { tensor: tensor.into() }),
         };
     }
-    let bits = bits_of(tensor.data_type());
-    let have = if !tensor.raw_data().is_empty() {
-        let Some(bits) = bits else { return Err(format!("{} has an unknown type, {}", named(), tensor.data_type())) };
-        let bytes = (values as u128 * u128::from(bits)).div_ceil(8);
-        if bytes != tensor.raw_data().len() as u128 {
-            return Err(format!("{} should have {bytes} bytes and has {}", named(), tensor.raw_data().len()));
+    let bits = bits_per_value(tensor.data_type());
+    let raw_bytes = tensor.raw_data().len();
+    let actual = if raw_bytes > 0 {
+        let Some(bits) = bits else {
+            return Err(IntegrityError::UnknownType { tensor: tensor.into(), data_type: tensor.data_type() });
+        };
+        let required = (values as u128 * u128::from(bits)).div_ceil(8);
+        if required != raw_bytes as u128 {
+            return Err(IntegrityError::WrongByteCount { tensor: tensor.into(), required, actual: raw_bytes });
         }
         values
     } else if tensor.data_type() == element::STRING {
@@ -212,102 +261,12 @@ fn check_tensor(tensor: &TensorProto, place: Place) -> Result<(), String> {
             // Types of less than a byte share one number.
             tensor.int32_data.len() * if bits == Some(4) { 2 } else { 1 },
         ];
-        let most = lengths.iter().copied().max().unwrap_or(0) as u64;
-        if bits == Some(4) && most == values + 1 { values } else { most }
+        let longest = lengths.iter().copied().max().unwrap_or(0) as u64;
+        if bits == Some(4) && longest == values + 1 { values } else { longest }
     };
-    if have == values { Ok(()) } else { Err(format!("{} should have {values} values and has {have}", named())) }
-}
-
-/// Values of a tensor, by its dimensions.
-fn count(tensor: &TensorProto) -> Option<u64> {
-    const MOST: u64 = 1 << 40;
-    let product = tensor.dims.iter().try_fold(1_u64, |product, &dim| product.checked_mul(u64::try_from(dim).ok()?))?;
-    (product <= MOST).then_some(product)
-}
-
-/// Bits of a value of an element type (`TensorProto.DataType`); `None` for text and what is not known.
-fn bits_of(data_type: i32) -> Option<u32> {
-    match data_type {
-        2 | 3 | 9 | 17..=20 | 24 => Some(8),
-        4 | 5 | 10 | 16 => Some(16),
-        1 | 6 | 12 => Some(32),
-        7 | 11 | 13 | 14 => Some(64),
-        15 => Some(128),
-        21..=23 => Some(4),
-        _ => None,
+    if actual == values {
+        Ok(())
+    } else {
+        Err(IntegrityError::WrongValueCount { tensor: tensor.into(), required: values, actual })
     }
-}
-
-/// Where a weight lies in a file beside the model.
-pub(crate) struct External {
-    pub(crate) location: String,
-    offset: u64,
-    length: Option<u64>,
-    /// Bytes that its dimensions ask for.
-    bytes: u64,
-    name: String,
-}
-
-impl External {
-    /// What a tensor says of it; its path is checked, the file is not looked at.
-    pub(crate) fn of(tensor: &TensorProto) -> Result<Self, String> {
-        let name = tensor.name().to_owned();
-        let entry =
-            |key: &str| tensor.external_data.iter().find(|entry| entry.key() == key).map(StringStringEntryProto::value);
-        let number = |key: &str| {
-            entry(key)
-                .map(|text| text.parse::<u64>().map_err(|_| format!("its weight `{name}` has the {key} `{text}`")))
-                .transpose()
-        };
-        let location = entry("location").filter(|location| !location.is_empty());
-        let location =
-            location.ok_or_else(|| format!("its weight `{name}` lies in a file that is not named"))?.to_owned();
-        let stays =
-            Path::new(&location).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
-        // ONNX Runtime reads its own memory under this name.
-        if !stays || location.contains('\0') || location.contains("_ORT_MEM_ADDR_") {
-            return Err(outside(&location));
-        }
-        let bits = bits_of(tensor.data_type());
-        let bits = bits.ok_or_else(|| format!("its weight `{name}` has an unknown type, {}", tensor.data_type()))?;
-        let bytes = count(tensor).map_or(0, |values| (values * u64::from(bits)).div_ceil(8));
-        Ok(Self { location, offset: number("offset")?.unwrap_or(0), length: number("length")?, bytes, name })
-    }
-
-    /// Checks that the file holds as much as is said, `file_bytes` being its length.
-    pub(crate) fn fits(&self, file_bytes: u64) -> Result<(), String> {
-        let length = self.length.unwrap_or(self.bytes);
-        if length != self.bytes {
-            return Err(format!(
-                "its weight `{}` needs {} bytes, but {length} are set aside for it",
-                self.name, self.bytes
-            ));
-        }
-        match self.offset.checked_add(length) {
-            Some(end) if end <= file_bytes => Ok(()),
-            _ => Err(format!(
-                "its weight `{}` should lie at bytes {} to {} of `{}`, which has {file_bytes}",
-                self.name,
-                self.offset,
-                u128::from(self.offset) + u128::from(length),
-                self.location
-            )),
-        }
-    }
-}
-
-/// The file at `location` in `folder`, links followed, as long as it stays inside.
-pub(crate) fn inside(folder: &Path, location: &str) -> Result<Option<PathBuf>, String> {
-    let (Ok(folder), Ok(path)) = (
-        std::fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }),
-        std::fs::canonicalize(folder.join(location)),
-    ) else {
-        return Ok(None);
-    };
-    if path.starts_with(&folder) { Ok(path.is_file().then_some(path)) } else { Err(outside(location)) }
-}
-
-fn outside(location: &str) -> String {
-    let shown: String = location.chars().take(200).collect();
-    format!("it asks for weights outside its own folder: {shown}")
 }

@@ -1,15 +1,14 @@
-//! Which nodes of a teacher do not run on the device that was asked for.
+//! Finds the nodes of a teacher that do not run on the requested device.
 //!
-//! ONNX Runtime puts a node on the processor, without a word, when the device has no kernel for it. What it really ran
-//! where stands in its profile, which is kept for the proof's run alone.
+//! ONNX Runtime silently runs a node on the CPU if the device has no kernel for it. Its profile records where each node
+//! actually ran; it is written for the verification run only.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use ort::session::Session;
 use serde::Serialize;
 use serde_json::Value;
-use tempfile::TempDir;
 
 use super::device::Device;
 use super::tensors::failed;
@@ -18,71 +17,72 @@ use crate::shared::error::Error;
 /// Where the nodes of a teacher ran.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Placement {
-    /// Nodes that ran, after ONNX Runtime's own optimisation.
+    /// Number of nodes that ran, after ONNX Runtime's optimisation.
     pub nodes: usize,
-    /// Those that did not run on the device that was asked for.
-    pub elsewhere: Vec<Elsewhere>,
-    /// Copies of tensors between the device and the processor, inside the graph.
+    /// Nodes that did not run on the requested device.
+    pub elsewhere: Vec<OffDeviceNode>,
+    /// Number of copies of tensors between the device and the CPU within the graph.
     pub copies: usize,
 }
 
-/// A node that ran on another device than was asked for.
+/// A node that ran on another device than the requested one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Elsewhere {
-    /// Its name in the graph.
+pub struct OffDeviceNode {
+    /// Name in the graph.
     pub node: String,
-    /// Its operator.
+    /// Operator.
     pub op: String,
-    /// The provider that ran it, as ONNX Runtime calls it.
+    /// The execution provider that ran it.
     pub on: String,
-    /// Bytes of its results.
+    /// Size of its results in bytes.
     pub bytes: u64,
 }
 
-impl Elsewhere {
-    /// Results up to this size are shapes and indexes, which ONNX Runtime keeps on the processor on purpose.
-    const SHAPE_BYTES: u64 = 1024;
+impl OffDeviceNode {
+    /// Results up to this size are shapes and indices, which ONNX Runtime computes on the CPU on purpose.
+    const MAX_SHAPE_BYTES: u64 = 1024;
 
-    /// Whether it computes shapes, which costs nothing, or part of the image.
+    /// Whether it computes shapes, which costs nothing, and not image content.
     #[must_use]
     pub fn is_shape_arithmetic(&self) -> bool {
-        self.bytes <= Self::SHAPE_BYTES
+        self.bytes <= Self::MAX_SHAPE_BYTES
     }
 }
 
 impl Placement {
-    /// Nodes that compute part of the image elsewhere: each one drags tensors to the processor and back.
-    pub fn fallen_back(&self) -> impl Iterator<Item = &Elsewhere> {
+    /// Nodes that compute image content on another device: each copies tensors to the CPU and back.
+    pub fn fallback_nodes(&self) -> impl Iterator<Item = &OffDeviceNode> {
         self.elsewhere.iter().filter(|node| !node.is_shape_arithmetic())
     }
 
-    /// Nodes that fell back in words, or nothing.
+    /// Returns a warning that lists the nodes that fell back to the CPU, if there are any.
     #[must_use]
     pub fn warning(&self, device: &Device) -> Option<String> {
-        const NAMED: usize = 8;
-        let nodes: Vec<_> = self.fallen_back().map(|node| format!("{} ({})", node.node, node.op)).collect();
-        let more = if nodes.len() > NAMED { format!(" and {} more", nodes.len() - NAMED) } else { String::new() };
+        const MAX_NAMED: usize = 8;
+        let nodes: Vec<_> = self.fallback_nodes().map(|node| format!("{} ({})", node.node, node.op)).collect();
+        let more =
+            if nodes.len() > MAX_NAMED { format!(" and {} more", nodes.len() - MAX_NAMED) } else { String::new() };
         (!nodes.is_empty()).then(|| {
             format!(
-                "{} of the teacher's {} nodes run on the processor, since ONNX Runtime has no kernel for them on {device}: \
-                 {}{more}. Labels are right, but each such node costs two copies; `relabel teacher --json` names all. \
-                 Another opset or exporter often helps",
+                "{} of the teacher's {} nodes run on the CPU, since ONNX Runtime has no kernel for them on {device}: {}{more}. \
+                 Labels are not affected, but each of these nodes costs two copies\n  help: `relabel teacher --json` lists all; \
+                 another opset or exporter often helps",
                 nodes.len(),
                 self.nodes,
-                nodes.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", "),
+                nodes.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", "),
             )
         })
     }
 
-    /// Ends a session's profile and reads it. `None` when there is none to read: that stops nobody.
-    pub(super) fn take_from(session: &mut Session, device: Device) -> Result<Option<Self>, Error> {
-        let file = PathBuf::from(session.end_profiling().map_err(failed("end its profile"))?);
-        Ok(std::fs::read(&file).ok().and_then(|bytes| Self::of_profile(&bytes, device)))
+    /// Ends the profile of a session and reads it; `None` if it cannot be read, since the placement is only informative.
+    pub(super) fn end_profile(session: &mut Session, device: Device) -> Result<Option<Self>, Error> {
+        let file = PathBuf::from(session.end_profiling().map_err(failed("end the profile"))?);
+        Ok(std::fs::read(&file).ok().and_then(|bytes| Self::from_profile(&bytes, device)))
     }
 
-    /// From ONNX Runtime's profile, a JSON list of events; each node that ran has one that names its provider.
-    fn of_profile(bytes: &[u8], device: Device) -> Option<Self> {
-        let asked = match device {
+    /// Parses a profile of ONNX Runtime, a JSON list of events. Each node that ran has an event with its provider.
+    fn from_profile(bytes: &[u8], device: Device) -> Option<Self> {
+        let requested = match device {
             Device::Cpu => "CPUExecutionProvider",
             Device::Cuda { .. } => "CUDAExecutionProvider",
         };
@@ -99,11 +99,11 @@ impl Placement {
             nodes.insert(node, (op, provider, bytes));
         }
         let is_copy = |op: &str| op.starts_with("Memcpy");
-        let elsewhere = nodes.iter().filter(|(_, (op, provider, _))| *provider != asked && !is_copy(op));
+        let elsewhere = nodes.iter().filter(|(_, (op, provider, _))| *provider != requested && !is_copy(op));
         Some(Self {
             nodes: nodes.values().filter(|(op, ..)| !is_copy(op)).count(),
             elsewhere: elsewhere
-                .map(|(&node, &(op, provider, bytes))| Elsewhere {
+                .map(|(&node, &(op, provider, bytes))| OffDeviceNode {
                     node: node.to_owned(),
                     op: op.to_owned(),
                     on: provider.to_owned(),
@@ -115,19 +115,13 @@ impl Placement {
     }
 }
 
-/// A folder for the profile, gone with the value; `None` where nothing can be written.
-pub(super) fn scratch(folder: &Path) -> Option<TempDir> {
-    let made = tempfile::Builder::new().prefix("relabel-").tempdir_in(folder);
-    made.inspect_err(|error| tracing::debug!("which nodes run where is not seen: {}: {error}", folder.display())).ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Events as ONNX Runtime 1.32 writes them, of a graph whose square root has no kernel on the device.
     #[test]
-    fn nodes_that_ran_elsewhere_are_told_by_name() {
+    fn nodes_on_another_device_are_listed() {
         let event = |name: &str, op: &str, provider: &str, bytes: u64| {
             serde_json::json!({
                 "cat": "Node", "name": name, "dur": 5,
@@ -146,9 +140,9 @@ mod tests {
             ]);
         }
         let profile = serde_json::to_vec(&events).unwrap();
-        let placement = Placement::of_profile(&profile, Device::cuda(0)).unwrap();
+        let placement = Placement::from_profile(&profile, Device::cuda(0)).unwrap();
         assert_eq!((placement.nodes, placement.copies), (3, 1));
-        let elsewhere = |node: &str, op: &str, bytes| Elsewhere {
+        let elsewhere = |node: &str, op: &str, bytes| OffDeviceNode {
             node: node.to_owned(),
             op: op.to_owned(),
             on: cpu.to_owned(),
@@ -159,9 +153,9 @@ mod tests {
         assert!(warning.starts_with("1 of the teacher's 3 nodes") && warning.contains("root (Sqrt)"), "{warning}");
         assert!(!warning.contains("shape (Shape)"), "{warning}");
 
-        let all_there = Placement::of_profile(&profile, Device::Cpu).unwrap();
+        let all_there = Placement::from_profile(&profile, Device::Cpu).unwrap();
         assert_eq!(all_there.elsewhere.len(), 1, "the convolution");
-        assert_eq!(Placement::of_profile(b"no profile", Device::Cpu), None);
+        assert_eq!(Placement::from_profile(b"no profile", Device::Cpu), None);
         assert_eq!(Placement { nodes: 3, ..Placement::default() }.warning(&Device::Cpu), None);
     }
 }

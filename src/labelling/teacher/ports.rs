@@ -1,29 +1,27 @@
-//! What goes into a teacher and what comes out: one float image, one tensor of scores.
+//! Finds the image input and the scores output of a graph.
 
 use super::card::{self, GraphFacts};
 use super::graph::{Graph, Port, element};
+use super::refusal::Refusal;
 use super::rewrite::{ImageInput, InputLayout};
-use super::tail::{Refusal, detector};
+use super::tail::detector;
 
-/// The one image input, and what the graph fixes of it.
+/// Returns the image input, which has to be the only input, and what the graph determines of the card.
 pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Refusal> {
     let inputs = graph.inputs();
     let [input] = &inputs[..] else {
         let names: Vec<_> = inputs.iter().map(|input| input.name.as_str()).collect();
-        return Err(Refusal {
-            problem: format!("it has {} inputs ({}); a classifier of images has one", names.len(), names.join(", ")),
-            advice: "export only the image classifier".to_owned(),
-        });
+        return Err(Refusal::new(
+            format!("the model has {} inputs ({}); an image classifier has one", names.len(), names.join(", ")),
+            "export only the image classifier",
+        ));
     };
-    let unexpected = |what: String| Refusal {
-        problem: format!("its input {} {what}", port_in_words(input)),
-        advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
+    let unexpected = |what: String| {
+        let problem = format!("the input {} {what}", describe_port(input));
+        Refusal::new(problem, "export a classifier that takes float images [batch, 3, height, width]")
     };
     if matches!(input.element, element::INT64 | element::INT32) {
-        return Err(Refusal {
-            problem: format!("its input {} takes whole numbers, as models of text do", port_in_words(input)),
-            advice: "export a classifier that takes float images [batch, 3, height, width]".to_owned(),
-        });
+        return Err(unexpected("takes integers, as language models do".to_owned()));
     }
     if !matches!(input.element, element::FLOAT | element::FLOAT16) {
         return Err(unexpected("is neither float32 nor float16".to_owned()));
@@ -41,10 +39,9 @@ pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Ref
     };
     let image = ImageInput { name: input.name.clone(), element: input.element, layout, fixed_batch: dims[0] };
     let facts = GraphFacts {
-        metadata: card::values_from_metadata(graph.metadata()).map_err(|problem| Refusal {
-            problem,
-            advice: "correct the metadata of the ONNX file (onnx.helper.set_model_props), or remove that key"
-                .to_owned(),
+        metadata: card::values_from_metadata(graph.metadata()).map_err(|problem| {
+            let advice = "correct the metadata of the ONNX file (onnx.helper.set_model_props), or remove that key";
+            Refusal::new(problem, advice)
         })?,
         fixed_height_pixels: height,
         fixed_width_pixels: width,
@@ -52,25 +49,25 @@ pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Ref
     Ok((image, facts))
 }
 
-/// The output that holds the class scores.
+/// Returns the output with the class scores: the one that the card names, or the only one.
 pub(super) fn scores_output(graph: &Graph, named: Option<&str>) -> Result<Port, Refusal> {
     let outputs = graph.outputs();
-    let names = || outputs.iter().map(port_in_words).collect::<Vec<_>>().join(", ");
+    let names = || outputs.iter().map(describe_port).collect::<Vec<_>>().join(", ");
     match (named, &outputs[..]) {
-        (Some(name), _) => outputs.iter().find(|output| output.name == name).cloned().ok_or_else(|| Refusal {
-            problem: format!("it has no output `{name}`; there are {}", names()),
-            advice: "name one of these as `output` in the card".to_owned(),
+        (Some(name), _) => outputs.iter().find(|output| output.name == name).cloned().ok_or_else(|| {
+            let problem = format!("the model has no output `{name}`, only {}", names());
+            Refusal::new(problem, "name one of these as `output` in the card")
         }),
         (None, [one]) => Ok(one.clone()),
-        (None, _) => Err(detector(graph).unwrap_or_else(|| Refusal {
-            problem: format!("it has {} outputs ({})", outputs.len(), names()),
-            advice: "say which one holds the class scores: `output = \"...\"` in the card".to_owned(),
+        (None, _) => Err(detector(graph).unwrap_or_else(|| {
+            let problem = format!("the model has {} outputs ({})", outputs.len(), names());
+            Refusal::new(problem, "name the one with the class scores: `output = \"...\"` in the card")
         })),
     }
 }
 
-/// A port's name, shape and element type.
-pub(super) fn port_in_words(port: &Port) -> String {
+/// Describes a port: name, shape and element type.
+pub(super) fn describe_port(port: &Port) -> String {
     let dims = match &port.dims {
         None => "of unknown shape".to_owned(),
         Some(dims) => {

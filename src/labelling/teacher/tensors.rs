@@ -1,10 +1,10 @@
-//! Floating-point tensors in and out of ONNX Runtime, float32 or float16 as the graph wants them.
+//! Floating-point inputs and outputs of ONNX Runtime sessions, in the graph's float32 or float16.
 
 use half::f16;
 use ort::session::{Session, SessionInputValue};
 use ort::value::{DynValue, Tensor};
 
-use super::graph::element;
+use super::onnx_proto::element;
 use crate::shared::error::Error;
 
 /// A dense tensor on the host.
@@ -12,17 +12,17 @@ use crate::shared::error::Error;
 pub(crate) struct Floats {
     pub(crate) dims: Vec<usize>,
     pub(crate) values: Vec<f32>,
-    /// The element type it had, or is to have, in the graph.
+    /// Its element type in the graph.
     pub(crate) element: i32,
 }
 
 impl Floats {
-    /// A tensor that was not asked for.
+    /// An empty tensor, for an output that was not requested.
     pub(crate) fn empty() -> Self {
         Self { dims: vec![], values: vec![], element: element::FLOAT }
     }
 
-    /// A tensor for a graph's input.
+    /// Converts it to an input of a session.
     pub(crate) fn to_value(&self) -> Result<SessionInputValue<'static>, Error> {
         let value = match self.element {
             element::FLOAT16 => {
@@ -31,7 +31,7 @@ impl Floats {
             }
             _ => Tensor::from_array((self.dims.clone(), self.values.clone())).map(ort::value::Value::into_dyn),
         };
-        value.map(SessionInputValue::from).map_err(failed("take an input"))
+        value.map(SessionInputValue::from).map_err(failed("convert an input"))
     }
 
     pub(crate) fn from_value(name: &str, value: &DynValue) -> Result<Self, Error> {
@@ -44,20 +44,20 @@ impl Floats {
             let values = copied(values, |value| value.to_f32())?;
             return Ok(Self { dims: dims(shape), values, element: element::FLOAT16 });
         }
-        Err(Error::Inference { action: "give its output", message: format!("`{name}` is no float tensor") })
+        Err(Error::Inference { action: "return its output", message: format!("`{name}` is not a float tensor") })
     }
 }
 
-/// A copy, which a graph may make as large as it likes.
+/// Copies values of which a graph can produce any number, so that the allocation may fail.
 fn copied<T>(values: &[T], float: impl Fn(&T) -> f32) -> Result<Vec<f32>, Error> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(values.len())
-        .map_err(|error| Error::DeviceMemory { action: "take its output", message: error.to_string() })?;
+        .map_err(|error| Error::DeviceMemory { action: "copy its output", message: error.to_string() })?;
     copy.extend(values.iter().map(float));
     Ok(copy)
 }
 
-/// Runs a session and takes the named outputs.
+/// Runs a session and returns the named outputs.
 pub(crate) fn run_floats(
     session: &mut Session,
     inputs: &[(&str, &Floats)],
@@ -70,7 +70,7 @@ pub(crate) fn run_floats(
     run_values(session, inputs, outputs)
 }
 
-/// The same, with inputs of any type.
+/// [`run_floats`] with inputs of any type.
 pub(crate) fn run_values(
     session: &mut Session,
     inputs: Vec<(String, SessionInputValue<'static>)>,
@@ -80,7 +80,7 @@ pub(crate) fn run_values(
     outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
 }
 
-/// The values of an integer tensor; `None` for others.
+/// Returns the values of an integer tensor; `None` for other types.
 pub(crate) fn ints_of(value: &DynValue) -> Option<Vec<i64>> {
     if let Ok((_, values)) = value.try_extract_tensor::<i64>() {
         return Some(values.to_vec());
@@ -89,17 +89,18 @@ pub(crate) fn ints_of(value: &DynValue) -> Option<Vec<i64>> {
     Some(values.iter().map(|&value| i64::from(value)).collect())
 }
 
-/// As many tensors as there are names for; those that were not asked for are empty.
+/// Converts a list of tensors to an array; missing ones are empty.
 pub(crate) fn take<const N: usize>(tensors: Vec<Floats>) -> [Floats; N] {
     let mut tensors = tensors.into_iter();
     std::array::from_fn(|_| tensors.next().unwrap_or_else(Floats::empty))
 }
 
-/// An [`Error::Inference`]; made for `map_err(failed("run the teacher"))`.
+/// Returns an [`Error::Inference`], or an [`Error::DeviceMemory`] if an allocation failed. For
+/// `map_err(failed("run the teacher"))`.
 pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error {
     move |error| {
         let message = error.message().trim().to_owned();
-        if tells_of_full_memory(&message) {
+        if is_out_of_memory(&message) {
             Error::DeviceMemory { action, message }
         } else {
             Error::Inference { action, message }
@@ -107,9 +108,9 @@ pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error
     }
 }
 
-/// What ONNX Runtime says when an allocation fails, on the processor (`bad_alloc`, its arena) and on CUDA.
-fn tells_of_full_memory(message: &str) -> bool {
-    const WORDS: [&str; 8] = [
+/// Whether a message of ONNX Runtime reports a failed allocation, on the CPU (`bad_alloc`, its arena) or with CUDA.
+fn is_out_of_memory(message: &str) -> bool {
+    const PATTERNS: [&str; 8] = [
         "bad_alloc",
         "bad allocation",
         "Failed to allocate memory",
@@ -119,5 +120,5 @@ fn tells_of_full_memory(message: &str) -> bool {
         "CUDNN_STATUS_ALLOC_FAILED",
         "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED",
     ];
-    WORDS.iter().any(|words| message.contains(words))
+    PATTERNS.iter().any(|pattern| message.contains(pattern))
 }

@@ -1,21 +1,50 @@
-//! Looks over the bytes of an ONNX file before anything is made of them. Decoding allocates a few hundred bytes for each
-//! message, however small it is in the file, so that a small file could ask for all memory; counts, depths and lengths
+//! Checks the bytes of an ONNX file against limits before it is decoded. Decoding allocates a few hundred bytes for each
+//! message, however small it is in the file, so that a small file could exhaust all memory. Counts, depths and lengths
 //! are therefore checked here first, without allocating.
 
-/// Longest file that is read. Protobuf itself ends at 2 GiB; larger weights lie in files of their own.
-pub(crate) const MOST_BYTES: u64 = (1 << 31) - 1;
-/// Messages and texts in a file. The largest classifiers have a tenth of it.
-const MOST_PARTS: usize = 1_000_000;
-/// Numbers that are written one by one, such as dimensions, and bytes that grow when they are decoded.
-const MOST_NUMBERS: usize = 1 << 25;
-/// Graphs inside graphs (`If`, `Loop`); exporters write two or three.
-pub(crate) const MOST_NESTED_GRAPHS: usize = 8;
-/// Bytes of a name. Dynamo's are a few hundred long.
-const LONGEST_NAME_BYTES: usize = 1 << 16;
+/// Longest file that is read. Protobuf itself ends at 2 GiB; larger weights are stored in separate files.
+const MAX_BYTES: u64 = (1 << 31) - 1;
+/// Messages and strings in a file. The largest classifiers have a tenth of it.
+const MAX_PARTS: usize = 1_000_000;
+/// Numbers that are encoded one by one, such as dimensions, and bytes that grow when they are decoded.
+const MAX_NUMBERS: usize = 1 << 25;
+/// Depth of nested graphs (`If`, `Loop`); exporters write two or three levels.
+pub(crate) const MAX_NESTED_GRAPHS: usize = 8;
+/// Bytes of a name. Those of PyTorch's dynamo exporter are a few hundred long.
+const MAX_NAME_BYTES: usize = 1 << 16;
 
-/// The messages of `onnx.proto` that can hold many others.
+/// Why the bytes of a file are not decoded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WireError {
+    /// The file is longer than [`MAX_BYTES`].
+    #[error("the file has {bytes} bytes; the limit is {MAX_BYTES}. Keep the weights in a separate file")]
+    TooLong { bytes: u64 },
+    /// Graphs are nested deeper than [`MAX_NESTED_GRAPHS`].
+    #[error("the graphs are nested more than {MAX_NESTED_GRAPHS} deep")]
+    NestedTooDeep,
+    /// A name is longer than [`MAX_NAME_BYTES`].
+    #[error("the model has a name of {bytes} bytes; the limit is {MAX_NAME_BYTES}")]
+    NameTooLong { bytes: usize },
+    /// More messages and strings than [`MAX_PARTS`].
+    #[error("the model has more than {MAX_PARTS} parts (nodes, names, attributes, ...)")]
+    TooManyParts,
+    /// More numbers than [`MAX_NUMBERS`] that are encoded one by one.
+    #[error("the model encodes more than {MAX_NUMBERS} numbers one by one that should be raw data")]
+    TooManyNumbers,
+    /// Protobuf has no such wire type.
+    #[error("not an ONNX model: it has a field of the unknown wire type {wire_type}")]
+    UnknownWireType { wire_type: u64 },
+    /// A varint does not end.
+    #[error("not an ONNX model: it has a number of more than ten bytes")]
+    VarintTooLong,
+    /// The bytes end within a field.
+    #[error("not an ONNX model, or an incomplete one: it ends in the middle of a field")]
+    EndsEarly,
+}
+
+/// The messages of `onnx.proto` that can contain many others.
 #[derive(Clone, Copy)]
-enum Kind {
+enum MessageKind {
     Model,
     Graph,
     Node,
@@ -25,24 +54,24 @@ enum Kind {
     ValueInfo,
     Function,
     Training,
-    /// Two texts, or a text and a number.
+    /// Two strings, or a string and a number.
     Entry,
 }
 
-/// What a field of a message holds.
-enum Field {
-    Message(Kind),
+/// Content of a field of a message.
+enum FieldKind {
+    Message(MessageKind),
     Name,
-    /// Something that grows when it is decoded, and is not looked into: its bytes are counted.
+    /// Grows when it is decoded; its bytes are counted, and not parsed.
     Growing,
-    /// Bytes that stay slices of the file, packed floats, or text for people.
+    /// Bytes that stay slices of the file, packed floats, or free text.
     Data,
 }
 
-impl Kind {
-    /// Fields of wire type 2 by number, as `onnx.proto` has them.
-    fn field(self, number: u64) -> Field {
-        use Field::{Data, Growing, Message, Name};
+impl MessageKind {
+    /// Fields of wire type 2 by number, as in `onnx.proto`.
+    fn field(self, number: u64) -> FieldKind {
+        use FieldKind::{Data, Growing, Message, Name};
         match (self, number) {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) | (Self::Training, 1 | 2) => Message(Self::Graph),
             (Self::Model, 20) => Message(Self::Training),
@@ -59,7 +88,7 @@ impl Kind {
             | (Self::ValueInfo, 4)
             | (Self::Training, 3 | 4)
             | (Self::Function, 9 | 14) => Message(Self::Entry),
-            // Numbers in as few bytes as they need, types, and notes on devices and quantisation.
+            // Varints, types, and annotations of devices and quantisation.
             (Self::Tensor, 1 | 5 | 7 | 11)
             | (Self::Attribute, 8 | 14 | 15)
             | (Self::SparseTensor, 3)
@@ -82,16 +111,16 @@ impl Kind {
 /// Checks a serialised `ModelProto`.
 ///
 /// # Errors
-/// In words: where the bytes are no protobuf, or what there is too much of.
-pub(crate) fn check(bytes: &[u8]) -> Result<(), String> {
-    if bytes.len() as u64 > MOST_BYTES {
-        return Err(format!(
-            "it has {} bytes; {MOST_BYTES} are accepted. Keep weights in a file beside it",
-            bytes.len()
-        ));
-    }
+/// Returns a [`WireError`] if the bytes are not protobuf, or if a limit is exceeded.
+pub(crate) fn check(bytes: &[u8]) -> Result<(), WireError> {
+    check_length(bytes.len() as u64)?;
     let mut counts = Counts { parts: 0, numbers: 0 };
-    message(bytes, Kind::Model, 0, &mut counts)
+    check_message(bytes, MessageKind::Model, 0, &mut counts)
+}
+
+/// Checks the length of a file.
+pub(crate) fn check_length(bytes: u64) -> Result<(), WireError> {
+    if bytes > MAX_BYTES { Err(WireError::TooLong { bytes }) } else { Ok(()) }
 }
 
 struct Counts {
@@ -99,9 +128,9 @@ struct Counts {
     numbers: usize,
 }
 
-fn message(mut bytes: &[u8], kind: Kind, graphs: usize, counts: &mut Counts) -> Result<(), String> {
-    if graphs > MOST_NESTED_GRAPHS {
-        return Err(format!("its graphs lie inside each other more than {MOST_NESTED_GRAPHS} deep"));
+fn check_message(mut bytes: &[u8], kind: MessageKind, graphs: usize, counts: &mut Counts) -> Result<(), WireError> {
+    if graphs > MAX_NESTED_GRAPHS {
+        return Err(WireError::NestedTooDeep);
     }
     while !bytes.is_empty() {
         let key = varint(&mut bytes)?;
@@ -120,55 +149,49 @@ fn message(mut bytes: &[u8], kind: Kind, graphs: usize, counts: &mut Counts) -> 
             }
             2 => {
                 let length = varint(&mut bytes)?;
-                let inside = take(&mut bytes, usize::try_from(length).unwrap_or(usize::MAX))?;
+                let content = take(&mut bytes, usize::try_from(length).unwrap_or(usize::MAX))?;
                 counts.parts += 1;
                 match kind.field(key >> 3) {
-                    Field::Message(inner) => {
-                        message(inside, inner, graphs + usize::from(matches!(inner, Kind::Graph)), counts)?;
+                    FieldKind::Message(inner) => {
+                        let graphs = graphs + usize::from(matches!(inner, MessageKind::Graph));
+                        check_message(content, inner, graphs, counts)?;
                     }
-                    Field::Name if inside.len() > LONGEST_NAME_BYTES => {
-                        return Err(format!(
-                            "it has a name of {} bytes; {LONGEST_NAME_BYTES} are accepted",
-                            inside.len()
-                        ));
+                    FieldKind::Name if content.len() > MAX_NAME_BYTES => {
+                        return Err(WireError::NameTooLong { bytes: content.len() });
                     }
-                    Field::Growing => counts.numbers += inside.len(),
-                    Field::Name | Field::Data => {}
+                    FieldKind::Growing => counts.numbers += content.len(),
+                    FieldKind::Name | FieldKind::Data => {}
                 }
             }
-            other => return Err(format!("it is no ONNX model: it has a field of the unknown wire type {other}")),
+            wire_type => return Err(WireError::UnknownWireType { wire_type }),
         }
-        if counts.parts > MOST_PARTS {
-            return Err(format!("it has more than {MOST_PARTS} parts (nodes, names, attributes, ...)"));
+        if counts.parts > MAX_PARTS {
+            return Err(WireError::TooManyParts);
         }
-        if counts.numbers > MOST_NUMBERS {
-            return Err(format!("it spells out more than {MOST_NUMBERS} numbers that should be raw data"));
+        if counts.numbers > MAX_NUMBERS {
+            return Err(WireError::TooManyNumbers);
         }
     }
     Ok(())
 }
 
-fn varint(bytes: &mut &[u8]) -> Result<u64, String> {
+fn varint(bytes: &mut &[u8]) -> Result<u64, WireError> {
     let mut value = 0;
     for shift in (0..70).step_by(7) {
-        let Some((&byte, rest)) = bytes.split_first() else { return Err(ends_early()) };
+        let Some((&byte, rest)) = bytes.split_first() else { return Err(WireError::EndsEarly) };
         *bytes = rest;
         value |= u64::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
         if byte < 0x80 {
             return Ok(value);
         }
     }
-    Err("it is no ONNX model: it has a number of more than ten bytes".to_owned())
+    Err(WireError::VarintTooLong)
 }
 
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], String> {
-    let (taken, rest) = bytes.split_at_checked(length).ok_or_else(ends_early)?;
+fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], WireError> {
+    let (taken, rest) = bytes.split_at_checked(length).ok_or(WireError::EndsEarly)?;
     *bytes = rest;
     Ok(taken)
-}
-
-fn ends_early() -> String {
-    "it is no ONNX model, or only the beginning of one: it ends in the middle of a field".to_owned()
 }
 
 #[cfg(test)]
@@ -176,43 +199,43 @@ mod tests {
     use super::*;
 
     /// A field of wire type 2.
-    fn field(number: u8, inside: &[u8]) -> Vec<u8> {
+    fn field(number: u8, content: &[u8]) -> Vec<u8> {
         let mut bytes = vec![number << 3 | 2];
-        let mut length = inside.len();
+        let mut length = content.len();
         while length >= 0x80 {
             bytes.push(length as u8 | 0x80);
             length >>= 7;
         }
         bytes.push(length as u8);
-        bytes.extend_from_slice(inside);
+        bytes.extend_from_slice(content);
         bytes
     }
 
     #[test]
     fn many_small_messages_are_refused_before_they_are_decoded() {
-        let nodes = field(1, &[]).repeat(MOST_PARTS + 1);
-        assert!(check(&field(7, &nodes)).unwrap_err().contains("parts"));
+        let nodes = field(1, &[]).repeat(MAX_PARTS + 1);
+        assert_eq!(check(&field(7, &nodes)), Err(WireError::TooManyParts));
     }
 
     #[test]
-    fn deep_graphs_long_names_and_spelled_out_numbers_are_refused() {
+    fn deep_graphs_long_names_and_numbers_that_are_not_raw_data_are_refused() {
         let mut graph = field(2, b"innermost");
-        for _ in 0..MOST_NESTED_GRAPHS {
+        for _ in 0..MAX_NESTED_GRAPHS {
             graph = field(1, &field(5, &field(6, &graph)));
         }
-        assert!(check(&field(7, &graph)).unwrap_err().contains("inside each other"));
-        let name = field(7, &field(1, &field(1, &vec![b'a'; LONGEST_NAME_BYTES + 1])));
-        assert!(check(&name).unwrap_err().contains("name of 65537 bytes"));
-        let integers = field(7, &field(5, &field(7, &vec![1; MOST_NUMBERS + 1])));
-        assert!(check(&integers).unwrap_err().contains("numbers"));
+        assert_eq!(check(&field(7, &graph)), Err(WireError::NestedTooDeep));
+        let name = field(7, &field(1, &field(1, &vec![b'a'; MAX_NAME_BYTES + 1])));
+        assert_eq!(check(&name), Err(WireError::NameTooLong { bytes: 65_537 }));
+        let integers = field(7, &field(5, &field(7, &vec![1; MAX_NUMBERS + 1])));
+        assert_eq!(check(&integers), Err(WireError::TooManyNumbers));
     }
 
     #[test]
-    fn what_ends_early_or_is_no_protobuf_is_refused() {
-        let whole = field(7, &field(2, b"tiny"));
-        assert_eq!(check(&whole), Ok(()));
-        for end in 1..whole.len() {
-            assert!(check(&whole[..end]).is_err(), "{end} bytes of {}", whole.len());
+    fn incomplete_files_and_other_formats_are_refused() {
+        let complete = field(7, &field(2, b"tiny"));
+        assert_eq!(check(&complete), Ok(()));
+        for end in 1..complete.len() {
+            assert!(check(&complete[..end]).is_err(), "{end} bytes of {}", complete.len());
         }
         assert!(check(&[0xff; 11]).is_err());
         assert!(check(b"this is no model").is_err());

@@ -15,7 +15,7 @@ pub type Redact<'a> = dyn FnMut(&str, &str) -> Option<String> + 'a;
 impl StoreReader {
     /// Returns the group's `zarr.json` with replaced texts: the names of teacher and source, and the free keys of the card.
     /// The identity of the store does not depend on them, so that its records stay valid (test
-    /// `publish::no_path_of_the_machine_is_published`). `None` if nothing changes.
+    /// `publish::no_local_path_is_published`). `None` if nothing changes.
     ///
     /// # Errors
     /// Returns [`Error::File`] if it cannot be read; [`Error::Store`] if it is damaged.

@@ -92,7 +92,7 @@ def figures(store):
         others = np.delete(whole, label) if label >= 0 else whole
         found[int(row)] = {
             "best": best, "label": label, "verdict": verdict, "winners": set(classes[0].ravel().tolist()),
-            "entropy": float(-(whole * np.log(whole)).sum()), "label_prob": float(whole[label]) if label >= 0 else None,
+            "entropy": float(-(whole * np.log(whole)).sum()), "folder_class_prob": float(whole[label]) if label >= 0 else None,
             "contradiction": float(others.max() - whole[label]) if label >= 0 else None,
             "top": scores[0].astype(np.float64).ravel(),
         }
@@ -125,7 +125,7 @@ def opened(browser, folder, address="", width=1280, height=800, dark=False):
     page.on("request", lambda request: asked.append(request.url))
     home = f"file://{Path(folder).resolve()}/"
     page.goto(home + "index.html" + address)
-    page.wait_for_function("relabel.filter.matches.length > 0 || !document.getElementById('nothing').hidden")
+    page.wait_for_function("relabel.filter.matches.length > 0 || !document.getElementById('no-matches').hidden")
     yield page
     context.close()
     assert not complaints, complaints

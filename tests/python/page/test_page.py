@@ -40,14 +40,14 @@ def wanted(made, test):
 def test_the_header_says_what_is_shown(page):
     about = page.locator("header").inner_text()
     assert "Label maps of made up" in about and "all 1,000 images" in about and "teacher synthetic" in about
-    assert "3 × 5 cells, the best 4 of 20 classes" in about and "250 images still to do" in about
+    assert "3 × 5 cells, top 4 of 20 classes" in about and "250 images not labelled yet" in about
     assert page.locator("#count").inner_text() == "1,000 images"
 
 
 def test_figures_of_every_row_are_those_of_the_package(page, made):
     columns = page.evaluate("""(() => { const t = relabel.table, all = (column) => [...column];
         return { row: all(t.row), id: t.id, verdict: all(t.verdict).map((v) => t.VERDICTS[v]), best: all(t.best), entropy: all(t.entropy),
-          label: all(t.labelClass), labelProb: all(t.labelProb), contradiction: all(t.contradiction),
+          label: all(t.folderClass), folderClassProb: all(t.folderClassProb), contradiction: all(t.contradiction),
           winners: all(t.row).map((_, at) => all(t.winnersOf(at))) }; })()""")
     ids = relabel.open(made[0]).ids()
     assert columns["row"] == list(range(COUNT - TO_DO))
@@ -60,7 +60,7 @@ def test_figures_of_every_row_are_those_of_the_package(page, made):
         assert (columns["verdict"][at], columns["best"][at], columns["label"][at]) == (of["verdict"], of["best"], of["label"])
         assert set(columns["winners"][at]) == of["winners"]
         assert columns["entropy"][at] == pytest.approx(of["entropy"], abs=1e-4)
-        for name, mine in [("labelProb", "label_prob"), ("contradiction", "contradiction")]:
+        for name, mine in [("folderClassProb", "folder_class_prob"), ("contradiction", "contradiction")]:
             if of[mine] is not None:
                 assert columns[name][at] == pytest.approx(of[mine], abs=1e-5)
 
@@ -89,8 +89,8 @@ def test_classes_are_filtered_by_folder_best_and_cell(page, made):
             page.select_option("#filter-in", kind)
             found = [row for row in rows(page) if row not in FAILED]
             assert found == wanted(made, test), (text, kind)
-    assert page.locator("#nothing").is_visible()
-    page.click("#clear-too")
+    assert page.locator("#no-matches").is_visible()
+    page.click("#clear-empty")
     assert len(rows(page)) == 1000 and page.input_value("#filter-class") == ""
 
 
@@ -114,7 +114,7 @@ def test_sorting_follows_its_column_and_can_be_turned(page, made):
     of = made[2]
     columns = {
         "contradiction": lambda row: of[row]["contradiction"], "entropy": lambda row: of[row]["entropy"],
-        "classes": lambda row: len(of[row]["winners"]), "label": lambda row: of[row]["label_prob"],
+        "classes": lambda row: len(of[row]["winners"]), "label": lambda row: of[row]["folder_class_prob"],
     }
     falls = {"contradiction", "entropy", "classes"}
     for name, column in columns.items():
@@ -147,13 +147,13 @@ def test_a_view_can_be_linked_and_reloaded(chrome, made, page):
     with opened(chrome, made[1], link + f"&image={found[1]}&crop=0.1,0.2,0.5,0.9") as again:
         assert rows(again) == found
         assert again.locator("#view").is_visible()
-        assert again.locator("#view-place").inner_text().startswith(f"2 of {len(found)} · row {found[1]}")
+        assert again.locator("#view-position").inner_text().startswith(f"2 of {len(found)} · row {found[1]}")
         assert [again.input_value(f"#crop-{side}") for side in ("x0", "y0", "x1", "y1")] == ["0.1", "0.2", "0.5", "0.9"]
     absent = wanted(made, lambda of: of["verdict"] == "absent")
     page.evaluate(f"location.hash = '#verdict=absent&image={absent[3]}'")
     page.wait_for_function("document.getElementById('filter-verdict').value === 'absent'")
     assert rows(page) == absent
-    assert page.locator("#view-place").inner_text() == f"4 of {len(absent)} · row {absent[3]}"
+    assert page.locator("#view-position").inner_text() == f"4 of {len(absent)} · row {absent[3]}"
     page.evaluate("location.hash = ''")
     page.wait_for_function("relabel.filter.matches.length === 1000")
     assert not page.locator("#view").is_visible()
@@ -164,18 +164,18 @@ def test_charts_count_what_the_filters_leave(page, made):
     for verdict in ["", "differs"]:
         page.select_option("#filter-verdict", verdict)
         of = {row: of for row, of in made[2].items() if verdict in ("", of["verdict"])}
-        found = page.evaluate("relabel.charts.figures")
+        found = page.evaluate("relabel.charts.data")
         compared = [one for one in of.values() if one["label"] >= 0]
         verdicts = Counter(one["verdict"] for one in of.values()) | ({"failed": len(FAILED)} if not verdict else {})
         assert found["verdicts"] == [verdicts.get(name, 0) for name in ["agrees", "differs", "absent", "not-compared", "failed"]]
         absent = f"{100 * verdicts.get('absent', 0) / len(compared):.1f} %"
-        assert absent in page.locator("#chart-verdicts .figure").inner_text()
+        assert absent in page.locator("#chart-verdicts .highlight").inner_text()
         classes = Counter(len(one["winners"]) for one in of.values())
         assert found["classes"]["step"] == 1 and found["classes"]["n"] == len(of)
         assert {found["classes"]["first"] + at: n for at, n in enumerate(found["classes"]["counts"]) if n} == classes
         pairs = Counter((one["label"], one["best"]) for one in compared if one["label"] != one["best"])
         ranked = sorted(pairs.items(), key=lambda pair: (-pair[1], pair[0]))
-        assert [((pair["label"], pair["best"]), pair["count"]) for pair in found["pairs"]] == ranked
+        assert [((pair["folderClass"], pair["best"]), pair["count"]) for pair in found["pairs"]] == ranked
         by_class = {name: [one["verdict"] == "agrees" for one in compared if one["label"] == name] for name in range(len(CLASSES))}
         agreement = {name: (len(each), sum(each)) for name, each in by_class.items() if each}
         assert {one["id"]: (one["n"], one["agrees"]) for one in found["agreement"]} == agreement
@@ -215,10 +215,10 @@ def test_the_keyboard_reaches_everything(page):
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "filter-id"
     page.focus(".tile[tabindex='0']")
-    columns = page.evaluate("""new Set([...document.querySelectorAll('.place')].map((place) => place.getBoundingClientRect().left)).size""")
+    columns = page.evaluate("""new Set([...document.querySelectorAll('.slot')].map((slot) => slot.getBoundingClientRect().left)).size""")
 
     def focused():
-        return page.evaluate("document.activeElement.closest('.place')?.dataset.row")
+        return page.evaluate("document.activeElement.closest('.slot')?.dataset.row")
 
     for key, row in [("ArrowRight", 1), ("ArrowDown", 1 + columns), ("ArrowLeft", columns), ("End", 999), ("ArrowDown", 999), ("ArrowUp", 999 - columns)]:
         page.keyboard.press(key)
@@ -226,10 +226,10 @@ def test_the_keyboard_reaches_everything(page):
     page.keyboard.press("Home")
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Enter")
-    assert page.locator("#view").is_visible() and page.locator("#view-place").inner_text() == "2 of 1,000 · row 1"
+    assert page.locator("#view").is_visible() and page.locator("#view-position").inner_text() == "2 of 1,000 · row 1"
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    assert page.locator("#view-place").inner_text() == "4 of 1,000 · row 3"
+    assert page.locator("#view-position").inner_text() == "4 of 1,000 · row 3"
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("Escape")
     assert not page.locator("#view").is_visible() and focused() == "2"
@@ -277,7 +277,7 @@ def test_hostile_names_are_only_text(chrome, tmp_path):
     report(store, tmp_path / "report", "--matching", "<img")
     with opened(chrome, tmp_path / "report") as page:
         page.wait_for_selector(".tile canvas")
-        assert page.locator("main img, main b:not(.figure b), main script").count() == 0
+        assert page.locator("main img, main b:not(.highlight b), main script").count() == 0
         assert "<img src=x onerror=alert(0)>" in page.locator(".tile").first.inner_text()
         assert "with “<img” in the id" in page.locator("#about").inner_text()
         page.evaluate("relabel.view.open(0)")

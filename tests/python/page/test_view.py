@@ -129,9 +129,9 @@ def test_a_dragged_crop_shows_the_label_of_its_box(chrome, photos):
         assert box == [0.61, -0.1, 0.99, 0.4] and typed != drawn
         page.fill("#crop-x1", "0.5")
         assert "x1 must be larger than x0" in page.locator("#crop-note").inner_text()
-        page.click("#crop-whole")
+        page.click("#crop-full")
         compare(page, photos, row)
-        assert shown(page, "crop") == shown(page, "whole")
+        assert shown(page, "crop") == shown(page, "full")
         assert "crop=0%2C0%2C1%2C1" in address(page)
 
 
@@ -140,10 +140,10 @@ def test_the_teachers_own_prediction_stands_beside(chrome, photos):
     group = zarr.open_group(photos / "labels", mode="r")
     with opened(chrome, photos / "report", "#image=8") as page:
         page.wait_for_selector("#stage .crop")
-        found = shown(page, "own")
+        found = shown(page, "prediction")
         assert list(found) == group["image_classes"][8].tolist()
         assert np.allclose(list(found.values()), group["image_probs"][8].astype(float), atol=1e-6)
-        folder = page.locator("[data-bars=whole] .is-label")
+        folder = page.locator("[data-bars=full] .is-folder-class")
         assert folder.count() == 1, "the folder's class is named among the bars"
 
 
@@ -197,7 +197,7 @@ def test_a_cell_shows_its_classes_by_mouse_and_by_keyboard(chrome, photos):
         text = page.locator("#cell p").inner_text()
         y, x = [int(word.strip(",:")) - 1 for word in text.split() if word.strip(",:").isdigit()]
         check(page, y, x)
-        assert "1 of" not in text and page.locator("#view-place").inner_text().endswith("row 1"), "the image stays"
+        assert "1 of" not in text and page.locator("#view-position").inner_text().endswith("row 1"), "the image stays"
 
 
 def test_cells_fade_where_they_are_less_sure(chrome, photos):
@@ -207,7 +207,7 @@ def test_cells_fade_where_they_are_less_sure(chrome, photos):
         row = int(np.flatnonzero(labels.labelled())[0])
         found = page.evaluate("""async (row) => {
             const { map } = await relabel.blocks.image(relabel.table.row.indexOf(row));
-            return Array.from({ length: map.height * map.width }, (_, cell) => relabel.picture.sureness(map, cell));
+            return Array.from({ length: map.height * map.width }, (_, cell) => relabel.picture.bestProb(map, cell));
         }""", row)
     scores = labels.map(row)[0].astype(np.float64)
     kept = np.exp(scores)

@@ -47,7 +47,7 @@ def test_pred_probs_are_what_the_package_pools(audited, labels):
     wanted = labels.pool(table["id"].to_pylist(), [[0.0, 0.0, 1.0, 1.0]] * len(probs))
     assert probs.shape == (24, 1000) and np.abs(probs - wanted).max() <= 1e-6
     columns = table.to_pydict()
-    assert np.allclose(probs[np.arange(24), columns["label_class"]], columns["label_prob"], atol=1e-7)
+    assert np.allclose(probs[np.arange(24), columns["folder_class"]], columns["folder_class_prob"], atol=1e-7)
     assert probs.argmax(axis=1).tolist() == columns["best_class"]
 
 

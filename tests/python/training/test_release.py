@@ -157,6 +157,6 @@ def test_a_photograph_is_in_the_picture_only_where_it_was_asked_for(golden_store
     run_relabel(*words, "--to", tmp_path / "without")
     run_relabel(*words, "--to", tmp_path / "with", "--image-root", GOLDEN / "images")
     sizes = [Image.open(tmp_path / name / "overview.png").size for name in ("without", "with")]
-    assert sizes[1][0] > sizes[0][0], "the photograph stands beside its map"
-    assert "It shows no pixels of the source." in (tmp_path / "without/README.md").read_text()
-    assert "It shows a photograph of the source." in (tmp_path / "with/README.md").read_text()
+    assert sizes[1][0] > sizes[0][0], "the photograph is drawn next to the map"
+    assert "The picture contains no pixels from the source." in (tmp_path / "without/README.md").read_text()
+    assert "The picture contains a photograph from the source." in (tmp_path / "with/README.md").read_text()

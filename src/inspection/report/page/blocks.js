@@ -1,57 +1,57 @@
-// Maps and photographs, sixteen rows a script, loaded when one of them is shown. The latest wish comes first, and a wish
-// that nobody has any more is passed over: whoever scrolls through thousands of rows waits only for those that stay.
+// Loads maps and photographs when they are shown, in blocks of sixteen rows. The latest request is served first and
+// obsolete requests are dropped, so that after scrolling through thousands of rows only the visible ones are loaded.
 relabel.blocks = (() => {
   const { table } = relabel;
   const { make, classIds, scores } = relabel.base;
-  const KEPT = 96, AT_ONCE = 8;
-  const kept = new Map();
-  const wishes = new Map();
+  const MAX_CACHED = 96, MAX_LOADING = 8;
+  const cache = new Map();
+  const requests = new Map();
   let loading = 0;
 
   const blocks = { loaded: 0 };
 
-  // The image at a position: its map and photograph, or null where it has none. `isWanted` may take the wish back; then
-  // the promise stays open.
+  // Resolves to the image at a position: its map and photograph, or null if it failed. If `isWanted` returns false before
+  // the block is loaded, the request is dropped and the promise never settles.
   blocks.image = (at, isWanted = () => true) => {
-    const number = Math.trunc(at / table.about.rowsOfBlock), place = at % table.about.rowsOfBlock;
-    const block = kept.get(number);
+    const number = Math.trunc(at / table.about.rowsPerBlock), offset = at % table.about.rowsPerBlock;
+    const block = cache.get(number);
     if (block) {
-      kept.delete(number);
-      kept.set(number, block);
-      return Promise.resolve(decode(block, place));
+      cache.delete(number);
+      cache.set(number, block);
+      return Promise.resolve(decode(block, offset));
     }
     return new Promise((resolve, reject) => {
-      const wish = wishes.get(number) ?? [];
-      wishes.delete(number);
-      wishes.set(number, [...wish, { isWanted, reject, take: (block) => resolve(decode(block, place)) }]);
+      const waiting = requests.get(number) ?? [];
+      requests.delete(number);
+      requests.set(number, [...waiting, { isWanted, reject, take: (block) => resolve(decode(block, offset)) }]);
       load();
     });
   };
 
-  // Called by the scripts.
+  // Called by the scripts of the blocks.
   blocks.take = ({ block, images }) => {
     blocks.loaded += 1;
-    kept.set(block, images);
-    if (kept.size > KEPT) kept.delete(kept.keys().next().value);
+    cache.set(block, images);
+    if (cache.size > MAX_CACHED) cache.delete(cache.keys().next().value);
   };
 
   function load() {
-    while (loading < AT_ONCE && wishes.size) {
-      const number = [...wishes.keys()].at(-1);
-      const wish = wishes.get(number).filter(({ isWanted }) => isWanted());
-      wishes.delete(number);
-      if (wish.length) start(number, wish);
+    while (loading < MAX_LOADING && requests.size) {
+      const number = [...requests.keys()].at(-1);
+      const waiting = requests.get(number).filter(({ isWanted }) => isWanted());
+      requests.delete(number);
+      if (waiting.length) start(number, waiting);
     }
   }
 
-  function start(number, wish) {
+  function start(number, waiting) {
     loading += 1;
     const name = `data/block-${String(number).padStart(5, "0")}.js`;
-    const done = (isThere) => {
+    const done = (hasLoaded) => {
       script.remove();
       loading -= 1;
-      const block = isThere && kept.get(number);
-      for (const { take, reject } of wish) {
+      const block = hasLoaded && cache.get(number);
+      for (const { take, reject } of waiting) {
         if (block) take(block);
         else reject(new Error(`${name} is missing or damaged`));
       }
@@ -61,9 +61,9 @@ relabel.blocks = (() => {
     document.head.append(script);
   }
 
-  // Done once for each image that is shown.
-  function decode(block, place) {
-    const image = block[place];
+  // Decodes an image when it is first shown.
+  function decode(block, offset) {
+    const image = block[offset];
     if (!image || image.map) return image;
     image.map = {
       height: table.mapHeight,

@@ -1,10 +1,10 @@
-// The crop: a box over the picture that can be dragged, drawn anew and resized, and four numbers that say the same.
+// The crop: a box over the picture that can be drawn, moved and resized, and inputs for its four coordinates.
 relabel.crop = (() => {
   const { make, byId } = relabel.base;
   const SIDES = ["x0", "y0", "x1", "y1"];
   const HANDLES = { nw: "x0 y0", n: "y0", ne: "x1 y0", e: "x1", se: "x1 y1", s: "y1", sw: "x0 y1", w: "x0" };
-  // With the mouse a box may cross the image's edge by so much; the least side is one step.
-  const BEYOND = 0.25, STEP = 0.001;
+  // With the mouse, a box can exceed the image by MAX_OUTSIDE. Its sides have at least the length STEP.
+  const MAX_OUTSIDE = 0.25, STEP = 0.001;
 
   const crop = { box: [0.25, 0.25, 0.75, 0.75] };
   let listener = () => {}, element = null, picture = null;
@@ -20,10 +20,10 @@ relabel.crop = (() => {
         if (!problem) change(box, at);
       });
     }
-    byId("crop-whole").addEventListener("click", () => crop.set([0, 0, 1, 1]));
+    byId("crop-full").addEventListener("click", () => crop.set([0, 0, 1, 1]));
   };
 
-  // Puts the box over a picture that lies on `stage`.
+  // Adds the box to a picture on `stage`.
   crop.attach = (stage, newPicture) => {
     picture = newPicture;
     element = make("div", { class: "crop" }, ...Object.keys(HANDLES).map((name) => make("span", { class: `handle ${name}`, "data-handle": name })));
@@ -42,15 +42,15 @@ relabel.crop = (() => {
     change(box);
   };
 
-  // From the address.
+  // Parses the crop of the URL.
   crop.read = (text) => {
     const box = text.split(",").map(Number);
     if (box.length === 4 && !problemOf(box)) crop.box = box;
   };
 
   function problemOf(box) {
-    if (box.some((side) => !Number.isFinite(side))) return "four numbers are needed";
-    if (box.some((side) => Math.abs(side) > 16)) return "0 to 1 is the image";
+    if (box.some((side) => !Number.isFinite(side))) return "enter four numbers";
+    if (box.some((side) => Math.abs(side) > 16)) return "coordinates must be between -16 and 16";
     if (box[2] <= box[0]) return "x1 must be larger than x0";
     return box[3] <= box[1] ? "y1 must be larger than y0" : "";
   }
@@ -80,9 +80,9 @@ relabel.crop = (() => {
     stage.focus({ preventScroll: true });
     const onMove = (event) => {
       const to = unit(event);
-      // A click draws no box.
-      const far = Math.hypot(event.clientX - frame.left - from[0] * frame.width, event.clientY - frame.top - from[1] * frame.height);
-      if (handle || isInside || far > 4) crop.set(move(to));
+      // A click does not draw a box.
+      const distance = Math.hypot(event.clientX - frame.left - from[0] * frame.width, event.clientY - frame.top - from[1] * frame.height);
+      if (handle || isInside || distance > 4) crop.set(move(to));
     };
     const end = () => {
       stage.removeEventListener("pointermove", onMove);
@@ -94,8 +94,8 @@ relabel.crop = (() => {
     stage.addEventListener("pointercancel", end);
   }
 
-  // What the numbers show is what is pooled, so that they are rounded first.
-  const rounded = (side) => Math.round(Math.max(-BEYOND, Math.min(side, 1 + BEYOND)) / STEP) * STEP;
+  // Coordinates are rounded as they are displayed, so that the displayed box is the one that is pooled.
+  const rounded = (side) => Math.round(Math.max(-MAX_OUTSIDE, Math.min(side, 1 + MAX_OUTSIDE)) / STEP) * STEP;
   const tidy = (side) => Number(rounded(side).toFixed(3));
 
   function resized(before, sides, [x, y]) {
@@ -109,7 +109,7 @@ relabel.crop = (() => {
   }
 
   function moved([x0, y0, x1, y1], dx, dy) {
-    const across = Math.max(-BEYOND - x0, Math.min(dx, 1 + BEYOND - x1)), down = Math.max(-BEYOND - y0, Math.min(dy, 1 + BEYOND - y1));
+    const across = Math.max(-MAX_OUTSIDE - x0, Math.min(dx, 1 + MAX_OUTSIDE - x1)), down = Math.max(-MAX_OUTSIDE - y0, Math.min(dy, 1 + MAX_OUTSIDE - y1));
     return [x0 + across, y0 + down, x1 + across, y1 + down].map((side) => Number(side.toFixed(3)));
   }
 

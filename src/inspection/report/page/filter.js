@@ -1,21 +1,21 @@
-// Which images are shown, and in what order. All of it stands in the address, so that a view can be linked.
+// Filters and order of the images. The state is stored in the URL, so that a view can be linked.
 relabel.filter = (() => {
   const { table } = relabel;
-  const { make, byId, count, whole } = relabel.base;
+  const { make, byId, count, formatInteger } = relabel.base;
 
-  // Names in the address, and what they are when it does not say.
+  // Names in the URL, and their default values.
   const DEFAULTS = {
     id: "", class: "", in: "folder", verdict: "", "classes-from": "", "classes-to": "", "entropy-from": "", "entropy-to": "",
     pair: "", sort: "row", order: "", tab: "images", image: "", crop: "",
   };
   const FIELDS = ["id", "class", "in", "verdict", "classes-from", "classes-to", "entropy-from", "entropy-to"];
   const SORTS = {
-    row: { of: () => table.row, falls: false },
-    contradiction: { of: () => table.contradiction, falls: true },
-    entropy: { of: () => table.entropy, falls: true },
-    classes: { of: () => table.winnerCount, falls: true },
-    label: { of: () => table.labelProb, falls: false },
-    bytes: { of: () => table.bytes, falls: true },
+    row: { column: () => table.row, isDescending: false },
+    contradiction: { column: () => table.contradiction, isDescending: true },
+    entropy: { column: () => table.entropy, isDescending: true },
+    classes: { column: () => table.winnerCount, isDescending: true },
+    label: { column: () => table.folderClassProb, isDescending: false },
+    bytes: { column: () => table.bytes, isDescending: true },
   };
 
   const filter = { state: { ...DEFAULTS }, matches: new Uint32Array(0) };
@@ -24,14 +24,14 @@ relabel.filter = (() => {
 
   filter.onchange = (listener) => listeners.push(listener);
 
-  // Changes the state, and all that follows from it.
+  // Changes the state and applies it.
   filter.set = (changes) => {
     Object.assign(filter.state, changes);
     write();
     apply();
   };
 
-  // Changes what the images do not depend on: the tab, the open image, its crop.
+  // Changes parts of the state that do not affect the filters: the tab, the open image, its crop.
   filter.note = (changes) => {
     Object.assign(filter.state, changes);
     write();
@@ -44,23 +44,23 @@ relabel.filter = (() => {
   };
 
   filter.start = () => {
-    classNames();
+    collectClassNames();
     for (const name of FIELDS) {
       const input = byId(`filter-${name}`);
       input.addEventListener("input", () => filter.set({ [name]: input.value }));
     }
     byId("filters").addEventListener("submit", (event) => event.preventDefault());
-    byId("look").addEventListener("submit", (event) => event.preventDefault());
+    byId("view-options").addEventListener("submit", (event) => event.preventDefault());
     byId("sort").addEventListener("change", () => {
       filter.set({ sort: byId("sort").value, order: "" });
       show();
     });
     byId("order").addEventListener("click", () => {
-      const { falls } = SORTS[filter.state.sort];
-      filter.set({ order: filter.state.order ? "" : falls ? "up" : "down" });
+      const { isDescending } = SORTS[filter.state.sort];
+      filter.set({ order: filter.state.order ? "" : isDescending ? "up" : "down" });
       show();
     });
-    for (const id of ["clear", "clear-too"]) byId(id).addEventListener("click", filter.clear);
+    for (const id of ["clear", "clear-empty"]) byId(id).addEventListener("click", filter.clear);
     byId("pair-clear").addEventListener("click", () => {
       filter.set({ pair: "" });
       show();
@@ -79,9 +79,9 @@ relabel.filter = (() => {
     apply();
   };
 
-  // The images of one folder's class whose best class is another one.
-  filter.showPair = (label, best) => {
-    filter.set({ pair: `${label}-${best}`, tab: "images" });
+  // Shows the images with a folder class and another best class.
+  filter.showPair = (folderClass, best) => {
+    filter.set({ pair: `${folderClass}-${best}`, tab: "images" });
     show();
   };
 
@@ -92,7 +92,7 @@ relabel.filter = (() => {
 
   let written = "", timer = 0;
 
-  // Browsers refuse an address that changes too often, as it would while a crop is dragged.
+  // Delayed, as browsers reject frequent changes of the URL, such as while a crop is dragged.
   function write() {
     const named = Object.entries(filter.state).filter(([name, value]) => value !== DEFAULTS[name]);
     written = new URLSearchParams(named).toString();
@@ -112,18 +112,17 @@ relabel.filter = (() => {
     if (!["up", "down"].includes(filter.state.order)) filter.state.order = "";
   }
 
-  // Brings the controls in line with the state.
+  // Updates the controls from the state.
   function show() {
     for (const name of FIELDS) byId(`filter-${name}`).value = filter.state[name];
     byId("sort").value = filter.state.sort;
-    const falls = isFalling();
-    byId("order").textContent = falls ? "↓ highest first" : "↑ lowest first";
+    byId("order").textContent = isDescending() ? "↓ highest first" : "↑ lowest first";
     const pair = pairOf(filter.state.pair);
     byId("pair").hidden = !pair;
     if (pair) byId("pair-text").textContent = `${table.className(pair[0])} → ${table.className(pair[1])}`;
   }
 
-  const isFalling = () => (filter.state.order ? filter.state.order === "down" : SORTS[filter.state.sort].falls);
+  const isDescending = () => (filter.state.order ? filter.state.order === "down" : SORTS[filter.state.sort].isDescending);
 
   function pairOf(text) {
     const pair = /^(\d+)-(\d+)$/.exec(text);
@@ -133,11 +132,11 @@ relabel.filter = (() => {
   const optionText = (id) => (table.classes.ids[id] && table.classes.ids[id] !== table.classes.names[id]
     ? `${table.className(id)} (${table.classes.ids[id]})` : table.classes.names[id] || `class ${id}`);
 
-  // Suggests the classes that occur on the page.
-  function classNames() {
+  // Collects the names of all classes, and suggests those that occur on the page.
+  function collectClassNames() {
     const occurs = new Uint8Array(table.classes.count);
     for (const id of table.winners) occurs[id] = 1;
-    for (const id of table.labelClass) if (id >= 0) occurs[id] = 1;
+    for (const id of table.folderClass) if (id >= 0) occurs[id] = 1;
     const options = document.createDocumentFragment();
     for (let id = 0; id < table.classes.count; id += 1) {
       const text = optionText(id);
@@ -150,19 +149,19 @@ relabel.filter = (() => {
     byId("class-names").append(options);
   }
 
-  // The classes that a text means: the one that is called so, or else all whose name or folder holds it.
-  function classesOf(text) {
+  // Classes that match a text: the one with this name, folder or id, otherwise all whose name or folder contains it.
+  function matchingClasses(text) {
     const lower = text.trim().toLowerCase();
-    const wanted = new Uint8Array(table.classes.count);
+    const isMatching = new Uint8Array(table.classes.count);
     if (classesByText.has(lower)) {
-      wanted[classesByText.get(lower)] = 1;
-      return wanted;
+      isMatching[classesByText.get(lower)] = 1;
+      return isMatching;
     }
     for (let id = 0; id < table.classes.count; id += 1) {
       const names = [table.classes.names[id], table.classes.ids[id], optionText(id)];
-      wanted[id] = names.some((name) => name.toLowerCase().includes(lower)) ? 1 : 0;
+      isMatching[id] = names.some((name) => name.toLowerCase().includes(lower)) ? 1 : 0;
     }
-    return wanted;
+    return isMatching;
   }
 
   function tests() {
@@ -177,15 +176,15 @@ relabel.filter = (() => {
       tests.push((at) => table.verdict[at] === code);
     }
     if (state.class.trim()) {
-      const wanted = classesOf(state.class);
+      const isMatching = matchingClasses(state.class);
       tests.push({
-        folder: (at) => table.labelClass[at] >= 0 && wanted[table.labelClass[at]] === 1,
-        best: (at) => !table.hasFailed(at) && wanted[table.best[at]] === 1,
-        cell: (at) => table.winnersOf(at).some((id) => wanted[id] === 1),
+        folder: (at) => table.folderClass[at] >= 0 && isMatching[table.folderClass[at]] === 1,
+        best: (at) => !table.hasFailed(at) && isMatching[table.best[at]] === 1,
+        cell: (at) => table.winnersOf(at).some((id) => isMatching[id] === 1),
       }[state.in]);
     }
     const pair = pairOf(state.pair);
-    if (pair) tests.push((at) => table.labelClass[at] === pair[0] && table.best[at] === pair[1] && !table.hasFailed(at));
+    if (pair) tests.push((at) => table.folderClass[at] === pair[0] && table.best[at] === pair[1] && !table.hasFailed(at));
     for (const [name, column] of [["classes", table.winnerCount], ["entropy", table.entropy]]) {
       const [from, to] = [state[`${name}-from`], state[`${name}-to`]];
       if (from !== "" || to !== "") {
@@ -205,13 +204,13 @@ relabel.filter = (() => {
     }
     filter.matches = sorted(matches.subarray(0, found));
     byId("count").textContent = found === table.count
-      ? count(found, "image") : `${whole(found)} of ${count(table.count, "image")}`;
+      ? count(found, "image") : `${formatInteger(found)} of ${count(table.count, "image")}`;
     for (const listener of listeners) listener();
   }
 
-  // By the chosen column, then by row. Images without a value come last either way.
+  // Sorts by the selected column, then by row. Images without a value come last in both directions.
   function sorted(matches) {
-    const column = SORTS[filter.state.sort].of(), sign = isFalling() ? -1 : 1;
+    const column = SORTS[filter.state.sort].column(), sign = isDescending() ? -1 : 1;
     const isRow = filter.state.sort === "row";
     if (isRow && sign === 1) return matches;
     const value = (at) => (!isRow && (table.hasFailed(at) || Number.isNaN(column[at])) ? null : column[at]);

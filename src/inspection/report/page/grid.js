@@ -1,14 +1,14 @@
-// The images as tiles. Only those in sight, and a line above and below, are in the document.
+// The images as tiles. The document contains only the visible lines, and one above and below.
 relabel.grid = (() => {
   const { table, filter, blocks } = relabel;
   const { make, byId, percent } = relabel.base;
-  const LEAST_WIDTH = 176, GAP = 12, CAPTION = 58;
-  // Browsers cannot make an element as high as a million lines; beyond this, scrolling covers more than it moves.
-  const HIGHEST = 8e6;
+  const MIN_WIDTH = 176, GAP = 12, CAPTION = 58;
+  // Browsers limit the height of elements. Beyond this height, in pixels, scrolling is scaled.
+  const MAX_HEIGHT = 8e6;
 
   const grid = { current: 0 };
   const tiles = new Map();
-  let scroller, sheet, columns = 1, width = LEAST_WIDTH, lineHeight = 1, stretch = 1;
+  let scroller, sheet, columns = 1, width = MIN_WIDTH, lineHeight = 1, stretch = 1;
 
   grid.start = () => {
     scroller = byId("grid");
@@ -21,33 +21,33 @@ relabel.grid = (() => {
       tiles.clear();
       grid.current = 0;
       scroller.scrollTop = 0;
-      byId("nothing").hidden = filter.matches.length > 0;
+      byId("no-matches").hidden = filter.matches.length > 0;
       measure();
     });
     measure();
   };
 
-  // Called by the full view: the tile that is looked at is the current one.
+  // Makes a tile the current one and scrolls to it. Called by the full view.
   grid.moveTo = (index, takeFocus) => {
     grid.current = Math.max(0, Math.min(index, filter.matches.length - 1));
-    const line = Math.trunc(grid.current / columns), top = line * lineHeight, seen = scroller.clientHeight;
+    const line = Math.trunc(grid.current / columns), top = line * lineHeight, visible = scroller.clientHeight;
     const at = scroller.scrollTop * stretch;
     if (top < at) scroller.scrollTop = top / stretch;
-    else if (top + lineHeight > at + seen) scroller.scrollTop = (top + lineHeight - seen) / stretch;
+    else if (top + lineHeight > at + visible) scroller.scrollTop = (top + lineHeight - visible) / stretch;
     render();
     if (takeFocus) tiles.get(grid.current)?.button.focus({ preventScroll: true });
   };
 
   function measure() {
-    const room = scroller.clientWidth - GAP;
-    if (room <= 0) return;
-    columns = Math.max(1, Math.floor(room / (LEAST_WIDTH + GAP)));
-    width = Math.floor(room / columns) - GAP;
+    const available = scroller.clientWidth - GAP;
+    if (available <= 0) return;
+    columns = Math.max(1, Math.floor(available / (MIN_WIDTH + GAP)));
+    width = Math.floor(available / columns) - GAP;
     lineHeight = width + CAPTION + GAP;
-    const wanted = Math.ceil(filter.matches.length / columns) * lineHeight + GAP;
-    sheet.style.height = `${Math.min(wanted, HIGHEST)}px`;
-    const seen = scroller.clientHeight;
-    stretch = wanted > HIGHEST ? (wanted - seen) / (HIGHEST - seen) : 1;
+    const height = Math.ceil(filter.matches.length / columns) * lineHeight + GAP;
+    sheet.style.height = `${Math.min(height, MAX_HEIGHT)}px`;
+    const visible = scroller.clientHeight;
+    stretch = height > MAX_HEIGHT ? (height - visible) / (MAX_HEIGHT - visible) : 1;
     sheet.style.setProperty("--side", `${width}px`);
     render();
   }
@@ -57,7 +57,7 @@ relabel.grid = (() => {
     const first = Math.max(0, Math.floor(top / lineHeight) - 1) * columns;
     const last = Math.min(filter.matches.length, (Math.ceil((top + scroller.clientHeight) / lineHeight) + 1) * columns);
     for (const [index, tile] of tiles) {
-      // The tile that has the focus stays, so that the keyboard goes on from there.
+      // The focused tile is kept, so that keyboard navigation continues from it.
       if ((index < first || index >= last) && !tile.node.contains(document.activeElement)) {
         tile.node.remove();
         tiles.delete(index);
@@ -77,12 +77,12 @@ relabel.grid = (() => {
     const at = filter.matches[index];
     const box = make("span", { class: "tile-picture" });
     const button = make("button", {
-      type: "button", class: "tile", title: table.id[at], "aria-label": words(at),
+      type: "button", class: "tile", title: table.id[at], "aria-label": description(at),
       onclick: () => relabel.view.open(index),
       onfocus: () => { grid.current = index; },
     }, box, caption(at));
     const node = make("div", {
-      role: "listitem", class: "place", "aria-setsize": filter.matches.length, "aria-posinset": index + 1, "data-row": table.row[at],
+      role: "listitem", class: "slot", "aria-setsize": filter.matches.length, "aria-posinset": index + 1, "data-row": table.row[at],
     }, button);
     tiles.set(index, { node, button });
     sheet.append(node);
@@ -98,11 +98,11 @@ relabel.grid = (() => {
   }
 
   function caption(at) {
-    const verdict = table.verdict[at], label = table.labelText(at);
+    const verdict = table.verdict[at], folder = table.folderText(at);
     const name = table.id[at].split("/").at(-1);
     const line = (kind, text, ...more) => make("span", { class: kind }, make("span", {}, text), ...more);
     const lines = [line("tile-id", name)];
-    if (verdict !== 0) lines.push(line("tile-class", label ?? "no folder"));
+    if (verdict !== 0) lines.push(line("tile-class", folder ?? "no folder"));
     if (verdict !== table.FAILED) {
       const best = table.className(table.best[at]);
       lines.push(line("tile-class", verdict === 0 ? best : `→ ${best}`, make("span", { class: "soft" }, percent(table.bestProb[at]))));
@@ -111,12 +111,12 @@ relabel.grid = (() => {
   }
 
   grid.badge = (verdict) =>
-    make("span", { class: `badge ${table.VERDICTS[verdict]}`, title: table.WORDS[verdict] }, table.SIGNS[verdict]);
+    make("span", { class: `badge ${table.VERDICTS[verdict]}`, title: table.VERDICT_NAMES[verdict] }, table.VERDICT_SIGNS[verdict]);
 
-  function words(at) {
+  function description(at) {
     if (table.hasFailed(at)) return `${table.id[at]}, failed: ${table.failed[at]}`;
-    const label = table.labelText(at);
-    return `${table.id[at]}, ${label ? `folder ${label}` : "no folder"}, best ${table.className(table.best[at])}, ${table.WORDS[table.verdict[at]]}`;
+    const folder = table.folderText(at);
+    return `${table.id[at]}, ${folder ? `folder ${folder}` : "no folder"}, best ${table.className(table.best[at])}, ${table.VERDICT_NAMES[table.verdict[at]]}`;
   }
 
   function onKey(event) {

@@ -1,10 +1,10 @@
-// A map over its photograph: a translucent colour for each cell, lines where the best class changes, letters if wanted.
+// A map over its photograph: a translucent colour for each cell, lines between classes, and optionally letters.
 relabel.picture = (() => {
   const { table } = relabel;
   const { make, draw } = relabel.base;
   const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-  // The best classes of a map's cells by falling number of cells, the lower id first where two have as many.
+  // Best classes of the cells of a map, with numbers of cells; most cells first, then the lower id.
   function regions({ height, width, classes }) {
     const cells = new Map();
     for (const id of classes.subarray(0, height * width)) cells.set(id, (cells.get(id) ?? 0) + 1);
@@ -12,8 +12,8 @@ relabel.picture = (() => {
     return sorted.map(([id, cells], at) => ({ id, cells, letter: LETTERS[at] ?? "" }));
   }
 
-  // How sure a cell is of its best class: softmax over all classes, absent ones having score 0, as LabelPooling takes it.
-  function sureness({ height, width, classes, scores, classCount }, cell) {
+  // Probability of the best class of a cell: softmax over all classes, where absent classes have score 0, as in LabelPooling.
+  function bestProb({ height, width, classes, scores, classCount }, cell) {
     const cells = height * width, absent = Math.max(classCount - classes.length / cells, 0);
     const top = Math.max(absent > 0 ? 0 : -Infinity, scores[cell]);
     let total = absent * Math.exp(-top);
@@ -21,13 +21,13 @@ relabel.picture = (() => {
     return Math.exp(scores[cell] - top) / total;
   }
 
-  // Each cell in the colour of its best class, the stronger the surer.
+  // Draws each cell in the colour of its best class, more opaque with higher probability.
   function colours(map) {
     const { height, width, classes } = map;
     const canvas = make("canvas", { width, height, "aria-hidden": "true" });
     const context = canvas.getContext("2d");
     for (let cell = 0; cell < height * width; cell += 1) {
-      context.globalAlpha = 0.35 + 0.65 * sureness(map, cell);
+      context.globalAlpha = 0.35 + 0.65 * bestProb(map, cell);
       context.fillStyle = table.color(classes[cell]);
       context.fillRect(cell % width, Math.trunc(cell / width), 1, 1);
     }
@@ -47,30 +47,30 @@ relabel.picture = (() => {
       draw("path", { d: path, class: "line-under" }), draw("path", { d: path, class: "line" }));
   }
 
-  // Connected cells of one class; each has its letter in the cell that is nearest to its middle.
-  function letters(map, of) {
+  // Draws the letter of each group of connected cells of one class, in the cell nearest to its centre.
+  function letters(map, regions) {
     const { height, width, classes } = map;
-    const seen = new Uint8Array(height * width);
+    const isGrouped = new Uint8Array(height * width);
     const layer = make("div", { class: "letters", "aria-hidden": "true" });
     for (let first = 0; first < height * width; first += 1) {
-      if (seen[first]) continue;
+      if (isGrouped[first]) continue;
       const id = classes[first], cells = [], waiting = [first];
-      seen[first] = 1;
+      isGrouped[first] = 1;
       while (waiting.length) {
         const cell = waiting.pop(), x = cell % width, y = Math.trunc(cell / width);
         cells.push({ x, y });
         for (const [next, isInside] of [[cell - 1, x > 0], [cell + 1, x + 1 < width], [cell - width, y > 0], [cell + width, y + 1 < height]]) {
-          if (isInside && !seen[next] && classes[next] === id) {
-            seen[next] = 1;
+          if (isInside && !isGrouped[next] && classes[next] === id) {
+            isGrouped[next] = 1;
             waiting.push(next);
           }
         }
       }
-      const region = of.find((region) => region.id === id);
+      const region = regions.find((region) => region.id === id);
       if (!region?.letter) continue;
-      const middle = { x: mean(cells, "x"), y: mean(cells, "y") };
-      const away = (cell) => (cell.x - middle.x) ** 2 + (cell.y - middle.y) ** 2;
-      const { x, y } = cells.reduce((best, cell) => (away(cell) < away(best) ? cell : best));
+      const centre = { x: mean(cells, "x"), y: mean(cells, "y") };
+      const distance = (cell) => (cell.x - centre.x) ** 2 + (cell.y - centre.y) ** 2;
+      const { x, y } = cells.reduce((best, cell) => (distance(cell) < distance(best) ? cell : best));
       layer.append(make("span", {
         style: `left:${((x + 0.5) / width) * 100}%;top:${((y + 0.5) / height) * 100}%;background:${table.color(id)};color:${table.ink(id)}`,
       }, region.letter));
@@ -80,20 +80,20 @@ relabel.picture = (() => {
 
   const mean = (cells, axis) => cells.reduce((total, cell) => total + cell[axis], 0) / cells.length;
 
-  // Height by width: the photograph's, or the map's where there is none.
+  // Height and width of the photograph; of the map if there is none.
   const shape = (image) => image.pixels ?? [image.map.height, image.map.width];
 
-  function picture(image, ofLetters = null) {
+  function picture(image, letterRegions = null) {
     const [height, width] = shape(image);
     const box = make("div", { class: image.photograph ? "picture" : "picture plain" });
     box.style.aspectRatio = `${width} / ${height}`;
-    box.classList.add(width >= height ? "lying" : "standing");
+    box.classList.add(width >= height ? "landscape" : "portrait");
     if (image.photograph) box.append(make("img", { src: image.photograph, alt: "", draggable: "false", decoding: "async" }));
     box.append(colours(image.map), lines(image.map));
-    if (ofLetters) box.append(letters(image.map, ofLetters));
+    if (letterRegions) box.append(letters(image.map, letterRegions));
     return box;
   }
 
-  return { picture, regions, shape, sureness };
+  return { picture, regions, shape, bestProb };
 })();
 

@@ -1,10 +1,10 @@
-// Puts the page together once the rows are there.
+// Starts the page after the rows are loaded.
 (() => {
   const { table, filter, grid, charts, view } = relabel;
-  const { make, byId, count, whole } = relabel.base;
+  const { make, byId, count, formatInteger } = relabel.base;
 
   if (!table.about) {
-    byId("about").textContent = "data/rows.js is missing or damaged: copy the whole folder, or write the report again.";
+    byId("about").textContent = "Cannot load data/rows.js: it is missing or damaged. Copy the complete folder, or write the report again.";
     return;
   }
 
@@ -12,45 +12,45 @@
   document.title = `${about.source} · relabel report`;
   byId("title").textContent = `Label maps of ${about.source}`;
   byId("about").textContent = [
-    chosen(),
+    selection(),
     `teacher ${about.teacher}`,
-    `${about.mapSize[0]} × ${about.mapSize[1]} cells, the best ${about.k} of ${count(table.classes.count, "class", "classes")} in each`,
+    `${about.mapSize[0]} × ${about.mapSize[1]} cells, top ${about.k} of ${count(table.classes.count, "class", "classes")}`,
     about.program,
   ].join(" · ");
   const missing = [
-    about.toDo > 0 && `${count(about.toDo, "image")} still to do, not shown`,
+    about.toDo > 0 && `${count(about.toDo, "image")} not labelled yet and not shown`,
     about.withoutPhotograph > 0 && `${count(about.withoutPhotograph, "photograph")} cannot be shown`,
   ].filter(Boolean);
   byId("missing").textContent = missing.join(" · ");
   byId("missing").hidden = missing.length === 0;
 
-  // How the images were chosen, and from how many.
-  function chosen() {
-    const { how, seed } = about.chosen;
-    const limits = [];
-    if (about.inClasses.length) limits.push(`in the folders of ${about.inClasses.map(table.className).join(", ")}`);
-    if (about.matching !== null) limits.push(`with “${about.matching}” in the id`);
-    const of = [count(about.finished, "image"), ...limits].join(" ");
-    if (how === "one") return "one image";
-    if (how === "sample" && table.count < about.finished) return `${whole(table.count)} of ${of}, a random sample (seed ${seed})`;
-    return `all ${of}`;
+  // Describes how the images were selected.
+  function selection() {
+    const { mode, seed } = about.selected;
+    const conditions = [];
+    if (about.folderClasses.length) conditions.push(`with folder class ${about.folderClasses.map(table.className).join(" or ")}`);
+    if (about.matching !== null) conditions.push(`with “${about.matching}” in the id`);
+    const matching = [count(about.finished, "image"), ...conditions].join(" ");
+    if (mode === "one") return "one image";
+    if (mode === "sample" && table.count < about.finished) return `${formatInteger(table.count)} of ${matching}, a random sample (seed ${seed})`;
+    return `all ${matching}`;
   }
 
-  for (const [verdict, words] of table.WORDS.entries()) byId("key").append(make("li", {}, grid.badge(verdict), ` ${words}`));
+  for (const [verdict, name] of table.VERDICT_NAMES.entries()) byId("key").append(make("li", {}, grid.badge(verdict), ` ${name}`));
 
   const hasPhotographs = about.photographs > 0;
-  // The same two controls stand beside the grid and in the full view.
+  // The grid and the full view have the same two controls.
   const opacities = ["opacity", "view-opacity"].map(byId), overlays = ["overlay", "view-overlay"].map(byId);
   for (const overlay of overlays) overlay.parentElement.hidden = !hasPhotographs;
-  const look = (opacity, isOver) => {
+  const setOverlay = (opacity, isOver) => {
     for (const control of opacities) control.value = opacity;
     for (const control of overlays) control.checked = isOver;
     document.body.style.setProperty("--opacity", String(opacity / 100));
     document.body.classList.toggle("no-overlay", !isOver);
   };
-  for (const control of opacities) control.addEventListener("input", () => look(control.value, overlays[0].checked));
-  for (const control of overlays) control.addEventListener("change", () => look(opacities[0].value, control.checked));
-  look(hasPhotographs ? 60 : 90, true);
+  for (const control of opacities) control.addEventListener("input", () => setOverlay(control.value, overlays[0].checked));
+  for (const control of overlays) control.addEventListener("change", () => setOverlay(opacities[0].value, control.checked));
+  setOverlay(hasPhotographs ? 60 : 90, true);
 
   const tabs = ["images", "charts"];
   const showTab = () => {

@@ -1,9 +1,9 @@
-// The full view of one image: letters and legend, the cell under the pointer, and the labels of the crop, of the whole
-// image, and of the teacher itself.
+// The full view of one image: letters and legend, the cell under the pointer, the targets of the crop and of the full
+// image, and the prediction.
 relabel.view = (() => {
   const { table, filter, grid, blocks, crop, pool } = relabel;
   const { make, byId, count, percent } = relabel.base;
-  const BARS = 6;
+  const MAX_BARS = 6;
 
   const view = { index: -1, image: null };
   let dialog, stage, picture, marker, cell = null, opening = 0;
@@ -33,14 +33,14 @@ relabel.view = (() => {
     });
     window.addEventListener("hashchange", follow);
     follow();
-    // A page of one image is about its full view.
-    const { how, row, crop: box } = table.about.chosen;
-    if (how !== "one" || filter.state.image) return;
+    // A page of one image opens its full view.
+    const { mode, row, crop: box } = table.about.selected;
+    if (mode !== "one" || filter.state.image) return;
     if (box) crop.read(box.join(","));
     view.openRow(row);
   };
 
-  // Shows what the address names.
+  // Opens the image of the URL.
   function follow() {
     const { image, crop: box } = filter.state;
     if (box) crop.read(box);
@@ -53,17 +53,17 @@ relabel.view = (() => {
     if (index >= 0) view.open(index);
   };
 
-  // Opens the image at a place among the matches.
+  // Opens the image at a position among the matches.
   view.open = (index) => {
     if (index < 0 || index >= filter.matches.length) return;
     view.index = index;
-    const at = filter.matches[index], mine = ++opening;
+    const at = filter.matches[index], request = ++opening;
     filter.note({ image: String(table.row[at]), crop: crop.box.join(",") });
     byId("view-id").textContent = table.id[at];
-    byId("view-place").textContent = `${relabel.base.whole(index + 1)} of ${relabel.base.whole(filter.matches.length)} · row ${table.row[at]}`;
+    byId("view-position").textContent = `${relabel.base.formatInteger(index + 1)} of ${relabel.base.formatInteger(filter.matches.length)} · row ${table.row[at]}`;
     byId("view-previous").disabled = index === 0;
     byId("view-next").disabled = index + 1 === filter.matches.length;
-    folder(at);
+    showFolder(at);
     const note = table.failed[at] ?? (table.noPhotograph[at] && `No photograph: ${table.noPhotograph[at]}`);
     byId("view-note").textContent = note ?? "";
     byId("view-note").hidden = !note;
@@ -72,10 +72,10 @@ relabel.view = (() => {
     if (!dialog.open) dialog.showModal();
     if (document.activeElement?.disabled) byId("view-id").focus();
     if (table.hasFailed(at)) return empty();
-    blocks.image(at, () => mine === opening).then((image) => {
-      if (mine === opening) show(image);
+    blocks.image(at, () => request === opening).then((image) => {
+      if (request === opening) show(image);
     }, (error) => {
-      if (mine !== opening) return;
+      if (request !== opening) return;
       empty();
       byId("view-note").textContent = error.message;
       byId("view-note").hidden = false;
@@ -101,73 +101,72 @@ relabel.view = (() => {
     stage.replaceChildren(picture);
     fit();
     const cells = image.map.height * image.map.width;
-    byId("legend").replaceChildren(...view.regions.map(({ id, cells: won, letter }) => make("tr", { title: table.fullClassName(id) },
+    byId("legend").replaceChildren(...view.regions.map(({ id, cells: cellCount, letter }) => make("tr", { title: table.fullClassName(id) },
       make("td", {}, make("span", { class: "swatch", style: `background:${table.color(id)};color:${table.ink(id)}` }, letter)),
-      make("td", {}, table.className(id)), make("td", {}, String(won)))));
-    byId("legend-title").textContent = `Best classes of its ${cells} cells`;
+      make("td", {}, table.className(id)), make("td", {}, String(cellCount)))));
+    byId("legend-title").textContent = `Best classes of the ${cells} cells`;
     showCell(null);
     crop.attach(stage, picture);
   }
 
-  // As large as it gets, with room around it for a crop that crosses the edge.
+  // Maximises the picture, with a margin for a crop that exceeds it.
   function fit() {
     if (!picture || !view.image) return;
     const [height, width] = relabel.picture.shape(view.image);
-    const room = 0.88, scale = Math.min((stage.clientWidth * room) / width, (stage.clientHeight * room) / height);
+    const share = 0.88, scale = Math.min((stage.clientWidth * share) / width, (stage.clientHeight * share) / height);
     picture.style.width = `${Math.round(width * scale)}px`;
     picture.style.height = `${Math.round(height * scale)}px`;
     picture.style.setProperty("--cell", `${Math.min((width * scale) / view.image.map.width, (height * scale) / view.image.map.height)}px`);
   }
 
-  function folder(at) {
-    const label = table.labelText(at), verdict = table.verdict[at];
+  function showFolder(at) {
+    const folder = table.folderText(at), verdict = table.verdict[at];
     const line = [grid.badge(verdict), " "];
-    if (label === undefined) line.push("It is in no folder.");
-    else line.push("Folder: ", make("b", {}, label), table.labelClass[at] >= 0 ? "" : ", no class of the teacher");
-    line.push(` · ${table.WORDS[verdict]}`);
+    if (folder === undefined) line.push("No folder");
+    else line.push("Folder: ", make("b", {}, folder), table.folderClass[at] >= 0 ? "" : " (not a class of the teacher)");
+    line.push(` · ${table.VERDICT_NAMES[verdict]}`);
     if (verdict !== table.FAILED) {
       const facts = [count(table.winnerCount[at], "class", "classes"), count(table.objects[at], "object"),
         `entropy ${table.entropy[at].toFixed(2)} nats`, count(table.bytes[at], "byte")];
-      if (table.labelClass[at] >= 0) facts.unshift(`folder’s class best in ${count(table.labelCells[at], "cell")}`);
+      if (table.folderClass[at] >= 0) facts.unshift(`folder class best in ${count(table.folderClassCells[at], "cell")}`);
       line.push(make("span", { class: "facts" }, facts.join(" · ")));
     }
     byId("view-folder").replaceChildren(...line);
   }
 
   function showBars() {
-    const at = filter.matches[view.index], label = table.labelClass[at];
+    const at = filter.matches[view.index], folderClass = table.folderClass[at];
     const { map, prediction } = view.image;
-    const own = { classes: prediction.map(([id]) => id), probs: prediction.map(([, prob]) => prob), isCut: true };
-    const whole = pool.pool(map, [0, 0, 1, 1]);
+    const predicted = { classes: prediction.map(([id]) => id), probs: prediction.map(([, prob]) => prob), isTruncated: true };
     view.crop = pool.pool(map, crop.box);
-    view.whole = whole;
+    view.full = pool.pool(map, [0, 0, 1, 1]);
     byId("bars").replaceChildren(
-      bars("crop", "The crop", "pooled label", view.crop, label),
-      bars("whole", "The whole image", "pooled label", whole, label),
-      bars("own", "The teacher itself", "its prediction for the whole image", own, label),
+      bars("crop", "Crop", "target", view.crop, folderClass),
+      bars("full", "Full image", "target", view.full, folderClass),
+      bars("prediction", "Full image", "prediction of the teacher", predicted, folderClass),
     );
   }
 
-  function bars(name, title, what, target, label) {
+  function bars(name, title, kind, target, folderClass) {
     const list = make("ul", {});
-    const shown = target.classes.slice(0, BARS);
+    const shown = target.classes.slice(0, MAX_BARS);
     let others = 1;
     const add = (id, prob) => {
       others -= prob;
-      list.append(bar(id, prob, label));
+      list.append(bar(id, prob, folderClass));
     };
     for (const [rank, id] of shown.entries()) add(id, target.probs[rank]);
-    if (!target.isCut && label >= 0 && !shown.includes(label)) add(label, pool.probOf(target, label));
+    if (!target.isTruncated && folderClass >= 0 && !shown.includes(folderClass)) add(folderClass, pool.probOf(target, folderClass));
     list.append(make("li", { class: "others" }, make("span", {}), make("span", { class: "name" }, "all others"),
       make("span", {}), make("span", { class: "value" }, percent(Math.max(others, 0)))));
-    return make("section", { class: "bars", "data-bars": name }, make("h3", {}, title, make("small", {}, ` ${what}`)), list);
+    return make("section", { class: "bars", "data-bars": name }, make("h3", {}, title, make("small", {}, ` ${kind}`)), list);
   }
 
-  function bar(id, prob, label) {
+  function bar(id, prob, folderClass) {
     const region = view.regions.find((region) => region.id === id);
-    return make("li", { "data-class": id, "data-prob": prob, class: id === label ? "is-label" : "", title: table.fullClassName(id) },
+    return make("li", { "data-class": id, "data-prob": prob, class: id === folderClass ? "is-folder-class" : "", title: table.fullClassName(id) },
       make("span", { class: "swatch", style: `background:${table.color(id)};color:${table.ink(id)}` }, region?.letter ?? ""),
-      make("span", { class: "name" }, make("span", {}, table.className(id)), id === label ? make("em", {}, "folder") : null),
+      make("span", { class: "name" }, make("span", {}, table.className(id)), id === folderClass ? make("em", {}, "folder") : null),
       make("span", { class: "track" }, make("span", { style: `width:${prob * 100}%;background:${table.color(id)}` })),
       make("span", { class: "value" }, percent(prob)));
   }
@@ -181,18 +180,18 @@ relabel.view = (() => {
     return x >= 0 && y >= 0 && x < width && y < height ? { x, y } : null;
   }
 
-  // What the teacher kept of one cell.
-  function showCell(place) {
+  // Shows the kept classes and scores of one cell.
+  function showCell(position) {
     const box = byId("cell");
-    if (marker) marker.hidden = !place;
-    if (!place || !view.image) {
+    if (marker) marker.hidden = !position;
+    if (!position || !view.image) {
       box.replaceChildren(make("p", { class: "hint" }, "Point at a cell to see its classes and scores. Drag the box to pool another crop."));
       return;
     }
-    cell = place;
-    const { map } = view.image, { width, height } = map, cells = width * height, number = place.y * width + place.x;
+    cell = position;
+    const { map } = view.image, { width, height } = map, cells = width * height, number = position.y * width + position.x;
     Object.assign(marker.style, {
-      left: `${(place.x / width) * 100}%`, top: `${(place.y / height) * 100}%`, width: `${100 / width}%`, height: `${100 / height}%`,
+      left: `${(position.x / width) * 100}%`, top: `${(position.y / height) * 100}%`, width: `${100 / width}%`, height: `${100 / height}%`,
     });
     const list = make("ol", {});
     for (let at = number; at < map.classes.length; at += cells) {
@@ -200,7 +199,7 @@ relabel.view = (() => {
       list.append(make("li", { title: table.fullClassName(id) },
         make("span", { class: "swatch", style: `background:${table.color(id)}` }), `${table.className(id)} `, make("b", {}, map.scores[at].toFixed(2))));
     }
-    box.replaceChildren(make("p", {}, `Cell in row ${place.y + 1}, column ${place.x + 1}: classes and scores`), list);
+    box.replaceChildren(make("p", {}, `Cell in row ${position.y + 1}, column ${position.x + 1}: classes and scores`), list);
   }
 
   function onKey(event) {

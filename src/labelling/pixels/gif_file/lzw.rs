@@ -1,11 +1,11 @@
-//! Pillow's `GifDecode.c`: codes to numbers of colours, placed row by row.
+//! LZW codes to palette indices, like Pillow's `GifDecode.c`.
 
-const LARGEST_TABLE: usize = 4096;
-const LARGEST_CODE_BITS: u32 = 12;
+const MAX_TABLE: usize = 4096;
+const MAX_CODE_BITS: u32 = 12;
 
-/// Where a frame lies on the screen, in pixels.
+/// Position and size of a frame on the screen, in pixels.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
+pub(super) struct FrameRect {
     pub(super) left: u32,
     pub(super) top: u32,
     pub(super) width: u32,
@@ -13,22 +13,23 @@ pub(super) struct Frame {
     pub(super) interlaced: bool,
 }
 
-/// What became of a piece of data.
-pub(super) enum Progress {
-    /// So many bytes were used; more are needed.
-    Taken(usize),
+/// State after a block of data.
+pub(super) enum LzwProgress {
+    /// This many bytes were used; more are needed.
+    NeedsMore(usize),
     /// The last row is complete.
     Complete,
+    /// The codes are invalid.
     Broken,
 }
 
-/// The state of decoding between two pieces.
+/// State of the decoder between two blocks of data.
 pub(super) struct Lzw {
-    frame: Frame,
+    frame: FrameRect,
     screen_width: u32,
     x: u32,
     y: u32,
-    /// 1 to 3 while rows are interlaced, then 0.
+    /// Pass 1 to 3 of an interlaced frame, else 0.
     interlace: u8,
     step: u32,
     clear: u32,
@@ -43,7 +44,7 @@ pub(super) struct Lzw {
     last_code: u32,
     data: Vec<u8>,
     link: Vec<u16>,
-    /// A string of numbers, last one first.
+    /// A string of indices, last one first.
     string: Vec<u8>,
 }
 
@@ -55,7 +56,7 @@ enum Stage {
 }
 
 impl Lzw {
-    pub(super) fn new(bits: u8, frame: Frame, screen_width: u32) -> Self {
+    pub(super) fn new(bits: u8, frame: FrameRect, screen_width: u32) -> Self {
         let first_bits = u32::from(bits);
         Self {
             frame,
@@ -64,7 +65,7 @@ impl Lzw {
             y: 0,
             interlace: u8::from(frame.interlaced),
             step: if frame.interlaced { 8 } else { 1 },
-            clear: 1 << first_bits.min(LARGEST_CODE_BITS),
+            clear: 1 << first_bits.min(MAX_CODE_BITS),
             next: 0,
             code_bits: 0,
             first_bits,
@@ -74,17 +75,17 @@ impl Lzw {
             block_left: 0,
             last_data: 0,
             last_code: 0,
-            data: vec![0; LARGEST_TABLE],
-            link: vec![0; LARGEST_TABLE],
-            string: Vec::with_capacity(LARGEST_TABLE),
+            data: vec![0; MAX_TABLE],
+            link: vec![0; MAX_TABLE],
+            string: Vec::with_capacity(MAX_TABLE),
         }
     }
 
-    /// Decodes as much of `piece` as there are complete blocks. PIL returns at a code of the end, too, and goes on
-    /// behind it where rows are missing.
-    pub(super) fn take(&mut self, piece: &[u8], numbers: &mut [u8]) -> Progress {
-        if self.first_bits > LARGEST_CODE_BITS {
-            return Progress::Broken;
+    /// Decodes the complete sub-blocks of `block`. PIL also returns at an end code, and continues after it if rows are
+    /// missing.
+    pub(super) fn decode(&mut self, block: &[u8], indices: &mut [u8]) -> LzwProgress {
+        if self.first_bits > MAX_CODE_BITS {
+            return LzwProgress::Broken;
         }
         let mut at = 0;
         loop {
@@ -94,13 +95,13 @@ impl Lzw {
                 self.stage = Stage::First;
             }
             while self.bit_count < self.code_bits {
-                let Some(&byte) = piece.get(at) else { return Progress::Taken(at) };
+                let Some(&byte) = block.get(at) else { return LzwProgress::NeedsMore(at) };
                 if self.block_left > 0 {
                     self.bits |= u32::from(byte) << self.bit_count;
                     self.bit_count += 8;
                     self.block_left -= 1;
-                } else if piece.len() - at <= usize::from(byte) {
-                    return Progress::Taken(at);
+                } else if block.len() - at <= usize::from(byte) {
+                    return LzwProgress::NeedsMore(at);
                 } else {
                     self.block_left = usize::from(byte);
                 }
@@ -116,18 +117,18 @@ impl Lzw {
                 continue;
             }
             if code == self.clear + 1 {
-                return Progress::Taken(at);
+                return LzwProgress::NeedsMore(at);
             }
             if !self.expand(code) {
-                return Progress::Broken;
+                return LzwProgress::Broken;
             }
-            if self.place(numbers) {
-                return Progress::Complete;
+            if self.write_string(indices) {
+                return LzwProgress::Complete;
             }
         }
     }
 
-    /// Sets the string that a code stands for; false for a code that there cannot be.
+    /// Sets the string of a code; returns false for an invalid code.
     fn expand(&mut self, code: u32) -> bool {
         self.string.clear();
         if self.stage == Stage::First {
@@ -150,7 +151,7 @@ impl Lzw {
         }
         while rest >= self.clear {
             let entry = rest as usize;
-            if self.string.len() >= LARGEST_TABLE || entry >= LARGEST_TABLE {
+            if self.string.len() >= MAX_TABLE || entry >= MAX_TABLE {
                 return false;
             }
             self.string.push(self.data[entry]);
@@ -158,10 +159,10 @@ impl Lzw {
         }
         self.last_data = rest as u8;
         self.string.push(self.last_data);
-        if self.next < LARGEST_TABLE {
+        if self.next < MAX_TABLE {
             self.data[self.next] = self.last_data;
             self.link[self.next] = self.last_code as u16;
-            if self.next == (1 << self.code_bits) - 1 && self.code_bits < LARGEST_CODE_BITS {
+            if self.next == (1 << self.code_bits) - 1 && self.code_bits < MAX_CODE_BITS {
                 self.code_bits += 1;
             }
             self.next += 1;
@@ -170,11 +171,11 @@ impl Lzw {
         true
     }
 
-    /// Writes the string; whether the last row is complete.
-    fn place(&mut self, numbers: &mut [u8]) -> bool {
-        while let Some(number) = self.string.pop() {
+    /// Writes the string; returns whether the last row is complete.
+    fn write_string(&mut self, indices: &mut [u8]) -> bool {
+        while let Some(index) = self.string.pop() {
             let row = (self.frame.top + self.y) as usize * self.screen_width as usize;
-            numbers[row + (self.frame.left + self.x) as usize] = number;
+            indices[row + (self.frame.left + self.x) as usize] = index;
             self.x += 1;
             if self.x >= self.frame.width {
                 self.x = 0;
@@ -186,7 +187,7 @@ impl Lzw {
         false
     }
 
-    /// Steps to the next row; whether there is none.
+    /// Moves to the next row; returns whether there is none.
     fn next_row(&mut self) -> bool {
         self.y += self.step;
         while self.y >= self.frame.height {

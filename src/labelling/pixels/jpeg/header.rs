@@ -1,7 +1,7 @@
-//! The markers of a JPEG before its first scan, read as PIL's `JpegImageFile._open` reads them.
+//! The header of a JPEG up to its first scan, read like PIL's `JpegImageFile._open`.
 
-use super::walk::{Rest, is_bare, is_frame};
-use crate::labelling::pixels::broken;
+use super::markers::{Unread, is_bare, is_frame};
+use crate::labelling::pixels::image_error::broken;
 use crate::shared::error::ImageError;
 
 const SOI: u8 = 0xd8;
@@ -13,7 +13,7 @@ const APP14: u8 = 0xee;
 const APP15: u8 = 0xef;
 const COM: u8 = 0xfe;
 
-/// What is known of a JPEG before its scan is decoded.
+/// Header of a JPEG.
 #[derive(Debug)]
 pub(super) struct Header<'a> {
     /// Number of columns, from the frame header; not zero.
@@ -22,9 +22,9 @@ pub(super) struct Header<'a> {
     pub(super) height_pixels: u16,
     /// 1 (gray), 3 (`YCbCr` or RGB) or 4 (CMYK or YCCK).
     pub(super) components: u8,
-    /// Bytes of all coefficients, two for each sample.
+    /// Bytes of all coefficients, two per sample.
     sample_bytes: u64,
-    /// The segments up to and with the first SOS, in file order.
+    /// Segments up to and including the first SOS, in file order.
     segments: Vec<Segment<'a>>,
     /// All bytes after the first SOS segment.
     scans: &'a [u8],
@@ -33,39 +33,39 @@ pub(super) struct Header<'a> {
 #[derive(Debug, Clone, Copy)]
 struct Segment<'a> {
     marker: u8,
-    /// Without the two bytes of length.
+    /// Without the two length bytes.
     payload: &'a [u8],
 }
 
 impl<'a> Header<'a> {
-    /// Walks the markers, with the tolerance of PIL: junk between segments and doubled `FF` are skipped.
+    /// Reads the markers. Like PIL, skips junk between segments and repeated `FF`.
     ///
     /// # Errors
-    /// When the file ends before a scan, a marker is none, or the frame is of a kind that PIL does not read.
+    /// Returns an error if the file ends before a scan, a marker is invalid, or PIL does not support the frame.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, ImageError> {
-        let mut rest = Rest(bytes);
+        let mut unread = Unread(bytes);
         let mut frame = None;
         let mut segments = Vec::new();
         loop {
-            let marker = rest.next_marker()?;
+            let marker = unread.next_marker()?;
             if is_bare(marker) {
                 continue;
             }
-            let payload = rest.segment()?;
+            let payload = unread.segment()?;
             segments.push(Segment { marker, payload });
             if is_frame(marker) {
-                frame = Some(Frame::read(payload)?);
+                frame = Some(FrameHeader::read(payload)?);
             }
             if marker == SOS {
                 break;
             }
         }
-        let Frame { width_pixels, height_pixels, components, sample_bytes } =
-            frame.ok_or_else(|| broken("no frame header before the first scan".to_owned()))?;
-        Ok(Self { width_pixels, height_pixels, components, sample_bytes, segments, scans: rest.0 })
+        let FrameHeader { width_pixels, height_pixels, components, sample_bytes } =
+            frame.ok_or_else(|| broken("JPEG: no frame header before the first scan"))?;
+        Ok(Self { width_pixels, height_pixels, components, sample_bytes, segments, scans: unread.0 })
     }
 
-    /// Whether rows are known only after several scans: libjpeg's `has_multiple_scans`.
+    /// Whether rows need several scans: libjpeg's `has_multiple_scans`.
     pub(super) fn has_several_scans(&self) -> bool {
         self.segments.iter().any(|segment| match (segment.marker, segment.payload) {
             (0xc2 | 0xc6 | 0xca | 0xce, _) => true,
@@ -74,35 +74,34 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// Bytes of coefficients that libjpeg keeps until the last scan; none where rows are complete in one.
+    /// Bytes of coefficients that libjpeg keeps until the last scan; 0 if there is only one.
     pub(super) fn coefficient_bytes(&self) -> u64 {
         if self.has_several_scans() { self.sample_bytes } else { 0 }
     }
 
-    /// How often libjpeg goes through the image at most: once for each scan. The code of a scan's start appears nowhere
-    /// within one.
+    /// Upper bound for the number of scans. The start code of a scan does not occur within one.
     pub(super) fn scans(&self) -> u64 {
         let starts = self.scans.windows(2).filter(|pair| *pair == [0xff, SOS]).count() as u64;
         if self.has_several_scans() { 1 + starts } else { 1 }
     }
 
-    /// Whether restart markers are due in the first scan.
+    /// Whether the first scan has restart markers.
     pub(super) fn has_restarts(&self) -> bool {
         let interval = self.segments.iter().rfind(|segment| segment.marker == DRI);
         interval.is_some_and(|segment| segment.payload != [0, 0])
     }
 
-    /// Whether the first scan ends at a marker, whatever its code, rather than with the file.
-    pub(super) fn scan_meets_marker(&self) -> bool {
+    /// Whether the first scan ends at a marker of any code rather than with the file.
+    pub(super) fn scan_ends_at_marker(&self) -> bool {
         let has_restarts = self.has_restarts();
         self.scans.windows(2).any(|pair| match *pair {
-            // libjpeg steps over restart markers where they belong, and over codes below them in search of one.
+            // libjpeg skips expected restart markers, and lower codes when it searches for one.
             [0xff, code @ 0x01..=0xfe] => !has_restarts || matches!(code, 0xc0..=0xcf | 0xd8..=0xfe),
             _ => false,
         })
     }
 
-    /// The payloads of all APP1 segments: EXIF and XMP.
+    /// Payloads of all APP1 segments: EXIF and XMP.
     pub(super) fn app1(&self) -> impl Iterator<Item = &'a [u8]> {
         self.segments.iter().filter(|segment| segment.marker == APP1).map(|segment| segment.payload)
     }
@@ -114,17 +113,17 @@ impl<'a> Header<'a> {
         self.segments.iter().any(|segment| segment.marker == APP0 && is_set(segment.payload))
     }
 
-    /// The same picture as a file whose header gives libjpeg no reason to warn.
+    /// The same image as a file whose header does not make libjpeg warn.
     ///
-    /// Metadata and junk are left out. Of the application segments only those stay that choose the colour space
-    /// (`default_decompress_parms` in `jdapimin.c`), with the values that libjpeg assumes where it does not know theirs.
+    /// Metadata and junk are left out. Only the application segments that determine the colour space are kept
+    /// (`default_decompress_parms` in `jdapimin.c`), with unknown values replaced by those that libjpeg assumes.
     pub(super) fn with_plain_metadata(&self) -> Vec<u8> {
         let mut plain = vec![0xff, SOI];
         for &Segment { marker, payload } in &self.segments {
             let is_metadata = matches!(marker, APP0..=APP15 | COM);
-            let chooses_colour = (marker == APP0 && payload.starts_with(b"JFIF\0") && payload.len() >= 14)
+            let sets_colour_space = (marker == APP0 && payload.starts_with(b"JFIF\0") && payload.len() >= 14)
                 || (marker == APP14 && payload.starts_with(b"Adobe") && payload.len() >= 12);
-            if is_metadata && !chooses_colour {
+            if is_metadata && !sets_colour_space {
                 continue;
             }
             plain.extend([0xff, marker]);
@@ -132,7 +131,7 @@ impl<'a> Header<'a> {
             let start = plain.len();
             plain.extend_from_slice(payload);
             match marker {
-                // The major version; only 1 is known.
+                // Major version; only 1 is known.
                 APP0 => plain[start + 5] = 1,
                 APP14 => plain[start + 11] = self.known_adobe_transform(payload[11]),
                 _ => {}
@@ -151,34 +150,34 @@ impl<'a> Header<'a> {
     }
 }
 
-struct Frame {
+struct FrameHeader {
     width_pixels: u16,
     height_pixels: u16,
     components: u8,
     sample_bytes: u64,
 }
 
-impl Frame {
+impl FrameHeader {
     /// `SOF` in `JpegImagePlugin`.
     fn read(payload: &[u8]) -> Result<Self, ImageError> {
         let &[bits, h1, h0, w1, w0, components, ref sampling @ ..] = payload else {
-            return Err(broken("frame header too short".to_owned()));
+            return Err(broken("JPEG: frame header is too short"));
         };
         let (width_pixels, height_pixels) = (u16::from_be_bytes([w1, w0]), u16::from_be_bytes([h1, h0]));
         if bits != 8 {
-            return Err(broken(format!("{bits} bits per sample; only 8 are read")));
+            return Err(broken(format!("JPEG: {bits} bits per sample, only 8 are supported")));
         }
         if !matches!(components, 1 | 3 | 4) {
-            return Err(broken(format!("{components} colour components; only 1, 3 and 4 are read")));
+            return Err(broken(format!("JPEG: {components} colour components, only 1, 3 and 4 are supported")));
         }
         if width_pixels == 0 || height_pixels == 0 {
-            return Err(broken(format!("size {width_pixels}x{height_pixels} pixels")));
+            return Err(broken(format!("image size is {height_pixels}x{width_pixels} pixels")));
         }
         let factors: Vec<[u64; 2]> =
             sampling.as_chunks::<3>().0.iter().map(|[_, hv, _]| [u64::from(hv >> 4), u64::from(hv & 15)]).collect();
         let units = |pixels: u16, side: usize| {
-            let most = factors.iter().map(|factor| factor[side]).max().unwrap_or(1).max(1);
-            u64::from(pixels).div_ceil(8 * most)
+            let max = factors.iter().map(|factor| factor[side]).max().unwrap_or(1).max(1);
+            u64::from(pixels).div_ceil(8 * max)
         };
         let blocks: u64 = factors.iter().map(|[h, v]| h * v).sum();
         let sample_bytes = units(width_pixels, 0) * units(height_pixels, 1) * blocks * 64 * 2;
@@ -193,13 +192,13 @@ mod tests {
     use crate::shared::error::ImageErrorKind;
 
     #[test]
-    fn sizes_and_scans() {
+    fn sizes_and_scans_are_read() {
         for progressive in [false, true] {
             let file = sample(progressive);
             let header = Header::read(&file).unwrap();
             assert_eq!((header.width_pixels, header.height_pixels, header.components), (40, 24, 3));
             assert_eq!(header.has_several_scans(), progressive);
-            assert!(header.scan_meets_marker() && !header.has_restarts());
+            assert!(header.scan_ends_at_marker() && !header.has_restarts());
             // 3 times 2 units of 16x16 pixels, each of four blocks of luma and two of chroma.
             assert_eq!(header.coefficient_bytes(), if progressive { 3 * 2 * 6 * 64 * 2 } else { 0 });
             assert_eq!(header.scans() > 1, progressive);
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_that_pil_refuses() {
+    fn headers_that_pil_refuses_are_refused() {
         let kind = |bytes: &[u8]| Header::read(bytes).unwrap_err().kind;
         let frame = b"\xff\xd8\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0";
         assert_eq!(kind(frame), ImageErrorKind::Truncated, "no scan");

@@ -1,34 +1,34 @@
-//! Which damaged JPEGs PIL still shows.
+//! Damaged JPEGs that PIL accepts.
 //!
-//! PIL refuses a file as truncated when libjpeg asks for a byte beyond its end before the last row is out. `TurboJPEG`
-//! does not say when that happens, so the picture is decoded again with a few bytes added at the end, chosen so that
-//! reading them shows. How depends on when libjpeg delivers rows:
+//! PIL refuses a file as truncated if libjpeg needs a byte beyond its end before the last row is complete. `TurboJPEG` does
+//! not report this, so the image is decoded again with a few bytes appended, chosen so that reading them is noticeable.
+//! This depends on when libjpeg delivers rows:
 //!
-//! * **Several scans** (progressive, or a scan for each component): rows come after the end-of-image marker. So a
-//!   further *start*-of-image marker is added, which is an error for libjpeg: who gets there found no end.
-//! * **One scan**: rows come as the scan is read, and it is read up to the next marker. Where there is one, the scan
-//!   cannot run out of bytes, and what comes after the rows does not matter to PIL unless it is an error.
-//!   Where there is none, a zero byte and an end-of-image marker are added: if the rows were complete before, libjpeg
-//!   warns of extraneous bytes before that marker; if the scan needed the zero byte, it does not.
+//! * **Several scans** (progressive, or one scan per component): rows come after the end-of-image marker. A further
+//!   *start*-of-image marker is appended, which is an error for libjpeg if it found no end before.
+//! * **One scan**: rows come while the scan is read, up to the next marker. If there is a marker, the scan cannot run out of
+//!   bytes, and PIL ignores everything after the rows unless it is an error. If there is none, a zero byte and an
+//!   end-of-image marker are appended: if the rows were complete before, libjpeg warns about extraneous bytes before that
+//!   marker; if the scan needed the zero byte, it does not.
 //!
-//! Known remainder, where a file of one scan has no marker after it, and PIL shows it if its rows happen to be complete:
-//! with corrupt scan data the corruption is the one warning that libjpeg tells, and with restart markers the search for
-//! the next one warns like the search for the end. Such files are refused rather than shown half gray.
+//! Known limitation: a file of one scan without a marker after it, which PIL accepts if its rows happen to be complete. With
+//! corrupt scan data, the corruption is the only warning that libjpeg reports; with restart markers, the search for the next
+//! one warns like the search for the end. Such files are refused rather than decoded half gray.
 
 use super::header::Header;
-use super::{Complaint, decompress, libjpeg_says};
-use crate::labelling::pixels::truncated;
+use super::{DecodeProblem, decompress, libjpeg_error};
+use crate::labelling::pixels::image_error::truncated;
 use crate::shared::error::ImageError;
 
-/// The pixels of a file that libjpeg warned about, as `decompress` gives them.
+/// Decodes a file that libjpeg warned about, like `decompress`.
 ///
-/// The header is made plain, too: after a warning in the header `TurboJPEG` does not start on the scan.
+/// Metadata is removed from the header, since `TurboJPEG` does not start the scan after a warning in the header.
 ///
 /// # Errors
-/// Where PIL refuses: truncated or broken.
+/// Returns an error if PIL refuses the file: truncated or broken.
 pub(super) fn pixels_despite_warning(header: &Header) -> Result<Vec<u8>, ImageError> {
     let end = if header.has_several_scans() {
-        // More of them than the longest segment can swallow.
+        // More of them than fit in the longest segment.
         [0xff, 0xd8].repeat(usize::from(u16::MAX))
     } else {
         vec![0x00, 0xff, 0xd9]
@@ -36,15 +36,15 @@ pub(super) fn pixels_despite_warning(header: &Header) -> Result<Vec<u8>, ImageEr
     let mut probe = header.with_plain_metadata();
     probe.extend(end);
     match decompress(&probe, header) {
-        Err(Complaint::Error(message)) if message.starts_with(START_READ) => Err(no_end()),
-        Err(Complaint::Error(message)) => Err(libjpeg_says(&message)),
-        Ok(pixels) if header.has_several_scans() || header.scan_meets_marker() => Ok(pixels),
+        Err(DecodeProblem::Error(message)) if message.starts_with(SECOND_START) => Err(no_end()),
+        Err(DecodeProblem::Error(message)) => Err(libjpeg_error(&message)),
+        Ok(pixels) if header.has_several_scans() || header.scan_ends_at_marker() => Ok(pixels),
         Ok(_) => Err(no_end()),
-        Err(Complaint::Warning { message, pixels }) => {
+        Err(DecodeProblem::Warning { message, pixels }) => {
             let rows_complete = !header.has_restarts()
                 && message.starts_with("Corrupt JPEG data: ")
-                && message.ends_with(END_READ_AFTER_MORE);
-            if header.has_several_scans() || header.scan_meets_marker() || rows_complete {
+                && message.ends_with(EXTRANEOUS_BYTES);
+            if header.has_several_scans() || header.scan_ends_at_marker() || rows_complete {
                 Ok(pixels)
             } else {
                 Err(no_end())
@@ -54,13 +54,13 @@ pub(super) fn pixels_despite_warning(header: &Header) -> Result<Vec<u8>, ImageEr
 }
 
 /// `JERR_SOI_DUPLICATE` of libjpeg's `jerror.h`.
-const START_READ: &str = "Invalid JPEG file structure: two SOI markers";
+const SECOND_START: &str = "Invalid JPEG file structure: two SOI markers";
 
-/// `JWRN_EXTRANEOUS_DATA` of `jerror.h`, for the marker that was added.
-const END_READ_AFTER_MORE: &str = " extraneous bytes before marker 0xd9";
+/// `JWRN_EXTRANEOUS_DATA` of `jerror.h`, for the appended marker.
+const EXTRANEOUS_BYTES: &str = " extraneous bytes before marker 0xd9";
 
 fn no_end() -> ImageError {
-    truncated("it ends before its image does: there is no end-of-image marker".to_owned())
+    truncated("JPEG: unexpected end of file, no end-of-image marker")
 }
 
 #[cfg(test)]
@@ -74,19 +74,19 @@ mod tests {
     }
 
     #[test]
-    fn missing_bytes_are_truncation() {
+    fn missing_bytes_are_reported_as_truncation() {
         for progressive in [false, true] {
-            let whole = sample(progressive);
+            let complete = sample(progressive);
             for missing in [20, 100, 200] {
-                let error = rgb(&whole[..whole.len() - missing]).unwrap_err();
+                let error = rgb(&complete[..complete.len() - missing]).unwrap_err();
                 assert_eq!(error.kind, ImageErrorKind::Truncated);
             }
         }
     }
 
     #[test]
-    fn rows_count_in_one_scan_and_the_end_in_several() {
-        let zeros_for_end = |whole: Vec<u8>| [&whole[..whole.len() - 2], &[0; 40]].concat();
+    fn one_scan_needs_its_rows_and_several_scans_need_the_end() {
+        let zeros_for_end = |complete: Vec<u8>| [&complete[..complete.len() - 2], &[0; 40]].concat();
         assert_eq!(rgb(&zeros_for_end(sample(false))), rgb(&sample(false)));
         assert_eq!(rgb(&zeros_for_end(sample(true))).unwrap_err().kind, ImageErrorKind::Truncated);
     }
@@ -94,16 +94,16 @@ mod tests {
     #[test]
     fn an_early_end_marker_leaves_the_rest_gray() {
         for progressive in [false, true] {
-            let whole = sample(progressive);
-            let early = [&whole[..whole.len() - 100], &[0xff, 0xd9]].concat();
-            let (pixels, all) = (rgb(&early).unwrap(), rgb(&whole).unwrap());
+            let complete = sample(progressive);
+            let early = [&complete[..complete.len() - 100], &[0xff, 0xd9]].concat();
+            let (pixels, all) = (rgb(&early).unwrap(), rgb(&complete).unwrap());
             assert_eq!(pixels.len(), all.len());
             assert_ne!(pixels, all);
         }
     }
 
     #[test]
-    fn warnings_in_the_header_do_not_matter() {
+    fn warnings_in_the_header_are_ignored() {
         let plain = sample(false);
         let unknown_adobe = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x07";
         let broken_icc = b"\xff\xe2\0\x14ICC_PROFILE\0\x03\x01\0\0\0\0";

@@ -1,15 +1,15 @@
-//! Compressed strips and tiles. What libtiff would forgive in them is refused.
+//! Decompression of strips and tiles. Damage that libtiff tolerates is refused.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-use super::super::inexact;
-use super::pages::Compression;
+use super::super::image_error::inexact;
+use super::page::Compression;
 use crate::shared::error::ImageError;
 
-/// The first `size` bytes of what was packed.
+/// Decompresses the first `size` bytes.
 ///
 /// # Errors
-/// Returns an error if there are fewer, or the data are not as an encoder writes them.
+/// Returns an error if there are fewer bytes, or an encoder would not write such data.
 pub(super) fn unpack(compression: Compression, packed: &[u8], size: usize) -> Result<Vec<u8>, ImageError> {
     match compression {
         Compression::None => Some(packed.to_vec()),
@@ -21,7 +21,7 @@ pub(super) fn unpack(compression: Compression, packed: &[u8], size: usize) -> Re
     .ok_or_else(|| inexact("TIFF", "damage in compressed data"))
 }
 
-/// A complete stream, the checksum included.
+/// Decompresses a complete stream, including its checksum.
 fn deflate(packed: &[u8], size: usize) -> Option<Vec<u8>> {
     let mut bytes = vec![0; size];
     let mut inflate = Decompress::new(true);
@@ -51,17 +51,17 @@ fn pack_bits(packed: &[u8], size: usize) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// Codes of 9 to 12 bits, the highest bit first, each width one code early.
+/// Codes of 9 to 12 bits, most significant bit first; the width increases one code early.
 fn lzw(packed: &[u8], size: usize) -> Result<Option<Vec<u8>>, ImageError> {
     const CLEAR: usize = 256;
     const END: usize = 257;
     const FIRST_FREE: usize = 258;
-    const LARGEST_TABLE: usize = 4096;
+    const MAX_TABLE: usize = 4096;
     if matches!(packed, [0, second, ..] if second & 1 == 1) {
         return Err(inexact("TIFF", "LZW with the bit order of old files"));
     }
     let mut bytes: Vec<u8> = Vec::new();
-    // Where in `bytes` each code's string stands, and how long it is.
+    // Offset in `bytes` and length of the string of each code.
     let mut table: Vec<(usize, usize)> = Vec::new();
     let mut before: Option<(usize, usize)> = None;
     let (mut bits, mut bit_count, mut code_bits) = (0_u32, 0, 9);
@@ -108,10 +108,10 @@ fn lzw(packed: &[u8], size: usize) -> Result<Option<Vec<u8>>, ImageError> {
             return Ok(None);
         }
         if let Some((from, length)) = before {
-            if FIRST_FREE + table.len() >= LARGEST_TABLE {
+            if FIRST_FREE + table.len() >= MAX_TABLE {
                 return Ok(None);
             }
-            // The string before and the first byte of this one: they stand side by side.
+            // The previous string and the first byte of this one, which are adjacent.
             table.push((from, length + 1));
             code_bits = match FIRST_FREE + table.len() {
                 ..511 => 9,
@@ -131,14 +131,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn runs_and_literals() {
+    fn pack_bits_reads_runs_and_literals() {
         assert_eq!(pack_bits(&[254, 7, 128, 1, 8, 9], 5), Some(vec![7, 7, 7, 8, 9]));
         assert_eq!(pack_bits(&[254, 7], 4), None);
         assert_eq!(pack_bits(&[3, 7], 4), None);
     }
 
     #[test]
-    fn codes_before_a_clear_are_refused() {
+    fn lzw_codes_before_a_clear_code_are_refused() {
         assert_eq!(lzw(&[0x80, 0x0b, 0x60, 0x50, 0x22, 0x0c, 0x0c, 0x85, 0x01], 9).unwrap().unwrap().len(), 9);
         assert_eq!(lzw(&[0x20, 0x0b, 0x60, 0x50], 2), Ok(None));
         assert!(lzw(&[0, 1, 0], 1).is_err());

@@ -1,13 +1,13 @@
-//! Makes bodies simple where that changes nothing: constants of a body become the graph's own, and an `If` whose condition
-//! is constant becomes its branch.
+//! Simplifies bodies without changing results: constants of a body are moved into the graph, and an `If` with a constant
+//! condition is replaced by its branch.
 
 use std::collections::{HashMap, HashSet};
 
-use super::scopes::bodies_mut;
-use super::{GraphProto, NodeProto, TensorProto, element};
+use crate::labelling::teacher::onnx_proto::{
+    GraphProto, NodeProto, TensorProto, ValueInfoProto, bodies_mut, element, is_standard_domain,
+};
 
-/// Moves weights and constants out of all bodies, so that they are known as those of the graph are. Names need to be
-/// unique.
+/// Moves weights and constants out of all bodies into the graph. Names need to be unique.
 pub(super) fn hoist_constants(graph: &mut GraphProto) {
     let (mut nodes, mut weights) = (Vec::new(), Vec::new());
     for body in graph.node.iter_mut().flat_map(bodies_mut) {
@@ -21,8 +21,8 @@ fn take_constants(body: &mut GraphProto, nodes: &mut Vec<NodeProto>, weights: &m
     for inner in body.node.iter_mut().flat_map(bodies_mut) {
         take_constants(inner, nodes, weights);
     }
-    // What a body gives has to be made in it, and an input's default is no constant.
-    let ports: HashSet<&str> = body.input.iter().chain(&body.output).map(super::ValueInfoProto::name).collect();
+    // The outputs of a body have to be produced in it, and the default value of an input is not a constant.
+    let ports: HashSet<&str> = body.input.iter().chain(&body.output).map(ValueInfoProto::name).collect();
     weights.extend(body.initializer.extract_if(.., |weight| !ports.contains(weight.name())));
     let moves = |node: &mut NodeProto| {
         is_constant(node) && node.input.is_empty() && node.output.iter().all(|output| !ports.contains(output.as_str()))
@@ -31,21 +31,21 @@ fn take_constants(body: &mut GraphProto, nodes: &mut Vec<NodeProto>, weights: &m
 }
 
 fn is_constant(node: &NodeProto) -> bool {
-    node.op_type() == "Constant" && super::is_standard_domain(node.domain())
+    node.op_type() == "Constant" && is_standard_domain(node.domain())
 }
 
-/// Puts the branch that is always taken in the place of an `If` with a constant condition.
+/// Replaces each `If` with a constant condition by the branch that is always taken.
 pub(super) fn fold_constant_ifs(graph: &mut GraphProto) {
-    let made = graph.node.iter().filter(|node| is_constant(node));
-    let made =
-        made.filter_map(|node| Some((node.output.first()?.clone(), truth(node.attribute.first()?.t.as_ref()?)?)));
-    let weights = graph.initializer.iter().filter_map(|weight| Some((weight.name().to_owned(), truth(weight)?)));
-    let known: HashMap<String, bool> = made.chain(weights).collect();
+    let constants = graph.node.iter().filter(|node| is_constant(node));
+    let constants = constants
+        .filter_map(|node| Some((node.output.first()?.clone(), bool_value(node.attribute.first()?.t.as_ref()?)?)));
+    let weights = graph.initializer.iter().filter_map(|weight| Some((weight.name().to_owned(), bool_value(weight)?)));
+    let known: HashMap<String, bool> = constants.chain(weights).collect();
     let mut open: Vec<NodeProto> = std::mem::take(&mut graph.node);
     open.reverse();
     while let Some(mut node) = open.pop() {
         let condition = node.input.first().and_then(|name| known.get(name));
-        let branch = condition.and_then(|&condition| branch(&mut node, condition));
+        let branch = condition.and_then(|&condition| take_branch(&mut node, condition));
         let Some(branch) = branch else {
             graph.node.push(node);
             continue;
@@ -64,9 +64,9 @@ pub(super) fn fold_constant_ifs(graph: &mut GraphProto) {
     }
 }
 
-/// Takes the branch of an `If` that a condition chooses; what is not an `If` as the specification has it stays.
-fn branch(node: &mut NodeProto, condition: bool) -> Option<GraphProto> {
-    if node.op_type() != "If" || !super::is_standard_domain(node.domain()) {
+/// Takes the branch that `condition` selects out of an `If`; `None` for other nodes and for an invalid `If`.
+fn take_branch(node: &mut NodeProto, condition: bool) -> Option<GraphProto> {
+    if node.op_type() != "If" || !is_standard_domain(node.domain()) {
         return None;
     }
     let wanted = if condition { "then_branch" } else { "else_branch" };
@@ -75,8 +75,8 @@ fn branch(node: &mut NodeProto, condition: bool) -> Option<GraphProto> {
     fits.then(|| attribute.g.take())?
 }
 
-/// The value of a tensor that is one truth value.
-fn truth(tensor: &TensorProto) -> Option<bool> {
+/// Returns the value of a tensor that contains a single bool.
+fn bool_value(tensor: &TensorProto) -> Option<bool> {
     if tensor.data_type() != element::BOOL || tensor.dims.iter().any(|&dim| dim != 1) {
         return None;
     }

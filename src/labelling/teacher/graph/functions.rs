@@ -1,24 +1,26 @@
-//! Inlines the model's own functions: every call becomes the nodes of the function's body.
+//! Inlines the functions of a model: every call is replaced by the nodes of the function's body.
 
 use std::collections::HashMap;
 
 use prost::Message as _;
 
-use super::super::tail::Refusal;
-use super::names::LONGEST_AROUND_BYTES;
-use super::normal::MAX_NODES;
-use super::proto::{FunctionProto, OperatorSetIdProto};
-use super::scopes::{Scopes, bodies, bodies_mut};
-use super::{AttributeProto, GraphProto, ModelProto, NodeProto, is_standard_domain};
+use super::limits::{MAX_NODES, check_depth};
+use super::names::MAX_PREFIX_BYTES;
+use super::scopes::Scopes;
+use crate::labelling::teacher::onnx_proto::proto::{FunctionProto, OperatorSetIdProto};
+use crate::labelling::teacher::onnx_proto::{
+    AttributeProto, GraphProto, ModelProto, NodeProto, bodies, bodies_mut, is_standard_domain,
+};
+use crate::labelling::teacher::refusal::Refusal;
 
-/// Bytes that bodies may add to a model. Functions of functions double it with each level.
-const MOST_ADDED_BYTES: usize = 1 << 28;
+/// Bytes that inlining may add to a model. Nested functions can double it with each level.
+const MAX_ADDED_BYTES: usize = 1 << 28;
 
-/// Inlines all calls in `graph`, those inside bodies included, and takes the functions out of the model.
+/// Inlines all calls in `graph`, including those inside bodies, and removes the functions from the model.
 ///
 /// # Errors
-/// In words, if a function is called in a way that it does not have, is written in other operator sets than the model,
-/// or if the graph becomes too large.
+/// Returns a [`Refusal`] if a call does not match its function, if a function uses other versions of operator sets than the
+/// model, or if the graph becomes too large.
 pub(super) fn inline(model: &mut ModelProto, graph: &mut GraphProto) -> Result<(), Refusal> {
     let functions = std::mem::take(&mut model.functions);
     let mut indices: HashMap<Key<'_>, usize> = HashMap::new();
@@ -26,22 +28,22 @@ pub(super) fn inline(model: &mut ModelProto, graph: &mut GraphProto) -> Result<(
         let key = (function.domain(), function.name(), function.overload());
         let twice = indices.insert(key, index).is_some();
         if twice || is_standard_domain(function.domain()) {
-            let problem = if twice { "is there twice" } else { "is in the domain of the standard operators" };
+            let problem = if twice { "is defined twice" } else { "is in the domain of the standard operators" };
             return Err(unusable(function, problem));
         }
     }
     if functions.is_empty() {
         return Ok(());
     }
-    let called = functions.iter().map(Called::new).collect();
-    let mut inliner = Inliner { indices, called, imports: &mut model.opset_import, calls: 0, nodes: 0, bytes: 0 };
+    let functions = functions.iter().map(InlinedFunction::new).collect();
+    let mut inliner = Inliner { indices, functions, imports: &mut model.opset_import, calls: 0, nodes: 0, bytes: 0 };
     inliner.expand(graph, 0)
 }
 
 type Key<'a> = (&'a str, &'a str, &'a str);
 
-/// A function and what a call of it adds.
-struct Called<'a> {
+/// A function and the size that one call of it adds.
+struct InlinedFunction<'a> {
     function: &'a FunctionProto,
     nodes: usize,
     bytes: usize,
@@ -49,14 +51,14 @@ struct Called<'a> {
     is_imported: bool,
 }
 
-impl<'a> Called<'a> {
+impl<'a> InlinedFunction<'a> {
     fn new(function: &'a FunctionProto) -> Self {
         let mut open: Vec<&NodeProto> = function.node.iter().collect();
         let (mut nodes, mut names) = (0, 0);
         let bytes = open.iter().map(|node| node.encoded_len()).sum();
         while let Some(node) = open.pop() {
             nodes += 1;
-            // Its own name, too.
+            // The node has a name as well.
             names += node.input.len() + node.output.len() + 1;
             for body in bodies(node) {
                 names += body.initializer.len() + body.input.len() + body.output.len();
@@ -69,20 +71,18 @@ impl<'a> Called<'a> {
 
 struct Inliner<'a> {
     indices: HashMap<Key<'a>, usize>,
-    called: Vec<Called<'a>>,
+    functions: Vec<InlinedFunction<'a>>,
     imports: &'a mut Vec<OperatorSetIdProto>,
     calls: usize,
-    /// Nodes and bytes that were added.
+    /// Nodes and bytes added so far.
     nodes: usize,
     bytes: usize,
 }
 
 impl Inliner<'_> {
     fn expand(&mut self, graph: &mut GraphProto, depth: usize) -> Result<(), Refusal> {
-        if depth > super::super::wire::MOST_NESTED_GRAPHS {
-            return Err(nested_too_deep());
-        }
-        // The next node last.
+        check_depth(depth)?;
+        // A stack: the next node is the last one.
         let mut open: Vec<NodeProto> = std::mem::take(&mut graph.node);
         open.reverse();
         while let Some(mut node) = open.pop() {
@@ -96,11 +96,11 @@ impl Inliner<'_> {
         Ok(())
     }
 
-    /// The nodes that stand for a call, or `None` if the node calls no function.
+    /// Returns the nodes that replace a call; `None` if the node does not call a function.
     fn body_of(&mut self, call: &NodeProto) -> Result<Option<Vec<NodeProto>>, Refusal> {
         let key = (call.domain(), call.op_type(), call.overload());
         let Some(&index) = self.indices.get(&key) else { return Ok(None) };
-        let called = &mut self.called[index];
+        let called = &mut self.functions[index];
         let function = called.function;
         if call.input.len() > function.input.len() || call.output.len() > function.output.len() {
             let problem = format!(
@@ -117,12 +117,12 @@ impl Inliner<'_> {
             import(self.imports, function)?;
         }
         self.calls += 1;
-        let around = match call.name() {
+        let caller = match call.name() {
             "" => function.name(),
             name => name,
         };
-        let around = if around.len() > LONGEST_AROUND_BYTES { "call" } else { around };
-        let prefix = format!("{around}#{}/", self.calls);
+        let caller = if caller.len() > MAX_PREFIX_BYTES { "call" } else { caller };
+        let prefix = format!("{caller}#{}/", self.calls);
         self.nodes = self.nodes.saturating_add(called.nodes);
         self.bytes = self.bytes.saturating_add(called.bytes + called.names * prefix.len());
         self.check_size(function)?;
@@ -143,20 +143,20 @@ impl Inliner<'_> {
             self.bytes = self.bytes.saturating_add(fill_attributes(&mut node, call, function));
             self.check_size(function)?;
             let own = if node.name().is_empty() { node.op_type() } else { node.name() };
-            let own = if own.len() > LONGEST_AROUND_BYTES { "node" } else { own };
-            node.name = Some(format!("{around}/{own}"));
+            let own = if own.len() > MAX_PREFIX_BYTES { "node" } else { own };
+            node.name = Some(format!("{caller}/{own}"));
             body.push(node);
         }
-        // What is made from an output comes after it; `order` sorts.
+        // A consumer may come before the producer here; `topological_order` sorts.
         Ok(Some(body))
     }
 
     fn check_size(&self, function: &FunctionProto) -> Result<(), Refusal> {
-        if self.nodes > MAX_NODES || self.bytes > MOST_ADDED_BYTES {
+        if self.nodes > MAX_NODES || self.bytes > MAX_ADDED_BYTES {
             return Err(Refusal::new(
                 format!(
-                    "its functions become more than {MAX_NODES} nodes or {MOST_ADDED_BYTES} bytes when their calls are \
-                     replaced by their bodies (the last one was `{}`)",
+                    "inlining the functions of the model adds more than {MAX_NODES} nodes or {MAX_ADDED_BYTES} bytes (the last one was \
+                     `{}`)",
                     function.name()
                 ),
                 "export it without functions of its own (`onnx.inliner.inline_local_functions` replaces them)",
@@ -166,8 +166,8 @@ impl Inliner<'_> {
     }
 }
 
-/// What the names of the function's ports become at a call. An input that the call leaves out becomes the empty name; an
-/// output that is an input, or another output, is copied by a node of its own.
+/// Maps the names of the function's inputs and outputs to those of a call. An input that the call omits maps to the empty
+/// name; an output that equals an input, or another output, is copied by an additional node.
 fn actual_names(
     call: &NodeProto,
     function: &FunctionProto,
@@ -197,8 +197,8 @@ fn actual_names(
     names
 }
 
-/// Puts the call's attributes, or the function's defaults, where the body refers to them; an attribute that neither has
-/// is left out. Returns the bytes that were added.
+/// Replaces references to attributes by the call's attributes or the function's defaults; an attribute that neither has
+/// is removed. Returns the number of bytes added.
 fn fill_attributes(node: &mut NodeProto, call: &NodeProto, function: &FunctionProto) -> usize {
     let mut bytes = 0;
     node.attribute.retain_mut(|attribute| {
@@ -229,13 +229,13 @@ fn import(imports: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Re
             Some(other) => {
                 return Err(Refusal::new(
                     format!(
-                        "its function `{}` is written in version {} of the operator set `{}`, and its graph in version {}",
+                        "the function `{}` uses version {} of the operator set `{}`, and the graph version {}",
                         function.name(),
                         set.version(),
                         if set.domain().is_empty() { "ai.onnx" } else { set.domain() },
                         other.version()
                     ),
-                    "export it without functions of its own, or all of it in one operator set",
+                    "export it without functions of its own, or with one version of the operator set",
                 ));
             }
             None => imports.push(set.clone()),
@@ -244,16 +244,9 @@ fn import(imports: &mut Vec<OperatorSetIdProto>, function: &FunctionProto) -> Re
     Ok(())
 }
 
-pub(super) fn nested_too_deep() -> Refusal {
-    Refusal::new(
-        format!("its graphs lie inside each other more than {} deep", super::super::wire::MOST_NESTED_GRAPHS),
-        "export it without functions of its own",
-    )
-}
-
 fn unusable(function: &FunctionProto, problem: &str) -> Refusal {
     Refusal::new(
-        format!("its function `{}` of the domain `{}` {problem}", function.name(), function.domain()),
+        format!("the function `{}` of the domain `{}` {problem}", function.name(), function.domain()),
         "export it without functions of its own (`onnx.inliner.inline_local_functions` replaces them)",
     )
 }

@@ -1,12 +1,12 @@
-//! Gives every node, and every tensor inside a body, a name that nothing else has. ONNX asks for neither.
+//! Gives every node, and every tensor inside a body, a unique name. ONNX requires neither.
 
 use std::collections::{HashMap, HashSet};
 
-use super::scopes::{self, Scopes, bodies_mut};
-use super::{GraphProto, NodeProto};
+use super::scopes::{self, Scopes};
+use crate::labelling::teacher::onnx_proto::{GraphProto, NodeProto, bodies, bodies_mut};
 
-/// Renames what bodies define wherever the graph, or another body, has the name already.
-pub(super) fn make_tensors_of_bodies_unique(graph: &mut GraphProto) {
+/// Renames tensors that bodies define under a name of the graph or of another body.
+pub(super) fn make_body_tensors_unique(graph: &mut GraphProto) {
     let mut taken: HashSet<String> = scopes::defined(graph).map(str::to_owned).collect();
     let mut next = HashMap::new();
     let reserved = HashSet::new();
@@ -17,25 +17,25 @@ pub(super) fn make_tensors_of_bodies_unique(graph: &mut GraphProto) {
     }
 }
 
-/// Names unnamed nodes after their operator and index, and tells nodes of one name apart.
+/// Names unnamed nodes after their operator and index, and renames nodes whose name is used twice.
 pub(super) fn name_every_node(graph: &mut GraphProto) {
-    // Nodes keep their names where they can: a name that is made never takes one from the file.
+    // A generated name never equals one of the file, so that nodes keep their names where possible.
     let mut given = HashSet::new();
-    gather(&graph.node, &mut given);
+    collect_names(&graph.node, &mut given);
     let (mut taken, mut next) = (HashSet::new(), HashMap::new());
     name_nodes(&mut graph.node, "", &given, &mut taken, &mut next);
 }
 
-fn gather(nodes: &[NodeProto], given: &mut HashSet<String>) {
+fn collect_names(nodes: &[NodeProto], given: &mut HashSet<String>) {
     for node in nodes {
         given.insert(node.name().to_owned());
-        scopes::bodies(node).for_each(|body| gather(&body.node, given));
+        bodies(node).for_each(|body| collect_names(&body.node, given));
     }
 }
 
 fn name_nodes(
     nodes: &mut [NodeProto],
-    around: &str,
+    prefix: &str,
     given: &HashSet<String>,
     taken: &mut HashSet<String>,
     next: &mut HashMap<String, usize>,
@@ -47,11 +47,11 @@ fn name_nodes(
             taken.insert(own.to_owned());
             own.to_owned()
         } else {
-            let base = if own.is_empty() { format!("{around}{}_{index}", node.op_type()) } else { own.to_owned() };
+            let base = if own.is_empty() { format!("{prefix}{}_{index}", node.op_type()) } else { own.to_owned() };
             unique(&base, given, taken, next)
         };
-        // A name of a node inside begins with the node's; what is too long to read is left out.
-        let inside = if name.len() > LONGEST_AROUND_BYTES { String::new() } else { format!("{name}/") };
+        // Names of nodes inside begin with the name of the node, unless that is too long to read.
+        let inside = if name.len() > MAX_PREFIX_BYTES { String::new() } else { format!("{name}/") };
         for body in bodies_mut(node) {
             name_nodes(&mut body.node, &inside, given, taken, next);
         }
@@ -60,9 +60,9 @@ fn name_nodes(
 }
 
 /// Longest name of a node that becomes part of other names.
-pub(super) const LONGEST_AROUND_BYTES: usize = 256;
+pub(super) const MAX_PREFIX_BYTES: usize = 256;
 
-/// `wanted`, or with the first number behind it that makes it a name that is neither reserved nor taken. It is taken then.
+/// Returns `wanted`, with the first number appended that makes it neither reserved nor taken if it is either, and takes it.
 fn unique(
     wanted: &str,
     reserved: &HashSet<String>,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_kept_where_they_can_be_and_never_taken_from_another_node() {
+    fn nodes_keep_their_names_and_generated_names_are_unique() {
         let node = |name: &str| NodeProto {
             op_type: Some("Relu".to_owned()),
             name: Some(name.to_owned()),

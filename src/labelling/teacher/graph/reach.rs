@@ -1,8 +1,8 @@
-//! Which tensors depend on a tensor, for all nodes at once.
+//! Reachability: which tensors depend on a given tensor.
 
 use super::Graph;
 
-/// For every node, whether what it makes depends on values of one tensor. Shapes are no values, as in [`Graph::sees`].
+/// Whether the results of each node depend on values of one tensor. Shapes are not values, as in [`Graph::depends_on`].
 pub(crate) struct Reach<'a> {
     graph: &'a Graph,
     source: &'a str,
@@ -10,19 +10,19 @@ pub(crate) struct Reach<'a> {
 }
 
 impl<'a> Reach<'a> {
-    pub(crate) fn of(graph: &'a Graph, source: &'a str) -> Self {
+    pub(crate) fn from_source(graph: &'a Graph, source: &'a str) -> Self {
         let mut reach = Self { graph, source, nodes: Vec::with_capacity(graph.nodes().len()) };
-        // Nodes are sorted, so that those before are known.
+        // Nodes are sorted, so that the producers of all inputs are done already.
         for (index, node) in graph.nodes().iter().enumerate() {
             let takes_values = !matches!(node.op_type(), "Shape" | "Size");
-            let sees = takes_values && graph.taken_by(index).any(|taken| reach.has(taken));
-            reach.nodes.push(sees);
+            let depends = takes_values && graph.inputs_of(index).any(|input| reach.contains(input));
+            reach.nodes.push(depends);
         }
         reach
     }
 
-    /// Whether a tensor depends on the source, or is it.
-    pub(crate) fn has(&self, tensor: &str) -> bool {
+    /// Whether a tensor is the source or depends on it.
+    pub(crate) fn contains(&self, tensor: &str) -> bool {
         tensor == self.source
             || self.graph.producer(tensor).is_some_and(|index| self.nodes.get(index).copied().unwrap_or(false))
     }

@@ -1,18 +1,18 @@
-//! Names inside the bodies of `If`, `Loop` and `Scan`: which of them a body defines, which it captures from the graph
-//! around it, and how they are renamed.
+//! Names inside the bodies of `If`, `Loop` and `Scan`: those that a body defines, those that it captures from the graph
+//! around it, and their renaming.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{GraphProto, NodeProto, ValueInfoProto};
+use crate::labelling::teacher::onnx_proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto, bodies, bodies_mut};
 
-/// The names that the bodies of a node take from the graph around it; empty for a node without bodies.
+/// Returns the names that the bodies of a node capture from the graph around it; empty for a node without bodies.
 pub(crate) fn captured_names(node: &NodeProto) -> Vec<&str> {
     let mut names = Vec::new();
     bodies(node).for_each(|body| capture(body, &mut names));
     names
 }
 
-/// Depth is bounded by `wire`.
+/// Recursion depth is bounded by `wire`.
 fn capture<'a>(body: &'a GraphProto, names: &mut Vec<&'a str>) {
     let mut used: Vec<&str> = body.output.iter().map(ValueInfoProto::name).collect();
     for node in &body.node {
@@ -23,25 +23,15 @@ fn capture<'a>(body: &'a GraphProto, names: &mut Vec<&'a str>) {
     names.extend(used.into_iter().filter(|name| !name.is_empty() && !defined.contains(name)));
 }
 
-/// The names that a body defines: its inputs, weights, and what its nodes make.
+/// Names that a body defines: its inputs, its weights, and the outputs of its nodes.
 pub(super) fn defined(body: &GraphProto) -> impl Iterator<Item = &str> {
     let sparse = body.sparse_initializer.iter().filter_map(|sparse| sparse.values.as_ref());
-    let weights = body.initializer.iter().chain(sparse).map(super::TensorProto::name);
-    let made = body.node.iter().flat_map(|node| &node.output).map(String::as_str);
-    body.input.iter().map(ValueInfoProto::name).chain(weights).chain(made).filter(|name| !name.is_empty())
+    let weights = body.initializer.iter().chain(sparse).map(TensorProto::name);
+    let produced = body.node.iter().flat_map(|node| &node.output).map(String::as_str);
+    body.input.iter().map(ValueInfoProto::name).chain(weights).chain(produced).filter(|name| !name.is_empty())
 }
 
-/// The graphs among the attributes of a node.
-pub(crate) fn bodies(node: &NodeProto) -> impl Iterator<Item = &GraphProto> {
-    node.attribute.iter().flat_map(|attribute| attribute.g.iter().chain(&attribute.graphs))
-}
-
-/// [`bodies`], to be changed.
-pub(crate) fn bodies_mut(node: &mut NodeProto) -> impl Iterator<Item = &mut GraphProto> {
-    node.attribute.iter_mut().flat_map(|attribute| attribute.g.iter_mut().chain(&mut attribute.graphs))
-}
-
-/// Names and what they become, innermost scope last. A name that no scope has stays as it is.
+/// A renaming by scope, innermost scope last. A name in no scope keeps its name.
 pub(crate) struct Scopes(Vec<HashMap<String, String>>);
 
 impl Scopes {
@@ -49,12 +39,12 @@ impl Scopes {
         Self(vec![outermost])
     }
 
-    /// What a name becomes, if it becomes another.
+    /// Returns the new name of `name`, if it is renamed.
     pub(crate) fn get(&self, name: &str) -> Option<&String> {
         self.0.iter().rev().find_map(|scope| scope.get(name))
     }
 
-    /// Renames one more name of the outermost scope.
+    /// Adds a renaming to the outermost scope.
     pub(crate) fn insert(&mut self, name: String, renamed: String) {
         if let Some(outermost) = self.0.first_mut() {
             outermost.insert(name, renamed);
@@ -67,19 +57,19 @@ impl Scopes {
         }
     }
 
-    /// Renames what a node takes and makes, and what its bodies capture. Names that bodies define become what `fresh`
-    /// says.
+    /// Renames the inputs and outputs of a node, and what its bodies capture. Names that bodies define are renamed by
+    /// `fresh`.
     pub(crate) fn rename_node(&mut self, node: &mut NodeProto, fresh: &mut dyn FnMut(&str) -> String) {
         node.input.iter_mut().chain(&mut node.output).for_each(|name| self.apply(name));
         bodies_mut(node).for_each(|body| self.rename_body(body, fresh));
     }
 
-    /// Renames only what the bodies of a node capture.
+    /// Renames only the names that the bodies of a node capture.
     pub(crate) fn rename_captured(&mut self, node: &mut NodeProto) {
         bodies_mut(node).for_each(|body| self.rename_body(body, &mut str::to_owned));
     }
 
-    /// Renames inside a body. Notes on its tensors, which are optional, are dropped.
+    /// Renames inside a body. Optional annotations of its tensors are removed.
     pub(super) fn rename_body(&mut self, body: &mut GraphProto, fresh: &mut dyn FnMut(&str) -> String) {
         let mut scope = HashMap::new();
         for name in defined(body) {

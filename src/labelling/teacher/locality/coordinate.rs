@@ -1,20 +1,21 @@
-//! Where along one side of the image each element of a tensor lies.
+//! Positions of tensor elements along one axis of the image.
 
-/// Where along one side of the image each element of a tensor lies: 0 at the top or left edge, 1 at the other.
-/// Axes along which nothing changes have length 1, whatever the tensor's own length is.
+/// Positions of tensor elements along one axis of the image: 0 at the top or left edge, 1 at the opposite edge. Axes along
+/// which the position is constant have length 1, whatever the length of the tensor's axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Coordinate {
     sides: Vec<usize>,
     values: Vec<f32>,
 }
 
-/// The element is made of the whole side alike (a mean over it), or of none of it (a weight).
+/// The element depends on the entire axis alike (a mean over it) or not at all (a weight).
 pub(super) const EVERYWHERE: f32 = f32::INFINITY;
-/// The element's place is not known.
+/// The position of the element is unknown.
 pub(super) const UNKNOWN: f32 = f32::NAN;
 
-/// Most elements of one coordinate. Tokens and pixels of large inputs stay far below; graphs made to waste memory do not.
-const MOST_VALUES: usize = 1 << 22;
+/// Largest number of elements of a coordinate. Tokens and pixels of large inputs stay far below; bounds the memory for
+/// malicious graphs.
+const MAX_VALUES: usize = 1 << 22;
 
 impl Coordinate {
     /// The same value for all elements of a tensor with `rank` axes.
@@ -22,7 +23,7 @@ impl Coordinate {
         Self { sides: vec![1; rank], values: vec![value] }
     }
 
-    /// Changes along one axis only.
+    /// Positions that vary along one axis only.
     pub(super) fn along(rank: usize, axis: usize, values: Vec<f32>) -> Self {
         let mut sides = vec![1; rank];
         sides[axis] = values.len();
@@ -37,7 +38,7 @@ impl Coordinate {
         &self.values
     }
 
-    /// Whether anything changes along `axis`.
+    /// Whether positions vary along `axis`.
     pub(super) fn varies_along(&self, axis: usize) -> bool {
         self.sides[axis] > 1
     }
@@ -50,11 +51,11 @@ impl Coordinate {
         self.values.iter().any(|value| value.is_nan())
     }
 
-    pub(super) fn has_places(&self) -> bool {
+    pub(super) fn has_positions(&self) -> bool {
         self.values.iter().any(|value| value.is_finite())
     }
 
-    /// Smallest and largest place inside the image.
+    /// Smallest and largest position inside the image.
     pub(super) fn range(&self) -> Option<(f32, f32)> {
         let inside = self.values.iter().filter(|value| value.is_finite()).map(|value| value.clamp(0.0, 1.0));
         inside.fold(None, |range, value| {
@@ -63,18 +64,18 @@ impl Coordinate {
         })
     }
 
-    /// All values of a tensor of these dimensions, where they are not too many.
+    /// Expands to all elements of a tensor with these dimensions, unless there are too many.
     pub(super) fn dense(&self, dims: &[usize]) -> Option<Self> {
         let axes: Vec<usize> = (0..dims.len()).collect();
         self.spread(&axes, dims)
     }
 
-    /// Gives the named axes their full length.
+    /// Expands the given axes to their full length.
     fn spread(&self, axes: &[usize], dims: &[usize]) -> Option<Self> {
         let mut spread = self.clone();
         for &axis in axes {
             if spread.sides[axis] == 1 && dims[axis] != 1 {
-                if spread.values.len().checked_mul(dims[axis])? > MOST_VALUES {
+                if spread.values.len().checked_mul(dims[axis])? > MAX_VALUES {
                     return None;
                 }
                 spread = spread.map_lanes(axis, dims[axis], |lane| vec![lane[0]; dims[axis]]);
@@ -83,7 +84,7 @@ impl Coordinate {
         Some(spread)
     }
 
-    /// Replaces each lane along `axis` by `f` of it, which gives `length` values.
+    /// Applies `f`, which returns `length` values, to each lane along `axis`.
     pub(super) fn map_lanes(&self, axis: usize, length: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> Self {
         let before: usize = self.sides[..axis].iter().product();
         let after: usize = self.sides[axis + 1..].iter().product();
@@ -105,7 +106,7 @@ impl Coordinate {
         Self { sides, values }
     }
 
-    /// The elements in another order along an axis of `length` elements. Nothing happens where it does not change along it.
+    /// Selects elements along an axis of `length` elements. Returns a copy if positions do not vary along it.
     pub(super) fn take(&self, axis: usize, length: usize, picked: &[usize]) -> Self {
         if self.sides[axis] != length {
             return self.clone();
@@ -113,7 +114,7 @@ impl Coordinate {
         self.map_lanes(axis, picked.len(), |lane| picked.iter().map(|&at| lane[at]).collect()).compacted()
     }
 
-    /// Values between the elements of an axis: `positions` are counted in elements and may lie outside.
+    /// Interpolates along an axis at `positions`, counted in elements; they may lie outside.
     pub(super) fn resampled(&self, axis: usize, positions: &[f32]) -> Self {
         if !self.varies_along(axis) {
             return self.clone();
@@ -137,7 +138,7 @@ impl Coordinate {
             .compacted()
     }
 
-    /// The mean along `axis`, which gets length 1. What has no place does not count, what is not known spoils the mean.
+    /// The mean along `axis`, which gets length 1. Elements without a position are ignored; unknown ones make the mean unknown.
     fn mean_along(&self, axis: usize) -> Self {
         let mean = |lane: &[f32]| {
             let (sum, count) = lane
@@ -149,19 +150,19 @@ impl Coordinate {
         if self.varies_along(axis) { self.map_lanes(axis, 1, mean) } else { self.clone() }
     }
 
-    /// The mean along several axes, which get length 1. Where all places went into each mean, nothing is left of them, and
-    /// the elements become `left`.
-    pub(super) fn averaged(&self, axes: &[usize], left: f32) -> Self {
+    /// The mean along several axes, which get length 1. If every mean covers all positions, the elements become
+    /// `if_all`.
+    pub(super) fn averaged(&self, axes: &[usize], if_all: f32) -> Self {
         let averaged = axes.iter().fold(self.clone(), |mean, &axis| mean.mean_along(axis)).compacted();
-        let took_part = axes.iter().any(|&axis| self.varies_along(axis));
-        if took_part && self.has_places() && !averaged.varies() && averaged.values[0].is_finite() {
-            Self::constant(averaged.rank(), left)
+        let is_affected = axes.iter().any(|&axis| self.varies_along(axis));
+        if is_affected && self.has_positions() && !averaged.varies() && averaged.values[0].is_finite() {
+            Self::constant(averaged.rank(), if_all)
         } else {
             averaged
         }
     }
 
-    /// Without the named axes, along which nothing may change.
+    /// Removes the given axes, along which positions must be constant.
     pub(super) fn without_axes(&self, axes: &[usize]) -> Self {
         let kept = self.sides.iter().enumerate().filter(|(axis, _)| !axes.contains(axis));
         Self { sides: kept.map(|(_, &side)| side).collect(), values: self.values.clone() }
@@ -173,7 +174,7 @@ impl Coordinate {
         let mut values = Vec::with_capacity(self.values.len());
         let mut index = vec![0_usize; sides.len()];
         for _ in 0..self.values.len() {
-            let at: usize = index.iter().zip(order).map(|(&place, &axis)| place * strides[axis]).sum();
+            let at: usize = index.iter().zip(order).map(|(&position, &axis)| position * strides[axis]).sum();
             values.push(self.values[at]);
             for axis in (0..sides.len()).rev() {
                 index[axis] += 1;
@@ -186,8 +187,8 @@ impl Coordinate {
         Self { sides, values }
     }
 
-    /// The same elements in their order, under other dimensions. `None` where the dimensions do not agree, or where there
-    /// would be too many values.
+    /// Reshapes a tensor with dimensions `from` to dimensions `to`. `None` if they do not agree or there would be too many
+    /// values.
     pub(super) fn reshaped(&self, from: &[usize], to: &[usize]) -> Option<Self> {
         let groups = groups(from, to)?;
         let mut spread = self.clone();
@@ -203,7 +204,7 @@ impl Coordinate {
         Some(Self { sides, values: spread.values }.compacted())
     }
 
-    /// With axes of length 1 in front, as broadcasting adds them.
+    /// Adds leading axes of length 1, as broadcasting does.
     pub(super) fn with_rank(&self, rank: usize) -> Self {
         let added = rank.saturating_sub(self.rank());
         Self {
@@ -212,7 +213,7 @@ impl Coordinate {
         }
     }
 
-    /// One behind the other along `axis`, each with its dimensions, which agree in all other axes.
+    /// Concatenates along `axis`. Each part comes with its dimensions, which agree in all other axes.
     pub(super) fn concatenated(parts: &[(Self, Vec<usize>)], axis: usize) -> Option<Self> {
         let (first, _) = parts.first()?;
         if parts.iter().all(|(part, _)| part == first && !part.varies_along(axis)) {
@@ -225,7 +226,7 @@ impl Coordinate {
         let spread: Vec<Self> = spread.collect::<Option<_>>()?;
         let before: usize = spread[0].sides[..axis].iter().product();
         let total: usize = spread.iter().map(|part| part.values.len()).sum();
-        if total > MOST_VALUES {
+        if total > MAX_VALUES {
             return None;
         }
         let mut values = Vec::with_capacity(total);
@@ -240,8 +241,8 @@ impl Coordinate {
         (sides.iter().product::<usize>() == values.len()).then(|| Self { sides, values }.compacted())
     }
 
-    /// The place of what is made of two elements that lie side by side: the same place, or the only one of the two.
-    /// Elements of different places, further apart than `near`, have no known place.
+    /// Positions of results of two operands: the common position, or that of the only operand that has one. Positions
+    /// further apart than `near` become unknown.
     pub(super) fn joined(&self, other: &Self, near: f32) -> Option<Self> {
         let rank = self.rank().max(other.rank());
         let (a, b) = (self.with_rank(rank), other.with_rank(rank));
@@ -267,14 +268,14 @@ impl Coordinate {
         Some(Self { sides: dims, values }.compacted())
     }
 
-    /// How far neighbouring places are apart, 0 where there is at most one.
+    /// Distance of neighbouring positions, 0 if there is at most one.
     pub(super) fn spacing(&self) -> f32 {
         let Some((low, high)) = self.range() else { return 0.0 };
-        let places = distinct(self.values.iter().copied().filter(|value| value.is_finite()).collect(), 1e-5).len();
-        if places > 1 { (high - low) / (places - 1) as f32 } else { 0.0 }
+        let count = distinct(self.values.iter().copied().filter(|value| value.is_finite()).collect(), 1e-5).len();
+        if count > 1 { (high - low) / (count - 1) as f32 } else { 0.0 }
     }
 
-    /// Axes along which nothing changes get length 1.
+    /// Reduces axes along which positions are constant to length 1.
     fn compacted(mut self) -> Self {
         for axis in 0..self.sides.len() {
             let side = self.sides[axis];
@@ -298,7 +299,7 @@ impl Coordinate {
     }
 }
 
-/// Distinct values in rising order; values closer than `apart` count as one.
+/// Distinct values in ascending order; values closer than `apart` count as one.
 pub(super) fn distinct(mut values: Vec<f32>, apart: f32) -> Vec<f32> {
     values.sort_by(f32::total_cmp);
     values.dedup_by(|next, kept| (*next - *kept).abs() <= apart);
@@ -315,7 +316,7 @@ fn strides(sides: &[usize]) -> Vec<usize> {
 
 type Axes = std::ops::Range<usize>;
 
-/// The shortest runs of axes that have as many elements before a reshape as after it.
+/// The shortest groups of axes with as many elements before a reshape as after it.
 fn groups(from: &[usize], to: &[usize]) -> Option<Vec<(Axes, Axes)>> {
     if from.iter().chain(to).any(|&side| side == 0) {
         return None;
@@ -352,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn reshapes_spread_only_the_axes_that_are_mixed() {
+    fn reshape_expands_only_affected_axes() {
         // [2, 8, 3, 4] to [2, 8, 12]: rows along the last axis, each four times.
         let y = Coordinate::along(4, 2, rows(3)).reshaped(&[2, 8, 3, 4], &[2, 8, 12]).unwrap();
         assert_eq!((y.sides.as_slice(), y.values.len()), ([1, 1, 12].as_slice(), 12));
@@ -364,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_cut_rolled_and_put_together_again_are_the_map() {
+    fn shifted_windows_are_reassembled_to_the_map() {
         let x = Coordinate::along(4, 2, rows(8));
         let rolled = x.take(2, 8, &[3, 4, 5, 6, 7, 0, 1, 2]);
         let windows = rolled.reshaped(&[1, 8, 8, 5], &[1, 2, 4, 2, 4, 5]).unwrap();
@@ -375,7 +376,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mean_over_everything_is_no_place_and_over_pairs_is_between_them() {
+    fn means_over_everything_have_no_position_and_means_over_pairs_lie_between() {
         let x = Coordinate::along(3, 1, rows(4));
         assert_eq!(x.averaged(&[1], EVERYWHERE), Coordinate::constant(3, EVERYWHERE));
         let pairs = x.reshaped(&[1, 4, 3], &[1, 2, 2, 3]).unwrap().averaged(&[2], EVERYWHERE);
@@ -383,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn different_places_joined_are_unknown() {
+    fn joined_different_positions_are_unknown() {
         let (a, b) = (Coordinate::along(2, 1, rows(3)), Coordinate::along(2, 1, vec![0.0, 2.0, 1.0]));
         let joined = a.joined(&b, 0.1).unwrap();
         assert!(joined.has_unknown() && joined.values[0] == 0.0);

@@ -1,10 +1,10 @@
-//! The photographs whose patches are changed.
+//! The photographs used for probing.
 
 use crate::labelling::pixels;
 use crate::labelling::teacher::{PixelBatch, TeacherCard};
 use crate::shared::error::Error;
 
-/// Photographs for teachers that come without images: an astronaut, a cat, a cup of coffee and a rocket.
+/// Built-in photographs: an astronaut, a cat, a cup of coffee and a rocket.
 const SAMPLES: [&[u8]; 4] = [
     include_bytes!("../../../../tests/data/golden/images/photos/astronaut.JPEG"),
     include_bytes!("../../../../tests/data/golden/images/photos/chelsea.JPEG"),
@@ -12,7 +12,7 @@ const SAMPLES: [&[u8]; 4] = [
     include_bytes!("../../../../tests/data/golden/images/photos/rocket.JPEG"),
 ];
 
-/// Up to `most` of the files that can be decoded, as the teacher takes them; the samples where none can.
+/// Decodes up to `most` of the files as input for the teacher, or of the built-in photographs if none can be decoded.
 pub(super) fn decoded(files: &[Vec<u8>], card: &TeacherCard, most: usize) -> Result<PixelBatch, Error> {
     let decode = |bytes: &[u8]| {
         let mut image = vec![0; card.input_size.rgb_bytes()];
@@ -23,8 +23,10 @@ pub(super) fn decoded(files: &[Vec<u8>], card: &TeacherCard, most: usize) -> Res
         images = SAMPLES.iter().filter_map(|file| decode(file)).take(most).collect();
     }
     if images.is_empty() {
-        let message = "none of the sample photographs can be decoded".to_owned();
-        return Err(Error::Inference { action: "look at photographs", message });
+        return Err(Error::Internal {
+            action: "probe the teacher with photographs".to_owned(),
+            problem: "none of the built-in photographs can be decoded".into(),
+        });
     }
     Ok(PixelBatch::new(images.len(), card.input_size, images.concat()))
 }

@@ -1,7 +1,7 @@
-//! Looks where the features answer when a patch of a photograph changes.
+//! Probes which features respond when a patch of a photograph changes.
 //!
-//! In a teacher whose cells are places, the cell that answers most lies where the patch is. Some tokens answer to every
-//! change, wherever it is, so each cell is compared with its own usual answer.
+//! If cells correspond to image positions, the cell that responds most lies at the patch. Some tokens respond to every change,
+//! so each cell is compared with its own usual response.
 
 use std::fmt;
 
@@ -10,66 +10,66 @@ use crate::shared::error::Error;
 use crate::shared::geometry::MapSize;
 use crate::shared::random::SplitMix64;
 
-/// What was seen.
+/// Responses of cells to changed patches.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProbeResult {
-    /// Photographs that were changed.
+    /// Number of photographs.
     pub photographs: usize,
-    /// Patches that were changed in all.
+    /// Number of patches changed in all photographs.
     pub patches: usize,
-    /// Correlation of the row of the patch and of the row that answered most, then of columns; `None` where there is only
-    /// one row or column.
+    /// Correlation of the row of the patch with the row that responded most, then of columns; `None` if there is only one row
+    /// or column.
     pub along: [Option<f32>; 2],
-    /// Correlation of the row of the patch and of the column that answered most, and the other way round.
+    /// Correlation of the row of the patch with the column that responded most, and vice versa.
     pub across: [Option<f32>; 2],
-    /// The part of patches whose own cell, or one next to it, answered most.
+    /// Fraction of patches whose own cell or a neighbour responded most.
     pub near: f32,
-    /// How far answers that are the same cell or one next to it lie below and to the right of their patches, in cells: the
-    /// mean. A map that is shifted as one has about 1.
+    /// Mean offset of the responding cell from its patch, down and to the right, in cells, over responses in the same cell or
+    /// a neighbour. About 1 for a map that is shifted by one cell.
     pub shift: [f32; 2],
-    /// A patch and an answer that are far apart, in cells: row and column of each.
+    /// Row and column of a patch and of a responding cell far from it.
     pub example: Option<([usize; 2], [usize; 2])>,
 }
 
 impl ProbeResult {
-    /// Photographs that are looked at.
+    /// Largest number of photographs.
     pub const PHOTOGRAPHS: usize = 4;
-    /// What `along` has to reach. Good teachers have 0.99 to 1.00, scrambled ones at most 0.83 along one of their axes.
-    pub const LEAST_ALONG: f32 = 0.9;
-    /// What `across` may reach. 64 places drawn at random reach 0.25 once in fifty times.
-    pub const MOST_ACROSS: f32 = 0.4;
-    /// What `near` has to reach: it tells maps that are scrambled only in small blocks.
-    pub const LEAST_NEAR: f32 = 0.7;
-    /// What `shift` may reach. Strides and paddings of convolutions shift answers by about half a cell.
-    pub const MOST_SHIFT: f32 = 0.75;
+    /// Smallest accepted `along`. Good teachers reach 0.99 to 1.00, scrambled ones at most 0.83 along one of their axes.
+    pub const MIN_ALONG: f32 = 0.9;
+    /// Largest accepted `across`. 64 random positions reach 0.25 once in fifty times.
+    pub const MAX_ACROSS: f32 = 0.4;
+    /// Smallest accepted `near`, which detects maps that are scrambled in small blocks.
+    pub const MIN_NEAR: f32 = 0.7;
+    /// Largest accepted `shift`. Strides and paddings of convolutions shift responses by about half a cell.
+    pub const MAX_SHIFT: f32 = 0.75;
 
-    /// Whether cells are places.
+    /// Whether the responses show that cells correspond to image positions.
     #[must_use]
-    pub fn holds(&self) -> bool {
-        let along = self.along.iter().flatten().all(|&value| value >= Self::LEAST_ALONG);
-        let across = self.across.iter().flatten().all(|&value| value.abs() <= Self::MOST_ACROSS);
-        along && across && self.near >= Self::LEAST_NEAR && !self.is_shifted()
+    pub fn passes(&self) -> bool {
+        let along = self.along.iter().flatten().all(|&value| value >= Self::MIN_ALONG);
+        let across = self.across.iter().flatten().all(|&value| value.abs() <= Self::MAX_ACROSS);
+        along && across && self.near >= Self::MIN_NEAR && !self.is_shifted()
     }
 
     fn is_shifted(&self) -> bool {
-        self.shift.iter().any(|shift| shift.abs() > Self::MOST_SHIFT)
+        self.shift.iter().any(|shift| shift.abs() > Self::MAX_SHIFT)
     }
 
-    /// Whether the first photographs leave no doubt.
+    /// Whether more photographs are unnecessary.
     pub(super) fn is_clear(&self) -> bool {
-        self.holds() && self.along.iter().flatten().all(|&value| value >= 0.97) && self.near >= 0.9
+        self.passes() && self.along.iter().flatten().all(|&value| value >= 0.97) && self.near >= 0.9
     }
 
-    /// What was seen, and where it contradicts the map.
-    pub(super) fn in_words(&self, size: MapSize) -> String {
+    /// Describes the responses and where they contradict the map.
+    pub(super) fn explain_failure(&self, size: MapSize) -> String {
         if self.is_shifted() {
             let [down, right] = self.shift;
             return format!(
-                "{self}; cells answer {down:.1} rows below and {right:.1} columns to the right of the patch"
+                "{self}; the responding cells lie {down:.1} rows below and {right:.1} columns right of the patch on average"
             );
         }
-        let Some((patch, answer)) = self.example else { return self.to_string() };
-        format!("{self}; a change at the {} moved cells at the {}", corner(patch, size), corner(answer, size))
+        let Some((patch, response)) = self.example else { return self.to_string() };
+        format!("{self}; a change at the {} affected cells at the {}", region(patch, size), region(response, size))
     }
 }
 
@@ -78,8 +78,8 @@ impl fmt::Display for ProbeResult {
         let value = |value: Option<f32>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.2}"));
         write!(
             f,
-            "in {} of {} changed patches of {} photographs the same cell or one next to it changed most (rows correlate {}, \
-             columns {}, rows with columns {} and {})",
+            "for {} of {} patches changed in {} photographs, the cell of the patch or a neighbour responded most (correlation \
+             of rows {}, columns {}, rows with columns {} and {})",
             (self.near * self.patches as f32).round(),
             self.patches,
             self.photographs,
@@ -91,7 +91,7 @@ impl fmt::Display for ProbeResult {
     }
 }
 
-fn corner([row, column]: [usize; 2], size: MapSize) -> String {
+fn region([row, column]: [usize; 2], size: MapSize) -> String {
     let third = |at: usize, count: usize, names: [&'static str; 3]| names[(at * 3 / count.max(1)).min(2)];
     let (down, across) = (
         third(row, size.height_cells(), ["upper", "middle", "lower"]),
@@ -100,9 +100,9 @@ fn corner([row, column]: [usize; 2], size: MapSize) -> String {
     if down == across { "middle".to_owned() } else { format!("{down} {across}") }
 }
 
-/// Changes patches of the photographs. `features_of` gives the features of a batch as one vector a cell,
-/// `[image, cell, channel]`, for at most `batch_images` images, or for just as many where `fills_batch`.
-pub(super) fn look(
+/// Changes patches of the photographs. `features_of` returns the features of a batch as `[image, cell, channel]`, for at most
+/// `batch_images` images, or for exactly as many if `fills_batch`.
+pub(super) fn probe(
     photographs: &PixelBatch,
     size: MapSize,
     batch_images: usize,
@@ -111,7 +111,7 @@ pub(super) fn look(
 ) -> Result<ProbeResult, Error> {
     let mut random = SplitMix64::new(0x7061_7463_6865_7300);
     let images = photographs.images();
-    let mut seen = Vec::new();
+    let mut responses = Vec::new();
     for image in 0..images {
         let original = photographs.slice(image, 1);
         let patches = patches(size, &mut random);
@@ -120,7 +120,7 @@ pub(super) fn look(
         let mut features = Vec::new();
         for some in all.chunks(batch_images.max(1)) {
             let mut data = some.concat();
-            // A fixed batch is filled with its last image.
+            // A fixed batch is padded with its last image.
             for _ in some.len()..if fills_batch { batch_images } else { 0 } {
                 data.extend_from_slice(some[some.len() - 1]);
             }
@@ -129,15 +129,16 @@ pub(super) fn look(
             features.extend_from_slice(&batch[..batch.len() / images * some.len()]);
         }
         let (unchanged, changed) = features.split_at(features.len() / all.len());
-        let answers = changed.chunks_exact(unchanged.len()).map(|features| answer(unchanged, features, size.cells()));
-        seen.extend(
-            strongest(&answers.collect::<Vec<_>>()).into_iter().zip(patches).map(|(answer, patch)| (patch, answer)),
-        );
+        let distances: Vec<Vec<f32>> = changed
+            .chunks_exact(unchanged.len())
+            .map(|features| cell_distances(unchanged, features, size.cells()))
+            .collect();
+        responses.extend(patches.into_iter().zip(strongest(&distances)));
     }
-    Ok(judge(&seen, size, images))
+    Ok(evaluate(&responses, size, images))
 }
 
-/// One cell at random out of each of 4 x 4 parts of the map, or fewer where it is smaller.
+/// Returns one random cell from each of 4 x 4 parts of the map, or of fewer parts of a smaller map.
 fn patches(size: MapSize, random: &mut SplitMix64) -> Vec<usize> {
     let parts = |count: usize| count.min(4);
     let (down, across) = (parts(size.height_cells()), parts(size.width_cells()));
@@ -155,7 +156,7 @@ fn patches(size: MapSize, random: &mut SplitMix64) -> Vec<usize> {
     cells
 }
 
-/// The image with the pixels of one cell changed as far as they go: each value by 128.
+/// Returns the image with the pixels of one cell changed by 128 each.
 fn with_patch(image: &PixelBatch, size: MapSize, cell: usize) -> Vec<u8> {
     let (height, width) = (image.size().height_pixels() as usize, image.size().width_pixels() as usize);
     let (row, column) = (cell / size.width_cells(), cell % size.width_cells());
@@ -173,8 +174,8 @@ fn with_patch(image: &PixelBatch, size: MapSize, cell: usize) -> Vec<u8> {
     data
 }
 
-/// How far each cell's vector moved.
-fn answer(unchanged: &[f32], changed: &[f32], cells: usize) -> Vec<f32> {
+/// Distance between the unchanged and the changed vector of each cell.
+fn cell_distances(unchanged: &[f32], changed: &[f32], cells: usize) -> Vec<f32> {
     let channels = (unchanged.len() / cells.max(1)).max(1);
     let distance = |(a, b): (&[f32], &[f32])| {
         let sum: f64 = a.iter().zip(b).map(|(&a, &b)| f64::from(a - b).powi(2)).sum();
@@ -183,57 +184,58 @@ fn answer(unchanged: &[f32], changed: &[f32], cells: usize) -> Vec<f32> {
     unchanged.chunks_exact(channels).zip(changed.chunks_exact(channels)).map(distance).collect()
 }
 
-/// For each patch the cell that moved most, compared with how far it usually moves.
-fn strongest(answers: &[Vec<f32>]) -> Vec<Option<usize>> {
-    let cells = answers.first().map_or(0, Vec::len);
-    let mean: f64 =
-        answers.iter().flatten().map(|&value| f64::from(value)).sum::<f64>() / (cells * answers.len()).max(1) as f64;
-    let usual: Vec<f64> = (0..cells)
+/// For each patch, the cell with the largest distance relative to its median over all patches.
+fn strongest(distances: &[Vec<f32>]) -> Vec<Option<usize>> {
+    let cells = distances.first().map_or(0, Vec::len);
+    let mean: f64 = distances.iter().flatten().map(|&value| f64::from(value)).sum::<f64>()
+        / (cells * distances.len()).max(1) as f64;
+    let medians: Vec<f64> = (0..cells)
         .map(|cell| {
-            let mut moved: Vec<f32> = answers.iter().map(|answer| answer[cell]).collect();
-            moved.sort_by(f32::total_cmp);
-            f64::from(moved[moved.len() / 2])
+            let mut of_cell: Vec<f32> = distances.iter().map(|patch| patch[cell]).collect();
+            of_cell.sort_by(f32::total_cmp);
+            f64::from(of_cell[of_cell.len() / 2])
         })
         .collect();
-    let relative = |answer: &Vec<f32>| {
-        let scaled = answer.iter().zip(&usual).map(|(&moved, usual)| f64::from(moved) / (usual + 0.1 * mean));
+    let strongest_cell = |patch: &Vec<f32>| {
+        let scaled = patch.iter().zip(&medians).map(|(&distance, median)| f64::from(distance) / (median + 0.1 * mean));
         let best = scaled.enumerate().max_by(|a, b| a.1.total_cmp(&b.1));
         best.filter(|(_, value)| *value > 0.0).map(|(cell, _)| cell)
     };
-    answers.iter().map(relative).collect()
+    distances.iter().map(strongest_cell).collect()
 }
 
-fn judge(seen: &[(usize, Option<usize>)], size: MapSize, photographs: usize) -> ProbeResult {
+/// Evaluates pairs of a patch and the cell that responded most.
+fn evaluate(responses: &[(usize, Option<usize>)], size: MapSize, photographs: usize) -> ProbeResult {
     let width = size.width_cells();
-    let place = |cell: usize| [cell / width, cell % width];
-    // A patch that nothing answers to counts as one that something far away answers to.
-    let answered: Vec<([usize; 2], [usize; 2])> =
-        seen.iter().filter_map(|&(patch, answer)| Some((place(patch), place(answer?)))).collect();
-    let apart =
-        |(patch, answer): &([usize; 2], [usize; 2])| patch[0].abs_diff(answer[0]).max(patch[1].abs_diff(answer[1]));
+    let position = |cell: usize| [cell / width, cell % width];
+    // A patch without a response counts as one with a distant response.
+    let located: Vec<([usize; 2], [usize; 2])> =
+        responses.iter().filter_map(|&(patch, cell)| Some((position(patch), position(cell?)))).collect();
+    let distance =
+        |(patch, cell): &([usize; 2], [usize; 2])| patch[0].abs_diff(cell[0]).max(patch[1].abs_diff(cell[1]));
     let shift = |axis: usize| {
-        let close = answered.iter().filter(|pair| apart(pair) <= 1);
-        let shifts: Vec<f32> = close.map(|(patch, answer)| answer[axis] as f32 - patch[axis] as f32).collect();
+        let close = located.iter().filter(|pair| distance(pair) <= 1);
+        let shifts: Vec<f32> = close.map(|(patch, cell)| cell[axis] as f32 - patch[axis] as f32).collect();
         shifts.iter().sum::<f32>() / shifts.len().max(1) as f32
     };
-    let near = answered.iter().filter(|pair| apart(pair) <= 1).count();
-    let correlate = |of_patch: usize, of_answer: usize| {
+    let near = located.iter().filter(|pair| distance(pair) <= 1).count();
+    let correlate = |patch_axis: usize, cell_axis: usize| {
         let sides = [size.height_cells(), width];
-        let pairs = answered.iter().map(|(patch, answer)| (patch[of_patch] as f64, answer[of_answer] as f64));
-        (sides[of_patch] > 1 && sides[of_answer] > 1).then(|| correlation(&pairs.collect::<Vec<_>>()))
+        let pairs = located.iter().map(|(patch, cell)| (patch[patch_axis] as f64, cell[cell_axis] as f64));
+        (sides[patch_axis] > 1 && sides[cell_axis] > 1).then(|| correlation(&pairs.collect::<Vec<_>>()))
     };
     ProbeResult {
         photographs,
-        patches: seen.len(),
+        patches: responses.len(),
         along: [correlate(0, 0), correlate(1, 1)],
         across: [correlate(0, 1), correlate(1, 0)],
-        near: near as f32 / seen.len().max(1) as f32,
+        near: near as f32 / responses.len().max(1) as f32,
         shift: [shift(0), shift(1)],
-        example: answered.iter().max_by_key(|pair| apart(pair)).filter(|pair| apart(pair) > 1).copied(),
+        example: located.iter().max_by_key(|pair| distance(pair)).filter(|pair| distance(pair) > 1).copied(),
     }
 }
 
-/// Pearson's; 0 where one side does not change.
+/// Pearson correlation; 0 if one side is constant.
 fn correlation(pairs: &[(f64, f64)]) -> f32 {
     let count = pairs.len().max(1) as f64;
     let (mean_a, mean_b) = pairs.iter().fold((0.0, 0.0), |(a, b), pair| (a + pair.0 / count, b + pair.1 / count));
@@ -251,8 +253,8 @@ mod tests {
     use super::*;
     use crate::shared::geometry::InputSize;
 
-    /// A made-up teacher: the mean of the pixels of each cell is a feature of the cell that `order` names.
-    fn probe(size: MapSize, order: impl Fn(usize) -> usize) -> ProbeResult {
+    /// Probes a synthetic teacher: the features of cell `order(cell)` are sums over the pixels of `cell`.
+    fn probe_order(size: MapSize, order: impl Fn(usize) -> usize) -> ProbeResult {
         let input = InputSize::new(size.height_cells() as u32 * 8, size.width_cells() as u32 * 8).unwrap();
         let photographs: Vec<u8> =
             (0..2 * input.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 9) as u8).collect();
@@ -269,26 +271,26 @@ mod tests {
             }
             Ok(all)
         };
-        look(&PixelBatch::new(2, input, photographs), size, 5, true, &mut features).unwrap()
+        super::probe(&PixelBatch::new(2, input, photographs), size, 5, true, &mut features).unwrap()
     }
 
     #[test]
-    fn cells_in_their_places_pass_and_others_fail() {
+    fn cells_at_their_positions_pass_and_others_fail() {
         let size = MapSize::new(8, 8).unwrap();
-        let good = probe(size, |cell| cell);
-        assert!(good.holds() && good.near >= 1.0 && good.example.is_none(), "{good:?}");
-        let turned = probe(size, |cell| cell % 8 * 8 + cell / 8);
-        assert!(!turned.holds() && turned.in_words(size).contains("moved cells at the"), "{turned:?}");
-        let tiles = probe(size, |cell| {
+        let good = probe_order(size, |cell| cell);
+        assert!(good.passes() && good.near >= 1.0 && good.example.is_none(), "{good:?}");
+        let turned = probe_order(size, |cell| cell % 8 * 8 + cell / 8);
+        assert!(!turned.passes() && turned.explain_failure(size).contains("affected cells at the"), "{turned:?}");
+        let tiles = probe_order(size, |cell| {
             let (y, x) = (cell / 8, cell % 8);
             (y / 4 * 2 + x / 4) * 16 + y % 4 * 4 + x % 4
         });
-        assert!(!tiles.holds(), "{tiles:?}");
-        let shifted = probe(size, |cell| (cell + 8) % 64);
-        assert!(!shifted.holds() && shifted.in_words(size).contains("1.0 rows below"), "{shifted:?}");
-        assert!(!probe(size, |_| 9).holds());
-        assert!(!probe(size, |cell| 63 - cell).holds());
+        assert!(!tiles.passes(), "{tiles:?}");
+        let shifted = probe_order(size, |cell| (cell + 8) % 64);
+        assert!(!shifted.passes() && shifted.explain_failure(size).contains("1.0 rows below"), "{shifted:?}");
+        assert!(!probe_order(size, |_| 9).passes());
+        assert!(!probe_order(size, |cell| 63 - cell).passes());
         let one_row = MapSize::new(1, 6).unwrap();
-        assert!(probe(one_row, |cell| cell).holds() && !probe(one_row, |cell| 5 - cell).holds());
+        assert!(probe_order(one_row, |cell| cell).passes() && !probe_order(one_row, |cell| 5 - cell).passes());
     }
 }

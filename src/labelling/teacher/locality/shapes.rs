@@ -1,4 +1,4 @@
-//! The dimensions of every tensor, seen in one run: ONNX Runtime writes them into its profile.
+//! The dimensions of every tensor, observed in one run: ONNX Runtime writes them to its profile.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -6,35 +6,34 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use crate::labelling::teacher::graph::{Graph, NodeProto, ValueInfoProto, declare_untyped, without_dead_nodes};
-use crate::labelling::teacher::placement;
 use crate::labelling::teacher::rewrite::ImageInput;
 use crate::labelling::teacher::runtime::{Optimisation, Runtime, SessionOptions};
+use crate::labelling::teacher::scratch_folder::create_scratch_folder;
 use crate::labelling::teacher::tensors::{Floats, failed, ints_of};
 use crate::shared::error::Error;
 
-/// The dimensions of tensors, and the values of small integer tensors that steer nodes.
+/// Dimensions of tensors, and values of small integer tensors that parameterise nodes.
 #[derive(Debug, Default)]
 pub(super) struct Shapes {
     dims: HashMap<String, Vec<usize>>,
-    controls: HashMap<String, Vec<i64>>,
+    parameters: HashMap<String, Vec<i64>>,
 }
 
-/// Most values of a tensor that steers a node.
-const MOST_CONTROL_VALUES: usize = 1 << 20;
+/// Largest number of values of a parameter tensor.
+const MAX_PARAMETER_VALUES: usize = 1 << 20;
 
 impl Shapes {
     pub(super) fn dims(&self, tensor: &str) -> Option<&[usize]> {
         self.dims.get(tensor).map(Vec::as_slice)
     }
 
-    /// The values of a tensor that steers a node: starts, axes, indices.
-    pub(super) fn control(&self, tensor: &str) -> Option<Vec<i64>> {
-        self.controls.get(tensor).cloned()
+    /// Values of a tensor that parameterises a node: starts, axes, indices.
+    pub(super) fn parameter(&self, tensor: &str) -> Option<Vec<i64>> {
+        self.parameters.get(tensor).cloned()
     }
 
-    /// Runs the unmodified graph once, node by node as it is written. `None` where nothing can be seen of it: where the
-    /// profile cannot be written or read.
-    pub(super) fn seen(
+    /// Runs the unmodified graph once without optimisation. `None` if the profile cannot be written or read.
+    pub(super) fn observe(
         graph: &Graph,
         wanted: &str,
         input: (&ImageInput, &Floats),
@@ -42,27 +41,27 @@ impl Shapes {
         options: SessionOptions<'_>,
         scratch_folder: &Path,
     ) -> Result<Option<Self>, Error> {
-        let Some(scratch) = placement::scratch(scratch_folder) else { return Ok(None) };
+        let Some(scratch) = create_scratch_folder(scratch_folder) else { return Ok(None) };
         let mut shapes = Self::default();
         let (input, image) = input;
         shapes.dims.insert(input.name.clone(), image.dims.clone());
-        let asked = shapes.note_constants(graph, &input.name, wanted);
+        let computed = shapes.read_constants(graph, &input.name, wanted);
 
-        let (model, by_name) = model_of(graph, input, wanted, &asked);
+        let (model, by_name) = observed_model(graph, input, wanted, &computed);
         let options = SessionOptions { profile: Some(scratch.path()), optimisation: Optimisation::None, ..options };
         let mut session = runtime.session(&model, &options)?;
         {
             let results =
                 session.run(vec![(input.name.clone(), image.to_value()?)]).map_err(failed("run the teacher"))?;
-            for (at, tensor) in asked.iter().enumerate() {
+            for (at, tensor) in computed.iter().enumerate() {
                 if let Some(values) =
-                    results.get(control_name(at)).and_then(ints_of).filter(|v| v.len() <= MOST_CONTROL_VALUES)
+                    results.get(parameter_name(at)).and_then(ints_of).filter(|v| v.len() <= MAX_PARAMETER_VALUES)
                 {
-                    shapes.controls.insert(tensor.clone(), values);
+                    shapes.parameters.insert(tensor.clone(), values);
                 }
             }
         }
-        let profile = PathBuf::from(session.end_profiling().map_err(failed("end its profile"))?);
+        let profile = PathBuf::from(session.end_profiling().map_err(failed("write its profile"))?);
         let Ok(bytes) = std::fs::read(&profile) else { return Ok(None) };
         let Ok(events) = serde_json::from_slice::<Vec<Value>>(&bytes) else { return Ok(None) };
         for event in &events {
@@ -78,68 +77,73 @@ impl Shapes {
         Ok(Some(shapes))
     }
 
-    /// Notes the constants that steer nodes on the way to `wanted`, and lists the tensors that have to be asked for.
-    fn note_constants(&mut self, graph: &Graph, input: &str, wanted: &str) -> Vec<String> {
-        let mut of_image = HashSet::from([input.to_owned()]);
-        let mut asked = Vec::new();
+    /// Reads constant parameters of nodes on the way to `wanted`, and returns the names of those that are computed.
+    fn read_constants(&mut self, graph: &Graph, input: &str, wanted: &str) -> Vec<String> {
+        let mut dependent = HashSet::from([input.to_owned()]);
+        let mut computed = Vec::new();
         for index in graph.ancestors(&[wanted.to_owned()], &HashSet::from([input.to_owned()])) {
             let node = graph.node(index);
-            let is_of_image = |name: &String| of_image.contains(name);
-            if !node.input.iter().any(is_of_image) || matches!(node.op_type(), "Shape" | "Size") {
+            let depends = |name: &String| dependent.contains(name);
+            if !node.input.iter().any(depends) || matches!(node.op_type(), "Shape" | "Size") {
                 continue;
             }
-            let steering: &[usize] = match node.op_type() {
+            let parameters: &[usize] = match node.op_type() {
                 "Slice" => &[1, 2, 3, 4],
                 "Gather" => &[1],
                 "Pad" => &[1, 3],
                 op if op.starts_with("Reduce") => &[1],
                 _ => &[],
             };
-            for name in steering.iter().filter_map(|&at| node.input.get(at)).filter(|name| !name.is_empty()) {
-                if self.controls.contains_key(name) || asked.contains(name) || is_of_image(name) {
+            for name in parameters.iter().filter_map(|&at| node.input.get(at)).filter(|name| !name.is_empty()) {
+                if self.parameters.contains_key(name) || computed.contains(name) || depends(name) {
                     continue;
                 }
                 match graph.constant_ints(name) {
                     Some(values) => {
-                        self.controls.insert(name.clone(), values);
+                        self.parameters.insert(name.clone(), values);
                     }
-                    None => asked.push(name.clone()),
+                    None => computed.push(name.clone()),
                 }
             }
-            of_image.extend(node.output.iter().filter(|output| !output.is_empty()).cloned());
+            dependent.extend(node.output.iter().filter(|output| !output.is_empty()).cloned());
         }
-        asked
+        computed
     }
 }
 
-/// The graph up to `wanted`, each node with a name of its own, and the steering tensors as outputs.
-fn model_of(graph: &Graph, input: &ImageInput, wanted: &str, asked: &[String]) -> (Vec<u8>, HashMap<String, usize>) {
+/// The graph up to `wanted` with a unique name for each node, and the computed parameters as outputs.
+fn observed_model(
+    graph: &Graph,
+    input: &ImageInput,
+    wanted: &str,
+    computed: &[String],
+) -> (Vec<u8>, HashMap<String, usize>) {
     let mut by_name = HashMap::new();
-    let mut nodes: Vec<NodeProto> = Vec::with_capacity(graph.nodes().len() + asked.len());
+    let mut nodes: Vec<NodeProto> = Vec::with_capacity(graph.nodes().len() + computed.len());
     for (index, node) in graph.nodes().iter().enumerate() {
-        let name = format!("relabel/seen/{index}");
+        let name = format!("relabel/observed/{index}");
         by_name.insert(name.clone(), index);
         nodes.push(NodeProto { name: Some(name), ..node.clone() });
     }
-    nodes.extend(asked.iter().enumerate().map(|(at, tensor)| NodeProto {
+    nodes.extend(computed.iter().enumerate().map(|(at, tensor)| NodeProto {
         op_type: Some("Identity".to_owned()),
-        name: Some(control_name(at)),
+        name: Some(parameter_name(at)),
         input: vec![tensor.clone()],
-        output: vec![control_name(at)],
+        output: vec![parameter_name(at)],
         ..NodeProto::default()
     }));
     let outputs: Vec<ValueInfoProto> = std::iter::once(declare_untyped(wanted))
-        .chain((0..asked.len()).map(|at| declare_untyped(&control_name(at))))
+        .chain((0..computed.len()).map(|at| declare_untyped(&parameter_name(at))))
         .collect();
     let inputs = graph.input_declaration(&input.name).cloned().into_iter().collect();
     (graph.serialise_with(without_dead_nodes(nodes, &outputs), inputs, outputs, Vec::new()), by_name)
 }
 
-fn control_name(at: usize) -> String {
-    format!("relabel/seen/control/{at}")
+fn parameter_name(at: usize) -> String {
+    format!("relabel/observed/parameter/{at}")
 }
 
-/// Dimensions as a profile has them: `{"float": [1, 64, 56, 56]}`.
+/// Parses dimensions of a profile: `{"float": [1, 64, 56, 56]}`.
 fn dims_of(shape: &Value) -> Option<Vec<usize>> {
     let dims = shape.as_object()?.values().next()?.as_array()?;
     dims.iter().map(|dim| usize::try_from(dim.as_i64()?).ok()).collect()

@@ -1,74 +1,76 @@
-//! What the structure of a graph tells of its cells: where each of the vectors that its pooling averages lies.
+//! Positions of cells as determined by the structure of the graph.
 
 use super::coordinate::{Coordinate, distinct};
-use super::in_proportion;
-use super::trace::Traced;
+use super::grid::{aspect_ratio_differs, fits_input, no_positions};
+use super::traced::Traced;
 use crate::labelling::teacher::graph::Graph;
-use crate::labelling::teacher::tail::{CellGrid, Layout, Refusal, in_words};
+use crate::labelling::teacher::refusal::Refusal;
+use crate::labelling::teacher::tail::{CellGrid, FeatureLayout, describe_node};
 use crate::shared::geometry::{InputSize, MapSize};
 
-/// What the structure tells.
+/// Conclusion from the structure of a graph.
 pub(super) enum Structure {
-    /// The place of every cell.
-    Settled(CellGrid),
-    /// That the vectors are not cells.
+    /// The position of every cell is known.
+    Located(CellGrid),
+    /// The vectors are not cells.
     Contradicts(Refusal),
-    /// Nothing, because of this node: its operator and name.
-    Unsettled { by: String },
+    /// Positions are lost after this node, given by operator and name.
+    Inconclusive { after: String },
 }
 
-/// How far a cell's place may be from where its row and column say, in cells. Strides and paddings of convolutions move
-/// places by up to half a cell, and networks without padding (Inception) spare the edges by as much.
-const MOST_SHIFT_CELLS: f32 = 1.0;
-/// How much of the image may be cut away, in cells.
-const MOST_CUT_CELLS: f32 = 0.75;
-/// Places closer than this part of the image are in one row or column.
-const SAME_PLACE: f32 = 1e-4;
+/// Largest distance of a cell from the centre of its row and column, in cells. Strides and paddings of convolutions move
+/// positions by up to half a cell, and networks without padding (Inception) leave out as much at the edges.
+const MAX_SHIFT_CELLS: f32 = 1.0;
+/// Largest part of the image that may be cut away, in cells.
+const MAX_CUT_CELLS: f32 = 0.75;
+/// Positions closer than this fraction of the image belong to one row or column.
+const SAME_POSITION: f32 = 1e-4;
 
-/// Concludes from the places of the features that are averaged over the cells' axes.
-/// `stated` is the card's grid; `over` tells what averages over what, for messages.
+/// Draws a conclusion from the positions of the averaged features. `card_grid` is the grid of the card; `averaging` describes
+/// what averages over which axes, for messages.
 pub(super) fn conclude(
     graph: &Graph,
     traced: &Traced,
-    layout: Layout,
+    layout: FeatureLayout,
     input_size: InputSize,
-    stated: Option<MapSize>,
-    over: &str,
+    card_grid: Option<MapSize>,
+    averaging: &str,
 ) -> Structure {
     if traced.has_unknown() {
-        let by = traced.unsettled_by.map_or_else(|| over.to_owned(), |index| in_words(graph.node(index)));
-        return Structure::Unsettled { by };
+        let after = traced.unsettled_by.map_or_else(|| averaging.to_owned(), |index| describe_node(graph.node(index)));
+        return Structure::Inconclusive { after };
     }
     let (dims, cell_axes) = (&traced.dims, layout.cell_axes());
     let other_axes: Vec<usize> = (0..dims.len()).filter(|axis| !cell_axes.contains(axis)).collect();
-    let contradicts = |problem: String| Structure::Contradicts(no_cells(problem));
+    let contradicts = |problem: String| Structure::Contradicts(no_positions(problem));
     let cells: usize = cell_axes.iter().map(|&axis| dims[axis]).product();
     if let Some(&axis) = other_axes.iter().find(|&&axis| traced.y.varies_along(axis) || traced.x.varies_along(axis)) {
         return contradicts(format!(
-            "{over}, but places of the image lie along axis {axis}: what is averaged are not the cells of a map"
+            "{averaging}, but image positions vary along axis {axis}: the averaged vectors are not the cells of a map"
         ));
     }
     if cells == 1 {
-        return MapSize::new(1, 1).map_or_else(contradicts, |size| Structure::Settled(CellGrid::raster(layout, size)));
+        let size = MapSize::new(1, 1).map_err(no_positions);
+        return size.map_or_else(Structure::Contradicts, |size| Structure::Located(CellGrid::raster(layout, size)));
     }
     let (Some(y), Some(x)) = (per_cell(&traced.y, dims, &other_axes), per_cell(&traced.x, dims, &other_axes)) else {
-        return Structure::Unsettled { by: over.to_owned() };
+        return Structure::Inconclusive { after: averaging.to_owned() };
     };
-    let placed = y.iter().zip(&x).filter(|(y, x)| y.is_finite() && x.is_finite()).count();
-    if placed == 0 {
+    let located = y.iter().zip(&x).filter(|(y, x)| y.is_finite() && x.is_finite()).count();
+    if located == 0 {
         return contradicts(format!(
-            "{over}, along which nothing lies at a place of the image (means, heads, views or learned queries): there are no \
-             cells"
+            "{averaging}, and none of the averaged vectors has an image position (means, heads, views or learned queries)"
         ));
     }
-    if placed < cells {
+    if located < cells {
         return contradicts(format!(
-            "{over}: {cells} vectors, of which {} lie at no place of the image (class or register tokens)",
-            cells - placed
+            "{averaging}, and {} of the {cells} vectors have no image position (class or register tokens)",
+            cells - located
         ));
     }
-    let (rows, columns) = (distinct(y.clone(), SAME_PLACE), distinct(x.clone(), SAME_PLACE));
-    let nearest = |places: &[f32], place: f32| places.partition_point(|&other| other < place - SAME_PLACE);
+    let (rows, columns) = (distinct(y.clone(), SAME_POSITION), distinct(x.clone(), SAME_POSITION));
+    let nearest =
+        |positions: &[f32], position: f32| positions.partition_point(|&other| other < position - SAME_POSITION);
     let mut order = vec![usize::MAX; rows.len() * columns.len()];
     for (at, (&y, &x)) in y.iter().zip(&x).enumerate() {
         if let Some(cell) = order.get_mut(nearest(&rows, y) * columns.len() + nearest(&columns, x)) {
@@ -77,53 +79,46 @@ pub(super) fn conclude(
     }
     if order.len() != cells || order.contains(&usize::MAX) {
         return contradicts(format!(
-            "{over}: {cells} vectors, which lie in {} rows and {} columns of the image and do not fill them \
-             once each: several show the same place (views, overlapping tiles), or none shows some",
+            "{averaging}, and the {cells} vectors, in {} rows and {} columns of the image, do not form a complete grid: some \
+             positions occur several times (views, overlapping tiles) or not at all",
             rows.len(),
             columns.len()
         ));
     }
     let Ok(size) = MapSize::new(rows.len(), columns.len()) else {
-        return contradicts(format!("{over}: there are no cells"));
+        return contradicts(format!("{averaging}, and there are no cells"));
     };
-    for (at, (what, places)) in [("rows", &rows), ("columns", &columns)].into_iter().enumerate() {
-        let count = places.len() as f32;
-        if traced.lost[at] * count > MOST_CUT_CELLS {
-            let by = traced.cut_by.map_or_else(String::new, |index| format!(" by {}", in_words(graph.node(index))));
+    for (at, (what, positions)) in [("rows", &rows), ("columns", &columns)].into_iter().enumerate() {
+        let count = positions.len() as f32;
+        if traced.lost[at] * count > MAX_CUT_CELLS {
+            let by =
+                traced.cut_by.map_or_else(String::new, |index| format!(" by {}", describe_node(graph.node(index))));
             return contradicts(format!(
-                "the {what} of its map show only a part of the image: {:.0} % of it are cut away{by}",
+                "the {what} of the map cover only part of the image: {:.0} % is cut away{by}",
                 traced.lost[at] * 100.0
             ));
         }
-        let shift = |(at, &place): (usize, &f32)| (place - (at as f32 + 0.5) / count).abs() * count;
-        let most = places.iter().enumerate().map(shift).fold(0.0, f32::max);
-        if most > MOST_SHIFT_CELLS {
+        let shift = |(at, &position): (usize, &f32)| (position - (at as f32 + 0.5) / count).abs() * count;
+        let most = positions.iter().enumerate().map(shift).fold(0.0, f32::max);
+        if most > MAX_SHIFT_CELLS {
             return contradicts(format!(
-                "the {} {what} of its map are not spread evenly over the image: one is {most:.1} cells away from where it \
-                 should be",
-                places.len()
+                "the {} {what} of the map are not evenly spread over the image: one is {most:.1} cells from its expected \
+                 position",
+                positions.len()
             ));
         }
     }
-    // A card may state that cells are not square.
-    if stated.is_none() && !in_proportion(size, input_size) {
-        return Structure::Contradicts(super::out_of_proportion(size, input_size));
+    // A card may declare that cells are not square.
+    if card_grid.is_none() && !fits_input(size, input_size) {
+        return Structure::Contradicts(aspect_ratio_differs(size, input_size));
     }
     let raster = order.iter().enumerate().all(|(cell, &at)| cell == at);
-    Structure::Settled(CellGrid { layout, size, order: (!raster).then_some(order) })
+    Structure::Located(CellGrid { layout, size, order: (!raster).then_some(order) })
 }
 
-/// One value for each cell, row by row as the features have them.
+/// One value for each cell, in the order of the features.
 fn per_cell(side: &Coordinate, dims: &[usize], other_axes: &[usize]) -> Option<Vec<f32>> {
     let ones: Vec<usize> =
         dims.iter().enumerate().map(|(axis, &length)| if other_axes.contains(&axis) { 1 } else { length }).collect();
     Some(side.dense(&ones)?.values().to_vec())
-}
-
-pub(super) fn no_cells(problem: String) -> Refusal {
-    Refusal::new(
-        problem,
-        "use a teacher whose last pooling averages over the places of the image (rows and columns, or tokens in the order of \
-         rows and columns)",
-    )
 }

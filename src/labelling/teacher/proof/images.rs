@@ -1,12 +1,12 @@
-//! The random images of a proof, and how the unmodified teacher is fed with them.
+//! Random images, and their normalisation for the reference.
 
 use ort::session::Session;
 use ort::value::Tensor;
 
 use crate::labelling::teacher::card::ChannelOrder;
 use crate::labelling::teacher::graph::element;
+use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite::{ImageInput, InputLayout, port};
-use crate::labelling::teacher::tail::Refusal;
 use crate::labelling::teacher::tensors::{Floats, failed, run_values, take};
 use crate::labelling::teacher::{PixelBatch, TeacherCard};
 use crate::shared::error::Error;
@@ -31,24 +31,25 @@ pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
     PixelBatch::new(images, size, data)
 }
 
-/// What the unmodified teacher is fed: the pixels as the rewritten teacher normalises them, bit for bit. With a mean and a
-/// standard deviation of 0.5, say, pixels lie where a quantiser rounds up or down, and the last bit decides.
+/// The input of the reference: pixels exactly as the rewritten teacher normalises them. Some normalisations, such as mean
+/// and standard deviation 0.5, put pixels where the last bit decides in which direction a quantiser rounds.
 #[derive(Clone, Debug)]
-pub(super) struct Normalised {
+pub(super) struct NormalisedImages {
     pub(super) floats: Floats,
-    /// Largest difference from what the contract says, and the largest value.
+    /// Largest difference from `(x / 255 - mean) / std`.
     pub(super) difference: f32,
+    /// Largest absolute value.
     largest: f32,
 }
 
-impl Normalised {
+impl NormalisedImages {
     /// A few roundings of float32.
     const RELATIVE_TOLERANCE: f32 = 1e-6;
-    /// Half a step of float16, and these.
+    /// The same plus half a step of float16.
     const RELATIVE_TOLERANCE_HALF: f32 = 1e-3;
 
-    /// Runs the part of the rewritten teacher that normalises pixels, and compares it with the contract's formula.
-    pub(super) fn of(
+    /// Runs the normalisation of the rewritten teacher and compares it with the formula.
+    pub(super) fn run(
         session: &mut Session,
         pixels: &PixelBatch,
         card: &TeacherCard,
@@ -56,23 +57,24 @@ impl Normalised {
     ) -> Result<Self, Error> {
         let size = pixels.size();
         let shape = [pixels.images(), size.height_pixels() as usize, size.width_pixels() as usize, 3];
-        let bytes = Tensor::from_array((shape, pixels.data().to_vec())).map_err(failed("take pixels"))?;
+        let bytes = Tensor::from_array((shape, pixels.data().to_vec())).map_err(failed("create an input tensor"))?;
         let [floats] = take(run_values(session, vec![(port::PIXELS.to_owned(), bytes.into())], &[&input.name])?);
-        let contract = normalised(pixels, card, input);
+        let expected = normalised(pixels, card, input);
         let mut difference = 0.0_f32;
         let mut largest = 0.0_f32;
-        for (&made, &wanted) in floats.values.iter().zip(&contract.values) {
-            let apart = (made - wanted).abs();
-            difference = if apart <= difference { difference } else { apart };
+        for (&actual, &wanted) in floats.values.iter().zip(&expected.values) {
+            let distance = (actual - wanted).abs();
+            // Keeps NaN.
+            difference = if distance <= difference { difference } else { distance };
             largest = largest.max(wanted.abs());
         }
-        if floats.dims != contract.dims {
+        if floats.dims != expected.dims {
             difference = f32::NAN;
         }
         Ok(Self { floats, difference, largest })
     }
 
-    /// Why the normalised pixels are not those of the contract.
+    /// The refusal of normalised pixels that differ too much.
     pub(super) fn failure(&self) -> Option<Refusal> {
         let half = self.floats.element == element::FLOAT16;
         let relative = if half { Self::RELATIVE_TOLERANCE_HALF } else { Self::RELATIVE_TOLERANCE };
@@ -80,17 +82,16 @@ impl Normalised {
         (!(self.difference <= accepted)).then(|| {
             Refusal::new(
                 format!(
-                    "its pixels are normalised to values that differ from (x/255 - mean) / std by {:.3e}; {accepted:.1e} is \
-                     accepted",
+                    "normalised pixels differ from (x/255 - mean) / std by up to {:.1e}, above the tolerance of {accepted:.1e}",
                     self.difference
                 ),
-                "check `mean` and `std` in the card; float16 holds values up to 65,504",
+                "check `mean` and `std` in the card; the largest float16 value is 65,504",
             )
         })
     }
 }
 
-/// `(x / 255 - mean) / std` on the host in float64, as the contract says it.
+/// Computes `(x / 255 - mean) / std` in float64.
 pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> Floats {
     let size = card.input_size;
     let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
@@ -123,7 +124,7 @@ pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageI
     Floats { dims, values, element: input.element }
 }
 
-/// The images, and after them each of them mirrored: what was left is right.
+/// Returns the images followed by their mirror images.
 pub(super) fn with_mirrors(pixels: &PixelBatch) -> PixelBatch {
     let size = pixels.size();
     let row_bytes = size.width_pixels() as usize * 3;
@@ -139,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn random_images_are_the_same_every_time_and_not_flat() {
+    fn random_images_are_deterministic_and_not_uniform() {
         let size = InputSize::new(16, 24).unwrap();
         let (a, b) = (random_images(2, size), random_images(2, size));
         assert_eq!(a.data(), b.data());
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn mirrors_turn_rows_and_keep_colours() {
+    fn mirroring_reverses_rows_and_keeps_channels() {
         let pixels = PixelBatch::new(1, InputSize::new(1, 2).unwrap(), vec![1, 2, 3, 4, 5, 6]);
         assert_eq!(with_mirrors(&pixels).data(), [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]);
     }

@@ -1,38 +1,37 @@
-//! Tells probabilities from scores in numbers, whatever the graph looks like, and holds the scores of a teacher that ends
-//! in probabilities against these.
+//! Tells probabilities from scores by their values, whatever the graph looks like, and compares recovered raw scores with
+//! the probabilities that the teacher returns.
 
-use super::log_sum_exp;
+use super::log_sum_exp::log_sum_exp;
 use crate::labelling::teacher::graph::element;
-use crate::labelling::teacher::tail::{Ending, Layout, Refusal, Tail};
+use crate::labelling::teacher::refusal::Refusal;
+use crate::labelling::teacher::tail::{Ending, FeatureLayout, Tail};
 use crate::labelling::teacher::tensors::Floats;
 
-/// Scores that are compared, a row for each image or cell.
-pub(super) struct Rows<'a> {
-    /// What a row is of: `image`, `cell`.
-    pub(super) of: &'static str,
+/// Scores, one row per image or cell.
+pub(super) struct ScoreRows<'a> {
+    /// Unit of a row: `image` or `cell`.
+    pub(super) unit: &'static str,
     pub(super) values: &'a [f32],
     pub(super) classes: usize,
     pub(super) half: bool,
 }
 
-impl Rows<'_> {
-    /// Classes from which on it tells something that all values lie between 0 and 1: so do the few scores of a small
-    /// network now and then.
-    const CLASSES_OF_SIGMOIDS: usize = 5;
+impl ScoreRows<'_> {
+    /// Smallest number of classes for which values between 0 and 1 indicate a sigmoid: a few scores may lie there by chance.
+    const MIN_SIGMOID_CLASSES: usize = 5;
 
-    /// Refuses rows of which every single one is made of probabilities. Scores that are raw do not sum to 1 in one row in a
-    /// hundred, and never in all.
+    /// Refuses rows that all contain probabilities. Raw scores sum to 1 in less than one row of a hundred, and never in
+    /// all.
     pub(super) fn refuse_probabilities(&self, tail: &Tail) -> Result<(), Refusal> {
         let Some(what) = self.probabilities() else { return Ok(()) };
         Err(Refusal::new(
             format!(
-                "its output `{}` holds probabilities, not scores: {what} in each of the {} {}s that were compared",
+                "the output `{}` contains probabilities, not scores: {what} in each of the {} {}s compared",
                 tail.output,
                 self.rows(),
-                self.of
+                self.unit
             ),
-            "export it so that its output are the raw scores (logits): leave the Softmax, LogSoftmax or Sigmoid out of the \
-             exported module",
+            "export raw scores (logits) as the output: leave the Softmax, LogSoftmax or Sigmoid out of the exported module",
         ))
     }
 
@@ -50,53 +49,51 @@ impl Rows<'_> {
         let none_below_zero = self.values.iter().all(|&value| value >= -1e-6);
         let sums: Vec<f64> = rows().map(|row| row.iter().copied().map(f64::from).sum()).collect();
         if none_below_zero && sums.iter().all(|sum| (sum - 1.0).abs() <= accepted) {
-            return Some("none is below 0, and they sum to 1, as behind a softmax,".to_owned());
+            return Some("values are non-negative and sum to 1, as after a softmax,".to_owned());
         }
         if rows().all(|row| f64::from(log_sum_exp(row)).abs() <= accepted) {
-            return Some("their exponentials sum to 1, as behind a log-softmax,".to_owned());
+            return Some("exponentials of the values sum to 1, as after a log-softmax,".to_owned());
         }
-        // Zeros are rather those of a Relu, unless other values reach 1, or float16 rounds small values to zero.
+        // Zeros suggest a Relu, unless other values reach 1 or float16 rounds small values to zero.
         let inside = self.values.iter().all(|value| (0.0..=1.0).contains(value));
         let largest = self.values.iter().copied().fold(0.0, f32::max);
         let zeros = self.values.contains(&0.0);
-        if self.classes >= Self::CLASSES_OF_SIGMOIDS && inside && (!zeros || self.half || largest > 0.99) {
-            return Some("all lie between 0 and 1, as behind a sigmoid,".to_owned());
+        if self.classes >= Self::MIN_SIGMOID_CLASSES && inside && (!zeros || self.half || largest > 0.99) {
+            return Some("all values lie between 0 and 1, as after a sigmoid,".to_owned());
         }
         self.same_sum(&sums)
             .filter(|_| none_below_zero)
-            .map(|sum| format!("none is below 0, and they sum to {sum:.4}, as behind a softmax that is multiplied,"))
+            .map(|sum| format!("values are non-negative and sum to {sum:.4}, as after a scaled softmax,"))
     }
 
-    /// The sum that all rows have, although the rows differ.
+    /// The common sum of all rows, if the rows differ.
     fn same_sum(&self, sums: &[f64]) -> Option<f64> {
-        const FEWEST_ROWS: usize = 8;
+        const MIN_ROWS: usize = 8;
         let spread = |values: &mut dyn Iterator<Item = f64>| {
             let (least, most) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(a, b), v| (a.min(v), b.max(v)));
             most - least
         };
-        let of_sums = spread(&mut sums.iter().copied());
+        let sum_spread = spread(&mut sums.iter().copied());
         let mean = sums.iter().sum::<f64>() / sums.len() as f64;
-        let of_classes = (0..self.classes)
+        let class_spread = (0..self.classes)
             .map(|class| spread(&mut self.values.iter().skip(class).step_by(self.classes).copied().map(f64::from)))
             .fold(0.0, f64::max);
-        let same = sums.len() >= FEWEST_ROWS && !self.half && of_sums <= 1e-4 * mean && of_sums * 100.0 < of_classes;
+        let same =
+            sums.len() >= MIN_ROWS && !self.half && sum_spread <= 1e-4 * mean && sum_spread * 100.0 < class_spread;
         same.then_some(mean)
     }
 }
 
-/// Refuses scores that rank the classes of an image, or of a cell, otherwise than the teacher's own output does: then what
-/// was left out is not what it looked like.
-pub(super) fn check_order(tail: &Tail, layout: Layout, own: &Floats, scores: &Floats) -> Result<(), Refusal> {
+/// Refuses scores that rank the classes of an image or cell differently than the teacher's own output: the nodes left out
+/// were then not a final activation.
+pub(super) fn check_order(tail: &Tail, layout: FeatureLayout, own: &Floats, scores: &Floats) -> Result<(), Refusal> {
     let refused = |problem: String| {
-        Refusal::new(
-            problem,
-            "export it so that its output are the raw scores (logits), without Softmax, Sigmoid or Log behind them",
-        )
+        Refusal::new(problem, "export raw scores (logits) as the output, without Softmax, Sigmoid or Log after them")
     };
     let left_out = tail.left_out.join(", ");
     if own.values.len() != scores.values.len() {
         return Err(refused(format!(
-            "its output has the shape {:?}, but the scores before {left_out} have {:?}",
+            "the output has shape {:?}, but the scores before {left_out} have shape {:?}",
             own.dims, scores.dims
         )));
     }
@@ -112,10 +109,10 @@ pub(super) fn check_order(tail: &Tail, layout: Layout, own: &Floats, scores: &Fl
         let mut ranked: Vec<usize> = (0..classes).collect();
         ranked.sort_by(|&a, &b| scores.values[at(a)].total_cmp(&scores.values[at(b)]));
         let largest = ranked.iter().map(|&class| own.values[at(class)].abs()).fold(0.0_f32, f32::max);
-        let falls = |pair: &[usize]| own.values[at(pair[0])] - own.values[at(pair[1])] > accepted * largest;
-        if let Some(&[a, b]) = ranked.windows(2).find(|pair| falls(pair)) {
+        let is_reversed = |pair: &[usize]| own.values[at(pair[0])] - own.values[at(pair[1])] > accepted * largest;
+        if let Some(&[a, b]) = ranked.windows(2).find(|pair| is_reversed(pair)) {
             return Err(refused(format!(
-                "its output ranks class {a} before class {b}, and the scores before {left_out} rank them the other way round"
+                "the output ranks class {a} above class {b}, but the scores before {left_out} rank them the other way round"
             )));
         }
     }
@@ -134,19 +131,19 @@ mod tests {
         (0..100 * classes).map(|_| scale * (next() + next() + next())).collect()
     }
 
-    fn by_row(values: &[f32], classes: usize, of_row: impl Fn(&[f32]) -> Vec<f32>) -> Vec<f32> {
-        values.chunks_exact(classes).flat_map(of_row).collect()
+    fn by_row(values: &[f32], classes: usize, f: impl Fn(&[f32]) -> Vec<f32>) -> Vec<f32> {
+        values.chunks_exact(classes).flat_map(f).collect()
     }
 
     fn found(values: &[f32], classes: usize, half: bool) -> Option<String> {
-        Rows { of: "cell", values, classes, half }.probabilities()
+        ScoreRows { unit: "cell", values, classes, half }.probabilities()
     }
 
     #[test]
-    fn probabilities_of_every_kind_are_told_from_scores() {
+    fn probabilities_of_every_kind_are_recognised() {
         for (classes, scale) in [(10, 0.01), (10, 1.0), (10, 20.0), (1000, 1e-3), (1000, 8.0)] {
             let raw = scores(classes, scale);
-            let softmax = by_row(&raw, classes, super::super::softmax);
+            let softmax = by_row(&raw, classes, super::super::log_sum_exp::softmax);
             let logs: Vec<f32> = by_row(&raw, classes, |row| {
                 let lse = log_sum_exp(row);
                 row.iter().map(|score| score - lse).collect()
@@ -166,7 +163,7 @@ mod tests {
                 assert_eq!(found(values, classes, false), None, "{name} of {classes} classes, scale {scale}");
             }
         }
-        assert_eq!(found(&[0.0; 90], 9, false), None, "a network that gives nothing");
-        assert_eq!(found(&[1.0; 9], 9, false), None, "a single row tells nothing");
+        assert_eq!(found(&[0.0; 90], 9, false), None, "all zero");
+        assert_eq!(found(&[1.0; 9], 9, false), None, "a single row is not enough");
     }
 }

@@ -1,15 +1,16 @@
-//! What becomes of a head's node that changes shapes, once cells stand in the place of the batch.
+//! Nodes of a head that change shapes, and their counterparts once cells take the place of the batch.
 
 use crate::labelling::teacher::graph::{Graph, NodeProto, attribute_int, attribute_ints};
 
-/// What becomes of a head's node that changes shapes, once cells stand in the place of the batch.
+/// Counterpart of a shape-changing node of the head in the copy on cells.
 pub(super) enum ReshapeOnCells {
+    /// The node as it is.
     Keep,
-    /// It becomes a Reshape to this.
+    /// A Reshape to this shape.
     To(Vec<i64>),
-    /// It becomes an Expand to this.
+    /// An Expand to this shape.
     ExpandTo(Vec<i64>),
-    /// The node changes nothing: its output is its input.
+    /// No node: the output is the input.
     Skip,
 }
 
@@ -17,21 +18,21 @@ pub(super) fn reshape_on_cells(graph: &Graph, node: &NodeProto, fixed_batch: Opt
     let target = || node.input.get(1).and_then(|shape| graph.constant_ints(shape));
     let is_batch = |side: i64| side > 0 && fixed_batch.is_none_or(|batch| side as usize == batch);
     match node.op_type() {
-        // As in `Build::reshape`.
+        // See `GraphBuilder::reshape`.
         "Flatten" if attribute_int(node, "axis").unwrap_or(1) == 1 => ReshapeOnCells::To(ONE_ROW_EACH.to_vec()),
-        // The second half of the dynamo exporter's way to write a pooling: flatten to one axis, then gather the same
-        // values in the same order into the pooled shape.
+        // The second half of a pooling as the dynamo exporter writes it: flatten to one axis, then gather the same values
+        // in the same order into the pooled shape.
         "Gather" if gathers_flattened(graph, node) => ReshapeOnCells::Skip,
         "Reshape" if flattens_for_gather(graph, node) => ReshapeOnCells::Skip,
         "Reshape" => match target() {
-            // `[1, -1]`: the exporter wrote the batch as a number. 0 takes it from the data.
+            // `[1, -1]`: the exporter wrote the batch as a constant; 0 takes it from the data.
             Some(mut shape) if shape.len() > 1 && is_batch(shape[0]) => {
                 shape[0] = 0;
                 ReshapeOnCells::To(shape)
             }
             _ => ReshapeOnCells::Keep,
         },
-        // A side of 1 leaves the data as it is.
+        // A dimension of 1 keeps that of the data.
         "Expand" => match target() {
             Some(mut shape)
                 if fixed_batch.is_some_and(|batch| batch > 1) && shape.first().is_some_and(|&side| is_batch(side)) =>
@@ -45,9 +46,9 @@ pub(super) fn reshape_on_cells(graph: &Graph, node: &NodeProto, fixed_batch: Opt
     }
 }
 
-/// What becomes of a Reshape of `torch.nn.MultiheadAttention`, which for a while puts the single query in front of the
-/// batch: `[1, batch, channel]`, between transpositions of the first two axes. The batch is what is left over then.
-pub(super) fn reshape_behind_query(graph: &Graph, node: &NodeProto) -> Option<Vec<i64>> {
+/// Target shape for a Reshape of `torch.nn.MultiheadAttention`, which temporarily puts the single query before the batch,
+/// `[1, batch, channel]`, between transpositions of the first two axes. The batch is inferred.
+pub(super) fn reshape_of_query_first(graph: &Graph, node: &NodeProto) -> Option<Vec<i64>> {
     const SWAPPED: Option<&[i64]> = Some(&[1, 0, 2]);
     if node.op_type() != "Reshape" {
         return None;
@@ -65,10 +66,10 @@ pub(super) fn reshape_behind_query(graph: &Graph, node: &NodeProto) -> Option<Ve
     }
 }
 
-/// The first axis stays, the others become one.
+/// Keeps the first axis and flattens the others.
 const ONE_ROW_EACH: [i64; 2] = [0, -1];
 
-/// A Reshape to `[-1]` that only Gathers of single values read.
+/// Whether a node is a Reshape to `[-1]` whose result only Gathers of single values take.
 fn flattens_for_gather(graph: &Graph, node: &NodeProto) -> bool {
     let to_one_axis = node.input.get(1).and_then(|shape| graph.constant_ints(shape)).is_some_and(|shape| shape == [-1]);
     let readers = node.output.first().map_or(&[][..], |output| graph.consumers(output));

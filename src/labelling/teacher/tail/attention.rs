@@ -1,34 +1,34 @@
-//! Recognises a pooling by attention: a learned query, the same for every image, weighs the tokens of a map.
+//! Recognises attention pooling: a learned query, the same for every image, weights the tokens of a map.
 
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
 
-/// Nodes that are walked over between the parts of an attention.
-const MOST_STEPS: usize = 64;
+/// Largest number of nodes between two parts of an attention.
+const MAX_STEPS: usize = 64;
 
-/// Products of matrices: the standard one, and ONNX Runtime's with a factor and transpositions.
+/// Matrix products: the standard operator, and ONNX Runtime's with a factor and transpositions.
 const PRODUCTS: [&str; 2] = ["MatMul", "FusedMatMul"];
-/// Attributes of [`PRODUCTS`] that change the order of axes.
-const TURNS: [&str; 4] = ["transA", "transB", "transBatchA", "transBatchB"];
+/// Attributes of [`PRODUCTS`] that transpose.
+const TRANSPOSING: [&str; 4] = ["transA", "transB", "transBatchA", "transBatchB"];
 
 /// An attention over all cells with one learned query.
 pub(super) struct LearnedQuery {
-    /// The tokens that keys and values are made of, `[batch, cell, channel]`.
+    /// The tokens from which keys and values are computed, `[batch, cell, channel]`.
     pub(super) features: String,
-    /// What is weighed, `[.., cell, channel]`.
+    /// The weighted values, `[.., cell, channel]`.
     pub(super) values: String,
-    /// The node that makes weights which sum to 1.
+    /// The node that normalises the weights.
     pub(super) softmax: usize,
 }
 
-/// Whether `node` multiplies the result of a Softmax with something.
+/// Whether `node` multiplies the result of a Softmax with another tensor.
 pub(super) fn is_weighted_sum(graph: &Graph, node: &NodeProto) -> bool {
     softmax_of(graph, node).is_some()
 }
 
 fn softmax_of(graph: &Graph, node: &NodeProto) -> Option<usize> {
     let [weights, _] = &node.input[..] else { return None };
-    let is_turned = TURNS.iter().any(|turn| attribute_int(node, turn) == Some(1));
-    if !PRODUCTS.contains(&node.op_type()) || is_turned {
+    let transposes = TRANSPOSING.iter().any(|name| attribute_int(node, name) == Some(1));
+    if !PRODUCTS.contains(&node.op_type()) || transposes {
         return None;
     }
     let softmax = through(graph, weights, &["Cast", "Identity", "Dropout"])?;
@@ -36,32 +36,33 @@ fn softmax_of(graph: &Graph, node: &NodeProto) -> Option<usize> {
     is_softmax.then_some(softmax)
 }
 
-/// What `node` pools by a learned query, if it does: it multiplies the result of a Softmax with values, and the query knows
-/// nothing of the image.
+/// The attention pooling that `node` completes, if any: it multiplies the result of a Softmax with values, and the query
+/// does not depend on the image.
 ///
-/// That the weights sum to 1 over the cells shows in the proof, where all cells hold the same vector.
+/// That the weights sum to 1 over the cells is verified later, on maps with the same vector in all cells.
 pub(super) fn learned_query(graph: &Graph, reach: &Reach<'_>, input: &str, node: &NodeProto) -> Option<LearnedQuery> {
     let softmax = softmax_of(graph, node)?;
     let values = node.input.get(1)?;
     let product = product_of_query_and_keys(graph, reach, graph.node(softmax).input.first()?)?;
     let [query, keys] = &graph.node(product).input[..] else { return None };
-    if reach.has(query) == reach.has(keys) {
+    if reach.contains(query) == reach.contains(keys) {
         return None;
     }
     let features = features_of(graph, reach, input, node.output.first()?, values)?;
     Some(LearnedQuery { features: features.to_owned(), values: values.clone(), softmax })
 }
 
-/// Whether tokens get positions right before they are pooled: `features` is the sum of something and of a weight that
-/// differs from cell to cell. Then a token has no score of its own without its place.
+/// The node that adds positions to tokens just before they are pooled, if any: `features` is then the sum of tokens and a
+/// weight that differs between cells, and the score of a token depends on its position.
 pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: &'a str) -> Option<&'a NodeProto> {
     let mut tensor = features;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let node = graph.node(graph.producer(tensor)?);
         match node.op_type() {
             "Add" => {
                 let differs = |dims: &[i64]| dims.len() >= 2 && dims[dims.len() - 2] > 1;
-                let (known, other): (Vec<&String>, Vec<&String>) = node.input.iter().partition(|&side| reach.has(side));
+                let (known, other): (Vec<&String>, Vec<&String>) =
+                    node.input.iter().partition(|&side| reach.contains(side));
                 let positions = other.iter().any(|side| graph.weight_dims(side).is_some_and(differs));
                 match (&known[..], positions) {
                     ([_], true) => return Some(node),
@@ -79,10 +80,10 @@ pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: 
     None
 }
 
-/// The node that makes a tensor, behind nodes of the given kinds.
+/// The node that makes a tensor, skipping nodes of the given kinds.
 fn through(graph: &Graph, tensor: &str, kinds: &[&str]) -> Option<usize> {
     let mut index = graph.producer(tensor)?;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         if !kinds.contains(&graph.node(index).op_type()) {
             return Some(index);
         }
@@ -98,16 +99,16 @@ fn is_along_last_axis(graph: &Graph, softmax: &NodeProto) -> bool {
     }
 }
 
-/// The product whose scaled and masked result a Softmax takes.
+/// The matrix product whose scaled and masked result a Softmax takes.
 fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> Option<usize> {
     let mut tensor = tensor;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let index = graph.producer(tensor)?;
         let node = graph.node(index);
         match node.op_type() {
             op if PRODUCTS.contains(&op) => return Some(index),
             "Mul" | "Div" | "Add" | "Sub" | "Cast" | "Identity" | "Where" | "Reshape" | "Squeeze" | "Unsqueeze" => {
-                tensor = the_one_that_sees(reach, node)?;
+                tensor = only_image_input(reach, node)?;
             }
             _ => return None,
         }
@@ -115,17 +116,17 @@ fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> 
     None
 }
 
-/// The tokens that values are made of: in front of their projection, if there is one, and such that keys see the image
+/// The tokens from which values are computed: the input of their projection, if there is one. Keys must depend on the image
 /// only through them, too.
 fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &str, values: &'a str) -> Option<&'a str> {
     let mut tensor = values;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let node = graph.node(graph.producer(tensor)?);
         match node.op_type() {
             "Transpose" | "Reshape" | "Gather" | "Split" | "Slice" | "Squeeze" | "Unsqueeze" | "Identity" | "Cast"
-            | "Add" | "Mul" | "Div" | "Flatten" => tensor = the_one_that_sees(reach, node)?,
+            | "Add" | "Mul" | "Div" | "Flatten" => tensor = only_image_input(reach, node)?,
             "MatMul" | "FusedMatMul" | "Gemm" => {
-                tensor = the_one_that_sees(reach, node)?;
+                tensor = only_image_input(reach, node)?;
                 break;
             }
             // Not projected.
@@ -135,11 +136,11 @@ fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &st
             }
         }
     }
-    // Sequences that come first are written as a transposition of those that come second.
+    // Exporters write sequence-first layouts as a transposition of batch-first ones.
     for _ in 0..8 {
         let made_by = graph.producer(tensor).map(|index| graph.node(index));
-        let is_turned = made_by.is_some_and(|node| attribute_ints(node, "perm") == Some(&[1, 0, 2]));
-        if !is_turned && !graph.sees(pooled, input, &[tensor]) {
+        let is_transposed = made_by.is_some_and(|node| attribute_ints(node, "perm") == Some(&[1, 0, 2]));
+        if !is_transposed && !graph.depends_on(pooled, input, &[tensor]) {
             return Some(tensor);
         }
         let node = made_by?;
@@ -151,9 +152,9 @@ fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &st
     None
 }
 
-/// The only input of a node that knows the image.
-fn the_one_that_sees<'a>(reach: &Reach<'_>, node: &'a NodeProto) -> Option<&'a str> {
-    let mut seeing = node.input.iter().filter(|taken| reach.has(taken));
-    let one = seeing.next()?;
-    seeing.next().is_none().then_some(one)
+/// The only input of a node that depends on the image.
+fn only_image_input<'a>(reach: &Reach<'_>, node: &'a NodeProto) -> Option<&'a str> {
+    let mut dependent = node.input.iter().filter(|taken| reach.contains(taken));
+    let one = dependent.next()?;
+    dependent.next().is_none().then_some(one)
 }

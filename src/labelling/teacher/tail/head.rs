@@ -1,72 +1,81 @@
-//! Looks at every node between the pooling and the scores: a head may do with a vector what it likes, as long as it
-//! treats each by itself, since on the cells many vectors stand where one image's stood.
+//! Checks every node between the pooling and the scores: a head may compute anything, as long as it processes each vector
+//! independently, since in the rewrite the vectors of all cells take the place of the batch.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::pooling::reduced_axes;
-use super::{Pooling, Refusal};
+use super::average::reduced_axes;
+use super::ending::{Linearity, Pooling};
 use crate::labelling::teacher::graph::{
     Graph, NodeProto, attribute_int, attribute_ints, attribute_text, bodies, captured_names, is_standard_domain,
 };
+use crate::labelling::teacher::refusal::Refusal;
 
-/// Whether the scores of an image are the mean of the scores of its cells.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Linearity {
-    /// They are: the head is linear, up to a constant.
-    Linear,
-    /// They are not: the head bends.
-    NotLinear {
-        /// The first node that bends, in words: its operator and its name.
-        because_of: String,
-    },
+/// Indices of the nodes that depend on `pooled` and lead to `logits`, in order.
+pub(super) fn nodes_between(graph: &Graph, pooled: &str, logits: &str) -> Vec<usize> {
+    let given = HashSet::from([pooled.to_owned()]);
+    let mut from_pooled: HashSet<&str> = HashSet::from([pooled]);
+    let mut head = Vec::new();
+    for index in graph.ancestors(&[logits.to_owned()], &given) {
+        if graph.inputs_of(index).any(|taken| from_pooled.contains(taken)) {
+            from_pooled.extend(graph.node(index).output.iter().map(String::as_str));
+            head.push(index);
+        }
+    }
+    head
 }
 
-/// Accepts a head, and says whether it is linear. Whether each vector is really treated by itself shows in the proof;
-/// here is what can be told from the graph, with the node's name.
-pub(super) fn examine(graph: &Graph, pooling: &Pooling) -> Result<Linearity, Refusal> {
-    // How many axes an attention's result has is not known.
+/// Operator and name of a node, for messages.
+pub(crate) fn describe_node(node: &NodeProto) -> String {
+    format!("{} (node `{}`)", node.op_type(), node.name())
+}
+
+/// Returns whether a head is linear, or the node for which it is refused. This is what the graph alone can tell; running
+/// the rewrite verifies that vectors are processed independently.
+pub(super) fn linearity(graph: &Graph, pooling: &Pooling) -> Result<Linearity, Refusal> {
+    // The rank of an attention's result is not known.
     let rank = Some(pooling.pooled_shape.len()).filter(|&rank| rank > 0);
-    let mut head = Head {
+    let mut head = HeadWalk {
         graph,
         ranks: HashMap::from([(pooling.pooled.as_str(), rank)]),
         batch_may_move: pooling.attention_values.is_some(),
         linearity: Linearity::Linear,
     };
-    pooling.head.iter().try_for_each(|&index| head.see(graph.node(index)))?;
+    pooling.head.iter().try_for_each(|&index| head.visit(graph.node(index)))?;
     Ok(head.linearity)
 }
 
-/// A head, as far as it was walked over.
-struct Head<'a> {
+/// State of the walk over a head.
+struct HeadWalk<'a> {
     graph: &'a Graph,
-    /// Tensors that hold features, and how many axes they have, where that is known.
+    /// Tensors that depend on the pooled features, with their ranks if known.
     ranks: HashMap<&'a str, Option<usize>>,
-    /// Attentions put the batch behind another axis for a while; then only the proof can tell.
+    /// Set for attention pooling, which moves the batch to another axis for a while; only running the rewrite can then
+    /// tell whether vectors are mixed.
     batch_may_move: bool,
     linearity: Linearity,
 }
 
-impl<'a> Head<'a> {
-    fn see(&mut self, node: &'a NodeProto) -> Result<(), Refusal> {
-        let is_fed = |name: &str| self.ranks.contains_key(name);
-        let fed: Vec<usize> = (0..node.input.len()).filter(|&at| is_fed(&node.input[at])).collect();
+impl<'a> HeadWalk<'a> {
+    fn visit(&mut self, node: &'a NodeProto) -> Result<(), Refusal> {
+        let is_feature = |name: &str| self.ranks.contains_key(name);
+        let features: Vec<usize> = (0..node.input.len()).filter(|&at| is_feature(&node.input[at])).collect();
         if matches!(node.op_type(), "Shape" | "Size") {
             return Ok(()); // arithmetic on shapes
         }
         if bodies(node).next().is_some() {
-            let captures = captured_names(node).into_iter().any(is_fed);
-            return if captures || !fed.is_empty() { self.see_branches(node, &fed) } else { Ok(()) };
+            let captures = captured_names(node).into_iter().any(is_feature);
+            return if captures || !features.is_empty() { self.visit_branches(node, &features) } else { Ok(()) };
         }
-        if fed.is_empty() {
+        if features.is_empty() {
             return Ok(());
         }
-        let rank = fed.iter().map(|&at| self.ranks[node.input[at].as_str()]).max().flatten();
-        match kind(self.graph, node, &fed, rank) {
-            Kind::Bends if self.linearity == Linearity::Linear => {
-                self.linearity = Linearity::NotLinear { because_of: in_words(node) };
+        let rank = features.iter().map(|&at| self.ranks[node.input[at].as_str()]).max().flatten();
+        match kind(self.graph, node, &features, rank) {
+            Kind::NonLinear if self.linearity == Linearity::Linear => {
+                self.linearity = Linearity::NotLinear { because_of: describe_node(node) };
             }
             Kind::Mixes if self.batch_may_move && matches!(node.op_type(), "Transpose" | "Squeeze" | "Unsqueeze") => {}
-            Kind::Linear | Kind::Bends => {}
+            Kind::Linear | Kind::NonLinear => {}
             Kind::Mixes => return Err(mixes(node)),
             Kind::Unknown => return Err(unknown(node)),
         }
@@ -76,20 +85,20 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    /// An `If` whose condition depends on shapes alone may be followed by either branch.
-    fn see_branches(&mut self, node: &'a NodeProto, fed: &[usize]) -> Result<(), Refusal> {
+    /// Accepts an `If` whose condition depends on shapes alone, if both branches are accepted.
+    fn visit_branches(&mut self, node: &'a NodeProto, features: &[usize]) -> Result<(), Refusal> {
         if node.op_type() != "If" || !is_standard_domain(node.domain()) {
             return Err(unknown(node));
         }
-        if !fed.is_empty() {
+        if !features.is_empty() {
             return Err(mixes(node)); // one branch for all images
         }
         let mut ranks: Vec<Option<Option<usize>>> = vec![None; node.output.len()];
         for body in bodies(node) {
-            body.node.iter().try_for_each(|inner| self.see(inner))?;
+            body.node.iter().try_for_each(|inner| self.visit(inner))?;
             for (rank, output) in ranks.iter_mut().zip(&body.output) {
-                let of_branch = self.ranks.get(output.name()).copied();
-                *rank = if rank.is_none() || *rank == of_branch { of_branch.or(*rank) } else { Some(None) };
+                let branch_rank = self.ranks.get(output.name()).copied();
+                *rank = if rank.is_none() || *rank == branch_rank { branch_rank.or(*rank) } else { Some(None) };
             }
         }
         for (output, rank) in node.output.iter().zip(ranks).filter(|(output, _)| !output.is_empty()) {
@@ -101,25 +110,21 @@ impl<'a> Head<'a> {
     }
 }
 
-pub(crate) fn in_words(node: &NodeProto) -> String {
-    format!("{} (node `{}`)", node.op_type(), node.name())
-}
-
-/// What a node does to feature vectors that stand side by side along the first axis.
+/// Effect of a node on feature vectors that are stacked along the first axis.
 enum Kind {
     /// Linear in each of them.
     Linear,
-    /// Not linear, but each for itself.
-    Bends,
-    /// One vector's result depends on the others.
+    /// Not linear, but applied to each vector independently.
+    NonLinear,
+    /// The result for one vector depends on the others.
     Mixes,
-    /// Not known to be harmless.
+    /// Not known to process vectors independently.
     Unknown,
 }
 
-fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> Kind {
-    use Kind::{Bends, Linear, Mixes, Unknown};
-    let first_only = fed == [0];
+fn kind(graph: &Graph, node: &NodeProto, features: &[usize], rank: Option<usize>) -> Kind {
+    use Kind::{Linear, Mixes, NonLinear, Unknown};
+    let first_only = features == [0];
     let is_batch = |axis: i64| axis == 0 || rank.is_some_and(|rank| axis == -(rank as i64));
     let unless_along_batch = |axis: i64, kind: Kind| if is_batch(axis) { Mixes } else { kind };
     let unless_any_along_batch = |axes: Option<Vec<i64>>, kind: Kind| match axes {
@@ -133,8 +138,8 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         return Unknown;
     }
     match node.op_type() {
-        // In training it would be random.
-        "Dropout" if node.input.len() > 2 => Bends,
+        // Random in training mode.
+        "Dropout" if node.input.len() > 2 => NonLinear,
         "Identity" | "Cast" | "Neg" | "Add" | "Sub" | "Sum" | "Mean" | "Reshape" | "GlobalAveragePool" | "BiasAdd"
         | "AveragePool" | "Dropout" => Linear,
         "Tile" => match node.input.get(1).and_then(|repeats| graph.constant_ints(repeats)) {
@@ -142,14 +147,14 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
             _ if first_only => Linear,
             _ => Unknown,
         },
-        "Einsum" => einsum(attribute_text(node, "equation").unwrap_or_default(), fed),
-        "Mul" if fed.len() == 1 => Linear,
+        "Einsum" => einsum(attribute_text(node, "equation").unwrap_or_default(), features),
+        "Mul" if features.len() == 1 => Linear,
         "Div" if first_only => Linear,
-        "Mul" | "Div" => Bends,
+        "Mul" | "Div" => NonLinear,
         "Flatten" | "Concat" => unless_along_batch(attribute_int(node, "axis").unwrap_or(1), Linear),
         "Split" => unless_along_batch(attribute_int(node, "axis").unwrap_or(0), Linear),
-        // What an Expand takes besides is a shape. A Gather is along the first axis only as the second half of the dynamo
-        // exporter's pooling, which the rewrite skips; else the proof sees that vectors are missing.
+        // The second input of an Expand is a shape. A Gather acts on the first axis only as the second half of the dynamo
+        // exporter's pooling, which the rewrite skips; otherwise vectors are missing when the rewrite is verified.
         "Expand" | "Gather" => {
             if first_only {
                 Linear
@@ -176,15 +181,15 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
                 Mixes
             }
         }
-        // From three axes on, the first is a batch on either side.
+        // With three or more axes, the first is a batch axis on both sides.
         "MatMul" | "FusedMatMul" => {
-            let turned =
+            let transposes_batch =
                 ["transA", "transBatchA", "transBatchB"].iter().any(|name| attribute_int(node, name) == Some(1));
             let is_batched = rank.is_some_and(|rank| rank > 2);
-            match (fed, turned) {
+            match (features, transposes_batch) {
                 ([0], false) => Linear,
                 ([1], false) if is_batched => Linear,
-                ([0, 1], false) if is_batched => Bends,
+                ([0, 1], false) if is_batched => NonLinear,
                 _ => Mixes,
             }
         }
@@ -197,23 +202,23 @@ fn kind(graph: &Graph, node: &NodeProto, fed: &[usize], rank: Option<usize>) -> 
         }
         "ReduceMean" | "ReduceSum" => unless_any_along_batch(reduced_axes(graph, node), Linear),
         "ReduceL1" | "ReduceL2" | "ReduceMax" | "ReduceMin" | "ReduceSumSquare" | "ReduceLogSumExp"
-        | "ReduceLogSum" | "ReduceProd" => unless_any_along_batch(reduced_axes(graph, node), Bends),
+        | "ReduceLogSum" | "ReduceProd" => unless_any_along_batch(reduced_axes(graph, node), NonLinear),
         "LayerNormalization"
         | "SimplifiedLayerNormalization"
         | "RMSNormalization"
         | "LpNormalization"
         | "Softmax"
         | "LogSoftmax" => {
-            let usual = if node.op_type().ends_with("max") && graph.opset() < 13 { 1 } else { -1 };
-            unless_along_batch(attribute_int(node, "axis").unwrap_or(usual), Bends)
+            let default_axis = if node.op_type().ends_with("max") && graph.opset() < 13 { 1 } else { -1 };
+            unless_along_batch(attribute_int(node, "axis").unwrap_or(default_axis), NonLinear)
         }
-        op if bends_each_by_itself(op) => Bends,
+        op if is_elementwise_or_norm(op) => NonLinear,
         _ => kind_of_fused(node, first_only),
     }
 }
 
-/// Norms, activations and other functions of each vector, or of each number.
-fn bends_each_by_itself(op: &str) -> bool {
+/// Non-linear operators that act on each vector or each value independently.
+fn is_elementwise_or_norm(op: &str) -> bool {
     matches!(
         op,
         "InstanceNormalization"
@@ -268,11 +273,11 @@ fn bends_each_by_itself(op: &str) -> bool {
     )
 }
 
-/// [`kind`] of ONNX Runtime's own operators: products with an activation, and norms and activations with a sum in front.
+/// [`kind`] of the fused operators of ONNX Runtime: products with an activation, norms and activations with a sum.
 fn kind_of_fused(node: &NodeProto, first_only: bool) -> Kind {
     match node.op_type() {
-        "FusedConv" | "NhwcFusedConv" if first_only => Kind::Bends,
-        "FusedGemm" if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 => Kind::Bends,
+        "FusedConv" | "NhwcFusedConv" if first_only => Kind::NonLinear,
+        "FusedGemm" if first_only && attribute_int(node, "transA").unwrap_or(0) == 0 => Kind::NonLinear,
         "FusedConv" | "NhwcFusedConv" | "FusedGemm" => Kind::Mixes,
         "SkipLayerNormalization"
         | "SkipSimplifiedLayerNormalization"
@@ -280,27 +285,27 @@ fn kind_of_fused(node: &NodeProto, first_only: bool) -> Kind {
         | "GroupNorm"
         | "BiasGelu"
         | "BiasSplitGelu"
-        | "BiasDropout" => Kind::Bends,
+        | "BiasDropout" => Kind::NonLinear,
         _ => Kind::Unknown,
     }
 }
 
-/// Whether a sum over products of axes keeps the first axis of what it is fed, and sums over it nowhere.
-fn einsum(equation: &str, fed: &[usize]) -> Kind {
+/// [`kind`] of an Einsum: it must keep the first axis of all features and never sum over it.
+fn einsum(equation: &str, features: &[usize]) -> Kind {
     let equation: String = equation.split_whitespace().collect();
     let Some((terms, result)) = equation.split_once("->") else { return Kind::Unknown };
-    // `...` stands for the batch and whatever follows it.
+    // `...` covers the batch and possibly more axes.
     let first = |term: &str| if term.starts_with("...") { Some('.') } else { term.chars().next() };
     let terms: Vec<&str> = terms.split(',').collect();
     let Some(batch) = first(result) else { return Kind::Mixes };
     let keeps_batch = |at: &usize| terms.get(*at).is_some_and(|term| first(term) == Some(batch));
-    if !fed.iter().all(keeps_batch) {
+    if !features.iter().all(keeps_batch) {
         return Kind::Mixes;
     }
-    if fed.len() == 1 { Kind::Linear } else { Kind::Bends }
+    if features.len() == 1 { Kind::Linear } else { Kind::NonLinear }
 }
 
-/// Axes of a node's output, where that can be told.
+/// Rank of a node's output, if it can be determined.
 fn rank_after(graph: &Graph, node: &NodeProto, rank: Option<usize>) -> Option<usize> {
     match node.op_type() {
         "Flatten" => Some(2),
@@ -319,11 +324,11 @@ fn rank_after(graph: &Graph, node: &NodeProto, rank: Option<usize>) -> Option<us
 fn mixes(node: &NodeProto) -> Refusal {
     Refusal::new(
         format!(
-            "{} stands between its pooling and its scores and mixes vectors, so that a cell's score would depend on other \
-             cells",
-            in_words(node)
+            "cannot compute per-cell scores: {} between the pooling and the scores mixes vectors, so the score of a cell \
+             would depend on other cells",
+            describe_node(node)
         ),
-        "use a teacher that treats each pooled vector by itself after its pooling, or export a graph that ends in a score \
+        "use a teacher whose head processes each pooled vector independently, or export a graph whose output is a score \
          map [batch, class, y, x]",
     )
 }
@@ -331,10 +336,11 @@ fn mixes(node: &NodeProto) -> Refusal {
 fn unknown(node: &NodeProto) -> Refusal {
     Refusal::new(
         format!(
-            "{} stands between its pooling and its scores, and is not known to treat each cell by itself",
-            in_words(node)
+            "cannot compute per-cell scores: {} between the pooling and the scores is not known to process each vector \
+             independently",
+            describe_node(node)
         ),
-        "export it with standard operators (norms, convolutions, activations and linear layers are all known), or as a \
-         graph that ends in a score map [batch, class, y, x]",
+        "export it with standard operators (norms, convolutions, activations and linear layers are supported), or as a \
+         graph whose output is a score map [batch, class, y, x]",
     )
 }

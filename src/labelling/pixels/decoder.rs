@@ -1,0 +1,154 @@
+//! The decoder: detects the format, decodes within limits, and resizes.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use relabel_resize::{Filter, Sides, resize_rgb8};
+
+use super::budget::{IMAGE_BYTES, MemoryBudget, Reservation};
+use super::image_error::broken;
+use super::limits::DecodeLimits;
+use super::orientation::ExifOrientation;
+use super::rgb_image::{RgbImage, SHRINKING_FILTER};
+use super::sniff::{self, ImageFormat};
+use super::{bmp_file, gif_file, jpeg, png_file, pnm_file, tiff_file, webp_file};
+use crate::shared::error::ImageError;
+use crate::shared::geometry::InputSize;
+
+/// Decodes images within a memory budget, which all threads that use the decoder share. An image that needs more than the
+/// limit per image is refused; one that needs more than is free waits.
+#[derive(Clone, Debug)]
+pub struct Decoder {
+    budget: MemoryBudget,
+}
+
+impl Default for Decoder {
+    /// A decoder for one thread, with [`IMAGE_BYTES`] per image.
+    fn default() -> Self {
+        Self::new(IMAGE_BYTES, 1)
+    }
+}
+
+impl Decoder {
+    /// Creates a decoder for `threads` threads. Decoding and resizing one image may take at most `image_bytes` of memory (tests `hostile_images::a_run_over_hostile_images_stays_within_memory_and_time`,
+    /// `pixels::budget::tests::threads_together_never_hold_more_than_the_budget`).
+    #[must_use]
+    pub fn new(image_bytes: u64, threads: usize) -> Self {
+        Self { budget: MemoryBudget::new(image_bytes, threads) }
+    }
+
+    /// Waits until memory for a file of `bytes` is free, and reserves it until the result is dropped.
+    #[must_use]
+    pub fn reserve_for_file(&self, bytes: u64) -> Reservation {
+        self.budget.file(bytes)
+    }
+
+    /// Decodes a file like PIL's `convert("RGB")`. The format is determined by the bytes, not by the file name.
+    ///
+    /// # Errors
+    /// Returns an error if PIL refuses the file (empty, not an image, truncated, broken, or more than [`MAX_PIXELS`](super::MAX_PIXELS) pixels),
+    /// or if decoding takes more memory or work than allowed.
+    pub fn decode(&self, bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+        catching_panics(|| decode_within(bytes, exif, &DecodeLimits::new(&self.budget, None)))
+    }
+
+    /// Decodes a file and resizes the entire image to `size`, without cropping or keeping the aspect ratio, into `out`,
+    /// `[y, x, channel]` u8.
+    ///
+    /// # Errors
+    /// See [`Decoder::decode`].
+    ///
+    /// # Panics
+    /// Panics if `out` is not `size.rgb_bytes()` long.
+    pub fn decode_into(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        size: InputSize,
+        filter: Filter,
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        self.decode_into_with(bytes, exif, size, filter, out, &|_| {})
+    }
+
+    /// Like [`Decoder::decode_into`]. Calls `before_grant` with the number of bytes before the image gets them.
+    pub(crate) fn decode_into_with(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        size: InputSize,
+        filter: Filter,
+        out: &mut [u8],
+        before_grant: &dyn Fn(u64),
+    ) -> Result<(), ImageError> {
+        assert_eq!(out.len(), size.rgb_bytes(), "buffer for {size} RGB pixels");
+        let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
+        catching_panics(|| {
+            let limits = DecodeLimits::new(&self.budget, Some((to, filter))).with_callback(before_grant);
+            let image = decode_within(bytes, exif, &limits)?;
+            resize_rgb8(&image.data, image.sides, out, to, filter).map_err(broken)
+        })
+    }
+
+    /// Decodes a file and shrinks the image so that its longer side is at most `side_pixels`, keeping the aspect ratio. Also
+    /// returns the original height and width in pixels.
+    ///
+    /// # Errors
+    /// See [`Decoder::decode`].
+    pub fn decode_shrunk(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        side_pixels: u32,
+    ) -> Result<(RgbImage, (u32, u32)), ImageError> {
+        let to = Sides { height_pixels: side_pixels, width_pixels: side_pixels };
+        catching_panics(|| {
+            let limits = DecodeLimits::new(&self.budget, Some((to, SHRINKING_FILTER)));
+            let image = decode_within(bytes, exif, &limits)?;
+            let size = (image.height_pixels(), image.width_pixels());
+            Ok((image.shrunk(side_pixels)?, size))
+        })
+    }
+}
+
+/// Decodes one file with [`Decoder::default`].
+///
+/// # Errors
+/// See [`Decoder::decode`].
+pub fn decode(bytes: &[u8], exif: ExifOrientation) -> Result<RgbImage, ImageError> {
+    Decoder::default().decode(bytes, exif)
+}
+
+/// Decodes and resizes one file with [`Decoder::default`].
+///
+/// # Errors
+/// See [`Decoder::decode`].
+///
+/// # Panics
+/// See [`Decoder::decode_into`].
+pub fn decode_into(
+    bytes: &[u8],
+    exif: ExifOrientation,
+    size: InputSize,
+    filter: Filter,
+    out: &mut [u8],
+) -> Result<(), ImageError> {
+    Decoder::default().decode_into(bytes, exif, size, filter, out)
+}
+
+fn decode_within(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
+    match sniff::detect_format(bytes)? {
+        ImageFormat::Jpeg => jpeg::decode(bytes, exif, limits),
+        ImageFormat::Png => png_file::decode(bytes, exif, limits),
+        ImageFormat::WebP => webp_file::decode(bytes, exif, limits),
+        ImageFormat::Gif => gif_file::decode(bytes, limits),
+        ImageFormat::Bmp => bmp_file::decode(bytes, limits),
+        // PIL applies the orientation of every TIFF (`TiffImageFile.load_end`).
+        ImageFormat::Tiff => tiff_file::decode(bytes, limits),
+        ImageFormat::Pnm => pnm_file::decode(bytes, limits),
+    }
+}
+
+/// Turns a panic of a decoder into an error of its image.
+fn catching_panics<T>(decode: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(broken("the decoder panicked")))
+}

@@ -1,0 +1,65 @@
+//! Checks an ONNX file without ONNX Runtime.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::card::{self, CardFile, CardValues};
+use super::graph::{Graph, element};
+use super::load::check_batch;
+use super::ports::{image_input, scores_output};
+use super::refusal::Refusal;
+use super::rewrite::{HeadDims, RewriteSpec, copied_head_model, labelling_model, tail_model};
+use super::tail::{self, CellGrid, Ending, FeatureLayout};
+use super::tensors::Floats;
+use super::views::Views;
+use crate::shared::error::Error;
+use crate::shared::geometry::{InputSize, MapSize};
+
+/// Runs the first steps of loading a teacher on the bytes of an ONNX file: the file is parsed, its ending is recognised and
+/// its rewrite is built. It opens no file and does not use ONNX Runtime, so that it can be fuzzed.
+///
+/// # Errors
+/// Returns [`Error::Teacher`] or [`Error::Card`] if the file is refused.
+pub fn check_onnx(bytes: Vec<u8>) -> Result<(), Error> {
+    let path = Path::new("teacher.onnx");
+    let refused = |refusal: Refusal| refusal.into_error(path);
+    let mut graph = Graph::parse(Bytes::from(bytes)).map_err(refused)?;
+    let (input, facts) = image_input(&graph).map_err(refused)?;
+    let is_free = facts.fixed_height_pixels.is_none() || facts.fixed_width_pixels.is_none();
+    let flags = CardValues {
+        input_size: if is_free { InputSize::new(224, 224).ok() } else { None },
+        mean: Some([0.5; 3]),
+        std: Some([0.5; 3]),
+        ..CardValues::default()
+    };
+    let card = card::resolve(path, &flags, &CardFile::default(), &facts)?;
+    let output = scores_output(&graph, None).map_err(refused)?;
+    let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
+    check_batch(&input, &card, Views::Image).map_err(refused)?;
+    let map_size = MapSize::new(7, 7)
+        .map_err(|problem| Error::Internal { action: "create a label map".to_owned(), problem: problem.into() })?;
+    let head_dims = HeadDims { cells: 49, channels: 1, heads: 1, value_axes: 4 };
+    for views in [Views::Image, Views::ImageAndMirror] {
+        let spec = RewriteSpec {
+            input_size: card.input_size,
+            grid: CellGrid::raster(FeatureLayout::Nchw, map_size),
+            k: 1,
+            image_ranks: 1,
+            class_count: 1,
+            head_dims,
+            views,
+            with_lse: true,
+        };
+        labelling_model(&graph, &tail, &input, &card, &spec);
+    }
+    if let Ending::Pooled(pooling) = &tail.ending {
+        let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
+        let given = [(pooling.features.as_str(), &features)];
+        tail_model(&graph, &tail, pooling, &input, &given);
+        let grid = CellGrid::raster(pooling.layout, map_size);
+        copied_head_model(&graph, &tail, pooling, &input, &given, head_dims, &grid);
+    }
+    let mut weights = graph.external_weights();
+    weights.try_for_each(|weight| weight.map(drop)).map_err(|problem| refused(Refusal::damaged(problem)))
+}

@@ -1,0 +1,402 @@
+//! Loads a teacher: parses the model, recognises its ending, runs the unmodified teacher, rewrites it and verifies the rewrite.
+
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+
+use super::card::{self, CardFile, CardValues, GraphFacts, TeacherCard};
+use super::catch_panic::catch_panic;
+use super::description::{TeacherDescription, describe_rewrite};
+use super::device::Device;
+use super::graph::{Graph, Port};
+use super::locality::{LocalityOptions, LocatedCells, locate_cells};
+use super::onnx_teacher::OnnxTeacher;
+use super::placement::Placement;
+use super::ports::{describe_port, image_input, scores_output};
+use super::proof::{Proof, ReferenceScores, ReferenceTeacher};
+use super::quantisation;
+use super::refusal::Refusal;
+use super::rewrite::{ImageInput, RewriteSpec, labelling_model};
+use super::runtime::{Optimisation, Runtime, SessionOptions};
+use super::scratch_folder::create_scratch_folder;
+use super::tail::{self, CellGrid, Ending, Tail};
+use super::teacher_trait::{Teacher as _, TeacherShape};
+use super::views::Views;
+use super::weights::{WeightsFile, weights_files};
+use super::wire;
+use crate::shared::digest::{Digest, digest_bytes};
+use crate::shared::error::Error;
+use crate::shared::geometry::InputSize;
+
+/// Which teacher to load, and how it will label.
+#[derive(Clone, Debug)]
+pub struct TeacherRequest {
+    /// The ONNX file.
+    pub path: PathBuf,
+    /// Its card file.
+    pub card: CardFile,
+    /// Values of command-line flags, which take precedence over the card.
+    pub flags: CardValues,
+    /// Number of classes to keep per cell.
+    pub k: usize,
+    /// The views of each image whose scores are averaged.
+    pub views: Views,
+    /// Whether to return the log-sum-exp of all classes for each cell.
+    pub with_lse: bool,
+    /// Threads, shared by the sessions on the CPU.
+    pub threads: usize,
+    /// Files of photographs like those that will be labelled. If the structure of the graph does not determine the positions
+    /// of its cells, patches of these are changed to find out. If empty, built-in photographs are used.
+    pub photographs: Vec<Vec<u8>>,
+    /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on another
+    /// device; `None` skips both, and the positions of cells are then proved by changing photographs only.
+    pub scratch_folder: Option<PathBuf>,
+}
+
+impl OnnxTeacher {
+    /// Loads, rewrites and verifies a teacher, with one session per device. `stop_requested` is polled between the steps.
+    ///
+    /// # Errors
+    /// Returns [`Error::Teacher`] if the file is not an ONNX model or cannot give label maps, [`Error::Card`] if it contradicts
+    /// its card, [`Error::Proof`] if the verification of the rewrite fails, [`Error::Device`] or [`Error::Inference`] if it
+    /// cannot be loaded on a device, and [`Error::Interrupted`] if a stop was requested.
+    pub fn load(
+        runtime: &Runtime,
+        request: &TeacherRequest,
+        devices: &[Device],
+        stop_requested: &dyn Fn() -> bool,
+    ) -> Result<(Vec<Self>, TeacherDescription), Error> {
+        let loader = Loader { runtime, request, devices, stop_requested };
+        catch_panic("load the teacher", || loader.load())
+    }
+}
+
+/// The arguments of [`OnnxTeacher::load`].
+struct Loader<'a> {
+    runtime: &'a Runtime,
+    request: &'a TeacherRequest,
+    devices: &'a [Device],
+    stop_requested: &'a dyn Fn() -> bool,
+}
+
+/// A model whose ending was recognised.
+struct ParsedModel {
+    sha256: Digest,
+    graph: Graph,
+    input: ImageInput,
+    output: Port,
+    tail: Tail,
+    facts: GraphFacts,
+    /// The card, without class list.
+    card: TeacherCard,
+    weights_files: Vec<WeightsFile>,
+}
+
+impl Loader<'_> {
+    /// Number of classes that are kept for the entire image to count top-5 agreement, even if fewer are stored.
+    const AGREEMENT_RANKS: usize = 5;
+
+    fn load(&self) -> Result<(Vec<OnnxTeacher>, TeacherDescription), Error> {
+        let model = self.parse_model()?;
+        let first_device = self.check_devices()?;
+        let reference = self.reference_teacher(&model, first_device);
+        let LocatedCells { locality, grid } = self.locate_cells(&reference, &model.facts)?;
+        let scores =
+            ReferenceScores::compute(self.runtime, &reference, &grid)?.map_err(|refusal| self.refused(refusal))?;
+        let card = self.card_with_classes(&model, scores.class_count)?;
+        let spec = self.rewrite_spec(&scores, card.input_size, grid)?;
+        let sessions = self.sessions(&model, &card, &spec, &scores);
+        let quantised = self.verify_quantised(&sessions, &reference, &spec.grid, &scores)?;
+        let rewrite = describe_rewrite(&model.graph, &model.tail, &model.input, &card, &spec);
+        let (opset, input) = (model.graph.opset(), describe_port(&model.graph.inputs()[0]));
+        // The graph contains the weights, which the sessions copy.
+        drop(model.graph);
+
+        let (teacher, proof, placement) =
+            sessions.load_and_verify(first_device, &scores, quantised, self.request.scratch_folder.as_deref())?;
+        self.check_proof(&proof)?;
+        let others = self.devices[1..].iter().map(|&device| sessions.load(device, None));
+        let teachers = std::iter::once(Ok(teacher)).chain(others).collect::<Result<_, Error>>()?;
+        let description = TeacherDescription {
+            sha256: model.sha256,
+            weights_files: model.weights_files,
+            opset,
+            input,
+            output: describe_port(&model.output),
+            rewrite,
+            card,
+            shape: sessions.shape,
+            proof,
+            locality,
+            placement,
+        };
+        Ok((teachers, description))
+    }
+
+    fn refused(&self, refusal: Refusal) -> Error {
+        refusal.into_error(&self.request.path)
+    }
+
+    /// Reads and parses the model, resolves its card and recognises its ending.
+    fn parse_model(&self) -> Result<ParsedModel, Error> {
+        let request = self.request;
+        let refused = |refusal| self.refused(refusal);
+        let bytes = self.read_model()?;
+        let sha256 = digest_bytes(&bytes);
+        let mut graph = Graph::parse(bytes).map_err(refused)?;
+        let (input, facts) = image_input(&graph).map_err(refused)?;
+        let card = card::resolve(&request.path, &request.flags, &request.card, &facts)?;
+        check_batch(&input, &card, request.views).map_err(refused)?;
+        let output = scores_output(&graph, card.output.as_deref()).map_err(refused)?;
+        let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
+        let weights_files = weights_files(&graph, &request.path)?;
+        Ok(ParsedModel { sha256, graph, input, output, tail, facts, card, weights_files })
+    }
+
+    /// Reads the ONNX file, unless it is longer than is accepted.
+    fn read_model(&self) -> Result<Bytes, Error> {
+        let path = &self.request.path;
+        let metadata = std::fs::metadata(path).map_err(Error::file("read", path))?;
+        if !metadata.is_file() {
+            return Err(self.refused(Refusal::damaged("not a regular file")));
+        }
+        wire::check_length(metadata.len()).map_err(|problem| self.refused(Refusal::damaged(problem)))?;
+        Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?))
+    }
+
+    /// Checks that all devices can be used, and returns the first.
+    fn check_devices(&self) -> Result<Device, Error> {
+        let first = *self.devices.first().ok_or_else(|| Error::Usage("no device was given".to_owned()))?;
+        self.devices.iter().try_for_each(|&device| self.runtime.check_device(device))?;
+        Ok(first)
+    }
+
+    fn reference_teacher<'a>(&'a self, model: &'a ParsedModel, device: Device) -> ReferenceTeacher<'a> {
+        ReferenceTeacher {
+            graph: &model.graph,
+            tail: &model.tail,
+            input: &model.input,
+            card: &model.card,
+            weights_folder: self.weights_folder(),
+            device,
+            threads: self.request.threads,
+            views: self.request.views,
+            stop_requested: self.stop_requested,
+        }
+    }
+
+    fn weights_folder(&self) -> &Path {
+        self.request.path.parent().unwrap_or(Path::new("."))
+    }
+
+    /// Proves that cells correspond to positions of the image.
+    fn locate_cells(&self, reference: &ReferenceTeacher<'_>, facts: &GraphFacts) -> Result<LocatedCells, Error> {
+        let request = self.request;
+        let options = LocalityOptions {
+            photographs: &request.photographs,
+            scratch_folder: request.scratch_folder.as_deref(),
+            named_classes: card::named_class_count(&request.flags, &request.card, facts),
+        };
+        let located = locate_cells(self.runtime, reference, &options);
+        located.map_err(|error| error.into_error(|refusal| self.refused(refusal)))
+    }
+
+    /// Resolves the class list, and refuses features that nobody declared to be classes.
+    fn card_with_classes(&self, model: &ParsedModel, class_count: usize) -> Result<TeacherCard, Error> {
+        let request = self.request;
+        let card = card::resolve_classes(model.card.clone(), &request.flags, &request.card, &model.facts, class_count)?;
+        check_classifier(&model.graph, &model.tail, &card, class_count).map_err(|refusal| self.refused(refusal))?;
+        Ok(card)
+    }
+
+    /// What the rewrite has to return.
+    fn rewrite_spec(
+        &self,
+        scores: &ReferenceScores,
+        input_size: InputSize,
+        grid: CellGrid,
+    ) -> Result<RewriteSpec, Error> {
+        let (k, class_count) = (self.request.k, scores.class_count);
+        if k == 0 || k > class_count {
+            return Err(Error::Usage(format!("--top-k {k} is out of range: the teacher has {class_count} classes")));
+        }
+        Ok(RewriteSpec {
+            input_size,
+            grid,
+            k,
+            image_ranks: k.max(Self::AGREEMENT_RANKS).min(class_count),
+            class_count,
+            head_dims: scores.head_dims,
+            views: self.request.views,
+            with_lse: self.request.with_lse,
+        })
+    }
+
+    /// Rewrites the model.
+    fn sessions(
+        &self,
+        model: &ParsedModel,
+        card: &TeacherCard,
+        spec: &RewriteSpec,
+        scores: &ReferenceScores,
+    ) -> Sessions<'_> {
+        let on_cpu = self.devices.iter().filter(|&&device| device == Device::Cpu).count();
+        Sessions {
+            runtime: self.runtime,
+            model: labelling_model(&model.graph, &model.tail, &model.input, card, spec),
+            weights_folder: self.weights_folder(),
+            threads: self.request.threads.div_ceil(on_cpu.max(1)),
+            shape: TeacherShape {
+                input_size: card.input_size,
+                map_size: scores.map_size,
+                class_count: spec.class_count,
+                k: spec.k,
+                fixed_batch: model.input.fixed_batch.map(|batch| batch / self.request.views.count()),
+            },
+            image_ranks: spec.image_ranks,
+            with_lse: spec.with_lse,
+            stop_requested: self.stop_requested,
+        }
+    }
+
+    /// Verifies the head of a quantised teacher on the features of the rewritten teacher; `None` for other teachers.
+    fn verify_quantised(
+        &self,
+        sessions: &Sessions<'_>,
+        reference: &ReferenceTeacher<'_>,
+        grid: &CellGrid,
+        scores: &ReferenceScores,
+    ) -> Result<Option<Proof>, Error> {
+        let tail = reference.tail;
+        if !(tail.has_single_input() && quantisation::is_quantised(reference.graph, tail.head_input())) {
+            return Ok(None);
+        }
+        let proof = sessions.verify_head(reference, grid, scores)?;
+        proof.map(Some).map_err(|refusal| self.refused(refusal))
+    }
+
+    /// Refuses a rewrite that was not verified.
+    fn check_proof(&self, proof: &Proof) -> Result<(), Error> {
+        proof.failure().map_or(Ok(()), |problem| {
+            Err(Error::Proof {
+                path: self.request.path.clone(),
+                problem: problem.into(),
+                advice: "the ending is not what it seems to be; export it again without optimisation, or as a graph that ends \
+                         in a score map [batch, class, y, x]"
+                    .to_owned(),
+            })
+        })
+    }
+}
+
+/// What all sessions of a teacher have in common.
+struct Sessions<'a> {
+    runtime: &'a Runtime,
+    /// The rewritten model, serialised.
+    model: Vec<u8>,
+    weights_folder: &'a Path,
+    threads: usize,
+    shape: TeacherShape,
+    image_ranks: usize,
+    with_lse: bool,
+    stop_requested: &'a dyn Fn() -> bool,
+}
+
+impl Sessions<'_> {
+    /// Loads a session, and compares its labels of the reference's images. Returns the result, and where its nodes ran.
+    /// `quantised` is the result of [`Loader::verify_quantised`].
+    fn load_and_verify(
+        &self,
+        device: Device,
+        scores: &ReferenceScores,
+        quantised: Option<Proof>,
+        scratch_folder: Option<&Path>,
+    ) -> Result<(OnnxTeacher, Proof, Option<Placement>), Error> {
+        let profile = scratch_folder.and_then(create_scratch_folder);
+        let mut teacher = self.load(device, profile.as_ref().map(tempfile::TempDir::path))?;
+        let labels = teacher.label(&scores.pixels)?;
+        let proof = match quantised {
+            Some(quantised) => scores.compare_from_pixels(&labels, quantised),
+            None => scores.compare(&labels),
+        };
+        let placement = match profile {
+            Some(_) => teacher.end_profile(device)?,
+            None => None,
+        };
+        Ok((teacher, proof, placement))
+    }
+
+    /// Compares the heads of a quantised teacher on the features that the rewritten teacher computes, in a session that
+    /// returns them as well.
+    fn verify_head(
+        &self,
+        reference: &ReferenceTeacher<'_>,
+        grid: &CellGrid,
+        scores: &ReferenceScores,
+    ) -> Result<Result<Proof, Refusal>, Error> {
+        let features = reference.tail.head_input();
+        let model = quantisation::with_output(&self.model, features)
+            .map_err(|error| Error::Inference { action: "build the verification", message: error.to_string() })?;
+        let sessions = Sessions { model, ..*self };
+        let mut teacher = sessions.load(reference.device.with_pageable_transfer(), None)?;
+        let (labels, features) = teacher.label_with_features(&scores.pixels, features)?;
+        let from_features = scores.compute_from_features(self.runtime, reference, grid, &features)?;
+        Ok(from_features.map(|scores| scores.compare(&labels)))
+    }
+
+    fn load(&self, device: Device, profile: Option<&Path>) -> Result<OnnxTeacher, Error> {
+        if (self.stop_requested)() {
+            return Err(Error::Interrupted);
+        }
+        let options = SessionOptions {
+            weights_folder: self.weights_folder,
+            device,
+            threads: self.threads,
+            profile,
+            optimisation: Optimisation::All,
+        };
+        let session = self.runtime.session(&self.model, &options)?;
+        OnnxTeacher::new(session, device, self.shape, self.image_ranks, self.with_lse)
+    }
+}
+
+/// Refuses features that nobody declared to be classes.
+fn check_classifier(graph: &Graph, tail: &Tail, card: &TeacherCard, class_count: usize) -> Result<(), Refusal> {
+    match &tail.ending {
+        Ending::Pooled(pooling) if card.classes.is_unnamed() && !pooling.has_classifier(graph) => Err(Refusal::new(
+            format!(
+                "there are no weights between the pooling and the output: the {class_count} outputs are features, not scores \
+                 of classes"
+            ),
+            "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, one \
+             class per line",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a fixed batch that is too large, or odd if each image has two views.
+pub(super) fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) -> Result<(), Refusal> {
+    /// Bytes of one batch as float32.
+    const MAX_BYTES: usize = 1 << 33;
+    let Some(batch) = input.fixed_batch else { return Ok(()) };
+    if !batch.is_multiple_of(views.count()) {
+        return Err(Refusal::new(
+            format!(
+                "the batch size is fixed at {batch}, but --flip-average needs an even one: each image is labelled together \
+                 with its mirror image"
+            ),
+            "export it with a free batch or an even one, or omit --flip-average",
+        ));
+    }
+    match batch.checked_mul(card.input_size.rgb_bytes() * size_of::<f32>()) {
+        Some(bytes) if bytes <= MAX_BYTES => Ok(()),
+        _ => Err(Refusal::new(
+            format!(
+                "the batch size is fixed at {batch} images of {} pixels, which exceeds the memory limit",
+                card.input_size
+            ),
+            "export it with a free batch",
+        )),
+    }
+}

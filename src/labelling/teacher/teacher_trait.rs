@@ -1,0 +1,32 @@
+//! The interface of teachers.
+
+use super::batch::{BatchLabels, PixelBatch};
+use crate::shared::error::Error;
+use crate::shared::geometry::{InputSize, MapSize};
+
+/// Labels images: [`OnnxTeacher`](super::OnnxTeacher), or a test double.
+pub trait Teacher: Send {
+    /// Labels a batch.
+    ///
+    /// # Errors
+    /// Returns [`Error::Interrupted`] if it was stopped, another error if inference fails.
+    fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error>;
+
+    /// Returns a function that makes a running [`Teacher::label`] return soon, for use on another thread.
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync>;
+}
+
+/// Sizes of a teacher's inputs and outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TeacherShape {
+    /// Size of the input.
+    pub input_size: InputSize,
+    /// Size of the label map.
+    pub map_size: MapSize,
+    /// Number of classes.
+    pub class_count: usize,
+    /// Number of classes kept per cell.
+    pub k: usize,
+    /// Number of images per run, if the graph fixes it.
+    pub fixed_batch: Option<usize>,
+}

@@ -1,0 +1,34 @@
+//! `README.md`: the data-set card, for the Hub and for readers.
+
+mod front_matter;
+mod sections;
+
+use super::escape::markdown;
+use super::metadata::ReleaseMetadata;
+use crate::shared::numbers::thousands;
+
+/// Name of the file.
+pub(super) const DATASET_CARD: &str = "README.md";
+
+/// Returns the content of the file.
+pub(super) fn dataset_card(metadata: &ReleaseMetadata<'_>) -> String {
+    let mut page = front_matter::front_matter(metadata);
+    page += &format!("\n# {}\n\n", markdown(&metadata.name));
+    if metadata.is_partial() {
+        page += &format!(
+            "> **This release is partial.** {} of {} images are not labelled yet. Their rows contain no labels.\n\n",
+            thousands(metadata.status.to_do),
+            thousands(metadata.status.images)
+        );
+    }
+    page += &sections::description(metadata);
+    page += &sections::picture(metadata);
+    page += &sections::teacher(metadata);
+    page += &sections::data_format(metadata);
+    page += &sections::statistics(metadata);
+    page += &sections::usage(metadata);
+    page += &sections::licence(metadata);
+    page += sections::LIMITATIONS;
+    page += sections::CITATION;
+    page
+}

@@ -1,0 +1,250 @@
+//! The sections of a data-set card.
+
+use serde_json::Value;
+
+use crate::release::escape::markdown;
+use crate::release::licence::Licence;
+use crate::release::metadata::ReleaseMetadata;
+use crate::release::overview::OVERVIEW;
+use crate::release::publish_options::OverviewPicture;
+use crate::shared::numbers::{bytes, thousands};
+
+/// What the data set contains, and a table of its files.
+pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
+    let info = metadata.info;
+    format!(
+        "Label maps of {} images. A label map divides an image into a grid of {} cells (height x width) and lists, for each \
+         cell, the {} classes with the highest scores of a strong classifier, the teacher. During training, the cells under a \
+         crop are pooled into a soft target for that crop (*Re-labeling ImageNet*), or used directly as token labels.\n\n\
+         The images themselves are not included. They come from a source named {}; `manifest.parquet` lists them in the \
+         order of every array.\n\n\
+         | file | content |\n|---|---|\n\
+         | `scores/`, `classes/` | the label maps: scores and class ids (Zarr v3) |\n\
+         | `image_probs/`, `image_classes/` | the teacher's prediction for each full image (Zarr v3) |\n\
+         | `zarr.json` | description of the store: teacher, teacher card, settings, class names |\n\
+         | `manifest.parquet` | one row per image: id, path, folder class |\n\
+         | `summary.parquet` | one row per image, for browsing: folder class, the teacher's top classes, whether they agree |\n\
+         | `records/` | one record per shard: counts, failed images with reasons, checksums |\n\
+         | `provenance.json` | how the labels were made |\n\
+         | `croissant.json` | machine-readable description of this data set (MLCommons Croissant) |\n\
+         | `LICENSE`, `SOURCE_TERMS.md` | licence of the labels; what is stated about the licence of the images |\n\
+         | `SHA256SUMS` | checksums of all other files |\n\n",
+        thousands(info.images),
+        info.map_size,
+        info.k,
+        markdown(&metadata.source),
+    )
+}
+
+/// The picture and its caption.
+pub(super) fn picture(metadata: &ReleaseMetadata<'_>) -> String {
+    let ids: Vec<String> = metadata.pictured.iter().map(|id| markdown(id)).collect();
+    let (caption, pixels) = match &metadata.options.picture {
+        OverviewPicture::Image { photo: Some(_), .. } => {
+            ("One image and its label map", "The picture contains a photograph from the source.")
+        }
+        OverviewPicture::Image { photo: None, .. } => {
+            ("The label map of one image", "The picture contains no pixels from the source.")
+        }
+        OverviewPicture::Automatic => {
+            ("The best class of every cell, for a few images", "The picture contains no pixels from the source.")
+        }
+    };
+    format!("![{caption}]({OVERVIEW})\n\n{caption}: {}. {pixels}\n\n", ids.join(", "))
+}
+
+/// The teacher, and how its input was prepared.
+pub(super) fn teacher(metadata: &ReleaseMetadata<'_>) -> String {
+    let (info, card) = (metadata.info, &metadata.teacher_card);
+    let mut page = format!("## Teacher and preprocessing\n\nThe teacher is {}", markdown(&metadata.teacher));
+    if info.imported.is_some() {
+        return page
+            + ". Its labels were imported from published files; the preprocessing of the images is not known.\n\n";
+    }
+    page += &format!(
+        " (`{}`, SHA-256 of the ONNX file). It was run with these settings of its teacher card:\n\n\
+         | setting | value |\n|---|---|\n",
+        info.teacher.sha256
+    );
+    for (key, meaning) in PREPROCESSING_KEYS {
+        if let Some(value) = card.get(key) {
+            page += &format!("| {meaning} | {} |\n", markdown(&plain(value)));
+        }
+    }
+    for key in ["source", "weights", "paper", "licence", "license"] {
+        if let Some(value) = card.get(key).and_then(Value::as_str) {
+            page += &format!("| {key} | {} |\n", markdown(value));
+        }
+    }
+    let views = if info.flip_average { "mean of the image and its mirror image, " } else { "" };
+    page += &format!("| scores | {views}before softmax |\n");
+    let rounding = info.score_steps.map_or("float16".to_owned(), |steps| format!("multiples of 1/{steps}, as float16"));
+    page += &format!("| score precision | {rounding} |\n");
+    let locality = match info.teacher.locality.as_deref() {
+        Some("structure") => "verified from the structure of the network",
+        Some("probe") => "verified by changing patches of photographs",
+        Some("unchecked") => "**not verified**: the teacher card disabled the check",
+        _ => "not recorded",
+    };
+    page += &format!("| location of the cells | {locality} |\n\n");
+    page + "The **full** image is resized to the input size, without cropping and without keeping the aspect ratio. Positions \
+           in a label map are therefore positions in the image. `provenance.json` contains the complete teacher card, and the \
+           devices and software versions.\n\n"
+}
+
+/// Keys of the teacher card that change the teacher's input.
+const PREPROCESSING_KEYS: [(&str, &str); 6] = [
+    ("input_size", "input size, height x width in pixels"),
+    ("filter", "resize filter (PIL)"),
+    ("mean", "mean, of pixel values / 255"),
+    ("std", "standard deviation, of pixel values / 255"),
+    ("channel_order", "channel order"),
+    ("exif_orientation", "EXIF orientation"),
+];
+
+/// `[0.5, 0.5]` as `0.5, 0.5`.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(values) => values.iter().map(plain).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+/// Axes, boxes, absent classes, rows without labels.
+pub(super) fn data_format(metadata: &ReleaseMetadata<'_>) -> String {
+    let no_class = if metadata.info.wide_class_ids() { u32::MAX } else { u32::from(u16::MAX) };
+    let lse = if metadata.info.with_lse {
+        "* `lse[n, 0, y, x]` is the log-sum-exp of the scores of **all** classes, so `exp(scores - lse)` are exact \
+         probabilities.\n"
+    } else {
+        ""
+    };
+    format!(
+        "## Data format\n\n\
+         * `scores[n, k, y, x]` and `classes[n, k, y, x]`: image, rank (0 is the best class), then `y` (downwards) and `x` (to \
+         the right), starting at the upper left corner of the image.\n\
+         * Boxes are `x0, y0, x1, y1`, as fractions of the width and height of the image.\n\
+         * `image_probs[n, k]` and `image_classes[n, k]` are the teacher's prediction for the full image, after a softmax over \
+         all classes.\n{lse}\
+         * Class ids are indices into `attributes.relabel.classes` of `zarr.json`, starting at 0.\n\
+         * **Absent classes.** A cell stores {k} of {count} classes. LabelPooling uses a score of 0 for the others, like the \
+         reference recipe, so the softmax gives each of them a small probability.\n\
+         * **Rows without labels** (failed images{to_do}) contain `-inf` in `scores` and {no_class} in `classes`. \
+         `records/` lists each failed image with the reason.\n\n",
+        k = metadata.info.k,
+        count = thousands(metadata.info.classes.count),
+        to_do = if metadata.is_partial() { ", and images that are not labelled yet" } else { "" },
+    )
+}
+
+/// Counts, agreement and verdicts.
+pub(super) fn statistics(metadata: &ReleaseMetadata<'_>) -> String {
+    let (status, verdicts) = (metadata.status, metadata.verdicts);
+    let mut rows = vec![
+        ("images", thousands(status.images)),
+        ("labelled", thousands(status.labelled)),
+        ("failed", thousands(status.failed)),
+    ];
+    if metadata.is_partial() {
+        rows.push(("not labelled yet", thousands(status.to_do)));
+    }
+    rows.push(("classes", thousands(metadata.info.classes.count)));
+    rows.push(("cells per label map (height x width)", metadata.info.map_size.to_string()));
+    rows.push(("classes per cell (k)", metadata.info.k.to_string()));
+    rows.push(("size of label maps and predictions", bytes(status.label_bytes)));
+    if let Some(per_image) = status.bytes_per_image {
+        rows.push(("bytes per image", thousands(per_image.round() as usize)));
+    }
+    let compared = status.agreement.compared;
+    if compared > 0 {
+        let share = |count: usize| format!("{} of {}", percent(count, compared), thousands(compared));
+        rows.push(("folder class is the teacher's best class", share(status.agreement.top1)));
+        rows.push(("folder class is among the teacher's best five", share(status.agreement.top5)));
+    }
+    let mut page = "## Statistics\n\n| statistic | value |\n|---|---:|\n".to_owned();
+    page.extend(rows.iter().map(|(name, value)| format!("| {name} | {value} |\n")));
+    page += "\nAgreement of the target of the full image with the folder class (`verdict` in `summary.parquet`):\n\n\
+             | verdict | images | meaning |\n|---|---:|---|\n";
+    for (verdict, images, meaning) in [
+        ("agrees", verdicts.agrees, "the folder class is the best class"),
+        ("differs", verdicts.differs, "another class is the best, but some cell contains the folder class"),
+        ("absent", verdicts.absent, "no cell contains the folder class"),
+        ("not-compared", verdicts.not_compared, "there is no folder class, or the teacher does not know it"),
+        ("failed", status.failed, "the image could not be labelled"),
+        ("to-do", status.to_do, "the image is not labelled yet"),
+    ] {
+        if images > 0 {
+            page += &format!("| {verdict} | {} | {meaning} |\n", thousands(images));
+        }
+    }
+    if status.failed > 0 {
+        let kinds = status.failures_by_kind.iter().map(|(kind, count)| format!("{kind} ({})", thousands(*count)));
+        page += &format!("\nFailed images by kind: {}.\n", markdown(&kinds.collect::<Vec<_>>().join(", ")));
+    }
+    page + "\n"
+}
+
+/// `74.9 %`
+fn percent(part: usize, total: usize) -> String {
+    format!("{:.1} %", 100.0 * part as f64 / total.max(1) as f64)
+}
+
+/// How to load and verify the data set.
+pub(super) fn usage(metadata: &ReleaseMetadata<'_>) -> String {
+    let download = metadata.options.hub_repo.as_ref().map_or(String::new(), |repo| {
+        format!("Download the data set with `hf download {repo} --repo-type dataset --local-dir release`.\n\n")
+    });
+    format!(
+        "## Usage\n\n{download}Training targets with the `relabel` package:\n\n\
+         ```python\nimport relabel\nlabels = relabel.open(\"release\")\n\
+         targets = labels.pool([0], [[0.1, 0.2, 0.6, 0.9]])     # rows or ids, boxes x0, y0, x1, y1; [1, classes]\n```\n\n\
+         Label maps with zarr-python alone:\n\n\
+         ```python\nimport zarr\nstore = zarr.open_group(\"release\", mode=\"r\")\n\
+         scores, classes = store[\"scores\"][0], store[\"classes\"][0]     # [k, y, x], the best class first\n```\n\n\
+         ## Verification\n\n```sh\ncd release && sha256sum -c --quiet SHA256SUMS     # every file is as published\n\
+         relabel verify release                             # and the store is consistent\n```\n\n"
+    )
+}
+
+/// The licence of the labels.
+pub(super) fn licence(metadata: &ReleaseMetadata<'_>) -> String {
+    let licence = &metadata.options.licence;
+    let labels = match licence {
+        Licence::Text { .. } => "The labels are published under the licence in [LICENSE](LICENSE).".to_owned(),
+        Licence::Known { .. } | Licence::Named(_) => {
+            let url = licence.url().map(|url| format!(" (<{url}>)")).unwrap_or_default();
+            format!("The labels are published under {}{url}; see [LICENSE](LICENSE).", markdown(&licence.name()))
+        }
+    };
+    format!(
+        "## Licence\n\n{labels} The images are not part of this release; [SOURCE_TERMS.md](SOURCE_TERMS.md) contains what the \
+         publisher states about their licence. The teacher has its own licence.\n\n"
+    )
+}
+
+/// Known limitations of such labels.
+pub(super) const LIMITATIONS: &str = "## Limitations\n\nThe labels were generated by a model and were not reviewed individually. \
+    They contain the teacher's errors and the biases of its training data. If the teacher was trained on these images, it agrees \
+    with wrong folder classes more often than it should. The label of a cell describes what the teacher sees around that cell; it \
+    is not a segmentation. Do not draw conclusions about people from these labels.\n\n";
+
+/// The papers to cite.
+pub(super) const CITATION: &str = "## Citation\n\n```bibtex\n\
+@inproceedings{yun2021relabel,
+  title     = {Re-labeling {ImageNet}: from Single to Multi-Labels, from Global to Localized Labels},
+  author    = {Yun, Sangdoo and Oh, Seong Joon and Heo, Byeongho and Han, Dongyoon and Choe, Junsuk and Chun, Sanghyuk},
+  booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition (CVPR)},
+  year      = {2021},
+  note      = {arXiv:2101.05022}
+}
+
+@inproceedings{yun2019cutmix,
+  title     = {{CutMix}: Regularization Strategy to Train Strong Classifiers with Localizable Features},
+  author    = {Yun, Sangdoo and Han, Dongyoon and Oh, Seong Joon and Chun, Sanghyuk and Choe, Junsuk and Yoo, Youngjoon},
+  booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision (ICCV)},
+  year      = {2019},
+  note      = {arXiv:1905.04899}
+}
+```
+";

@@ -1,0 +1,93 @@
+//! Where a release is delivered to.
+
+use std::collections::BTreeMap;
+
+use crate::release::checksums::CHECKSUMS;
+use crate::release::release_file::ReleaseFile;
+use crate::shared::digest::Digest;
+use crate::shared::error::Error;
+use crate::shared::numbers::{bytes, thousands};
+
+/// A location that a release can be delivered to.
+pub trait Target: Sync {
+    /// Name of the location, for messages.
+    fn name(&self) -> String;
+
+    /// Lists every file at the location, with its length.
+    ///
+    /// # Errors
+    /// Returns an error if the location cannot be listed.
+    fn list(&self) -> Result<BTreeMap<String, u64>, Error>;
+
+    /// Checks that there is enough space, as far as this is known.
+    ///
+    /// # Errors
+    /// Returns [`Error::Release`] if there is not enough space.
+    fn check_space(&self, bytes: u64) -> Result<(), Error>;
+
+    /// Reads a small file. Returns `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be read.
+    fn read(&self, path: &str) -> Result<Option<Vec<u8>>, Error>;
+
+    /// Returns whether an existing file of the right length has this digest. May return `false` if that is expensive to
+    /// find out, which only costs sending the file again.
+    ///
+    /// # Errors
+    /// Returns an error if the location cannot be accessed.
+    fn has(&self, path: &str, sha256: &Digest) -> Result<bool, Error>;
+
+    /// Writes a file atomically, replacing an older one.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be written.
+    fn put(&self, file: &ReleaseFile) -> Result<(), Error>;
+
+    /// Reads a file back and returns its digest.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be read.
+    fn digest_of(&self, file: &ReleaseFile) -> Result<Digest, Error>;
+
+    /// Removes a file, if it exists.
+    ///
+    /// # Errors
+    /// Returns an error if it cannot be removed.
+    fn remove(&self, path: &str) -> Result<(), Error>;
+}
+
+/// Why a release cannot be delivered.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DeliveryError {
+    #[error("it has no {CHECKSUMS}")]
+    NoChecksums,
+    #[error("`{path}` does not belong to any release\n  help: publish to a new or empty location")]
+    UnknownFile { path: String },
+    #[error(
+        "{} already at this location ({} files, the first is `{first}`)\n  help: name another location, or replace the \
+         content with --replace",
+        if *is_release { "another release is" } else { "files are" },
+        thousands(*files)
+    )]
+    Occupied { is_release: bool, files: usize, first: String },
+    #[error(
+        "{path} was read back with SHA-256 {found}, expected {expected}: it was changed during or after the transfer, or the \
+         store was changed meanwhile\n  help: verify the store, and publish again with --replace"
+    )]
+    ReadBack { path: String, found: Digest, expected: Digest },
+    #[error(
+        "not enough disk space: {} needed, {} available\n  help: free some space, name another location, or use --link if \
+         the store is on the same file system",
+        bytes(*needed),
+        bytes(*available)
+    )]
+    NoSpace { needed: u64, available: u64 },
+}
+
+impl DeliveryError {
+    /// Adds the location.
+    pub(super) fn at(self, target: &dyn Target) -> Error {
+        Error::Release { place: target.name(), problem: self.into() }
+    }
+}

@@ -1,0 +1,116 @@
+//! Scope, progress and result of verifying a release.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::release::signature::SignedBy;
+use crate::shared::store::{ShardRecord, StoreDescription, StoreInfo};
+
+/// Which files of a release are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum VerifyScope {
+    /// All files; each is compared with its digest.
+    Everything,
+    /// All files except those of label maps, which are most of the release; of these the lengths are checked.
+    SmallFiles,
+}
+
+/// Progress of a verification.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReleaseVerifyProgress {
+    /// This many more files or rows will be checked.
+    More(usize),
+    /// One of them is done.
+    Done,
+}
+
+/// The result of verifying a release.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct ReleaseVerification {
+    /// All problems, at most one per file: the first that was found.
+    pub problems: Vec<ReleaseProblem>,
+    /// Number of files that `SHA256SUMS` lists.
+    pub files: usize,
+    /// Number of listed files that were read and match their digest.
+    pub compared: usize,
+    /// Their total size.
+    pub compared_bytes: u64,
+    /// Number of listed files whose length was checked, but not their content.
+    pub by_length: usize,
+    /// The key that signed `SHA256SUMS`; `None` if there is no valid signature.
+    pub signed: Option<SignedBy>,
+    /// Number of images in the manifest.
+    pub images: usize,
+    /// Number of images with labels, from the valid records.
+    pub labelled: usize,
+    /// Number of images that could not be labelled.
+    pub failed: usize,
+    /// Number of images in shards without a record.
+    pub to_do: usize,
+    /// Whether the release declares itself partial; shards that are still to do are then no problem.
+    pub partial: bool,
+    /// Number of images whose values were decoded and checked.
+    pub decoded: usize,
+    /// Description of the store in the release, if it could be read.
+    #[serde(skip)]
+    pub info: Option<StoreInfo>,
+    #[serde(skip)]
+    pub(super) records: Vec<ShardRecord>,
+}
+
+/// A problem of a release.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReleaseProblem {
+    /// The file, relative to the release.
+    pub file: String,
+    /// What is wrong with it.
+    pub problem: String,
+    /// What the receiver can do.
+    pub remedy: ReleaseRemedy,
+}
+
+/// What the receiver of a release can do about a problem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReleaseRemedy {
+    /// The file was damaged or lost after publication.
+    DownloadAgain,
+    /// The release was published with this problem.
+    AskPublisher,
+    /// The file does not belong to the release.
+    Delete,
+}
+
+impl fmt::Display for ReleaseRemedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DownloadAgain => "download the file again; if the problem remains, ask the publisher",
+            Self::AskPublisher => "ask the publisher",
+            Self::Delete => "do not rely on this file; it can be deleted",
+        })
+    }
+}
+
+impl ReleaseVerification {
+    /// Adds a problem, unless the file already has one.
+    pub(super) fn add(&mut self, file: impl Into<String>, problem: impl Into<String>, remedy: ReleaseRemedy) {
+        let file = file.into();
+        // Later problems of a damaged file are consequences of the first.
+        if self.problems.iter().all(|known| known.file != file) {
+            self.problems.push(ReleaseProblem { file, problem: problem.into(), remedy });
+        }
+    }
+
+    /// Takes the counts from the description of the store.
+    pub(super) fn set_counts(&mut self, description: StoreDescription) {
+        self.labelled = description.records.iter().map(|record| record.labelled).sum();
+        self.failed = description.records.iter().map(|record| record.failed.len()).sum();
+        if let Some(info) = &description.info {
+            self.images = info.images;
+            self.to_do = description.shards_to_do.iter().map(|&shard| info.shard_rows(shard).len()).sum();
+        }
+        self.info = description.info;
+        self.records = description.records;
+    }
+}
