@@ -28,7 +28,7 @@ use relabel::labelling::teacher::{
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::geometry::InputSize;
 use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::store::{
     Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard,
 };
@@ -173,7 +173,11 @@ fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let folders = &small.info().classes.ids;
     let entry = |row: usize| {
         let folder = &folders[row / 1300 % folders.len()];
-        Entry { path: format!("{folder}/{folder}_{row}.JPEG"), label: Some(folder.clone()), ..Entry::default() }
+        ManifestEntry {
+            path: format!("{folder}/{folder}_{row}.JPEG"),
+            folder_class: Some(folder.clone()),
+            ..ManifestEntry::default()
+        }
     };
     let manifest = Manifest::from_entries((0..images).map(entry).collect()).unwrap();
     let manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());

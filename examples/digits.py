@@ -1,11 +1,11 @@
-"""Does it train? Students of canvases with several digits, taught with single, global soft and localized labels.
+"""Compares students that train on images of several digits with single, global soft and localized labels.
 
     python examples/digits.py             # five seeds, all arms: the first table of docs/experiment.md
-    python examples/digits.py --long      # localized labels, four times the epochs: the second
+    python examples/digits.py --long      # localized labels, four times the epochs: the second table
     python examples/digits.py --seeds 1 --epochs 2 --arms localized+none
 
-For each seed everything is made anew: which digits are for the test, the canvases, the teacher, its label maps (by
-``relabel run``) and the students. Needs torch, scikit-learn, Pillow, onnx, and ONNX Runtime where the program finds it.
+Each seed has its own test digits, canvases, teacher, label maps (by ``relabel run``) and students. Needs torch,
+scikit-learn, Pillow, onnx, and an ONNX Runtime that relabel finds.
 """
 
 import argparse
@@ -51,8 +51,8 @@ TEST_DIGIT_PIXELS = (12, 24)
 
 
 @dataclasses.dataclass(frozen=True)
-class World:
-    """What is made anew for each seed, and the program that labels it."""
+class Setup:
+    """Data and teacher of a seed, and the program that labels."""
 
     canvases: int
     teacher_steps: int
@@ -60,15 +60,15 @@ class World:
 
 
 Results = dict[str, float]
-"""Top-1 by arm, and that of the teacher."""
+"""Top-1 accuracy by arm, and that of the teacher."""
 
 
 def main() -> None:
     arguments = parse()
     settings = Settings(epochs=arguments.epochs, width=arguments.width)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    world = World(arguments.canvases, arguments.teacher_steps, arguments.relabel.resolve())
-    train = partial(one_seed, arms=arguments.arms, settings=settings, world=world)
+    setup = Setup(arguments.canvases, arguments.teacher_steps, arguments.relabel.resolve())
+    train = partial(one_seed, arms=arguments.arms, settings=settings, setup=setup)
     if arguments.processes == 1:
         results = dict(zip(seeds, map(train, seeds)))
     else:
@@ -81,16 +81,16 @@ def main() -> None:
     print(differences(results, arguments.arms))
 
 
-def one_seed(seed: int, arms: list[Arm], settings: Settings, world: World) -> Results:
-    """Makes the world of a seed and trains every arm in it."""
+def one_seed(seed: int, arms: list[Arm], settings: Settings, setup: Setup) -> Results:
+    """Makes data, teacher and label maps of a seed, and trains every arm."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         train_digits, test_digits = split_digits(seed)
-        save_canvases(train_digits, world.canvases, folder / "canvases", np.random.default_rng([seed, 0]))
-        teacher = train_teacher(train_digits, seed, world.teacher_steps)
+        save_canvases(train_digits, setup.canvases, folder / "canvases", np.random.default_rng([seed, 0]))
+        teacher = train_teacher(train_digits, seed, setup.teacher_steps)
         results = {"teacher": teacher_accuracy(teacher, test_digits, seed)}
-        make_labels(world.program, export_teacher(teacher, folder / "teacher"), folder / "canvases", folder / "labels")
+        make_labels(setup.program, export_teacher(teacher, folder / "teacher"), folder / "canvases", folder / "labels")
         images = load_canvases(folder / "canvases")
         labels = relabel.open(folder / "labels")
         test = draw_test(test_digits, 2000, TEST_DIGIT_PIXELS, np.random.default_rng([seed, 3]))
@@ -102,7 +102,7 @@ def one_seed(seed: int, arms: list[Arm], settings: Settings, world: World) -> Re
 
 
 def table(results: dict[int, Results], arms: list[Arm]) -> str:
-    """Means and standard errors, as Markdown."""
+    """Returns means and standard errors as Markdown."""
     headings: dict[Mixing, str] = {"none": "no CutMix", "paper": "CutMix", "region": "CutMix by region"}
     columns = [mixing for mixing in headings if any(arm.cutmix == mixing for arm in arms)]
     lines = [
@@ -123,12 +123,12 @@ def table(results: dict[int, Results], arms: list[Arm]) -> str:
 
 
 def differences(results: dict[int, Results], arms: list[Arm]) -> str:
-    """Differences between arms, seed by seed: what both arms owe to the seed is not in their standard errors."""
+    """Returns the differences between arms, paired by seed, which removes the variance between seeds."""
     lines = ["| difference | top-1 |", "|---|---:|"]
     for better, worse in COMPARED:
         if better in arms and worse in arms:
             values = [result[str(better)] - result[str(worse)] for result in results.values()]
-            lines.append(f"| {better} less {worse} | {mean_and_error(values, '+')} |")
+            lines.append(f"| {better} minus {worse} | {mean_and_error(values, '+')} |")
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -140,17 +140,17 @@ def mean_and_error(values: list[float], sign: str = "") -> str:
 def parse() -> argparse.Namespace:
     program = Path(__file__).resolve().parent.parent / "target" / "release" / "relabel"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=5, help="how many [5]")
-    parser.add_argument("--first-seed", type=int, default=100, help="settings were chosen on seeds 1 and 2 [100]")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
+    parser.add_argument("--first-seed", type=int, default=100, help="first seed; settings were chosen on seeds 1 and 2 [100]")
     parser.add_argument("--long", action="store_true", help=f"localized labels only, {LONG_EPOCHS} epochs")
-    parser.add_argument("--epochs", type=int, help="[25]")
-    parser.add_argument("--canvases", type=int, default=1500, help="[1500]")
-    parser.add_argument("--teacher-steps", type=int, default=300, help="[300]")
+    parser.add_argument("--epochs", type=int, help="epochs of each student [25]")
+    parser.add_argument("--canvases", type=int, default=1500, help="number of training images [1500]")
+    parser.add_argument("--teacher-steps", type=int, default=300, help="training steps of the teacher [300]")
     parser.add_argument("--width", type=int, default=16, help="channels of the student's first layer [16]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, help="TARGET+CUTMIX, such as localized+region [all]")
-    parser.add_argument("--processes", type=int, default=2, help="seeds at a time, one core each [2]")
-    parser.add_argument("--relabel", type=Path, default=program, help="the program [target/release/relabel]")
-    parser.add_argument("--out", type=Path, help="write settings and results of every seed here, as JSON")
+    parser.add_argument("--processes", type=int, default=2, help="seeds that run in parallel, one core each [2]")
+    parser.add_argument("--relabel", type=Path, default=program, help="path of the program [target/release/relabel]")
+    parser.add_argument("--out", type=Path, help="JSON file for the settings and results of all seeds")
     arguments = parser.parse_args()
     arguments.arms = arguments.arms or (LONG_ARMS if arguments.long else ARMS)
     arguments.epochs = arguments.epochs or (LONG_EPOCHS if arguments.long else Settings.epochs)

@@ -1,23 +1,23 @@
-"""Trains any classifier of torchvision on a folder of images, with single labels or with the label maps of a store.
+"""Trains a torchvision classifier on a folder of images, with single labels or with the label maps of a store.
 
-DATA holds `train/` and `val/`, each with a folder of images for each class. `relabel run --in DATA/train` made the store.
+DATA contains `train/` and `val/`, each with one folder of images per class. `relabel run --in DATA/train` makes the store.
 
-    # Single labels, for comparison; then global soft labels; then localized labels, which is what label maps are for.
+    # Single labels, global soft labels, and localized labels, the purpose of label maps.
     python examples/train.py DATA --out runs/single    --target single
     python examples/train.py DATA --out runs/global    --target global    --labels train.labels
     python examples/train.py DATA --out runs/localized --target localized --labels train.labels
 
-    # With CutMix: as in its paper, or with each of the two labels pooled over what is seen of its image.
+    # CutMix as in its paper, or with each target pooled over the visible region of its image.
     python examples/train.py DATA --out runs/cutmix --labels train.labels --cutmix paper --epochs 300
     python examples/train.py DATA --out runs/region --labels train.labels --cutmix region --epochs 300
 
-    # Eight GPUs of one machine. --batch and --workers are those of each process.
+    # Eight GPUs of one machine. --batch and --workers are per process.
     torchrun --nproc-per-node 8 examples/train.py DATA --out runs/r50 --labels train.labels --model resnet50 \\
         --batch 128 --learning-rate 0.4 --workers 12 --amp
 
-    # Go on after an interruption: the same command and --resume.
+    # To resume after an interruption, add --resume to the same command.
 
-After each epoch OUT/last.pt holds everything that is needed to go on, and OUT/log.jsonl has a line more.
+Each epoch writes the checkpoint OUT/last.pt and appends a line to OUT/log.jsonl.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main() -> None:
     optimizer = SGD(plain.parameters(), arguments.learning_rate, 0.9, weight_decay=arguments.weight_decay, nesterov=True)
     first = load(arguments, plain, optimizer, device) if arguments.resume else 0
     for epoch in range(first, arguments.epochs):
-        # What an epoch draws depends on its number alone, so that a run that was resumed draws the same.
+        # Random numbers depend only on the epoch, so a resumed run draws the same.
         torch.manual_seed((arguments.seed * 100_003 + epoch) * world + rank)
         if isinstance(loader.sampler, DistributedSampler):
             loader.sampler.set_epoch(epoch)
@@ -77,7 +77,7 @@ def main() -> None:
 
 
 def train_loader(arguments: argparse.Namespace, world: int) -> tuple[DataLoader[Any], dict[str, int]]:
-    """Batches of images and probabilities, and the class of each folder, as position among the model's outputs."""
+    """Returns a loader of images and targets, and the index of each folder class among the model's outputs."""
     cut = [rt.RandomResizedCrop(arguments.size, scale=arguments.scale)]
     flip = [] if arguments.no_flip else [rt.RandomHorizontalFlip()]
     folder = ImageFolder(arguments.data / "train", v2.Compose([*cut, *flip, *TO_INPUT]))
@@ -97,12 +97,12 @@ def train_loader(arguments: argparse.Namespace, world: int) -> tuple[DataLoader[
     options = {"num_workers": arguments.workers, "collate_fn": collate, "pin_memory": torch.cuda.is_available()}
     loader = DataLoader(dataset, arguments.batch, sampler is None, sampler, drop_last=True, **options)
     if len(loader) == 0:
-        raise SystemExit(f"{len(dataset)} images are less than a batch of {arguments.batch} in each process ({world})")
+        raise SystemExit(f"{len(dataset)} images are fewer than one batch of {arguments.batch} per process ({world} processes)")
     return loader, classes
 
 
 class SingleLabels:
-    """Collation with the class of an image's folder as the target of every crop."""
+    """Collates with the folder class as a one-hot target of every crop."""
 
     def __init__(self, classes: int, cutmix: rt.CutMix | None) -> None:
         self.classes = classes
@@ -116,24 +116,24 @@ class SingleLabels:
 
 
 def classes_of_folders(folder: ImageFolder, dataset: rt.CropDataset, labels: relabel.Labels) -> dict[str, int]:
-    """The teacher's class of each folder: folders sorted by name need not be in the order of the teacher's outputs."""
+    """Returns the teacher's class index of each folder. The order of folders may differ from that of the teacher's outputs."""
     of_row = labels.folder_classes()
     classes = {}
     for index, row in zip(dataset.indices, dataset.rows):
         classes[folder.classes[folder.targets[index]]] = int(of_row[row])
-    nameless = sorted(name for name, number in classes.items() if number < 0)
-    if nameless:
-        raise SystemExit(f"the folder {nameless[0]} is no class of the teacher, neither by id nor by name")
+    unknown = sorted(name for name, number in classes.items() if number < 0)
+    if unknown:
+        raise SystemExit(f"the folder {unknown[0]} is not a class of the teacher, neither by id nor by name")
     return classes
 
 
 def val_loader(arguments: argparse.Namespace, classes: dict[str, int], rank: int, world: int) -> DataLoader[Any]:
-    """Whole images, cut to their middle. Each process has its share, none has an image twice."""
+    """Returns a loader of central crops. Each image is in exactly one process."""
     middle = [v2.Resize(round(arguments.size / 0.875)), v2.CenterCrop(arguments.size)]
     folder = ImageFolder(arguments.data / "val", v2.Compose([*middle, *TO_INPUT]))
     unknown = sorted(set(folder.classes) - set(classes))
     if unknown:
-        raise SystemExit(f"val has the folder {unknown[0]}, train has none with labels")
+        raise SystemExit(f"the folder {unknown[0]} of val has no labelled images in train")
     numbers = [classes[name] for name in folder.classes]
     folder.target_transform = numbers.__getitem__
     share = Subset(folder, range(rank, len(folder), world))
@@ -141,9 +141,9 @@ def val_loader(arguments: argparse.Namespace, classes: dict[str, int], rank: int
 
 
 def train(arguments: argparse.Namespace, epoch: int, model: nn.Module, optimizer: SGD, loader: Any, device: Any) -> float:
-    """One epoch; mean loss of this process. The rate rises for a while, then falls as a cosine."""
+    """Trains one epoch with linear warmup and cosine decay. Returns the mean loss of this process."""
     model.train()
-    criterion = nn.CrossEntropyLoss()  # takes probabilities as well as classes
+    criterion = nn.CrossEntropyLoss()  # accepts probabilities
     total = torch.zeros((), device=device)
     for step, (images, targets) in enumerate(loader):
         done = epoch + step / len(loader)
@@ -162,7 +162,7 @@ def train(arguments: argparse.Namespace, epoch: int, model: nn.Module, optimizer
 
 @torch.no_grad()
 def validate(model: nn.Module, loader: DataLoader[Any], device: torch.device) -> float:
-    """Top-1 of all processes together."""
+    """Returns the top-1 accuracy over all processes."""
     model.eval()
     counts = torch.zeros(2, dtype=torch.int64, device=device)
     for images, classes in loader:
@@ -183,7 +183,7 @@ def save(arguments: argparse.Namespace, model: nn.Module, optimizer: SGD, epoch:
 
 
 def load(arguments: argparse.Namespace, model: nn.Module, optimizer: SGD, device: torch.device) -> int:
-    """The epoch to go on with."""
+    """Loads the checkpoint and returns the next epoch."""
     path = arguments.out / "last.pt"
     if not path.exists():
         return 0
@@ -192,20 +192,20 @@ def load(arguments: argparse.Namespace, model: nn.Module, optimizer: SGD, device
     was = state["setup"]
     other = [f"{name} was {was[name]}, is {now[name]}" for name in now if was[name] != now[name]]
     if other:
-        raise SystemExit(f"{path} is of another run: {'; '.join(other)}")
+        raise SystemExit(f"cannot resume {path}: settings differ: {'; '.join(other)}")
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["epoch"]) + 1
 
 
 def setup(arguments: argparse.Namespace) -> dict[str, Any]:
-    """What a run that goes on must have in common with its beginning."""
+    """Returns the settings that must be the same when a run resumes."""
     free = {"data", "labels", "out", "resume", "workers"}
     return {name: value for name, value in vars(arguments).items() if name not in free}
 
 
 def join() -> tuple[int, int, torch.device]:
-    """Rank, number of processes and device: what torchrun says, or one process."""
+    """Joins the process group of torchrun, if there is one. Returns rank, number of processes and device."""
     gpu = torch.cuda.is_available()
     device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if gpu else torch.device("cpu")
     if gpu:
@@ -221,28 +221,28 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("data", type=Path, metavar="DATA", help="folder with train/ and val/")
     add("--out", type=Path, required=True, help="folder for checkpoint and log")
-    add("--labels", type=Path, metavar="STORE", help="store with the label maps of DATA/train")
-    add("--target", choices=["single", "global", "localized"], default="localized", help="[localized]")
-    add("--cutmix", choices=["none", "paper", "region"], default="none", help="[none]")
-    add("--cutmix-prob", type=float, default=1.0, help="share of batches that are mixed [1]")
-    add("--model", default="resnet18", help="a classifier of torchvision [resnet18]")
-    add("--size", type=int, default=224, help="pixels of each side of the input [224]")
-    add("--scale", type=float, nargs=2, default=(0.08, 1.0), help="least and largest share in a crop [0.08 1]")
-    add("--no-flip", action="store_true", help="never mirror: for digits and letters")
-    add("--epochs", type=int, default=100, help="[100]")
-    add("--batch", type=int, default=256, help="images in a batch of each process [256]")
-    add("--learning-rate", type=float, default=0.1, help="at its highest, for all processes together [0.1]")
-    add("--warmup-epochs", type=float, default=5, help="[5]")
-    add("--weight-decay", type=float, default=1e-4, help="[0.0001]")
-    add("--workers", type=int, default=4, help="processes that read images, for each process [4]")
-    add("--amp", action="store_true", help="bfloat16 where it is safe")
-    add("--seed", type=int, default=0, help="[0]")
-    add("--resume", action="store_true", help="go on with OUT/last.pt, if there is one")
+    add("--labels", type=Path, metavar="STORE", help="label maps of DATA/train")
+    add("--target", choices=["single", "global", "localized"], default="localized", help="kind of target [localized]")
+    add("--cutmix", choices=["none", "paper", "region"], default="none", help="kind of CutMix [none]")
+    add("--cutmix-prob", type=float, default=1.0, help="probability that a batch is mixed [1]")
+    add("--model", default="resnet18", help="name of a torchvision classifier [resnet18]")
+    add("--size", type=int, default=224, help="side of the input in pixels [224]")
+    add("--scale", type=float, nargs=2, default=(0.08, 1.0), help="smallest and largest share of the area in a crop [0.08 1]")
+    add("--no-flip", action="store_true", help="do not mirror crops, for digits and letters")
+    add("--epochs", type=int, default=100, help="number of epochs [100]")
+    add("--batch", type=int, default=256, help="images in a batch, per process [256]")
+    add("--learning-rate", type=float, default=0.1, help="peak learning rate of all processes together [0.1]")
+    add("--warmup-epochs", type=float, default=5, help="epochs of linear warmup [5]")
+    add("--weight-decay", type=float, default=1e-4, help="weight decay [0.0001]")
+    add("--workers", type=int, default=4, help="loader workers, per process [4]")
+    add("--amp", action="store_true", help="train with automatic mixed precision (bfloat16)")
+    add("--seed", type=int, default=0, help="random seed [0]")
+    add("--resume", action="store_true", help="resume from OUT/last.pt if it exists")
     arguments = parser.parse_args()
     if arguments.target != "single" and arguments.labels is None:
         parser.error(f"--target {arguments.target} needs --labels STORE")
     if arguments.cutmix == "region" and arguments.target != "localized":
-        parser.error("--cutmix region needs --target localized: it pools labels over parts of a crop")
+        parser.error("--cutmix region needs --target localized: it pools targets over regions of a crop")
     return arguments
 
 

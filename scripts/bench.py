@@ -1,27 +1,28 @@
-"""The figures that `make bench` prints, measured on this machine in one run.
+"""Measures everything that `make bench` prints.
 
-(a) What a whole run costs over its parts. Core-seconds per image of `relabel run`, over the sum of ONNX Runtime alone
-    (same rewritten graph, batch and threads) and of reading, decoding and resizing alone. The cost of a run is the
-    slope between two runs of different length, so that loading the teacher and proving the rewrite do not count.
-(b) Images per second of `relabel run` over the same job in Python (`bench_peer.py`), at 224 and 480. The peer runs
-    with the best of several batch sizes, numbers of workers and thread settings, tried before the measurement.
-(c) Reading, decoding and resizing: images per core-second of one thread, over PIL's in one process.
-(d) Bytes per image of the store's files, by array, on photographs at 480; and again with rounded scores, with what
-    the rounding does to pooled targets (total variation over seeded random crops).
+(a) Overhead of a run: core-seconds per image of `relabel run`, relative to the sum of ONNX Runtime alone (same rewritten
+    graph, batch and threads) and of reading, decoding and resizing alone. The cost of a run is the slope between two runs
+    of different length, which excludes loading the teacher and verifying the rewrite.
+(b) Images per second of `relabel run` relative to the same job in Python (`bench_peer.py`), at 224 and 480. The tuned peer
+    uses the best of several batch sizes, numbers of workers and thread settings.
+(c) Reading, decoding and resizing: images per core-second of one thread, relative to PIL in one process.
+(d) Bytes per image of the store's files, by array, on photographs at 480; the same with rounded scores, and the effect of
+    rounding on pooled targets (total variation over seeded random crops).
 (e) Peak resident memory of a run at 1,000 and at 50,000 images.
-(f) As many images as ImageNet has, all tiny: listing a folder of 1,000 folders and a tar of 1,000 tars (the folders'
-    entries and the tar's headers are in memory); going on with a store that has all its records, up to the line that
-    says so; `status`. The records hold made-up labels (`benches/bare.rs records`). The images are removed afterwards.
-(g) Training (`bench_training.py`): LabelPooling of random images of a store of 100,000, batch 256, warm, over the recipe
-    of the paper's authors (a `.pt` file per image, dense maps, RoIAlign, softmax); what targets add to an epoch of a
-    DataLoader that decodes and crops; opening a store of ImageNet's size. The maps are real ones of 200 photographs at
-    480 (15x15 cells, top 5), again and again.
-(h) Looking at labels: `audit` of such a store on one thread, without crops and with 64 an image; `report` of 50,000 of its
-    images, and that page in Chromium (`bench_looking.py`); `inspect` with a picture.
+(f) As many tiny images as ImageNet has: listing a folder of 1,000 folders and a tar of 1,000 tars (entries and headers are
+    cached); resuming a store with all its records up to the first batch; `status`. The records have random labels
+    (`benches/bare.rs records`). The images are deleted afterwards.
+(g) Training (`bench_training.py`): LabelPooling of random images of a store of 100,000, batch 256, warm, relative to the
+    recipe of the paper's authors (a `.pt` file per image, dense maps, RoIAlign, softmax); the cost of targets in an epoch of
+    a DataLoader that decodes and crops; opening a store of ImageNet's size. The maps of 200 photographs at 480 (15x15
+    cells, top 5) are repeated.
+(h) Inspection: `audit` of such a store on one thread, without crops and with 64 per image; `report` of 50,000 of its images,
+    and that page in Chromium (`bench_looking.py`); `inspect` with a picture.
+(i) Releases: `publish`, `verify`, and reading over HTTP (`bench_remote.py`).
 
-Where two programs are compared, they run in turn (A B A B), each ratio is of one pair, and the median of the pairs
-counts. Images are the sample photographs and seeded crops and flips of them. Everything lies below `target/bench`;
-the report goes to `report.md` and `report.json` there. A figure that falls short of its target is reported as it is.
+Compared programs run in turns (A B A B). Each ratio is that of one pair, and the median of the pairs is reported. Images
+are the sample photographs and seeded crops and flips of them. All files are below `target/bench`, the report in
+`report.md` and `report.json`. Missed targets are reported, too.
 
     .venv/bin/python scripts/bench.py [--quick] [--only a,c] [--repeats 3]
 """
@@ -61,18 +62,21 @@ SAMPLES = ROOT / "tests" / "data" / "golden" / "images"
 PEER = ROOT / "scripts" / "bench_peer.py"
 
 SIZES = (224, 480)
-# What `relabel run` takes on the CPU by itself; the bare session of part (a) has to be told.
+# The default of `relabel run` on the CPU, passed to the bare session of part (a).
 BATCH = 16
 SCORE_STEPS = (16, 8)
 CROPS_PER_IMAGE = 20
 ARRAYS = ("scores", "classes", "image_probs", "image_classes")
 SEED = 20_261_123
 POLL_SECONDS = 0.02
+# Lines of `relabel run` when it opens its store.
+CREATING = ("new store",)
+RESUMING = ("resuming store",)
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is measured, and how long."""
+    """Programs and length of the measurements."""
 
     relabel: Path
     bare: Path | None
@@ -113,7 +117,7 @@ class Figure:
 
 @dataclass
 class Report:
-    """Figures for the table, and the single measurements behind them."""
+    """Results for the table, and the individual measurements."""
 
     figures: list[Figure] = field(default_factory=list)
     measurements: dict[str, object] = field(default_factory=dict)
@@ -138,7 +142,7 @@ def number(value: float) -> str:
 
 @dataclass(frozen=True)
 class Finished:
-    """What a program printed, and what it used."""
+    """Output and resource usage of a program."""
 
     document: dict[str, float]
     core_seconds: float
@@ -146,7 +150,7 @@ class Finished:
 
 
 def run(*command: str | Path | int | float) -> Finished:
-    """Runs a program that prints one JSON document, and waits for it."""
+    """Runs a program that prints one JSON document."""
     words = [str(word) for word in command]
     with tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
         child = subprocess.Popen(words, stdout=output, stderr=errors, env=environment())
@@ -160,7 +164,7 @@ def run(*command: str | Path | int | float) -> Finished:
 
 def watch(child: subprocess.Popen[bytes]):
     """Waits for a child; returns its resource usage and its peak resident memory."""
-    # ru_maxrss would do, did it not also count this script's memory, which the child has until its exec.
+    # Not ru_maxrss, which includes the memory of this script until the child's exec.
     peak_bytes = 0
     while True:
         peak_bytes = max(peak_bytes, peak_so_far(child.pid))
@@ -180,13 +184,13 @@ def peak_so_far(pid: int) -> int:
 
 @cache
 def environment() -> dict[str, str]:
-    """Every program loads the ONNX Runtime of this Python."""
+    """Returns the environment of all programs: they load the ONNX Runtime of this Python."""
     libraries = sorted((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so*"))
     return {**os.environ, "ORT_DYLIB_PATH": str(libraries[0])}
 
 
 def label(setup: Setup, images: Path, side: int, *flags: str | int) -> tuple[Finished, Path]:
-    """A whole `relabel run` into a new store."""
+    """Runs `relabel run` into a new store."""
     store = WORK / "store"
     shutil.rmtree(store, ignore_errors=True)
     command = [setup.relabel, "run", "--teacher", setup.teacher, "--in", images, "--out", store]
@@ -197,14 +201,14 @@ def label(setup: Setup, images: Path, side: int, *flags: str | int) -> tuple[Fin
 
 
 def build_bare() -> Path:
-    """Builds the benchmark of the bare parts, and finds where cargo put it."""
-    say("building the bench of the bare parts")
+    """Builds the benchmark of the bare parts and returns its path."""
+    say("building the benchmark `bare`")
     command = ["cargo", "bench", "--bench", "bare", "--no-run", "--message-format=json"]
     output = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, check=True).stdout
     for message in map(json.loads, output.splitlines()):
         if message.get("executable") and message["target"]["name"] == "bare":
             return Path(message["executable"])
-    raise SystemExit("cargo built no bench called bare")
+    raise SystemExit("cargo built no benchmark `bare`")
 
 
 def pairs(setup: Setup, first: Callable[[], float], second: Callable[[], float]) -> list[tuple[float, float]]:
@@ -223,7 +227,7 @@ def sources() -> list[Path]:
 
 
 def random_crop(draw: random.Random, size: tuple[int, int]) -> Image.Image:
-    """A part of half to all of a sample photograph's area, perhaps flipped, at the size asked for."""
+    """Returns a random crop of half to all of a sample photograph's area, resized and flipped at random."""
     width, height = size
     with Image.open(draw.choice(sources())) as image:
         photograph = image.convert("RGB")
@@ -237,7 +241,7 @@ def random_crop(draw: random.Random, size: tuple[int, int]) -> Image.Image:
 
 
 def make_once(name: str, fill: Callable[[Path], None]) -> Path:
-    """A folder below `target/bench/data`; an earlier run's is taken when it was finished."""
+    """Returns a folder below `target/bench/data`, filled once. A complete folder of an earlier run is reused."""
     folder = WORK / "data" / name
     if not folder.is_dir():
         unfinished = folder.with_name(f"{name}.unfinished")
@@ -258,7 +262,7 @@ def crops(count: int, size: tuple[int, int]) -> Path:
 
 
 def repeated(files: Path, count: int) -> Path:
-    """`count` links to the images of a folder, a thousand in each folder."""
+    """Returns a folder with `count` links to the images of another, in subfolders of a thousand."""
 
     def fill(folder: Path) -> None:
         for index, file in zip(range(count), itertools.cycle(sorted(files.iterdir()))):
@@ -270,12 +274,12 @@ def repeated(files: Path, count: int) -> Path:
 
 
 def photographs(setup: Setup) -> Path:
-    """Photographs of 500x375, ImageNet's usual size."""
+    """Returns photographs of 500x375, ImageNet's most frequent size."""
     return crops(setup.count(256, 32), (500, 375))
 
 
 def sample_set(setup: Setup) -> Path:
-    """The readable sample photographs, and crops of them up to the number wanted."""
+    """Returns the readable sample photographs, and crops of them up to the required number."""
     count = setup.count(64, 24)
 
     def fill(folder: Path) -> None:
@@ -289,7 +293,7 @@ def sample_set(setup: Setup) -> Path:
     return make_once(f"samples-{count}", fill)
 
 
-# (a) A whole run over its parts
+# (a) Overhead of a run
 
 
 def part_a(setup: Setup, report: Report) -> None:
@@ -298,15 +302,15 @@ def part_a(setup: Setup, report: Report) -> None:
         long = short + setup.count({224: 1024, 480: 320}[side], 32)
         images = repeated(photographs(setup), long)
 
-        def whole() -> float:
+        def complete() -> float:
             core_seconds = [label(setup, images, side, "--batch", BATCH, "--limit", n)[0].core_seconds for n in (short, long)]
             return (core_seconds[1] - core_seconds[0]) / (long - short)
 
         def parts() -> float:
             return bare_session(setup, side, long - short) + bare_pixels(setup, images, side, setup.threads)
 
-        measured = pairs(setup, whole, parts)
-        report.measurements[f"a, {side}: core-seconds per image, whole and parts"] = measured
+        measured = pairs(setup, complete, parts)
+        report.measurements[f"a, {side}: core-seconds per image, run and parts"] = measured
         ratio = median_ratio(measured)
         report.add(Figure("a", f"core-seconds of a run over its parts, at {side}", ratio, "×", at_most=1.05))
         for what, values in zip(("a run", "its parts"), zip(*measured)):
@@ -314,19 +318,19 @@ def part_a(setup: Setup, report: Report) -> None:
 
 
 def bare_session(setup: Setup, side: int, images: int) -> float:
-    """Core-seconds per image of ONNX Runtime alone."""
+    """Returns the core-seconds per image of ONNX Runtime alone."""
     command = [setup.bare, "session", "--teacher", setup.teacher, "--input-size", side, "--batch", BATCH]
     document = run(*command, "--threads", setup.threads, "--images", images, "--json").document
     return document["cpu_s"] / document["images"]
 
 
 def bare_pixels(setup: Setup, images: Path, side: int, threads: int) -> float:
-    """Core-seconds per image of reading, decoding and resizing alone."""
+    """Returns the core-seconds per image of reading, decoding and resizing alone."""
     document = run(setup.bare, "pixels", "--in", images, "--input-size", side, "--threads", threads, "--json").document
     return document["cpu_s"] / document["images"]
 
 
-# (b) Over the same job in Python
+# (b) The same job in Python
 
 
 def part_b(setup: Setup, report: Report) -> None:
@@ -338,9 +342,9 @@ def part_b(setup: Setup, report: Report) -> None:
             document = label(setup, images, side)[0].document
             return document["images"] / document["seconds"]
 
-        # As a first version is written, and with the best of the settings that were tried.
+        # A naive baseline, and the best of several settings.
         peers = {
-            "as it comes": (["--batch", 32, "--workers", setup.threads], 1.4),
+            "defaults": (["--batch", 32, "--workers", setup.threads], 1.4),
             "tuned": (best_peer_flags(setup, images, side), None),
         }
         for name, (flags, target) in peers.items():
@@ -370,7 +374,7 @@ def peer_rate(setup: Setup, images: Path, side: int, flags: list[str | int]) -> 
     return run(*command, "--input-size", side, "--threads", setup.threads, *flags).document["images_per_s"]
 
 
-# (c) Pixels over PIL
+# (c) Pixels compared with PIL
 
 
 def part_c(setup: Setup, report: Report) -> None:
@@ -420,7 +424,7 @@ def report_bytes(report: Report, store: Path, what: str, at_most: float) -> None
 
 
 def bytes_of(folder: Path) -> int:
-    """Bytes of the data; an array's description does not grow with the images."""
+    """Returns the bytes of the data, without the metadata, whose size does not depend on the images."""
     return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file() and file.name != "zarr.json")
 
 
@@ -433,7 +437,7 @@ def read_maps(store: Path) -> Maps:
 
 
 def changes_of_targets(exact: Maps, rounded: Maps) -> np.ndarray:
-    """Total variation between the pooled targets of two stores, for every image and crop."""
+    """Returns the total variation between the pooled targets of two stores, for every image and crop."""
     draw = random.Random(SEED)
     changes = []
     for row in range(len(exact[0])):
@@ -445,7 +449,7 @@ def changes_of_targets(exact: Maps, rounded: Maps) -> np.ndarray:
 
 
 def random_box(draw: random.Random) -> tuple[float, float, float, float]:
-    """x0, y0, x1, y1 in 0..1, drawn as RandomResizedCrop does on a square image."""
+    """Draws x0, y0, x1, y1 in 0..1 as RandomResizedCrop does on a square image."""
     for _ in range(10):
         area, ratio = draw.uniform(0.08, 1), math.exp(draw.uniform(math.log(3 / 4), math.log(4 / 3)))
         width, height = math.sqrt(area * ratio), math.sqrt(area / ratio)
@@ -456,7 +460,7 @@ def random_box(draw: random.Random) -> tuple[float, float, float, float]:
 
 
 def pooled_target(scores: np.ndarray, classes: np.ndarray, box: tuple[float, float, float, float]) -> np.ndarray:
-    """LabelPooling: classes that a cell does not hold count as 0, RoIAlign to 1x1, softmax over 1,000 classes."""
+    """LabelPooling: score 0 for classes outside the top-k, RoIAlign to 1x1, softmax over 1,000 classes."""
     _, height, width = scores.shape
     x0, y0, x1, y1 = box
     weights = np.outer(align_weights(y0, y1, height), align_weights(x0, x1, width))
@@ -466,8 +470,8 @@ def pooled_target(scores: np.ndarray, classes: np.ndarray, box: tuple[float, flo
 
 
 def align_weights(start: float, end: float, cells: int) -> np.ndarray:
-    """What `roi_align(aligned=False, sampling_ratio=-1)` gives to each cell along one axis of a 1x1 output."""
-    # In float32, as torchvision: the number of samples jumps where the length is a whole number of cells.
+    """Returns the weight of each cell along one axis in `roi_align(aligned=False, sampling_ratio=-1)` to 1x1."""
+    # In float32, as in torchvision: the number of samples changes if the length is an integer number of cells.
     first, last = np.float32(start * cells - 0.5), np.float32(end * cells - 0.5)
     length = float(max(last - first, np.float32(1)))
     samples = math.ceil(length)
@@ -505,12 +509,12 @@ def part_f(setup: Setup, report: Report) -> None:
     try:
         many.make_folder(folder)
         report_listing(setup, report, many, folder, "a folder of folders")
-        report_going_on(setup, report, many, folder, store)
+        report_resuming(setup, report, many, folder, store)
         shutil.rmtree(folder)
         shutil.rmtree(store)
         many.make_tar(tar)
         report_listing(setup, report, many, tar, "a tar of tars")
-        report_going_on(setup, report, many, tar, store)
+        report_resuming(setup, report, many, tar, store)
     finally:
         for left in (folder, store):
             shutil.rmtree(left, ignore_errors=True)
@@ -525,7 +529,7 @@ class ManyImages:
     classes: int
 
     def names(self) -> Iterable[tuple[str, range]]:
-        """Every folder, and the numbers of its images."""
+        """Yields every folder with the numbers of its images."""
         for index in range(self.classes):
             first, end = (self.count * at // self.classes for at in (index, index + 1))
             yield f"n{index:08}", range(first, end)
@@ -557,7 +561,7 @@ def small_jpeg() -> bytes:
 
 
 def member(name: str, data: bytes) -> bytes:
-    """A header and its data. `tarfile` takes several times as long to write a header anew as to put a name into one."""
+    """Returns a tar header and its data. Inserting a name into a header is several times faster than `tarfile`."""
     nameless, rest = nameless_header(len(data)), -len(data) % tarfile.BLOCKSIZE
     encoded = name.encode()
     checksum = sum(nameless) + 8 * ord(" ") + sum(encoded)
@@ -567,7 +571,7 @@ def member(name: str, data: bytes) -> bytes:
 
 @cache
 def nameless_header(length: int) -> bytes:
-    """A header with zeros for name and checksum."""
+    """Returns a header with zeros for name and checksum."""
     entry = tarfile.TarInfo()
     entry.size = length
     header = entry.tobuf(tarfile.USTAR_FORMAT)
@@ -575,7 +579,7 @@ def nameless_header(length: int) -> bytes:
 
 
 def report_listing(setup: Setup, report: Report, many: ManyImages, images: Path, what: str) -> None:
-    # The first one brings entries or headers into memory.
+    # The first listing fills the caches of the system.
     documents = [run(setup.bare, "list", "--in", images, "--json").document for _ in range(1 + setup.repeats)][1:]
     report.measurements[f"f, listing {what}"] = documents
     if any(document["images"] != many.count for document in documents):
@@ -586,23 +590,23 @@ def report_listing(setup: Setup, report: Report, many: ManyImages, images: Path,
     report.add(Figure("f", f"listing {what}", cost, "core-seconds"))
 
 
-def report_going_on(setup: Setup, report: Report, many: ManyImages, images: Path, store: Path) -> None:
+def report_resuming(setup: Setup, report: Report, many: ManyImages, images: Path, store: Path) -> None:
     what = "folder" if images.is_dir() else "tar"
     command = [setup.relabel, "run", "--teacher", setup.teacher, "--in", images, "--out", store, "--input-size", 64]
     command += ["--threads", setup.threads]
-    begun = run_until("into the new store", *command)
+    begun = run_until(CREATING, *command)
     report.add(Figure("f", f"{what}: a new run up to its first batch", begun.wall_s, "s"))
-    # The last shard is left to do, so that the runs below have something to go on with.
+    # The last shard stays pending, so the runs below have work.
     run(setup.bare, "records", "--out", store, "--leave", 1, "--json")
-    run_until("resuming store", *command)
-    measured = [run_until("resuming store", *command) for _ in range(setup.repeats)]
-    report.measurements[f"f, going on, {what}"] = [asdict(reached) for reached in measured]
+    run_until(RESUMING, *command)
+    measured = [run_until(RESUMING, *command) for _ in range(setup.repeats)]
+    report.measurements[f"f, resuming, {what}"] = [asdict(reached) for reached in measured]
     seconds = statistics.median(reached.wall_s for reached in measured)
-    report.add(Figure("f", f"{what}: going on up to the first batch", seconds, "s", at_most=2))
+    report.add(Figure("f", f"{what}: resuming up to the first batch", seconds, "s", at_most=2))
     cost = statistics.median(reached.core_seconds for reached in measured)
-    report.add(Figure("f", f"{what}: going on up to the first batch", cost, "core-seconds"))
+    report.add(Figure("f", f"{what}: resuming up to the first batch", cost, "core-seconds"))
     peak = run(*command, "--json").peak_bytes
-    report.add(Figure("f", f"{what}: peak memory of the run that ends it", peak / 2**20, "MiB", at_most=1024))
+    report.add(Figure("f", f"{what}: peak memory of the run that completes it", peak / 2**20, "MiB", at_most=1024))
     report.add(Figure("f", f"{what}: peak memory of a new run up to its first batch", begun.peak_bytes / 2**20, "MiB", at_most=1024))
     if what == "folder":
         report_status(setup, report, many, store)
@@ -624,28 +628,28 @@ def report_status(setup: Setup, report: Report, many: ManyImages, store: Path) -
 
 @dataclass(frozen=True)
 class Reached:
-    """What a run had used when it printed a line."""
+    """Resource usage of a run when it printed a line."""
 
     wall_s: float
     core_seconds: float
     peak_bytes: int
 
 
-def run_until(words: str, *command: str | Path | int) -> Reached:
-    """Runs a program up to the line that holds `words`, and then interrupts it."""
+def run_until(texts: tuple[str, ...], *command: str | Path | int) -> Reached:
+    """Runs a program up to a line with one of the texts, and then interrupts it."""
     started = time.perf_counter()
     child = subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment())
-    said = []
+    lines = []
     for line in child.stderr:
         wall_s = time.perf_counter() - started
-        said.append(line.decode(errors="replace"))
-        if words in said[-1]:
+        lines.append(line.decode(errors="replace"))
+        if any(text in lines[-1] for text in texts):
             reached = Reached(wall_s, core_seconds_so_far(child.pid), peak_so_far(child.pid))
             child.send_signal(signal.SIGINT)
             child.stderr.read()
             child.wait()
             return reached
-    raise SystemExit(f"{' '.join(map(str, command))}\nnever said `{words}`:\n{''.join(said)}")
+    raise SystemExit(f"{' '.join(map(str, command))}\nnever printed {texts}:\n{''.join(lines)}")
 
 
 def core_seconds_so_far(pid: int) -> float:
@@ -663,7 +667,7 @@ def part_g(setup: Setup, report: Report) -> None:
 
     images = crops(setup.count(200, 10), (500, 375))
     _, small = label(setup, images, 480)
-    large, whole, files = WORK / "large", WORK / "whole", WORK / "pt"
+    large, entire, files = WORK / "large", WORK / "entire", WORK / "pt"
     try:
         count = setup.count(100_000, 2000)
         run(setup.bare, "copies", "--from", small, "--out", large, "--images", count)
@@ -671,20 +675,20 @@ def part_g(setup: Setup, report: Report) -> None:
         report_pooling(setup, report, piece, large, files)
         report_epoch(setup, report, piece, large)
         many = setup.count(1_281_167, 5000)
-        run(setup.bare, "copies", "--from", small, "--out", whole, "--images", many)
-        opened = [piece("open", "--store", whole, "--id", "n01443537/n01443537_1300") for _ in range(setup.repeats)]
+        run(setup.bare, "copies", "--from", small, "--out", entire, "--images", many)
+        opened = [piece("open", "--store", entire, "--id", "n01443537/n01443537_1300") for _ in range(setup.repeats)]
         for key, what, target in (("open_s", "opening", 0.5), ("open_and_find_s", "opening and the first look-up by id", None)):
             seconds = statistics.median(one[key] for one in opened)
             report.add(Figure("g", f"{what}, {many:,} images", seconds, "s", at_most=target))
         peak = max(one["bytes"] for one in opened) / 2**20
         report.add(Figure("g", f"peak memory of that process, {many:,} images", peak, "MiB", at_most=300))
     finally:
-        for left in (large, whole, files):
+        for left in (large, entire, files):
             shutil.rmtree(left, ignore_errors=True)
 
 
 def report_pooling(setup: Setup, report: Report, piece: Callable[..., dict[str, float]], large: Path, files: Path) -> None:
-    """LabelPooling of random images of a store against the authors' recipe on a file per image."""
+    """Compares LabelPooling of random images of a store with the authors' recipe on a file per image."""
     batches = setup.count(100, 4)
     for threads, cores in ((1, "one core"), (setup.threads, f"{setup.threads} threads")):
         measured = []
@@ -706,7 +710,7 @@ def report_pooling(setup: Setup, report: Report, piece: Callable[..., dict[str, 
 
 
 def report_epoch(setup: Setup, report: Report, piece: Callable[..., dict[str, float]], large: Path) -> None:
-    """What targets add to a DataLoader that decodes, crops and normalises ImageNet-size JPEGs."""
+    """Measures the cost of targets in a DataLoader that decodes, crops and normalises JPEGs of ImageNet's size."""
     folder = make_once(f"epoch-{setup.count(1000, 40)}", lambda folder: fill_classes(folder, setup.count(1000, 40)))
     flags = ("--images", folder, "--store", large, "--threads", setup.threads)
     batch, batches = setup.count(64, 8), setup.count(150, 20)
@@ -721,9 +725,9 @@ def report_epoch(setup: Setup, report: Report, piece: Callable[..., dict[str, fl
 def fill_classes(folder: Path, count: int) -> None:
     draw = random.Random(7)
     for at in range(count):
-        place = folder / f"class_{at % 10}"
-        place.mkdir(exist_ok=True)
-        random_crop(draw, (500, 375)).save(place / f"{at:05}.JPEG", quality=90)
+        subfolder = folder / f"class_{at % 10}"
+        subfolder.mkdir(exist_ok=True)
+        random_crop(draw, (500, 375)).save(subfolder / f"{at:05}.JPEG", quality=90)
 
 
 # (h) Looking at labels
@@ -736,7 +740,7 @@ def part_h(setup: Setup, report: Report) -> None:
     count = setup.count(100_000, 2000)
     try:
         run(setup.bare, "copies", "--from", small, "--out", large, "--images", count)
-        # Afterwards the store's files count as compared, which takes longer than reading them.
+        # Marks the files as verified; verification takes longer than reading them.
         run(setup.relabel, "verify", large, "--json")
         for crops_each in (0, 64):
             out = WORK / "audit.parquet"
@@ -771,7 +775,7 @@ def part_i(setup: Setup, report: Report) -> None:
     count = setup.count(100_000, 2000)
     try:
         run(setup.bare, "copies", "--from", small, "--out", large, "--images", count)
-        # Afterwards the store's files count as compared, which takes longer than reading them.
+        # Marks the files as verified; verification takes longer than reading them.
         run(setup.relabel, "verify", large, "--json")
         words = ("publish", large, "--to", release, "--license", "CC0-1.0", "--source-terms", "none", "--json")
         published = run(setup.relabel, *words)
@@ -781,7 +785,7 @@ def part_i(setup: Setup, report: Report) -> None:
         report.add(Figure("i", "verify the release in a folder", statistics.median(checks), "core-seconds"))
         flags = ("--release", release, "--maps", setup.count(1000, 50))
         read = [run(sys.executable, ROOT / "scripts/bench_remote.py", *flags).document for _ in range(setup.repeats)]
-        # The shards of this store are alike, so that one copy serves many: what it costs to make copies does not show.
+        # The shards of this store are equal, so one cached copy serves all of them: the cost of filling the cache is not measured.
         named = {"folder": "from the folder", "no_copies": "by parts", "with_copies": "with copies"}
         for key, what in named.items():
             for unit in ("open_ms", "map_ms"):
@@ -828,7 +832,7 @@ def machine(setup: Setup) -> dict[str, str]:
 def markdown(facts: dict[str, str], report: Report, quick: bool) -> str:
     lines = ["# Benchmark", "", ", ".join(f"{key}: {value}" for key, value in facts.items()), ""]
     if quick:
-        lines += ["A smoke test with `--quick`: these figures say nothing about speed.", ""]
+        lines += ["A smoke test with `--quick`: not a measurement of speed.", ""]
     lines += ["| part | figure | value | target | |", "|---|---|---:|---|---|"]
     for figure in report.figures:
         lines.append(f"| {figure.part} | {figure.what} | {number(figure.value)} {figure.unit} | {figure.target()} | {figure.verdict()} |")
@@ -846,19 +850,19 @@ def write_report(facts: dict[str, str], report: Report, quick: bool) -> str:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default=",".join(PARTS), help="parts to measure, as in a,c")
-    parser.add_argument("--quick", action="store_true", help="a smoke test of everything in under a minute")
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to measure, such as a,c")
+    parser.add_argument("--quick", action="store_true", help="run a smoke test of all parts in under a minute")
     parser.add_argument("--repeats", type=int, help="pairs of each comparison [default: 3, with --quick 1]")
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of every program")
     parser.add_argument("--teacher", type=Path, default=ROOT / "models" / "efficientnet-lite0.onnx")
-    parser.add_argument("--relabel", type=Path, default=ROOT / "target" / "release" / "relabel", help="the program")
-    parser.add_argument("--bare", type=Path, help="the bench of the bare parts [default: built with cargo]")
+    parser.add_argument("--relabel", type=Path, default=ROOT / "target" / "release" / "relabel", help="path of the program")
+    parser.add_argument("--bare", type=Path, help="benchmark of the bare parts [default: built with cargo]")
     chosen = parser.parse_args()
     unknown = set(chosen.only.split(",")) - PARTS.keys()
     if unknown:
-        parser.error(f"there is no part {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
+        parser.error(f"unknown part {', '.join(sorted(unknown))}; expected {', '.join(PARTS)}")
     if not chosen.relabel.is_file():
-        parser.error(f"{chosen.relabel} is not there; build it with: cargo build --release")
+        parser.error(f"{chosen.relabel} not found; build it with: cargo build --release")
     return chosen
 
 

@@ -1,5 +1,5 @@
-"""How a page of many images feels: opens one in the system's Chromium and prints one JSON document, in milliseconds.
-`scripts/bench.py` makes the page.
+"""Measures the responsiveness of a page of many images in the system's Chromium. Prints one JSON document, in
+milliseconds. `scripts/bench.py` makes the page.
 
     bench_looking.py --page DIR
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-# From the call until the page has drawn again.
+# Time from the call until the page has drawn again.
 TIMED = """(action) => new Promise((done) => {
     const from = performance.now();
     (0, eval)(action);
@@ -33,10 +33,10 @@ ALL_DRAWN = "[...document.querySelectorAll('.tile')].every((tile) => tile.queryS
 
 
 def first_tile_ms(page: Page, index: Path) -> float:
-    from_start = time.perf_counter()
+    started = time.perf_counter()
     page.goto(index.resolve().as_uri())
     page.wait_for_selector(".tile canvas", timeout=120_000)
-    return (time.perf_counter() - from_start) * 1000
+    return (time.perf_counter() - started) * 1000
 
 
 def main() -> None:
@@ -52,9 +52,9 @@ def main() -> None:
         for name, action in ACTIONS.items():
             measured[name] = page.evaluate(TIMED, action)
             if name == "scroll_ms":
-                from_start = time.perf_counter()
+                started = time.perf_counter()
                 page.wait_for_function(ALL_DRAWN, timeout=120_000)
-                measured["tiles_after_scroll_ms"] = (time.perf_counter() - from_start) * 1000
+                measured["tiles_after_scroll_ms"] = (time.perf_counter() - started) * 1000
         browser.close()
     print(json.dumps(measured))
 

@@ -1,15 +1,15 @@
-"""The job of `relabel run`, written the usual way in Python: what the benchmark compares with.
+"""The job of `relabel run`, written in Python as usual: the baseline of the benchmark.
 
-A loader in the manner of PyTorch's DataLoader: worker processes decode with PIL, convert to RGB, resize, normalise to
-float32 CHW and collate whole batches into shared memory. The main process runs ONNX Runtime on the classifier with
-its head applied to every cell, takes the top 5 of the dense scores with NumPy, and writes one file per image,
-`[2, 5, h, w]` float32 (scores, class ids), as the published label maps are laid out.
+The loader works like PyTorch's DataLoader: worker processes decode with PIL, convert to RGB, resize, normalise to float32
+CHW and collate batches into shared memory. The main process runs ONNX Runtime on the classifier with its head applied to
+every cell, takes the top 5 of the dense scores with NumPy, and writes one file per image, `[2, 5, h, w]` float32 (scores,
+class ids), the layout of the published label maps.
 
-Like DataLoader with its usual settings, each worker has two batches under way. Batches are taken as they come, and
-workers write where the main process reads, without a copy: both are kinder than DataLoader itself.
+As with DataLoader's defaults, each worker prefetches two batches. Two things are faster than in DataLoader: batches are
+processed out of order, and the main process reads the workers' memory without a copy.
 
-What is measured begins before the workers start and ends after the last file. Imports, the rewriting of the graph and
-the loading of the model are left out. Prints one JSON line: {"images": ..., "seconds": ..., "images_per_s": ...}.
+The measurement begins before the workers start and ends after the last file, without imports, rewriting of the graph and
+loading of the model. Prints one JSON line: {"images": ..., "seconds": ..., "images_per_s": ...}.
 
     bench_peer.py --teacher T.onnx --in DIR --out DIR --input-size 224 --batch 32 --workers 2 --limit 500
 """
@@ -36,8 +36,8 @@ EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
 
 
 @dataclass(frozen=True)
-class Feed:
-    """How images become the teacher's input."""
+class Preprocessing:
+    """Preprocessing of the teacher's input."""
 
     side: int
     mean: tuple[float, ...]
@@ -57,7 +57,7 @@ def per_cell(model: onnx.ModelProto) -> onnx.ModelProto:
     flatten = producers[head.input[0]]
     pool = producers[flatten.input[0]]
     if flatten.op_type not in ("Flatten", "Reshape") or pool.op_type != "GlobalAveragePool":
-        raise SystemExit("bench_peer.py only knows classifiers that end in GlobalAveragePool, Flatten or Reshape, Gemm")
+        raise SystemExit("bench_peer.py supports only classifiers that end in GlobalAveragePool, Flatten or Reshape, Gemm")
     cells = "cells_last_channels"
     at = list(graph.node).index(pool)
     graph.node.remove(pool)
@@ -76,11 +76,11 @@ def open_session(teacher: Path, threads: int, spinning: bool) -> onnxruntime.Inf
     return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def load_image(path: Path, feed: Feed, into: np.ndarray) -> None:
-    """What torchvision's loader, Resize, ToTensor and Normalize do, in two passes over the floats."""
+def load_image(path: Path, preprocessing: Preprocessing, into: np.ndarray) -> None:
+    """Does what torchvision's loader, Resize, ToTensor and Normalize do, in two passes over the floats."""
     with Image.open(path) as image:
-        pixels = np.asarray(image.convert("RGB").resize((feed.side, feed.side), Image.Resampling.BILINEAR))
-    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (feed.mean, feed.std))
+        pixels = np.asarray(image.convert("RGB").resize((preprocessing.side, preprocessing.side), Image.Resampling.BILINEAR))
+    mean, std = (np.asarray(values, np.float32)[:, None, None] for values in (preprocessing.mean, preprocessing.std))
     np.multiply(pixels.transpose(2, 0, 1), 1 / (255 * std), out=into)
     into -= mean / std
 
@@ -89,21 +89,21 @@ def batch_in(memory: SharedMemory, images: int, side: int) -> np.ndarray:
     return np.ndarray((images, 3, side, side), np.float32, buffer=memory.buf)
 
 
-def work(batches: list[list[Path]], feed: Feed, todo, free, ready) -> None:
-    """A worker: takes the number of a batch and a free piece of shared memory, and fills it."""
+def work(batches: list[list[Path]], preprocessing: Preprocessing, todo, free, ready) -> None:
+    """Runs in a worker: takes the number of a batch and a free block of shared memory, and fills it."""
     attached: dict[str, SharedMemory] = {}
     while (number := todo.get()) is not None:
         name = free.get()
         if name not in attached:
             attached[name] = SharedMemory(name)
-        into = batch_in(attached[name], len(batches[number]), feed.side)
+        into = batch_in(attached[name], len(batches[number]), preprocessing.side)
         for path, slot in zip(batches[number], into, strict=True):
-            load_image(path, feed, slot)
+            load_image(path, preprocessing, slot)
         ready.put((number, name))
 
 
 def top_of_cells(scores: np.ndarray, images: int) -> np.ndarray:
-    """`[cells, classes]` of a batch to `[images, 2, 5, h, w]`, each cell from high to low."""
+    """Converts scores `[cells, classes]` of a batch to maps `[images, 2, 5, h, w]`, each cell by falling score."""
     best = np.argpartition(scores, -TOP_K, axis=1)[:, -TOP_K:]
     values = np.take_along_axis(scores, best, axis=1)
     order = np.argsort(-values, axis=1)
@@ -119,24 +119,24 @@ def write_maps(maps: np.ndarray, paths: list[Path], source: Path, out: Path) -> 
         np.save(target, np.ascontiguousarray(label_map))
 
 
-def label(session: onnxruntime.InferenceSession, batches: list[list[Path]], feed: Feed, workers: int, source: Path, out: Path) -> None:
+def label(session: onnxruntime.InferenceSession, batches: list[list[Path]], preprocessing: Preprocessing, workers: int, source: Path, out: Path) -> None:
     context = multiprocessing.get_context("fork")
     todo, free, ready = context.Queue(), context.Queue(), context.Queue()
-    bytes_of_batch = 4 * 3 * feed.side**2 * max(map(len, batches))
+    bytes_of_batch = 4 * 3 * preprocessing.side**2 * max(map(len, batches))
     memories = [SharedMemory(create=True, size=bytes_of_batch) for _ in range(BATCHES_PER_WORKER * workers)]
     by_name = {memory.name: memory for memory in memories}
     for name in by_name:
         free.put(name)
     for number in [*range(len(batches)), *[None] * workers]:
         todo.put(number)
-    processes = [context.Process(target=work, args=(batches, feed, todo, free, ready), daemon=True) for _ in range(workers)]
+    processes = [context.Process(target=work, args=(batches, preprocessing, todo, free, ready), daemon=True) for _ in range(workers)]
     for process in processes:
         process.start()
     input_name = session.get_inputs()[0].name
     for _ in batches:
         number, name = ready.get()
         paths = batches[number]
-        scores = session.run(None, {input_name: batch_in(by_name[name], len(paths), feed.side)})[0]
+        scores = session.run(None, {input_name: batch_in(by_name[name], len(paths), preprocessing.side)})[0]
         free.put(name)
         write_maps(top_of_cells(scores, len(paths)), paths, source, out)
     for process in processes:
@@ -149,7 +149,7 @@ def label(session: onnxruntime.InferenceSession, batches: list[list[Path]], feed
 def three(text: str) -> tuple[float, ...]:
     values = tuple(float(part) for part in text.split(","))
     if len(values) != 3:
-        raise argparse.ArgumentTypeError("three numbers with commas between them are needed")
+        raise argparse.ArgumentTypeError("expected three numbers separated by commas")
     return values
 
 
@@ -176,8 +176,8 @@ def main() -> None:
     batches = [paths[first : first + chosen.batch] for first in range(0, len(paths), chosen.batch)]
     session = open_session(chosen.teacher, chosen.threads, not chosen.no_spinning)
     started = time.perf_counter()
-    feed = Feed(chosen.input_size, chosen.mean, chosen.std)
-    label(session, batches, feed, chosen.workers, chosen.source, chosen.out)
+    preprocessing = Preprocessing(chosen.input_size, chosen.mean, chosen.std)
+    label(session, batches, preprocessing, chosen.workers, chosen.source, chosen.out)
     seconds = time.perf_counter() - started
     print(json.dumps({"images": len(paths), "seconds": seconds, "images_per_s": len(paths) / seconds}))
 

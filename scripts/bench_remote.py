@@ -1,4 +1,4 @@
-"""What reading a store over the network costs, from a web server on this machine. Prints one JSON document.
+"""Measures reading a store over HTTP from a local web server. Prints one JSON document.
 `scripts/bench.py` publishes the store.
 
     bench_remote.py --release DIR --maps 1000
@@ -22,16 +22,16 @@ import relabel
 SERVER = Path(__file__).resolve().parent.parent / "tests/python/server.py"
 
 
-def asked(address: str) -> list[str]:
-    with urllib.request.urlopen(f"{address}/requests") as answer:
+def requests_of(url: str) -> list[str]:
+    with urllib.request.urlopen(f"{url}/requests") as answer:
         requests: list[str] = json.load(answer)
     return requests
 
 
-def read(where: str, rows: list[int], cache: Path | bool) -> dict[str, float]:
-    """Opens a store and reads the maps of rows, one after the other."""
+def read(location: str, rows: list[int], cache: Path | bool) -> dict[str, float]:
+    """Opens a store and reads the maps of some rows one by one."""
     started = time.perf_counter()
-    labels = relabel.open(where, cache=cache)
+    labels = relabel.open(location, cache=cache)
     opened = time.perf_counter()
     for row in rows:
         labels.map(row)
@@ -48,13 +48,13 @@ def main() -> None:
     server = subprocess.Popen([sys.executable, SERVER, "folder", chosen.release], stdout=subprocess.PIPE, text=True)
     try:
         assert server.stdout is not None
-        address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
+        url = f"http://127.0.0.1:{server.stdout.readline().strip()}"
         measured: dict[str, object] = {"folder": read(str(chosen.release), rows, False)}
         with tempfile.TemporaryDirectory() as cache:
-            before = len(asked(address))
+            before = len(requests_of(url))
             for name, copies in (("no_copies", False), ("new_copies", Path(cache)), ("with_copies", Path(cache))):
-                measured[name] = read(address, rows, copies)
-                requests = asked(address)[before:]
+                measured[name] = read(url, rows, copies)
+                requests = requests_of(url)[before:]
                 measured[name]["requests_per_map"] = len(requests) / len(rows)  # type: ignore[index]
                 before += len(requests)
             copied = sum(file.stat().st_size for file in Path(cache).rglob("*") if file.is_file())

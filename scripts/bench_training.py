@@ -1,9 +1,8 @@
-"""The training side in pieces, each a process of its own that prints one JSON document; `scripts/bench.py` holds them
-against each other.
+"""Benchmarks of training, each in its own process. Prints one JSON document; `scripts/bench.py` compares them.
 
-    bench_training.py recipe --pt FOLDER            the authors' recipe: a file per image, dense maps, RoIAlign, softmax
+    bench_training.py recipe --pt FOLDER            recipe of the paper's authors: a file per image, dense maps, RoIAlign, softmax
     bench_training.py pool --store STORE            relabel on random images of a store
-    bench_training.py epoch --images FOLDER --store STORE     batches of a DataLoader with targets over those without
+    bench_training.py epoch --images FOLDER --store STORE     batches of a DataLoader with and without targets
     bench_training.py open --store STORE            opening a store and finding one image
     bench_training.py write-pt --store STORE --pt FOLDER --count 2000
 """
@@ -23,7 +22,7 @@ import numpy as np
 
 
 def random_boxes(count: int, seed: int) -> np.ndarray:
-    """float32 `[count, 4]`, drawn as RandomResizedCrop does on a square image."""
+    """Returns boxes, float32 `[count, 4]`, drawn as RandomResizedCrop does on a square image."""
     draw = random.Random(seed)
     boxes = []
     while len(boxes) < count:
@@ -36,13 +35,13 @@ def random_boxes(count: int, seed: int) -> np.ndarray:
 
 
 def memory(key: str) -> int:
-    """Bytes of this process: `VmRSS` now, `VmHWM` at most so far."""
+    """Returns the memory of this process in bytes: `VmRSS` is the current, `VmHWM` the peak."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
 
 
 def timed_batches(chosen: argparse.Namespace, images: int, make) -> dict[str, float]:
-    """Makes targets of random batches: first some that are not timed, then the others."""
+    """Times targets of random batches, after a few untimed ones."""
     draw = np.random.default_rng(chosen.seed)
     batches = [draw.integers(0, images, chosen.batch) for _ in range(chosen.batches)]
     boxes = [random_boxes(chosen.batch, chosen.seed + number) for number in range(chosen.batches)]
@@ -88,7 +87,7 @@ def pool(chosen: argparse.Namespace) -> dict[str, float]:
     import relabel
 
     labels = relabel.open(chosen.store)
-    # Every shard is opened once: an epoch does it once.
+    # Opens every shard once, which an epoch does only once.
     shard = labels.info["shard_images"]
     firsts = np.arange(0, len(labels), shard)
     labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)))
@@ -96,9 +95,11 @@ def pool(chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def epoch(chosen: argparse.Namespace) -> dict[str, object]:
-    """What targets cost in workers that decode, crop, normalise and collate. Batches with and without targets alternate in
-    the same worker, on the same images with the same random numbers: whole epochs one after the other differ by more than
-    what is to be measured."""
+    """Measures the cost of targets in workers that decode, crop, normalise and collate.
+
+    Batches with and without targets alternate in the same worker, on the same images with the same random numbers:
+    consecutive epochs differ by more than that cost.
+    """
     import torch
     from torch.utils.data import DataLoader, Dataset, default_collate
     from torchvision.datasets import ImageFolder
@@ -133,7 +134,7 @@ def epoch(chosen: argparse.Namespace) -> dict[str, object]:
 
     batches = []
     for pair in range(0, chosen.batches, chosen.threads):
-        # Batches go to workers in turn, so that the two of a pair are as far apart as there are workers.
+        # Workers take batches in turn, so the two batches of a pair are as many batches apart as there are workers.
         group = [(seed, draw.choice(len(without), chosen.batch, replace=False).tolist()) for seed in range(pair, pair + chosen.threads)]
         first = bool(pair // chosen.threads % 2)
         batches += [(has_targets, *one) for has_targets in (first, not first) for one in group]
@@ -178,7 +179,7 @@ def write_pt(chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def main() -> None:
-    # OpenMP's threads and relabel's are set by hand; without this, torch takes every core while it starts.
+    # Without this, torch uses every core while it starts.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = {"recipe": recipe, "pool": pool, "epoch": epoch, "open": open_store, "write-pt": write_pt}

@@ -1,7 +1,7 @@
-"""Exports a classifier of timm, torchvision or transformers to ONNX, and writes the teacher card next to it.
+"""Exports a classifier of timm, torchvision or transformers to ONNX, with its teacher card.
 
-Afterwards `relabel run --teacher effnet-l2.onnx` needs nothing else. The file is run with ONNX Runtime against
-PyTorch, with several batches and, where height and width are free, at two sizes; one that differs is not kept.
+`relabel run --teacher effnet-l2.onnx` then needs no other options. The exported file is compared with PyTorch by ONNX
+Runtime, with several batch sizes and, if height and width are dynamic, at two sizes. A file that differs is deleted.
 
     python scripts/export_teacher.py tf_efficientnet_l2.ns_jft_in1k_475 -o effnet-l2.onnx --fp16
     python scripts/export_teacher.py torchvision:convnext_tiny -o convnext.onnx
@@ -41,37 +41,38 @@ if TYPE_CHECKING:
 PACKAGES = ("torch", "torchvision", "timm", "onnx", "onnxscript", "onnxruntime")
 TORCHVISION = "torchvision:"
 TRANSFORMERS = "transformers:"
-# What a protobuf file may hold is 2 GiB; graphs need some room beside the weights.
+# The limit of a protobuf file is 2 GiB, including the graph.
 LARGEST_EMBEDDED_BYTES = 1_800_000_000
 DEFAULT_OPSET = {"legacy": 17, "dynamo": 20}
-# Two exports of a network with random weights hold the same network, and so does a program that calls `timm_classifier`.
+# With a fixed seed, all exports of a network with random weights, and all callers of `timm_classifier`, have the same one.
 RANDOM_WEIGHTS_SEED = 1
-# The norms of a deep random network enlarge small differences from layer to layer, rounding errors among them. Small
-# activations keep it nearly linear, which tames that. float16 against float32 on EfficientNet-L2, of the largest score:
-# 39 % with 1, 27 % with 0.5, 4.8 % with 0.2, 0.2 % with 0.1.
+# In a deep random network the norms amplify rounding errors from layer to layer. Small activations keep the network nearly
+# linear, which limits that. Difference of float16 and float32 on EfficientNet-L2, relative to the largest score: 39 % with
+# 1, 27 % with 0.5, 4.8 % with 0.2, 0.2 % with 0.1.
 RANDOM_NORM_SCALE = 0.1
-# Of the largest score. float16 keeps three digits, and deep networks lose one of them.
+# Relative to the largest score. float16 has three digits, and deep networks lose one of them.
 TOLERANCE = {"float32": 1e-4, "float16": 2e-2}
-# The first shows padding that was computed for one size; networks that need whole strides get the second.
+# Added to the input size. The first reveals padding that was computed for one size; the second is for networks that need
+# multiples of the stride.
 OTHER_SIZES = ((33, 50), (32, 64))
 AUXILIARY_HEAD = (
-    "The scores are those of the auxiliary head, which was trained on the tokens of the map. The class token, which the network"
-    " adds to their maximum, has no place in the image and is left out."
+    "The scores are those of the auxiliary head, which was trained on the tokens of the map. The class token, whose scores the"
+    " network adds to their maximum, has no position in the image and is omitted."
 )
-# Mean, std, filter and channel order that are usual; of networks that state none.
-USUAL_FEEDING = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "rgb")
+# Defaults of mean, std, filter and channel order.
+DEFAULT_PREPROCESSING = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), "bilinear", "rgb")
 FILTERS = ("nearest", "box", "bilinear", "bicubic", "lanczos")
 
 Size = tuple[int, int]
 
 
 class Refused(Exception):
-    """What cannot be exported, why, and what to do."""
+    """The network cannot be exported. The message has the reason and what to do."""
 
 
 @dataclass
 class Classifier:
-    """A network with what is known about it. Sizes are height, width in pixels."""
+    """A network and its metadata. Sizes are height, width in pixels."""
 
     name: str
     module: Module
@@ -87,7 +88,7 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One way to export."""
+    """An exporter and its options."""
 
     exporter: str
     opset: int
@@ -100,7 +101,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Check:
-    """How far the written file is from PyTorch."""
+    """Difference between the exported file and PyTorch."""
 
     difference: float
     largest_score: float
@@ -113,14 +114,14 @@ class Check:
 
 def main() -> int:
     args = arguments()
-    # So that a stopped export takes its unfinished files with it.
+    # A terminated export then deletes its unfinished files.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        refuse_at_once(args)
+        check_arguments(args)
         warnings.filterwarnings("ignore")
         logging.disable(logging.WARNING)
         classifier = classifier_of(args)
-        refuse_what_has_no_cells(classifier, args)
+        refuse_networks_without_cells(classifier, args)
         export(classifier, args)
     except Refused as refusal:
         print(f"export_teacher: {refusal}", file=sys.stderr)
@@ -141,34 +142,34 @@ def arguments() -> argparse.Namespace:
         help="a timm model (with or without tag), hf-hub:REPOSITORY, torchvision:NAME[.WEIGHTS], or transformers:REPOSITORY (or a"
         " folder of save_pretrained; with --random-weights also a type, as transformers:swinv2)",
     )  # fmt: skip
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="T.onnx", help="the card is written beside it, as T.toml")
+    parser.add_argument("-o", "--out", type=Path, required=True, metavar="T.onnx", help="output file; the card is written to T.toml")
     weights = parser.add_mutually_exclusive_group()
-    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="weights of your own (.pth, .safetensors) instead of the published ones")
-    weights.add_argument("--random-weights", action="store_true", help="no weights: to try an export without a download")
-    parser.add_argument("--num-classes", type=positive, metavar="N", help="outputs, with --checkpoint or --random-weights")
-    parser.add_argument("--global-pool", metavar="POOL", help="avg: mean pooling for a network that has it as a choice (timm)")
-    parser.add_argument("--input-size", type=size_argument, metavar="H[xW]", help="pixels; default: what the weights were evaluated with")
+    weights.add_argument("--checkpoint", type=Path, metavar="FILE", help="use the weights of a file (.pth, .safetensors)")
+    weights.add_argument("--random-weights", action="store_true", help="use random weights, to test an export without a download")
+    parser.add_argument("--num-classes", type=positive, metavar="N", help="number of outputs, with --checkpoint or --random-weights")
+    parser.add_argument("--global-pool", metavar="POOL", help="pooling of a timm network that offers a choice, such as avg")
+    parser.add_argument("--input-size", type=size_argument, metavar="H[xW]", help="input size in pixels; default: that of the weights' evaluation")
     sizes = parser.add_mutually_exclusive_group()
-    sizes.add_argument("--dynamic", action="store_true", help="insist on free height and width; default: free where it works")
-    sizes.add_argument("--fixed", action="store_true", help="fix height and width (the batch stays free)")
+    sizes.add_argument("--dynamic", action="store_true", help="require dynamic height and width; default: dynamic if it works")
+    sizes.add_argument("--fixed", action="store_true", help="fix height and width (the batch stays dynamic)")
     parser.add_argument("--fp16", action="store_true", help="weights and arithmetic in float16; input and scores stay float32")
-    parser.add_argument("--external-data", action="store_true", help="weights in T.onnx.data; done by itself from 1.8 GB up")
-    parser.add_argument("--exporter", choices=["auto", "legacy", "dynamo"], default="auto", help="auto: legacy, then dynamo where that fails")
-    parser.add_argument("--opset", type=positive, metavar="N", help="default: 17 (legacy), 20 (dynamo)")
-    parser.add_argument("--force", action="store_true", help="overwrite what is there")
+    parser.add_argument("--external-data", action="store_true", help="write the weights to T.onnx.data; default above 1.8 GB")
+    parser.add_argument("--exporter", choices=["auto", "legacy", "dynamo"], default="auto", help="auto: legacy, then dynamo if that fails")
+    parser.add_argument("--opset", type=positive, metavar="N", help="ONNX opset; default: 17 (legacy), 20 (dynamo)")
+    parser.add_argument("--force", action="store_true", help="overwrite existing files")
     args = parser.parse_args()
     if args.out.suffix != ".onnx":
-        parser.error(f"--out {args.out}: the name must end in .onnx")
+        parser.error(f"--out {args.out}: the file name must end in .onnx")
     if args.num_classes and not (args.checkpoint or args.random_weights):
-        parser.error("--num-classes goes with --checkpoint or --random-weights: published weights have the classes they have")
+        parser.error("--num-classes needs --checkpoint or --random-weights: published weights have a fixed number of classes")
     if args.global_pool and args.name.startswith((TORCHVISION, TRANSFORMERS)):
-        parser.error("--global-pool: networks of torchvision and transformers offer no choice of pooling")
+        parser.error("--global-pool: only timm networks offer a choice of pooling")
     return args
 
 
 def positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive integer")
     return int(text)
 
 
@@ -177,23 +178,23 @@ def size_argument(text: str) -> Size:
     return positive(height), positive(width or height)
 
 
-def refuse_at_once(args: argparse.Namespace) -> None:
-    """What can be known before PyTorch is loaded, which takes seconds."""
+def check_arguments(args: argparse.Namespace) -> None:
+    """Checks everything that does not need PyTorch, which takes seconds to load."""
     if not args.out.parent.is_dir():
-        raise Refused(f"--out {args.out}: there is no folder {args.out.parent}")
-    there = [path for path in written_beside(args.out) if path.exists()]
-    if there and not args.force:
-        raise Refused(f"{there[0]} is there already: give another --out, or --force to overwrite it")
+        raise Refused(f"--out {args.out}: folder {args.out.parent} not found")
+    existing = [path for path in output_files(args.out) if path.exists()]
+    if existing and not args.force:
+        raise Refused(f"{existing[0]} exists: give another --out, or --force to overwrite it")
     if args.checkpoint and not args.checkpoint.is_file():
-        raise Refused(f"--checkpoint {args.checkpoint}: there is no such file")
+        raise Refused(f"--checkpoint {args.checkpoint}: file not found")
     needed = [*PACKAGES, "transformers"] if args.name.startswith(TRANSFORMERS) else PACKAGES
     missing = [package for package in needed if importlib.util.find_spec(package) is None]
     if missing:
         raise Refused(f"{' and '.join(missing)} missing in this Python; python -m pip install {' '.join(needed)}")
 
 
-def written_beside(out: Path) -> list[Path]:
-    """The graph, its weights if they are apart, its card, and its class list if it needs one."""
+def output_files(out: Path) -> list[Path]:
+    """Returns the possible output files: graph, external weights, card and class list."""
     return [out, out.with_name(f"{out.name}.data"), out.with_suffix(".toml"), out.with_suffix(".classes.txt")]
 
 
@@ -216,8 +217,8 @@ def timm_classifier(args: argparse.Namespace) -> Classifier:
     settings = {"num_classes": args.num_classes, "global_pool": args.global_pool}
     settings = {key: value for key, value in settings.items() if value is not None}
     published = not (args.checkpoint or args.random_weights)
-    # Attention as plain products, which both exporters know. timm's `exportable` would do it too, but it keeps the
-    # padding of the first size it sees, also in PyTorch, so that the check at another size would compare with nothing.
+    # Attention as plain products, which both exporters support. timm's `exportable` does that too, but keeps the padding of
+    # the first size, also in PyTorch, so the check at another size would compare wrong results with each other.
     timm.layers.set_fused_attn(False)
 
     def created(**more: object) -> Module:
@@ -226,15 +227,15 @@ def timm_classifier(args: argparse.Namespace) -> Classifier:
 
     try:
         module = created()
-    except Exception as problem:  # Whatever timm raises, it is about what was asked for.
+    except Exception as problem:  # timm raises many types.
         if "nknown model" in str(problem):
-            raise Refused(not_known(args, [*timm.list_models(), *timm.list_pretrained()])) from problem
-        raise Refused(why_not_created(args, problem)) from problem
+            raise Refused(unknown_name(args, [*timm.list_models(), *timm.list_pretrained()])) from problem
+        raise Refused(creation_error(args, problem)) from problem
     config = module.pretrained_cfg
     if not module.num_classes:
-        raise Refused(f"{args.name} has no classifier, only features: choose weights that were fine-tuned, or --checkpoint with --num-classes")
-    feeding = resolve_data_config({}, pretrained_cfg=config, use_test_size=not config.get("fixed_input_size"))
-    size = args.input_size or tuple(feeding["input_size"][1:])
+        raise Refused(f"{args.name} has no classifier, only features: use fine-tuned weights, or --checkpoint with --num-classes")
+    preprocessing = resolve_data_config({}, pretrained_cfg=config, use_test_size=not config.get("fixed_input_size"))
+    size = args.input_size or tuple(preprocessing["input_size"][1:])
     other_size = size != tuple(config["input_size"][1:])
     if other_size and not hasattr(module, "set_input_size"):
         module = created_for(size, module, created, args)
@@ -243,7 +244,7 @@ def timm_classifier(args: argparse.Namespace) -> Classifier:
     if other_size and hasattr(module, "set_input_size"):
         try:
             module.set_input_size(img_size=size)
-        except Exception as problem:  # A network reports in its own way that it does not take a size.
+        except Exception as problem:  # Networks raise many types for an unsupported size.
             raise Refused(f"{args.name} cannot be set to {words(size)} pixels: {in_one_line(problem)}") from problem
     name = args.name.removeprefix("hf-hub:").split("/")[-1]
     tag = config.get("tag")
@@ -254,24 +255,26 @@ def timm_classifier(args: argparse.Namespace) -> Classifier:
         "weights": f"https://huggingface.co/{hub}" if hub else config.get("url") or "not stated by timm",
         "weights_origin": config.get("url") or None,
         "licence": config.get("license") or "not stated by timm",
-        "crop_fraction": feeding["crop_pct"],
-        "crop_mode": feeding["crop_mode"],
+        "crop_fraction": preprocessing["crop_pct"],
+        "crop_mode": preprocessing["crop_mode"],
     }
     classes = timm_classes(module, config) if published else default_classes(module.num_classes)
-    filter_name = feeding["interpolation"] if feeding["interpolation"] in FILTERS else "bilinear"
-    classifier = Classifier(name, module.eval(), size, feeding["mean"], feeding["std"], filter_name, classes, remarks)
+    filter_name = preprocessing["interpolation"] if preprocessing["interpolation"] in FILTERS else "bilinear"
+    classifier = Classifier(name, module.eval(), size, preprocessing["mean"], preprocessing["std"], filter_name, classes, remarks)
     if getattr(module, "aux_head", None) is not None:
         classifier.module = auxiliary_head(module, size)
         classifier.notes.append(AUXILIARY_HEAD)
         print(f"export_teacher: {AUXILIARY_HEAD}", file=sys.stderr)
     if args.global_pool and published:
-        classifier.notes.append(f"Exported with --global-pool {args.global_pool}: right only if the head was trained with this pooling.")
+        classifier.notes.append(f"Exported with --global-pool {args.global_pool}: correct only if the head was trained with this pooling.")
     return with_own_weights(classifier, args)
 
 
 def created_for(size: Size, module: Module, created: Callable[..., Module], args: argparse.Namespace) -> Module:
-    """Returns the network made for `size`, where it has to be told when it is made (MaxViT, Hiera, XCiT, ...).
-    Others take every size, or report at the first image that they do not."""
+    """Creates a network for `size` if its constructor takes the size (MaxViT, Hiera, XCiT, ...).
+
+    Others support every size, or raise an error at the first image.
+    """
     try:
         return created(img_size=size)
     except Exception as problem:
@@ -281,7 +284,7 @@ def created_for(size: Size, module: Module, created: Callable[..., Module], args
 
 
 def auxiliary_head(network: Module, size: Size) -> Module:
-    """Returns the scores of every token of a network that was trained with token labels: `[batch, class, y, x]`."""
+    """Wraps a network that was trained with token labels. Returns scores of every token, `[batch, class, y, x]`."""
     import torch
 
     class AuxiliaryHead(torch.nn.Module):
@@ -302,7 +305,7 @@ def auxiliary_head(network: Module, size: Size) -> Module:
         with torch.no_grad():
             network.forward_features(random_pixels(1, size))
     except Exception as problem:
-        raise Refused(f"{network.default_cfg['architecture']} does not take {words(size)} pixels: {in_one_line(problem)}") from problem
+        raise Refused(f"{network.default_cfg['architecture']} does not support {words(size)} pixels: {in_one_line(problem)}") from problem
     finally:
         handle.remove()
     module.grid = tuple(shapes[-1][1:3])
@@ -315,10 +318,10 @@ def torchvision_classifier(args: argparse.Namespace) -> Classifier:
 
     torch.manual_seed(RANDOM_WEIGHTS_SEED)
     name, _, tag = args.name.removeprefix(TORCHVISION).partition(".")
-    # Detectors and the like live in modules of their own, and are not in this list.
+    # Detectors and other tasks are in other modules, so this list has only classifiers.
     classifiers = models.list_models(module=models)
     if name not in classifiers:
-        raise Refused(not_known(args, classifiers, TORCHVISION))
+        raise Refused(unknown_name(args, classifiers, TORCHVISION))
     try:
         known = models.get_model_weights(name)
         weights = known[tag] if tag else known.DEFAULT
@@ -329,8 +332,8 @@ def torchvision_classifier(args: argparse.Namespace) -> Classifier:
         size, resized = recipe.crop_size[0], recipe.resize_size[0]
     except (KeyError, AttributeError) as problem:
         raise Refused(f"torchvision has no weights {tag or 'at all'} for {name}") from problem
-    except Exception as problem:  # As above.
-        raise Refused(why_not_created(args, problem)) from problem
+    except Exception as problem:  # torchvision raises many types.
+        raise Refused(creation_error(args, problem)) from problem
     if args.checkpoint:
         load_checkpoint(module, args.checkpoint)
     remarks = {
@@ -360,20 +363,20 @@ def transformers_classifier(args: argparse.Namespace) -> Classifier:
     auto = transformers.AutoModelForImageClassification
     try:
         config = transformers_config(name, args)
-        feeding = transformers_feeding(name, published)
-        # CLIP and SigLIP keep what is about images in a part of their own.
-        about_images = next((part for part in (getattr(config, "vision_config", None), config) if hasattr(part, "image_size")), None)
-        usual = size_of(about_images.image_size) if about_images else None
-        size = args.input_size or (feeding and feeding.size) or usual or (224, 224)
-        if about_images and usual != size:
-            about_images.image_size = size[0] if size[0] == size[1] else list(size)
+        preprocessing = transformers_preprocessing(name, published)
+        # CLIP and SigLIP have a separate configuration for images.
+        vision = next((part for part in (getattr(config, "vision_config", None), config) if hasattr(part, "image_size")), None)
+        usual = size_of(vision.image_size) if vision else None
+        size = args.input_size or (preprocessing and preprocessing.size) or usual or (224, 224)
+        if vision and usual != size:
+            vision.image_size = size[0] if size[0] == size[1] else list(size)
         network = auto.from_pretrained(name, config=config, **plain) if published else auto.from_config(config, **plain)
     except Refused:
         raise
-    except Exception as problem:  # Whatever transformers raises, it is about what was asked for.
+    except Exception as problem:  # transformers raises many types.
         if "Unrecognized configuration class" in str(problem) or "not recognize" in str(problem):
-            raise Refused(f"{args.name} is not a classifier of images that transformers knows") from problem
-        raise Refused(why_not_created(args, problem)) from problem
+            raise Refused(f"{args.name} is not an image classifier of transformers") from problem
+        raise Refused(creation_error(args, problem)) from problem
     if args.checkpoint:
         load_checkpoint(network, args.checkpoint)
 
@@ -392,25 +395,25 @@ def transformers_classifier(args: argparse.Namespace) -> Classifier:
         "licence": "see the page of the weights",
     }
     classes = named_classes(config) if published else default_classes(config.num_labels)
-    notes = [] if feeding else ["How images are prepared is not known: mean, std and filter are the usual values."]
-    feeding = feeding or Feeding(None, *USUAL_FEEDING)
+    notes = [] if preprocessing else ["The preprocessing is unknown: mean, std and filter are the usual values."]
+    preprocessing = preprocessing or Preprocessing(None, *DEFAULT_PREPROCESSING)
     return with_own_weights(
         Classifier(
-            Path(name).name, Scores().eval(), size, feeding.mean, feeding.std, feeding.filter, classes, remarks,
-            feeding.channel_order, notes,
+            Path(name).name, Scores().eval(), size, preprocessing.mean, preprocessing.std, preprocessing.filter, classes, remarks,
+            preprocessing.channel_order, notes,
         ),
         args,
     )
 
 
 def transformers_config(name: str, args: argparse.Namespace):
-    """Returns the configuration of the hub or folder; for random weights also that of a type (`swinv2`), with its defaults."""
+    """Returns the configuration of the hub or folder; with random weights also the default of a type (`swinv2`)."""
     from transformers import AutoConfig
     from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
     if name in CONFIG_MAPPING and not Path(name).is_dir():
         if not args.random_weights:
-            raise Refused(f"{args.name} is a type of network, which has weights only with --random-weights: give OWNER/NAME of the hub, or a folder")
+            raise Refused(f"{args.name} is a network type without weights: give OWNER/NAME of the hub, a folder, or --random-weights")
         config = AutoConfig.for_model(name)
         config.num_labels = args.num_classes or 1000
         return config
@@ -421,10 +424,10 @@ def transformers_config(name: str, args: argparse.Namespace):
 
 
 @dataclass(frozen=True)
-class Feeding:
-    """How a network's own image processor prepares an image."""
+class Preprocessing:
+    """Preprocessing of a network's image processor."""
 
-    # None: the processor leaves images as large as they are.
+    # None: the processor does not resize.
     size: Size | None
     mean: Sequence[float]
     std: Sequence[float]
@@ -432,57 +435,60 @@ class Feeding:
     channel_order: str
 
 
-def transformers_feeding(name: str, needed: bool) -> Feeding | None:
-    """Measures what the image processor does, on images of one colour each: its settings are spread over many names,
-    and some processors divide by the deviation twice, swap channels or do not normalise at all."""
+def transformers_preprocessing(name: str, needed: bool) -> Preprocessing | None:
+    """Measures the image processor on images of one colour.
+
+    Its settings have many names, and some processors divide by the standard deviation twice, swap channels or do not
+    normalise.
+    """
     import numpy as np
     from PIL import Image
     from transformers import AutoImageProcessor
 
     try:
         processor = AutoImageProcessor.from_pretrained(name)
-    except Exception as problem:  # A missing file is reported in many ways.
+    except Exception as problem:  # transformers raises many types for a missing file.
         if needed:
             raise Refused(
-                f"how {name} wants its images is not known (no image processor: {in_one_line(problem)}). Put a preprocessor_config.json"
-                " next to its config.json"
+                f"the preprocessing of {name} is unknown (no image processor: {in_one_line(problem)}): put a preprocessor_config.json next"
+                " to its config.json"
             ) from problem
         return None
 
-    def fed(*colour: int, side: int = 640):
+    def processed(*colour: int, side: int = 640):
         pixels = np.asarray(processor(images=Image.new("RGB", (side, side), colour), return_tensors="np")["pixel_values"])
         if pixels.ndim != 4 or pixels.shape[:2] != (1, 3):
             raise Refused(f"{name} takes images as {list(pixels.shape)}, not as [1, 3, height, width]")
         return pixels[0]
 
-    black, white, grey, red = fed(0, 0, 0), fed(255, 255, 255), fed(51, 51, 51), fed(255, 0, 0)
+    black, white, grey, red = processed(0, 0, 0), processed(255, 255, 255), processed(51, 51, 51), processed(255, 0, 0)
     at = (slice(None), black.shape[1] // 2, black.shape[2] // 2)
     slope = white[at] - black[at]
-    size = black.shape[1:] if black.shape == fed(0, 0, 0, side=512).shape else None
-    bent = np.abs(grey - (black + 0.2 * (white - black))).max() > 1e-2 * np.abs(slope).max()
-    if not (slope > 0).all() or bent or np.ptp(black, axis=(1, 2)).max() > 1e-3:
-        raise Refused(f"the image processor of {name} does not normalise all pixels alike, which a card cannot describe")
-    answers = list(np.flatnonzero(np.abs(red[at] - black[at]) > 1e-3))
-    if answers not in ([0], [2]):
+    size = black.shape[1:] if black.shape == processed(0, 0, 0, side=512).shape else None
+    nonlinear = np.abs(grey - (black + 0.2 * (white - black))).max() > 1e-2 * np.abs(slope).max()
+    if not (slope > 0).all() or nonlinear or np.ptp(black, axis=(1, 2)).max() > 1e-3:
+        raise Refused(f"the image processor of {name} does not normalise all pixels equally, which a card cannot describe")
+    responding = list(np.flatnonzero(np.abs(red[at] - black[at]) > 1e-3))
+    if responding not in ([0], [2]):
         raise Refused(f"the image processor of {name} mixes the colour channels, which a card cannot describe")
     std = [round(float(1 / value), 6) for value in slope]
     mean = [round(float(-value / rise), 6) + 0.0 for value, rise in zip(black[at], slope, strict=True)]
-    # PIL numbers its filters.
+    # PIL's numbers of the filters.
     filters = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic", 4: "box"}
     chosen = getattr(processor, "resample", None)
     if chosen is not None and int(chosen) not in filters:
-        raise Refused(f"{name} resizes with PIL's filter {int(chosen)}, which `relabel` does not have")
-    return Feeding(size, mean, std, filters[2 if chosen is None else int(chosen)], "rgb" if answers == [0] else "bgr")
+        raise Refused(f"{name} resizes with PIL's filter {int(chosen)}, which relabel does not support")
+    return Preprocessing(size, mean, std, filters[2 if chosen is None else int(chosen)], "rgb" if responding == [0] else "bgr")
 
 
 def size_of(value: object) -> Size:
-    """Height and width of a configuration's size, which is one number or two."""
+    """Returns height and width of a configured size, which is one number or two."""
     sides = list(value) if isinstance(value, Iterable) else [value, value]
     return int(sides[0]), int(sides[-1])
 
 
 def named_classes(config) -> str | list[str] | None:
-    """Returns `imagenet-1k`, or the names of the configuration, or nothing where it has none."""
+    """Returns `imagenet-1k`, the names of the configuration, or None if it has none."""
     from timm.data import ImageNetInfo
 
     count = config.num_labels
@@ -493,7 +499,7 @@ def named_classes(config) -> str | list[str] | None:
     described = [plain_name(info.index_to_description(index)) for index in range(1000)]
     if names == info.label_names() or [plain_name(name) for name in names] == described:
         return "imagenet-1k"
-    # A class list has no empty lines, and no line twice.
+    # A class list has no empty and no repeated lines.
     unique = all(names) and len(set(names)) == count
     return names if unique else [f"{index}\t{name or f'class {index}'}" for index, name in enumerate(names)]
 
@@ -503,15 +509,15 @@ def plain_name(name: str) -> str:
 
 
 def with_own_weights(classifier: Classifier, args: argparse.Namespace) -> Classifier:
-    """Weights that were not published have other remarks."""
+    """Updates the remarks if the weights are not the published ones."""
     if args.checkpoint:
         classifier.remarks |= {"weights": args.checkpoint.name, "weights_sha256": sha256(args.checkpoint)}
         classifier.notes.append("Weights of a checkpoint: mean, std, filter and class order are those of the published network, unless changed here.")
     if args.random_weights:
         randomise(classifier.module)
-        settle(classifier)
+        set_norm_statistics(classifier)
         classifier.remarks["weights"] = "none: random numbers"
-        classifier.notes.append("Random weights, for trying the program. Its labels mean nothing.")
+        classifier.notes.append("Random weights, for testing. The labels are meaningless.")
     if args.checkpoint or args.random_weights:
         for key in ("weights_origin", "licence"):
             classifier.remarks.pop(key, None)
@@ -519,7 +525,7 @@ def with_own_weights(classifier: Classifier, args: argparse.Namespace) -> Classi
 
 
 def randomise(module: Module) -> None:
-    """Heads and norms often start as zeros and ones; a file with such weights would show little of what it does."""
+    """Randomises constant weights: heads and norms often start as zeros and ones, which would hide errors."""
     import torch
 
     draw = torch.Generator().manual_seed(RANDOM_WEIGHTS_SEED)
@@ -529,9 +535,12 @@ def randomise(module: Module) -> None:
                 weight.add_(torch.randn(weight.shape, generator=draw), alpha=0.1 if weight.ndim == 1 else 0.02)
 
 
-def settle(classifier: Classifier) -> None:
-    """Gives batch norms the statistics of a few images, as training would: with those that they are made with,
-    activations of a deep random network vanish or leave float16, and all images look alike."""
+def set_norm_statistics(classifier: Classifier) -> None:
+    """Sets the statistics of batch norms from a few images, as training would.
+
+    With the initial statistics, activations of a deep random network vanish or overflow float16, and images are not
+    distinguished.
+    """
     import torch
 
     norms = [layer for layer in classifier.module.modules() if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm)]
@@ -542,21 +551,21 @@ def settle(classifier: Classifier) -> None:
     with torch.no_grad():
         for norm in norms:
             norm.weight.mul_(RANDOM_NORM_SCALE)
-            # Statistics become those of the one batch that follows.
+            # The statistics become those of the next batch.
             norm.train()
             norm.momentum = 1.0
     try:
-        scores(classifier.module, unlike_images(classifier.input_size))
-    except Exception as problem:  # A network says in its own way that it does not take a size.
-        raise Refused(size_not_taken(classifier, problem)) from problem
+        scores(classifier.module, varied_images(classifier.input_size))
+    except Exception as problem:  # Networks raise many types for an unsupported size.
+        raise Refused(unsupported_size(classifier, problem)) from problem
     finally:
         for norm, (training, momentum) in zip(norms, before, strict=True):
             norm.train(training)
             norm.momentum = momentum
 
 
-def unlike_images(size: Size):
-    """Noise, noise that is dim, large shapes, and both: `[4, 3, height, width]`, normalised as inputs are."""
+def varied_images(size: Size):
+    """Returns noise, dim noise, large shapes, and shapes with noise: normalised inputs `[4, 3, height, width]`."""
     import torch
 
     draw = torch.Generator().manual_seed(RANDOM_WEIGHTS_SEED)
@@ -565,30 +574,30 @@ def unlike_images(size: Size):
     return torch.stack([noise[0], 0.3 * noise[1] - 1, shapes[0], shapes[1] + 0.3 * noise[2]])
 
 
-def not_known(args: argparse.Namespace, names: list[str], prefix: str = "") -> str:
+def unknown_name(args: argparse.Namespace, names: list[str], prefix: str = "") -> str:
     asked = args.name.removeprefix(prefix)
     close = difflib.get_close_matches(asked, names, n=5) or difflib.get_close_matches(asked.split(".")[0], names, n=5)
-    advice = f"; close names: {', '.join(prefix + name for name in close)}" if close else ""
-    return f"{args.name} is no known classifier of images{advice}"
+    advice = f"; similar names: {', '.join(prefix + name for name in close)}" if close else ""
+    return f"unknown image classifier {args.name}{advice}"
 
 
-def why_not_created(args: argparse.Namespace, problem: Exception) -> str:
+def creation_error(args: argparse.Namespace, problem: Exception) -> str:
     text = " ".join(str(problem).split()) or type(problem).__name__
     if "404" in text or "401" in text:
         return f"{args.name} is not on the hub, or needs a login: {text[:200]}"
     if isinstance(problem, OSError) and args.name.startswith(TRANSFORMERS):
         return (
-            f"{args.name} is not a folder here and could not be downloaded ({text[:120]}). Download all files of the repository"
-            " elsewhere and give transformers:FOLDER, or try the export with a type (transformers:swinv2) and --random-weights"
+            f"{args.name} is not a folder and could not be downloaded ({text[:120]}). Download all files of the repository"
+            " elsewhere and give transformers:FOLDER, or test the export with a type (transformers:swinv2) and --random-weights"
         )
     if isinstance(problem, OSError):
         return (
             f"the weights of {args.name} could not be downloaded ({text[:120]}). Download them elsewhere and give"
-            " --checkpoint FILE, or try the export with --random-weights"
+            " --checkpoint FILE, or test the export with --random-weights"
         )
     if any(words in text for words in ("size mismatch", "Missing key", "ignore_mismatched_sizes")):
-        return f"the published weights of {args.name} do not fit it with {args.global_pool or 'these'} settings: {text[:300]}"
-    return f"{args.name} cannot be made: {text[:300]}"
+        return f"the published weights of {args.name} do not match the network with {args.global_pool or 'these'} settings: {text[:300]}"
+    return f"cannot create {args.name}: {text[:300]}"
 
 
 def load_checkpoint(module: Module, path: Path) -> None:
@@ -596,26 +605,26 @@ def load_checkpoint(module: Module, path: Path) -> None:
 
     try:
         found = load_state_dict(str(path))
-    except Exception as problem:  # torch and safetensors raise many kinds.
-        raise Refused(f"--checkpoint {path} cannot be read: {' '.join(str(problem).split())[:200]}") from problem
+    except Exception as problem:  # torch and safetensors raise many types.
+        raise Refused(f"cannot read --checkpoint {path}: {' '.join(str(problem).split())[:200]}") from problem
     wanted = module.state_dict()
     differing = [
         f"{key} is {tuple(found[key].shape)}, not {tuple(wanted[key].shape)}"
         for key in wanted if key in found and found[key].shape != wanted[key].shape
     ]
-    for key, kind in [(key, "missing") for key in wanted if key not in found] + [(key, "not known") for key in found if key not in wanted]:
+    for key, kind in [(key, "missing") for key in wanted if key not in found] + [(key, "unknown") for key in found if key not in wanted]:
         differing.append(f"{key} is {kind}")
     if differing:
         more = f", and {len(differing) - 6} more" if len(differing) > 6 else ""
         advice = "--num-classes" if any("fc" in line or "head" in line or "classifier" in line for line in differing[:2]) else "the name"
-        if "fc_norm.weight is not known" in differing:
+        if "fc_norm.weight is unknown" in differing:
             advice = "--global-pool avg"
-        raise Refused(f"--checkpoint {path} does not fit: {'; '.join(differing[:6])}{more}. Look at {advice}")
+        raise Refused(f"--checkpoint {path} does not match the network: {'; '.join(differing[:6])}{more}. Check {advice}")
     module.load_state_dict(found)
 
 
 def timm_classes(module: Module, config: dict) -> str | list[str] | None:
-    """`imagenet-1k`, or lines of a class list (id, tab, name), or nothing known."""
+    """Returns `imagenet-1k`, the lines of a class list (id, tab, name), or None if unknown."""
     from timm.data import ImageNetInfo, infer_imagenet_subset
 
     labels = config.get("label_names")
@@ -635,39 +644,39 @@ def default_classes(count: int) -> str | None:
     return "imagenet-1k" if count == 1000 else None
 
 
-def refuse_what_has_no_cells(classifier: Classifier, args: argparse.Namespace) -> None:
-    """What `relabel` refuses as well, said before the export."""
+def refuse_networks_without_cells(classifier: Classifier, args: argparse.Namespace) -> None:
+    """Refuses networks that relabel would refuse, before the export."""
     module = classifier.module
     kind = type(module).__name__
     pooling = getattr(module, "global_pool", None) or getattr(getattr(module, "head", None), "global_pool", None)
     pooling = pooling if isinstance(pooling, str) else getattr(pooling, "pool_type", None)
-    refuse_attention_with_places(module, args)
+    refuse_position_dependent_attention(module, args)
     if pooling == "token" and hasattr(module, "num_prefix_tokens") and kind not in ("Xcit", "Cait"):
         raise Refused(
-            f"{args.name} classifies from its class token, so its cells have no scores. Only if the head of these weights was trained"
-            " on the mean of the tokens (as after MAE, or with `gap` in the name), export with --global-pool avg; otherwise take another teacher"
+            f"{args.name} classifies from its class token, so its cells have no scores. If the head of these weights was trained on"
+            " the mean of the tokens (as after MAE, or with `gap` in the name), use --global-pool avg; otherwise use another teacher"
         )
     if pooling == "token" or hasattr(module, "class_token"):
-        raise Refused(f"{args.name} classifies from a token that attends to the others, so its cells have no scores: take another teacher")
+        raise Refused(f"{args.name} classifies from a token that attends to the others, so its cells have no scores: use another teacher")
     if pooling in ("max", "avgmax", "catavgmax"):
-        raise Refused(f"{args.name} takes the maximum over the map, so its cells have no scores: take another teacher")
+        raise Refused(f"{args.name} takes the maximum over the map, so its cells have no scores: use another teacher")
     if kind in ("VGG", "AlexNet"):
-        raise Refused(f"{args.name} puts the whole map into its first linear layer, so its cells have no scores: take another teacher")
+        raise Refused(f"{args.name} feeds the entire map to its first linear layer, so its cells have no scores: use another teacher")
 
 
-def refuse_attention_with_places(module: Module, args: argparse.Namespace) -> None:
-    """Attention pooling over a set of tokens (SigLIP, AIMv2) can be asked about one cell alone; others cannot."""
+def refuse_position_dependent_attention(module: Module, args: argparse.Namespace) -> None:
+    """Refuses attention pooling that depends on positions. Pooling over a set of tokens (SigLIP, AIMv2) works for one cell."""
     from timm.layers import AttentionPool2d, AttentionPoolLatent, RotAttentionPool2d
 
     for layer in module.modules():
         if isinstance(layer, (AttentionPool2d, RotAttentionPool2d)) or getattr(layer, "pos_embed", None) is not None and isinstance(layer, AttentionPoolLatent):
             raise Refused(
-                f"{args.name} pools by an attention that knows where each cell is, so its cells have no scores of their own: take"
+                f"{args.name} pools by attention with position embeddings, so its cells have no scores of their own: use"
                 " another teacher"
             )
         if isinstance(layer, AttentionPoolLatent) and getattr(module, "num_prefix_tokens", 0):
             raise Refused(
-                f"{args.name} pools by an attention over its tokens and a class token, so its cells have no scores of their own: take"
+                f"{args.name} pools by attention over its tokens and a class token, so its cells have no scores of their own: use"
                 " another teacher (for ViT, one with `gap` in its name)"
             )
 
@@ -676,29 +685,29 @@ def refuse_attention_with_places(module: Module, args: argparse.Namespace) -> No
 
 
 def export(classifier: Classifier, args: argparse.Namespace) -> None:
-    """Writes into a folder beside the target and moves what was found right; the graph comes last."""
+    """Exports into a temporary folder next to the target, and moves the verified files; the graph comes last."""
     reference, module = references(classifier.module, args.fp16)
-    other_sizes = sizes_taken(reference, classifier, () if args.fixed else OTHER_SIZES)
+    other_sizes = supported_sizes(reference, classifier, () if args.fixed else OTHER_SIZES)
     with tempfile.TemporaryDirectory(prefix=".export-", dir=args.out.parent) as folder:
         staged = Path(folder) / args.out.name
-        attempt, check = first_right(module, reference, classifier, other_sizes, args, staged)
+        attempt, check = first_verified(module, reference, classifier, other_sizes, args, staged)
         if isinstance(classifier.classes, list):
             lines = "\n".join(classifier.classes) + "\n"
             staged.with_suffix(".classes.txt").write_text(lines, encoding="utf-8")
         staged.with_suffix(".toml").write_text(card(classifier, args, attempt, check), encoding="utf-8")
-        for path in reversed(written_beside(staged)):
+        for path in reversed(output_files(staged)):
             target = args.out.with_name(path.name)
             if path.exists():
                 os.replace(path, target)
             elif path != staged:
                 target.unlink(missing_ok=True)
-    megabytes = sum(path.stat().st_size for path in written_beside(args.out) if path.exists()) / 1e6
+    megabytes = sum(path.stat().st_size for path in output_files(args.out) if path.exists()) / 1e6
     print(f"{args.out} ({attempt}, {megabytes:,.1f} MB) {check}")
-    print(f"look at it: relabel teacher {shlex.quote(str(args.out))}")
+    print(f"next: relabel teacher {shlex.quote(str(args.out))}")
 
 
 def references(module: Module, fp16: bool) -> tuple[Module, Module]:
-    """What the file is compared with, in float32, and what is exported. They differ with float16 only."""
+    """Returns the float32 reference for the comparison, and the module to export. They differ only for float16."""
     import copy
 
     import torch
@@ -717,29 +726,29 @@ def references(module: Module, fp16: bool) -> tuple[Module, Module]:
     return module, Half().eval()
 
 
-def sizes_taken(module: Module, classifier: Classifier, others: Sequence[Size]) -> list[Size]:
-    """The first size that the network itself takes among its own, enlarged by these. None: its size is fixed."""
+def supported_sizes(module: Module, classifier: Classifier, others: Sequence[Size]) -> list[Size]:
+    """Returns the first supported size among the input size enlarged by `others`, or an empty list if the size is fixed."""
     height, width = classifier.input_size
     try:
         scores(module, random_pixels(1, classifier.input_size))
     except Exception as problem:
-        raise Refused(size_not_taken(classifier, problem)) from problem
+        raise Refused(unsupported_size(classifier, problem)) from problem
     taken = []
     for more_height, more_width in others:
         size = (height + more_height, width + more_width)
         try:
             scores(module, random_pixels(1, size))
             taken.append(size)
-        except Exception:  # A network says in its own way that it does not take a size.
+        except Exception:  # Networks raise many types for an unsupported size.
             continue
     return taken[:1]
 
 
-def size_not_taken(classifier: Classifier, problem: Exception) -> str:
-    return f"{classifier.name} does not take {words(classifier.input_size)} pixels: {' '.join(str(problem).split())[:200]}"
+def unsupported_size(classifier: Classifier, problem: Exception) -> str:
+    return f"{classifier.name} does not support {words(classifier.input_size)} pixels: {' '.join(str(problem).split())[:200]}"
 
 
-def first_right(
+def first_verified(
     module: Module, reference: Module, classifier: Classifier, other_sizes: list[Size], args: argparse.Namespace, staged: Path
 ) -> tuple[Attempt, Check]:
     failures = []
@@ -749,17 +758,17 @@ def first_right(
         try:
             write_graph(module, classifier.input_size, attempt, args, staged)
             check = compared(staged, reference, [classifier.input_size, *(other_sizes if attempt.free_size else [])])
-        except Exception as problem:  # Exporters raise whatever a network makes them stumble over.
+        except Exception as problem:  # Exporters raise many types.
             failures.append(f"{attempt}: {type(problem).__name__}: {' '.join(str(problem).split())[:200]}")
             continue
         if check.difference <= TOLERANCE["float16" if args.fp16 else "float32"] * check.largest_score:
             for failure in failures:
-                print(f"export_teacher: not taken: {failure}", file=sys.stderr)
+                print(f"export_teacher: rejected: {failure}", file=sys.stderr)
             return attempt, check
         failures.append(f"{attempt}: it {check}")
     if args.dynamic and not other_sizes:
-        failures.append(f"the network takes {words(classifier.input_size)} only; leave --dynamic out")
-    raise Refused("no export gave PyTorch's scores, and nothing was written:\n  " + "\n  ".join(failures))
+        failures.append(f"the network supports only {words(classifier.input_size)}; omit --dynamic")
+    raise Refused("no export reproduces PyTorch's scores; nothing was written:\n  " + "\n  ".join(failures))
 
 
 def attempts(args: argparse.Namespace, may_be_free: bool) -> Iterator[Attempt]:
@@ -779,7 +788,7 @@ def write_graph(module: Module, size: Size, attempt: Attempt, args: argparse.Nam
     names = {"input_names": ["input"], "output_names": ["logits"]}
     weight_bytes = sum(weight.numel() * weight.element_size() for weight in module.state_dict().values())
     external = args.external_data or weight_bytes >= LARGEST_EMBEDDED_BYTES
-    # Exporters print their progress to stdout.
+    # Exporters print progress to stdout.
     with contextlib.redirect_stdout(sys.stderr if os.environ.get("EXPORT_TEACHER_VERBOSE") else open(os.devnull, "w")):
         if attempt.exporter == "legacy":
             axes = {0: "batch", 2: "height", 3: "width"} if attempt.free_size else {0: "batch"}
@@ -793,7 +802,7 @@ def write_graph(module: Module, size: Size, attempt: Attempt, args: argparse.Nam
                 external_data=external, verbose=False, **names,
             )
     if external:
-        # One file of weights, whatever the exporter made of them.
+        # The exporters write several weight files: merge them into one.
         model = onnx.load(path)
         for left in path.parent.iterdir():
             left.unlink()
@@ -815,7 +824,7 @@ def compared(path: Path, reference: Module, sizes: list[Size]) -> Check:
         if given.shape != expected.shape:
             raise ValueError(f"scores have the shape {given.shape}, not {expected.shape}")
         apart = float(np.abs(given - expected).max())
-        # NaN is larger than nothing, so it would pass.
+        # max() ignores NaN, so it must become infinity.
         difference = max(difference, apart if np.isfinite(apart) else float("inf"))
         largest = max(largest, float(np.abs(expected).max()))
     return Check(difference, largest, sizes)
@@ -827,7 +836,7 @@ def scores(module: Module, pixels):
     with torch.no_grad():
         output = module(pixels)
     if not isinstance(output, torch.Tensor) or output.ndim not in (2, 4):
-        raise ValueError("it does not give one row of scores, or one map of scores, for each image")
+        raise ValueError("the output is not a row or a map of scores for each image")
     return output.numpy()
 
 
@@ -837,11 +846,11 @@ def random_pixels(batch: int, size: Size):
     return torch.randn(batch, 3, *size, generator=torch.Generator().manual_seed(batch))
 
 
-# The card
+# Card
 
 
 def card(classifier: Classifier, args: argparse.Namespace, attempt: Attempt, check: Check) -> str:
-    """TOML, in the order of the cards in `models/`."""
+    """Returns the card as TOML, in the order of the cards in `models/`."""
     file = args.out.with_suffix(".classes.txt").name
     keys = {
         "name": classifier.name,
@@ -860,7 +869,7 @@ def card(classifier: Classifier, args: argparse.Namespace, attempt: Attempt, che
         "precision": "float16, with float32 input and scores" if args.fp16 else "float32",
         "exported_with": f"{attempt}; {', '.join(versions)}",
         "export_tested": f"the file {check}",
-        # Names only: a card travels with the labels, and folders of this machine are nobody's business.
+        # Without folders: the card is published with the labels.
         "export": shlex.join(["python", "scripts/export_teacher.py", *map(without_folder, sys.argv[1:])]),
     }
     lines = [f"{key} = {toml(value)}" for key, value in keys.items() if value is not None]
@@ -870,14 +879,14 @@ def card(classifier: Classifier, args: argparse.Namespace, attempt: Attempt, che
 
 
 def without_folder(word: str) -> str:
-    """A word of the command line, of which a file or folder of this machine keeps only the name."""
+    """Returns an argument of the command line without the folders of this machine."""
     library, colon, name = word.rpartition(":")
     is_path = os.sep in word if not colon else library == TRANSFORMERS[:-1] and Path(name).is_dir()
     return f"{library}{colon}{Path(name).name}" if is_path else word
 
 
 def token_grid(classifier: Classifier) -> list[int] | None:
-    """Rows and columns of the tokens, for networks that end in tokens."""
+    """Returns rows and columns of the tokens, for networks that end in tokens."""
     import torch
 
     module = classifier.module

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Exports many networks with random weights, shows each to `relabel teacher`, and prints the table of docs/networks.md.
+"""Exports many networks with random weights, runs `relabel teacher` on each, and prints the table of docs/networks.md.
 
-Every step leaves its result in the folder, and a result that is there is not made again: a stopped run resumes.
+Every step writes its result to the folder and skips existing results, so an interrupted run resumes.
 The names and sizes of the networks are in scripts/network_list.txt.
 
     python scripts/network_table.py --folder /tmp/networks                    # export, check, print the table
     python scripts/network_table.py --folder /tmp/networks --only swin hiera  # those whose names contain a word
     python scripts/network_table.py --folder /tmp/networks --export           # export only
-    python scripts/network_table.py --folder /tmp/networks --table            # print what is there
+    python scripts/network_table.py --folder /tmp/networks --table            # print the table of existing results
 
 It needs what scripts/export_teacher.py needs, transformers, and a built relabel (--relabel). About 10 GB of disk.
 """
@@ -37,7 +37,7 @@ SECONDS = 420
 
 @dataclass(frozen=True)
 class Network:
-    """One line of the list: what is exported, and with which options. `config` changes a type of transformers."""
+    """One line of the list: a network and its export options. `config` changes the configuration of a transformers type."""
 
     name: str
     size: str
@@ -51,7 +51,7 @@ class Network:
 
     @property
     def key(self) -> str:
-        """The name of its files."""
+        """Name of its files."""
         options = [option.removeprefix("--") for option in self.options if option not in ("--global-pool", "--exporter")]
         number = [str(value).replace(" ", "") for name, value in self.config if name in NAMED_KEYS]
         parts = [self.name.replace(":", "."), *number, *options, *([self.size] if self.size else [])]
@@ -63,7 +63,7 @@ class Network:
         return shlex.join(words) + (f", {self.size}" if self.size else "")
 
 
-# Settings of a configuration that make another network of it, not only a smaller one.
+# Settings that change the architecture, not only the size.
 NAMED_KEYS = ("num_query_pool", "use_mean_pooling", "num_register_tokens")
 
 
@@ -91,15 +91,15 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=about, epilog=f"examples:\n    {examples}", formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, required=True, help="where exports and results are kept, outside the repository")
-    parser.add_argument("--only", nargs="+", metavar="WORD", help="networks whose file names contain one of these")
+    parser.add_argument("--folder", type=Path, required=True, help="folder for exports and results, outside the repository")
+    parser.add_argument("--only", nargs="+", metavar="TEXT", help="only networks whose file names contain one of these")
     parser.add_argument("--export", action="store_true", help="export only")
-    parser.add_argument("--check", action="store_true", help="run `relabel teacher` only, on what was exported")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there")
-    parser.add_argument("--into", type=Path, metavar="FILE", help="replace the tables of this document too: docs/networks.md")
-    parser.add_argument("--again", action="store_true", help="make results anew that are there")
-    parser.add_argument("--relabel", type=Path, default=RELABEL, metavar="FILE", help="default: target/release/relabel")
-    parser.add_argument("--flags", default="", metavar="FLAGS", help="more flags for `relabel teacher`, as '--in photos'")
+    parser.add_argument("--check", action="store_true", help="only run `relabel teacher` on existing exports")
+    parser.add_argument("--table", action="store_true", help="only print the table of existing results")
+    parser.add_argument("--into", type=Path, metavar="FILE", help="also replace the tables of this document (docs/networks.md)")
+    parser.add_argument("--again", action="store_true", help="overwrite existing results")
+    parser.add_argument("--relabel", type=Path, default=RELABEL, metavar="FILE", help="path of the program (default: target/release/relabel)")
+    parser.add_argument("--flags", default="", metavar="FLAGS", help="additional flags of `relabel teacher`, such as '--in photos'")
     parser.add_argument("--seconds", type=int, default=SECONDS, metavar="N", help=f"time limit of one step (default: {SECONDS})")
     return parser.parse_args()
 
@@ -120,7 +120,7 @@ def read_list(path: Path) -> list[Network]:
         networks.append(Network(name, sizes[0] if sizes else "", tuple(options), settings, group))
     twice = [key for key, times in collections.Counter(network.key for network in networks).items() if times > 1]
     if twice:
-        raise SystemExit(f"{path} has {twice[0]} twice")
+        raise SystemExit(f"{path} lists {twice[0]} twice")
     return networks
 
 
@@ -135,9 +135,9 @@ def export(network: Network, args: argparse.Namespace) -> None:
     started = time.perf_counter()
     log = out.with_suffix(".log")
     code = forked(lambda: run_exporter(network, out, log), args.seconds)
-    said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
-    lines = [line.removeprefix("export_teacher: ") for line in said.splitlines()]
-    reason = " ".join(lines[-4:])[-600:] if code != "stopped" else f"not ready after {args.seconds} s"
+    output = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
+    lines = [line.removeprefix("export_teacher: ") for line in output.splitlines()]
+    reason = " ".join(lines[-4:])[-600:] if code != "stopped" else f"timed out after {args.seconds} s"
     made = out.is_file() and code == 0
     if made:
         refusal.unlink(missing_ok=True)
@@ -148,7 +148,7 @@ def export(network: Network, args: argparse.Namespace) -> None:
 
 
 def forked(work, seconds: int) -> int | str:
-    """Runs `work` in a process of its own, which takes its memory with it. PyTorch is loaded once, before."""
+    """Runs `work` in a forked process, which frees its memory at exit. The parent loads PyTorch once."""
     import_once()
     child = os.fork()
     if child == 0:
@@ -180,7 +180,7 @@ def import_once() -> None:
 
 
 def run_exporter(network: Network, out: Path, log: Path) -> int:
-    """Runs in the child: what the exporter prints goes to the log."""
+    """Runs the exporter in the child, with its output in the log."""
     with log.open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
@@ -190,20 +190,20 @@ def run_exporter(network: Network, out: Path, log: Path) -> int:
     if network.library == "transformers":
         name = f"transformers:{written_config(network, out)}"
     settings = ["--input-size", network.size] if network.size else []
-    # Networks that were published without a classifier have one here.
+    # Adds a classifier to networks that were published without one.
     settings += ["--num-classes", "1000"] if network.library == "timm" else []
     sys.argv = ["export_teacher.py", name, "--random-weights", "--force", *network.options, *settings, "-o", str(out)]
     try:
         return export_teacher.main()
     except SystemExit as wrong_usage:
         return int(wrong_usage.code or 0)
-    except BaseException as problem:  # The log is what is left of it.
+    except BaseException as problem:  # The parent reads the log.
         print(f"{type(problem).__name__}: {problem}", flush=True)
         return 70
 
 
 def written_config(network: Network, out: Path) -> Path:
-    """Writes the configuration of a type, changed, as the hub would have it."""
+    """Writes the changed configuration of a type in the format of the hub."""
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(network.name.partition(":")[2], **dict(network.config))
@@ -214,7 +214,7 @@ def written_config(network: Network, out: Path) -> Path:
 
 
 def add_to_index(network: Network, out: Path, exported: str) -> None:
-    """One line for each export, in the order in which they were made."""
+    """Appends one line per export to the index."""
     index = out.parent / "INDEX.tsv"
     if not index.is_file():
         index.write_text("file\tlibrary\tnetwork\tsize\texporter\texported\thead\n", encoding="utf-8")
@@ -226,7 +226,7 @@ def add_to_index(network: Network, out: Path, exported: str) -> None:
 
 
 def ending(out: Path, most: int = 7) -> str:
-    """The last operators of the graph, from the end: how the network pools."""
+    """Returns the last operators of the graph, from the end, which show how the network pools."""
     import onnx
 
     graph = onnx.load(out, load_external_data=False).graph
@@ -248,7 +248,7 @@ def read_card(out: Path) -> dict:
 
 
 def check(network: Network, args: argparse.Namespace) -> None:
-    """Keeps what `relabel teacher --json` printed, or why it refused."""
+    """Saves the output of `relabel teacher --json`, or the reason of its refusal."""
     out = args.folder / f"{network.key}.onnx"
     result = out.with_suffix(".json")
     if not out.is_file() or (result.is_file() and not args.again):
@@ -257,7 +257,7 @@ def check(network: Network, args: argparse.Namespace) -> None:
     try:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=args.seconds, cwd=SCRIPTS.parent)
     except subprocess.TimeoutExpired:
-        document = {"refused": f"not ready after {args.seconds} s"}
+        document = {"refused": f"timed out after {args.seconds} s"}
     else:
         document = json.loads(ran.stdout) if ran.returncode == 0 else {"refused": ran.stderr.strip(), "code": ran.returncode}
     result.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
@@ -268,7 +268,7 @@ def check(network: Network, args: argparse.Namespace) -> None:
 
 
 def table(networks: list[Network], folder: Path) -> str:
-    """Markdown: a table for each group of the list, and how many networks had which result."""
+    """Returns Markdown: a table for each group of the list, and the number of networks by result."""
     counts: collections.Counter[str] = collections.Counter()
     lines: list[str] = []
     for group in dict.fromkeys(network.group for network in networks):
@@ -287,7 +287,7 @@ def write_into(document: Path, made: str) -> None:
     before, begin, rest = document.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise SystemExit(f"{document} has no lines {BEGIN} and {END}")
+        raise SystemExit(f"{document} lacks the lines {BEGIN} and {END}")
     document.write_text(f"{before}{begin}\n\n{made}\n\n{end}{after}", encoding="utf-8")
 
 
@@ -317,11 +317,11 @@ def row_of(network: Network, folder: Path, counts: collections.Counter[str]) -> 
     proof = document["verification"]
     cells = f"{proof['max_cell_error'] / max(proof['max_score'], 1e-30):.0e}"
     size, grid = (words(document[key]) for key in ("input_size", "map_size"))
-    return f"{start} {grid} of {size} | {head_of(document)} | {place_of(document)} | {file} | {cells} | verified |"
+    return f"{start} {grid} of {size} | {head_of(document)} | {locality_of(document)} | {file} | {cells} | verified |"
 
 
 def refused_row(network: Network, reason: str, counts: collections.Counter[str]) -> str:
-    """The exporter refuses what has no cells; anything else is an export that failed."""
+    """Returns the row of a network that the exporter refused or failed to export."""
     no_cells = "its cells have no scores" in reason
     counts["refused by the exporter" if no_cells else "not exported"] += 1
     what = "refused by the exporter" if no_cells else "not exported"
@@ -329,7 +329,7 @@ def refused_row(network: Network, reason: str, counts: collections.Counter[str])
 
 
 def short(text: str, most: int = 110) -> str:
-    """The first clause of a message, for a cell of the table."""
+    """Returns the first clause of a message."""
     text = " ".join(text.replace("|", "/").split())
     text = re.sub(r"^relabel: (teacher \S+: )?", "", text)
     clause = re.split(r"[.:;] |, so |help:|what you can do", text)[0].strip() if len(text) > most else text
@@ -337,7 +337,7 @@ def short(text: str, most: int = 110) -> str:
 
 
 def head_of(document: dict) -> str:
-    """`linear`, or the operators of the head that are not."""
+    """Returns `linear`, or the nonlinear operators of the head."""
     if document["verification"]["linear_head"]:
         return "linear"
     found = next(filter(None, (re.search(r"what follows it \(([^)]*)\)", line) for line in document["rewrite"])), None)
@@ -346,8 +346,8 @@ def head_of(document: dict) -> str:
     return ", ".join(dict.fromkeys(operator for operator in operators if operator not in moves)) or "not linear"
 
 
-def place_of(document: dict) -> str:
-    """How it was shown that a cell is a place: by structure, or by changing patches of photographs."""
+def locality_of(document: dict) -> str:
+    """Returns how the location of cells was verified: by structure, or by a probe that changes patches of photographs."""
     locality = document["locality"]
     if locality["method"] != "probe":
         return locality["method"]

@@ -1,14 +1,14 @@
-"""Labels a data set with the machines of a Ray cluster: one `relabel run` for each range of shards.
+"""Labels a data set on a Ray cluster, with one `relabel run` for each range of shards.
 
-What stands after `--` goes to `relabel run` as it is. Store, images and teacher must lie at the same paths on every
-machine. A task that was killed, interrupted or failed is given to Ray again, and goes on where it was.
+Arguments after `--` are passed to `relabel run`. Store, images and teacher must have the same paths on every machine. A
+task that was killed, interrupted or failed is submitted again and resumes.
 
     python scripts/relabel_ray.py --tasks 8 --gpus-per-task 1 --cpus-per-task 8 -- \\
         --teacher /data/effnet-l2.onnx --in /data/train --out /data/labels --device cuda
     python scripts/relabel_ray.py --address auto --tasks 64 -- --teacher T.onnx --in train --out labels
 
 Exit codes are those of `relabel`: 0 done, 1 failed, 2 wrong usage, 3 done but some images could not be labelled,
-130 interrupted. It needs: pip install ray
+130 interrupted. Requires: pip install ray
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
 DONE, FAILED, WRONG_USAGE, SOME_IMAGES_FAILED, INTERRUPTED = 0, 1, 2, 3, 130
-# What a failed task left, such as the lock of a machine that is gone, may need some time to go away.
+# Leftovers of a failed task, such as the lock of a lost machine, may take some time to disappear.
 WAIT_BEFORE_RETRY_SECONDS = 10
-WAIT_FOR_HEARING_SECONDS = 5
+WAIT_FOR_ACTOR_SECONDS = 5
 WAIT_FOR_STOP_SECONDS = 120
 POLL_SECONDS = 0.5
 TAIL_BYTES = 2_000
@@ -41,7 +41,7 @@ TAIL_BYTES = 2_000
 
 @dataclass(frozen=True)
 class Ending:
-    """How a process of `relabel` ended. Below 0: the number of the signal that killed it."""
+    """Exit code of a `relabel` process (negative: the signal that killed it) and its last line."""
 
     code: int
     message: str
@@ -64,37 +64,37 @@ class Task:
 
 
 def main() -> int:
-    wish = arguments()
+    args = arguments()
     try:
         import ray
     except ImportError:
-        say("Ray is missing in this Python; python -m pip install ray")
+        say("Ray is not installed in this Python; run python -m pip install ray")
         return FAILED
-    ray.init(address=wish.address, log_to_driver=False, logging_level="warning")
+    ray.init(address=args.address, log_to_driver=False, logging_level="warning")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    place = {"num_cpus": wish.cpus_per_task, "num_gpus": wish.gpus_per_task}
-    remote = ray.remote(Labeller).options(max_concurrency=2, **place)
-    command = [wish.relabel, "run", *wish.run]
-    if "--threads" not in wish.run:
-        command += ["--threads", str(max(1, int(wish.cpus_per_task)))]
-    tasks = [Task(index) for index in range(wish.tasks)]
+    resources = {"num_cpus": args.cpus_per_task, "num_gpus": args.gpus_per_task}
+    remote = ray.remote(Labeller).options(max_concurrency=2, **resources)
+    command = [args.relabel, "run", *args.run]
+    if "--threads" not in args.run:
+        command += ["--threads", str(max(1, int(args.cpus_per_task)))]
+    tasks = [Task(index) for index in range(args.tasks)]
     running: dict[ray.ObjectRef, Task] = {}
 
     def start(task: Task) -> ray.ObjectRef:
         task.labeller = remote.remote()
-        return task.labeller.label.remote(command, task.index, wish.tasks, os.getcwd())
+        return task.labeller.label.remote(command, task.index, args.tasks, os.getcwd())
 
     try:
-        work_off(tasks, running, wish, start)
+        run_all(tasks, running, args, start)
     except KeyboardInterrupt:
         say("interrupted: asking the tasks to stop")
         stop(running)
-        summary(tasks, wish)
+        summary(tasks, args)
         return INTERRUPTED
     if any(task.ending and task.ending.code == WRONG_USAGE for task in tasks):
-        # All tasks have the same flags.
+        # All tasks have the same arguments.
         stop(running)
-    summary(tasks, wish)
+    summary(tasks, args)
     codes = {task.ending.code for task in tasks if task.ending}
     if WRONG_USAGE in codes:
         return WRONG_USAGE
@@ -111,29 +111,29 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="%(prog)s --tasks N [options] -- --teacher T.onnx --in SOURCE --out STORE [flags of relabel run]",
     )
-    parser.add_argument("--tasks", type=int, required=True, metavar="N", help="ranges of shards; the same number each time")
-    parser.add_argument("--gpus-per-task", type=float, default=0, metavar="G", help="default: 0; add --device cuda after the --")
-    parser.add_argument("--cpus-per-task", type=float, default=1, metavar="C", help="default: 1; also --threads, unless that is given")
-    parser.add_argument("--retries", type=int, default=3, metavar="R", help="how often a task is given again; default: 3")
-    parser.add_argument("--address", help="the cluster, e.g. auto; default: RAY_ADDRESS, or a Ray of this machine alone")
-    parser.add_argument("--relabel", default="relabel", metavar="PROGRAM", help="at the same path on every machine; default: relabel")
-    parser.add_argument("--poll", type=float, default=10, metavar="SECONDS", help="how often progress is said; default: 10")
-    parser.add_argument("run", nargs="*", metavar="-- FLAGS", help="flags of relabel run")
-    wish = parser.parse_args()
-    if wish.tasks < 1 or wish.retries < 0:
+    parser.add_argument("--tasks", type=int, required=True, metavar="N", help="number of ranges of shards; keep it when you resume")
+    parser.add_argument("--gpus-per-task", type=float, default=0, metavar="G", help="GPUs per task (default: 0); add --device cuda after the --")
+    parser.add_argument("--cpus-per-task", type=float, default=1, metavar="C", help="cores per task (default: 1); also sets --threads unless given")
+    parser.add_argument("--retries", type=int, default=3, metavar="R", help="how often a task is submitted again (default: 3)")
+    parser.add_argument("--address", help="address of the cluster, such as auto (default: RAY_ADDRESS, else a local Ray)")
+    parser.add_argument("--relabel", default="relabel", metavar="PROGRAM", help="the program, at the same path on every machine (default: relabel)")
+    parser.add_argument("--poll", type=float, default=10, metavar="SECONDS", help="interval of progress messages (default: 10)")
+    parser.add_argument("run", nargs="*", metavar="-- ARGS", help="arguments of relabel run")
+    args = parser.parse_args()
+    if args.tasks < 1 or args.retries < 0:
         parser.error("--tasks must be at least 1, and --retries at least 0")
-    if value_of(wish.run, "--out") is None:
-        parser.error("name the store: --out STORE after the --")
-    given = [flag for flag in ("--task-index", "--task-count", "--json") if value_of(wish.run, flag) is not None]
+    if value_of(args.run, "--out") is None:
+        parser.error("no store given: add --out STORE after the --")
+    given = [flag for flag in ("--task-index", "--task-count", "--json") if value_of(args.run, flag) is not None]
     if given:
-        parser.error(f"{given[0]} is given by this script; use --tasks")
-    wish.relabel = shutil.which(wish.relabel) or parser.error(f"--relabel {wish.relabel}: there is no such program")
-    wish.relabel = str(Path(wish.relabel).absolute())
-    return wish
+        parser.error(f"this script sets {given[0]}; use --tasks")
+    args.relabel = shutil.which(args.relabel) or parser.error(f"--relabel {args.relabel}: program not found")
+    args.relabel = str(Path(args.relabel).absolute())
+    return args
 
 
 def value_of(words: Sequence[str], flag: str) -> str | None:
-    """The value of `--flag value` or `--flag=value`."""
+    """Returns the value of `--flag value` or `--flag=value`, or None."""
     for index, word in enumerate(words):
         if word == flag:
             return words[index + 1] if index + 1 < len(words) else ""
@@ -143,10 +143,10 @@ def value_of(words: Sequence[str], flag: str) -> str | None:
 
 
 class Labeller:
-    """Lives on a machine of the cluster with the cores and GPUs of one task, and labels one range of shards.
+    """Actor with the cores and GPUs of one task. Labels one range of shards.
 
-    It has two threads, so that `stop` is heard while `label` waits. (A task that asked a flag would not do: each time
-    a task waits for Ray, Ray gives its cores away. And `ray.cancel` did not reach a task that waits for a process.)
+    It has two threads, so that it handles `stop` while `label` waits. (Polling a flag would not work: Ray reassigns the
+    cores of a task that waits for Ray. And `ray.cancel` does not reach a task that waits for a process.)
     """
 
     def __init__(self) -> None:
@@ -156,9 +156,9 @@ class Labeller:
         self.is_stopping = True
 
     def label(self, command: Sequence[str], index: int, count: int, folder: str) -> Ending:
-        """Runs one process, until it ends or is to stop."""
+        """Runs one process until it ends or `stop` is called."""
         words = [*command, "--task-index", str(index), "--task-count", str(count)]
-        # If Ray's worker dies, the process must not go on alone and keep its lock: the kernel then sends it SIGTERM.
+        # If Ray's worker dies, the kernel sends SIGTERM to the process, which would otherwise keep running with its lock.
         if shutil.which("setpriv"):
             words = ["setpriv", "--pdeathsig", "TERM", *words]
         with tempfile.TemporaryFile() as errors:
@@ -171,16 +171,16 @@ class Labeller:
             length = errors.seek(0, os.SEEK_END)
             errors.seek(max(0, length - TAIL_BYTES))
             lines = errors.read().decode(errors="replace").strip().splitlines()
-            return Ending(process.returncode, lines[-1] if lines else "it said nothing")
+            return Ending(process.returncode, lines[-1] if lines else "no output")
 
 
-def work_off(tasks: list[Task], running: dict, wish: argparse.Namespace, start) -> None:
-    """Until every task is over. Ray decides which of those that were handed over run at a time."""
+def run_all(tasks: list[Task], running: dict, args: argparse.Namespace, start) -> None:
+    """Runs until every task is over. Ray schedules the submitted tasks."""
     import ray
 
-    next_report = time.monotonic() + wish.poll
-    while not all(task.is_over(wish.retries) for task in tasks):
-        waiting = [task for task in tasks if task not in running.values() and not task.is_over(wish.retries)]
+    next_report = time.monotonic() + args.poll
+    while not all(task.is_over(args.retries) for task in tasks):
+        waiting = [task for task in tasks if task not in running.values() and not task.is_over(args.retries)]
         for task in waiting:
             if time.monotonic() >= task.not_before:
                 task.attempts += 1
@@ -189,14 +189,14 @@ def work_off(tasks: list[Task], running: dict, wish: argparse.Namespace, start) 
         for reference in ready:
             task = running.pop(reference)
             task.ending = ending(reference)
-            task.labeller = None  # Which gives its cores and GPUs back.
+            task.labeller = None  # Releases its cores and GPUs.
             task.not_before = time.monotonic() + WAIT_BEFORE_RETRY_SECONDS
-            report_ending(task, wish)
+            report_ending(task, args)
             if task.ending.code == WRONG_USAGE:
                 return
         if time.monotonic() >= next_report:
-            report_progress(tasks, running, wish)
-            next_report = time.monotonic() + wish.poll
+            report_progress(tasks, running, args)
+            next_report = time.monotonic() + args.poll
 
 
 def ending(reference) -> Ending:
@@ -205,26 +205,26 @@ def ending(reference) -> Ending:
     try:
         return ray.get(reference)
     except ray.exceptions.RayError as problem:
-        return Ending(-signal.SIGKILL, f"its worker is gone: {str(problem).splitlines()[0]}")
+        return Ending(-signal.SIGKILL, f"its worker died: {str(problem).splitlines()[0]}")
 
 
 def stop(running: dict) -> None:
-    """SIGTERM to the processes, and waits until they have ended: each keeps the shards that it has committed."""
+    """Sends SIGTERM to the processes and waits for their end. Committed shards are kept."""
     import ray
 
-    heard = {task.labeller.stop.remote(): task for task in running.values()}
-    # Who does not hear has no machine yet, or lost it.
-    for reference in ray.wait(list(heard), num_returns=len(heard), timeout=WAIT_FOR_HEARING_SECONDS)[1] if heard else []:
-        ray.kill(heard[reference].labeller)
+    stopping = {task.labeller.stop.remote(): task for task in running.values()}
+    # An actor that does not answer has no machine yet, or lost it.
+    for reference in ray.wait(list(stopping), num_returns=len(stopping), timeout=WAIT_FOR_ACTOR_SECONDS)[1] if stopping else []:
+        ray.kill(stopping[reference].labeller)
     left = ray.wait(list(running), num_returns=len(running), timeout=WAIT_FOR_STOP_SECONDS)[1] if running else []
     for reference, task in running.items():
         if reference not in left:
             task.ending = ending(reference)
     if left:
-        say(f"{len(left)} tasks did not stop within {WAIT_FOR_STOP_SECONDS} s; leaving them to Ray")
+        say(f"{len(left)} tasks did not stop within {WAIT_FOR_STOP_SECONDS} s; Ray will end them")
 
 
-def report_ending(task: Task, wish: argparse.Namespace) -> None:
+def report_ending(task: Task, args: argparse.Namespace) -> None:
     code = task.ending.code
     if code == DONE:
         say(f"task {task.index} is done")
@@ -232,14 +232,14 @@ def report_ending(task: Task, wish: argparse.Namespace) -> None:
         say(f"task {task.index} is done, but some of its images could not be labelled")
     else:
         how = f"was killed by signal {-code}" if code < 0 else f"ended with {code}"
-        after = "not tried again" if task.is_over(wish.retries) else f"tried again in {WAIT_BEFORE_RETRY_SECONDS} s"
-        say(f"task {task.index} {how}, attempt {task.attempts} of {wish.retries + 1}, {after}: {task.ending.message}")
+        after = "giving up" if task.is_over(args.retries) else f"retrying in {WAIT_BEFORE_RETRY_SECONDS} s"
+        say(f"task {task.index} {how}, attempt {task.attempts} of {args.retries + 1}, {after}: {task.ending.message}")
 
 
-def report_progress(tasks: list[Task], running: dict, wish: argparse.Namespace) -> None:
-    over = sum(task.is_over(wish.retries) for task in tasks)
+def report_progress(tasks: list[Task], running: dict, args: argparse.Namespace) -> None:
+    over = sum(task.is_over(args.retries) for task in tasks)
     counts = f"{over} of {len(tasks)} tasks over"
-    status = store_status(wish)
+    status = store_status(args)
     if status is None:
         say(f"no store yet, {counts}")
         return
@@ -249,19 +249,19 @@ def report_progress(tasks: list[Task], running: dict, wish: argparse.Namespace) 
     )
 
 
-def summary(tasks: list[Task], wish: argparse.Namespace) -> None:
-    report_progress(tasks, {}, wish)
+def summary(tasks: list[Task], args: argparse.Namespace) -> None:
+    report_progress(tasks, {}, args)
     again = sum(max(0, task.attempts - 1) for task in tasks)
     bad = [task.index for task in tasks if not task.ending or task.ending.code not in (DONE, SOME_IMAGES_FAILED)]
     if again:
-        say(f"{again} attempts were repeated")
+        say(f"{again} retries")
     if bad:
-        say(f"not done: tasks {', '.join(map(str, bad))}. The same command goes on where this one ended")
+        say(f"not done: tasks {', '.join(map(str, bad))}. The same command resumes")
 
 
-def store_status(wish: argparse.Namespace) -> dict | None:
-    """What `relabel status` reads from the records; None while there is no store."""
-    command = [wish.relabel, "status", value_of(wish.run, "--out") or "", "--json"]
+def store_status(args: argparse.Namespace) -> dict | None:
+    """Returns the document of `relabel status`, or None if there is no store yet."""
+    command = [args.relabel, "status", value_of(args.run, "--out") or "", "--json"]
     finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
     return json.loads(finished.stdout) if finished.returncode in (DONE, SOME_IMAGES_FAILED) else None
 

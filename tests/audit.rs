@@ -4,7 +4,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use relabel::shared::digest::digest_bytes;
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::store::{StoreWriter, WriterOptions};
 use serde_json::Value;
 
@@ -57,10 +57,10 @@ fn all_formats_say_what_other_readers_compute() {
 #[test]
 fn maps_that_are_not_square_are_audited_alike() {
     let folder = tempfile::tempdir().unwrap();
-    let entry = |row: usize| Entry {
+    let entry = |row: usize| ManifestEntry {
         path: format!("c/{row}.jpg"),
-        label: (row != 3).then(|| format!("folder{}", row + row % 4 * 5)),
-        ..Entry::default()
+        folder_class: (row != 3).then(|| format!("folder{}", row + row % 4 * 5)),
+        ..ManifestEntry::default()
     };
     let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
     let mut info = synthetic::info();

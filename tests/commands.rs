@@ -259,7 +259,7 @@ fn what_can_be_refused_is_refused_before_work_begins() {
     let cases: &[(&str, &str, &[&str], i32, &str)] = &[
         ("in", "full", &[], 1, "not empty (it holds `thesis.txt`)"),
         ("nowhere", "out", &[], 1, "nowhere"),
-        ("empty", "out", &[], 1, "holds no image"),
+        ("empty", "out", &[], 1, "contains no images"),
         ("in", "out", &["--device", "gpu"], 2, "no device"),
         ("in", "out", &["--top-k", "1001"], 2, "1000 classes"),
         ("in", "out", &["--score-steps", "9"], 2, "power of two"),

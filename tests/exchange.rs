@@ -140,7 +140,7 @@ fn a_run_does_not_go_on_with_an_imported_store() {
     let before = store_bytes(&store);
     let [teacher, photographs, out] = [&lite0(), &photographs, &store].map(|path| path.display().to_string());
     let refusal = run(&["run", "--teacher", &teacher, "--in", &photographs, "--out", &out]).expect(1).stderr;
-    assert!(refusal.contains("was made with something else"), "{refusal}");
+    assert!(refusal.contains("was created with different settings"), "{refusal}");
     assert_eq!(store_bytes(&store), before);
 }
 

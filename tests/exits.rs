@@ -355,7 +355,7 @@ fn run_synthetic(
         rounding: ScoreRounding::Float16,
         threads: 2,
     };
-    let to = Destination { store: &store, classes_by_label: HashMap::new(), failure_limit: FailureLimit::Never };
+    let to = Destination { store: &store, classes: HashMap::new(), failure_limit: FailureLimit::Never };
     let run = || pipeline::run(&job, &to, vec![Box::new(Fixed { batch: 0, panics_at })], &Silent);
     let ended = catch_unwind(AssertUnwindSafe(run));
     let records = std::fs::read_dir(path.join("records")).unwrap().map(|entry| entry.unwrap().path());
@@ -381,5 +381,5 @@ fn a_panic_in_a_stage_fails_its_image_or_ends_the_run() {
     assert!(records.iter().any(|record| record.contains("6.jpg")), "it must not pass for a black image");
     let gone = || ReadError::Image(ImageError { kind: ImageErrorKind::Unreadable, reason: "gone".into() });
     let (ended, records) = run_synthetic(gone, 3);
-    assert!(ended.is_err() && records.len() < 2, "{ended:?}");
+    assert!(matches!(ended, Ok(Err(Error::Internal { .. }))) && records.len() < 2, "{ended:?}");
 }

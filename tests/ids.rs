@@ -91,7 +91,7 @@ fn archives_that_hold_several_splits_are_refused_unless_each_is_named() {
         at,
         "data",
         &[],
-        &["several splits", "2 files such as `train-00000", "1 files such as `validation", "--all-splits"],
+        &["several splits", "2 files such as `train-00000", "1 file such as `validation", "--all-splits"],
     );
     refused(at, "data/*.parquet", &[], &["several splits", "--in 'data/train-*'"]);
     refused(at, "hub/*/*.parquet", &[], &["several splits", "files such as `train`", "--in 'hub/train'"]);
@@ -128,7 +128,7 @@ fn images_of_two_tars_never_become_one() {
         vec![file("n01.tar", &inner(b"1")), file("n01/x.jpg", b"22")],
         vec![file("a.tar", &tar_of(vec![file("b/x.jpg", b"1")])), file("a/b.tar", &inner(b"22"))],
     ] {
-        let refusal = list_tar_bytes(&tar_of(members)).unwrap_err().words();
+        let refusal = list_tar_bytes(&tar_of(members)).unwrap_err().to_string();
         assert!(refusal.contains("another name"), "{refusal}");
     }
     // The same member again is a newer one, as in `tar --append`.

@@ -124,7 +124,10 @@ fn what_was_made_with_something_else_is_refused_by_name() {
     store(folder.path(), "batch", batch, &[1]);
     let mut entries: Vec<_> = (0..IMAGES).map(|row| format!("d/{row}.jpg")).collect();
     entries.sort();
-    let entry = |path: String| relabel::shared::manifest::Entry { path, ..relabel::shared::manifest::Entry::default() };
+    let entry = |path: String| relabel::shared::manifest::ManifestEntry {
+        path,
+        ..relabel::shared::manifest::ManifestEntry::default()
+    };
     let list = relabel::shared::manifest::Manifest::from_entries(entries.into_iter().map(entry).collect()).unwrap();
     let bytes = relabel::shared::manifest::manifest_bytes(&list).unwrap();
     let other_list = StoreInfo { manifest_sha256: relabel::shared::digest::digest_bytes(&bytes), ..info() };

@@ -8,7 +8,7 @@ use relabel::labelling::pixels::{ExifOrientation, RgbImage, decode};
 use relabel::shared::classes::ClassList;
 use relabel::shared::geometry::{MapSize, UnitBox};
 use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
-use relabel::shared::manifest::{Entry, Manifest};
+use relabel::shared::manifest::{Manifest, ManifestEntry};
 
 use crate::common::{Ran, data, lite0, relabel, repository, run};
 use crate::golden::{golden, ids};
@@ -28,7 +28,8 @@ fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
     let probs: Vec<f32> = order[..5].iter().map(|&class| logits[class].exp() / total).collect();
     let best: Vec<i32> = order[..5].iter().map(|&class| class as i32).collect();
     let prediction = ImagePrediction::from_ranks(&probs, &best).unwrap();
-    let entry = Entry { path: id.to_owned(), label: label.map(str::to_owned), ..Entry::default() };
+    let entry =
+        ManifestEntry { path: id.to_owned(), folder_class: label.map(str::to_owned), ..ManifestEntry::default() };
     let manifest = Manifest::from_entries(vec![entry]).unwrap();
     ImageView::new(&manifest, 0, ImageLabels { map, prediction }, &ClassList::imagenet_1k(), crop).unwrap()
 }

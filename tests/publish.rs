@@ -10,7 +10,7 @@ use relabel::shared::digest::{digest_bytes, digest_file};
 use relabel::shared::error::Error;
 use relabel::shared::geometry::MapSize;
 use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::monitor::Silent;
 use relabel::shared::random::SplitMix64;
 use relabel::shared::store::{
@@ -336,7 +336,8 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
     const MANY: usize = 60_000;
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels");
-    let entry = |row: usize| Entry { path: format!("n{row:08}/n{row:08}_{row}.jpg"), ..Entry::default() };
+    let entry =
+        |row: usize| ManifestEntry { path: format!("n{row:08}/n{row:08}_{row}.jpg"), ..ManifestEntry::default() };
     let manifest = Manifest::from_entries((0..MANY).map(entry).collect()).unwrap();
     let info = StoreInfo {
         k: 5,
@@ -386,10 +387,10 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
 /// Makes a synthetic store of ten images with the first `shards` of its three shards. The failure reason of row 5 contains
 /// a path.
 fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
-    let entry = |row: usize| Entry {
+    let entry = |row: usize| ManifestEntry {
         path: format!("c/{row}.jpg"),
-        label: (row != 0).then(|| format!("{}", row % 3)),
-        ..Entry::default()
+        folder_class: (row != 0).then(|| format!("{}", row % 3)),
+        ..ManifestEntry::default()
     };
     let manifest = Manifest::from_entries((0..IMAGES).map(entry).collect()).unwrap();
     let mut info = synthetic::info();

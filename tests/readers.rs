@@ -117,7 +117,7 @@ fn a_flipped_bit_is_an_error() {
 #[test]
 fn label_pooling_of_format_md_equals_torchvision() {
     let (page, arrays) = (repository("docs/label-pooling.md"), data("golden/lite0.npz"));
-    python(&repository("tests/python/pool_as_format_md_says.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
+    python(&repository("tests/python/check_label_pooling.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
         .expect(0);
 }
 
@@ -128,7 +128,10 @@ fn the_manifest_is_read_back_in_row_order() {
     let manifest = StoreReader::open(Path::new(&store)).unwrap().manifest().unwrap();
     let paths: Vec<_> = (0..manifest.len()).map(|row| manifest.path(row)).collect();
     assert!(paths.is_sorted_by(|a, b| a.as_bytes() < b.as_bytes()));
-    assert_eq!((manifest.id(24), manifest.label(24), manifest.bytes(24)), ("photos/coffee", Some("photos"), 79_975));
+    assert_eq!(
+        (manifest.id(24), manifest.folder_class(24), manifest.bytes(24)),
+        ("photos/coffee", Some("photos"), 79_975)
+    );
 }
 
 /// A store of the golden images, and what other readers see in it.

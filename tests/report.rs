@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode};
 use relabel::shared::error::Error;
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::monitor::{Monitor, Silent};
 use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard};
 use serde_json::Value;
@@ -241,10 +241,10 @@ fn an_interrupted_page_has_no_index_and_is_written_anew() {
 fn hostile_names_end_no_script() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = "</script><script>alert(1)</script>\u{2028}\u{2029}\"'\\ ünï";
-    let entry = |row: usize| Entry {
+    let entry = |row: usize| ManifestEntry {
         path: format!("{hostile}/{row}.jpg"),
-        label: Some(hostile.to_owned()),
-        ..Entry::default()
+        folder_class: Some(hostile.to_owned()),
+        ..ManifestEntry::default()
     };
     let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
     let mut info = synthetic::info();

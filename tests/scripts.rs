@@ -28,11 +28,11 @@ fn an_export_is_refused_before_pytorch_is_asked_for() {
     let refused: [(&[&str], i32, &str); 7] = [
         (&["resnet18"], 2, "required: -o"),
         (&["resnet18", "-o", "net.pth"], 2, "must end in .onnx"),
-        (&["resnet18", "-o", "net.onnx", "--num-classes", "12"], 2, "published weights have the classes they have"),
-        (&["resnet18", "-o", "net.onnx", "--input-size", "224x0"], 2, "'0' is no whole number above 0"),
-        (&["resnet18", "-o", "none/net.onnx"], 1, "there is no folder none"),
-        (&["resnet18", "-o", "net.onnx", "--checkpoint", "gone.pth"], 1, "gone.pth: there is no such file"),
-        (&["resnet18", "-o", "there.onnx"], 1, "there.toml is there already"),
+        (&["resnet18", "-o", "net.onnx", "--num-classes", "12"], 2, "published weights have a fixed number of classes"),
+        (&["resnet18", "-o", "net.onnx", "--input-size", "224x0"], 2, "'0' is not a positive integer"),
+        (&["resnet18", "-o", "none/net.onnx"], 1, "folder none not found"),
+        (&["resnet18", "-o", "net.onnx", "--checkpoint", "gone.pth"], 1, "gone.pth: file not found"),
+        (&["resnet18", "-o", "there.onnx"], 1, "there.toml exists"),
     ];
     for (words, code, reason) in refused {
         let ran = script("export_teacher.py", folder.path(), words).expect(code);
@@ -49,11 +49,15 @@ fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
         (
             &["--tasks", "2", "--relabel", program, "--", "--in", "photos"],
             2,
-            "name the store: --out STORE after the --",
+            "no store given: add --out STORE after the --",
         ),
         (&["--tasks", "0", "--relabel", program, "--", "--out", "labels"], 2, "--tasks must be at least 1"),
-        (&["--tasks", "2", "--", "--out", "labels", "--task-index=1"], 2, "--task-index is given by this script"),
-        (&["--tasks", "2", "--relabel", "no-such-program", "--", "--out", "labels"], 2, "there is no such program"),
+        (&["--tasks", "2", "--", "--out", "labels", "--task-index=1"], 2, "this script sets --task-index"),
+        (
+            &["--tasks", "2", "--relabel", "no-such-program", "--", "--out", "labels"],
+            2,
+            "no-such-program: program not found",
+        ),
         (&["--tasks", "2", "--relabel", program, "--", "--out", "labels"], 1, "python -m pip install ray"),
     ];
     for (words, code, reason) in refused {

@@ -4,7 +4,7 @@ use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::{ImageError, ImageErrorKind};
 use relabel::shared::geometry::MapSize;
 use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::store::{
     Agreement, ClassesInfo, FORMAT_VERSION, FailedImage, ScoreKind, ShardLabels, StoreInfo, StoreWriter, TeacherInfo,
     encode_shard,
@@ -16,7 +16,7 @@ pub const SHARD_IMAGES: usize = 4;
 const CLASSES: usize = 20;
 
 pub fn manifest() -> Manifest {
-    let entry = |row: usize| Entry { path: format!("c/{row}.jpg"), ..Entry::default() };
+    let entry = |row: usize| ManifestEntry { path: format!("c/{row}.jpg"), ..ManifestEntry::default() };
     Manifest::from_entries((0..IMAGES).map(entry).collect()).unwrap()
 }
 

@@ -1,7 +1,7 @@
-"""Canvases: images with several digits and one label, as photographs show several things and are filed under one.
+"""Canvases: images of several digits with one folder class, like photographs of several objects.
 
-Digits are scikit-learn's (8x8, 0 to 16, 1,797 of them). Arrays are ``[.., y, x]``; boxes are ``x0, y0, x1, y1`` in 0..1
-of the canvas.
+The digits are scikit-learn's 1,797 images of 8x8 pixels. Arrays are ``[.., y, x]``; boxes are ``x0, y0, x1, y1`` as
+fractions (0 to 1) of the canvas.
 """
 
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from torch import Tensor
 CANVAS_PIXELS = 64
 CELL_PIXELS = 16  # a canvas has 4x4 cells, and at most one digit in each
 DIGIT_PIXELS = 12
-INPUT_PIXELS = 32  # what the student sees
+INPUT_PIXELS = 32  # side of the student's input
 CLASSES = [str(digit) for digit in range(10)]
 NOISE = 0.1  # standard deviation, of pixels in 0..1
 
 
 @dataclass
 class Digits:
-    """Digits in 0..1, float32 ``[n, 1, 12, 12]``, and what they are, int64 ``[n]``."""
+    """Digits in 0..1, float32 ``[n, 1, 12, 12]``, and their classes, int64 ``[n]``."""
 
     images: Tensor
     classes: Tensor
@@ -32,7 +32,7 @@ class Digits:
 
 @dataclass
 class Canvases:
-    """Canvases in 0..1, float32 ``[n, 1, 64, 64]``, with their ids and the class of the folder in which they lie."""
+    """Canvases in 0..1, float32 ``[n, 1, 64, 64]``, with their ids and folder classes, int64 ``[n]``."""
 
     ids: list[str]
     images: Tensor
@@ -40,7 +40,7 @@ class Canvases:
 
 
 def split_digits(seed: int, test_share: float = 1 / 3) -> tuple[Digits, Digits]:
-    """Digits for canvases and teacher, and others for the test."""
+    """Returns digits for the canvases and the teacher, and other digits for the test."""
     source = load_digits()
     images = F.interpolate(
         torch.from_numpy(source.images / 16).float()[:, None], size=DIGIT_PIXELS, mode="bilinear", align_corners=False
@@ -53,7 +53,7 @@ def split_digits(seed: int, test_share: float = 1 / 3) -> tuple[Digits, Digits]:
 
 
 def save_canvases(digits: Digits, count: int, folder: Path, rng: np.random.Generator) -> None:
-    """Draws canvases of 4 to 8 digits in noise and files each under one of its digits, taken at random."""
+    """Draws canvases of 4 to 8 digits in noise, and saves each in the folder of one of its digits, chosen at random."""
     for number in range(count):
         canvas = np.zeros((CANVAS_PIXELS, CANVAS_PIXELS), dtype=np.float32)
         chosen = rng.choice(len(digits.classes), size=rng.integers(4, 9), replace=False)
@@ -63,14 +63,14 @@ def save_canvases(digits: Digits, count: int, folder: Path, rng: np.random.Gener
             y, x = corner + rng.integers(0, CELL_PIXELS - DIGIT_PIXELS + 1, size=2)
             canvas[y : y + DIGIT_PIXELS, x : x + DIGIT_PIXELS] = digits.images[digit, 0].numpy()
         canvas += rng.normal(0, NOISE, canvas.shape)
-        label = int(digits.classes[rng.choice(chosen)])
-        path = folder / CLASSES[label] / f"{number:05}.png"
+        folder_class = int(digits.classes[rng.choice(chosen)])
+        path = folder / CLASSES[folder_class] / f"{number:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray((canvas.clip(0, 1) * 255).round().astype(np.uint8)).save(path)
 
 
 def load_canvases(folder: Path) -> Canvases:
-    """The canvases of a folder, in the order of their paths."""
+    """Loads the canvases of a folder, sorted by path."""
     paths = sorted(folder.glob("*/*.png"))
     pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
     return Canvases(
@@ -81,8 +81,12 @@ def load_canvases(folder: Path) -> Canvases:
 
 
 def draw_singles(digits: Digits, count: int, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Images ``[count, 1, side, side]`` of one digit each somewhere in noise, their classes, and the digits' upper left
-    corners, ``y, x`` in pixels."""
+    """Draws images of one digit each, at a random position in noise.
+
+    Returns:
+        Images ``[count, 1, side, side]``, classes ``[count]``, and the upper left corners of the digits ``[count, 2]``,
+        ``y, x`` in pixels.
+    """
     images = torch.from_numpy(rng.normal(0, NOISE, (count, 1, side, side))).float()
     chosen = torch.from_numpy(rng.integers(0, len(digits.classes), size=count))
     corners = rng.integers(0, side - DIGIT_PIXELS + 1, size=(count, 2))
@@ -94,8 +98,17 @@ def draw_singles(digits: Digits, count: int, side: int, rng: np.random.Generator
 def draw_test(
     digits: Digits, count: int, digit_pixels: tuple[float, float], rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """The student's examination: canvases with one digit, cut so that it is whole and ``digit_pixels`` (from, to) large.
-    Images ``[count, 1, 32, 32]`` and their classes."""
+    """Draws the student's test set: crops that contain one complete digit.
+
+    Args:
+        digits: The digits to draw.
+        count: Number of images.
+        digit_pixels: Smallest and largest side of the digit in the crop, in pixels.
+        rng: Source of random numbers.
+
+    Returns:
+        Images ``[count, 1, 32, 32]`` and classes ``[count]``.
+    """
     canvases, classes, corners = draw_singles(digits, count, CANVAS_PIXELS, rng)
     sizes = torch.from_numpy(rng.uniform(*digit_pixels, size=(count, 1)))
     sides = DIGIT_PIXELS * INPUT_PIXELS / sizes
@@ -106,8 +119,8 @@ def draw_test(
 
 
 def random_boxes(count: int, scale: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """Boxes ``[count, 4]`` as torchvision's RandomResizedCrop draws them: a share ``scale`` of the area, sides in the
-    proportion 3:4 to 4:3, whole pixels."""
+    """Draws boxes ``[count, 4]`` as torchvision's RandomResizedCrop does: ``scale`` of the area, aspect ratio 3:4 to 4:3,
+    integer pixels."""
     area = CANVAS_PIXELS**2 * torch.empty(count).uniform_(*scale, generator=generator)
     ratio = torch.exp(torch.empty(count).uniform_(-1, 1, generator=generator) * np.log(4 / 3))
     width = torch.round(torch.sqrt(area * ratio)).clamp(1, CANVAS_PIXELS)
@@ -118,10 +131,10 @@ def random_boxes(count: int, scale: tuple[float, float], generator: torch.Genera
 
 
 def cut(images: Tensor, boxes: Tensor, side: int = INPUT_PIXELS) -> Tensor:
-    """What is in each image's box, bilinear, ``[n, 1, side, side]``.
+    """Crops each image to its box with bilinear interpolation, ``[n, 1, side, side]``.
 
-    With ``align_corners=False`` the outer edges of the corner pixels, not their centres, lie on the box's corners, as in
-    cropping and resizing. The outermost pixels may take from a neighbour just outside of the box.
+    With ``align_corners=False`` the outer edges of the corner pixels are at the box's corners, as in cropping and resizing.
+    The outermost pixels may interpolate with pixels just outside the box.
     """
     x0, y0, x1, y1 = boxes.unbind(1)
     zero = torch.zeros_like(x0)

@@ -1,4 +1,4 @@
-"""The student, and the ways in which it can be told what a crop shows."""
+"""The student and its training, with each kind of target."""
 
 import warnings
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Mixing = Literal["none", "paper", "region"]
 
 @dataclass(frozen=True)
 class Arm:
-    """One way to train: what a crop's target is, and whether crops are mixed."""
+    """One arm of the experiment: the target of a crop, and the kind of CutMix."""
 
     target: Target
     cutmix: Mixing
@@ -30,17 +30,17 @@ class Arm:
 
     @staticmethod
     def parse(text: str) -> "Arm":
-        """The reverse of ``str``."""
+        """Parses the text that ``str`` returns."""
         target, _, cutmix = text.partition("+")
         known = target in get_args(Target) and cutmix in get_args(Mixing)
         if not known or (cutmix == "region" and target != "localized"):
-            raise ValueError(f"{text} is no arm")
+            raise ValueError(f"{text} is not an arm")
         return Arm(target, cutmix)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What all arms have in common."""
+    """Settings of all arms."""
 
     epochs: int = 25
     width: int = 16
@@ -52,7 +52,7 @@ class Settings:
 
 
 def student(width: int) -> nn.Module:
-    """Three convolutions, the mean over the image, one linear layer."""
+    """Returns a network of three convolutions, average pooling and a linear layer."""
 
     def block(channels_in: int, channels_out: int, kernel: int, stride: int) -> list[nn.Module]:
         convolution = nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, bias=False)
@@ -67,8 +67,9 @@ def student(width: int) -> nn.Module:
         nn.Linear(4 * width, len(CLASSES)),
     ).to(memory_format=torch.channels_last)
 
+
 def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: relabel.Labels, seed: int) -> nn.Module:
-    """Trains on crops of the canvases. Seeds give every arm the same network, order and crops."""
+    """Trains on crops of the canvases. With one seed all arms have the same initial network, order and crops."""
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     cutmix = None if arm.cutmix == "none" else CutMix(prob=settings.cutmix_prob, region=arm.cutmix == "region")
@@ -101,7 +102,7 @@ def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: rela
 
 
 def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, classes: Tensor) -> Tensor:
-    """Probabilities ``[batch, classes]``."""
+    """Returns targets ``[batch, classes]``."""
     if target == "single":
         return F.one_hot(classes, len(CLASSES)).float()
     if target == "global":
@@ -109,7 +110,7 @@ def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Te
     if target == "localized":
         return torch.from_numpy(labels.pool(rows, boxes.numpy(), threads=1))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it says that this is the wrong way round, and that is the point
+        warnings.simplefilter("ignore")  # the swapped axes are intended here
         return torch.from_numpy(labels.pool(rows, boxes.numpy(), convention="naver", threads=1))
 
 
@@ -122,5 +123,5 @@ def _targets_by_region(labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, 
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: Tensor, classes: Tensor) -> float:
-    """Share of images whose class it names first."""
+    """Returns the top-1 accuracy."""
     return (network(images).argmax(1) == classes).float().mean().item()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .data import CANVAS_PIXELS, CLASSES, DIGIT_PIXELS, Digits, draw_singles
 
-SHARPNESS = 2.0  # the exported scores are so many times those that were trained
+SHARPNESS = 2.0  # factor of the exported scores
 
 CARD = f"""name = "digits"
 input_size = [{CANVAS_PIXELS}, {CANVAS_PIXELS}]
@@ -22,7 +22,7 @@ classes = "classes.txt"
 
 
 class Teacher(nn.Module):
-    """RGB in, one score a class out. Cells are 4x4 pixels, and each sees 18x18."""
+    """Classifier of RGB images. A cell is 4x4 pixels and has a receptive field of 18x18."""
 
     def __init__(self, width: int = 24) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
 
 
 def train_teacher(digits: Digits, seed: int, steps: int, batch: int = 64) -> Teacher:
-    """Trains on single digits of the size that they have on the canvases, somewhere in 20x20 pixels of noise."""
+    """Trains on single digits with their size on the canvases, at random positions in 20x20 pixels of noise."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     teacher = Teacher()
@@ -58,7 +58,7 @@ def train_teacher(digits: Digits, seed: int, steps: int, batch: int = 64) -> Tea
 
 @torch.no_grad()
 def teacher_accuracy(teacher: Teacher, digits: Digits, seed: int) -> float:
-    """Share of single digits that it names."""
+    """Returns the top-1 accuracy on single digits."""
     images, classes, _ = draw_singles(digits, 1000, DIGIT_PIXELS + 8, np.random.default_rng([seed, 2]))
     return (teacher(images.expand(-1, 3, -1, -1)).argmax(1) == classes).float().mean().item()
 
@@ -86,6 +86,6 @@ def export_teacher(teacher: Teacher, folder: Path) -> Path:
 
 
 def make_labels(program: Path, teacher: Path, images: Path, store: Path) -> None:
-    """``relabel run``: the five best classes of every cell."""
+    """Labels the images with ``relabel run``, top 5 of every cell."""
     command = [program, "run", "--teacher", teacher, "--in", images, "--out", store, "--threads", "1", "--quiet"]
     subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)

@@ -1,11 +1,11 @@
-"""Label maps for training: what `relabel run` wrote, as labels of crops.
+"""Label maps for training: pools the label maps of a store into targets for random crops.
 
     import relabel
 
     labels = relabel.open("labels/")
     targets = labels.pool(ids, boxes)      # float32 [B, classes], LabelPooling of each box
 
-``relabel.torch`` has the data set, the crop and the CutMix for PyTorch; it is imported only when you ask for it.
+``relabel.torch`` provides the crop, the data set and CutMix for PyTorch. It is imported only on request.
 """
 
 from ._relabel import NotLabelled, StoreError, __version__

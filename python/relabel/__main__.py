@@ -1,4 +1,4 @@
-"""``python -m relabel import|export``: what the commands ``relabel import`` and ``relabel export`` start."""
+"""``python -m relabel import|export``: the implementation of ``relabel import`` and ``relabel export``."""
 
 import sys
 

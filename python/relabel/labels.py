@@ -1,4 +1,4 @@
-"""A store, open for training."""
+"""Reads the label maps of a store for training."""
 
 from __future__ import annotations
 
@@ -15,38 +15,41 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _relabel
 
 Ids = Union[str, int, Sequence[str], Sequence[int], NDArray[Any]]
-"""Images: ids (paths below the source without extension) or row numbers; one of them, or a sequence.
+"""Images: ids (paths below the source without extension) or row numbers; a single one or a sequence.
 
-A text is compared as a whole first, with ids and then with paths, then without the extension of an image's file. Case,
-spaces and Unicode form count. A text that could mean two images is an error that names both."""
+A string is looked up unchanged first, among the ids and then among the paths, and then without an image file's extension.
+Lookups distinguish case, spaces and Unicode form. A string that could mean two images is an error that names both."""
 
 Fill = Union[float, Literal["rest"]]
-"""What stands for the score of a class that a cell does not hold: a score (0 is the paper's), or the score at which
-these classes together have the probability that the teacher gave them there (stores made with ``--with-lse``)."""
+"""Score of the classes outside a cell's top-k: a number (0 in the paper), or ``"rest"``, the score at which these classes
+together have the probability that the teacher gave them in that cell (needs a store made with ``--with-lse``)."""
 
 Convention = Literal["relabel", "naver"]
-"""``"naver"`` repeats the swapped axes of the public readers of *Re-labeling ImageNet* and TokenLabeling."""
-
+"""Order of the axes when a box is pooled. ``"naver"`` reproduces the swapped axes of the public readers of *Re-labeling
+ImageNet* and TokenLabeling."""
 
 Cache = Union[str, "os.PathLike[str]", Literal[False], None]
-"""Where copies of remote files are kept; see :func:`open`."""
+"""Folder for copies of remote files; see :func:`open`."""
 
-_OF_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "HF_")
-"""What the names of variables that say how places are reached begin with."""
+_CLOUD_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "HF_")
+"""Prefixes of the environment variables that configure remote access."""
 
 
 class SparseTargets(NamedTuple):
-    """Targets without the classes that share the rest. ``m`` is the largest number of classes in the batch."""
+    """Targets as lists of classes. ``m`` is the largest number of classes of a target in the batch."""
 
     ids: NDArray[np.int64]
-    """``[B, m]`` (``[B, m, p, p]`` with ``output_size``) class ids by falling probability; -1 where there are fewer."""
+    """``[B, m]`` (``[B, m, p, p]`` with ``output_size``): class ids by decreasing probability, padded with -1."""
     probs: NDArray[np.float32]
-    """Their probabilities, of the same shape; 0 where there are fewer."""
+    """Probabilities of these classes, of the same shape, padded with 0."""
     rest: NDArray[np.float32]
-    """``[B]`` (``[B, p, p]``) probability of all other classes together, which they have in equal shares."""
+    """``[B]`` (``[B, p, p]``): total probability of all other classes, which share it equally."""
 
     def dense(self, num_classes: int) -> NDArray[np.float32]:
-        """``[B, num_classes]`` (``[B, num_classes, p, p]``), what :meth:`Labels.pool` gives unless ``top`` cut something."""
+        """Returns dense targets ``[B, num_classes]`` (``[B, num_classes, p, p]``).
+
+        They equal those of :meth:`Labels.pool` unless ``top`` dropped classes.
+        """
         others = num_classes - (self.ids >= 0).sum(axis=1, keepdims=True)
         dense = np.repeat(self.rest[:, None] / np.maximum(others, 1), num_classes, axis=1).astype(np.float32)
         padded = np.concatenate([dense, dense[:, :1]], axis=1)
@@ -55,9 +58,9 @@ class SparseTargets(NamedTuple):
 
 
 class Labels:
-    """A store that ``relabel run`` made. Make one with :func:`open`.
+    """The label maps of a store. Open one with :func:`open`.
 
-    Threads may share it; it survives ``fork``; pickled, it is its path or address, and is opened again.
+    Threads may share an instance, and it survives ``fork``. Pickling stores the path or URL; unpickling opens it again.
     """
 
     def __init__(
@@ -66,10 +69,10 @@ class Labels:
         self.path = os.fspath(path)
         self.threads = threads
         self.cache = cache
-        variables = [(name, value) for name, value in os.environ.items() if name.startswith(_OF_CLOUDS)]
+        variables = [(name, value) for name, value in os.environ.items() if name.startswith(_CLOUD_PREFIXES)]
         self._core = _relabel.Labels(self.path, variables, _cache_folder(cache))
         self.info: dict[str, Any] = json.loads(self._core.info())
-        """``attributes["relabel"]`` of the store, as ``docs/format.md`` describes it."""
+        """``attributes["relabel"]`` of the store (``docs/format.md``)."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return (Labels, (self.path, self.threads, self.cache))
@@ -83,73 +86,79 @@ class Labels:
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, the length of a target."""
+        """Number of classes: the length of a target."""
         return int(self.info["classes"]["count"])
 
     @property
     def k(self) -> int:
-        """Classes kept in each cell."""
+        """Number of classes in each cell."""
         return int(self.info["k"])
 
     @property
     def map_size(self) -> tuple[int, int]:
-        """Rows and columns of cells."""
+        """Height and width of a label map in cells."""
         height, width = self.info["map_size"]
         return int(height), int(width)
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes, for people."""
+        """Readable names of the classes."""
         return list(self.info["classes"]["names"])
 
     def ids(self) -> list[str]:
-        """The id of every row. Given back, they are the rows in order: ``rows(ids())`` counts from 0."""
+        """Returns the id of every row; ``rows(ids())`` is ``[0, 1, 2, ...]``."""
         return self._core.ids()
 
     def rows(self, ids: Ids) -> NDArray[np.int64]:
-        """Row numbers of images, int64 ``[B]``. A training script does this once and keeps the rows.
+        """Returns the row numbers of images. A training script calls this once and keeps the rows.
+
+        Args:
+            ids: ``B`` ids or row numbers.
+
+        Returns:
+            int64 ``[B]``.
 
         Raises:
-            KeyError: an id that the store does not have, or a name that could mean two images; the message names both.
-            ValueError: texts and numbers in one sequence.
+            KeyError: If an id is missing in the store, or a name could mean two images; the message names both.
+            ValueError: If ids mix strings and numbers.
         """
         if isinstance(ids, str):
             return self._core.rows([ids])
         if isinstance(ids, (int, np.integer)) and not isinstance(ids, bool):
             return np.array([ids], dtype=np.int64)
-        # An array of texts would take several times the memory of a long list.
+        # A NumPy array of strings takes several times the memory of a list.
         if isinstance(ids, (list, tuple)) and any(isinstance(name, (str, bytes, os.PathLike)) for name in ids):
-            return self._core.rows(_texts(ids))
+            return self._core.rows(_strings(ids))
         array = ids if isinstance(ids, np.ndarray) else np.asarray(ids)
         if array.ndim != 1:
-            raise ValueError(f"ids are a sequence of texts or row numbers; these have {array.ndim} dimensions")
+            raise ValueError(f"ids must be one-dimensional, got {array.ndim} dimensions")
         if array.size == 0:
             return np.empty(0, dtype=np.int64)
         if array.dtype.kind == "U" or array.dtype == object:
-            return self._core.rows(_texts(array.tolist()))
+            return self._core.rows(_strings(array.tolist()))
         if array.dtype.kind not in "iu":
-            raise ValueError(f"ids are texts or whole numbers, not {array.dtype}")
+            raise ValueError(f"ids must be strings or integers, got {array.dtype}")
         return np.ascontiguousarray(array, dtype=np.int64)
 
     def find_rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Row numbers, -1 for each id that the store does not have.
+        """Returns the row numbers of images, int64 ``[B]``; -1 for each id that is missing in the store.
 
         Raises:
-            KeyError: a name that could mean two images.
+            KeyError: If a name could mean two images.
         """
-        return self._core.find_rows(_texts(ids))
+        return self._core.find_rows(_strings(ids))
 
     def folder_classes(self) -> NDArray[np.int64]:
-        """Class index of each row's folder, int64 ``[len]``; -1 where the folder is no class of the teacher."""
+        """Returns the folder class of each row as a class index, int64 ``[n]``; -1 if the teacher has no such class."""
         return self._core.folder_classes()
 
     def labelled(self) -> NDArray[np.bool_]:
-        """Which rows have labels, bool ``[len]``."""
+        """Returns which rows have labels, bool ``[n]``."""
         has_labels: NDArray[np.bool_] = np.equal(self._core.states()[0], 1)
         return has_labels
 
     def failed(self) -> dict[int, str]:
-        """Why rows could not be labelled, by row."""
+        """Returns the reason for each row that could not be labelled, by row number."""
         return dict(self._core.states()[1])
 
     def pool(
@@ -165,37 +174,38 @@ class Labels:
         convention: Convention = "relabel",
         threads: int | None = None,
     ) -> NDArray[Any]:
-        """LabelPooling (*Re-labeling ImageNet*, section 3.2): the label of a box of each image.
+        """Pools the label map of each image over a box: LabelPooling (*Re-labeling ImageNet*, section 3.2).
 
-        Equal to ``torchvision.ops.roi_align`` of the densified map (``sampling_ratio=-1, aligned=False``, half a cell
-        subtracted) and softmax, to 1e-5, without the dense map.
+        Equals ``torchvision.ops.roi_align`` of the dense map (``sampling_ratio=-1, aligned=False``, half a cell subtracted
+        from the box) followed by softmax, to 1e-5, without creating the dense map.
 
         Args:
             ids: ``B`` ids or row numbers.
-            boxes: ``[B, 4]``, ``x0, y0, x1, y1`` in 0..1 of the image. A box may cross the edge. Float32 boxes are scaled to
-                the map in float32, others in float64, as torchvision's caller would (it decides where a side is a whole
-                number of cells, see ``docs/label-pooling.md``).
-            output_size: parts of the box that get a label each, for token labels; one label without it.
-            flip: bool ``[B]``, crops that were mirrored left to right after cutting. It only moves parts.
+            boxes: ``[B, 4]``, ``x0, y0, x1, y1`` as fractions (0 to 1) of the image's width and height. A box may extend
+                beyond the image. float32 boxes are scaled to the map in float32, others in float64. This matters if a side
+                is an integer number of cells (``docs/label-pooling.md``).
+            output_size: ``p`` or ``(rows, columns)``: returns a target for each part of the box (token labels).
+            flip: bool ``[B]``: whether the crop was mirrored left to right. Only matters with ``output_size``.
             dtype: float32, float16 or float64.
-            fill: see :data:`Fill`.
-            temperature: pooled scores are divided by it before softmax.
-            convention: see :data:`Convention`.
-            threads: threads of this call; by default all of this process's cores, and one in a worker of a DataLoader.
+            fill: See :data:`Fill`.
+            temperature: Divides the pooled scores before softmax, above 0.
+            convention: See :data:`Convention`.
+            threads: Threads of this call. Default: all cores of this process, one in a DataLoader worker.
 
         Returns:
-            ``[B, classes]``, or ``[B, classes, p, p]`` with ``output_size``: probabilities, each label summing to 1.
+            Targets ``[B, classes]``, or ``[B, classes, p, p]`` with ``output_size``: probabilities that sum to 1 over the
+            classes.
 
         Raises:
-            ValueError: a box that is empty, reversed or not finite (the message names its row); other impossible values.
-            KeyError: an id that the store does not have.
-            NotLabelled: an image that failed or is still to do.
-            StoreError: a damaged shard.
+            ValueError: If a box is empty, reversed or not finite (the message names its row), or another value is invalid.
+            KeyError: If an id is missing in the store.
+            NotLabelled: If an image failed or is not done yet.
+            StoreError: If a shard is damaged.
         """
         batch = self._batch(ids, boxes, flip)
         size = _output_size(output_size)
         pooled = self._core.pool(
-            batch, (size, fill, temperature, _said(convention)), np.dtype(dtype).name, self._threads(threads)
+            batch, (size, fill, temperature, _checked(convention)), np.dtype(dtype).name, self._threads(threads)
         )
         shape = (len(batch[0]), self.num_classes)
         return pooled.reshape(shape if output_size is None else shape + size)
@@ -213,17 +223,18 @@ class Labels:
         convention: Convention = "relabel",
         threads: int | None = None,
     ) -> SparseTargets:
-        """The same as :meth:`pool` without the classes that no cell of the box holds: they share the rest equally.
+        """Pools as :meth:`pool` does and returns only the classes of the box's cells. All others share the rest equally.
 
         Args:
-            top: keep only so many classes of each label; what is cut goes to the rest.
+            ids: As in :meth:`pool`, as are all arguments but ``top``.
+            top: Number of classes to keep in each target. The probability of the dropped ones is added to the rest.
         """
         batch = self._batch(ids, boxes, flip)
         size = _output_size(output_size)
-        words = (size, fill, temperature, _said(convention))
-        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, words, self._threads(threads))
+        pooling = (size, fill, temperature, _checked(convention))
+        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, pooling, self._threads(threads))
         if top is not None and top < 1:
-            raise ValueError(f"top is {top}; it is at least 1")
+            raise ValueError(f"top must be at least 1, got {top}")
         longest = int(counts.max(initial=0))
         sparse_ids = np.full((len(counts), longest), -1, dtype=np.int64)
         probs = np.zeros((len(counts), longest), dtype=np.float32)
@@ -243,9 +254,14 @@ class Labels:
         )
 
     def image_targets(self, ids: Ids, *, threads: int | None = None) -> NDArray[np.float32]:
-        """Global soft labels: the teacher's prediction for whole images, float32 ``[B, classes]``.
+        """Returns global soft labels, float32 ``[B, classes]``: the teacher's prediction for the entire image.
 
-        The store keeps the best ``k`` probabilities; what they leave is spread evenly over the other classes.
+        The store keeps the ``k`` highest probabilities. The other classes share the remaining probability equally.
+
+        Raises:
+            KeyError: If an id is missing in the store.
+            NotLabelled: If an image failed or is not done yet.
+            StoreError: If a shard is damaged.
         """
         rows = self.rows(ids)
         return self._core.image_targets(rows, self._threads(threads)).reshape(len(rows), self.num_classes)
@@ -264,23 +280,27 @@ class Labels:
         convention: Convention = "relabel",
         threads: int | None = None,
     ) -> NDArray[np.float32]:
-        """Targets of CutMix by region, float32 ``[B, classes]``: the host's label over what stays visible of it, and
-        the pasted image's over the pasted part, mixed by area (``docs/label-pooling.md``).
+        """Returns targets for CutMix by region, float32 ``[B, classes]``.
+
+        Pools the host over its visible region and the pasted image over the pasted region, and mixes both targets by area
+        (``docs/label-pooling.md``).
 
         Args:
-            partners: int ``[B]``, position in the batch of the crop that is pasted into each.
-            rects: ``[B, 4]``, what is pasted: ``x0, y0, x1, y1`` in pixels of the student's input.
-            input_size: height and width of that input.
+            ids: As in :meth:`pool`, as are all arguments that are not listed here.
+            boxes: Boxes of the crops before pasting, as in :meth:`pool`.
+            partners: int ``[B]``: position in the batch of the crop that is pasted into each.
+            rects: ``[B, 4]``: the pasted rectangle, ``x0, y0, x1, y1`` in pixels of the student's input, half-open.
+            input_size: Height and width of that input in pixels.
         """
         batch = self._batch(ids, boxes, flip)
-        partner_rows = np.ascontiguousarray(np.asarray(partners), dtype=np.int64)
+        positions = np.ascontiguousarray(np.asarray(partners), dtype=np.int64)
         pasted = np.ascontiguousarray(np.asarray(rects), dtype=np.uint32).reshape(-1, 4)
-        words = ((1, 1), fill, temperature, _said(convention))
-        targets = self._core.cutmix(batch, partner_rows, pasted, input_size, words, self._threads(threads))
+        pooling = ((1, 1), fill, temperature, _checked(convention))
+        targets = self._core.cutmix(batch, positions, pasted, input_size, pooling, self._threads(threads))
         return targets.reshape(len(batch[0]), self.num_classes)
 
     def map(self, image: str | int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-        """The label map of one image: scores float16 and class ids int64, both ``[k, y, x]``, best first."""
+        """Returns the label map of one image: scores float16 and class ids int64, both ``[k, y, x]``, by falling score."""
         scores, classes, _ = self._core.map(int(self.rows(image)[0]))
         shape = (self.k, *self.map_size)
         return scores.reshape(shape), classes.reshape(shape)
@@ -294,12 +314,12 @@ class Labels:
         if crops.ndim == 1 and crops.size == 4 and len(rows) == 1:
             crops = crops.reshape(1, 4)
         if crops.ndim != 2 or crops.shape != (len(rows), 4):
-            raise ValueError(f"boxes have the shape {list(crops.shape)}; {len(rows)} images need [{len(rows)}, 4]")
+            raise ValueError(f"boxes of {len(rows)} images must have shape [{len(rows)}, 4], got shape {list(crops.shape)}")
         if flip is None:
             return rows, crops, np.zeros(len(rows), dtype=np.bool_)
         flips = np.ascontiguousarray(np.asarray(flip), dtype=np.bool_)
         if flips.shape != (len(rows),):
-            raise ValueError(f"flip has the shape {list(flips.shape)}; {len(rows)} images need [{len(rows)}]")
+            raise ValueError(f"flip of {len(rows)} images must have shape [{len(rows)}], got shape {list(flips.shape)}")
         return rows, crops, flips
 
     def _threads(self, threads: int | None) -> int:
@@ -311,22 +331,24 @@ class Labels:
 def open(  # noqa: A001 - as in `zarr.open`
     path: str | os.PathLike[str], *, threads: int | None = None, cache: Cache = None
 ) -> Labels:
-    """Opens a store. What it costs does not depend on the number of images; the list of images is read when an id is
-    first looked up.
+    """Opens a store. The cost does not depend on the number of images: the first lookup of an id reads their list.
 
     Args:
-        path: a folder that ``relabel run`` made, or one that was published; or the address of one:
-            ``"s3://bucket/path"``, ``"gs://..."``, ``"az://..."``, ``"https://..."``, ``"hf://datasets/user/name"``.
-            Credentials are taken from the environment (``AWS_ACCESS_KEY_ID``, ``HF_TOKEN``, ...); without any, what is
-            public can be read.
-        threads: threads of each call; by default all of this process's cores, and one in a worker of a DataLoader.
-        cache: where copies of remote files are kept: a folder; by default ``$RELABEL_CACHE``, or ``relabel`` in the
-            user's folder for caches; ``False`` keeps none. Copies are named by what they hold, are never out of date, and
-            may be deleted at any time. A data set takes as much there as it has been read.
+        path: Folder of a store that ``relabel run`` made or ``relabel publish`` released, or its URL: ``"s3://bucket/path"``,
+            ``"gs://..."``, ``"az://..."``, ``"https://..."``, ``"hf://datasets/user/name"``. Credentials come from the
+            environment (``AWS_ACCESS_KEY_ID``, ``HF_TOKEN``, ...). Public stores need none.
+        threads: Threads of each call. Default: all cores of this process, one in a DataLoader worker.
+        cache: Folder for copies of remote files. Default: ``$RELABEL_CACHE``, else ``relabel`` in ``$XDG_CACHE_HOME`` or
+            ``~/.cache``. ``False`` keeps no copies. Copies are named by their digest, so they are never stale, and may be
+            deleted at any time. The cache grows to the size of the files that were read.
+
+    Returns:
+        The opened store.
 
     Raises:
-        StoreError: no store, another format version, or damage.
-        OSError: a file or an address that cannot be read.
+        StoreError: If it is not a store, has an unknown format version, or is damaged.
+        OSError: If a file or a URL cannot be read.
+        ValueError: If the scheme of the URL is unknown.
     """
     return Labels(path, threads, cache)
 
@@ -343,18 +365,19 @@ def _cache_folder(cache: Cache) -> str | None:
 
 
 def default_threads() -> int:
-    """All cores of this process; one in a worker of a PyTorch DataLoader, which has siblings on the other cores."""
+    """Returns the number of cores of this process, or 1 in a PyTorch DataLoader worker, whose siblings use the others."""
     data = sys.modules.get("torch.utils.data")
     if data is not None and data.get_worker_info() is not None:
         return 1
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def _texts(names: Sequence[Any]) -> list[str]:
-    """Names as texts. A number among them may be a row or the name of a file, so that it is refused."""
+def _strings(names: Sequence[Any]) -> list[str]:
+    """Returns names as strings. Refuses numbers among them, which could be rows or file names."""
     for name in names:
         if not isinstance(name, (str, os.PathLike)):
-            raise ValueError(f"ids are all texts or all row numbers; `{name!r}` ({type(name).__name__}) is among texts")
+            kind = type(name).__name__
+            raise ValueError(f"ids must be all strings or all row numbers, got `{name!r}` ({kind}) among strings")
     return [name if isinstance(name, str) else os.fsdecode(name) for name in names]
 
 
@@ -364,11 +387,11 @@ def _output_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
     return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
 
 
-def _said(convention: Convention) -> Convention:
+def _checked(convention: Convention) -> Convention:
     if convention == "naver":
         warnings.warn(
-            'convention="naver" pools the box mirrored at the diagonal of the image (x and y swapped), as the public reader '
-            "of Re-labeling ImageNet does. Use it only to repeat results that were made so",
+            'convention="naver" pools the box with x and y swapped, as the public reader of Re-labeling ImageNet does. Use it '
+            "only to reproduce results of that reader",
             stacklevel=3,
         )
     return convention

@@ -1,16 +1,21 @@
-//! The library's errors as Python's.
+//! Conversion of the library's errors to Python exceptions.
 
 use pyo3::create_exception;
 use pyo3::exceptions::{PyException, PyKeyError, PyKeyboardInterrupt, PyOSError, PyValueError};
 use pyo3::prelude::*;
 use relabel::shared::error::Error;
 
-create_exception!(_relabel, StoreError, PyException, "A store is damaged, of another version, or not a store at all.");
+create_exception!(
+    _relabel,
+    StoreError,
+    PyException,
+    "A store is damaged, has an unknown format version, or is not a store."
+);
 create_exception!(
     _relabel,
     NotLabelled,
     StoreError,
-    "A row has no labels: its image failed, or its shard is not done."
+    "An image has no labels: it failed, or its shard is not done yet."
 );
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -18,7 +23,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("NotLabelled", module.py().get_type::<NotLabelled>())
 }
 
-/// The exception for an error; made for `map_err(python)`.
+/// Returns the exception for an error, for use with `map_err`.
 pub(crate) fn python(error: Error) -> PyErr {
     let words = error.to_string();
     match error {

@@ -1,4 +1,4 @@
-//! A store that is made of published files: their values in, shards out.
+//! Import of published files: takes their values, writes shards.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -21,11 +21,11 @@ pub(crate) struct Import {
     values: usize,
 }
 
-/// [`PublishedFiles`] as Python writes it.
+/// [`PublishedFiles`] as the JSON that Python passes.
 #[derive(Deserialize)]
 struct Description {
     teacher_name: String,
-    /// Text that tells the files from others.
+    /// Digest of the files, which identifies them.
     fingerprint: String,
     lengths: [usize; 3],
     rank_axis: RankAxis,
@@ -72,15 +72,15 @@ impl Import {
         self.import.is_new()
     }
 
-    /// Numbers of the shards to do, each with its first row and the row behind its last.
+    /// Returns the pending shards: number, first row, and end of the half-open range of rows.
     fn to_do(&self) -> Vec<(usize, usize, usize)> {
         let info = self.import.store().info();
         let of = |&shard: &usize| (shard, info.shard_rows(shard).start, info.shard_rows(shard).end);
         self.import.to_do().iter().map(of).collect()
     }
 
-    /// `values`: those of the shard's files, one behind the other, anything for the failed ones. `failures`: row, kind and
-    /// reason of each.
+    /// Commits a shard. `values` are those of its files in order, with arbitrary values for failed files. `failures` are
+    /// row, kind and reason.
     fn commit(
         &self,
         py: Python<'_>,
@@ -103,27 +103,27 @@ impl Import {
         Ok(())
     }
 
-    /// How far the store is, as JSON.
+    /// Returns the status of the store as JSON.
     fn status(&self, py: Python<'_>) -> PyResult<String> {
         let (_, status) = py.detach(|| StoreStatus::read(self.import.store().path())).map_err(python)?;
         serde_json::to_string(&status).map_err(not_json)
     }
 
-    /// Leaves a note of the run: a JSON object.
+    /// Writes the note of a run, a JSON object.
     fn note(&self, py: Python<'_>, name: &str, note: &str) -> PyResult<()> {
         let note = serde_json::from_str(note).map_err(not_json)?;
         py.detach(|| self.import.store().write_run_note(name, note)).map_err(python)
     }
 }
 
-/// The class list that words name, as JSON.
+/// Returns a class list as JSON.
 #[pyfunction]
 pub(crate) fn class_list(py: Python<'_>, words: &str) -> PyResult<String> {
     let list = py.detach(|| exchange::class_list(words)).map_err(python)?;
     serde_json::to_string(&ClassesInfo::from(&list)).map_err(not_json)
 }
 
-// Made for `map_err`.
+// By value, for use with `map_err`.
 fn not_json(error: serde_json::Error) -> PyErr {
     PyValueError::new_err(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! A store that is read: arrays in, arrays out, without the interpreter's lock in between.
+//! Reading of stores. Releases the interpreter's lock during every call of the library.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -22,11 +22,11 @@ pub(crate) struct Labels {
     labels: relabel::training::labels::Labels,
 }
 
-/// Class ids, probabilities, rests, and how many classes each target has, one behind the other.
+/// Concatenated class ids and probabilities of all targets; rest and number of classes of each target.
 type SparseArrays<'py> =
     (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>);
 
-/// A number for each row's state; row and reason of each failed image.
+/// RowStatus of each row as a number; row and reason of each failed image.
 type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
 
 /// Scores, class ids and log-sum-exp of a map, flat.
@@ -47,7 +47,7 @@ impl Labels {
         Ok(Self { labels: py.detach(open).map_err(python)? })
     }
 
-    /// The store's description, as JSON.
+    /// Returns the store's metadata as JSON.
     fn info(&self) -> PyResult<String> {
         serde_json::to_string(self.labels.info()).map_err(|error| PyValueError::new_err(error.to_string()))
     }
@@ -57,14 +57,14 @@ impl Labels {
         Ok(rows.into_iter().map(|row| row as i64).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// -1 for an id that the store does not have.
+    /// Returns row numbers, -1 for ids that are missing in the store.
     fn find_rows<'py>(&self, py: Python<'py>, ids: Vec<String>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let rows = py.detach(|| self.labels.find_rows(&ids)).map_err(python)?;
         let number = |row: Option<usize>| row.map_or(-1, |row| row as i64);
         Ok(rows.into_iter().map(number).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// Rows of names that are paths of files, or else ids or paths; -1 for those that the store does not have.
+    /// Returns row numbers of paths, or of ids or paths; -1 for names that are missing in the store.
     fn find_names<'py>(
         &self,
         py: Python<'py>,
@@ -77,7 +77,7 @@ impl Labels {
         Ok(rows.into_iter().map(number).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// Lengths in bytes of the files that were labelled, 0 where they are not known.
+    /// Returns the lengths of the labelled files in bytes, 0 if unknown.
     fn file_bytes<'py>(
         &self,
         py: Python<'py>,
@@ -94,17 +94,18 @@ impl Labels {
         Ok((0..manifest.len()).map(|row| manifest.id(row).to_owned()).collect())
     }
 
-    /// Class index of each row's folder, -1 where it has none that is a class.
+    /// Returns the folder class of each row as a class index, -1 if the teacher has no such class.
     fn folder_classes<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArray1<i64>>> {
         let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
         let list: relabel::shared::classes::ClassList = (&self.labels.info().classes).into();
-        let by_label = list.by_label();
-        let class =
-            |row| manifest.label(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class));
+        let by_label = list.by_folder_class();
+        let class = |row| {
+            manifest.folder_class(row).and_then(|label| by_label.get(label)).map_or(-1, |&class| i64::from(class))
+        };
         Ok((0..manifest.len()).map(class).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// 0 to do, 1 labelled, 2 failed, by row; and (row, reason) of each failed one.
+    /// Returns the state of each row (0 pending, 1 labelled, 2 failed), and (row, reason) of failed images.
     fn states<'py>(&self, py: Python<'py>) -> PyResult<StateArrays<'py>> {
         let states = py.detach(|| self.labels.row_statuses()).map_err(python)?;
         let number = |state: &RowStatus| match state {
@@ -153,7 +154,7 @@ impl Labels {
         Ok((classes.into_pyarray(py), probs.into_pyarray(py), rests.into_pyarray(py), counts.into_pyarray(py)))
     }
 
-    /// Targets of CutMix by region, flat. `rects` are `x0, y0, x1, y1` in pixels of an input of (height, width).
+    /// Returns targets of CutMix by region, flattened. `rects` are `x0, y0, x1, y1` in pixels of an input of (height, width).
     fn cutmix<'py>(
         &self,
         py: Python<'py>,
@@ -196,7 +197,7 @@ impl Labels {
     }
 }
 
-/// Whether Ctrl-C was pressed while an answer is waited for.
+/// Returns whether Ctrl-C was pressed while waiting for the network.
 fn interrupted() -> bool {
     Python::attach(|py| py.check_signals().is_err())
 }
@@ -216,7 +217,7 @@ impl Labels {
     }
 }
 
-/// The box of CutMix, `x0, y0, x1, y1` in pixels, and λ from its clipped area.
+/// Returns the rectangle of CutMix, `x0, y0, x1, y1` in pixels, and λ from its clipped area.
 #[pyfunction]
 pub(crate) fn cut_rect(
     height: u32,

@@ -1,7 +1,7 @@
-//! The compiled half of the Python package `relabel`: numbers in, numbers out. What users call, with its types and its
-//! documentation, is in `python/relabel`; what is computed is in the library. Here is only what stands between them.
+//! The native module of the Python package `relabel`. It converts between arrays and the types of the library. The public
+//! functions, their types and their documentation are in `python/relabel`.
 
-// PyO3 hands arguments over by value, and Python's functions have many.
+// PyO3 passes arguments by value, and the functions have many.
 #![allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
 
 mod options;

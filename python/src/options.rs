@@ -1,4 +1,4 @@
-//! Options in Python's words.
+//! Conversion of Python's options to those of the library.
 
 use std::num::NonZeroUsize;
 
@@ -6,17 +6,17 @@ use numpy::ndarray::ArrayView2;
 use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
-use relabel::shared::geometry::{Crop, InputSize, UnitBox};
+use relabel::shared::geometry::{Crop, GeometryError, InputSize, UnitBox};
 use relabel::training::pool::{Convention, Fill, OutputSize, PoolOptions, Temperature};
 
-/// What stands for absent classes: a score, or `"rest"`.
+/// Score of classes outside the top-k: a number, or `"rest"`.
 #[derive(FromPyObject)]
 pub(crate) enum FillWord {
     Constant(f32),
     Named(String),
 }
 
-/// How to pool, as Python says it: output size (rows, columns), fill, temperature, convention.
+/// Options of pooling: output size (rows, columns), fill, temperature, convention.
 pub(crate) type PoolingWords = ((usize, usize), FillWord, f32, String);
 
 pub(crate) fn pooling(words: PoolingWords) -> PyResult<PoolOptions> {
@@ -46,23 +46,23 @@ pub(crate) fn pooling(words: PoolingWords) -> PyResult<PoolOptions> {
     })
 }
 
-/// Boxes `[image, (x0, y0, x1, y1)]`, in the numbers in which they were given.
+/// Boxes `[image, (x0, y0, x1, y1)]` in their original dtype.
 #[derive(FromPyObject)]
 pub(crate) enum Boxes<'py> {
     Float32(PyReadonlyArray2<'py, f32>),
     Float64(PyReadonlyArray2<'py, f64>),
 }
 
-/// Crops as Python says them: row numbers, boxes, and which were mirrored.
+/// Crops of a batch: row numbers, boxes, and whether each was mirrored.
 pub(crate) type BatchWords<'py> = (PyReadonlyArray1<'py, i64>, Boxes<'py>, PyReadonlyArray1<'py, bool>);
 
-/// Rows, and a crop for each.
+/// Converts a batch to rows and crops.
 pub(crate) fn batch((row_numbers, boxes, flipped): &BatchWords<'_>) -> PyResult<(Vec<usize>, Vec<Crop>)> {
     Ok((rows(row_numbers)?, crops(boxes, flipped)?))
 }
 
 fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Vec<Crop>> {
-    let unit_boxes: Vec<Result<UnitBox, String>> = match boxes {
+    let unit_boxes: Vec<Result<UnitBox, GeometryError>> = match boxes {
         Boxes::Float32(boxes) => {
             quadruples(boxes.as_array())?.map(|[x0, y0, x1, y1]| UnitBox::from_float32([x0, y0, x1, y1])).collect()
         }
@@ -75,14 +75,14 @@ fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Ve
         let words = format!("the numbers of boxes and of flips differ: {} and {}", unit_boxes.len(), flipped.len());
         return Err(PyValueError::new_err(words));
     }
-    let crop = |(at, (unit_box, &is_flipped)): (usize, (Result<UnitBox, String>, &bool))| {
+    let crop = |(at, (unit_box, &is_flipped)): (usize, (Result<UnitBox, GeometryError>, &bool))| {
         let unit_box = unit_box.map_err(|problem| PyValueError::new_err(format!("row {at} of boxes: {problem}")))?;
         Ok(Crop { unit_box, is_flipped })
     };
     unit_boxes.into_iter().zip(flipped).enumerate().map(crop).collect()
 }
 
-/// The rows of an array with four columns.
+/// Returns an iterator over the rows of an array with four columns.
 pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Iterator<Item = [T; 4]>> {
     if array.ncols() != 4 {
         return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", array.ncols())));
@@ -90,7 +90,7 @@ pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Ite
     Ok((0..array.nrows()).map(move |row| [0, 1, 2, 3].map(|side| array[[row, side]])))
 }
 
-/// Row numbers, none of them negative.
+/// Converts row numbers, which must not be negative.
 pub(crate) fn rows(rows: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     let row = |&row: &i64| {
         usize::try_from(row).map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows count from 0")))
@@ -103,7 +103,7 @@ pub(crate) fn threads(threads: usize) -> PyResult<NonZeroUsize> {
 }
 
 pub(crate) fn input_size(height: u32, width: u32) -> PyResult<InputSize> {
-    InputSize::new(height, width).map_err(PyValueError::new_err)
+    InputSize::new(height, width).map_err(|problem| PyValueError::new_err(problem.to_string()))
 }
 
 /// Converts any error to a `ValueError`, for `map_err`.

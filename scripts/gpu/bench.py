@@ -1,18 +1,18 @@
-"""Measures labelling on a GPU, part by part, with one teacher of `scripts/gpu/teachers`.
+"""Measures labelling on a GPU with one teacher of `scripts/gpu/teachers`, one part at a time.
 
     bench.py end-to-end --teacher resnet50.fp16 --device cuda:0
     bench.py peer --teacher tf_efficientnet_l2_ns_475.fp16 --quick
     bench.py sessions --teacher models/mine.onnx --in photos --device cpu --images 60 --batch 4 --repeats 1
 
 parts:
-    end-to-end  whole runs of relabel over the session alone on pixels that are ready; cores and GPU that are busy
-    peer        the same job in PyTorch (`peer.py`): whole runs, networks alone, and whether the labels agree
-    ceiling     the share of the device's measured peak that the session reaches, and what bounds it
-    knobs       the session with each word of --cuda and each batch size, then whole runs with the best of them
-    sessions    two sessions on the device, and one on each GPU where there are several
+    end-to-end  complete runs compared with the bare session on prepared pixels; utilisation of cores and GPU
+    peer        the same job in PyTorch (`peer.py`): complete runs, networks alone, and agreement of the labels
+    ceiling     the share of the device's measured peak that the session reaches, and its bottleneck
+    knobs       the session with each option of --cuda and each batch size, then complete runs with the best of them
+    sessions    two sessions on the device, and one on each GPU if there are several
 
-What is compared runs in turns, and medians count. Rows are saved in target/gpu/results/PART-TEACHER.json after each
-step. Exit codes: 0 measured (also where a target is missed), 1 something could not be measured, 2 wrong usage.
+Compared programs run in turns, and the median is reported. Rows are saved to target/gpu/results/PART-TEACHER.json after
+each step. Exit codes: 0 measured (even if a target is missed), 1 something could not be measured, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PARTS = {
     "knobs": measure_knobs.measure,
     "sessions": measure_runs.sessions,
 }
-# As `relabel run` takes by itself.
+# The defaults of `relabel run`.
 BATCH = {"cuda": 64, "cpu": 16}
 
 
@@ -66,19 +66,19 @@ def arguments() -> argparse.Namespace:
     cores = len(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=list(PARTS), metavar="PART", help=", ".join(PARTS))
-    parser.add_argument("--teacher", required=True, metavar="NAME", help="resnet50.fp16, or a file T.onnx")
+    parser.add_argument("--teacher", required=True, metavar="NAME", help="name such as resnet50.fp16, or a file T.onnx")
     parser.add_argument("--device", default="cuda:0", help="as in `relabel run`: cuda:0, cpu (default: cuda:0)")
-    parser.add_argument("--in", dest="source", type=Path, metavar="FOLDER", help="default: photos.py's")
-    parser.add_argument("--batch", type=int, help="default: 64 on CUDA, 16 on the CPU")
-    parser.add_argument("--threads", type=int, default=cores, help=f"and workers of PyTorch (default: {cores})")
-    parser.add_argument("--cuda", default="", metavar="WORDS", help="of `relabel run`, for all runs")
-    parser.add_argument("--images", type=int, default=0, help="images in each run (default: what takes about 20 s)")
-    parser.add_argument("--repeats", type=int, default=0, help="how often all is measured (default: 3)")
-    parser.add_argument("--quick", action="store_true", help="about 8 s a run, and 2 repeats")
-    parser.add_argument("--compile", default="default", help="mode of torch.compile for the peer; none: without it")
+    parser.add_argument("--in", dest="source", type=Path, metavar="FOLDER", help="folder of photographs (default: those of photos.py)")
+    parser.add_argument("--batch", type=int, help="images in a batch (default: 64 on CUDA, 16 on the CPU)")
+    parser.add_argument("--threads", type=int, default=cores, help=f"threads of relabel and workers of PyTorch (default: {cores})")
+    parser.add_argument("--cuda", default="", metavar="OPTIONS", help="--cuda of `relabel run`, for all runs")
+    parser.add_argument("--images", type=int, default=0, help="images in each run (default: about 20 s of work)")
+    parser.add_argument("--repeats", type=int, default=0, help="number of measurements (default: 3)")
+    parser.add_argument("--quick", action="store_true", help="runs of about 8 s, 2 repeats")
+    parser.add_argument("--compile", default="default", help="mode of torch.compile for the peer, or none")
     chosen = parser.parse_args()
     if chosen.device.partition(":")[0] not in BATCH or "," in chosen.device:
-        parser.error(f"--device {chosen.device}: one device, cpu or cuda:N; the part `sessions` makes two of it")
+        parser.error(f"--device {chosen.device}: expected one device, cpu or cuda:N (the part `sessions` uses it twice)")
     if chosen.images < 0 or chosen.repeats < 0 or chosen.threads < 1 or (chosen.batch is not None and chosen.batch < 1):
         parser.error("--images, --repeats, --batch and --threads must be at least 1")
     return chosen

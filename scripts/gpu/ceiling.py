@@ -1,11 +1,11 @@
-"""What the device can do at most, measured: matrix products, copies, launches; and what a network needs of it.
+"""Measures the peak rates of a device (matrix products, copies, kernel launches) and counts what a network needs.
 
     ceiling.py device --device cuda --json
     ceiling.py flops --model resnet50 --size 224 --precision fp16 --batch 64 --json
     ceiling.py share --model resnet50 --size 224 --precision fp16 --batch 64 --images-per-s 3000 --device cuda
 
-`flops` counts multiply-adds and the least bytes to move, by kind of layer. `share` says what share of the measured
-peak a measured rate is, and what bounds it: each layer takes at least its products' or its bytes' time.
+`flops` counts multiply-adds and the minimum memory traffic by kind of layer. `share` computes the share of the measured
+peak that a measured rate reaches, and its bottleneck: each layer takes at least the time of its products or of its bytes.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import torch
 import network_costs
 from network_costs import Layer
 
-# Sides of square products: small ones do not fill a large device.
+# Sides of square matrices. Small ones do not fill a large device.
 SIDES = {"cuda": (4096, 8192, 12288, 16384), "cpu": (512, 1024)}
 COPIED_BYTES = {"cuda": 2**30, "cpu": 2**26}
-# So much is computed at least, in seconds, before a rate counts.
+# Minimum duration of a measurement, in seconds.
 MEASURE_S = 0.3
 
 
 def measure_device(device: torch.device, precisions: Sequence[str]) -> dict[str, float]:
-    """Products in FLOP/s (a multiply-add is two), copies in bytes/s read and written, and seconds for a launch."""
+    """Returns products in FLOP/s (a multiply-add counts as two), copies in bytes/s read and written, seconds per launch."""
     torch.backends.cuda.matmul.allow_tf32 = False
     document = {f"{name}_flop_per_s": product_flop_per_s(device, network_costs.DTYPES[name]) for name in precisions}
     if device.type == "cuda" and "fp32" in precisions:
@@ -55,13 +55,13 @@ def copy_bytes_per_s(device: torch.device) -> float:
 
 
 def launch_s(device: torch.device) -> float:
-    """How often a kernel that does nearly nothing can start."""
+    """Returns the seconds per launch of a minimal kernel."""
     number = torch.zeros(1, device=device)
     return seconds_each(lambda: number.add_(1), device)
 
 
 def seconds_each(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call among many, best of three stretches: what the device can do, not what it did on average."""
+    """Returns the seconds per call, the best of three series: the peak of the device, not its average."""
     for _ in range(3):
         work()
     calls, best = 1, float("inf")
@@ -86,7 +86,7 @@ def timed(work: Callable[[], object], calls: int, device: torch.device) -> float
 
 
 def flops(layers: list[Layer], batch: int) -> dict[str, object]:
-    """Sums by kind of layer, for one image."""
+    """Returns the sums for one image, in total and by kind of layer."""
     names = sorted({layer.kind for layer in layers})
     kinds = {name: [layer for layer in layers if layer.kind == name] for name in names}
     return {
@@ -107,7 +107,7 @@ def flops(layers: list[Layer], batch: int) -> dict[str, object]:
 def share(
     layers: list[Layer], batch: int, images_per_s: float, device: dict[str, float], precision: str
 ) -> dict[str, object]:
-    """The share of the peak that a rate is, and the rate that the roofline allows."""
+    """Returns the share of the peak that a rate reaches, and the rate that the roofline model allows."""
     peak = device[f"{precision}_flop_per_s"]
     bound = network_costs.bound(layers, batch, peak, device["copy_bytes_per_s"], device["launch_s"])
     used = 2 * sum(layer.macs for layer in layers) * images_per_s
@@ -116,7 +116,7 @@ def share(
         "share_of_peak": used / peak,
         "roofline_images_per_s": 1 / bound.least_s,
         "share_of_roofline": images_per_s * bound.least_s,
-        "bound_by": bound.words,
+        "bound_by": bound.bottleneck,
         "matrix_bound_s": bound.matrix_s,
         "memory_bound_s": bound.memory_s,
         "activations_alone_s": bound.alone_s,
@@ -130,7 +130,7 @@ def main() -> int:
     if chosen.command != "flops":
         device = torch.device(chosen.device)
         if device.type == "cuda" and not torch.cuda.is_available():
-            print("ceiling: PyTorch sees no CUDA device here; --device cpu measures the processor", file=sys.stderr)
+            print("ceiling: PyTorch finds no CUDA device; --device cpu measures the CPU", file=sys.stderr)
             return 1
         precisions = [chosen.precision] if chosen.command == "share" else list(network_costs.BYTES)
         measured = measure_device(device, precisions)
@@ -153,15 +153,15 @@ def arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="command", required=True)
     device = commands.add_parser("device", help="measure the device")
     needs = commands.add_parser("flops", help="count what a network needs")
-    both = commands.add_parser("share", help="measure the device, and hold a rate against it")
+    both = commands.add_parser("share", help="measure the device and compare a rate with it")
     for command in (device, both):
         command.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
     for command in (needs, both):
-        command.add_argument("--model", required=True, help="network of timm")
+        command.add_argument("--model", required=True, help="name of a timm model")
         command.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: 224)")
         command.add_argument("--precision", choices=sorted(network_costs.BYTES), default="fp16")
-        command.add_argument("--batch", type=int, default=64, help="so many images share the weights (default: 64)")
-    both.add_argument("--images-per-s", type=float, required=True, help="the measured rate")
+        command.add_argument("--batch", type=int, default=64, help="images that share one read of the weights (default: 64)")
+    both.add_argument("--images-per-s", type=float, required=True, help="the measured rate, images/s")
     for command in (device, needs, both):
         command.add_argument("--json", action="store_true")
     return parser.parse_args()

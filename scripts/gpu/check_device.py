@@ -1,4 +1,4 @@
-"""Checks of a device: nodes that do not run on it are named, and one that cannot be used is refused."""
+"""Checks of a device: nodes that run elsewhere are reported, and an unusable device is refused."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from check_labels import Settings, runs_folder
 from results import Row
 
 PROMISED = "cannot be used"
-# Results up to this size are shapes, which stay on the processor on purpose: as in the program.
+# Results up to this size are shapes, which the program leaves on the CPU on purpose.
 SHAPE_BYTES = 1024
-# ONNX Runtime has no kernels of these for CUDA.
+# Operators for which ONNX Runtime has no CUDA kernel.
 ONLY_ON_CPU = ("Atan", "Sinh", "Asinh")
 
 
 def teacher_with_nodes_for_the_cpu(file: Path) -> list[str]:
-    """Writes a small classifier with nodes that only the processor can run, and gives their names."""
+    """Writes a small classifier with nodes that run only on the CPU, and returns their names."""
     dice = np.random.default_rng(1)
     weights = {
         "conv.weight": dice.normal(size=(16, 3, 3, 3)) * 0.3,
@@ -56,55 +56,55 @@ def teacher_with_nodes_for_the_cpu(file: Path) -> list[str]:
 
 
 def placement(settings: Settings) -> list[Row]:
-    """Lite0's nodes run on the device, and nodes that only the processor can run are named."""
-    return [nodes_elsewhere(machine.LITE0, settings.device), named_by_the_program(settings)]
+    """Lite0's nodes run on the device, and nodes that run only on the CPU are reported."""
+    return [nodes_elsewhere(machine.LITE0, settings.device), reported_by_the_program(settings)]
 
 
 def teachers(settings: Settings) -> list[Row]:
-    """The nodes of the teachers that were exported run on the device."""
+    """The nodes of the exported teachers run on the device."""
     exported = sorted(machine.teacher("any").parent.glob("*.onnx"))
     if not exported:
         folder = machine.teacher("any").parent
-        raise machine.Missing(f"{folder}: no teacher was exported; scripts/gpu/teachers does that")
+        raise machine.Missing(f"{folder} contains no teacher; run scripts/gpu/teachers")
     rows = []
     for teacher in exported:
         try:
             rows.append(nodes_elsewhere(teacher, settings.device))
         except programs.Failed as failed:
-            what = f"{teacher.stem} on {settings.device}: loaded and proved"
+            what = f"{teacher.stem} on {settings.device}: loaded and verified"
             rows.append(Row(what, "failed", "", "loaded", False, str(failed)))
     return rows
 
 
 def nodes_elsewhere(teacher: Path, device: str) -> Row:
-    """Nodes of a teacher that ran on another device."""
+    """Counts the nodes of a teacher that run on another device."""
     where = programs.describe(teacher, device)[0]["placement"]
     if where is None:
-        raise programs.Failed(f"{teacher}: it is not said where nodes run; is the folder for temporary files writable?")
+        raise programs.Failed(f"{teacher}: no placement reported; is the folder for temporary files writable?")
     fallen = [f"{node['node']} ({node['op']})" for node in where["elsewhere"] if node["bytes"] > SHAPE_BYTES]
     shapes = len(where["elsewhere"]) - len(fallen)
-    counted = f"{where['nodes']} nodes, {shapes} of shapes on the processor, {where['copies']} copies"
+    counted = f"{where['nodes']} nodes, {shapes} for shapes on the CPU, {where['copies']} copies"
     what = f"{teacher.stem} on {device}: nodes that run elsewhere"
     return Row(what, len(fallen), "nodes", "0", not fallen, "; ".join([counted, *fallen[:12]]))
 
 
-def named_by_the_program(settings: Settings) -> Row:
-    """A node that falls back to the processor is named; on the processor itself there is none to name."""
+def reported_by_the_program(settings: Settings) -> Row:
+    """Nodes that fall back to the CPU are reported. On the CPU itself none are."""
     teacher = runs_folder() / "nodes_for_the_cpu.onnx"
     nodes = teacher_with_nodes_for_the_cpu(teacher)
-    described, said = programs.describe(teacher, settings.device)
+    described, stderr = programs.describe(teacher, settings.device)
     listed = [name for name in nodes if any(name in other["node"] for other in described["placement"]["elsewhere"])]
-    warned = [name for name in nodes if name in said]
+    warned = [name for name in nodes if name in stderr]
     note = f"listed: {', '.join(listed) or 'none'}; in the warning: {', '.join(warned) or 'none'}"
     if settings.device.startswith("cuda"):
-        what = f"nodes without a kernel for CUDA ({', '.join(ONLY_ON_CPU)}) that are named"
+        what = f"reported nodes without a CUDA kernel ({', '.join(ONLY_ON_CPU)})"
         return Row(what, min(len(listed), len(warned)), "nodes", ">= 1", bool(listed) and bool(warned), note)
-    what = f"nodes that are named as run elsewhere, on {settings.device}, where nothing does"
+    what = f"nodes reported as running elsewhere on {settings.device}"
     return Row(what, max(len(listed), len(warned)), "nodes", "0", not listed and not warned, note)
 
 
 def cpu_library() -> Path | None:
-    """This Python's ONNX Runtime, if it is a build for the processor."""
+    """Returns this Python's ONNX Runtime, if it is a build without CUDA."""
     spec = importlib.util.find_spec("onnxruntime")
     folder = Path(spec.origin).parent / "capi" if spec and spec.origin else None
     if folder is None or (folder / "libonnxruntime_providers_cuda.so").exists():
@@ -113,34 +113,34 @@ def cpu_library() -> Path | None:
 
 
 def refusals(_: Settings) -> list[Row]:
-    """CUDA that was asked for and cannot be used is an error, and nothing is written."""
+    """Unusable CUDA is an error, and nothing is written."""
     rows = [
-        refusal("a GPU that is not there (cuda:99)", "cuda:99"),
-        refusal("no GPU to be seen (CUDA_VISIBLE_DEVICES is empty)", "cuda:0", CUDA_VISIBLE_DEVICES=""),
+        refusal("a missing GPU (cuda:99)", "cuda:99"),
+        refusal("no visible GPU (CUDA_VISIBLE_DEVICES is empty)", "cuda:0", CUDA_VISIBLE_DEVICES=""),
     ]
     library = cpu_library()
-    what = "ONNX Runtime for the processor"
+    what = "ONNX Runtime without CUDA"
     if library is None:
-        why = "this Python has none; pip install onnxruntime"
-        return [*rows, Row(f"{what}: asked for CUDA", "not checked", note=why)]
+        why = "not installed in this Python; pip install onnxruntime"
+        return [*rows, Row(f"{what}: requested CUDA", "not checked", note=why)]
     return [refusal(what, "cuda", ORT_DYLIB_PATH=str(library)), *rows]
 
 
 def refusal(what: str, device: str, **environment: str) -> Row:
-    """Asks for a device that cannot be used."""
+    """Requests a device that cannot be used."""
     out = runs_folder() / "refused"
     shutil.rmtree(out, ignore_errors=True)
-    words = programs.label_words(machine.LITE0, machine.GOLDEN_IMAGES, out, device)
+    words = programs.label_command(machine.LITE0, machine.GOLDEN_IMAGES, out, device)
     ran = programs.run(*words, codes=tuple(range(-64, 256)), **environment)
     wrong = []
     if ran.returncode != 1:
         wrong.append(f"exit code {ran.returncode}, not 1")
     if PROMISED not in ran.stderr:
-        wrong.append(f"`{PROMISED}` is not said")
+        wrong.append(f"`{PROMISED}` is not printed")
     if out.exists():
-        wrong.append("a store was begun")
-    said = next((line for line in ran.stderr.splitlines() if PROMISED in line), programs.last_lines(ran.stderr))
-    # Where things lie on this machine is nobody's business.
-    said = " ".join(word if not word.strip("(:,.").startswith("/") else Path(word).name for word in said.split())
-    happened = "; ".join(wrong) or "refused"
-    return Row(f"{what}: asked for {device}", happened, "", "refused", not wrong, said)
+        wrong.append("a store was created")
+    message = next((line for line in ran.stderr.splitlines() if PROMISED in line), programs.last_lines(ran.stderr))
+    # Results may be published: without the paths of this machine.
+    message = " ".join(word if not word.strip("(:,.").startswith("/") else Path(word).name for word in message.split())
+    outcome = "; ".join(wrong) or "refused"
+    return Row(f"{what}: requested {device}", outcome, "", "refused", not wrong, message)

@@ -1,4 +1,4 @@
-"""Kills runs and goes on: the store must be that of a run that nobody killed."""
+"""Kills runs and resumes them: the store must be that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from check_labels import Settings, runs_folder, sources
 from results import Row
 
 SHARD_IMAGES = 16
-# A GPU is through with few photographs before it can be killed.
+# A GPU labels a few photographs before the run can be killed.
 MORE_ON_A_GPU = 5
 LOOK_EVERY_S = 0.005
 
 
 def kill(settings: Settings) -> list[Row]:
-    """SIGKILL at random moments, then the same command to its end."""
+    """SIGKILL at random times, then the same command to its end."""
     dice = random.Random(settings.seed)
     kind, source, _ = sources(settings)[-1]
     words: list[object]
@@ -31,47 +31,47 @@ def kill(settings: Settings) -> list[Row]:
     else:
         times = MORE_ON_A_GPU if settings.device.startswith("cuda") else 1
         words = ["--limit", times * settings.photographs, "--shard-size", SHARD_IMAGES]
-    whole, killed = runs_folder() / "kill.whole", runs_folder() / "kill.killed"
+    complete, killed = runs_folder() / "kill.complete", runs_folder() / "kill.killed"
     began = time.monotonic()
-    programs.label(machine.LITE0, source, whole, settings.device, *words)
+    programs.label(machine.LITE0, source, complete, settings.device, *words)
     wall_s = time.monotonic() - began
-    shards = records(whole)
+    shards = records(complete)
 
     shutil.rmtree(killed, ignore_errors=True)
-    command = programs.label_words(machine.LITE0, source, killed, settings.device, *words)
+    command = programs.label_command(machine.LITE0, source, killed, settings.device, *words)
     done_at_kills: list[int] = []
     for number in range(settings.kills):
         if number == 0:
-            # While the device, the teacher and the store are made ready, or soon after.
-            process_ended = kill_when(command, killed, 0, dice.uniform(0.2, 0.9) * wall_s)
+            # While the device, the teacher and the store are opened, or soon after.
+            has_ended = kill_when(command, killed, 0, dice.uniform(0.2, 0.9) * wall_s)
         else:
             before = records(killed)
-            # A part of what is left, so that the later kills, too, have something to interrupt.
+            # Not too far ahead, so that later kills also interrupt work.
             wanted = before + 1 + int(dice.random() * (shards - before) / 2)
-            process_ended = kill_when(command, killed, min(wanted, shards - 1), dice.uniform(0, 0.02))
-        if process_ended:
+            has_ended = kill_when(command, killed, min(wanted, shards - 1), dice.uniform(0, 0.02))
+        if has_ended:
             break
         done_at_kills.append(records(killed))
-    amid = sum(0 < done < shards for done in done_at_kills)
+    during_work = sum(0 < done < shards for done in done_at_kills)
     programs.run(*command, codes=(0, programs.SOME_FAILED))
     programs.run("verify", killed, "--full", codes=(0,))
-    differ = stores.different_files(killed, whole)
+    differ = stores.different_files(killed, complete)
     kills = f"{len(done_at_kills)} kills, with {', '.join(map(str, done_at_kills)) or 'none'} of {shards} shards done"
     note = kills if not differ else f"{kills}; {', '.join(differ[:4])}"
     where = f"Lite0 on {settings.device}, {kind}, SIGKILL and the same command again"
     return [
-        Row(f"{where}: files that differ from an unbroken run's", len(differ), "files", "0", not differ, note),
-        Row(f"{where}: kills amid the work", amid, "kills", ">= 1", amid >= 1, kills),
+        Row(f"{where}: files that differ from those of an uninterrupted run", len(differ), "files", "0", not differ, note),
+        Row(f"{where}: kills during the work", during_work, "kills", ">= 1", during_work >= 1, kills),
     ]
 
 
 def records(store: Path) -> int:
-    """Shards that are done."""
+    """Returns the number of finished shards."""
     return len(list((store / "records").glob("*.json")))
 
 
 def kill_when(command: list[str], store: Path, wanted: int, then_s: float) -> bool:
-    """Starts a run and kills it a moment after so many shards are done. True where it ended before that."""
+    """Starts a run and kills it `then_s` after `wanted` shards are done. Returns whether it ended before that."""
     process = subprocess.Popen(
         [machine.relabel(), *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=machine.environment()
     )
@@ -84,7 +84,7 @@ def kill_when(command: list[str], store: Path, wanted: int, then_s: float) -> bo
         except subprocess.TimeoutExpired:
             return False
         if process.returncode not in (0, programs.SOME_FAILED):
-            raise programs.Failed(f"a run that was to be killed ended with {process.returncode}: {json.dumps(command)}")
+            raise programs.Failed(f"a run ended with {process.returncode} before it was killed: {json.dumps(command)}")
         return True
     finally:
         process.kill()

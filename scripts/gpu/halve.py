@@ -1,10 +1,9 @@
-"""Makes a float16 copy of a small ONNX classifier: weights and arithmetic in float16, input and scores in float32.
+"""Converts a small ONNX classifier to float16: weights and arithmetic in float16, input and scores in float32.
 
     python3 scripts/gpu/halve.py models/efficientnet-lite0.onnx -o lite0.fp16.onnx
 
-For checks with the teacher that ships with the program, which nobody exports anew. Knows graphs whose floats are
-weights, constants and what flows between nodes; teachers of one's own are exported with
-`scripts/export_teacher.py --fp16`.
+Used in checks with the bundled teacher. Supports graphs whose floats are weights, constants and values between nodes.
+Export your own teachers with `scripts/export_teacher.py --fp16`.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ HALF_MAX = float(np.finfo(np.float16).max)
 
 
 def halved(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model in float16. A weight that float16 cannot hold is an error."""
+    """Converts the model to float16. Raises ValueError if a weight does not fit into float16."""
     graph = model.graph
     if any(attribute.HasField("g") or attribute.graphs for node in graph.node for attribute in node.attribute):
-        raise ValueError("it has nodes with graphs of their own (If, Loop), which this script does not know")
+        raise ValueError("nodes with subgraphs (If, Loop) are not supported")
     for weight in graph.initializer:
         halve_tensor(weight)
     for node in graph.node:
@@ -56,21 +55,21 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def halve_tensor(tensor: onnx.TensorProto) -> None:
-    """Rounds the numbers of one tensor, where they are floats."""
+    """Rounds the values of a float tensor."""
     if tensor.data_type != TensorProto.FLOAT:
         return
     numbers = numpy_helper.to_array(tensor)
     finite = numbers[np.isfinite(numbers)]
-    # Constants such as float32's largest mean "no limit".
+    # Constants such as the largest float32 mean "no limit".
     no_limit = np.abs(finite) >= np.finfo(np.float32).max
     if (np.abs(finite[~no_limit]) > HALF_MAX).any():
-        raise ValueError(f"`{tensor.name}` has numbers beyond {HALF_MAX:.0f}, which float16 cannot hold")
+        raise ValueError(f"`{tensor.name}` has values beyond {HALF_MAX:.0f}, the largest float16")
     name = tensor.name
     tensor.CopyFrom(numpy_helper.from_array(np.clip(numbers, -HALF_MAX, HALF_MAX).astype(np.float16), name))
 
 
 def replace(graph: onnx.GraphProto, name: str, by: str, inputs: bool) -> None:
-    """Renames a value where nodes take it; with `inputs=False` also where they give it."""
+    """Renames a value where it is an input of nodes; with `inputs=False` also where it is an output."""
     for node in graph.node:
         for values in (node.input,) if inputs else (node.input, node.output):
             for at, value in enumerate(values):
@@ -79,7 +78,7 @@ def replace(graph: onnx.GraphProto, name: str, by: str, inputs: bool) -> None:
 
 
 def halve(teacher: Path, into: Path) -> None:
-    """Writes the float16 copy of a teacher, with its card beside it."""
+    """Writes the float16 copy of a teacher, and its card next to it."""
     onnx.save(halved(onnx.load(teacher)), into)
     card = teacher.with_suffix(".toml")
     if card.exists():
@@ -89,7 +88,7 @@ def halve(teacher: Path, into: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("teacher", type=Path, metavar="T.onnx", help="the classifier, in float32")
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="where the copy goes")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="path of the copy")
     arguments = parser.parse_args()
     try:
         halve(arguments.teacher, arguments.output)

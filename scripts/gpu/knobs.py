@@ -1,29 +1,29 @@
-"""The settings that are tried one by one on a teacher, and which of them are worth combining."""
+"""The options that the part `knobs` measures one by one, and the choice of those to combine."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-# Words of `relabel run --cuda`.
-CUDA_WORDS = ("pinned", "bound", "graph", "nhwc", "exhaustive", "tf32")
-# Of these only one can be had.
-FEEDINGS = ("pinned", "bound", "graph")
-# Changes labels by more than the last bits, so that speed alone does not choose it.
+# Options of `relabel run --cuda`.
+CUDA_OPTIONS = ("pinned", "bound", "graph", "nhwc", "exhaustive", "tf32")
+# Ways to transfer the input, which exclude each other.
+TRANSFERS = ("pinned", "bound", "graph")
+# Changes labels by more than the last bits, so speed alone does not select it.
 CHANGES_LABELS = ("tf32",)
 BATCHES = {"cuda": (16, 32, 64, 128, 256), "cpu": (1, 4, 16)}
-# Below this, a gain is noise.
-WORTH = 1.02
+# Smaller gains are noise.
+MIN_GAIN = 1.02
 
 
-def words_for(device: str, precision: str) -> tuple[str, ...]:
-    """What can be tried there. TF32 is about products of float32."""
+def options_for(device: str, precision: str) -> tuple[str, ...]:
+    """Returns the options that apply. TF32 concerns only products of float32."""
     if not device.startswith("cuda"):
         return ()
-    return tuple(word for word in CUDA_WORDS if word != "tf32" or precision == "fp32")
+    return tuple(word for word in CUDA_OPTIONS if word != "tf32" or precision == "fp32")
 
 
 def best(gains: Mapping[str, float]) -> str:
-    """The words that gained something, with commas between them, and of those that exclude each other the best one."""
-    useful = {word: gain for word, gain in gains.items() if gain >= WORTH and word not in CHANGES_LABELS}
-    feeding = max((word for word in useful if word in FEEDINGS), key=lambda word: useful[word], default=None)
-    return ",".join(word for word in CUDA_WORDS if word in useful and (word not in FEEDINGS or word == feeding))
+    """Returns the options that improve the rate, separated by commas; of those that exclude each other, the best one."""
+    useful = {word: gain for word, gain in gains.items() if gain >= MIN_GAIN and word not in CHANGES_LABELS}
+    transfer = max((word for word in useful if word in TRANSFERS), key=lambda word: useful[word], default=None)
+    return ",".join(word for word in CUDA_OPTIONS if word in useful and (word not in TRANSFERS or word == transfer))

@@ -1,11 +1,11 @@
-"""Finds ONNX Runtime for GPUs and the CUDA libraries that it needs.
+"""Finds ONNX Runtime with CUDA and the CUDA libraries that it needs.
 
-    python3 scripts/gpu/library.py find        # prints the library's path, or nothing and ends with 1
-    python3 scripts/gpu/library.py missing     # prints what is missing: a library, and the package that has it
+    python3 scripts/gpu/library.py find        # prints the path of the library; exit code 1 if there is none
+    python3 scripts/gpu/library.py missing     # prints each missing library and the package that provides it
 
-What ONNX Runtime's CUDA provider needs is read from the provider itself, with `ldd`; the packages of NVIDIA, such as
-PyTorch brings them, count as there, since relabel looks into them. cuDNN, and the compiler that it uses, are loaded
-later, so `ldd` does not show them.
+`ldd` lists the dependencies of ONNX Runtime's CUDA provider. Libraries in NVIDIA's Python packages, which PyTorch
+installs, count as found, because relabel searches them. cuDNN and the compiler that it uses are loaded later and do not
+appear in `ldd`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ DRIVER = "libcuda.so.1"
 
 
 def packages_folders() -> list[Path]:
-    """Where pip may have put `onnxruntime` and `nvidia`."""
+    """Returns the folders in which pip may have installed `onnxruntime` and `nvidia`."""
     folders = [results.folder() / "onnxruntime"]
     for environment in (results.REPOSITORY / ".venv", os.environ.get("VIRTUAL_ENV"), os.environ.get("CONDA_PREFIX")):
         if environment:
@@ -45,12 +45,12 @@ def packages_folders() -> list[Path]:
     for package in ("onnxruntime", "nvidia"):
         spec = importlib.util.find_spec(package)
         if spec and spec.submodule_search_locations:
-            folders += [Path(place).parent for place in spec.submodule_search_locations]
+            folders += [Path(location).parent for location in spec.submodule_search_locations]
     return list(dict.fromkeys(folders))
 
 
 def find() -> Path | None:
-    """The first with a CUDA provider beside it: of the environment, brought here, of Python's packages, the system's."""
+    """Returns the first library with a CUDA provider: from ORT_DYLIB_PATH, target/gpu, Python's packages, the system."""
     named = os.environ.get("ORT_DYLIB_PATH")
     folders = [Path(named) if Path(named).is_dir() else Path(named).parent] if named else []
     folders += [packages / "onnxruntime/capi" for packages in packages_folders()]
@@ -62,29 +62,29 @@ def find() -> Path | None:
 
 
 def missing(library: Path) -> list[tuple[str, str]]:
-    """Libraries that the CUDA provider lacks, each with the package that has it. The driver comes with no package."""
+    """Returns the missing libraries of the CUDA provider, each with the package that provides it."""
     provider = library.parent / PROVIDER
     shown = subprocess.run(["ldd", provider], capture_output=True, text=True, timeout=60)
     if shown.returncode != 0:
-        raise machine.Missing(f"{provider}: `ldd` cannot read it ({shown.stderr.strip()}); is it whole?")
+        raise machine.Missing(f"`ldd` cannot read {provider} ({shown.stderr.strip()}); is it complete?")
     lines = [line.split() for line in shown.stdout.splitlines() if "=>" in line]
     not_found = [words[0] for words in lines if words[2:] == ["not", "found"]]
     cuda_12 = any(words[0] == "libcudart.so.12" for words in lines)
     loaded_later = ["libcudnn.so.9", "libnvrtc.so.12" if cuda_12 else "libnvrtc.so.13"]
     not_found += [name for name in loaded_later if not on_system(name)]
-    lacking = [name for name in not_found if not in_packages(name)]
-    return [(name, package_of(name, cuda_12)) for name in lacking]
+    absent = [name for name in not_found if not in_packages(name)]
+    return [(name, package_of(name, cuda_12)) for name in absent]
 
 
 def on_system(name: str) -> bool:
-    """Whether the system's loader knows a library."""
-    known = machine.said_by("ldconfig", "-p") or machine.said_by("/sbin/ldconfig", "-p")
+    """Whether the system's loader finds a library."""
+    known = machine.output_of("ldconfig", "-p") or machine.output_of("/sbin/ldconfig", "-p")
     named = os.environ.get("LD_LIBRARY_PATH", "").split(":")
     return f"\t{name} " in known or any((Path(folder) / name).exists() for folder in named if folder)
 
 
 def in_packages(name: str) -> bool:
-    """Whether one of NVIDIA's packages has a library."""
+    """Whether one of NVIDIA's packages contains a library."""
     return any(any(packages.glob(f"nvidia/*/lib/{name}")) for packages in packages_folders())
 
 
@@ -99,23 +99,23 @@ def package_of(name: str, cuda_12: bool) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["find", "missing"], help="the library, or what it lacks")
+    parser.add_argument("what", choices=["find", "missing"], help="the library, or its missing dependencies")
     arguments = parser.parse_args()
     library = find()
     if library is None:
-        print("library.py: no ONNX Runtime has a CUDA provider; scripts/gpu/setup brings one", file=sys.stderr)
+        print("library.py: no ONNX Runtime with a CUDA provider found; scripts/gpu/setup installs one", file=sys.stderr)
         return 1
     if arguments.what == "find":
         print(library)
         return 0
     try:
-        lacking = missing(library)
+        absent = missing(library)
     except (machine.Missing, OSError, subprocess.SubprocessError) as error:
         print(f"library.py: {error}", file=sys.stderr)
         return 1
-    for name, package in lacking:
+    for name, package in absent:
         print(f"{name} {package}")
-    return 1 if lacking else 0
+    return 1 if absent else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Parts `peer` and `ceiling` of `bench.py`: relabel against PyTorch, and against what the device can do at most."""
+"""Parts `peer` and `ceiling` of `bench.py`: relabel compared with PyTorch, and with the peak of the device."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ AGREE = 0.99
 
 
 def python(script: str, *words: object) -> dict:
-    """Runs a script of this folder that prints one JSON document."""
-    ran = programs.to_its_end([sys.executable, HERE / script, *words, "--json"], LIMIT_S)
+    """Runs a script of this folder and returns the JSON document that it prints."""
+    ran = programs.run_program([sys.executable, HERE / script, *words, "--json"], LIMIT_S)
     return json.loads(ran.stdout.splitlines()[-1])
 
 
 def target(teacher: str) -> float | None:
-    """How many times as fast as PyTorch a whole run has to be."""
+    """Returns the required speed of a complete run relative to PyTorch."""
     if "l2" in teacher:
         return 1.0
     return 3.0 if "resnet50" in teacher else None
 
 
 def peer(bench: Bench, plan: Plan, report: Report) -> None:
-    """The same photographs by relabel and by PyTorch, both networks alone, and whether their labels are the same."""
+    """Labels the same photographs with relabel and with PyTorch, measures both networks alone, and compares the labels."""
     teacher = bench.teacher
     images = runs.photographs(bench, plan.images or runs.images_for(bench, plan.seconds))
     alone = plan.images or runs.images_for(bench, plan.seconds / 2)
@@ -44,28 +44,28 @@ def peer(bench: Bench, plan: Plan, report: Report) -> None:
     rate, bare = statistics.median(run.images_per_s for run in ours), statistics.median(bares)
     note = f"medians of {plan.repeats}; {images:,} photographs, batch {bench.batch}, {teacher.precision}"
     report.add(
-        Row("relabel, whole run", rate, "images/s", note=note),
+        Row("relabel, complete run", rate, "images/s", note=note),
         Row("bare session", bare, "images/s", note=f"medians of {len(bares)}"),
     )
     maps = results.folder() / "runs" / "peer"
-    said = python(
+    measured = python(
         "peer.py", "end-to-end", "--model", teacher.model, "--input-size", teacher.side,
         "--precision", teacher.precision, "--batch", bench.batch, "--device", bench.device, "--in", bench.source,
         "--out", maps, "--workers", bench.threads, "--limit", images, "--repeats", plan.repeats,
         "--resident-images", alone, "--compile", plan.compile,
     )  # fmt: skip
-    theirs = statistics.median(run["images_per_s"] for run in said["runs"])
-    steady = statistics.median(run["steady_images_per_s"] for run in said["runs"])
-    resident = statistics.median(said["resident_images_per_s"])
+    theirs = statistics.median(run["images_per_s"] for run in measured["runs"])
+    steady = statistics.median(run["steady_images_per_s"] for run in measured["runs"])
+    resident = statistics.median(measured["resident_images_per_s"])
     wanted = target(teacher.name)
-    how = f"PyTorch {said['torch']}, torch.compile {said['compile']}, {said['workers']} workers"
+    how = f"PyTorch {measured['torch']}, torch.compile {measured['compile']}, {measured['workers']} workers"
     report.add(
-        Row("PyTorch, whole run", theirs, "images/s", note=how),
-        Row("PyTorch, whole run without its start", steady, "images/s"),
+        Row("PyTorch, complete run", theirs, "images/s", note=how),
+        Row("PyTorch, complete run without startup", steady, "images/s"),
         Row("PyTorch, network alone", resident, "images/s", note="pixels on the device"),
-        Row("PyTorch, until it is compiled", said["compile_s"], "s"),
+        Row("PyTorch, compilation", measured["compile_s"], "s"),
         Row(
-            "whole run over PyTorch's", rate / theirs, "×", f"≥ {wanted}" if wanted else "",
+            "complete run over PyTorch's", rate / theirs, "×", f"≥ {wanted}" if wanted else "",
             rate / theirs >= wanted if wanted else None,
         ),
         Row("bare session over PyTorch's network alone", bare / resident, "×"),
@@ -73,42 +73,42 @@ def peer(bench: Bench, plan: Plan, report: Report) -> None:
     report.add(*agreement(python("peer.py", "compare", "--store", ours[-1].store, "--pt", maps, "--in", bench.source)))
 
 
-def agreement(said: dict) -> list[Row]:
-    note = f"{said['clear_cells']:,} of {said['cells']:,} cells, {said['distinct_classes']:,} classes"
-    clear = said["clear_agree"]
+def agreement(measured: dict) -> list[Row]:
+    note = f"{measured['clear_cells']:,} of {measured['cells']:,} cells, {measured['distinct_classes']:,} classes"
+    clear = measured["clear_agree"]
     return [
-        Row("cells with PyTorch's best class, where clear", clear, "share", f"≥ {AGREE}", clear >= AGREE, note),
-        Row("cells with PyTorch's best class, all", said["agree"], "share"),
-        Row("largest difference of a best score", said["best_score_apart"], note=f"of {said['largest_score']:.3g}"),
+        Row("cells with PyTorch's best class, clear cells", clear, "share", f"≥ {AGREE}", clear >= AGREE, note),
+        Row("cells with PyTorch's best class, all cells", measured["agree"], "share"),
+        Row("largest difference of best scores", measured["best_score_apart"], note=f"of {measured['largest_score']:.3g}"),
     ]
 
 
 def ceiling(bench: Bench, plan: Plan, report: Report) -> None:
-    """The share of the device's measured peak that the session reaches, and what bounds it."""
+    """Computes the share of the device's measured peak that the session reaches, and its bottleneck."""
     teacher = bench.teacher
     images = plan.images or runs.images_for(bench, plan.seconds / 2)
     rate = statistics.median(runs.bare(bench, images) for _ in range(plan.repeats))
     report.add(Row("bare session", rate, "images/s", note=f"medians of {plan.repeats}, batch {bench.batch}"))
-    said = python(
+    measured = python(
         "ceiling.py", "share", "--model", teacher.model, "--size", teacher.side, "--precision", teacher.precision,
         "--batch", bench.batch, "--device", bench.device, "--images-per-s", rate,
     )  # fmt: skip
-    peak = said[f"{teacher.precision}_flop_per_s"]
-    macs = said["macs"]
-    kinds = ", ".join(f"{kind} {part['macs'] / macs:.1%}" for kind, part in said["kinds"].items() if part["macs"])
+    peak = measured[f"{teacher.precision}_flop_per_s"]
+    macs = measured["macs"]
+    kinds = ", ".join(f"{kind} {part['macs'] / macs:.1%}" for kind, part in measured["kinds"].items() if part["macs"])
     times = {
-        "matrix units": said["matrix_bound_s"], "memory traffic": said["memory_bound_s"],
-        "launches": said["launches_s"], "activations, if alone": said["activations_alone_s"], "measured": 1 / rate,
+        "matrix units": measured["matrix_bound_s"], "memory traffic": measured["memory_bound_s"],
+        "launches": measured["launches_s"], "activations, unfused": measured["activations_alone_s"], "measured": 1 / rate,
     }  # fmt: skip
     report.add(
         Row(f"measured peak, {teacher.precision} products", peak / 1e12, "TFLOP/s", note="best of several sizes"),
-        Row("measured copy bandwidth", said["copy_bytes_per_s"] / 1e9, "GB/s", note="read and written"),
+        Row("measured copy bandwidth", measured["copy_bytes_per_s"] / 1e9, "GB/s", note="read and written"),
         Row("multiply-adds", macs / 1e9, "billion/image", note=kinds),
-        Row("least bytes to move", said["bytes"] / 1e6, "MB/image", note=f"layers with products, batch {bench.batch}"),
-        Row("share of the measured peak", said["share_of_peak"], "share"),
-        Row("what the roofline allows", said["roofline_images_per_s"], "images/s"),
-        Row("share of the roofline", said["share_of_roofline"], "share"),
-        Row("bound by", said["bound_by"], note=", ".join(f"{what} {1e3 * s:.3g} ms" for what, s in times.items())),
+        Row("minimum memory traffic", measured["bytes"] / 1e6, "MB/image", note=f"layers with products, batch {bench.batch}"),
+        Row("share of the measured peak", measured["share_of_peak"], "share"),
+        Row("roofline bound", measured["roofline_images_per_s"], "images/s"),
+        Row("share of the roofline", measured["share_of_roofline"], "share"),
+        Row("bound by", measured["bound_by"], note=", ".join(f"{what} {1e3 * s:.3g} ms" for what, s in times.items())),
     )
     if not all(math.isfinite(row.value) for row in report.rows if isinstance(row.value, float)):
-        raise programs.Failed("a figure is no number; the rows in the results say which")
+        raise programs.Failed("a value is not finite; see the rows of the results")

@@ -1,4 +1,4 @@
-"""Parts `end-to-end` and `sessions` of `bench.py`: whole runs against the session alone, two sessions against one."""
+"""Parts `end-to-end` and `sessions` of `bench.py`: complete runs compared with the bare session, two sessions with one."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from report import Plan, Report
 from results import Row
 from runs import Bench, Run
 
-# A share of all cores' time from which the processor is what bounds a run.
+# Share of all cores from which the CPU counts as the bottleneck.
 CORES_BUSY = 0.95
-# The shorter run that is taken off the longer one.
+# The longer run has this many times the images of the shorter one.
 SHORT_SHARE = 4
 
 
 @dataclass(frozen=True)
 class Steady:
-    """What a run does between its start and its end, from two runs of different length."""
+    """Steady state of a run, computed from two runs of different length."""
 
     images_per_s: float
     cores_busy: float
 
 
 def steady(shorts: list[Run], longs: list[Run]) -> Steady:
-    """Images and core-seconds that the longer run has more, by the seconds that it takes longer."""
+    """Divides the additional images and core-seconds of the longer run by its additional seconds."""
     short, long = (sorted(some, key=lambda run: run.wall_s)[len(some) // 2] for some in (shorts, longs))
     seconds = long.wall_s - short.wall_s
     if long.images <= short.images or seconds <= 0:
@@ -35,12 +35,12 @@ def steady(shorts: list[Run], longs: list[Run]) -> Steady:
 
 
 def target(teacher: str) -> float:
-    """What a run has to reach of the session alone."""
+    """Returns the required rate of a complete run relative to the bare session."""
     return 0.97 if "l2" in teacher else 0.90
 
 
 def end_to_end(bench: Bench, plan: Plan, report: Report) -> None:
-    """Images/s of whole runs over those of the session alone, and what is busy meanwhile."""
+    """Measures complete runs, the bare session, and the utilisation of cores and GPU during the runs."""
     images = runs.photographs(bench, plan.images or runs.images_for(bench, plan.seconds))
     bare_images = plan.images or runs.images_for(bench, plan.seconds / 2)
     bares: list[float] = []
@@ -60,25 +60,25 @@ def end_to_end_rows(bench: Bench, bares: list[float], shorts: list[Run], longs: 
     ratio, wanted = between.images_per_s / bare, target(bench.teacher.name)
     cores = bench.threads
     busy = between.cores_busy / cores
-    cores_are_the_limit = wanted < 0.95 and busy >= CORES_BUSY
+    cpu_is_bottleneck = wanted < 0.95 and busy >= CORES_BUSY
     note = f"medians of {len(longs)}; {long.images:,} and {shorts[0].images:,} photographs, batch {bench.batch}"
-    why = f"the cores are the limit: {busy:.0%} busy" if cores_are_the_limit and ratio < wanted else note
+    why = f"the CPU is the bottleneck: {busy:.0%} busy" if cpu_is_bottleneck and ratio < wanted else note
     rows = [
-        Row("relabel, whole run without its start and end", between.images_per_s, "images/s", note=note),
-        Row("relabel, whole run", long.images_per_s, "images/s", note=f"slowest stage: {long.slowest_stage}"),
+        Row("relabel, complete run without startup and end", between.images_per_s, "images/s", note=note),
+        Row("relabel, complete run", long.images_per_s, "images/s", note=f"slowest stage: {long.slowest_stage}"),
         Row("bare session", bare, "images/s", note=f"medians of {len(bares)}"),
-        Row("whole run over bare session", ratio, "×", f"≥ {wanted}", ratio >= wanted or cores_are_the_limit, why),
-        Row("the same, start and end included", long.images_per_s / bare, "×"),
-        Row("spread of the bare session", max(bares) / min(bares), "×", note="largest over smallest"),
-        Row("spread of whole runs", max(run.wall_s for run in longs) / min(run.wall_s for run in longs), "×"),
-        Row("cores that the run keeps busy", between.cores_busy, "cores", note=f"of {cores}: {busy:.0%}"),
-        Row("relabel, per core that is busy", between.images_per_s / between.cores_busy, "images/s"),
-        Row("all cores of the machine, busy with anything", long.busy.processor_share, "share"),
+        Row("complete run over bare session", ratio, "×", f"≥ {wanted}", ratio >= wanted or cpu_is_bottleneck, why),
+        Row("complete run over bare session, with startup and end", long.images_per_s / bare, "×"),
+        Row("spread of bare sessions", max(bares) / min(bares), "×", note="largest over smallest"),
+        Row("spread of complete runs", max(run.wall_s for run in longs) / min(run.wall_s for run in longs), "×"),
+        Row("busy cores during the run", between.cores_busy, "cores", note=f"of {cores}: {busy:.0%}"),
+        Row("relabel, per core in use", between.images_per_s / between.cores_busy, "images/s"),
+        Row("all cores of the machine, including other programs", long.busy.processor_share, "share"),
         Row("label maps on disk", long.bytes_per_image, "bytes/image"),
     ]
     if long.busy.gpu_share is not None:
         rows += [
-            Row("GPU busy during the run", long.busy.gpu_share, "share", note="as nvidia-smi says"),
+            Row("GPU busy during the run", long.busy.gpu_share, "share", note="from nvidia-smi"),
             Row("GPU power during the run", long.busy.gpu_power_w or 0.0, "W"),
             Row("GPU clock during the run", long.busy.gpu_clock_mhz or 0.0, "MHz"),
             Row("GPU memory in use", long.busy.gpu_memory_mib or 0.0, "MiB"),
@@ -87,7 +87,7 @@ def end_to_end_rows(bench: Bench, bares: list[float], shorts: list[Run], longs: 
 
 
 def sessions(bench: Bench, plan: Plan, report: Report) -> None:
-    """One session on the device against two, and against one on each GPU where there are more."""
+    """Compares one session on the device with two, and with one on each GPU if there are several."""
     images = runs.photographs(bench, plan.images or runs.images_for(bench, plan.seconds))
     bare_images = plan.images or runs.images_for(bench, plan.seconds / 2)
     devices = [bench.device, f"{bench.device},{bench.device}"]
@@ -108,7 +108,7 @@ def session_rows(
     devices: list[str], measured: dict[str, tuple[list[float], list[float]]], images: int, batch: int
 ) -> list[Row]:
     rows = []
-    for what, which in (("bare session", 0), ("relabel, whole run,", 1)):
+    for what, which in (("bare session", 0), ("relabel, complete run,", 1)):
         rates = {device: statistics.median(measured[device][which]) for device in devices if measured[device][which]}
         for device, rate in rates.items():
             note = f"batch {batch}" + (f", {images:,} photographs" if which else "")

@@ -1,11 +1,11 @@
-"""Counts what a network has to compute and to move for one image, layer by layer, without computing anything.
+"""Counts the multiply-adds and the memory traffic of a network for one image, layer by layer, without running it.
 
     layers = network_costs.count("tf_efficientnet_l2.ns_jft_in1k_475", 475, "fp16")
     sum(layer.macs for layer in layers)
 
-The network runs on PyTorch's `meta` device, where tensors have shapes and no numbers. Its head counts once a cell.
-Least bytes are those of a convolution or product that reads its input and writes its output once, with norm and
-activation in the same kernel; layers that stand alone (activations, averages) are counted beside them.
+The network runs on PyTorch's `meta` device, whose tensors have shapes but no values. Its head counts once per cell.
+The minimum traffic assumes that a convolution or product reads its input and writes its output once, with norm and
+activation in the same kernel. Separate layers (activations, averages) are counted separately.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DTYPES = {"fp16": torch.float16, "fp32": torch.float32}
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer's work for one image. Weights are read once a batch."""
+    """Work of one layer for one image. Weights are read once per batch."""
 
     name: str
     kind: str
@@ -36,7 +36,7 @@ class Layer:
 
 
 def count(model: str, side: int, precision: str) -> list[Layer]:
-    """The layers that have products, by the kind of product, and the others as `elementwise`."""
+    """Returns the layers: those with products by kind of product, all others as `elementwise`."""
     import timm
 
     with torch.device("meta"):
@@ -56,14 +56,14 @@ def count(model: str, side: int, precision: str) -> list[Layer]:
         return hook
 
     for name, layer in maps.named_modules():
-        # Norms go into the convolution before them.
+        # Norms are fused into the convolution before them.
         is_norm = isinstance(layer, nn.modules.batchnorm._BatchNorm)
         if not list(layer.children()) and not is_norm and not isinstance(layer, nn.Identity):
             layer.register_forward_hook(note(name))
     with torch.inference_mode():
         maps(torch.empty(1, side, side, 3, dtype=torch.uint8, device="meta"))
     if not any(layer.macs for layer in layers):
-        raise SystemExit(f"{model} has no convolution and no linear layer that could be counted")
+        raise SystemExit(f"{model} has no convolution and no linear layer to count")
     return layers
 
 
@@ -77,7 +77,7 @@ def kind(layer: nn.Module) -> str:
 
 @dataclass(frozen=True)
 class Bound:
-    """The least time that an image takes, and what of it is decided by what. Seconds for one image."""
+    """Minimum time for one image, in seconds, by bottleneck."""
 
     matrix_s: float
     memory_s: float
@@ -86,19 +86,22 @@ class Bound:
 
     @property
     def least_s(self) -> float:
-        """Each layer takes its products' time or its bytes' time, whichever is longer."""
+        """Sum over the layers of the time of their products or of their bytes, whichever is longer."""
         return self.matrix_s + self.memory_s
 
     @property
-    def words(self) -> str:
-        """What bounds the network most."""
+    def bottleneck(self) -> str:
+        """The largest of the three times."""
         times = {"matrix units": self.matrix_s, "memory traffic": self.memory_s, "launches": self.launch_s}
         return max(times, key=lambda name: times[name])
 
 
 def bound(layers: list[Layer], batch: int, flop_per_s: float, bytes_per_s: float, launch_s: float) -> Bound:
-    """A roofline, layer by layer. Layers without products cost no time here but in `alone_s`, since they can be part of
-    the kernel before them; launches are counted for all."""
+    """Computes a roofline layer by layer.
+
+    Layers without products count only in `alone_s`, because they can be fused into the kernel before them. Launches are
+    counted for all layers.
+    """
     matrix_s = memory_s = alone_s = 0.0
     for layer in layers:
         products, traffic = 2 * layer.macs / flop_per_s, layer.bytes_per_image(batch) / bytes_per_s

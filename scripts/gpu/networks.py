@@ -1,7 +1,7 @@
-"""The teachers that the scripts of this folder export and measure, and the same networks in PyTorch.
+"""The teachers of the GPU benchmarks, and the same networks in PyTorch.
 
-Weights are random but the same each time (`export_teacher.py`), so that the exported file and the network that
-`peer.py` runs give the same label maps.
+Weights are random with a fixed seed (`export_teacher.py`), so the exported file and the network of `peer.py` compute the
+same label maps.
 
     made = network("resnet50", 224)      # as `export_teacher.py resnet50 --random-weights --input-size 224`
 """
@@ -26,13 +26,13 @@ PRECISIONS = ("fp16", "fp32")
 
 @dataclass(frozen=True)
 class Export:
-    """A teacher's name here, the network's name in timm, and how it is exported."""
+    """Name of a teacher, name of its network in timm, and export options."""
 
     name: str
     model: str
     precision: str
     side: int
-    # The legacy exporter is the faster one, but not for EfficientNet-L2: 214 s there, and 55 s with dynamo.
+    # The legacy exporter is faster, except for EfficientNet-L2: 214 s, and 55 s with dynamo.
     exporter: str = "legacy"
 
     @property
@@ -52,7 +52,7 @@ EXPORTS = (
 
 @dataclass(frozen=True)
 class Teacher:
-    """An exported teacher with random weights, and what its card says of the network."""
+    """An exported teacher with random weights, and the network that its card names."""
 
     path: Path
     model: str
@@ -65,25 +65,25 @@ class Teacher:
 
 
 def teacher(name: str) -> Teacher:
-    """A file, or the name of a teacher that `scripts/gpu/teachers` has exported."""
+    """Returns a teacher by its file, or by the name under which `scripts/gpu/teachers` exported it."""
     path = Path(name) if name.endswith(".onnx") else machine.teacher(name)
     card_path = path.with_suffix(".toml")
     for needed in (path, card_path):
         if not needed.is_file():
-            raise SystemExit(f"there is no {needed}: make it with scripts/gpu/teachers {path.stem}")
+            raise SystemExit(f"{needed} not found: make it with scripts/gpu/teachers {path.stem}")
     card = tomllib.loads(card_path.read_text(encoding="utf-8"))
     source, _, model = str(card.get("source", "")).partition(": ")
     if source != "timm" or card.get("weights") != "none: random numbers":
-        raise SystemExit(f"{card_path} is not of a timm network with random weights, which PyTorch could make again")
+        raise SystemExit(f"{card_path} does not describe a timm network with random weights, which PyTorch can reproduce")
     precision = "fp16" if str(card["precision"]).startswith("float16") else "fp32"
     height, width = card["input_size"]
     if height != width:
-        raise SystemExit(f"{card_path}: input of {height}x{width}; only square inputs are measured here")
+        raise SystemExit(f"{card_path}: the input is {height}x{width}; only square inputs are supported")
     return Teacher(path, model, precision, height)
 
 
 def export_module():
-    """`export_teacher.py`, which lies one folder above."""
+    """Imports `export_teacher.py` from the parent folder."""
     if str(SCRIPTS) not in sys.path:
         sys.path.insert(0, str(SCRIPTS))
     import export_teacher
@@ -92,7 +92,7 @@ def export_module():
 
 
 def network(model: str, side: int) -> Classifier:
-    """The network with the random weights that its export has, in float32 on the processor."""
+    """Creates the network with the random weights of its export, in float32 on the CPU."""
     exporting = export_module()
     args = argparse.Namespace(
         name=model, num_classes=None, global_pool=None, checkpoint=None, random_weights=True, input_size=(side, side)

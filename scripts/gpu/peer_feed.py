@@ -1,8 +1,8 @@
-"""Images into batches and label maps into files, as a PyTorch program does both.
+"""Loads images into batches and writes label maps to files, as a PyTorch program does.
 
-Worker processes of a DataLoader decode with PIL and squash the image to the input's size; batches of uint8 pixels come
-in page-locked memory. Label maps are written by threads, one `.pt` file an image, float32 `[2, 5, rows, columns]`
-(scores, classes), as the published maps are laid out.
+Worker processes of a DataLoader decode with PIL and resize to the input size; batches of uint8 pixels are in page-locked
+memory. Threads write one `.pt` file per image, float32 `[2, 5, rows, columns]` (scores, class ids), the layout of the
+published maps.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from torch.utils.data import DataLoader, Dataset
 
 EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp"}
 WRITING_THREADS = 4
-# Batches whose files may still be to write; more would be memory that grows.
+# Maximum number of batches that wait for writing, to bound the memory.
 UNWRITTEN_BATCHES = 8
 
 
 def list_images(folder: Path, limit: int | None) -> list[Path]:
-    """In the order of relabel's rows: by path below the folder, byte by byte."""
+    """Lists the images in the order of relabel's rows: by the bytes of the path below the folder."""
     found = [path.relative_to(folder) for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS]
     if not found:
-        raise SystemExit(f"there is no image in {folder}: name a folder of photographs with --in")
+        raise SystemExit(f"{folder} contains no images: name a folder of photographs with --in")
     return sorted(found, key=lambda path: os.fsencode(path))[:limit]
 
 
 def map_file(out: Path, image: Path) -> Path:
-    """Where an image's label map lies."""
+    """Returns the path of an image's label map."""
     return (out / image).with_suffix(".pt")
 
 
 @dataclass
 class Images(Dataset[Tensor]):
-    """The photographs as the network takes them."""
+    """The photographs as network inputs, uint8 `[side, side, 3]`."""
 
     folder: Path
     paths: Sequence[Path]
@@ -58,38 +58,38 @@ class Images(Dataset[Tensor]):
 
 
 def batches(images: Images, batch: int, workers: int, device: torch.device) -> DataLoader[Tensor]:
-    """Batches in order; the last one may be smaller."""
+    """Returns a loader of batches in order. The last batch may be smaller."""
     return DataLoader(images, batch, num_workers=workers, pin_memory=device.type == "cuda", collate_fn=torch.stack)
 
 
 class Writer:
-    """Writes the label maps of batches beside the work on the next ones."""
+    """Writes label maps in the background."""
 
     def __init__(self, out: Path) -> None:
         self.out = out
         self.pool = ThreadPoolExecutor(WRITING_THREADS)
-        self.room = threading.BoundedSemaphore(UNWRITTEN_BATCHES)
+        self.slots = threading.BoundedSemaphore(UNWRITTEN_BATCHES)
         self.failed: BaseException | None = None
 
     def put(self, paths: Sequence[Path], maps: Tensor) -> None:
-        """Takes the maps of these images, and waits while too many are unwritten."""
-        self.room.acquire()
+        """Queues the maps of these images. Blocks while too many batches wait."""
+        self.slots.acquire()
         if self.failed:
             raise self.failed
-        self.pool.submit(self._write, paths, maps).add_done_callback(lambda _: self.room.release())
+        self.pool.submit(self._write, paths, maps).add_done_callback(lambda _: self.slots.release())
 
     def _write(self, paths: Sequence[Path], maps: Tensor) -> None:
         try:
             for path, label_map in zip(paths, maps, strict=True):
                 file = map_file(self.out, path)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                # A view would be saved with the whole batch behind it.
+                # Saving a view would write the entire batch.
                 torch.save(label_map.clone(), file)
         except BaseException as problem:
             self.failed = problem
 
     def finish(self) -> None:
-        """Waits for the last file."""
+        """Waits until all files are written."""
         self.pool.shutdown(wait=True)
         if self.failed:
             raise self.failed

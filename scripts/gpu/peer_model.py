@@ -1,4 +1,4 @@
-"""A network of timm that gives label maps: its head on every cell, and the top five classes of each, on the device.
+"""A timm network that computes label maps: its head applied to every cell, and the top five classes, on the device.
 
     model = peer_model.load("resnet50", 224, "fp16", torch.device("cuda"), tf32=False)
     maps = model(pixels)        # uint8 [batch, height, width, 3] to float32 [batch, 2, 5, rows, columns]
@@ -19,18 +19,18 @@ TOP_K = 5
 
 
 class LabelMaps(nn.Module):
-    """What `relabel` makes of a teacher: pixels in, the best classes of every cell out."""
+    """The rewritten teacher: takes pixels, returns the best classes of every cell."""
 
     def __init__(self, module: nn.Module, mean: Sequence[float], std: Sequence[float], precision: torch.dtype) -> None:
         super().__init__()
         self.module = module.to(dtype=precision, memory_format=torch.channels_last)
         self.precision = precision
-        # In float32, as relabel normalises, also before a network in float16.
+        # Normalisation is float32, as in relabel, also for a network in float16.
         self.register_buffer("mean", torch.tensor(mean)[:, None, None])
         self.register_buffer("std", torch.tensor(std)[:, None, None])
 
     def forward(self, pixels: Tensor) -> Tensor:
-        # Lies as channels last already, since pixels come as [height, width, channel].
+        # This is channels last already, because pixels are [height, width, channel].
         normalised = (pixels.permute(0, 3, 1, 2) / 255 - self.mean) / self.std
         features = self.module.forward_features(normalised.to(self.precision))
         scores = self.cell_scores(features)
@@ -39,14 +39,14 @@ class LabelMaps(nn.Module):
         return pair.permute(0, 1, 4, 2, 3).contiguous()
 
     def cell_scores(self, features: Tensor) -> Tensor:
-        """The head applied to each cell as if it were a whole image: `[batch, rows, columns, class]`."""
+        """Applies the head to each cell as if it were an image. Returns `[batch, rows, columns, class]`."""
         batch, channels, rows, columns = features.shape
         cells = features.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
         return self.module.forward_head(cells).reshape(batch, rows, columns, -1)
 
 
 def load(model: str, side: int, precision: str, device: torch.device, *, tf32: bool) -> tuple[LabelMaps, str]:
-    """The network with the weights of its export, on the device, and the filter that its images are resized with."""
+    """Returns the network with the weights of its export, on the device, and the filter for resizing its images."""
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     torch.backends.cudnn.benchmark = True
@@ -57,9 +57,12 @@ def load(model: str, side: int, precision: str, device: torch.device, *, tf32: b
 
 
 def ready(maps: LabelMaps, mode: str, pixels: Tensor) -> tuple[nn.Module, str, float]:
-    """The network compiled, or as it is with the mode `none`; in words how; seconds until it works at full speed.
+    """Compiles the network, unless the mode is `none`, and warms it up.
 
-    Compiling for a GPU needs a C compiler. Where it fails, the network runs as it is, and the words say so.
+    Compilation for a GPU needs a C compiler. If it fails, the network runs uncompiled.
+
+    Returns:
+        The network, a description of the mode, and the seconds until it runs at full speed.
     """
     started = time.perf_counter()
     if mode != "none":
@@ -67,10 +70,10 @@ def ready(maps: LabelMaps, mode: str, pixels: Tensor) -> tuple[nn.Module, str, f
         try:
             warm_up(compiled, pixels)
             return compiled, mode, time.perf_counter() - started
-        except Exception as problem:  # The compiler's many stages raise what they like.
-            why = " ".join(str(problem).split())[:200]
-            print(f"peer: torch.compile failed, so the network is not compiled: {why}", file=sys.stderr)
-            mode = f"none, since torch.compile failed ({type(problem).__name__})"
+        except Exception as problem:  # The stages of the compiler raise many types.
+            reason = " ".join(str(problem).split())[:200]
+            print(f"peer: torch.compile failed, so the network runs uncompiled: {reason}", file=sys.stderr)
+            mode = f"none, torch.compile failed ({type(problem).__name__})"
     warm_up(maps, pixels)
     return maps, mode, time.perf_counter() - started
 
@@ -81,7 +84,7 @@ def random_pixels(batch: int, side: int, device: torch.device) -> Tensor:
 
 
 def warm_up(maps: nn.Module, pixels: Tensor, runs: int = 3) -> None:
-    """Until the network has been compiled and has chosen its algorithms."""
+    """Runs the network until it is compiled and has chosen its algorithms."""
     with torch.inference_mode():
         for _ in range(runs):
             maps(pixels)
@@ -89,7 +92,7 @@ def warm_up(maps: nn.Module, pixels: Tensor, runs: int = 3) -> None:
 
 
 def resident_images_per_s(maps: nn.Module, pixels: Tensor, images: int) -> float:
-    """The network alone, on pixels that are on the device."""
+    """Returns images/s of the network alone, on pixels on the device."""
     batches = max(1, -(-images // len(pixels)))
     synchronize(pixels.device)
     started = time.perf_counter()

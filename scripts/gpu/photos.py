@@ -1,12 +1,12 @@
-"""Makes JPEGs of ImageNet's sizes out of the sample photographs: what the benchmarks label.
+"""Makes JPEGs with ImageNet's image sizes from the sample photographs, as input of the benchmarks.
 
     python3 scripts/gpu/photos.py                  # 20,000 below target/gpu/photos, on all cores
     python3 scripts/gpu/photos.py --images 300 --out small
 
-Each is a random crop of a photograph, perhaps mirrored, with its colours changed a little and some grain. Photograph
-number i depends on the seed and on i alone: the same bytes come with any number of processes, and a set that was cut
-off or is too small is added to. Most have 500 pixels on the longer side, and the mean is near ImageNet's 110 kB. They
-lie in folders as classes do, 20 in each, whose names are no class of any teacher.
+Each is a random crop of a photograph, mirrored half of the time, with colour jitter and grain. Photograph i depends only
+on the seed and on i: the number of processes does not change its bytes, and an incomplete or smaller set is extended.
+Most have 500 pixels on the longer side, and the mean size is near ImageNet's 110 kB. They are stored in folders of 20,
+whose names are not classes of any teacher.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ import machine
 
 SEED = 1
 PER_FOLDER = 20
-# Width and height, and how often: the mean is 400 x 350, as in ImageNet.
+# Width and height, and frequency in percent. The mean is 400 x 350, as in ImageNet.
 SIZES = {(500, 375): 55, (375, 500): 17, (500, 333): 14, (333, 500): 5, (500, 500): 4, (640, 480): 3, (300, 225): 2}
-# Chosen, with the grain, so that the mean is 110 kB.
+# With the grain, these give a mean of 110 kB.
 QUALITIES = (93, 97)
 GRAIN = (4.0, 13.0)
 MADE = ".made.json"
 
 
 def originals() -> list[Path]:
-    """The whole photographs among the samples."""
+    """Returns the undamaged sample photographs."""
     found = sorted((machine.GOLDEN_IMAGES / "photos").glob("*.JPEG"))
     if not found:
-        raise machine.Missing(f"{machine.GOLDEN_IMAGES}/photos: the samples are not there; take a whole clone")
+        raise machine.Missing(f"{machine.GOLDEN_IMAGES}/photos contains no samples; use a complete clone")
     return found
 
 
@@ -48,26 +48,26 @@ _photographs: list[Image.Image] = []
 
 
 def load_originals(files: list[Path]) -> None:
-    """Decodes the photographs once in each process."""
+    """Decodes the sample photographs once per process."""
     _photographs[:] = [Image.open(file).convert("RGB") for file in files]
 
 
 def photograph(seed: int, index: int) -> bytes:
-    """One JPEG."""
+    """Returns photograph `index` as JPEG."""
     dice = random.Random(f"{seed}/{index}")
     original = dice.choice(_photographs)
     size = dice.choices(list(SIZES), weights=list(SIZES.values()))[0]
     aspect = size[0] / size[1]
-    whole = (min(original.width, original.height * aspect), min(original.height, original.width / aspect))
+    largest = (min(original.width, original.height * aspect), min(original.height, original.width / aspect))
     scale = dice.uniform(0.5, 1.0)
-    width, height = whole[0] * scale, whole[1] * scale
+    width, height = largest[0] * scale, largest[1] * scale
     left, top = dice.uniform(0, original.width - width), dice.uniform(0, original.height - height)
     image = original.resize(size, Image.Resampling.BICUBIC, box=(left, top, left + width, top + height))
     if dice.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
         image = enhance(image).enhance(dice.uniform(0.8, 1.2))
-    # One plane for all colours, as film has it.
+    # One plane for all colours, as in film.
     grain = np.random.default_rng([seed, index]).standard_normal((size[1], size[0], 1), np.float32)
     grainy = np.asarray(image, np.float32) + grain * np.float32(dice.uniform(*GRAIN))
     file = io.BytesIO()
@@ -76,17 +76,17 @@ def photograph(seed: int, index: int) -> bytes:
     return file.getvalue()
 
 
-def place(out: Path, index: int) -> Path:
-    """Where photograph number `index` lies."""
+def path_of(out: Path, index: int) -> Path:
+    """Returns the path of photograph `index`."""
     folder = f"class_{index // PER_FOLDER:04}"
     return out / folder / f"{folder}_{index:06}.JPEG"
 
 
 def make(out: Path, seed: int, first: int, last: int) -> int:
-    """Makes what is missing of a range, and gives its bytes."""
+    """Makes the missing photographs of a range, and returns the total bytes of the range."""
     size = 0
     for index in range(first, last):
-        file = place(out, index)
+        file = path_of(out, index)
         if not file.exists():
             file.parent.mkdir(parents=True, exist_ok=True)
             unfinished = file.with_name(f".{file.name}")
@@ -97,16 +97,16 @@ def make(out: Path, seed: int, first: int, last: int) -> int:
 
 
 def make_all(out: Path, seed: int, images: int, processes: int) -> int:
-    """Makes what is missing, and gives the bytes of all."""
+    """Makes the missing photographs, and returns the total bytes."""
     kind = {"seed": seed, "pillow": pillow_version, "numpy": np.__version__}
     note = out / MADE
     made = json.loads(note.read_text()) if note.exists() else None
     if made and made["kind"] == kind and made["images"] >= images:
         return made["bytes"] * images // made["images"]
     if made and made["kind"] != kind:
-        raise machine.Missing(f"{out}: made with {made['kind']}, not {kind}; remove the folder or name another --out")
+        raise machine.Missing(f"{out} was made with {made['kind']}, not {kind}; delete it or name another --out")
     if not made and out.is_dir() and any(out.iterdir()):
-        raise machine.Missing(f"{out}: there is something else in it; name a new folder with --out")
+        raise machine.Missing(f"{out} is not empty; name a new folder with --out")
     out.mkdir(parents=True, exist_ok=True)
     note.write_text(json.dumps({"kind": kind, "images": 0, "bytes": 0}))
     starts = range(0, images, PER_FOLDER)
@@ -119,11 +119,11 @@ def make_all(out: Path, seed: int, images: int, processes: int) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=20_000, metavar="N", help="how many (default: 20,000)")
-    parser.add_argument("--out", type=Path, default=machine.photos(), metavar="DIR", help="default: target/gpu/photos")
-    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help="another seed gives other photographs")
+    parser.add_argument("--images", type=int, default=20_000, metavar="N", help="number of photographs (default: 20,000)")
+    parser.add_argument("--out", type=Path, default=machine.photos(), metavar="DIR", help="output folder (default: target/gpu/photos)")
+    parser.add_argument("--seed", type=int, default=SEED, metavar="N", help=f"seed of the photographs (default: {SEED})")
     cores = len(os.sched_getaffinity(0))
-    parser.add_argument("--processes", type=int, default=cores, metavar="N", help="default: one for each core")
+    parser.add_argument("--processes", type=int, default=cores, metavar="N", help="number of processes (default: one per core)")
     arguments = parser.parse_args()
     if arguments.images < 1 or arguments.processes < 1:
         parser.error("--images and --processes must be at least 1")

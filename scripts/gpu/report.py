@@ -1,4 +1,4 @@
-"""What a part of `bench.py` is told, and where it leaves its rows: each time that something was measured."""
+"""Options of a part of `bench.py`, and the report that saves its rows after each measurement."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from results import Row
 
 @dataclass(frozen=True)
 class Plan:
-    """How long and how often. `images` of 0: as many as take about `seconds`."""
+    """Length and number of the measurements. With `images` 0 a run has as many images as take about `seconds`."""
 
     images: int
     repeats: int
@@ -26,14 +26,14 @@ class Plan:
 
 @dataclass
 class Report:
-    """The rows of one part; they are saved at each change, so that a part that is cut off leaves what it has."""
+    """The rows of one part. Every change is saved, so an interrupted part keeps its results."""
 
     part: str
     rows: list[Row] = field(default_factory=list)
     failures: list[Row] = field(default_factory=list)
 
     def replace(self, rows: list[Row]) -> None:
-        """Takes these rows in the place of those before."""
+        """Replaces all rows."""
         self.rows = list(rows)
         self.save()
 
@@ -42,7 +42,7 @@ class Report:
         self.save()
 
     def attempt(self, what: str, work: Callable[[], object]) -> bool:
-        """Measures something that may be impossible here, such as a batch that is too large for the device."""
+        """Makes a measurement that may fail, such as with a batch that is too large for the device. Returns whether it did not."""
         try:
             work()
         except (programs.Failed, Missing) as problem:
@@ -51,7 +51,7 @@ class Report:
         return True
 
     def failed(self, what: str, why: str) -> None:
-        """Something that could not be measured, once."""
+        """Records a failed measurement once."""
         print(f"bench: {what}: {why}", file=sys.stderr, flush=True)
         if all(row.what != what for row in self.failures):
             self.failures.append(Row(what, "failed", note=why[-400:]))

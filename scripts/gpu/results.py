@@ -1,10 +1,9 @@
-"""What was measured or checked, kept as one JSON file for each part so that nothing is lost when a later step fails.
+"""Results of measurements and checks, one JSON file per part, so that a failure in a later step loses nothing.
 
     from results import Row, save
-    save("golden", [Row("cells with another class", 0, "cells", target="0", met=True)])
+    save("golden", [Row("cells with a different class", 0, "cells", target="0", met=True)])
 
-Everything that the scripts of this folder make lies below target/gpu; the environment's RELABEL_GPU_FOLDER names
-another folder.
+The scripts of this folder write everything below target/gpu, or below $RELABEL_GPU_FOLDER.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `met` is None where there is no target, or where it could not be measured (the note says why)."""
+    """One result. `met` is None if there is no target or the measurement failed (see the note)."""
 
     what: str
     value: float | str
@@ -32,7 +31,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Result:
-    """The rows of one part, when they were made, and on what machine."""
+    """The rows of one part, with time and machine."""
 
     part: str
     when: str
@@ -42,13 +41,13 @@ class Result:
 
 
 def folder() -> Path:
-    """Where everything lies that these scripts make."""
+    """Returns the folder of all generated files."""
     named = os.environ.get("RELABEL_GPU_FOLDER")
     return Path(named) if named else REPOSITORY / "target/gpu"
 
 
 def save(part: str, rows: list[Row]) -> Path:
-    """Writes a part's rows, in the place of those of an earlier run. Whole or not at all."""
+    """Writes the rows of a part atomically, replacing those of an earlier run."""
     import machine
 
     result = Result(
@@ -68,7 +67,7 @@ def save(part: str, rows: list[Row]) -> Path:
 
 
 def load() -> list[Result]:
-    """The parts that were saved so far, by name."""
+    """Loads the saved results, sorted by part."""
     found = []
     for file in sorted((folder() / "results").glob("*.json")):
         entry = json.loads(file.read_text())
@@ -77,7 +76,7 @@ def load() -> list[Result]:
 
 
 def show(rows: list[Row]) -> None:
-    """Prints rows for whoever waits."""
+    """Prints rows."""
     for row in rows:
         verdict = {True: "met", False: "MISSED", None: ""}[row.met]
         value = f"{row.value:.6g}" if isinstance(row.value, float) else str(row.value)

@@ -1,8 +1,8 @@
-"""Runs the two programs that the benchmarks compare, and says how fast they were: `relabel run`, and the bare session.
+"""Runs and times the two programs that the benchmarks compare: `relabel run` and the bare session.
 
     bench = Bench(teacher("resnet50.fp16"), "cuda:0", batch=64, threads=16)
-    runs.bare(bench, images=4096)                   # images/s of the session alone, on pixels that are ready
-    runs.end_to_end(bench, images=4096)             # a whole run over the photographs
+    runs.bare(bench, images=4096)                   # images/s of the bare session, on prepared pixels
+    runs.end_to_end(bench, images=4096)             # a complete run over the photographs
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from networks import Teacher
 from watch import Busy, Watch
 
 BARE_LIMIT_S = 600
-# Batches of a first run that only says how long the others should be.
+# Batches of the first run, which only determines the length of the others.
 FIRST_BATCHES = 8
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What is measured, and how it is set."""
+    """The measured program and its options."""
 
     teacher: Teacher
     device: str
     batch: int
     threads: int
-    # Words of --cuda with commas between them.
+    # Options of --cuda, separated by commas.
     cuda: str = ""
     photos: Path | None = None
 
@@ -46,13 +46,13 @@ class Bench:
         return self.photos or machine.photos()
 
     @property
-    def cuda_words(self) -> list[str]:
+    def cuda_flags(self) -> list[str]:
         return ["--cuda", self.cuda] if self.cuda else []
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run of `relabel`; loading and proving the teacher are not in wall_s, but are in cpu_s."""
+    """A run of `relabel`. wall_s excludes loading and verifying the teacher, cpu_s includes it."""
 
     images: int
     wall_s: float
@@ -70,20 +70,20 @@ class Run:
 def end_to_end(bench: Bench, images: int) -> Run:
     """Labels the first photographs into a new store."""
     if not bench.source.is_dir():
-        raise machine.Missing(f"{bench.source}: the photographs are not there; scripts/gpu/photos.py makes them")
+        raise machine.Missing(f"{bench.source} not found; scripts/gpu/photos.py makes the photographs")
     store = results.folder() / "runs" / "store"
     before = children_cpu_s()
     with Watch(bench.device) as watch:
-        words = ["--batch", bench.batch, "--threads", bench.threads, "--limit", images, *bench.cuda_words]
-        said = programs.label(bench.teacher.path, bench.source, store, bench.device, *words)
+        words = ["--batch", bench.batch, "--threads", bench.threads, "--limit", images, *bench.cuda_flags]
+        document = programs.label(bench.teacher.path, bench.source, store, bench.device, *words)
         ended = time.perf_counter()
-        # Before nvidia-smi is waited for, whose seconds are not the program's.
+        # Before waiting for nvidia-smi, whose CPU time is not the program's.
         cpu_s = children_cpu_s() - before
-    if said["failed"] or said["images_this_run"] != said["images"]:
-        raise programs.Failed(f"{said['failed']} of {said['images']} photographs in {bench.source} were not labelled")
-    busy = watch.between(ended - said["seconds"], ended)
-    measured = said["bytes_per_image"], said["slowest_stage"]
-    return Run(said["images_this_run"], said["seconds"], cpu_s, *measured, busy, store)
+    if document["failed"] or document["images_this_run"] != document["images"]:
+        raise programs.Failed(f"{document['failed']} of {document['images']} photographs in {bench.source} were not labelled")
+    busy = watch.between(ended - document["seconds"], ended)
+    measured = document["bytes_per_image"], document["slowest_stage"]
+    return Run(document["images_this_run"], document["seconds"], cpu_s, *measured, busy, store)
 
 
 def children_cpu_s() -> float:
@@ -92,24 +92,24 @@ def children_cpu_s() -> float:
 
 
 def bare(bench: Bench, images: int) -> float:
-    """Images/s of the rewritten teacher alone, on one batch of pixels again and again."""
+    """Returns images/s of the rewritten teacher alone, on one batch of pixels repeatedly."""
     command = [
         machine.bare(), "session", "--teacher", bench.teacher.path, "--input-size", bench.teacher.side,
         "--batch", bench.batch, "--threads", bench.threads, "--images", images, "--device", bench.device,
-        *bench.cuda_words, "--json",
+        *bench.cuda_flags, "--json",
     ]  # fmt: skip
-    said = json.loads(programs.to_its_end(command, BARE_LIMIT_S, LD_LIBRARY_PATH=library_path()).stdout)
-    return said["images"] / said["wall_s"]
+    document = json.loads(programs.run_program(command, BARE_LIMIT_S, LD_LIBRARY_PATH=library_path()).stdout)
+    return document["images"] / document["wall_s"]
 
 
 def library_path() -> str:
-    """Where CUDA's libraries lie, for the bare session. `relabel` asks `python3` for NVIDIA's packages by itself."""
+    """Returns the search path of CUDA's libraries for the bare session. `relabel` finds NVIDIA's packages by itself."""
     folders = [lib for packages in library.packages_folders() for lib in sorted(packages.glob("nvidia/*/lib"))]
     return os.pathsep.join(filter(None, [os.environ.get("LD_LIBRARY_PATH"), *map(str, folders)]))
 
 
 def images_for(bench: Bench, seconds: float) -> int:
-    """Images that take the session alone about so long, in whole batches; the rate is measured once and noted."""
+    """Returns the images that the bare session labels in about `seconds`, in full batches. The rate is measured once."""
     note = results.folder() / "runs" / "rates.json"
     rates = json.loads(note.read_text()) if note.is_file() else {}
     key = f"{bench.teacher.name} {bench.device} {bench.batch}"
@@ -122,7 +122,7 @@ def images_for(bench: Bench, seconds: float) -> int:
 
 
 def photographs(bench: Bench, wanted: int) -> int:
-    """As many as are wanted, or all that there are, in whole batches where there is more than one."""
-    there = sum(1 for path in bench.source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
-    count = min(wanted, there)
+    """Returns the number of images to label: `wanted` or all, in full batches if there is more than one."""
+    available = sum(1 for path in bench.source.rglob("*") if path.suffix.lower() in (".jpg", ".jpeg"))
+    count = min(wanted, available)
     return count // bench.batch * bench.batch or count

@@ -3,8 +3,8 @@
     from stores import read, compare, different_files
     maps = read(Path("photos.labels"))          # maps.scores, maps.classes: [image, rank, y, x]
 
-A machine with a GPU need not have a Zarr library, and docs/format.md says enough to do without. Checksums are left to
-`relabel verify`. zstd comes from whatever is there: Python 3.14, the package zstandard, libzstd or the program.
+A machine with a GPU may have no Zarr library; docs/format.md defines the layout. `relabel verify` checks the checksums.
+zstd comes from Python 3.14, the package zstandard, libzstd or the program, whichever is installed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from machine import Missing
 
 NO_CHUNK = 2**64 - 1
 CRC_BYTES = 4
-# Folders whose files need not be the same in two stores of the same labels.
+# Folders whose files may differ between stores with the same labels.
 NOT_LABELS = {"runs", ".locks", ".seen", ".staging"}
 
 
@@ -38,7 +38,7 @@ class Maps:
 
 
 def read(store: Path) -> Maps:
-    """The label maps of a whole store."""
+    """Reads all label maps of a store."""
     scores = _read_array(store / "scores").astype(np.float32)
     return Maps(scores, _read_array(store / "classes"))
 
@@ -66,24 +66,24 @@ def _read_array(folder: Path) -> np.ndarray:
 
 
 def _from_blosc(frame: bytes, size: int) -> bytes:
-    """c-blosc's frame with zlib's blocks: the header, where blocks begin, blocks of one or more parts."""
-    _, _, flags, item_size, whole, block_size, _ = struct.unpack("<BBBBIII", frame[:16])
+    """Decodes a c-blosc frame with zlib blocks: header, block offsets, blocks of one or more parts."""
+    _, _, flags, item_size, length, block_size, _ = struct.unpack("<BBBBIII", frame[:16])
     stored, shuffled, not_split = bool(flags & 2), bool(flags & 1), bool(flags & 16)
-    if whole != size:
-        raise ValueError(f"a chunk of {whole} bytes where {size} should be")
+    if length != size:
+        raise ValueError(f"a chunk has {length} bytes, expected {size}")
     if stored:
-        return frame[16 : 16 + whole]
-    blocks = -(-whole // block_size)
+        return frame[16 : 16 + length]
+    blocks = -(-length // block_size)
     data = bytearray()
     for block, start in enumerate(struct.unpack(f"<{blocks}I", frame[16 : 16 + 4 * blocks])):
-        here = min(block_size, whole - block * block_size)
-        parts = 1 if not_split or here < block_size else item_size
+        block_bytes = min(block_size, length - block * block_size)
+        parts = 1 if not_split or block_bytes < block_size else item_size
         plain = bytearray()
         for _ in range(parts):
-            (length,) = struct.unpack_from("<i", frame, start)
-            part = frame[start + 4 : start + 4 + length]
-            plain += part if length == here // parts else zlib.decompress(part)
-            start += 4 + length
+            (part_bytes,) = struct.unpack_from("<i", frame, start)
+            part = frame[start + 4 : start + 4 + part_bytes]
+            plain += part if part_bytes == block_bytes // parts else zlib.decompress(part)
+            start += 4 + part_bytes
         if shuffled:
             even = len(plain) // item_size * item_size
             planes = np.frombuffer(bytes(plain[:even]), np.uint8).reshape(item_size, -1)
@@ -93,7 +93,7 @@ def _from_blosc(frame: bytes, size: int) -> bytes:
 
 
 def zstd(frame: bytes, size: int) -> bytes:
-    """A zstd frame's content."""
+    """Decodes a zstd frame."""
     global _zstd
     if _zstd is None:
         _zstd = _find_zstd()
@@ -124,7 +124,7 @@ def _find_zstd():
     except OSError:
         pass
     if not shutil.which("zstd"):
-        raise Missing("nothing here reads zstd, which the stores are compared with; python3 -m pip install zstandard")
+        raise Missing("no zstd decoder found; python3 -m pip install zstandard")
     return lambda frame, _: subprocess.run(["zstd", "-dcq"], input=frame, stdout=subprocess.PIPE, check=True).stdout
 
 
@@ -132,23 +132,23 @@ def _by_library(library: ctypes.CDLL, frame: bytes, size: int) -> bytes:
     into = ctypes.create_string_buffer(size)
     given = library.ZSTD_decompress(into, size, frame, len(frame))
     if given != size:
-        raise ValueError(f"a zstd frame that is damaged, or holds more than {size} bytes")
+        raise ValueError(f"a zstd frame is damaged or contains more than {size} bytes")
     return into.raw
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How far one store's label maps are from another's, which counts as right."""
+    """Difference between the label maps of a store and those of a reference store."""
 
     images: int
     cells: int
-    # Cells whose best class is another one.
+    # Cells with a different best class.
     other_class: int
-    # Those of them in which the right store's two best scores are further apart than `gap`.
+    # Those whose two best scores in the reference are more than `gap` apart.
     other_class_beyond_gap: int
-    # The largest such distance among cells with another class.
+    # Largest difference of the two best scores among cells with a different class.
     largest_gap: float
-    # Of scores in the same cell and rank.
+    # Largest difference of scores of the same cell and rank.
     largest: float
     largest_score: float
 
@@ -158,20 +158,19 @@ class Difference:
 
 
 def compare(one: Path, right: Path, gap: float, apart: np.ndarray | None = None) -> Difference:
-    """Compares two stores of the same images.
+    """Compares two stores of the same images; `right` is the reference.
 
-    `apart` are the distances of the two best scores of each cell of the labelled images, where they are known before
-    rounding. Else they are taken from the store. Its float16 puts scores up to one step further apart than they are,
-    which is taken off again.
+    `apart` is the difference of the two best scores of each cell of the labelled images, if it is known before rounding.
+    Otherwise it is computed from the store. Rounding to float16 may enlarge it by one step, which is subtracted.
     """
     ours, theirs = read(one), read(right)
     if ours.scores.shape != theirs.scores.shape:
-        raise ValueError(f"{one} and {right} hold other images or maps: {ours.scores.shape}, {theirs.scores.shape}")
+        raise ValueError(f"{one} and {right} have different shapes: {ours.scores.shape}, {theirs.scores.shape}")
     labelled = np.isfinite(theirs.scores[:, 0, 0, 0])
     if not np.array_equal(labelled, np.isfinite(ours.scores[:, 0, 0, 0])):
-        raise ValueError(f"{one} and {right} do not label the same images")
+        raise ValueError(f"{one} and {right} have labels for different images")
     if not labelled.any():
-        raise ValueError(f"{right}: no image has labels, so that there is nothing to compare")
+        raise ValueError(f"{right} has no labels to compare")
     scores, right_scores = ours.scores[labelled], theirs.scores[labelled]
     other = ours.classes[labelled, 0] != theirs.classes[labelled, 0]
     if apart is None:
@@ -189,13 +188,13 @@ def compare(one: Path, right: Path, gap: float, apart: np.ndarray | None = None)
 
 
 def files(store: Path) -> set[str]:
-    """The files of a store that labels depend on, by their paths in it."""
+    """Returns the paths of the files that labels depend on."""
     found = (file.relative_to(store) for file in store.rglob("*") if file.is_file())
     return {str(file) for file in found if file.parts[0] not in NOT_LABELS and not file.name.startswith(".")}
 
 
 def different_files(one: Path, other: Path) -> list[str]:
-    """Files that only one of two stores has, or whose bytes differ."""
+    """Returns the files that only one of two stores has or whose bytes differ."""
     ours, theirs = files(one), files(other)
     differ = (name for name in ours & theirs if not filecmp.cmp(one / name, other / name, shallow=False))
     return sorted((ours ^ theirs) | set(differ))

@@ -1,11 +1,10 @@
-"""Prints everything that was checked and measured on a GPU as Markdown, and what follows for the whole of ImageNet.
+"""Prints all GPU checks and measurements as Markdown, with an estimate for ImageNet.
 
     python3 scripts/gpu/table.py --price 2.5 > table.md
 
-Reads target/gpu/results, where every part left its rows, from whichever runs. What the hours for ImageNet are computed
-from: of each part whose name begins with `end-to-end` and has a teacher's name in it, the row of `relabel` in
-`images/s`, and, for the disk, the row in `bytes/image`.
-Exit codes: 0, also where targets were missed; 1 where there are no results; 2 wrong usage.
+Reads the results of all parts from target/gpu/results. The estimate for ImageNet uses the parts whose name begins with
+`end-to-end` and contains a teacher's name: their row of `relabel` in `images/s`, and the row in `bytes/image` for the
+disk. Exit codes: 0 also if targets were missed, 1 if there are no results, 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import results
 from results import Result, Row
 
 IMAGENET_IMAGES = 1_281_167
-# In the order in which people ask.
+# The most important first.
 TEACHERS = (
     "tf_efficientnet_l2_ns_475.fp16",
     "tf_efficientnet_l2_ns_475.fp32",
@@ -31,7 +30,7 @@ NOT_MEASURED = {"not measured", "not checked", "failed"}
 
 
 def number(value: float | str) -> str:
-    """A figure with as many digits as are worth reading."""
+    """Formats a value with four significant digits, or as a whole number from 1,000."""
     if isinstance(value, str):
         return value
     if isinstance(value, int) or abs(value) >= 1000:
@@ -50,13 +49,13 @@ def verdict(row: Row) -> str:
 
 
 def machine_lines(found: list[Result]) -> list[str]:
-    """The machines on which the results were made: one, unless results of several were mixed."""
+    """Describes the machine of the results, or the machines if there are several."""
     machines = {(tuple(result.machine.items()), result.relabel) for result in found}
     lines = [
         "Machine: " + ", ".join(f"{key} {value}" for key, value in facts) + (f"; {relabel}" if relabel else "") + "."
         for facts, relabel in sorted(machines)
     ]
-    return [*lines, "The results are of several machines or programs."] if len(lines) > 1 else lines
+    return [*lines, "The results come from several machines or programs."] if len(lines) > 1 else lines
 
 
 def part_lines(result: Result) -> list[str]:
@@ -69,7 +68,7 @@ def part_lines(result: Result) -> list[str]:
 
 
 def summary_lines(found: list[Result]) -> list[str]:
-    """Targets that were met, missed, and not measured."""
+    """Lists the targets that were met, missed and not measured."""
     rows = [(result.part, row) for result in found for row in result.rows]
     missed = [
         f"{part}: {row.what}: {number(row.value)} {row.unit}, not {row.target}" for part, row in rows if is_missed(row)
@@ -90,16 +89,16 @@ def is_missed(row: Row) -> bool:
 
 
 def of_relabel(row: Row) -> bool:
-    """Whether a row is the program's own rate, and not PyTorch's or the bare session's."""
+    """Whether a row is the rate of the program, not of PyTorch or the bare session."""
     what = row.what.lower()
     others = ("pytorch", "peer", "bare", "per core", "resident")
     return row.unit == "images/s" and "relabel" in what and not any(word in what for word in others)
 
 
 def imagenet_lines(found: list[Result], price: float | None) -> list[str]:
-    """GPU-hours, cost and disk for ImageNet's training images, by teacher."""
+    """Estimates GPU-hours, cost and disk for ImageNet's training images by teacher."""
     lines = [
-        f"## The whole of ImageNet ({IMAGENET_IMAGES:,} images), one GPU",
+        f"## ImageNet ({IMAGENET_IMAGES:,} training images), one GPU",
         "",
         "| teacher | images/s | GPU-hours | cost | disk |",
         "|---|---:|---:|---:|---:|",
@@ -121,24 +120,24 @@ def imagenet_lines(found: list[Result], price: float | None) -> list[str]:
         disk = f"{IMAGENET_IMAGES * sizes[0] / 1e9:.1f} GB" if sizes else ""
         lines.append(f"| {teacher} | {number(float(rates[0]))} | {hours:.2f} | {cost} | {disk} |")
     if price is None:
-        lines += ["", "The cost stands here with `--price EUR_PER_GPU_HOUR`."]
+        lines += ["", "`--price EUR_PER_GPU_HOUR` adds the cost."]
     return [
         *lines,
         "",
-        "Disk: of label maps by random weights; those of a trained teacher take another amount (docs/guide/label-imagenet.md).",
+        "The disk estimate is for random weights; label maps of a trained teacher differ in size (docs/guide/label-imagenet.md).",
     ]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--price", type=float, metavar="EUR_PER_GPU_HOUR", help="what an hour of the GPU costs")
+    parser.add_argument("--price", type=float, metavar="EUR_PER_GPU_HOUR", help="cost of an hour of the GPU")
     arguments = parser.parse_args()
     if arguments.price is not None and arguments.price < 0:
         parser.error("--price must be at least 0")
     found = results.load()
     if not found:
         where = results.folder() / "results"
-        print(f"table.py: {where} has no results; scripts/gpu/run makes them", file=sys.stderr)
+        print(f"table.py: no results in {where}; run scripts/gpu/run", file=sys.stderr)
         return 1
     lines = ["# Checks and measurements on a GPU", "", *machine_lines(found), "", *summary_lines(found)]
     lines += [*imagenet_lines(found, arguments.price), ""]

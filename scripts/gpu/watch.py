@@ -1,8 +1,8 @@
-"""Samples how busy the processor and the GPU are while a program runs.
+"""Samples the utilisation of CPU and GPU while a program runs.
 
     with Watch("cuda:0") as watch:
         run_it()
-    watch.between(began, ended)      # means over a stretch of time.perf_counter()
+    watch.between(began, ended)      # means over an interval of time.perf_counter()
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ASKED = "utilization.gpu,power.draw,clocks.sm,memory.used"
 
 @dataclass(frozen=True)
 class Busy:
-    """Means over a stretch of time. Of the GPU there is nothing where no nvidia-smi is."""
+    """Mean utilisation over an interval. GPU values are None without nvidia-smi."""
 
     processor_share: float
     gpu_share: float | None
@@ -30,7 +30,7 @@ class Busy:
 
 
 class Watch:
-    """Samples from its beginning to its end."""
+    """Samples from entering the context until leaving it."""
 
     def __init__(self, device: str) -> None:
         self.processor: list[tuple[float, int, int]] = []
@@ -71,11 +71,11 @@ class Watch:
         for line in self.nvidia_smi.stdout:
             try:
                 self.gpu.append((time.perf_counter(), [float(field) for field in line.split(",")]))
-            except ValueError:  # "[N/A]": this GPU does not tell.
+            except ValueError:  # "[N/A]": not supported by this GPU
                 continue
 
     def between(self, began: float, ended: float) -> Busy:
-        """Means of a stretch; of everything that was sampled where the stretch is too short."""
+        """Returns the means over an interval, or over all samples if the interval is too short."""
         inside = [sample for sample in self.processor if began <= sample[0] <= ended]
         inside = inside if len(inside) > 1 else self.processor
         all_ticks, idle = (inside[-1][at] - inside[0][at] for at in (1, 2))

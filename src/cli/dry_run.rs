@@ -100,7 +100,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         bytes_per_image: bytes_per_image(&info, sample)?,
         free_bytes: free_bytes(&out),
     };
-    let plan = plan_text(&source.what(), &out, existing.is_some(), &loaded.device_names());
+    let plan = plan_text(&source.description(), &out, existing.is_some(), &loaded.device_names());
     output.result(&estimate.text(&plan), &estimate.document(&out, part))?;
     Ok(Outcome::Done)
 }

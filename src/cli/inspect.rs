@@ -8,8 +8,8 @@ use relabel::inspection::inspect::{ImageView, find_image};
 use relabel::inspection::picture::{Scene, draw_image};
 use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode};
 use relabel::labelling::pixels::RgbImage;
+use relabel::shared::atomic_file::AtomicFile;
 use relabel::shared::classes::ClassList;
-use relabel::shared::draft::Draft;
 use relabel::shared::error::Error;
 use relabel::shared::geometry::UnitBox;
 use relabel::shared::manifest::Manifest;
@@ -30,14 +30,14 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     let manifest = store.manifest()?;
     let row = find_image(&manifest, &arguments.image)
         .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
-    let picture_draft = arguments.out.as_deref().map(Draft::begin).transpose()?;
+    let picture_draft = arguments.out.as_deref().map(AtomicFile::create).transpose()?;
     let page_folder = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
     let photos = PhotoSource::open(&arguments.photos)?;
     let photo = photos.as_ref().map(|photos| photos.decode_row(&store, &manifest, row)).transpose()?;
     let crop = crop(arguments.crop, photo.as_ref())?;
     let classes: ClassList = (&store.info().classes).into();
     let mut document =
-        json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.label(row) });
+        json!({ "row": row, "id": manifest.id(row), "path": manifest.path(row), "label": manifest.folder_class(row) });
     let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
     let (text, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
@@ -96,7 +96,7 @@ fn crop(given: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<
 }
 
 fn write_picture(
-    mut file: Draft,
+    mut file: AtomicFile,
     view: &ImageView,
     classes: &ClassList,
     teacher: &str,
@@ -107,7 +107,7 @@ fn write_picture(
         problem: problem.into(),
     })?;
     file.write_all(&picture).map_err(|error| Error::file("write", file.path())(error))?;
-    file.complete()
+    file.commit()
 }
 
 /// Longer side of the photograph on its page, in pixels.

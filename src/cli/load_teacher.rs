@@ -15,7 +15,7 @@ use relabel::labelling::teacher::{
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
 use relabel::shared::printable::printable_path;
-use relabel::shared::regular_file::look_at;
+use relabel::shared::regular_file::metadata;
 
 use super::args::TeacherFlags;
 use super::memory_limit::MemoryLimit;
@@ -58,7 +58,7 @@ pub fn load_teacher(
     photographs: Vec<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
-    if !look_at(path)?.is_some_and(|found| found.is_file()) {
+    if !metadata(path)?.is_some_and(|found| found.is_file()) {
         return Err(Error::Usage(format!("cannot read teacher {}: file not found", printable_path(path))));
     }
     let card = CardFile::find(path, flags.card.as_deref())?;
@@ -208,7 +208,7 @@ pub fn sample_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Resu
     for row in rows {
         match images.read(row, LengthCheck::AsItIs) {
             Ok(bytes) => photographs.push(bytes),
-            Err(error) => drop(error.of_image()?),
+            Err(error) => drop(error.into_image_error()?),
         }
     }
     Ok(photographs)

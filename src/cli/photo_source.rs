@@ -52,7 +52,7 @@ impl<'a> PhotoSource<'a> {
         let images = self.locate(store, manifest)?;
         let photo = match images.read(row, self.check) {
             Ok(bytes) => decode(&bytes, exif_orientation(store.info())),
-            Err(error) => Err(error.of_image()?),
+            Err(error) => Err(error.into_image_error()?),
         };
         photo.map_err(|error| self.unusable(manifest.path(row), &error))
     }

@@ -62,7 +62,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     messages::print_repairs(&store, &state);
     messages::print_crash(&store, &manifest);
     let before = StoreStatus::from_records(store.info(), part, &state.done);
-    messages::print_start(&store, is_new, &before, &loaded, &source.what());
+    messages::print_start(&store, is_new, &before, &loaded, &source.description());
     messages::print_part(&store, part, part_origin);
     let (done_before, failed_before) =
         if arguments.retry_failed { (before.labelled, 0) } else { (before.labelled + before.failed, before.failed) };
@@ -71,7 +71,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let teachers = boxed(std::mem::take(&mut loaded.teachers));
     let classes: ClassList = (&store.info().classes).into();
     let destination =
-        Destination { store: &store, classes_by_label: classes.by_label(), failure_limit: failure_limit(arguments) };
+        Destination { store: &store, classes: classes.by_folder_class(), failure_limit: failure_limit(arguments) };
     let job = Job {
         images: &*images,
         // Images may have been repaired, and differ from the manifest's sizes.

@@ -132,7 +132,7 @@ pub fn build_release(
         pictured: pictured.iter().map(|&row| manifest.id(row).to_owned()).collect(),
         redactions: &redactions,
     };
-    let folder_classes: BTreeSet<&str> = (0..manifest.len()).filter_map(|row| manifest.label(row)).collect();
+    let folder_classes: BTreeSet<&str> = (0..manifest.len()).filter_map(|row| manifest.folder_class(row)).collect();
     let is_imagenet = has_imagenet_folders(&folder_classes, &classes);
     let licence = options.licence.file();
     let source_terms = source_terms(options.source_terms.as_deref(), is_imagenet);
@@ -286,7 +286,8 @@ fn licence_warnings(options: &PublishOptions<'_>) -> Vec<String> {
 /// are never shortened.
 fn private_name_warning(manifest: &Manifest) -> Option<String> {
     let is_path = |text: &str| text.starts_with('/') && redact(text).is_some();
-    let row = (0..manifest.len()).find(|&row| is_path(manifest.id(row)) || manifest.label(row).is_some_and(is_path))?;
+    let row = (0..manifest.len())
+        .find(|&row| is_path(manifest.id(row)) || manifest.folder_class(row).is_some_and(is_path))?;
     let id = manifest.id(row);
     Some(format!("ids and folder classes are published unchanged, and those of row {row} look like a path: `{id}`"))
 }

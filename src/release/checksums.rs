@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::release_file::ReleaseFile;
-use crate::shared::digest::{Digest, DigestOf};
+use crate::shared::digest::{Digest, DigestBuilder};
 use crate::shared::error::Error;
 use crate::shared::store::Files;
 
@@ -27,7 +27,7 @@ pub(super) fn is_checksums_or_signature(path: &str) -> bool {
 /// Returns the digest of a file, read in pieces to bound memory.
 pub(super) fn digest_of(files: &dyn Files, path: &str, bytes: u64) -> Result<Digest, Error> {
     const PIECE: u64 = 8 << 20;
-    let mut digest = DigestOf::default();
+    let mut digest = DigestBuilder::default();
     for first in (0..bytes).step_by(PIECE as usize) {
         digest.add(&files.read_range(path, first..bytes.min(first + PIECE))?);
     }

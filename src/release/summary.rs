@@ -84,7 +84,7 @@ pub(super) fn summarise(
     monitor: &dyn Monitor,
 ) -> Result<Summary, Error> {
     let class_names = (0..store.info().classes.count as u32).map(|class| classes.short_name(class)).collect();
-    let class_of_label = classes.by_label();
+    let class_of_label = classes.by_folder_class();
     let names = Names { manifest, classes: class_names };
     let columns = columns();
     let write_error = |error| Error::file("create", store.path().join(SUMMARY).as_path())(error);
@@ -94,7 +94,7 @@ pub(super) fn summarise(
     let mut writer = TableWriter::new(TableFormat::Parquet, &mut summarised.table, &table).map_err(write_error)?;
     let rows: Vec<usize> = (0..manifest.len()).collect();
     for rows in rows.chunks(GROUP_ROWS) {
-        let folder_class = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
+        let folder_class = |row: usize| manifest.folder_class(row).and_then(|label| class_of_label.get(label)).copied();
         let examine = |examiner: &mut Examiner, row: usize, finished: FinishedRow| {
             let image = examine_image(examiner, row, folder_class(row), &finished, store)?;
             Ok((row, image))
@@ -219,7 +219,7 @@ fn columns<'a>() -> Vec<TableColumn<SummaryRow<'a>>> {
     vec![
         TableColumn::required("row", Integers(|row| Some(row.row))),
         TableColumn::required("id", Texts(|row| Some(row.names.manifest.id(row.row)))),
-        TableColumn::nullable("label", Texts(|row| row.names.manifest.label(row.row))),
+        TableColumn::nullable("label", Texts(|row| row.names.manifest.folder_class(row.row))),
         TableColumn::nullable("folder_class_name", Texts(|row| row.folder_class.map(|class| row.name(class)))),
         TableColumn::required("verdict", Texts(|row| Some(row.verdict()))),
         TableColumn::nullable("folder_class_prob", Reals(|row| row.labelled()?.folder_class_prob)),

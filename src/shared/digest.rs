@@ -1,4 +1,4 @@
-//! SHA-256, as 64 hexadecimal digits.
+//! SHA-256 digests, as 64 hexadecimal digits.
 
 use std::fmt;
 use std::fs::File;
@@ -16,19 +16,25 @@ use crate::shared::regular_file;
 #[serde(into = "String", try_from = "String")]
 pub struct Digest(String);
 
+/// Text that is not a SHA-256 digest.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a sha256: expected 64 digits of 0-9 and a-f", text.escape_debug())]
+pub struct DigestError {
+    text: String,
+}
+
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
         digest.0
     }
 }
 
-/// What is read is hostile until it was checked: files are named after digests.
+/// Only valid digests are parsed: files are named after them, and the input may be hostile.
 impl TryFrom<String> for Digest {
-    type Error = String;
+    type Error = DigestError;
 
-    fn try_from(text: String) -> Result<Self, String> {
-        let shown = || text.chars().take(80).collect::<String>();
-        Self::parse(&text).ok_or_else(|| format!("`{}` is no sha256: 64 digits of 0-9 and a-f", shown().escape_debug()))
+    fn try_from(text: String) -> Result<Self, DigestError> {
+        Self::parse(&text).ok_or_else(|| DigestError { text: text.chars().take(80).collect() })
     }
 }
 
@@ -39,21 +45,21 @@ impl fmt::Display for Digest {
 }
 
 impl Digest {
-    /// A digest from its 64 lower-case hexadecimal digits.
+    /// Parses 64 lower-case hexadecimal digits.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         (text.len() == 64 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
     }
 
-    /// Its digits.
+    /// Returns its digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// The digest of bytes in memory.
+/// Computes the digest of bytes in memory.
 #[must_use]
 pub fn digest_bytes(bytes: &[u8]) -> Digest {
     let mut sha = Sha256::new();
@@ -61,46 +67,46 @@ pub fn digest_bytes(bytes: &[u8]) -> Digest {
     finish(sha)
 }
 
-/// The digest and the length of a file, read in pieces.
+/// Computes the digest and the length of a file, which is read in chunks.
 ///
 /// # Errors
-/// When the file cannot be read.
+/// Returns [`Error::File`] if the file is missing or cannot be read.
 pub fn digest_file(path: &Path) -> Result<(Digest, u64), Error> {
     let absent = || Error::file("open", path)(io::ErrorKind::NotFound.into());
     let (mut file, _) = regular_file::open(path)?.or_none("open", path)?.ok_or_else(absent)?;
     digest_opened(&mut file, path)
 }
 
-/// The digest and the length of what is left to read of an open file. `path` is for messages.
+/// Computes the digest and the length of the rest of an open file. `path` is for messages.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the file cannot be read.
 pub(crate) fn digest_opened(file: &mut File, path: &Path) -> Result<(Digest, u64), Error> {
     let (mut sha, mut bytes) = (Sha256::new(), 0);
-    let mut piece = vec![0; 1 << 20];
+    let mut chunk = vec![0; 1 << 20];
     loop {
-        let read = file.read(&mut piece).map_err(Error::file("read", path))?;
+        let read = file.read(&mut chunk).map_err(Error::file("read", path))?;
         if read == 0 {
             return Ok((finish(sha), bytes));
         }
-        sha.update(&piece[..read]);
+        sha.update(&chunk[..read]);
         bytes += read as u64;
     }
 }
 
-/// A digest in the making, of bytes that come piece by piece.
+/// Computes the digest of bytes that arrive in chunks.
 #[derive(Debug, Default)]
-pub struct DigestOf {
+pub struct DigestBuilder {
     sha: Sha256,
 }
 
-impl DigestOf {
+impl DigestBuilder {
     /// Adds the next bytes.
     pub fn add(&mut self, bytes: &[u8]) {
         self.sha.update(bytes);
     }
 
-    /// The digest of all of them.
+    /// Returns the digest of all bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         finish(self.sha)
@@ -127,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn only_digests_are_read_as_digests() {
+    fn only_valid_digests_are_parsed() {
         let read = |text: &str| serde_json::from_value::<Digest>(text.into());
         assert_eq!(read(digest_bytes(b"x").as_str()).unwrap(), digest_bytes(b"x"));
         for bad in ["", "ab", "../../etc/passwd", &"g".repeat(64), &"A".repeat(64), &"a".repeat(65), &"é".repeat(32)] {

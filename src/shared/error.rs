@@ -1,4 +1,4 @@
-//! The two kinds of error, told apart by type: [`Error`] stops a run, [`ImageError`] is recorded and the run goes on.
+//! The two kinds of error: [`Error`] stops a run; [`ImageError`] is recorded, and the run continues.
 
 use std::fmt;
 use std::io;
@@ -11,35 +11,35 @@ use crate::shared::printable::{printable, printable_lines, printable_path};
 /// The cause of an [`Error`]: the error of one area (a manifest, a card, a key, ...) or of another library.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 
-/// What stops a run. Each message says what happened, to which thing, and what to do next.
+/// An error that stops a run. Each message describes what failed and, if possible, what to do.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The operating system refused an operation on a file or folder.
+    /// An operation on a file or folder failed.
     #[error("cannot {action} {}: {source}", printable_path(path))]
     File {
-        /// What was tried, as a verb: "read", "create", "rename".
+        /// The operation, as a verb: "read", "create", "rename".
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// The operating system's reason.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The source of images cannot be used.
+    /// A source of images cannot be opened or listed.
     #[error("source {}: {}", printable_path(path), cause(problem))]
     Source {
         /// The folder, archive or pattern.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong.
         #[source]
         problem: Cause,
     },
-    /// A manifest cannot be read, or says something impossible.
+    /// A manifest cannot be read, or is invalid.
     #[error("manifest {}: {}", printable_path(path), cause(problem))]
     Manifest {
         /// The manifest's file.
         path: PathBuf,
-        /// What is wrong and where, and what to do.
+        /// What is wrong.
         #[source]
         problem: Cause,
     },
@@ -48,11 +48,11 @@ pub enum Error {
     Card {
         /// The card's file.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong.
         #[source]
         problem: Cause,
     },
-    /// The teacher's file is no ONNX model, or one that cannot give label maps.
+    /// A teacher's file is not an ONNX model, or is one that cannot produce label maps.
     #[error("teacher {}: {}\n  help: {}", printable_path(path), cause(problem), printable_lines(advice))]
     Teacher {
         /// The teacher's file.
@@ -60,12 +60,12 @@ pub enum Error {
         /// Why it is refused.
         #[source]
         problem: Cause,
-        /// What the user can do about it.
+        /// What to do about it.
         advice: String,
     },
-    /// The labels of the rewritten teacher differ from those of the reference, the unmodified teacher.
+    /// The rewritten teacher differs from the reference, the unmodified one.
     #[error(
-        "teacher {}: cannot verify the rewrite: {}\n  help: {}",
+        "teacher {}: cannot verify the rewrite, nothing was labelled: {}\n  help: {}",
         printable_path(path),
         cause(problem),
         printable_lines(advice)
@@ -76,114 +76,114 @@ pub enum Error {
         /// Which comparison failed, with both values.
         #[source]
         problem: Cause,
-        /// What the user can do about it.
+        /// What to do about it.
         advice: String,
     },
     /// ONNX Runtime is missing or cannot be loaded.
     #[error("{}", printable_lines(.0))]
     Runtime(String),
-    /// ONNX Runtime failed while it loaded or ran the teacher.
-    #[error("ONNX Runtime could not {action}: {}", printable_lines(message))]
+    /// ONNX Runtime failed to load or to run the teacher.
+    #[error("ONNX Runtime cannot {action}: {}", printable_lines(message))]
     Inference {
-        /// What was tried.
+        /// The operation, as a verb with its object: "load the teacher".
         action: &'static str,
-        /// ONNX Runtime's own words.
+        /// ONNX Runtime's message.
         message: String,
     },
-    /// The device has too little memory for what was asked of it.
+    /// The device has too little memory.
     #[error(
-        "the device's memory is too small to {action}: {}\n  help: give a smaller --batch (in a new \
-         store), or free the device of other programs",
+        "the device's memory is too small to {action}: {}\n  help: use a smaller --batch (in a new store), or close other \
+         programs that use the device",
         printable_lines(message)
     )]
     DeviceMemory {
-        /// What was tried.
+        /// The operation, as a verb with its object: "load the teacher".
         action: &'static str,
-        /// ONNX Runtime's own words.
+        /// ONNX Runtime's message.
         message: String,
     },
-    /// So many images failed that the run makes no sense.
+    /// Too many images failed for the run to be useful.
     #[error(
-        "stopped: {count} images {} failed, the last one {} ({error})\n  help: see that the source is there and \
-         whole. The same command goes on; with --retry-failed it labels again what failed; --max-failures says how many \
+        "stopped: {count} images {} failed, the last one {} ({error})\n  help: check that the source is available and intact. \
+         The same command resumes; with --retry-failed it labels the failed images again; --max-failures sets how many \
          failures are accepted",
         if *in_a_row { "in a row" } else { "of this run" },
         printable(path)
     )]
     TooManyFailures {
-        /// How many failed.
+        /// Number of failures.
         count: usize,
-        /// Whether all of them stand one after the other.
+        /// Whether they are consecutive.
         in_a_row: bool,
         /// The last one's path below the source.
         path: String,
         /// Why the last one failed.
         error: ImageError,
     },
-    /// The device that was asked for is not there.
+    /// A device is missing or cannot be used.
     #[error("device {}: {}", printable(device), cause(problem))]
     Device {
-        /// The device as it was asked for.
+        /// The device as it was named.
         device: String,
-        /// Why it cannot be used, and what to do.
+        /// Why it cannot be used.
         #[source]
         problem: Cause,
     },
-    /// The store belongs to another run: it was made with something else.
+    /// The store was created with different settings.
     #[error(
-        "store {} was made with something else, and mixing is refused:\n{}\n  help: {advice}",
+        "store {} was created with different settings, and mixing is refused:\n{}\n  help: {advice}",
         printable_path(path),
         list(differences)
     )]
     OtherRun {
         /// The store.
         path: PathBuf,
-        /// One line for each thing that differs, with both values.
+        /// One line per setting that differs, with both values.
         differences: Vec<String>,
-        /// What the user can do about it.
+        /// What to do about it.
         advice: &'static str,
     },
-    /// Stores that were to become one do not fit together, or are damaged.
-    #[error("the stores cannot become one, and nothing was written:\n{}\n  help: {advice}", list(problems))]
+    /// Stores that should be merged do not fit together, or are damaged.
+    #[error("cannot merge the stores, and nothing was written:\n{}\n  help: {advice}", list(problems))]
     Merge {
-        /// One line for each thing that stands in the way: which stores, what of them, both values.
+        /// One line per obstacle: the stores, what differs, and both values.
         problems: Vec<String>,
-        /// What the user can do about it.
+        /// What to do about it.
         advice: &'static str,
     },
-    /// The store is damaged, of another format version, or not a store at all.
+    /// A store is missing or damaged, or of an unknown format version.
     #[error("store {}: {}", printable_path(path), cause(problem))]
     Store {
         /// The store.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// What is wrong.
         #[source]
         problem: Cause,
     },
-    /// A place in the network cannot be reached, refuses, or gives something else than was asked for.
+    /// An address in the network cannot be reached, refuses access, or returns something unexpected.
     #[error("{}: {}", printable(place), cause(problem))]
     Remote {
-        /// Its address, without credentials.
+        /// The address, without credentials.
         place: String,
-        /// What happened, and what to do.
+        /// What went wrong.
         #[source]
         problem: Cause,
     },
-    /// A release cannot be made, delivered or used.
+    /// A release cannot be created, delivered or used.
     #[error("release {}: {}", printable(place), cause(problem))]
     Release {
         /// The folder or address.
         place: String,
-        /// What is wrong, and what to do.
+        /// What is wrong.
         #[source]
         problem: Cause,
     },
-    /// A key cannot be used to sign or to check signatures.
+    /// A key cannot be used to sign, or to verify signatures.
     #[error("key {}: {}", printable_path(path), cause(problem))]
     Key {
         /// The key's file.
         path: PathBuf,
-        /// Why not, and what to do.
+        /// Why not.
         #[source]
         problem: Cause,
     },
@@ -194,69 +194,69 @@ pub enum Error {
         store: PathBuf,
         /// The row.
         row: usize,
-        /// Why not, and what to do.
+        /// Why not.
         reason: String,
     },
     /// No image has this name.
-    #[error("store {}: it has no image `{}`{}", printable_path(store), printable(name), near(name, advice.as_deref(), example))]
+    #[error("store {}: found no image `{}`{}", printable_path(store), printable(name), unknown_name_details(name, advice.as_deref(), example))]
     UnknownId {
         /// The store.
         store: PathBuf,
         /// The name that was looked up.
         name: String,
-        /// What was probably meant.
+        /// Suggestion of what was probably meant.
         advice: Option<String>,
         /// An id that exists.
         example: String,
     },
-    /// A name could mean two images, or two names only one.
+    /// A name could refer to two images, or two names to only one.
     #[error("store {}: {}", printable_path(store), cause(problem))]
     AmbiguousName {
         /// The store.
         store: PathBuf,
-        /// The names and the images.
+        /// The names, and the images that they could refer to.
         #[source]
         problem: Cause,
     },
-    /// Threads cannot be started: a shortage that passes, or a limit of this session.
+    /// Threads cannot be started, because of a temporary shortage or a limit of the session.
     #[error(
-        "cannot start {count} threads: {problem}\n  help: try again when the machine is less busy, give a smaller --threads, \
+        "cannot start {count} threads: {problem}\n  help: try again when the machine is less busy, use a smaller --threads, \
          or raise the limit of processes (ulimit -u)"
     )]
     Threads {
-        /// How many were to be started.
+        /// Number of threads.
         count: usize,
         /// Why not.
         #[source]
         problem: Cause,
     },
-    /// Memory, a signal handler or another resource of the machine is short; trying again may succeed.
+    /// Memory, a signal handler or another resource of the machine is unavailable; trying again may succeed.
     #[error("cannot {action}: {}\n  help: try again when the machine is less busy", cause(problem))]
     Resource {
-        /// What was tried, as a verb with its object: "watch for signals".
+        /// The operation, as a verb with its object: "watch for signals".
         action: &'static str,
         /// Why it failed.
         #[source]
         problem: Cause,
     },
-    /// A fault of relabel itself.
+    /// A bug in relabel.
     #[error(
         "internal error: cannot {action}: {}\n  help: this is a bug in relabel {}: please report it with this message",
         cause(problem),
         env!("CARGO_PKG_VERSION")
     )]
     Internal {
-        /// What was tried, as a verb with its object: "encode shard 17".
+        /// The operation, as a verb with its object: "encode shard 17".
         action: String,
         /// Why it failed.
         #[source]
         problem: Cause,
     },
-    /// The caller passed a value that cannot be used: wrong usage, the same call can never succeed.
+    /// The caller passed an invalid value: the same call can never succeed.
     #[error("{}", printable_lines(.0))]
     Usage(String),
-    /// The caller asked for a stop. Everything committed so far is kept.
-    #[error("interrupted; what was finished so far is kept")]
+    /// The caller requested a stop. Everything that was committed is kept.
+    #[error("interrupted; everything committed so far is kept")]
     Interrupted,
 }
 
@@ -278,7 +278,7 @@ pub enum ErrorClass {
 }
 
 impl Error {
-    /// Returns what the caller can do about it.
+    /// Returns what the caller can do about the error.
     #[must_use]
     pub fn class(&self) -> ErrorClass {
         match self {
@@ -310,17 +310,18 @@ impl Error {
         }
     }
 
-    /// An [`Error::File`]; made for `map_err(Error::file("read", path))`.
+    /// Returns a function that makes an [`Error::File`], for `map_err(Error::file("read", path))`.
     pub fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::File { action, path: path.to_path_buf(), source }
     }
 }
 
-/// What is added to a name that no image has. Both forms of the name were looked up, so that both are shown.
-fn near(name: &str, advice: Option<&str>, example: &str) -> String {
+/// Continues the message about an unknown name: the name was also looked up without its extension, and there may be a
+/// suggestion.
+fn unknown_name_details(name: &str, advice: Option<&str>, example: &str) -> String {
     let file_at = name.rfind('/').map_or(0, |slash| slash + 1);
     let stem = name[file_at..].rfind('.').filter(|&dot| dot > 0).map(|dot| &name[..file_at + dot]);
-    let nor = stem.map_or(String::new(), |stem| format!(", and no `{}`", printable(stem)));
+    let nor = stem.map_or(String::new(), |stem| format!(", nor `{}`", printable(stem)));
     let advice = advice.map_or_else(
         || format!("an id is the path below the source without its extension, such as `{example}`"),
         str::to_owned,
@@ -328,7 +329,7 @@ fn near(name: &str, advice: Option<&str>, example: &str) -> String {
     format!("{nor}\n  help: {}", printable(&advice))
 }
 
-/// The text of a cause, safe to print.
+/// Returns the text of a cause, safe to print.
 fn cause(problem: &Cause) -> String {
     printable_lines(&problem.to_string()).into_owned()
 }
@@ -337,12 +338,12 @@ fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  - {}", printable_lines(line))).collect::<Vec<_>>().join("\n")
 }
 
-/// Why one image could not be labelled. It is written into the shard's record, and the run goes on.
+/// Why one image could not be labelled. It is written into the shard's record, and the run continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageError {
-    /// What sort of failure it is, for counting.
+    /// The kind of failure, for counting.
     pub kind: ImageErrorKind,
-    /// What happened, in words.
+    /// What happened.
     pub reason: String,
 }
 
@@ -352,38 +353,38 @@ impl fmt::Display for ImageError {
     }
 }
 
-/// The sorts of [`ImageError`].
+/// The kinds of [`ImageError`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
 pub enum ImageErrorKind {
-    /// The bytes could not be had: the file is gone, or reading it failed.
+    /// The file is missing, or reading it failed.
     Unreadable,
-    /// It is not what was listed: it has another length, or its archive was changed.
+    /// The image is not the one that was listed: it has another length, or its archive was changed.
     Changed,
-    /// The file has no bytes.
+    /// The file is empty.
     Empty,
-    /// The bytes are no image of a known format.
+    /// The bytes are not an image of a known format.
     NotAnImage,
-    /// The file ends before its image does.
+    /// The file ends before the end of the image.
     Truncated,
-    /// The image is damaged in a way that PIL refuses too.
+    /// The image is damaged in a way that PIL refuses as well.
     Broken,
-    /// More pixels than PIL accepts.
+    /// The image has more pixels than PIL accepts.
     TooLarge,
-    /// An image that PIL may read, of a format or kind whose pixels are not known to be the same here.
+    /// PIL may read the image, but relabel cannot guarantee the same pixels for its format.
     Inexact,
-    /// The process ended again and again while it was decoded.
+    /// The process crashed repeatedly while it was decoding the image.
     Crashed,
-    /// The file is no label map of the kind that is imported: another type, other sizes, or impossible class ids.
+    /// The file is not a label map of the imported kind: it has another type, other sizes, or invalid class ids.
     NotAMap,
     /// The teacher's scores are not finite or saturate float16.
     Scores,
-    /// A kind that another version of the program recorded.
+    /// A kind that another version of relabel recorded.
     Other(OtherKind),
 }
 
-/// The name of a kind of failure that this version does not know: lower-case words with hyphens between them.
+/// The name of a kind of failure that this version does not know: lower-case words joined by hyphens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OtherKind(String);
 
@@ -403,7 +404,7 @@ impl ImageErrorKind {
         Self::Scores,
     ];
 
-    /// Its name in records.
+    /// Returns its name in records.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -423,18 +424,24 @@ impl ImageErrorKind {
     }
 }
 
-impl TryFrom<String> for ImageErrorKind {
-    type Error = String;
+/// A text that is not the name of a kind of failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{}` is not a kind of failure: expected lower-case words joined by hyphens", name.escape_debug())]
+pub struct ImageErrorKindError {
+    name: String,
+}
 
-    fn try_from(name: String) -> Result<Self, String> {
-        const LONGEST: usize = 64;
+impl TryFrom<String> for ImageErrorKind {
+    type Error = ImageErrorKindError;
+
+    fn try_from(name: String) -> Result<Self, ImageErrorKindError> {
+        const MAX_BYTES: usize = 64;
         if let Some(known) = Self::KNOWN.into_iter().find(|known| known.as_str() == name) {
             return Ok(known);
         }
         let is_letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-        if name.is_empty() || name.len() > LONGEST || !name.bytes().all(is_letter) {
-            let shown: String = name.chars().take(LONGEST).collect();
-            return Err(format!("`{}` is no kind of failure: lower-case words with hyphens", shown.escape_debug()));
+        if name.is_empty() || name.len() > MAX_BYTES || !name.bytes().all(is_letter) {
+            return Err(ImageErrorKindError { name: name.chars().take(MAX_BYTES).collect() });
         }
         Ok(Self::Other(OtherKind(name)))
     }
@@ -457,7 +464,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_of_other_versions_are_read_and_written_as_they_were() {
+    fn kinds_of_other_versions_are_kept() {
         for name in ["scores", "not-a-map", "too-dark", "kind-2"] {
             let kind: ImageErrorKind = serde_json::from_value(name.into()).unwrap();
             assert_eq!((kind.to_string().as_str(), serde_json::to_value(&kind).unwrap()), (name, name.into()));

@@ -1,13 +1,88 @@
 //! Sizes and boxes, one type for each space.
 //!
-//! Four spaces exist: `image` (pixels of the decoded file), `input` (pixels that the teacher sees), `map` (cells of
-//! the label map) and `unit` (0..1 of the image). The whole image is squashed to the input, so that a `unit`
-//! coordinate means the same place in all of them. Heights come before widths, as in an array shape.
+//! There are four spaces: `image` (pixels of the decoded file), `input` (pixels of the teacher's input), `map` (cells of
+//! the label map) and `unit` (0..1 of the image). The entire image is resized to the input, so that a `unit`
+//! coordinate refers to the same position in all of them. Heights come before widths, as in an array shape.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+/// A size or box that is out of range.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum GeometryError {
+    /// A side of an input is 0 or too large.
+    #[error(
+        "an input of {height_pixels}x{width_pixels} pixels is out of range: each side is 1 to {}",
+        InputSize::MAX_SIDE_PIXELS
+    )]
+    InputSize {
+        /// Height in pixels.
+        height_pixels: u32,
+        /// Width in pixels.
+        width_pixels: u32,
+    },
+    /// A text is not an input size.
+    #[error("`{text}` is not an input size: write 475 or 475x640 (height x width, in pixels)")]
+    InputSizeText {
+        /// The text.
+        text: String,
+    },
+    /// A label map has no cells.
+    #[error("a label map of {height_cells}x{width_cells} cells is empty")]
+    EmptyMap {
+        /// Rows of cells.
+        height_cells: usize,
+        /// Columns of cells.
+        width_cells: usize,
+    },
+    /// A side of a label map is too large.
+    #[error(
+        "a label map of {height_cells}x{width_cells} cells is out of range: each side is 1 to {}",
+        MapSize::MAX_SIDE_CELLS
+    )]
+    MapSize {
+        /// Rows of cells.
+        height_cells: usize,
+        /// Columns of cells.
+        width_cells: usize,
+    },
+    /// A coordinate of a box is NaN or infinite.
+    #[error("a coordinate of the box is not a finite number: {}", sides(.0))]
+    NotFinite([f64; 4]),
+    /// A box is far outside of the image.
+    #[error(
+        "the box is far outside of the image, which is 0..1 in both directions: {}. Are these pixels? Divide x by the \
+         image's width and y by its height",
+        sides(.0)
+    )]
+    FarOutside([f64; 4]),
+    /// Two opposite sides of a box are the same.
+    #[error("the box is empty, {axis}0 and {axis}1 are the same: {}", sides(sides_of_box))]
+    EmptyBox {
+        /// `x` or `y`.
+        axis: char,
+        /// The box, `x0, y0, x1, y1`.
+        sides_of_box: [f64; 4],
+    },
+    /// Two opposite sides of a box are swapped.
+    #[error(
+        "the box is reversed, {axis}0 is larger than {axis}1: {}. The order is x0, y0, x1, y1, not left, upper, width, height",
+        sides(sides_of_box)
+    )]
+    ReversedBox {
+        /// `x` or `y`.
+        axis: char,
+        /// The box, `x0, y0, x1, y1`.
+        sides_of_box: [f64; 4],
+    },
+}
+
+fn sides([x0, y0, x1, y1]: &[f64; 4]) -> String {
+    format!("x0 = {x0}, y0 = {y0}, x1 = {x1}, y1 = {y1}")
+}
 
 /// Size of the teacher's input in pixels. Both sides are at least 1 and at most [`InputSize::MAX_SIDE_PIXELS`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,22 +93,19 @@ pub struct InputSize {
 }
 
 impl InputSize {
-    /// Largest side that is accepted. Teachers stay far below; a slip in a card must not ask for terabytes.
+    /// Largest side that is accepted. Teachers stay far below it; a typing error in a card must not allocate terabytes.
     pub const MAX_SIDE_PIXELS: u32 = 8192;
 
-    /// A size of `height_pixels` by `width_pixels`.
+    /// Returns a size of `height_pixels` by `width_pixels`.
     ///
     /// # Errors
-    /// When a side is 0 or larger than [`InputSize::MAX_SIDE_PIXELS`].
-    pub fn new(height_pixels: u32, width_pixels: u32) -> Result<Self, String> {
+    /// Returns [`GeometryError::InputSize`] if a side is 0 or larger than [`InputSize::MAX_SIDE_PIXELS`].
+    pub fn new(height_pixels: u32, width_pixels: u32) -> Result<Self, GeometryError> {
         let sides = 1..=Self::MAX_SIDE_PIXELS;
         if sides.contains(&height_pixels) && sides.contains(&width_pixels) {
             Ok(Self { height_pixels, width_pixels })
         } else {
-            Err(format!(
-                "an input of {height_pixels}x{width_pixels} pixels is out of range: each side is 1 to {}",
-                Self::MAX_SIDE_PIXELS
-            ))
+            Err(GeometryError::InputSize { height_pixels, width_pixels })
         }
     }
 
@@ -62,16 +134,13 @@ impl fmt::Display for InputSize {
     }
 }
 
-/// Reads `475` (square) or `475x640` (height x width).
+/// Parses `475` (square) or `475x640` (height x width).
 impl FromStr for InputSize {
-    type Err = String;
+    type Err = GeometryError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
-        let side = |part: &str| {
-            part.trim()
-                .parse::<u32>()
-                .map_err(|_| format!("`{text}` is not an input size: write 475 or 475x640 (height x width, in pixels)"))
-        };
+    fn from_str(text: &str) -> Result<Self, GeometryError> {
+        let side =
+            |part: &str| part.trim().parse::<u32>().map_err(|_| GeometryError::InputSizeText { text: text.to_owned() });
         match text.split_once('x') {
             None => Self::new(side(text)?, side(text)?),
             Some((height, width)) => Self::new(side(height)?, side(width)?),
@@ -80,9 +149,9 @@ impl FromStr for InputSize {
 }
 
 impl TryFrom<[u32; 2]> for InputSize {
-    type Error = String;
+    type Error = GeometryError;
 
-    fn try_from([height, width]: [u32; 2]) -> Result<Self, String> {
+    fn try_from([height, width]: [u32; 2]) -> Result<Self, GeometryError> {
         Self::new(height, width)
     }
 }
@@ -105,19 +174,17 @@ impl MapSize {
     /// Largest side that is accepted: no teacher has more cells than its largest input has pixels.
     pub const MAX_SIDE_CELLS: usize = InputSize::MAX_SIDE_PIXELS as usize;
 
-    /// A map of `height_cells` by `width_cells`.
+    /// Returns a map of `height_cells` by `width_cells`.
     ///
     /// # Errors
-    /// When a side is 0 or larger than [`MapSize::MAX_SIDE_CELLS`].
-    pub fn new(height_cells: usize, width_cells: usize) -> Result<Self, String> {
+    /// Returns [`GeometryError::EmptyMap`] if a side is 0, and [`GeometryError::MapSize`] if one is larger than
+    /// [`MapSize::MAX_SIDE_CELLS`].
+    pub fn new(height_cells: usize, width_cells: usize) -> Result<Self, GeometryError> {
         if height_cells == 0 || width_cells == 0 {
-            return Err(format!("a label map of {height_cells}x{width_cells} cells has no cells"));
+            return Err(GeometryError::EmptyMap { height_cells, width_cells });
         }
         if height_cells.max(width_cells) > Self::MAX_SIDE_CELLS {
-            return Err(format!(
-                "a label map of {height_cells}x{width_cells} cells is out of range: each side is 1 to {}",
-                Self::MAX_SIDE_CELLS
-            ));
+            return Err(GeometryError::MapSize { height_cells, width_cells });
         }
         Ok(Self { height_cells, width_cells })
     }
@@ -140,19 +207,19 @@ impl MapSize {
         self.height_cells * self.width_cells
     }
 
-    /// The cells that share a side with cell number `cell`; cells are counted row by row.
-    pub fn beside(self, cell: usize) -> impl Iterator<Item = usize> {
+    /// Returns the cells that share a side with cell number `cell`; cells are counted row by row.
+    pub fn neighbours(self, cell: usize) -> impl Iterator<Item = usize> {
         let (y, x) = (cell / self.width_cells, cell % self.width_cells);
-        let beside = [
+        let neighbours = [
             (y > 0).then(|| cell - self.width_cells),
             (x > 0).then(|| cell - 1),
             (x + 1 < self.width_cells).then_some(cell + 1),
             (y + 1 < self.height_cells).then_some(cell + self.width_cells),
         ];
-        beside.into_iter().flatten()
+        neighbours.into_iter().flatten()
     }
 
-    /// Centre of cell (`y`, `x`) in `unit` coordinates, as (x, y).
+    /// Returns the centre of cell (`y`, `x`) in `unit` coordinates, as (x, y).
     #[must_use]
     pub fn unit_from_cell(self, y: usize, x: usize) -> (f64, f64) {
         ((x as f64 + 0.5) / self.width_cells as f64, (y as f64 + 0.5) / self.height_cells as f64)
@@ -166,9 +233,9 @@ impl fmt::Display for MapSize {
 }
 
 impl TryFrom<[usize; 2]> for MapSize {
-    type Error = String;
+    type Error = GeometryError;
 
-    fn try_from([height, width]: [usize; 2]) -> Result<Self, String> {
+    fn try_from([height, width]: [usize; 2]) -> Result<Self, GeometryError> {
         Self::new(height, width)
     }
 }
@@ -181,9 +248,9 @@ impl From<MapSize> for [usize; 2] {
 
 /// A box in `unit` coordinates: 0..1 of the image, `x0, y0, x1, y1`, half-open. It may touch or cross the image's edge.
 ///
-/// It remembers whether it was given in float32 or float64: `RoIAlign` takes as many samples as a side has cells, rounded
-/// up, so that the last bit of a side of a whole number of cells decides. Results are those of torchvision when the box
-/// is scaled in the numbers in which it was given (`docs/label-pooling.md`, LabelPooling).
+/// It records whether it was given in float32 or float64: `RoIAlign` takes as many samples as a side has cells, rounded
+/// up, so for a side of an integral number of cells the last bit decides. Results equal those of torchvision if the box
+/// is scaled in the precision in which it was given (`docs/label-pooling.md`, LabelPooling).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct UnitBox {
     x0: f64,
@@ -200,51 +267,45 @@ enum Precision {
 }
 
 impl UnitBox {
-    /// The whole image.
+    /// The entire image.
     pub const WHOLE: Self = Self { x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0, given_in: Precision::Float64 };
 
-    /// Largest coordinate, to either side, that is taken for one in `unit` space. Pixels are mostly larger.
+    /// Largest absolute coordinate that is accepted as one in `unit` space. Pixel coordinates are mostly larger.
     pub const MAX_COORDINATE: f64 = 16.0;
 
-    /// A box from its left, upper, right and lower side.
+    /// Returns the box with this left, upper, right and lower side.
     ///
     /// # Errors
-    /// When a coordinate is not finite or beyond [`UnitBox::MAX_COORDINATE`], or the box is empty or reversed.
-    pub fn new(x0: f64, y0: f64, x1: f64, y1: f64) -> Result<Self, String> {
+    /// Returns [`GeometryError`] if a coordinate is not finite or beyond [`UnitBox::MAX_COORDINATE`], or the box is empty or
+    /// reversed.
+    pub fn new(x0: f64, y0: f64, x1: f64, y1: f64) -> Result<Self, GeometryError> {
         Self { x0, y0, x1, y1, given_in: Precision::Float64 }.checked()
     }
 
-    /// A box from its left, upper, right and lower side, given in float32.
+    /// Returns the box with this left, upper, right and lower side, given in float32.
     ///
     /// # Errors
-    /// As for [`UnitBox::new`].
-    pub fn from_float32(sides: [f32; 4]) -> Result<Self, String> {
+    /// Returns an error as [`UnitBox::new`] does.
+    pub fn from_float32(sides: [f32; 4]) -> Result<Self, GeometryError> {
         let [x0, y0, x1, y1] = sides.map(f64::from);
         Self { x0, y0, x1, y1, given_in: Precision::Float32 }.checked()
     }
 
-    fn checked(self) -> Result<Self, String> {
+    fn checked(self) -> Result<Self, GeometryError> {
         let Self { x0, y0, x1, y1, .. } = self;
-        let corners = format!("x0 = {x0}, y0 = {y0}, x1 = {x1}, y1 = {y1}");
         let sides = [x0, y0, x1, y1];
         if sides.iter().any(|side| !side.is_finite()) {
-            return Err(format!("a coordinate of the box is no finite number: {corners}"));
+            return Err(GeometryError::NotFinite(sides));
         }
         if sides.iter().any(|side| side.abs() > Self::MAX_COORDINATE) {
-            return Err(format!(
-                "the box lies far outside of the image, which is 0..1 in both directions: {corners}. Are these pixels? \
-                 Divide x by the image's width and y by its height"
-            ));
+            return Err(GeometryError::FarOutside(sides));
         }
-        for (name, low, high) in [("x", x0, x1), ("y", y0, y1)] {
+        for (axis, low, high) in [('x', x0, x1), ('y', y0, y1)] {
             if high - low == 0.0 {
-                return Err(format!("the box is empty, {name}0 and {name}1 are the same: {corners}"));
+                return Err(GeometryError::EmptyBox { axis, sides_of_box: sides });
             }
             if low > high {
-                return Err(format!(
-                    "the box is reversed, {name}0 is larger than {name}1: {corners}. The order is x0, y0, x1, y1, not \
-                     left, upper, width, height"
-                ));
+                return Err(GeometryError::ReversedBox { axis, sides_of_box: sides });
             }
         }
         Ok(self)
@@ -274,19 +335,19 @@ impl UnitBox {
         self.y1
     }
 
-    /// Left and right side in `map` coordinates, cell centres lying on whole numbers, of a map with so many columns.
+    /// Returns the left and right side in `map` coordinates, with cell centres on integers, of a map with `width_cells` columns.
     #[must_use]
     pub fn map_x_from_unit(self, width_cells: usize) -> [f32; 2] {
         [self.x0, self.x1].map(|side| self.given_in.map_from_unit(side, width_cells))
     }
 
-    /// Upper and lower side in `map` coordinates, of a map with so many rows.
+    /// Returns the upper and lower side in `map` coordinates, of a map with `height_cells` rows.
     #[must_use]
     pub fn map_y_from_unit(self, height_cells: usize) -> [f32; 2] {
         [self.y0, self.y1].map(|side| self.given_in.map_from_unit(side, height_cells))
     }
 
-    /// The part of this box that `inside` names in 0..1 of the box itself.
+    /// Returns the part of this box at `inside`, which is given in 0..1 of this box.
     #[must_use]
     pub fn part(self, inside: Self) -> Self {
         let (width, height) = (self.x1 - self.x0, self.y1 - self.y0);
@@ -299,7 +360,7 @@ impl UnitBox {
         }
     }
 
-    /// The same box in an image that is mirrored left to right.
+    /// Returns the same box in an image that is mirrored left to right.
     #[must_use]
     pub fn mirrored(self) -> Self {
         Self { x0: 1.0 - self.x1, x1: 1.0 - self.x0, ..self }
@@ -315,12 +376,12 @@ impl Precision {
     }
 }
 
-/// A crop of an image: its box, and whether it was mirrored left to right afterwards.
+/// A crop of an image: its box, and whether it is mirrored left to right afterwards.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Crop {
-    /// Where it was cut out of the image.
+    /// Box of the image that is cut out.
     pub unit_box: UnitBox,
-    /// Whether it was mirrored after that.
+    /// Whether the crop is mirrored after that.
     pub is_flipped: bool,
 }
 
@@ -335,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn input_sizes_are_read_as_height_by_width() {
+    fn input_sizes_are_parsed_as_height_by_width() {
         assert_eq!("475".parse(), InputSize::new(475, 475));
         assert_eq!("475x640".parse(), InputSize::new(475, 640));
         for bad in ["", "x", "475x", "4.5", "-1", "0", "475x0", "9000", "475x640x3"] {
@@ -351,31 +412,31 @@ mod tests {
     }
 
     #[test]
-    fn cells_beside_share_a_side() {
+    fn neighbours_share_a_side() {
         let map = MapSize::new(2, 3).unwrap();
-        let beside = |cell| map.beside(cell).collect::<Vec<_>>();
-        assert_eq!([beside(0), beside(4), beside(5)], [vec![1, 3], vec![1, 3, 5], vec![2, 4]]);
-        assert_eq!(MapSize::new(1, 1).unwrap().beside(0).count(), 0);
+        let neighbours = |cell| map.neighbours(cell).collect::<Vec<_>>();
+        assert_eq!([neighbours(0), neighbours(4), neighbours(5)], [vec![1, 3], vec![1, 3, 5], vec![2, 4]]);
+        assert_eq!(MapSize::new(1, 1).unwrap().neighbours(0).count(), 0);
     }
 
     #[test]
-    fn boxes_that_are_none_are_refused_with_the_reason() {
+    fn invalid_boxes_are_refused_with_the_reason() {
         for (sides, reason) in [
-            ([f64::NAN, 0.0, 1.0, 1.0], "no finite number"),
-            ([0.0, 0.0, f64::INFINITY, 1.0], "no finite number"),
+            ([f64::NAN, 0.0, 1.0, 1.0], "not a finite number"),
+            ([0.0, 0.0, f64::INFINITY, 1.0], "not a finite number"),
             ([0.5, 0.0, 0.5, 1.0], "empty"),
             ([0.5, 0.7, 0.9, 0.2], "reversed, y0"),
             ([0.0, 0.0, 224.0, 224.0], "pixels"),
         ] {
             let [x0, y0, x1, y1] = sides;
-            let refusal = UnitBox::new(x0, y0, x1, y1).unwrap_err();
+            let refusal = UnitBox::new(x0, y0, x1, y1).unwrap_err().to_string();
             assert!(refusal.contains(reason), "{refusal}");
         }
         assert!(UnitBox::new(-0.25, -0.5, 1.5, 3.0).is_ok(), "a box may cross the edge");
     }
 
     #[test]
-    fn boxes_are_scaled_in_the_numbers_in_which_they_were_given() {
+    fn boxes_are_scaled_in_the_precision_in_which_they_were_given() {
         // 0.7 of 15 cells is 10.5 in float64 after rounding to float32; in float32 the product is rounded by itself.
         let sides = [0.1_f32, 0.3, 0.7, 0.9];
         let single = UnitBox::from_float32(sides).unwrap();
@@ -388,9 +449,9 @@ mod tests {
 
     #[test]
     fn parts_of_boxes_and_mirrored_boxes() {
-        let whole = UnitBox::new(0.5, 0.25, 1.0, 0.75).unwrap();
+        let outer = UnitBox::new(0.5, 0.25, 1.0, 0.75).unwrap();
         let lower_left = UnitBox::new(0.0, 0.5, 0.5, 1.0).unwrap();
-        assert_eq!(whole.part(lower_left), UnitBox::new(0.5, 0.5, 0.75, 0.75).unwrap());
+        assert_eq!(outer.part(lower_left), UnitBox::new(0.5, 0.5, 0.75, 0.75).unwrap());
         assert_eq!(lower_left.mirrored(), UnitBox::new(0.5, 0.5, 1.0, 1.0).unwrap());
     }
 }

@@ -1,40 +1,40 @@
-//! What the library tells its caller while it works. The library itself prints nothing.
+//! How the library reports progress to its caller. The library itself prints nothing.
 
 use std::time::Duration;
 
 use crate::shared::store::{Agreement, ShardRecord};
 
-/// What the time of a run is spent on.
+/// The stages that the time of a run is spent on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// Reading, decoding and resizing images.
     Decoding,
-    /// The teacher.
+    /// Running the teacher.
     Teacher,
-    /// Compressing label maps, on the same threads as decoding.
+    /// Compressing label maps, on the same threads that decode.
     Encoding,
-    /// Writing and flushing files of the store.
+    /// Writing the store's files and flushing them.
     Store,
 }
 
-/// The caller's side of a run: it hears of progress, and may ask for a stop. Called from several threads.
+/// Receives the progress of a run, and may request a stop. Called from several threads.
 pub trait Monitor: Sync {
-    /// True when the run should stop. What is committed stays.
+    /// Returns true if the run should stop. Committed shards are kept.
     fn stop_requested(&self) -> bool {
         false
     }
 
-    /// The time since some moment, where the caller has a clock: the library has none.
+    /// Returns the time since some fixed moment, if the caller has a clock: the library has none.
     fn now(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// One thread worked so long on a stage.
+    /// One thread worked on a stage for this time.
     fn worked(&self, stage: Stage, time: Duration) {
         let _ = (stage, time);
     }
 
-    /// Images left the teacher: so many with labels, so many without.
+    /// A batch left the teacher: number of images with labels and without, and how they agree with the folder classes.
     fn images_done(&self, labelled: usize, failed: usize, agreement: Agreement) {
         let _ = (labelled, failed, agreement);
     }
@@ -44,23 +44,23 @@ pub trait Monitor: Sync {
         let _ = record;
     }
 
-    /// After many images the teacher hardly ever agrees with the folders: it is probably fed wrongly.
+    /// After many images the teacher hardly ever agrees with the folder classes: its input is probably prepared wrongly.
     fn low_agreement(&self, agreement: Agreement) {
         let _ = agreement;
     }
 }
 
 impl dyn Monitor + '_ {
-    /// Does some work of a stage, and reports how long it took.
+    /// Does some work of a stage, and reports the time that it took.
     pub fn timed<T>(&self, stage: Stage, work: impl FnOnce() -> T) -> T {
-        let begun = self.now();
-        let done = work();
-        self.worked(stage, self.now().saturating_sub(begun));
-        done
+        let start = self.now();
+        let result = work();
+        self.worked(stage, self.now().saturating_sub(start));
+        result
     }
 }
 
-/// Hears nothing and never stops a run.
+/// Ignores progress and never stops a run.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Silent;
 

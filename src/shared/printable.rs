@@ -1,43 +1,44 @@
-//! Text from outside, made safe to show: what a terminal would act on, or would pass for another line, is escaped.
+//! Makes foreign text safe to print: characters that control a terminal, or could fake another line, are escaped.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// Returns a text as one line: control characters (line breaks and tabs among them), separators of lines and marks that
-/// turn the direction of writing are escaped, as `\n` and `\u{1b}`.
+/// Returns a text as one line: control characters (including line breaks and tabs), line separators and marks that change
+/// the writing direction are escaped, as `\n` and `\u{1b}`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
     escaped(text, |_, _| false)
 }
 
-/// Returns a path as one line; see [`printable`]. What is not UTF-8 becomes `U+FFFD`.
+/// Returns a path as one line; see [`printable`]. Bytes that are not UTF-8 become `U+FFFD`.
 #[must_use]
 pub fn printable_path(path: &Path) -> String {
     printable(&path.to_string_lossy()).into_owned()
 }
 
-/// Returns a message that may have lines of its own: those that are indented by two spaces, as advice and lists are. All
+/// Returns a message that may have several lines: lines indented by two spaces, as advice and lists are, are kept. All
 /// else is escaped as by [`printable`], so that no name in it can look like a message.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter, rest| letter == '\n' && rest.trim_start_matches('\n').starts_with("  "))
 }
 
-/// Whether a terminal acts on this character, or text behind it would stand elsewhere than it belongs.
+/// True for a character that controls a terminal or changes the writing direction.
 #[must_use]
 pub fn acts_on_terminal(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Escapes what a terminal would act on, but for what `stays`: asked with a character and what follows it.
-fn escaped(text: &str, stays: impl Fn(char, &str) -> bool) -> Cow<'_, str> {
+/// Escapes characters that control a terminal, except those for which `keep` returns true. `keep` gets a character and the
+/// text after it.
+fn escaped(text: &str, keep: impl Fn(char, &str) -> bool) -> Cow<'_, str> {
     if !text.contains(acts_on_terminal) {
         return Cow::Borrowed(text);
     }
     let mut safe = String::with_capacity(text.len() + 16);
     for (at, letter) in text.char_indices() {
-        if acts_on_terminal(letter) && !stays(letter, &text[at + letter.len_utf8()..]) {
+        if acts_on_terminal(letter) && !keep(letter, &text[at + letter.len_utf8()..]) {
             safe.extend(escape(letter));
         } else {
             safe.push(letter);
@@ -58,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_acts_on_is_escaped() {
+    fn terminal_controls_are_escaped() {
         for (text, expected) in [
             ("n01/é ü 猫", "n01/é ü 猫"),
             ("a\u{1b}[2Jb", "a\\u{1b}[2Jb"),
@@ -71,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_keep_the_lines_that_are_indented() {
+    fn messages_keep_indented_lines() {
         assert_eq!(
             printable_lines("no such id\n  help: look\nrelabel: done"),
             "no such id\n  help: look\\nrelabel: done"

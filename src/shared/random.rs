@@ -1,4 +1,4 @@
-//! Random numbers from a seed: the same seed gives the same ones everywhere.
+//! Random numbers from a seed: the same seed gives the same numbers on every machine.
 
 /// `SplitMix64` (Steele, Lea and Flood, 2014): for samples, not for secrets.
 #[derive(Clone, Debug)]
@@ -9,19 +9,19 @@ pub struct SplitMix64 {
 const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 impl SplitMix64 {
-    /// A sequence of its own for each seed.
+    /// Starts the sequence of a seed.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self { state: seed }
     }
 
-    /// Number `at` of the sequence of a seed, from 0, without those before it.
+    /// Returns number `at` of the sequence of a seed, counted from 0, without computing those before it.
     #[must_use]
     pub fn number(seed: u64, at: u64) -> u64 {
         Self::new(seed.wrapping_add(at.wrapping_mul(STEP))).next_u64()
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.state = self.state.wrapping_add(STEP);
         let mut mixed = self.state;
@@ -30,9 +30,9 @@ impl SplitMix64 {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number from `low` up to, but without, `high`: all are equally likely.
+    /// Returns a number from the uniform distribution over `low..high`.
     pub fn uniform(&mut self, low: f64, high: f64) -> f64 {
-        // As many bits as a float64 holds.
+        // As many bits as the mantissa of a float64.
         let unit = (self.next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
         low + unit * (high - low)
     }
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn the_sequence_is_the_known_one() {
-        // What other implementations give for this seed.
+        // Reference values of other implementations for this seed.
         let mut random = SplitMix64::new(1_234_567);
         assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);

@@ -1,6 +1,6 @@
-//! Opening files that others made. A pipe in the place of a file would block for ever, and a device may give bytes without
-//! end: only regular files are read, links to them included, and never more of them than was expected. A failure of the
-//! machine is never taken for a file that is missing.
+//! Opens files that others made. Reading a pipe could block forever, and a device may never end: only regular files are
+//! read, including through symbolic links, and never more bytes than expected. A failure of the machine is never reported
+//! as a missing file.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -11,15 +11,16 @@ use rustix::fs::OFlags;
 use rustix::io::Errno;
 
 use crate::shared::error::Error;
+use crate::shared::numbers::exact_bytes;
 
-/// What is in the place of a file. That the system could not look is none of these, but an error.
+/// What was found at a path. A failure of the system to look there is an error instead.
 #[derive(Debug)]
 pub(crate) enum Found<T> {
     /// A regular file.
     There(T),
-    /// Nothing.
+    /// There is nothing.
     Absent,
-    /// Something that cannot be the file, with the reason.
+    /// Something other than the expected file, with the reason.
     Unusable(String),
 }
 
@@ -28,15 +29,15 @@ impl<T> Found<T> {
     pub(crate) fn or_problem(self) -> Result<T, String> {
         match self {
             Self::There(found) => Ok(found),
-            Self::Absent => Err("it is not there".to_owned()),
+            Self::Absent => Err("it is missing".to_owned()),
             Self::Unusable(problem) => Err(problem),
         }
     }
 
-    /// Returns the file; `None` where nothing is in its place.
+    /// Returns the file; `None` if there is nothing.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if something else is.
+    /// Returns [`Error::File`] if there is something else.
     pub(crate) fn or_none(self, action: &'static str, path: &Path) -> Result<Option<T>, Error> {
         match self {
             Self::There(found) => Ok(Some(found)),
@@ -46,27 +47,32 @@ impl<T> Found<T> {
     }
 }
 
+/// Opens whatever is at a path to read it. Opening a pipe does not wait for its other end.
+fn open_any(path: &Path) -> io::Result<(File, Metadata)> {
+    let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
+    let metadata = file.metadata()?;
+    Ok((file, metadata))
+}
+
 /// Opens a file to read it.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to say what is there.
+/// Returns [`Error::File`] if the system fails to look there.
 pub(crate) fn open(path: &Path) -> Result<Found<(File, Metadata)>, Error> {
-    let nonblocking = OFlags::NONBLOCK.bits() as i32;
-    let opened = OpenOptions::new().read(true).custom_flags(nonblocking).open(path);
-    let file = match opened {
-        Ok(file) => file,
+    let (file, metadata) = match open_any(path) {
+        Ok(opened) => opened,
         Err(error) if is_absence(&error) => return Ok(Found::Absent),
         Err(error) if is_errno(&error, Errno::NXIO) => return Ok(Found::Unusable(NOT_REGULAR.to_owned())),
         Err(error) if is_errno(&error, Errno::LOOP) => {
-            return Ok(Found::Unusable("it is a link that leads in circles".to_owned()));
+            return Ok(Found::Unusable("it is a symbolic link that leads back to itself".to_owned()));
         }
         Err(error) => return Err(Error::file("open", path)(error)),
     };
-    let metadata = file.metadata().map_err(Error::file("look at", path))?;
     Ok(if metadata.is_file() { Found::There((file, metadata)) } else { Found::Unusable(kind_of(&metadata)) })
 }
 
-/// Returns the bytes of a file that has at most `most_bytes`.
+/// Reads a file that has at most `most_bytes` bytes.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the file cannot be read.
@@ -87,52 +93,48 @@ pub(crate) fn read(path: &Path, most_bytes: u64) -> Result<Found<Vec<u8>>, Error
     Ok(Found::There(bytes))
 }
 
-/// Opens a file of this program's own to write to it. Links are not followed: what they lead to is another's.
+/// Opens a file of this program to write to it. Symbolic links are not followed: their target may belong to someone else.
 ///
 /// # Errors
-/// Returns the system's reason, or that something other than a regular file is there.
+/// Returns the system's error, or one of kind `InvalidInput` if it is not a regular file.
 pub(crate) fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
-    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = options.custom_flags(flags).open(path).map_err(|error| {
         let is_link = is_errno(&error, Errno::LOOP);
-        let what = if is_link { "it is a link, which is not written through" } else { NOT_REGULAR };
+        let what = if is_link { "it is a symbolic link, which is not followed for writing" } else { NOT_REGULAR };
         if is_link || is_errno(&error, Errno::NXIO) { io::Error::new(ErrorKind::InvalidInput, what) } else { error }
     })?;
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, kind_of(&metadata))) }
 }
 
-/// Opens a regular file. A FIFO, a socket or a device is refused, and opening one does not wait for its other end.
+/// Opens a regular file, for callers that judge the operating system's error themselves.
 ///
 /// # Errors
-/// Returns the operating system's error, or one of kind `InvalidInput` if it is something else than a regular file.
+/// Returns the operating system's error, or one of kind `InvalidInput` if it is not a regular file.
 pub fn open_regular(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(path)?;
-    let metadata = file.metadata()?;
+    let (file, metadata) = open_any(path)?;
     if metadata.is_dir() {
         return Err(Errno::ISDIR.into());
     }
-    if !metadata.is_file() {
-        return Err(io::Error::new(ErrorKind::InvalidInput, "it is not a regular file"));
-    }
-    Ok(file)
+    if metadata.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, kind_of(&metadata))) }
 }
 
 /// Reads a regular file as text.
 ///
 /// # Errors
-/// Returns an error as [`open_regular`] does, or if it cannot be read or is not UTF-8.
+/// Returns an error as [`open_regular`] does, or if the file cannot be read or is not UTF-8.
 pub fn read_regular_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open_regular(path)?.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// Whether an error tells something of the file itself: it is missing, forbidden, or of another sort. Every other one is a
-/// failure or a shortage of the machine (`EIO`, `ESTALE`, `EMFILE`, `ENOMEM`, ...), which tells nothing of the file.
+/// True if an error is about the file itself: it is missing, forbidden, or of another kind. Every other error is a failure
+/// or a shortage of the machine (`EIO`, `ESTALE`, `EMFILE`, `ENOMEM`, ...), and the file may be intact.
 #[must_use]
 pub fn concerns_file(error: &io::Error) -> bool {
-    const OF_THE_FILE: [Errno; 4] = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO, Errno::OVERFLOW];
+    const FILE_ERRORS: [Errno; 4] = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO, Errno::OVERFLOW];
     let is_kind = matches!(
         error.kind(),
         ErrorKind::NotFound
@@ -143,42 +145,42 @@ pub fn concerns_file(error: &io::Error) -> bool {
             | ErrorKind::InvalidData
             | ErrorKind::UnexpectedEof
     );
-    is_kind || OF_THE_FILE.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+    is_kind || FILE_ERRORS.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// Whether an error means that the file is missing.
+/// True if an error means that the file is missing.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Returns the metadata of what is there, links followed; `None` where nothing is.
+/// Returns the metadata of a path, following symbolic links; `None` if there is nothing.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to say what is there.
-pub fn look_at(path: &Path) -> Result<Option<Metadata>, Error> {
+/// Returns [`Error::File`] if the system fails to look there.
+pub fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
         Err(error) if is_absence(&error) || is_errno(&error, Errno::LOOP) => Ok(None),
-        Err(error) => Err(Error::file("look at", path)(error)),
+        Err(error) => Err(Error::file("access", path)(error)),
     }
 }
 
-/// Describes what is not a regular file.
+/// Describes something that is not a regular file.
 pub(crate) fn kind_of(metadata: &Metadata) -> String {
     let kind = metadata.file_type();
     let what = match kind {
         _ if kind.is_dir() => "a folder",
         _ if kind.is_fifo() => "a pipe",
         _ if kind.is_socket() => "a socket",
-        _ if kind.is_symlink() => "a link",
+        _ if kind.is_symlink() => "a symbolic link",
         _ => "a device",
     };
     format!("it is {what}, not a regular file")
 }
 
-/// Describes a file that has too many bytes to be what it should be.
+/// Describes a file that is longer than it should be.
 pub(crate) fn too_long(bytes: u64, most_bytes: u64) -> String {
-    format!("it has {bytes} bytes, and at most {most_bytes} were expected")
+    format!("it has {}; at most {} were expected", exact_bytes(bytes), exact_bytes(most_bytes))
 }
 
 const NOT_REGULAR: &str = "it is a pipe, a socket or a device, not a regular file";
@@ -212,18 +214,20 @@ mod tests {
         for name in ["nowhere", "file/below", "dangling"] {
             assert!(matches!(read(&at(name), 4), Ok(Found::Absent)), "{name}");
         }
-        for (name, what) in [("pipe", "a pipe"), ("socket", "a socket"), (".", "a folder"), ("circle", "in circles")] {
+        for (name, what) in
+            [("pipe", "a pipe"), ("socket", "a socket"), (".", "a folder"), ("circle", "back to itself")]
+        {
             let problem = read(&at(name), 4).unwrap().or_problem().unwrap_err();
             assert!(problem.contains(what), "{name}: {problem}");
         }
         assert!(
             matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.contains("a device"))
         );
-        assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "no absence, but a failure");
+        assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "not absent, but a failure");
     }
 
     #[test]
-    fn nothing_is_written_through_a_link_or_into_a_pipe() {
+    fn symbolic_links_and_pipes_are_not_written_to() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         std::fs::write(at("file"), "1234").unwrap();
@@ -240,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_machine_tell_nothing_of_a_file() {
+    fn failures_of_the_machine_are_not_about_the_file() {
         for errno in
             [Errno::IO, Errno::STALE, Errno::MFILE, Errno::NFILE, Errno::NOMEM, Errno::TIMEDOUT, Errno::NOTCONN]
         {

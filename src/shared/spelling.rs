@@ -1,13 +1,13 @@
-//! Names that are nearly another name: a slip in a key, or the same text in another form.
+//! Finds names that are almost another name: a misspelled key, or the same text in another Unicode form.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use strsim::osa_distance;
 
-/// Returns the one of `known` that `given` was probably meant to be: one edit away (a letter too many, missing, wrong or
-/// changed places with its neighbour), or the same but for case, spaces, `-` and `_`. `None` where `given` is itself one
-/// of them, or resembles none.
+/// Returns the name of `known` that `given` was probably meant to be: one edit away (a letter inserted, missing, wrong or
+/// swapped with its neighbour), or different only in case, spaces, `-` and `_`. `None` if `given` is one of them, or
+/// resembles none.
 #[must_use]
-pub fn meant<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
+pub fn suggestion<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
     if known.contains(&given) {
         return None;
     }
@@ -19,15 +19,15 @@ pub fn meant<'a>(given: &str, known: &[&'a str]) -> Option<&'a str> {
         .map(|(_, name)| name)
 }
 
-/// Letters and digits alone, in lower case.
+/// Returns only the letters and digits, in lower case.
 fn bare(name: &str) -> String {
     name.chars().filter(|letter| letter.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-/// Names at least this long may have two slips and still be recognised.
+/// Names at least this long are recognised with two edits.
 const LONG_NAME: usize = 8;
 
-/// Edits between two bare names, as far as one is a slip of the other.
+/// Returns the number of edits between two bare names; `None` if there are too many.
 fn distance(given: &str, known: &str) -> Option<usize> {
     let edits = osa_distance(given, known);
     let (given_letters, letters) = (given.chars().count(), known.chars().count());
@@ -49,8 +49,8 @@ fn same_letters(one: &str, other: &str) -> bool {
     sorted(one) == sorted(other)
 }
 
-/// A path or name reduced to what remains when form does not matter: composed Unicode (NFC), lower case, `/` between
-/// folders, no spaces around its parts and no leading `./`. Two names that are equal then are probably meant to be one.
+/// Returns a path or name in a normalised form: composed Unicode (NFC), lower case, `/` between folders, no spaces around
+/// its parts and no leading `./`. Two names that are equal in this form are probably meant to be the same.
 #[must_use]
 pub fn folded(name: &str) -> String {
     let composed = ComposingNormalizerBorrowed::new_nfc().normalize(name);
@@ -58,7 +58,7 @@ pub fn folded(name: &str) -> String {
     parts.collect::<Vec<_>>().join("/").to_lowercase()
 }
 
-/// How two texts of one folded form differ, in words.
+/// Describes how two texts with the same folded form differ.
 #[must_use]
 pub fn difference_of_form(one: &str, other: &str) -> &'static str {
     let nfc = |text: &str| ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned();
@@ -83,7 +83,7 @@ mod tests {
     const KEYS: [&str; 7] = ["name", "input_size", "mean", "std", "filter", "channel_order", "classes"];
 
     #[test]
-    fn slips_are_recognised() {
+    fn misspellings_are_recognised() {
         for (given, known) in [
             ("filer", "filter"),
             ("fliter", "filter"),
@@ -96,25 +96,25 @@ mod tests {
             (" std", "std"),
             ("class", "classes"),
         ] {
-            assert_eq!(meant(given, &KEYS), Some(known), "{given}");
+            assert_eq!(suggestion(given, &KEYS), Some(known), "{given}");
         }
-        assert_eq!(meant("di", &["id"]), Some("id"));
-        assert_eq!(meant("ids", &["id"]), Some("id"));
+        assert_eq!(suggestion("di", &["id"]), Some("id"));
+        assert_eq!(suggestion("ids", &["id"]), Some("id"));
     }
 
     #[test]
-    fn other_names_are_free() {
+    fn other_names_are_not_corrected() {
         let free = ["mean", "licence", "notes", "model", "paper", "source", "weights", "map_size", "exif", "crop_pct"];
         for given in free {
-            assert_eq!(meant(given, &KEYS), None, "{given}");
+            assert_eq!(suggestion(given, &KEYS), None, "{given}");
         }
         for given in ["is", "i", "x", "row", "url"] {
-            assert_eq!(meant(given, &["id", "path", "label", "bytes"]), None, "{given}");
+            assert_eq!(suggestion(given, &["id", "path", "label", "bytes"]), None, "{given}");
         }
     }
 
     #[test]
-    fn forms_of_one_name_fold_together() {
+    fn forms_of_one_name_fold_to_the_same() {
         for (one, other, how) in [
             ("a/e\u{301}", "a/\u{e9}", "Unicode"),
             ("a/X", "a/x", "case"),

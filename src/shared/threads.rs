@@ -1,12 +1,14 @@
-//! Threads that may not be had: a shortage is an error, and never a panic.
+//! Starts threads. If the system refuses, that is an error, never a panic.
 
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 use crate::shared::error::Error;
 
-/// Starts a pool of so many threads, which are called `name-0`, `name-1`, ...
+/// Starts a pool of `count` threads, named `name-0`, `name-1`, ...
 ///
 /// # Errors
 /// Returns [`Error::Threads`] if they cannot be started.
@@ -15,8 +17,8 @@ pub fn thread_pool(count: usize, name: &'static str) -> Result<ThreadPool, Error
     builder.build().map_err(|error| Error::Threads { count, problem: error.into() })
 }
 
-/// Starts rayon's own pool, of so many threads. Without this it is started by the first use, which panics where threads
-/// cannot be had. Does nothing where it was started before.
+/// Starts rayon's global pool with `count` threads. Otherwise its first use starts it, and panics if threads cannot be
+/// started. Does nothing if it is already running.
 ///
 /// # Errors
 /// Returns [`Error::Threads`] if they cannot be started.
@@ -28,6 +30,23 @@ pub fn start_common_pool(count: usize) -> Result<(), Error> {
         }
         _ => Ok(()),
     }
+}
+
+/// Does the work of a thread, and turns a panic into an error: a scope that joins the thread would panic too. `action` is a
+/// verb with its object: "decode images".
+///
+/// # Errors
+/// Returns the error of the work, or [`Error::Internal`] if it panics.
+pub fn catch_panic<T>(action: &str, work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        Err(Error::Internal { action: action.to_owned(), problem: panic_message(&*payload).into() })
+    })
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    format!("a thread panicked: {}", text.unwrap_or("no message"))
 }
 
 /// Starts one thread of a scope.
@@ -66,7 +85,23 @@ pub fn run_concurrently<'env, T: Send + 'env, F: FnOnce() -> T + Send + 'env>(
         if let Some(error) = failure {
             return Err(error);
         }
-        let panicked = |_| Error::Internal { action: action.to_owned(), problem: "a thread panicked".into() };
+        let panicked = |payload: Box<dyn Any + Send>| Error::Internal {
+            action: action.to_owned(),
+            problem: panic_message(&*payload).into(),
+        };
         results.into_iter().map(|result| result.map_err(panicked)).collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_an_internal_error() {
+        let panicked: Result<(), Error> = catch_panic("count", || panic!("row {} is odd", 7));
+        let message = panicked.unwrap_err().to_string();
+        assert!(message.contains("cannot count: a thread panicked: row 7 is odd"), "{message}");
+        assert!(matches!(catch_panic("count", || Ok(7)), Ok(7)));
+    }
 }

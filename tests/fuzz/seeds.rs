@@ -7,7 +7,7 @@ use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::parser::parse_message_type;
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use tar::{Builder, EntryType, Header};
 
 use crate::common::repository;
@@ -19,14 +19,14 @@ use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph};
 
 /// A list of few rows, one with ids and labels of its own, and one that is compressed to a fraction.
 pub fn manifests() -> Vec<Vec<u8>> {
-    let plain = |row: usize| Entry { path: format!("c/{row}.jpg"), ..Entry::default() };
-    let chosen = |row: usize| Entry {
+    let plain = |row: usize| ManifestEntry { path: format!("c/{row}.jpg"), ..ManifestEntry::default() };
+    let chosen = |row: usize| ManifestEntry {
         path: format!("{row}/é.png"),
         id: Some(format!("id{row}")),
-        label: (!row.is_multiple_of(3)).then(|| format!("n{}", row % 5)),
+        folder_class: (!row.is_multiple_of(3)).then(|| format!("n{}", row % 5)),
         bytes: 1000 + row as u64,
     };
-    let of = |entries: Vec<Entry>| manifest_bytes(&Manifest::from_entries(entries).unwrap()).unwrap();
+    let of = |entries: Vec<ManifestEntry>| manifest_bytes(&Manifest::from_entries(entries).unwrap()).unwrap();
     vec![
         of((0..3).map(plain).collect()),
         of((0..40).map(chosen).collect()),

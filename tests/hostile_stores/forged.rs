@@ -9,7 +9,7 @@ use relabel::release::VerifyScope;
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
 use relabel::shared::geometry::UnitBox;
-use relabel::shared::manifest::{Entry, Manifest, manifest_bytes};
+use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::store::{
     CopyMode, Depth, FolderFiles, Merge, StoreReader, StoreStatus, StoreWriter, WriterOptions, run_notes, verify,
 };
@@ -156,7 +156,7 @@ fn a_kind_of_failure_of_another_version_is_read_by_every_reader() {
 fn manifests_that_are_not_what_the_store_says_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, good) = (folder.path().join("store"), good_store(&folder.path().join("good")));
-    let entry = |row: usize| Entry { path: format!("c/{row}.jpg"), ..Entry::default() };
+    let entry = |row: usize| ManifestEntry { path: format!("c/{row}.jpg"), ..ManifestEntry::default() };
     for rows in [1, 9, 11, 1000] {
         copy(&good, &store);
         let bytes = manifest_bytes(&Manifest::from_entries((0..rows).map(entry).collect()).unwrap()).unwrap();

@@ -1,6 +1,6 @@
-"""Computes an audit anew, by zarr-python and NumPy from densified maps, and compares the files that relabel wrote.
+"""Recomputes an audit from dense maps with zarr-python and NumPy, and compares it with the files that relabel wrote.
 
-``check_audit.py STORE FOLDER CROPS SEED``; nothing of relabel is used.
+``check_audit.py STORE FOLDER CROPS SEED``. Uses no code of relabel.
 """
 
 import csv
@@ -18,7 +18,7 @@ TOLERANCE = 2e-6
 
 
 def random_numbers(seed: int):
-    """SplitMix64, as numbers in 0..1."""
+    """Yields the numbers of SplitMix64, scaled to 0..1."""
     state, mask = seed, (1 << 64) - 1
     while True:
         state = (state + 0x9E3779B97F4A7C15) & mask
@@ -48,7 +48,7 @@ def random_crops(count: int, seed: int) -> list[tuple[float, float, float, float
 
 
 def roi_mean(dense: np.ndarray, box) -> np.ndarray:
-    """``roi_align`` of ``[class, y, x]`` to one value, written down from its definition."""
+    """Computes ``roi_align`` of ``[class, y, x]`` to 1x1 from its definition."""
     _, height, width = dense.shape
     x0, y0, x1, y1 = (np.float32(side * cells - 0.5) for side, cells in zip(box, (width, height) * 2, strict=True))
 
@@ -59,9 +59,9 @@ def roi_mean(dense: np.ndarray, box) -> np.ndarray:
         at = np.clip(at.astype(np.float64), 0, cells - 1)
         below = np.minimum(at.astype(int), max(cells - 2, 0))
         weights = np.zeros((count, cells))
-        for sample, (cell, place) in enumerate(zip(below, at, strict=True)):
-            weights[sample, cell] += 1 - (place - cell)
-            weights[sample, min(cell + 1, cells - 1)] += place - cell
+        for sample, (cell, position) in enumerate(zip(below, at, strict=True)):
+            weights[sample, cell] += 1 - (position - cell)
+            weights[sample, min(cell + 1, cells - 1)] += position - cell
         return weights.mean(axis=0)
 
     return dense @ samples(x0, x1, width) @ samples(y0, y1, height)
@@ -87,24 +87,24 @@ def iou(one, other) -> float:
     return shared / (area(one) + area(other) - shared)
 
 
-def objects(winners: np.ndarray, is_sure: np.ndarray) -> int:
-    """Connected areas of sure cells of one class."""
-    left = {tuple(cell) for cell in np.argwhere(is_sure)}
+def objects(winners: np.ndarray, is_confident: np.ndarray) -> int:
+    """Counts the connected regions of confident cells of one class."""
+    remaining = {tuple(cell) for cell in np.argwhere(is_confident)}
     count = 0
-    while left:
+    while remaining:
         count += 1
-        waiting = [left.pop()]
+        waiting = [remaining.pop()]
         while waiting:
             y, x = waiting.pop()
-            for beside in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
-                if beside in left and winners[beside] == winners[y, x]:
-                    left.remove(beside)
-                    waiting.append(beside)
+            for neighbour in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+                if neighbour in remaining and winners[neighbour] == winners[y, x]:
+                    remaining.remove(neighbour)
+                    waiting.append(neighbour)
     return count
 
 
 def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.ndarray]:
-    """The columns of one image, and its pooled probabilities."""
+    """Returns the columns of one image, and its pooled probabilities."""
     names, folders = classes["names"], classes["ids"]
 
     def name(number):
@@ -116,8 +116,8 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
     dense = np.zeros((classes["count"], height, width))
     np.put_along_axis(dense, kept, scores, axis=0)
     cells = np.apply_along_axis(softmax, 0, dense)
-    whole = pooled(dense, (0.0, 0.0, 1.0, 1.0))
-    best = int(whole.argmax())
+    target = pooled(dense, (0.0, 0.0, 1.0, 1.0))
+    best = int(target.argmax())
     teacher = int(group["image_classes"][row, 0])
     label = entry["label"]
     number = folders.index(label) if label in folders else None
@@ -130,7 +130,7 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
         "folder_class_prob": None,
         "best_class": best,
         "best_name": name(best),
-        "best_prob": whole[best],
+        "best_prob": target[best],
         "contradiction": None,
         "verdict": "not-compared",
         "teacher_class": teacher,
@@ -139,7 +139,7 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
         "folder_class_cells": None,
         "classes": len(np.unique(kept[0])),
         "objects": objects(kept[0], cells.max(axis=0) >= 0.5),
-        "entropy": -(whole * np.log(whole)).sum(),
+        "entropy": -(target * np.log(target)).sum(),
         "crop_folder_class_prob": None,
         "crop_wrong": None,
         "crop_miss": None,
@@ -147,7 +147,7 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
         "crop_iou_folder_class_prob": None,
     }
     if number is None:
-        return columns, whole
+        return columns, target
     others = np.delete(np.arange(classes["count"]), number)
     others = others[np.isin(others, kept)]
     is_absent = number not in kept
@@ -159,8 +159,8 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
     overlaps = np.array([iou(crop, region) if region else 0.0 for crop in crops])
     columns |= {
         "folder_class_name": name(number),
-        "folder_class_prob": whole[number],
-        "contradiction": whole[others].max() - whole[number],
+        "folder_class_prob": target[number],
+        "contradiction": target[others].max() - target[number],
         "verdict": "agrees" if best == number else "absent" if is_absent else "differs",
         "folder_class_cells": won.mean(),
         "crop_folder_class_prob": probs.mean(),
@@ -169,7 +169,7 @@ def image(group, row: int, entry: dict, classes: dict, crops) -> tuple[dict, np.
         "crop_iou": overlaps.mean(),
         "crop_iou_folder_class_prob": (overlaps * probs).sum() / overlaps.sum() if overlaps.any() else None,
     }
-    return columns, whole
+    return columns, target
 
 
 def ranked(images: list[dict]) -> list[dict]:
@@ -179,7 +179,7 @@ def ranked(images: list[dict]) -> list[dict]:
     return [{"rank": rank} | image for rank, image in enumerate(sorted(images, key=key))]
 
 
-def class_figures(images: list[dict], classes: dict) -> list[dict]:
+def class_rows(images: list[dict], classes: dict) -> list[dict]:
     rows = []
     for number in sorted({image["folder_class"] for image in images if image["folder_class"] is not None}):
         members = [image for image in images if image["folder_class"] == number]
@@ -205,11 +205,11 @@ def class_figures(images: list[dict], classes: dict) -> list[dict]:
     return rows
 
 
-def assert_same(found: list[dict], wanted: list[dict], what: str) -> None:
-    assert len(found) == len(wanted), what
-    for found_row, wanted_row in zip(found, wanted, strict=True):
-        assert list(found_row) == list(wanted_row), f"{what}: {list(found_row)}"
-        for column, value in wanted_row.items():
+def assert_same(found: list[dict], expected: list[dict], what: str) -> None:
+    assert len(found) == len(expected), what
+    for found_row, expected_row in zip(found, expected, strict=True):
+        assert list(found_row) == list(expected_row), f"{what}: {list(found_row)}"
+        for column, value in expected_row.items():
             other = found_row[column]
             if isinstance(value, (float, np.floating)):
                 assert other is not None and abs(other - value) <= TOLERANCE * max(1, abs(value)), (what, column, other, value)
@@ -218,7 +218,7 @@ def assert_same(found: list[dict], wanted: list[dict], what: str) -> None:
 
 
 def from_csv(path: Path, like: list[dict]) -> list[dict]:
-    """The rows of a CSV file; empty fields are no values."""
+    """Reads the rows of a CSV file. Empty fields become None."""
     kinds = {column: next((type(row[column]) for row in like if row[column] is not None), str) for column in like[0]}
 
     def value(column, text):
@@ -236,9 +236,9 @@ def main(store: str, folder: str, crop_count: str, seed: str) -> None:
     crops = random_crops(int(crop_count), int(seed))
     rows = [entry["row"] for entry in entries if np.isfinite(group["scores"][entry["row"]]).all()]
     computed = [image(group, row, entries[row], classes, crops) for row in rows]
-    probs = {columns["row"]: whole for columns, whole in computed}
+    probs = {columns["row"]: target for columns, target in computed}
     images = ranked([columns for columns, _ in computed])
-    of_classes = class_figures(images, classes)
+    of_classes = class_rows(images, classes)
 
     audit = Path(folder) / "audit"
     parquet = pq.read_table(audit.with_suffix(".parquet")).to_pylist()
@@ -247,7 +247,7 @@ def main(store: str, folder: str, crop_count: str, seed: str) -> None:
     assert_same(parquet, images, "parquet")
     assert_same(document["images"], images, "json")
     assert_same(from_csv(audit.with_suffix(".csv"), images), images, "csv")
-    # The formats say the same to the last bit.
+    # All formats have the same values to the last bit.
     assert [{k: np.float32(v) if isinstance(v, float) else v for k, v in row.items()} for row in document["images"]] == parquet
     assert from_csv(audit.with_suffix(".csv"), images) == parquet
 
@@ -260,8 +260,8 @@ def main(store: str, folder: str, crop_count: str, seed: str) -> None:
     assert str(table.schema.field("pred_probs").type).startswith("list<") and "float" in str(table.schema.field("pred_probs").type)
     found = np.stack(table["pred_probs"].to_numpy())
     assert found.dtype == np.float32 and found.shape == (len(rows), classes["count"])
-    wanted = np.stack([probs[row] for row in table["row"].to_pylist()])
-    assert np.abs(found - wanted).max() <= 1e-6 and np.abs(found.sum(axis=1, dtype=np.float64) - 1).max() <= 1e-6
+    expected = np.stack([probs[row] for row in table["row"].to_pylist()])
+    assert np.abs(found - expected).max() <= 1e-6 and np.abs(found.sum(axis=1, dtype=np.float64) - 1).max() <= 1e-6
     by_json = json.loads((Path(folder) / "probs.json").read_text(encoding="utf-8"))["images"]
     assert (np.array([row["pred_probs"] for row in by_json], dtype=np.float32) == found).all()
     assert [column for column in table.column_names if column.startswith("crop")] == []

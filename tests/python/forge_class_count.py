@@ -1,4 +1,4 @@
-"""Rewrites a store so that it says it has 10 classes, with every digest made to fit: what only a bug could write."""
+"""Changes a store to have 10 classes, with matching digests, as only a bug could write it."""
 
 import hashlib
 import json
@@ -24,10 +24,10 @@ group["attributes"]["relabel"] = seal(info)
 (store / "zarr.json").write_text(json.dumps(group, indent=2) + "\n")
 
 identity = {key: value for key, value in info.items() if key not in ("sha256", "limit")}
-fed_by = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"]
+preprocessing_keys = ["input_size", "mean", "std", "filter", "channel_order", "exif_orientation"]
 teacher = {key: value for key, value in identity["teacher"].items() if key != "locality"}
 teacher |= {"name": "", "card_origins": {}}
-teacher["card"] = {key: value for key, value in teacher["card"].items() if key in fed_by}
+teacher["card"] = {key: value for key, value in teacher["card"].items() if key in preprocessing_keys}
 identity = {**identity, "tool_version": "", "source": "", "teacher": teacher}
 made_with = hashlib.sha256(compact(identity)).hexdigest()
 for path in (store / "records").glob("*.json"):

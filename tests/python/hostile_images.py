@@ -1,8 +1,8 @@
-"""Writes image files that are small and ask for much: bombs of every format, and files that make decoders work.
+"""Writes small image files that are costly to decode: decompression bombs of every format, and slow files.
 
     python3 hostile_images.py FOLDER
 
-Needs nothing but Python. Each file is valid, or breaks only after the costly part, so that a decoder without limits pays.
+Needs only Python. Each file is valid, or invalid only after the costly part, so a decoder without limits pays the cost.
 """
 
 import struct
@@ -10,12 +10,12 @@ import sys
 import zlib
 from pathlib import Path
 
-# The largest number of pixels that PIL reads.
-MOST_PIXELS = 178_956_970
+# PIL's limit of pixels.
+MAX_PIXELS = 178_956_970
 
 
 def packed_zeros(count: int) -> bytes:
-    """Returns `count` zeros as a zlib stream: a packed mebibyte again and again, and the rest."""
+    """Returns `count` zeros as a zlib stream: a compressed mebibyte repeated, and the rest."""
     packer = zlib.compressobj(9, zlib.DEFLATED, -15)
     mebibyte = packer.compress(bytes(1 << 20)) + packer.flush(zlib.Z_FULL_FLUSH)
     rest = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -45,7 +45,7 @@ def small_png(before: bytes) -> bytes:
 
 
 def jpeg_of_many_scans(width: int, height: int, scans: int) -> bytes:
-    """Returns a progressive gray JPEG whose scans all say that every block ends at once."""
+    """Returns a progressive gray JPEG whose scans contain only end-of-block codes."""
     blocks = -(-width // 8) * -(-height // 8)
     table = bytes([1] + [0] * 15)
     out = [b"\xff\xd8\xff\xdb\x00\x43\x00" + bytes([16]) * 64]
@@ -63,7 +63,7 @@ def jpeg_of_many_scans(width: int, height: int, scans: int) -> bytes:
 
 
 def jpeg_of_one_scan(width: int, height: int) -> bytes:
-    """Returns a baseline gray JPEG whose blocks have no values."""
+    """Returns a baseline gray JPEG with empty blocks."""
     blocks = -(-width // 8) * -(-height // 8)
     table = bytes([1] + [0] * 15) + b"\x00"
     out = b"\xff\xd8\xff\xdb\x00\x43\x00" + bytes([16]) * 64
@@ -74,7 +74,7 @@ def jpeg_of_one_scan(width: int, height: int) -> bytes:
 
 
 def tiff(width: int, height: int, samples: int, compression: int, piece: bytes, pieces: int, tile: tuple[int, int] | None) -> bytes:
-    """Returns a TIFF whose pieces all are the same bytes of the file. `tile` is width and height in pixels."""
+    """Returns a TIFF whose strips or tiles share the same bytes. `tile` is width and height in pixels."""
     offsets_at = 8 + len(piece)
     counts_at = offsets_at + 4 * pieces
     bits_at = counts_at + 4 * pieces
@@ -102,7 +102,7 @@ def gif(width: int, height: int, codes: int) -> bytes:
 
 
 def bmp_of_runs(width: int, height: int) -> bytes:
-    """Returns a BMP of run lengths that ends at once: the rest of the image is its first colour."""
+    """Returns a run-length BMP that ends immediately: the rest of the image is its first colour."""
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 8, 1, 2, 0, 0, 256, 0)
     offset = 14 + 40 + 1024
     return b"BM" + struct.pack("<IHHI", offset + 2, 0, 0, offset) + header + bytes(range(256)) * 4 + b"\x00\x01"
@@ -150,9 +150,9 @@ def files() -> dict[str, bytes]:
         "square-rgba16.png": zero_png(13_377, 13_377, 16, 6),
         "square-gray.png": zero_png(13_377, 13_377, 8, 0),
         "square-interlaced.png": zero_png(13_377, 13_377, 1, 0, interlaced=1),
-        "line-rgba16.png": zero_png(MOST_PIXELS, 1, 16, 6),
-        "line-bits.png": zero_png(MOST_PIXELS, 1, 1, 0),
-        "column-bits.png": zero_png(1, MOST_PIXELS, 1, 0),
+        "line-rgba16.png": zero_png(MAX_PIXELS, 1, 16, 6),
+        "line-bits.png": zero_png(MAX_PIXELS, 1, 1, 0),
+        "column-bits.png": zero_png(1, MAX_PIXELS, 1, 0),
         "long-line.png": zero_png(30_000_000, 1, 1, 0),
         "long-column.png": zero_png(1, 30_000_000, 1, 0),
         "large-bits.png": zero_png(11_000, 11_000, 1, 0),
@@ -191,7 +191,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files().items():
         (folder / name).write_bytes(content)
-    # Longer than any image is read, without taking room on the disk.
+    # A sparse file, longer than the limit for images.
     with open(folder / "long-file.tif", "wb") as file:
         file.write(b"II*\x00")
         file.truncate(1 << 34)

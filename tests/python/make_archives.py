@@ -1,10 +1,10 @@
-"""Packs a folder of images as other programs do: WebDataset shards with Python's tarfile, Parquet with pyarrow.
+"""Packs a folder of images into the formats of other programs: WebDataset shards and Parquet files.
 
     make_archives.py IMAGES OUT
 
 OUT/shards/00000N.tar      three WebDataset shards: key.ext and key.cls, in the order of the paths
 OUT/data/train-N.parquet   two files as Hugging Face's `datasets` writes them: struct `image` {bytes, path}, int64 `label`
-OUT/plain.parquet          one file with a binary column `jpg`, nothing else, in one large row group
+OUT/plain.parquet          one file with only a binary column `jpg`, in one row group
 """
 
 import io

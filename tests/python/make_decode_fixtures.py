@@ -1,11 +1,12 @@
-"""Writes tests/data/decode: odd image files, and what PIL makes of them and of the golden images.
+"""Writes tests/data/decode: unusual image files, and PIL's pixels of them and of the golden images.
 
     python make_decode_fixtures.py GOLDEN OUT [--cjpeg PATH]
 
 GOLDEN is the golden folder (its `images/photos/astronaut.JPEG`, NASA, public domain, is cropped for the content),
-OUT the folder of this repository's `tests/data`. The files of `decode/kinds` are kept as they are: people who tried the
-program brought them, one for each kind of difference, and those whose name begins with `exif_apply` are turned. PIL cannot write arithmetic JPEGs: they need libjpeg-turbo's `cjpeg`,
-which the crate turbojpeg-sys leaves in `target/*/build/turbojpeg-sys-*/out/bin`; without it the existing file is kept.
+OUT the folder `tests/data` of this repository. The files of `decode/kinds` come from users and are not changed: one for each
+kind of difference. Those whose name begins with `exif_apply` are transposed by EXIF. PIL cannot write arithmetic JPEGs: they
+need libjpeg-turbo's `cjpeg`, which the crate turbojpeg-sys builds in `target/*/build/turbojpeg-sys-*/out/bin`. Without it the
+existing file is kept.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, __version__
 
-SIZE = (97, 61)  # odd on purpose: blocks and chroma samples are cut at the right and at the bottom
+SIZE = (97, 61)  # odd: blocks and chroma samples are truncated on the right and at the bottom
 
 
 def saved(image: Image.Image, format: str, **options) -> bytes:
@@ -35,7 +36,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def interlaced_png(pixels: np.ndarray, bits: int, colour_type: int, before_pixels: bytes = b"") -> bytes:
-    """Adam7, unfiltered: PIL does not write it."""
+    """Returns an unfiltered Adam7 PNG, which PIL cannot write."""
     passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
     rows = [
         b"\0" + row.tobytes()
@@ -60,7 +61,7 @@ def fixtures(photo: Image.Image) -> dict[str, bytes]:
     adobe_transform = cmyk.index(b"Adobe") + 11
     middle = len(jpeg) - 700
     return {
-        # The Adobe marker says YCCK where the encoder wrote CMYK: colours are odd, the path is the real one.
+        # The Adobe marker declares YCCK, although the data is CMYK: the colours are wrong, but YCCK decoding is tested.
         "ycck.jpg": cmyk[:adobe_transform] + b"\2" + cmyk[adobe_transform + 1 :],
         # Warnings in the header (junk between segments, JFIF 2), and restart markers.
         "restarts_odd_header.jpg": restarts[:20].replace(b"JFIF\0\1", b"JFIF\0\2") + b"junk" + restarts[20:],

@@ -1,7 +1,4 @@
-"""Reads a store with zarr-python and with TensorStore and prints what both see, as JSON.
-
-Nothing of relabel is used: this is what anybody's reader does.
-"""
+"""Reads a store with zarr-python and with TensorStore, and prints a summary of both as JSON. Uses no code of relabel."""
 
 import hashlib
 import json
@@ -19,7 +16,7 @@ def arrays(store: str) -> tuple[str, ...]:
     return ARRAYS + (("lse",) if os.path.isdir(f"{store}/lse") else ())
 
 
-def seen(array: np.ndarray, store: str, name: str) -> dict:
+def summary(array: np.ndarray, store: str, name: str) -> dict:
     metadata = json.load(open(f"{store}/{name}/zarr.json"))
     return {
         "shape": list(array.shape),
@@ -48,8 +45,8 @@ def main(store: str) -> None:
     scores, classes = zarr_python["scores"], zarr_python["classes"]
     labelled = np.isfinite(scores).all(axis=(1, 2, 3))
     report = {
-        "zarr_python": {name: seen(array, store, name) for name, array in zarr_python.items()},
-        "tensorstore": {name: seen(array, store, name) for name, array in tensor_store.items()},
+        "zarr_python": {name: summary(array, store, name) for name, array in zarr_python.items()},
+        "tensorstore": {name: summary(array, store, name) for name, array in tensor_store.items()},
         "labelled": labelled.tolist(),
         "sorted": bool((np.diff(scores[labelled].astype(np.float32), axis=1) <= 0).all()),
         "unlabelled_scores": sorted({str(value) for value in scores[~labelled].ravel()}),

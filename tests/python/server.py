@@ -1,12 +1,12 @@
-"""Web servers for tests, on a free port that is printed.
+"""Web servers for tests, on a free port, which is printed.
 
-    server.py folder ROOT [--no-ranges]     gives the files of a folder
-    server.py faults UPSTREAM               stands before another server and disturbs it; `POST /disturb` with a JSON
-                                            object says how: {"every": 3, "how": "503"}
+    server.py folder ROOT [--no-ranges]     serves the files of a folder
+    server.py faults UPSTREAM               forwards requests to another server and injects faults; `POST /disturb` with a
+                                            JSON object sets them: {"every": 3, "how": "503"}
 
-Disturbances, of every nth request: "503" answers so without asking, "cut" sends half of an answer and hangs up, "drop"
-hangs up at once, "403" refuses, "silent-flip" changes a byte of what is read. "after" lets so many requests pass first.
-`GET /requests` tells what was asked for so far.
+Faults of every nth request: "503" responds without forwarding, "cut" sends half of the response and closes the connection,
+"drop" closes the connection, "403" refuses, "silent-flip" changes a byte of the response. "after" forwards that many requests
+first. `GET /requests` lists all requests so far.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ COUNTED = threading.Lock()
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    # Clients that come all at once wait; they are not refused.
+    # Simultaneous clients wait instead of being refused.
     request_queue_size = 128
 
     def __init__(self, handler: type[BaseHTTPRequestHandler], options: argparse.Namespace) -> None:
@@ -41,7 +41,7 @@ class Server(ThreadingHTTPServer):
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    # Headers and body are written one after the other; the second would wait for the first to be acknowledged.
+    # Headers and body are separate writes. With Nagle's algorithm the second waits until the first is acknowledged.
     disable_nagle_algorithm = True
     server: Server
 
@@ -61,7 +61,7 @@ class Handler(BaseHTTPRequestHandler):
         with COUNTED:
             self.server.requests.append(f"{self.command} {self.path} {self.headers.get('Range', '')}".strip())
 
-    def asked(self) -> bool:
+    def listed_requests(self) -> bool:
         if self.command == "GET" and self.path == "/requests":
             self.answer(200, json.dumps(self.server.requests).encode())
             return True
@@ -69,10 +69,10 @@ class Handler(BaseHTTPRequestHandler):
 
 
 class Folder(Handler):
-    """Files of a folder, by ranges unless told otherwise."""
+    """Serves the files of a folder, with byte ranges unless --no-ranges is given."""
 
     def do_GET(self) -> None:
-        if self.asked():
+        if self.listed_requests():
             return
         self.note()
         root = Path(self.server.options.where).resolve()
@@ -95,10 +95,10 @@ class Folder(Handler):
 
 
 class Faults(Handler):
-    """Another server, disturbed."""
+    """Forwards to another server and injects faults."""
 
     def do_any(self) -> None:
-        if self.asked():
+        if self.listed_requests():
             return
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/disturb":
@@ -117,8 +117,8 @@ class Faults(Handler):
             self.close_connection = True
             return
         if how in ("403", "503"):
-            words = "<Error><Code>AccessDenied</Code><Message>not you</Message><Key>SECRETKEY</Key></Error>"
-            self.answer(int(how), words.encode())
+            body_text = "<Error><Code>AccessDenied</Code><Message>not you</Message><Key>SECRETKEY</Key></Error>"
+            self.answer(int(how), body_text.encode())
             return
         upstream = urlsplit(self.server.options.where)
         connection = http.client.HTTPConnection(upstream.hostname or "", upstream.port, timeout=60)

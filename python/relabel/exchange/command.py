@@ -1,4 +1,4 @@
-"""The two commands: what may be typed, signals, exit codes. The same words as those of the program ``relabel``."""
+"""The commands ``import`` and ``export``: arguments, signals and exit codes, as those of the program ``relabel``."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from relabel.labels import default_threads
 from .output import FAILED, INTERRUPTED, Output, Refusal, Usage
 
 GRACE_S = 3.0
-"""How long a command may take to end in its own way after a signal."""
+"""Seconds that a command has to end by itself after a signal."""
 
-MOST_THREADS = 1024
-MOST_SHARD_IMAGES = 1 << 20
+MAX_THREADS = 1024
+MAX_SHARD_IMAGES = 1 << 20
 
 
-def main(words: Sequence[str]) -> int:
-    """Runs ``import`` or ``export``; gives the exit code."""
+def main(args: Sequence[str]) -> int:
+    """Runs ``import`` or ``export`` and returns the exit code."""
     try:
-        arguments = _parser().parse_args(words)
+        arguments = _parser().parse_args(args)
     except Usage as usage:
-        lines_are_json = "--log-format=json" in words or ("--log-format", "json") in zip(words, words[1:])
-        Output("--json" in words, False, 0, lines_are_json).error(str(usage))
+        lines_are_json = "--log-format=json" in args or ("--log-format", "json") in zip(args, args[1:])
+        Output("--json" in args, False, 0, lines_are_json).error(str(usage))
         return usage.exit_code
     output = Output(arguments.json, arguments.quiet, arguments.verbose, arguments.log_format == "json")
     try:
@@ -41,35 +41,35 @@ def main(words: Sequence[str]) -> int:
         output.error(str(error))
         return FAILED
     except MemoryError:
-        output.error("the memory is too small for this\n  help: give fewer --threads, or a smaller --shard-size in a new store")
+        output.error("not enough memory\n  help: use fewer --threads, or a smaller --shard-size in a new store")
         return FAILED
     except RuntimeError as error:
         if "start new thread" not in str(error):
-            return _report(output, error)
-        output.error("cannot start threads\n  help: give fewer --threads, or raise the limit of processes (ulimit -u)")
+            return _report_bug(output, error)
+        output.error("cannot start threads\n  help: use fewer --threads, or raise the limit of processes (ulimit -u)")
         return FAILED
-    except BaseException as error:  # a panic of the native module is no Exception
-        return _report(output, error)
+    except BaseException as error:  # a panic of the native module is not an Exception
+        return _report_bug(output, error)
 
 
-def _report(output: Output, error: BaseException) -> int:
-    """Says what to report of a fault of this program; gives the exit code."""
-    where = traceback.extract_tb(error.__traceback__)
-    place = f"{os.path.basename(where[-1].filename)}:{where[-1].lineno}" if where else "an unknown place"
+def _report_bug(output: Output, error: BaseException) -> int:
+    """Prints what to report about a bug and returns the exit code."""
+    frames = traceback.extract_tb(error.__traceback__)
+    location = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "unknown location"
     output.error(
-        f"stopped by a fault of the program: {type(error).__name__}: {error} (relabel {relabel.__version__}, {place})\n  help: what "
-        "was committed is kept, and the same command resumes. Please report this line and the command"
+        f"internal error: {type(error).__name__}: {error} (relabel {relabel.__version__}, {location})\n  help: committed "
+        "shards are kept, and the same command resumes. Please report this line and the command"
     )
     return FAILED
 
 
 def _run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:
     try:
-        import torch  # noqa: F401 - everything below needs it
+        import torch  # noqa: F401 - both commands need it
     except ImportError as error:
         output.error(
-            f"this command reads and writes PyTorch's files, and this Python cannot import torch ({error}). Install it "
-            "(pip install torch), or name another Python with --python"
+            f"cannot import torch: {error}\n  help: this command reads and writes PyTorch files. Install PyTorch (pip install "
+            "torch), or name another Python with --python"
         )
         return FAILED
     from . import exporting, importing
@@ -79,26 +79,29 @@ def _run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -
 
 
 def _stop_event(output: Output) -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set. :data:`GRACE_S` later, or at the second signal, the program ends, whatever it does:
-    the main thread hears of a signal only between two steps of Python."""
+    """Returns an event that Ctrl-C and SIGTERM set.
+
+    The process exits :data:`GRACE_S` later, or at the second signal, even if the main thread is blocked: Python runs signal
+    handlers only between two of its instructions.
+    """
     stop = threading.Event()
-    heard, hears = os.pipe()
-    os.set_blocking(hears, False)
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
 
     def watch() -> None:
-        os.read(heard, 1)
+        os.read(read_end, 1)
         stop.set()
-        select.select([heard], [], [], GRACE_S)
-        # Whoever reads the last words may have stopped reading.
-        last = threading.Thread(target=output.error, args=("interrupted; what was finished so far is kept",), daemon=True)
+        select.select([read_end], [], [], GRACE_S)
+        # In a thread, because stderr may be a pipe that nobody reads any more.
+        last = threading.Thread(target=output.error, args=("interrupted; finished work is kept",), daemon=True)
         last.start()
         last.join(0.3)
         os._exit(INTERRUPTED)
 
     threading.Thread(target=watch, name="signals", daemon=True).start()
-    signal.set_wakeup_fd(hears, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     numbers = [signal.SIGINT, signal.SIGTERM]
-    # `nohup` has it ignored, and means it.
+    # `nohup` starts programs with SIGHUP ignored.
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         numbers.append(signal.SIGHUP)
     for number in numbers:
@@ -112,15 +115,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    said = _Parser(add_help=False)
-    said.add_argument("--json", action="store_true")
-    said.add_argument("-q", "--quiet", action="store_true")
-    said.add_argument("-v", "--verbose", action="count", default=0)
-    said.add_argument("--log-format", choices=["text", "json"], default="text")
+    logging = _Parser(add_help=False)
+    logging.add_argument("--json", action="store_true")
+    logging.add_argument("-q", "--quiet", action="store_true")
+    logging.add_argument("-v", "--verbose", action="count", default=0)
+    logging.add_argument("--log-format", choices=["text", "json"], default="text")
     parser = _Parser("python -m relabel", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
 
-    importing = commands.add_parser("import", parents=[said], help="a store from published .pt files")
+    importing = commands.add_parser("import", parents=[logging], help="create a store from published .pt files")
     importing.add_argument("folder", metavar="DIR")
     importing.add_argument("--out", required=True, metavar="STORE")
     importing.add_argument("--classes", metavar="LIST")
@@ -129,10 +132,10 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_argument("--orientation", choices=["auto", "yx", "xy"], default="auto")
     importing.add_argument("--rank-axis", choices=["auto", "first", "last"], default="auto")
     importing.add_argument("--reference", metavar="STORE")
-    importing.add_argument("--shard-size", type=_up_to(MOST_SHARD_IMAGES), default=1024, metavar="N")
-    importing.add_argument("--threads", type=_up_to(MOST_THREADS), default=default_threads(), metavar="N")
+    importing.add_argument("--shard-size", type=_up_to(MAX_SHARD_IMAGES), default=1024, metavar="N")
+    importing.add_argument("--threads", type=_up_to(MAX_THREADS), default=default_threads(), metavar="N")
 
-    exporting = commands.add_parser("export", parents=[said], help="published .pt files from a store")
+    exporting = commands.add_parser("export", parents=[logging], help="write published .pt files from a store")
     exporting.add_argument("store", metavar="STORE")
     exporting.add_argument("--out", required=True, metavar="DIR")
     exporting.add_argument("--format", choices=["pt"], default="pt")
@@ -140,10 +143,12 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _up_to(most: int) -> Callable[[str], int]:
+def _up_to(limit: int) -> Callable[[str], int]:
+    """Returns a parser of whole numbers from 1 to ``limit``."""
+
     def number(text: str) -> int:
-        if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= most):
-            raise argparse.ArgumentTypeError(f"a whole number from 1 to {most} is needed")
+        if not (text.isascii() and text.isdecimal() and len(text) < 20 and 1 <= int(text) <= limit):
+            raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {limit}")
         return int(text)
 
     return number
@@ -152,6 +157,5 @@ def _up_to(most: int) -> Callable[[str], int]:
 def _map_size(text: str) -> tuple[int, int]:
     sides = text.split("x")
     if len(sides) != 2 or not all(side.isascii() and side.isdecimal() and len(side) < 6 and 0 < int(side) < 65536 for side in sides):
-        raise argparse.ArgumentTypeError(f"`{text}` is no map size: write 15x15 (height x width, in cells)")
+        raise argparse.ArgumentTypeError(f"`{text}` is not a map size: expected 15x15 (height x width, in cells)")
     return int(sides[0]), int(sides[1])
-

@@ -1,4 +1,4 @@
-"""``relabel export``: published files from a store, so that training code that reads such files runs on new maps."""
+"""``relabel export``: writes published files from a store, for training code that reads such files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from .output import DONE, DONE_WITH_PROBLEMS, Interrupted, Output, Progress, Ref
 
 
 def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:
-    """The command; gives its exit code."""
+    """Runs the command and returns its exit code."""
     try:
         labels = relabel.open(arguments.store)
         ids, labelled, failed = labels.ids(), labels.labelled(), labels.failed()
@@ -33,8 +33,8 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         raise Refusal(str(error)) from error
     if labels.num_classes > EXACT_UP_TO[arguments.dtype] + 1:
         raise Usage(
-            f"--dtype {arguments.dtype} holds class ids exactly only up to {EXACT_UP_TO[arguments.dtype]:,}, and this store has "
-            f"{labels.num_classes:,} classes: some ids would be others'. Leave --dtype out, which takes float32"
+            f"--dtype {arguments.dtype} represents class ids exactly only up to {EXACT_UP_TO[arguments.dtype]:,}; the store has "
+            f"{labels.num_classes:,} classes\n  help: use --dtype float32, the default"
         )
     _check_ids(ids)
     folder = Path(arguments.out)
@@ -44,26 +44,26 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
     warnings = []
     if hidden:
         warnings.append(
-            f"the public readers look for <class folder>/<name up to its first dot>.pt, and so will not find "
-            f"{count(len(hidden), 'image')}, the first being `{hidden[0]}`"
+            f"the public readers look for <class folder>/<name up to its first dot>.pt and do not find the maps of "
+            f"{count(len(hidden), 'image')}; the first is `{hidden[0]}`"
         )
     known = set(ids)
     mistaken = next((name for name in ids if _old_readers_name(name) != name and _old_readers_name(name) in known), None)
     if mistaken is not None:
         warnings.append(
-            f"the public readers cut names at their first dot, and so would give `{mistaken}` the map of another image, "
-            f"`{_old_readers_name(mistaken)}`. Do not train with them on these maps"
+            f"the public readers cut names at their first dot and give `{mistaken}` the map of another image, "
+            f"`{_old_readers_name(mistaken)}`\n  help: do not train on these maps with them"
         )
     with _claim(folder, note.of_store(labels.info, arguments.dtype)):
-        _check_that_files_stay_apart(ids, folder)
+        _check_distinct_files(ids, folder)
         for warning in warnings:
             output.warn(warning)
-        output.say(f"{count(len(rows), 'label map')} of {arguments.store} as {arguments.dtype} into {folder}")
+        output.info(f"{count(len(rows), 'label map')} of {arguments.store} as {arguments.dtype} into {folder}")
         progress = Progress(output, "exported", len(rows))
         written = _write_files(labels, ids, rows, folder, arguments.dtype, progress, stop)
         seconds, images_per_s = progress.finish()
     if progress.done < len(rows):
-        raise Interrupted(f"interrupted; {progress.done:,} of {len(rows):,} files are in {folder}. The same command goes on")
+        raise Interrupted(f"interrupted; {progress.done:,} of {len(rows):,} files are in {folder}\n  help: the same command resumes")
     document: dict[str, Any] = {
         "store": arguments.store,
         "out": arguments.out,
@@ -78,11 +78,11 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         "seconds": seconds,
         "images_per_s": images_per_s,
     }
-    words = f"exported {len(rows):,} of {len(ids):,} images, {written:,} of them now, in {seconds:.1f} s\n"
+    text = f"exported {len(rows):,} of {len(ids):,} images, {written:,} of them now, in {seconds:.1f} s\n"
     if failed or to_do:
-        words += f"skipped  {len(failed):,} that failed, {to_do:,} that are to do: they have no file\n"
-    words += f"files    {folder}/<id>.pt, each [2, {labels.k}, {labels.map_size[0]}, {labels.map_size[1]}] {arguments.dtype}\n"
-    output.result(words, document)
+        text += f"skipped  {len(failed):,} failed and {to_do:,} pending images, which have no file\n"
+    text += f"files    {folder}/<id>.pt, each [2, {labels.k}, {labels.map_size[0]}, {labels.map_size[1]}] {arguments.dtype}\n"
+    output.result(text, document)
     return DONE_WITH_PROBLEMS if failed or to_do else DONE
 
 
@@ -95,19 +95,19 @@ def _write_files(
     progress: Progress,
     stop: threading.Event,
 ) -> int:
-    """Writes what is not there yet; gives how many files that were."""
+    """Writes the missing files and returns their number."""
     torch_dtype = {name: dtype for dtype, name in DTYPES.items()}[dtype]
     written, length, made = 0, None, set()
     for row in rows:
         if stop.is_set():
             break
         path = folder / f"{ids[row]}.pt"
-        # Maps of one shape give files of one length, so that another length tells what a power cut left.
+        # All maps have one shape, so all files have one length; any other length is a file that a power cut left incomplete.
         if length is None or not path.is_file() or path.stat().st_size != length:
             try:
                 scores, classes = labels.map(int(row))
             except relabel.StoreError as error:
-                raise Refusal(f"{error} (relabel verify {labels.path} tells more)") from error
+                raise Refusal(f"{error}\n  help: run relabel verify {labels.path}") from error
             tensor = torch.from_numpy(np.stack([scores.astype(np.float32), classes.astype(np.float32)])).to(torch_dtype)
             content = io.BytesIO()
             torch.save(tensor, content)
@@ -126,25 +126,26 @@ def _write_files(
 
 @contextmanager
 def _claim(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
-    """The folder, for this store's maps and this process alone."""
+    """Reserves the folder for this store's maps and for this process."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise Refusal(f"{folder} is being written by another export. Wait for it, or stop it first") from error
-        there = note.read(folder)
-        if there is None:
-            stranger = next((name for name in sorted(os.listdir(folder)) if name != f".{note.NAME}.part"), None)
-            if stranger is not None:
-                raise Refusal(f"{folder} is not empty (it holds `{stranger}`), and no earlier export. Name another --out")
+            raise Refusal(f"another export is writing to {folder}\n  help: wait until it ends, or stop it") from error
+        found = note.read(folder)
+        if found is None:
+            foreign = next((name for name in sorted(os.listdir(folder)) if name != f".{note.NAME}.part"), None)
+            if foreign is not None:
+                raise Refusal(
+                    f"{folder} is not empty and not an earlier export: it contains `{foreign}`\n  help: name another --out"
+                )
             note.write(folder, wanted)
-        elif there != wanted:
-            differing = [key for key in wanted if there.get(key) != wanted[key]]
-            lines = "".join(f"\n  - {key}: {_short(there.get(key))} there, {_short(wanted[key])} asked for" for key in differing)
-            raise Refusal(f"{folder} holds an export of something else, and mixing is refused:{lines}\n"
-                          "  what you can do: name another --out")
+        elif found != wanted:
+            differing = [key for key in wanted if found.get(key) != wanted[key]]
+            lines = "".join(f"\n  - {key}: {_short(found.get(key))} there, {_short(wanted[key])} requested" for key in differing)
+            raise Refusal(f"{folder} contains a different export:{lines}\n  help: name another --out")
         yield
     finally:
         os.close(descriptor)
@@ -156,14 +157,14 @@ def _short(value: Any) -> str:
 
 
 def _check_ids(ids: list[str]) -> None:
-    """An id may be what a user's list says; a file's path may not leave the folder."""
+    """Refuses ids that are not paths below a folder: ids may come from a user's list."""
     for name in ids:
         if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-            raise Refusal(f"the id `{name}` is no path below a folder, so that its file cannot be named")
+            raise Refusal(f"cannot write a file for the id `{name}`: it is not a path below a folder")
 
 
-def _check_that_files_stay_apart(ids: list[str], folder: Path) -> None:
-    """Where a file system does not tell upper from lower case, or Unicode forms apart, one map would replace another."""
+def _check_distinct_files(ids: list[str], folder: Path) -> None:
+    """Refuses ids whose files would be one file: some file systems ignore case or the Unicode form of a name."""
     first: dict[str, str] = {}
     for name in ids:
         folded = unicodedata.normalize("NFC", name).casefold()
@@ -173,13 +174,13 @@ def _check_that_files_stay_apart(ids: list[str], folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".relabel-", dir=folder) as probe:
             (Path(probe) / "\u00c9").touch()
             if any((Path(probe) / same).exists() for same in ("\u00e9", "E\u0301")):
-                raise Refusal(f"{folder} takes `{other}.pt` and `{name}.pt` for one file, so that one map would replace the other. "
-                              "Name an --out on a file system that tells them apart")
+                raise Refusal(f"`{other}.pt` and `{name}.pt` are the same file in {folder}\n  help: name an --out on a file system "
+                              "that distinguishes them")
         return
 
 
 def _old_readers_name(name: str) -> str:
-    """The id that the public readers make of an image's path."""
+    """Returns the id that the public readers derive from an image's path."""
     folder, _, file = name.rpartition("/")
     return f"{folder.split('/')[-1]}/{file.split('.')[0]}"
 

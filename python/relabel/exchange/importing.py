@@ -1,4 +1,4 @@
-"""``relabel import``: a store from published files."""
+"""``relabel import``: creates a store from published files."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ REFERENCE_IMAGES = 256
 
 
 def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:
-    """The command; gives its exit code."""
-    # Shards are worked on beside each other; what one of them needs of PyTorch is small.
+    """Runs the command and returns its exit code."""
+    # Shards run in parallel, and each needs little of PyTorch.
     torch.set_num_threads(1)
     folder, started = Path(arguments.folder), now()
     listed = files.list_files(folder)
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
     cells = (lengths[1], lengths[2]) if ranks.value == "first" else (lengths[0], lengths[1])
     reference = None
     if arguments.reference is not None:
-        reference = _ask_reference(folder, listed, arguments.reference, classes, lengths, dtype, ranks.value)
+        reference = _compare_with_reference(folder, listed, arguments.reference, classes, lengths, dtype, ranks.value)
     orientation = detect.orientation(cells, arguments.orientation, arguments.map_size, noted.get("orientation"), reference)
     name, name_from = _teacher_name(arguments.teacher_name, noted)
     description = {
@@ -67,35 +67,33 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
     to_do = store.to_do()
     images_to_do = sum(end - first for _, first, end in to_do)
     warnings = _warnings(listed, classes, orientation)
-    output.say(
-        f"{count(len(listed), 'file')} of {list((2, *lengths))} {dtype}: {ranks.words}; {orientation.words}"
-    )
+    output.info(f"{count(len(listed), 'file')} of {list((2, *lengths))} {dtype}: {ranks.text}; {orientation.text}")
     for warning in warnings:
         output.warn(warning)
     done_before = len(listed) - images_to_do
-    output.say(
-        f"into the new store {arguments.out}" if store.is_new()
-        else f"going on with {arguments.out}: {done_before:,} of {len(listed):,} images are done"
+    output.info(
+        f"creating store {arguments.out}" if store.is_new()
+        else f"resuming {arguments.out}: {done_before:,} of {len(listed):,} images are done"
     )
     progress = Progress(output, "imported", images_to_do)
     job = _Job(folder, listed, (lengths, dtype), store, progress, stop, output)
     ended = "failed"
     try:
-        job.do(to_do, arguments.threads)
+        job.run(to_do, arguments.threads)
         ended = "interrupted" if stop.is_set() else "done"
     finally:
         seconds, images_per_s = progress.finish()
-        _leave_note(store, started, ended, progress.done, seconds, images_per_s, arguments.threads)
+        _write_run_note(store, started, ended, progress.done, seconds, images_per_s, arguments.threads)
     status = json.loads(store.status())
     if stop.is_set() and status["to_do"] > 0:
         kept = status["labelled"] + status["failed"]
         raise Interrupted(
-            f"interrupted; {kept:,} of {len(listed):,} images are kept in {arguments.out}. The same command goes on"
+            f"interrupted; {kept:,} of {len(listed):,} images are in {arguments.out}\n  help: the same command resumes"
         )
     if status["to_do"] > 0 or status["damaged_shards"]:
         raise Refusal(
-            f"the import has ended, but {status['to_do']:,} images are not done: what was committed was changed or removed meanwhile"
-            "\n  help: see that nothing else writes into the store, and give the same command again"
+            f"import incomplete: {status['to_do']:,} images are not done, because committed files were changed or deleted"
+            "\n  help: make sure that nothing else writes to the store, and run the same command again"
         )
     document = {
         "store": arguments.out,
@@ -113,18 +111,18 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         "orientation": _document(orientation) | {"reference": orientation.agreement},
         "classes": {"list": classes["list"], "count": classes["count"], "from": classes_from},
         "teacher": name,
-        "assumed": [finding.words for finding in (ranks, orientation) if finding.origin == "assumed"],
+        "assumed": [finding.text for finding in (ranks, orientation) if finding.origin == "assumed"],
         "warnings": warnings,
         "agreement": status["agreement"],
         "failures_by_kind": status["failures_by_kind"],
         "failed_images": status["failed_images"],
     }
-    output.result(_words(document), document)
+    output.result(_summary(document), document)
     return DONE if status["failed"] == 0 else DONE_WITH_PROBLEMS
 
 
 class _Job:
-    """Shards, each done by one thread: files read, checked, encoded and committed. Whatever is interrupted is done anew."""
+    """Imports shards, each on one thread: reads, checks, encodes and commits its files. An interrupted shard starts again."""
 
     def __init__(
         self,
@@ -139,13 +137,13 @@ class _Job:
         self.folder, self.listed, (self.lengths, self.dtype) = folder, listed, form
         self.store, self.progress, self.stop, self.output = store, progress, stop, output
 
-    def do(self, to_do: Sequence[tuple[int, int, int]], threads: int) -> None:
-        """All shards, or what is begun when a stop is wanted or a shard cannot be written."""
+    def run(self, to_do: Sequence[tuple[int, int, int]], threads: int) -> None:
+        """Imports all shards. Starts no more of them after a stop or an error."""
         with ThreadPoolExecutor(threads, thread_name_prefix="shard") as pool:
             futures = [pool.submit(self._shard, *shard) for shard in to_do]
             pending = set(futures)
             while pending:
-                # In pieces, so that signals get through.
+                # With a timeout, so that Python runs signal handlers.
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_EXCEPTION)
                 if any(future.exception() for future in done):
                     self.stop.set()
@@ -176,19 +174,20 @@ def _read_sample(folder: Path, sample: Sequence[Listed]) -> list[files.Published
         except FileProblem as problem:
             problems.append(f"{file.path}: {problem}")
     if not found:
-        raise Refusal(f"none of {count(len(sample), 'file')} that were looked at in {folder} is a label map; {problems[0]}")
+        raise Refusal(f"{folder} contains no label maps: none of {count(len(sample), 'sampled file')} is one; {problems[0]}")
     return found
 
 
-def _classes(words: str | None, noted: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    if words is None and "classes" in noted:
+def _classes(flag: str | None, noted: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Returns the class list as the store's attributes have it, and its origin."""
+    if flag is None and "classes" in noted:
         return noted["classes"], "note"
     try:
-        return json.loads(_relabel.class_list(words or "imagenet-1k")), "default" if words is None else "flag"
+        return json.loads(_relabel.class_list(flag or "imagenet-1k")), "default" if flag is None else "flag"
     except ValueError as error:
-        raise Usage(f"--classes {words}: {error}") from error
+        raise Usage(f"--classes {flag}: {error}") from error
     except (OSError, relabel.StoreError) as error:
-        raise Refusal(f"--classes {words}: {error}") from error
+        raise Refusal(f"--classes {flag}: {error}") from error
 
 
 def _teacher_name(flag: str | None, noted: dict[str, Any]) -> tuple[str, str]:
@@ -199,7 +198,7 @@ def _teacher_name(flag: str | None, noted: dict[str, Any]) -> tuple[str, str]:
     return "imported", "default"
 
 
-def _ask_reference(
+def _compare_with_reference(
     folder: Path,
     listed: Sequence[Listed],
     path: str,
@@ -208,21 +207,23 @@ def _ask_reference(
     dtype: str,
     ranks: str,
 ) -> Finding:
-    """Compares best classes with a store of some of the same images."""
+    """Compares the best classes of all cells with those of a store of some of the same images."""
     try:
         reference = relabel.open(path)
         if reference.info.get("imported"):
-            raise Usage(f"--reference {path} was imported itself, and shows no orientation. Name a store of `relabel run`")
+            raise Usage(
+                f"--reference {path} was imported itself and shows no orientation\n  help: name a store that `relabel run` made"
+            )
         if reference.info["classes"]["ids"] != classes["ids"]:
             ours, theirs = classes["count"], reference.num_classes
-            raise Usage(f"--reference {path} has other classes: {theirs} of {reference.info['classes']['list']}, the files "
-                        f"{ours} of {classes['list']}")
+            raise Usage(f"--reference {path} has different classes: {theirs} of {reference.info['classes']['list']}, the files "
+                        f"have {ours} of {classes['list']}")
         rows = reference.find_rows([file.path.removesuffix(".pt") for file in listed])
         has_labels = reference.labelled()
         shared = [(file, int(row)) for file, row in zip(listed, rows) if row >= 0 and has_labels[row]]
         if not shared:
-            raise Usage(f"--reference {path} has labels of none of these images; its first is `{reference.ids()[0]}`, the first "
-                        f"here `{listed[0].path.removesuffix('.pt')}`")
+            raise Usage(f"--reference {path} has labels of none of these images: its first image is `{reference.ids()[0]}`, the "
+                        f"first file is `{listed[0].path.removesuffix('.pt')}`")
         step = max(1, len(shared) // REFERENCE_IMAGES)
         pairs = []
         for file, row in shared[::step][:REFERENCE_IMAGES]:
@@ -234,15 +235,15 @@ def _ask_reference(
     except relabel.StoreError as error:
         raise Refusal(f"--reference: {error}") from error
     if not pairs:
-        raise Refusal(f"none of the files that --reference {path} has labels of can be read")
+        raise Refusal(f"cannot read any of the files that --reference {path} has labels of")
     return detect.compare_with_reference(pairs, path)
 
 
 def _best_classes(values: NDArray[np.float32], ranks: str) -> NDArray[np.int64]:
     scores, ids = values if ranks == "first" else np.moveaxis(values, 3, 1)
     best = np.take_along_axis(ids, scores.argmax(axis=0)[None], axis=0)[0]
-    whole: NDArray[np.int64] = np.nan_to_num(best, nan=-1, posinf=-1, neginf=-1).astype(np.int64)
-    return whole
+    classes: NDArray[np.int64] = np.nan_to_num(best, nan=-1, posinf=-1, neginf=-1).astype(np.int64)
+    return classes
 
 
 def _open(out: str, description: dict[str, Any], listed: Sequence[Listed]) -> _relabel.Import:
@@ -262,8 +263,8 @@ def _warnings(listed: Sequence[Listed], classes: dict[str, Any], orientation: Fi
     folders = {file.path.split("/")[0] for file in listed if "/" in file.path}
     if classes["list"] != "unnamed" and not folders & known:
         warnings.append(
-            f"no folder here is a class of {classes['list']} (the first file is {listed[0].path}). Training code finds a map "
-            "by its path, so name the folder that has the class folders in it, and the class list of the files' teacher"
+            f"no folder is a class of {classes['list']}; the first file is {listed[0].path}\n  help: training code finds a map by "
+            "its path: name the folder that contains the class folders, and with --classes the class list of the teacher"
         )
     if orientation.agreement and orientation.origin != "reference":
         straight, transposed = orientation.agreement["yx"], orientation.agreement["xy"]
@@ -271,13 +272,13 @@ def _warnings(listed: Sequence[Listed], classes: dict[str, Any], orientation: Fi
             straight > transposed + 0.02 and orientation.value == "xy"
         ):
             warnings.append(
-                f"the reference speaks against {orientation.words}: it agrees in {100 * straight:.1f} % of best classes as "
-                f"[y, x], in {100 * transposed:.1f} % as [x, y]"
+                f"the reference contradicts `{orientation.text}`: {100 * straight:.1f} % of best classes agree as [y, x], "
+                f"{100 * transposed:.1f} % as [x, y]"
             )
     return warnings
 
 
-def _leave_note(
+def _write_run_note(
     store: _relabel.Import, started: str, ended: str, images: int, seconds: float, images_per_s: float, threads: int
 ) -> None:
     run_note = {
@@ -293,35 +294,35 @@ def _leave_note(
         "torch": torch.__version__,
         "tool_version": relabel.__version__,
     }
-    # Nothing depends on it, and it must not hide what went wrong.
+    # Nothing depends on the note, and its failure must not hide another error.
     with contextlib.suppress(OSError, relabel.StoreError):
         store.note(f"{started.replace(':', '')}-{os.getpid()}", json.dumps(run_note))
 
 
 def _document(finding: Finding) -> dict[str, Any]:
-    return {"value": finding.value, "from": finding.origin, "words": finding.words}
+    return {"value": finding.value, "from": finding.origin, "words": finding.text}
 
 
-def _words(document: dict[str, Any]) -> str:
-    words = f"imported {document['labelled']:,} of {document['images']:,} images"
+def _summary(document: dict[str, Any]) -> str:
+    text = f"imported {document['labelled']:,} of {document['images']:,} images"
     if document["images_this_run"]:
-        words += f"; now {document['images_this_run']:,} in {document['seconds']:.1f} s ({document['images_per_s']:,.0f} images/s)"
+        text += f"; now {document['images_this_run']:,} in {document['seconds']:.1f} s ({document['images_per_s']:,.0f} images/s)"
     else:
-        words += "; there was nothing left to do"
-    words += "\n"
+        text += "; nothing left to do"
+    text += "\n"
     if document["failed"]:
         kind, most = max(document["failures_by_kind"].items(), key=lambda item: item[1])
-        words += (
-            f"failed   {document['failed']:,}, most often: {kind} ({most:,}); the list: relabel status {document['store']} "
+        text += (
+            f"failed   {document['failed']:,}, most often {kind} ({most:,}); list them with: relabel status {document['store']} "
             "--failed\n"
         )
-    words += "".join(f"assumed  {assumption}\n" for assumption in document["assumed"])
+    text += "".join(f"assumed  {assumption}\n" for assumption in document["assumed"])
     agreement = document["agreement"]
     if agreement["compared"]:
         top1, top5 = (100 * agreement[key] / agreement["compared"] for key in ("top1", "top5"))
-        words += (
+        text += (
             f"agrees   with the folder's class in {top1:.1f} % (top 5: {top5:.1f} %) of {agreement['compared']:,} images\n"
         )
     if document["bytes_per_image"]:
-        words += f"size     {document['bytes_per_image']:.0f} bytes per image\n"
-    return words + f"store    {document['store']}\n"
+        text += f"size     {document['bytes_per_image']:.0f} bytes per image\n"
+    return text + f"store    {document['store']}\n"

@@ -1,4 +1,4 @@
-"""The note that an export leaves beside its files: what they are, for resuming and for importing them again."""
+"""The note that an export leaves next to its files. It describes them, for resuming and for importing them again."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ NAME = "relabel-export.json"
 
 
 def read(folder: Path) -> dict[str, Any] | None:
-    """The note in a folder, if there is one.
+    """Reads the note of a folder.
+
+    Returns:
+        The note, or None if the folder has none.
 
     Raises:
-        Refusal: there is one that cannot be read.
+        Refusal: If the note cannot be read.
     """
     path = folder / NAME
     try:
@@ -25,21 +28,21 @@ def read(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise Refusal(f"{path} cannot be read: {error}. Remove it, or name another folder") from error
+        raise Refusal(f"cannot read {path}: {error}\n  help: remove it, or name another folder") from error
     if not isinstance(note, dict):
-        raise Refusal(f"{path} is no note of an export. Remove it, or name another folder")
+        raise Refusal(f"{path} is not a note of an export\n  help: remove it, or name another folder")
     return note
 
 
 def write(folder: Path, note: dict[str, Any]) -> None:
-    """Puts the note into its place, whole."""
+    """Writes the note atomically."""
     staged = folder / f".{NAME}.part"
     staged.write_text(json.dumps(note, indent=2, ensure_ascii=False) + "\n")
     os.replace(staged, folder / NAME)
 
 
 def of_store(info: dict[str, Any], dtype: str) -> dict[str, Any]:
-    """What an export of a store notes. Two exports may fill one folder only when this is equal."""
+    """Returns the note for an export of a store. Two exports may share a folder only if their notes are equal."""
     return {
         "what": "label maps, one .pt file an image: a tensor [2, k, y, x], scores and class ids",
         "teacher": {"name": info["teacher"]["name"], "sha256": info["teacher"]["sha256"]},

@@ -1,4 +1,4 @@
-"""What is said, and where: results on stdout, everything else on stderr; exit codes."""
+"""Messages, results and exit codes: results go to stdout, everything else to stderr."""
 
 from __future__ import annotations
 
@@ -13,93 +13,102 @@ from datetime import datetime, timezone
 from typing import Any
 
 ACTS_ON_TERMINAL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
-"""Control characters, separators of lines, and marks that turn the direction of writing."""
+"""Control characters, line separators and marks that change the writing direction."""
 
 DONE, FAILED, WRONG_USAGE, DONE_WITH_PROBLEMS, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 class Refusal(Exception):
-    """The command cannot be done; the text says why and what to do."""
+    """The command cannot be done. The message describes the cause and what to do."""
 
     exit_code = FAILED
 
 
 class Usage(Refusal):
-    """What was asked for makes no sense."""
+    """The arguments are wrong."""
 
     exit_code = WRONG_USAGE
 
 
 class Interrupted(Refusal):
-    """Somebody wanted a stop."""
+    """The command was interrupted by a signal."""
 
     exit_code = INTERRUPTED
 
 
 class Output:
-    """Stdout and stderr of one command."""
+    """Stdout and stderr of one command.
+
+    Args:
+        as_json: Print the result as a JSON document.
+        quiet: Print only warnings and errors.
+        verbose: Print details if above 0.
+        lines_are_json: Print every line of stderr as a JSON object.
+    """
 
     def __init__(self, as_json: bool, quiet: bool, verbose: int, lines_are_json: bool) -> None:
         self.as_json, self.quiet, self.verbose, self.lines_are_json = as_json, quiet, verbose, lines_are_json
-        self._answered, self._answering = False, threading.Lock()
+        self._has_result, self._result_lock = False, threading.Lock()
 
-    def result(self, words: str, document: dict[str, Any]) -> None:
-        """The document with ``--json``, the words without. There is one of them; later ones are not printed.
+    def result(self, text: str, document: dict[str, Any]) -> None:
+        """Prints the document with ``--json``, otherwise the text. Only the first result is printed.
 
         Raises:
-            Refusal: it cannot be written.
+            Refusal: If stdout cannot be written.
         """
-        with self._answering:
-            if self._answered:
+        with self._result_lock:
+            if self._has_result:
                 return
-            self._answered = True
-        text = json.dumps(document, indent=2, ensure_ascii=False) + "\n" if self.as_json else words
-        safe = _safe_json(text) if self.as_json else ACTS_ON_TERMINAL.sub(_escape_all_but_lines, text)
+            self._has_result = True
+        if self.as_json:
+            safe = _safe_json(json.dumps(document, indent=2, ensure_ascii=False) + "\n")
+        else:
+            safe = ACTS_ON_TERMINAL.sub(_escape_all_but_lines, text)
         try:
             _write(1, safe)
-        except BrokenPipeError:  # `| head` is no failure
+        except BrokenPipeError:  # `| head` is not a failure
             pass
         except OSError as error:
             raise Refusal(f"cannot write the result to stdout: {error.strerror or error}") from error
 
-    def error(self, problem: str) -> None:
-        """Says what went wrong, and in the document with ``--json``."""
-        self._line(problem)
+    def error(self, message: str) -> None:
+        """Prints an error, and with ``--json`` also the document that reports it."""
+        self._line(message)
         if self.as_json:
-            with contextlib.suppress(Refusal):  # stdout is where the error is
-                self.result("", {"error": problem})
+            with contextlib.suppress(Refusal):  # the error may be about stdout
+                self.result("", {"error": message})
 
-    def say(self, line: str) -> None:
-        """An announcement; nothing with ``--quiet``."""
+    def info(self, message: str) -> None:
+        """Prints a message unless ``--quiet`` is given."""
         if not self.quiet:
-            self._line(line)
+            self._line(message)
 
-    def warn(self, warning: str) -> None:
-        """Something that may make the labels wrong; also with ``--quiet``."""
-        self._line(f"warning: {warning}")
+    def warn(self, message: str) -> None:
+        """Prints a warning about labels that may be wrong, also with ``--quiet``."""
+        self._line(f"warning: {message}")
 
-    def detail(self, line: str) -> None:
-        """Only with ``--verbose``."""
+    def detail(self, message: str) -> None:
+        """Prints a message with ``--verbose``."""
         if self.verbose > 0:
-            self._line(line)
+            self._line(message)
 
-    def _line(self, line: str) -> None:
+    def _line(self, message: str) -> None:
         if self.lines_are_json:
-            line = _safe_json(json.dumps({"timestamp": now(), "message": line}, ensure_ascii=False))
+            line = _safe_json(json.dumps({"timestamp": now(), "message": message}, ensure_ascii=False))
         else:
-            line = f"relabel: {shown_lines(line)}"
+            line = f"relabel: {escaped_lines(message)}"
         with contextlib.suppress(OSError):
             _write(2, line + "\n")
 
 
-def shown(text: str) -> str:
-    """A text as one line, without anything that a terminal acts on."""
+def escaped(text: str) -> str:
+    """Returns a text as one line without characters that a terminal acts on."""
     return ACTS_ON_TERMINAL.sub(_escape, text)
 
 
-def shown_lines(text: str) -> str:
-    """A message that may have lines of its own: those that are indented by two spaces."""
-    return "\n  ".join(shown(line) for line in text.split("\n  "))
+def escaped_lines(text: str) -> str:
+    """Escapes a message. Line breaks that are followed by two spaces are kept."""
+    return "\n  ".join(escaped(line) for line in text.split("\n  "))
 
 
 def _escape(found: re.Match[str]) -> str:
@@ -116,35 +125,43 @@ def _safe_json(text: str) -> str:
 
 
 def _write(descriptor: int, text: str) -> None:
-    """Writes past Python's buffers, which would be written again when the program ends. What is not UTF-8 in a path becomes
-    ``U+FFFD``."""
+    """Writes to a file descriptor, past Python's buffers, which would be flushed a second time at exit.
+
+    Bytes of paths that are not UTF-8 become ``U+FFFD``.
+    """
     left = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").encode()
     while left:
         left = left[os.write(descriptor, left):]
 
 
 class Progress:
-    """Counts images; draws a line on a terminal, and only there."""
+    """Counts finished images and draws a progress line if stderr is a terminal.
 
-    def __init__(self, output: Output, what: str, total: int) -> None:
-        self.done, self.total, self.what = 0, total, what
+    Args:
+        output: The output of the command.
+        verb: Past participle that begins the line, such as ``imported``.
+        total: Number of images to process.
+    """
+
+    def __init__(self, output: Output, verb: str, total: int) -> None:
+        self.done, self.total, self.verb = 0, total, verb
         self.started = self._drawn = time.monotonic()
         self._draws = sys.stderr.isatty() and not output.quiet and not output.lines_are_json
         self._lock = threading.Lock()
 
     def add(self, images: int) -> None:
-        """So many more are done."""
+        """Adds to the number of finished images."""
         with self._lock:
             self.done += images
             moment = time.monotonic()
             if self._draws and moment - self._drawn > 0.2:
                 self._drawn = moment
                 rate = self.done / max(moment - self.started, 1e-9)
-                line = f"{self.what} {self.done:,} of {self.total:,} images, {rate:,.0f} images/s"
+                line = f"{self.verb} {self.done:,} of {self.total:,} images, {rate:,.0f} images/s"
                 print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
 
     def finish(self) -> tuple[float, float]:
-        """Seconds, and images per second."""
+        """Removes the progress line and returns the elapsed seconds and images per second."""
         if self._draws:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         seconds = time.monotonic() - self.started
@@ -152,10 +169,10 @@ class Progress:
 
 
 def now() -> str:
-    """UTC, in the program's format."""
+    """Returns the current time in UTC, in the format of the store's records."""
     return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def count(number: int, noun: str) -> str:
-    """``1 file``, ``1,252 files``"""
+    """Formats a count: ``1 file``, ``1,252 files``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

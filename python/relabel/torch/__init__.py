@@ -1,10 +1,10 @@
 """Label maps in PyTorch. A training script for ImageNet changes three lines:
 
-    transform = v2.Compose([relabel.torch.RandomResizedCrop(224), v2.RandomHorizontalFlip(), ...])      # 1: hands out its box
-    dataset = relabel.torch.LabelMapDataset(ImageFolder(root, transform), relabel.open("labels/"))      # 2: pools it
+    transform = v2.Compose([relabel.torch.RandomResizedCrop(224), v2.RandomHorizontalFlip(), ...])      # 1: returns its box
+    dataset = relabel.torch.LabelMapDataset(ImageFolder(root, transform), relabel.open("labels/"))      # 2: pools the box
     for images, targets, boxes in loader: loss = cross_entropy(model(images), targets)                  # 3: soft targets
 
-``docs/guide/train.md`` has the whole recipe, CutMix, token labels, timm, DALI and FFCV.
+``docs/guide/train.md`` describes the complete recipe, CutMix, token labels, timm, DALI and FFCV.
 """
 
 from .crops import Crop, OnImage, RandomHorizontalFlip, RandomResizedCrop

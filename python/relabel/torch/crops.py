@@ -1,4 +1,4 @@
-"""Transforms that say which part of the image they show."""
+"""Transforms that return the box of their crop."""
 
 from __future__ import annotations
 
@@ -13,40 +13,41 @@ from torchvision.transforms.v2 import functional
 
 @dataclasses.dataclass(frozen=True)
 class Crop:
-    """A part of an image. Transforms of torchvision v2 hand it on untouched.
+    """A crop of an image. Transforms of torchvision v2 pass it through unchanged.
 
-    Any transform of yours that cuts may return ``(image, Crop(x0, y0, x1, y1))``.
+    A custom crop transform returns ``(image, Crop(x0, y0, x1, y1))``.
     """
 
     x0: float
-    """Left side, 0..1 of the image's width; ``x1`` is the right one."""
+    """Left side as a fraction (0 to 1) of the image's width; ``x1`` is the right side."""
     y0: float
-    """Upper side, 0..1 of the image's height; ``y1`` is the lower one."""
+    """Upper side as a fraction (0 to 1) of the image's height; ``y1`` is the lower side."""
     x1: float
     y1: float
     flipped: bool = False
-    """Whether it was mirrored left to right after cutting. It matters for token labels and for CutMix by region."""
+    """Whether the crop was mirrored left to right. Matters for token labels and for CutMix by region."""
     row: int = -1
-    """The image's row in the store, once a :class:`~relabel.torch.CropDataset` has told."""
+    """Row of the image in the store, set by :class:`~relabel.torch.CropDataset`; -1 before."""
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """``x0, y0, x1, y1``, for :meth:`relabel.Labels.pool`."""
+        """``x0, y0, x1, y1`` as :meth:`relabel.Labels.pool` takes it."""
         return self.x0, self.y0, self.x1, self.y1
 
 
 class RandomResizedCrop(v2.RandomResizedCrop):
-    """torchvision v2's ``RandomResizedCrop``, with its parameters, random numbers and pixels, that hands out its box.
+    """``torchvision.transforms.v2.RandomResizedCrop`` that also returns its box, with the same parameters, random numbers and
+    pixels.
 
-    It takes a whole image, PIL or tensor ``[..., height, width]``, so nothing that cuts, turns, pads or mirrors may come
-    before it, and returns ``(image, Crop)``. Mirroring comes after it, by :class:`RandomHorizontalFlip`. The other transforms
-    of v2 pass the :class:`Crop` on; wrap those that don't in :class:`OnImage`.
+    Takes the complete image, PIL or tensor ``[..., height, width]``, and returns ``(image, Crop)``. Transforms that crop,
+    rotate, pad or mirror must not come before it; :class:`RandomHorizontalFlip` comes after it. Other v2 transforms pass the
+    :class:`Crop` through. Wrap transforms that take only an image in :class:`OnImage`.
     """
 
     def forward(self, *inputs: Any) -> tuple[Any, Crop]:
         image = inputs[0]
         if len(inputs) != 1 or isinstance(image, (tuple, list, dict)):
-            raise TypeError("RandomResizedCrop takes one image; put it first, and give it no label")
+            raise TypeError("RandomResizedCrop takes one image and no label: put it first")
         height, width = functional.get_size(image)
         # Its name was `_get_params` before torchvision 0.21.
         make = self.make_params if hasattr(self, "make_params") else self._get_params
@@ -59,9 +60,9 @@ class RandomResizedCrop(v2.RandomResizedCrop):
 
 
 class RandomHorizontalFlip(v2.RandomHorizontalFlip):
-    """torchvision v2's ``RandomHorizontalFlip`` that remembers in the :class:`Crop` what it did.
+    """``torchvision.transforms.v2.RandomHorizontalFlip`` that records the flip in the :class:`Crop`.
 
-    For one label of a crop torchvision's own does as well, since mirroring does not change what is there.
+    Needed for token labels and for CutMix by region. A single target per crop does not depend on mirroring.
     """
 
     def forward(self, *inputs: Any) -> tuple[Any, Crop]:
@@ -72,9 +73,12 @@ class RandomHorizontalFlip(v2.RandomHorizontalFlip):
 
 
 class OnImage(torch.nn.Module):
-    """Applies a transform that knows nothing of boxes to the image alone: those of torchvision v1, timm, your own.
+    """Applies a transform that takes only an image, such as those of torchvision v1 and timm, and keeps the :class:`Crop`.
 
-    It must not move pixels, unless the box does not matter for what you do.
+    The transform must not move pixels: the box would no longer describe the image.
+
+    Args:
+        transform: Takes and returns an image.
     """
 
     def __init__(self, transform: Callable[[Any], Any]) -> None:
@@ -89,5 +93,5 @@ class OnImage(torch.nn.Module):
 def _image_and_crop(inputs: tuple[Any, ...], name: str) -> tuple[Any, Crop]:
     pair = inputs[0] if len(inputs) == 1 else inputs
     if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[1], Crop)):
-        raise TypeError(f"{name} takes (image, Crop); put it after relabel.torch.RandomResizedCrop")
+        raise TypeError(f"{name} takes (image, Crop): put it after relabel.torch.RandomResizedCrop")
     return pair[0], pair[1]

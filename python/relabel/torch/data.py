@@ -1,4 +1,4 @@
-"""Data sets and collation: images with the labels of their crops."""
+"""Data sets and collation: images with the targets of their crops."""
 
 from __future__ import annotations
 
@@ -18,27 +18,28 @@ from .crops import Crop
 from .mix import CutMix
 from .targets import Missing, Target, Targets, rows_of_names, without_labels
 
-FILES_LOOKED_AT = 64
-"""Files of a data set whose lengths are compared with those that were labelled."""
+SAMPLED_FILES = 64
+"""Number of files whose lengths are compared with those of the labelled files."""
 
 
 class CropDataset(Dataset[Any]):
-    """Images of a data set with their crops: ``(image, Crop)``. :class:`PoolCollate` makes targets of a batch of them.
+    """Images of a data set with their crops: ``(image, Crop)``. :class:`PoolCollate` adds the targets of a batch.
 
     Args:
-        dataset: any map-style data set whose samples are an image or begin with one, such as
+        dataset: A map-style data set whose samples are images or tuples that begin with one, such as
             ``torchvision.datasets.ImageFolder``.
-        labels: the store.
-        transform: applied to the image, unless the data set's own transform holds the crop already. The result must be
-            ``(image, Crop)``.
-        ids: what the store calls each image: all ids, or all paths below the source. Without it they are the paths of the
-            data set's ``samples`` below its ``root``, as ImageFolder has them (``Subset`` of one as well).
-        missing: see :data:`~relabel.torch.targets.Missing`.
+        labels: The store.
+        transform: Applied to the image, and returns ``(image, Crop)``. Leave it out if the data set's own transform
+            contains the crop.
+        ids: The id, or the path below the source, of each image. Default: the paths of the data set's ``samples`` below its
+            ``root``, as ImageFolder (or a ``Subset`` of one) has them.
+        missing: See :data:`~relabel.torch.targets.Missing`.
 
     Raises:
-        KeyError: an image that the store does not have, a name that could mean two images, or two files of which the store
-            has only one.
-        NotLabelled: images without labels, with ``missing="error"``.
+        KeyError: If an image is missing in the store, a name could mean two images, or two files have only one image in the
+            store.
+        NotLabelled: If images have no labels and ``missing`` is ``"error"``.
+        ValueError: If the number of ids is not that of the images.
     """
 
     def __init__(
@@ -56,21 +57,21 @@ class CropDataset(Dataset[Any]):
         files = _files(dataset) if ids is None else []
         names = [name for name, _ in files] if ids is None else list(ids)
         if len(names) != len(dataset):
-            raise ValueError(f"there are {len(names)} ids, but {len(dataset)} images")
+            raise ValueError(f"got {len(names)} ids for {len(dataset)} images")
         rows = rows_of_names(labels, names, are_paths=ids is None)
         _warn_of_other_files(labels, rows, files)
-        lacking = without_labels(labels, rows, missing)
-        kept = np.flatnonzero(~lacking) if missing == "drop" else np.arange(len(rows))
+        unlabelled = without_labels(labels, rows, missing)
+        kept = np.flatnonzero(~unlabelled) if missing == "drop" else np.arange(len(rows))
         self.indices = kept.astype(np.int64)
         self.rows = rows[kept]
         self.hard: np.ndarray[Any, np.dtype[np.int64]] | None = None
-        if missing == "hard" and lacking.any():
+        if missing == "hard" and unlabelled.any():
             classes = labels.folder_classes()
-            nameless = rows[lacking & (classes[rows] < 0)]
-            if len(nameless):
-                raise ValueError(f"row {nameless[0]} has no labels, and its folder is no class of the teacher")
+            without_class = rows[unlabelled & (classes[rows] < 0)]
+            if len(without_class):
+                raise ValueError(f"row {without_class[0]} has no labels, and its folder is not a class of the teacher")
             self.hard = np.full(len(labels), -1, dtype=np.int64)
-            self.hard[rows[lacking]] = classes[rows[lacking]]
+            self.hard[rows[unlabelled]] = classes[rows[unlabelled]]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -79,7 +80,7 @@ class CropDataset(Dataset[Any]):
         return self.crop(index)
 
     def crop(self, index: int) -> tuple[Any, Crop]:
-        """The image and where it was cut out."""
+        """Returns the transformed image and its crop."""
         sample = self.dataset[int(self.indices[index])]
         image = sample
         if isinstance(sample, (tuple, list)) and not _is_pair(sample):
@@ -88,25 +89,24 @@ class CropDataset(Dataset[Any]):
             image = self.transform(image)
         if not _is_pair(image):
             raise TypeError(
-                "the transform gives no box: begin it with relabel.torch.RandomResizedCrop, and wrap transforms that take "
-                f"only an image in relabel.torch.OnImage (it gave {type(image).__name__} instead of (image, Crop))"
+                f"the transform returned {type(image).__name__}, expected (image, Crop): begin it with "
+                "relabel.torch.RandomResizedCrop, and wrap transforms that take only an image in relabel.torch.OnImage"
             )
         image, crop = image
         return image, dataclasses.replace(crop, row=int(self.rows[index]))
 
 
 class LabelMapDataset(CropDataset):
-    """Images with the pooled label of what they show: ``(image, target, box)``.
+    """Images with the targets and boxes of their crops: ``(image, target, box)``.
 
-    ``target`` is float32 ``[classes]`` (``[classes, p, p]`` with ``output_size``), ``box`` float32 ``[4]``:
-    ``x0, y0, x1, y1`` in 0..1 of the image. A DataLoader fetches a batch at a time, and so it is pooled.
+    ``target`` is float32 ``[classes]`` (``[classes, p, p]`` with ``output_size``). ``box`` is float32 ``[4]``,
+    ``x0, y0, x1, y1`` as fractions of the image. A DataLoader pools an entire batch in one call.
 
     Args:
-        target: see :data:`~relabel.torch.targets.Target`.
-        options: those of :meth:`relabel.Labels.pool`: ``output_size``, ``dtype``, ``fill``, ``temperature``,
+        dataset: As in :class:`CropDataset`, as are all arguments that are not listed here.
+        target: See :data:`~relabel.torch.targets.Target`.
+        options: Options of :meth:`relabel.Labels.pool`: ``output_size``, ``dtype``, ``fill``, ``temperature``,
             ``convention``.
-
-    The others are those of :class:`CropDataset`.
     """
 
     def __init__(
@@ -134,13 +134,15 @@ class LabelMapDataset(CropDataset):
 
 
 class PoolCollate:
-    """Collation for a DataLoader over a :class:`CropDataset`: ``(images, targets)``, pooled for the whole batch at once,
-    with CutMix if it is given; the only way to CutMix by region, which must know the boxes.
+    """Collates samples of a :class:`CropDataset` into ``(images, targets)``. Pools the batch in one call and applies CutMix.
+
+    CutMix by region needs this class, because it needs the boxes.
 
     Args:
-        dataset: the data set of the loader.
-        target, options: as in :class:`LabelMapDataset`.
-        cutmix: applied to the batch.
+        dataset: The data set of the loader.
+        target: As in :class:`LabelMapDataset`.
+        cutmix: Applied to the batch.
+        options: As in :class:`LabelMapDataset`.
     """
 
     def __init__(
@@ -149,7 +151,7 @@ class PoolCollate:
         self.targets = Targets(dataset.labels, dataset.hard, target, options)
         self.cutmix = cutmix
         if cutmix is not None and cutmix.region and (target != "crop" or "output_size" in options):
-            raise ValueError('CutMix by region makes one label of a crop: target="crop", no output_size')
+            raise ValueError('CutMix by region needs target="crop" and no output_size')
 
     def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, torch.Tensor]:
         crops = [crop for _, crop in samples]
@@ -169,7 +171,7 @@ def _is_pair(value: Any) -> bool:
 
 
 def _files(dataset: Any) -> list[tuple[str, str]]:
-    """Paths below the root, and where the files are, of an ImageFolder or of a Subset of one."""
+    """Returns (path below the root, path) of each file of an ImageFolder or of a Subset of one."""
     if hasattr(dataset, "samples") and hasattr(dataset, "root"):
         root = os.fspath(dataset.root)
         return [(os.path.relpath(path, root).replace(os.sep, "/"), path) for path, _ in dataset.samples]
@@ -177,28 +179,28 @@ def _files(dataset: Any) -> list[tuple[str, str]]:
         files = _files(dataset.dataset)
         return [files[index] for index in dataset.indices]
     raise TypeError(
-        f"{type(dataset).__name__} has no `samples` and `root` that say what its images are called; pass ids=, one for each image"
+        f"{type(dataset).__name__} has no `samples` and `root`, which name its images: pass ids=, one for each image"
     )
 
 
 def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], files: Sequence[tuple[str, str]]) -> None:
-    """Names alone do not tell one split from another: ``cat/1.jpg`` may be in both."""
+    """Warns if file lengths differ from those of the labelled files: two splits may have the same names."""
     if not files or labels.info.get("imported"):
-        # An imported store knows the lengths of its maps' files.
+        # An imported store has the lengths of the files of its maps, not of the images.
         return
-    step = max(1, len(files) // FILES_LOOKED_AT)
-    looked_at = range(0, len(files), step)
+    step = max(1, len(files) // SAMPLED_FILES)
+    sampled = range(0, len(files), step)
     listed = labels._core.file_bytes(np.ascontiguousarray(rows[::step]))
     pairs = [
         (os.path.getsize(files[at][1]), int(length))
-        for at, length in zip(looked_at, listed, strict=True)
+        for at, length in zip(sampled, listed, strict=True)
         if length > 0 and os.path.isfile(files[at][1])
     ]
     others = sum(there != length for there, length in pairs)
     if 2 * others > len(pairs):
         warnings.warn(
-            f"{labels.path}: {others} of {len(pairs)} files of the data set that were looked at are not as long as when they "
-            "were labelled. If they are scaled or converted copies, all is well; if not, the labels are those of other images "
-            "with the same names, such as another split",
+            f"{labels.path}: {others} of {len(pairs)} sampled files of the data set differ in length from the labelled files. "
+            "Ignore this for resized or converted copies. Otherwise these are other images with the same names, such as those of "
+            "another split",
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""CutMix and MixUp on soft targets."""
+"""CutMix and MixUp for soft targets."""
 
 from __future__ import annotations
 
@@ -10,46 +10,46 @@ from .. import _relabel
 
 
 class Paste(NamedTuple):
-    """A batch after pasting, and what was pasted where."""
+    """A batch after pasting."""
 
     images: torch.Tensor
-    """``[B, channels, height, width]``"""
+    """The mixed images, ``[B, channels, height, width]``."""
     partners: torch.Tensor
-    """int64 ``[B]``: position of the image that was pasted into each."""
+    """int64 ``[B]``: position in the batch of the image that was pasted into each."""
     rect: tuple[int, int, int, int]
-    """``x0, y0, x1, y1`` of the pasted part in pixels, half-open."""
+    """The pasted rectangle, ``x0, y0, x1, y1`` in pixels, half-open."""
     lam: float
-    """Share of each host that stays visible, from the clipped area."""
+    """λ: visible share of each host, computed from the clipped rectangle."""
     input_size: tuple[int, int]
-    """Height and width of the images."""
+    """Height and width of the images in pixels."""
 
 
 class CutMix(torch.nn.Module):
     """CutMix (arXiv 1905.04899) for soft targets.
 
-    λ is drawn from Beta(``beta``, ``beta``); a box with sides W√(1−λ) and H√(1−λ) around a uniform centre is clipped to the
-    image and pasted from the batch in random order; λ becomes the share that stays visible; the target is
-    ``λ·host + (1 − λ)·pasted``. One λ and one box for a batch, as in the paper's code. Random numbers are torch's.
+    Draws λ from Beta(``beta``, ``beta``), clips a rectangle with sides W√(1−λ) and H√(1−λ) around a uniform centre to the
+    image, and pastes it from a random permutation of the batch. λ becomes the visible share, and the target is
+    ``λ·host + (1 − λ)·pasted``. One λ and one rectangle for a batch, as in the paper's code. Uses torch's random numbers.
 
-    ``region=True`` pools each of the two labels over what is seen of its image (``docs/label-pooling.md``). It needs the boxes:
-    give it to :class:`relabel.torch.PoolCollate`.
+    With ``region=True`` each of the two targets is pooled over the visible region of its image (``docs/label-pooling.md``).
+    This needs the boxes: pass the instance to :class:`relabel.torch.PoolCollate`.
 
     Args:
-        beta: parameter of the distribution; 1 is the paper's for ImageNet.
-        prob: share of batches that are mixed.
-        region: labels by region instead of by area.
+        beta: Parameter of the Beta distribution, above 0; 1 in the paper for ImageNet.
+        prob: Probability that a batch is mixed, 0 to 1.
+        region: Pool targets by region instead of mixing them by area only.
     """
 
     def __init__(self, beta: float = 1.0, *, prob: float = 1.0, region: bool = False) -> None:
         super().__init__()
         self._beta = _beta(beta, "beta")
-        self.prob = _share(prob)
+        self.prob = _probability(prob)
         self.region = region
 
     def paste(self, images: torch.Tensor) -> Paste | None:
-        """Pastes within a batch ``[B, channels, height, width]``; None when this batch is left alone."""
+        """Mixes images ``[B, channels, height, width]``. Returns None if this batch is not mixed (``prob``)."""
         if images.ndim != 4:
-            raise ValueError(f"images have the shape {list(images.shape)}; a batch is [B, channels, height, width]")
+            raise ValueError(f"images must have shape [B, channels, height, width], got {list(images.shape)}")
         if torch.rand(()) >= self.prob:
             return None
         height, width = images.shape[-2:]
@@ -62,9 +62,9 @@ class CutMix(torch.nn.Module):
         return Paste(pasted, partners, (x0, y0, x1, y1), lam, (height, width))
 
     def forward(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images ``[B, channels, height, width]`` and targets ``[B, classes]``, on any device; neither is changed."""
+        """Returns mixed images ``[B, channels, height, width]`` and targets ``[B, classes]``; the inputs are not modified."""
         if self.region:
-            raise ValueError("CutMix by region must know the crops: use relabel.torch.PoolCollate(dataset, cutmix=...)")
+            raise ValueError("CutMix by region needs the crops: use relabel.torch.PoolCollate(dataset, cutmix=...)")
         _check_soft(images, targets)
         paste = self.paste(images)
         if paste is None:
@@ -76,23 +76,23 @@ class CutMix(torch.nn.Module):
 
 
 class MixUp(torch.nn.Module):
-    """MixUp (arXiv 1710.09412) for soft targets: images and targets are mixed with λ from Beta(``alpha``, ``alpha``).
+    """MixUp (arXiv 1710.09412) for soft targets: mixes images and targets with λ from Beta(``alpha``, ``alpha``).
 
     Args:
-        alpha: parameter of the distribution; 0.2 is the paper's for ImageNet.
-        prob: share of batches that are mixed.
+        alpha: Parameter of the Beta distribution, above 0; 0.2 in the paper for ImageNet.
+        prob: Probability that a batch is mixed, 0 to 1.
     """
 
     def __init__(self, alpha: float = 0.2, *, prob: float = 1.0) -> None:
         super().__init__()
         self._beta = _beta(alpha, "alpha")
-        self.prob = _share(prob)
+        self.prob = _probability(prob)
 
     def forward(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Images ``[B, ...]`` of floating point and targets ``[B, classes]``, on any device; neither is changed."""
+        """Returns mixed images ``[B, ...]`` (floating point) and targets ``[B, classes]``; the inputs are not modified."""
         _check_soft(images, targets)
         if not images.is_floating_point():
-            raise TypeError(f"images are {images.dtype}; MixUp adds them up, so convert them to floating point first")
+            raise TypeError(f"MixUp needs images of floating point, got {images.dtype}")
         if torch.rand(()) >= self.prob:
             return images, targets
         lam = float(self._beta.sample())
@@ -110,18 +110,18 @@ def _mix(hosts: torch.Tensor, partners: torch.Tensor, lam: float) -> torch.Tenso
 def _check_soft(images: torch.Tensor, targets: torch.Tensor) -> None:
     if not targets.is_floating_point() or targets.ndim != 2 or len(targets) != len(images):
         raise ValueError(
-            f"targets are {targets.dtype} {list(targets.shape)}; {len(images)} images need probabilities "
-            f"[{len(images)}, classes]"
+            f"targets of {len(images)} images must be probabilities [{len(images)}, classes], got {targets.dtype} "
+            f"{list(targets.shape)}"
         )
 
 
 def _beta(concentration: float, name: str) -> torch.distributions.Beta:
     if not concentration > 0:
-        raise ValueError(f"{name} is {concentration}; it is above 0")
+        raise ValueError(f"{name} must be above 0, got {concentration}")
     return torch.distributions.Beta(torch.tensor(float(concentration)), torch.tensor(float(concentration)))
 
 
-def _share(prob: float) -> float:
+def _probability(prob: float) -> float:
     if not 0 <= prob <= 1:
-        raise ValueError(f"prob is {prob}; it is a share, 0 to 1")
+        raise ValueError(f"prob must be between 0 and 1, got {prob}")
     return prob

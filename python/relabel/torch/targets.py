@@ -1,4 +1,4 @@
-"""From crops to targets: where they come from when an image has labels, and when it has none."""
+"""Targets of crops, for images with and without labels."""
 
 from __future__ import annotations
 
@@ -16,27 +16,35 @@ from .crops import Crop
 from .mix import Paste
 
 Missing = Literal["error", "hard", "drop"]
-"""What to do about images without labels: refuse to begin, use the folder's class as a hard label, leave them out."""
+"""Images without labels: ``"error"`` refuses the data set, ``"hard"`` uses the folder class as a one-hot target, ``"drop"``
+leaves them out."""
 
 Target = Literal["crop", "image"]
-"""The label of what the crop shows (LabelPooling), or of the whole image (a global soft label)."""
+"""``"crop"``: the label map pooled over the crop. ``"image"``: the teacher's prediction for the entire image."""
 
 
 class Targets:
-    """Targets of crops whose rows are known."""
+    """Computes the targets of crops whose rows are known.
+
+    Args:
+        labels: The store.
+        hard: int64 ``[n]``: folder class of each row without labels, -1 for rows with labels. None if all have labels.
+        target: See :data:`Target`.
+        options: Options of :meth:`relabel.Labels.pool`.
+    """
 
     def __init__(self, labels: Labels, hard: NDArray[np.int64] | None, target: Target, options: dict[str, Any]) -> None:
         if target not in ("crop", "image"):
-            raise ValueError(f'target is {target!r}; it is "crop" or "image"')
+            raise ValueError(f'target must be "crop" or "image", got {target!r}')
         if target == "image" and options:
-            raise ValueError(f"the label of the whole image takes no {', '.join(options)}")
+            raise ValueError(f'target="image" does not take {", ".join(options)}')
         self.labels = labels
         self.hard = hard
         self.target = target
         self.options = options
 
     def __call__(self, crops: Sequence[Crop]) -> torch.Tensor:
-        """Float32 ``[B, classes]``, or what ``output_size`` and ``dtype`` ask for."""
+        """Returns targets, float32 ``[B, classes]`` unless ``output_size`` or ``dtype`` change that."""
         rows = np.array([crop.row for crop in crops], dtype=np.int64)
         if self.hard is None:
             return torch.from_numpy(self._soft(rows, crops))
@@ -45,14 +53,14 @@ class Targets:
         soft = self._soft(rows[has_labels], [crops[at] for at in has_labels.tolist()])
         targets = np.zeros((len(crops), *soft.shape[1:]), dtype=soft.dtype)
         targets[has_labels] = soft
-        has_none = np.flatnonzero(hard >= 0)
-        targets[has_none, hard[has_none]] = 1
+        unlabelled = np.flatnonzero(hard >= 0)
+        targets[unlabelled, hard[unlabelled]] = 1
         return torch.from_numpy(targets)
 
     def of_paste(self, crops: Sequence[Crop], paste: Paste) -> torch.Tensor:
-        """Targets of CutMix by region, float32 ``[B, classes]``. Where one of the two images has no labels, by area."""
+        """Returns targets for CutMix by region, float32 ``[B, classes]``; by area if one of the two images has no labels."""
         if self.target != "crop":
-            raise ValueError('CutMix by region pools crops: it needs target="crop"')
+            raise ValueError('CutMix by region needs target="crop"')
         rows = np.array([crop.row for crop in crops], dtype=np.int64)
         partners = paste.partners.numpy()
         x0, y0, x1, y1 = paste.rect
@@ -63,7 +71,7 @@ class Targets:
         targets = paste.lam * plain + (1 - paste.lam) * plain[paste.partners]
         pairs = np.flatnonzero((self.hard[rows] < 0) & (self.hard[rows[partners]] < 0))
         if len(pairs):
-            # A batch of its own: the hosts, and behind them the images that are pasted into them.
+            # A separate batch: the hosts, followed by the images that are pasted into them.
             both = np.concatenate([pairs, partners[pairs]])
             behind = np.arange(len(both), dtype=np.int64)
             behind[: len(pairs)] += len(pairs)
@@ -91,31 +99,44 @@ class Targets:
 
 
 def rows_of_names(labels: Labels, names: Sequence[str], *, are_paths: bool) -> NDArray[np.int64]:
-    """Rows of images by the paths of their files below the source; or by names that are ids or such paths."""
+    """Returns the rows of images.
+
+    Args:
+        labels: The store.
+        names: Paths below the source if ``are_paths``; otherwise ids or such paths.
+        are_paths: Whether names are paths of files.
+
+    Raises:
+        KeyError: If an image is missing in the store or a name could mean two images.
+    """
     rows: NDArray[np.int64] = labels._core.find_names([os.fspath(name) for name in names], are_paths)
-    left = np.flatnonzero(rows < 0)
-    if len(left):
-        # Says which one, and what was probably meant.
+    missing = np.flatnonzero(rows < 0)
+    if len(missing):
+        # Its error names the first one and a similar name.
         try:
-            labels.rows([os.fspath(names[int(left[0])])])
+            labels.rows([os.fspath(names[int(missing[0])])])
         except KeyError as unknown:
-            raise KeyError(f"{len(left)} of {len(names)} images are not in the store. {unknown.args[0]}") from None
+            raise KeyError(f"{len(missing)} of {len(names)} images are not in the store. {unknown.args[0]}") from None
     return rows
 
 
 def without_labels(labels: Labels, rows: NDArray[np.int64], missing: Missing) -> NDArray[np.bool_]:
-    """Which of the rows have none; refuses them if that is wanted."""
+    """Returns which of the rows have no labels, bool ``[n]``.
+
+    Raises:
+        NotLabelled: If there are any and ``missing`` is ``"error"``.
+    """
     if missing not in ("error", "hard", "drop"):
-        raise ValueError(f'missing is {missing!r}; it is "error", "hard" or "drop"')
-    lacking: NDArray[np.bool_] = ~labels.labelled()[rows]
-    if missing == "error" and lacking.any():
-        row = int(rows[lacking][0])
+        raise ValueError(f'missing must be "error", "hard" or "drop", got {missing!r}')
+    unlabelled: NDArray[np.bool_] = ~labels.labelled()[rows]
+    if missing == "error" and unlabelled.any():
+        row = int(rows[unlabelled][0])
         reason = labels.failed().get(row, "its shard is not done yet")
         raise NotLabelled(
-            f"{labels.path}: {int(lacking.sum())} of {len(rows)} images have no labels, the first one is row {row} "
-            f'({reason}). missing="drop" leaves such images out, missing="hard" uses their folder\'s class'
+            f"{labels.path}: {int(unlabelled.sum())} of {len(rows)} images have no labels; the first is row {row} ({reason}). "
+            'missing="drop" leaves them out, missing="hard" uses their folder class'
         )
-    return lacking
+    return unlabelled
 
 
 def _boxes(crops: Sequence[Crop]) -> NDArray[np.float32]:

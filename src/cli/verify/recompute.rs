@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use relabel::labelling::pipeline::{Accepted, Job, Recomputed, recompute};
+use relabel::labelling::pipeline::{Job, Recomputed, Tolerance, recompute};
 use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
 use relabel::labelling::teacher::{Device, Runtime};
 use relabel::shared::error::Error;
@@ -82,18 +82,18 @@ pub fn recompute_labels(
 }
 
 /// Accepts no differences from runs on the same devices, threads and ONNX Runtime, and small ones from all others.
-fn accepted_differences(notes: &[RunNote], loaded: &LoadedTeacher) -> Accepted {
+fn accepted_differences(notes: &[RunNote], loaded: &LoadedTeacher) -> Tolerance {
     let devices = loaded.device_names();
     let is_same = |note: &RunNote| {
         note.devices == devices && note.threads == loaded.threads && note.onnxruntime == Runtime::build_info()
     };
     if !notes.is_empty() && loaded.devices.iter().all(Device::is_deterministic) && notes.iter().all(is_same) {
-        return Accepted::None;
+        return Tolerance::Exact;
     }
     message(
         "the store was labelled on another device, with other threads or another ONNX Runtime: small differences are accepted",
     );
-    Accepted::Relative(loaded.description.proof.relative_tolerance())
+    Tolerance::Relative(loaded.description.proof.relative_tolerance())
 }
 
 /// Returns the given seed, or a new one.

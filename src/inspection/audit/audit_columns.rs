@@ -39,7 +39,7 @@ pub(super) fn image_columns<'a>(with_crops: bool) -> Vec<TableColumn<ImageRow<'a
         TableColumn::required("rank", Integers(|row| Some(row.rank))),
         TableColumn::required("row", Integers(|row| Some(row.image.row))),
         TableColumn::required("id", Texts(|row| Some(row.audit.manifest.id(row.image.row)))),
-        TableColumn::nullable("label", Texts(|row| row.audit.manifest.label(row.image.row))),
+        TableColumn::nullable("label", Texts(|row| row.audit.manifest.folder_class(row.image.row))),
         TableColumn::nullable("folder_class", Integers(|row| row.folder(|folder| folder.class as usize))),
         TableColumn::nullable("folder_class_name", Texts(|row| row.folder(|folder| row.class_name(folder.class)))),
         TableColumn::nullable("folder_class_prob", Reals(|row| row.folder(|folder| folder.prob))),

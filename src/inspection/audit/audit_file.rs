@@ -8,7 +8,7 @@ use super::audit_columns::{ImageRow, class_columns, image_columns};
 use super::pred_probs::{PRED_PROBS, pred_probs};
 use super::ranking::Audit;
 use crate::inspection::table::{Table, TableColumn, TableFormat, TableWriter};
-use crate::shared::draft::Draft;
+use crate::shared::atomic_file::AtomicFile;
 use crate::shared::error::Error;
 use crate::shared::monitor::Monitor;
 use crate::shared::printable::printable_path;
@@ -25,9 +25,9 @@ pub struct AuditFile {
 #[derive(Debug)]
 pub struct AuditDrafts<'a> {
     file: &'a AuditFile,
-    images: Draft,
+    images: AtomicFile,
     /// `None` for JSON: one document contains both tables.
-    classes: Option<Draft>,
+    classes: Option<AtomicFile>,
 }
 
 impl AuditFile {
@@ -83,8 +83,8 @@ impl AuditFile {
             let problem = "cannot write into the store\n  help: name a file outside the store";
             return Err(Error::Usage(format!("{}: {problem}", printable_path(&self.path))));
         }
-        let images = Draft::begin(&self.path)?;
-        let classes = self.classes_path().map(|path| Draft::begin(&path)).transpose()?;
+        let images = AtomicFile::create(&self.path)?;
+        let classes = self.classes_path().map(|path| AtomicFile::create(&path)).transpose()?;
         Ok(AuditDrafts { file: self, images, classes })
     }
 }
@@ -118,10 +118,10 @@ impl AuditDrafts<'_> {
 
     /// Renames the files, the table of images last: if it exists, both do.
     fn complete(self) -> Result<(), Error> {
-        let Some(classes) = self.classes else { return self.images.complete() };
+        let Some(classes) = self.classes else { return self.images.commit() };
         let classes_path = classes.path().to_path_buf();
-        classes.complete()?;
-        self.images.complete().inspect_err(|_| {
+        classes.commit()?;
+        self.images.commit().inspect_err(|_| {
             // The error of the images is returned.
             let _ = std::fs::remove_file(&classes_path);
         })

@@ -134,7 +134,7 @@ impl Audit<'_> {
             Some(Contradiction {
                 row: image.row,
                 id: self.manifest.id(image.row).to_owned(),
-                label: self.manifest.label(image.row)?.to_owned(),
+                label: self.manifest.folder_class(image.row)?.to_owned(),
                 folder_class_name: self.name(folder.class).to_owned(),
                 folder_class_prob: folder.prob,
                 best_name: self.name(image.best.class).to_owned(),

@@ -49,8 +49,8 @@ impl<'a> Audit<'a> {
         monitor: &dyn Monitor,
     ) -> Result<Self, Error> {
         let classes: ClassList = (&store.info().classes).into();
-        let class_of_label = classes.by_label();
-        let folder_class = |row: usize| manifest.label(row).and_then(|label| class_of_label.get(label).copied());
+        let class_of_label = classes.by_folder_class();
+        let folder_class = |row: usize| manifest.folder_class(row).and_then(|label| class_of_label.get(label).copied());
         let crops = CropSet::new(store.info().map_size, random_crops(options.crops, options.seed));
         let make_auditor = || Auditor::new(store.info().classes.count, &crops);
         let examine = |auditor: &mut Auditor<'_>, row: usize, finished: FinishedRow| match finished {
@@ -97,10 +97,10 @@ pub fn rows_of_classes(manifest: &Manifest, list: &ClassList, classes: &[u32]) -
     if classes.is_empty() {
         return Ok((0..manifest.len()).collect());
     }
-    let class_of_label = list.by_label();
+    let class_of_label = list.by_folder_class();
     let (mut rows, mut found) = (Vec::new(), BTreeSet::new());
     for row in 0..manifest.len() {
-        let folder_class = manifest.label(row).and_then(|label| class_of_label.get(label)).copied();
+        let folder_class = manifest.folder_class(row).and_then(|label| class_of_label.get(label)).copied();
         if let Some(class) = folder_class.filter(|class| classes.contains(class)) {
             rows.push(row);
             found.insert(class);
@@ -115,14 +115,14 @@ pub fn rows_of_classes(manifest: &Manifest, list: &ClassList, classes: &[u32]) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::manifest::Entry;
+    use crate::shared::manifest::ManifestEntry;
 
     #[test]
     fn rows_are_selected_by_folder_class() {
-        let entry = |(at, label): (usize, &&str)| Entry {
+        let entry = |(at, label): (usize, &&str)| ManifestEntry {
             path: format!("{at}.jpg"),
-            label: Some((*label).to_owned()).filter(|label| !label.is_empty()),
-            ..Entry::default()
+            folder_class: Some((*label).to_owned()).filter(|label| !label.is_empty()),
+            ..ManifestEntry::default()
         };
         let labels = ["n01440764", "", "n07920052", "n01440764", "elsewhere"];
         let manifest = Manifest::from_entries(labels.iter().enumerate().map(entry).collect()).unwrap();

@@ -170,7 +170,7 @@ fn similar_ids(manifest: &Manifest, name: &str) -> String {
 /// Returns an error if the name matches no class or more than one; it lists these, or similar names.
 pub fn find_class(classes: &ClassList, name: &str) -> Result<u32, FindClassError> {
     let count = classes.entries().len() as u32;
-    if let Some(&class) = classes.by_label().get(name) {
+    if let Some(&class) = classes.by_folder_class().get(name) {
         return Ok(class);
     }
     let lower = name.to_lowercase();
@@ -200,11 +200,11 @@ pub fn find_class(classes: &ClassList, name: &str) -> Result<u32, FindClassError
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::manifest::Entry;
+    use crate::shared::manifest::ManifestEntry;
 
     #[test]
     fn images_are_found_by_any_name() {
-        let entry = |path: &str| Entry { path: path.into(), ..Entry::default() };
+        let entry = |path: &str| ManifestEntry { path: path.into(), ..ManifestEntry::default() };
         let manifest = Manifest::from_entries(["a/one.jpg", "a/two.jpg", "b/two.jpg"].map(entry).to_vec()).unwrap();
         for (name, row) in [("a/one", 0), ("a/one.jpg", 0), ("one.jpg", 0), ("one", 0), ("2", 2), ("b/two", 2)] {
             assert_eq!(find_image(&manifest, name), Ok(row), "{name}");
@@ -221,7 +221,7 @@ mod tests {
 
     #[test]
     fn an_ambiguous_name_is_refused_with_both_images() {
-        let entry = |path: &str| Entry { path: path.into(), ..Entry::default() };
+        let entry = |path: &str| ManifestEntry { path: path.into(), ..ManifestEntry::default() };
         let list = |paths: &[&str]| Manifest::from_entries(paths.iter().map(|path| entry(path)).collect()).unwrap();
         let manifest = list(&["a.jpg", "a.jpg.png", "b/2.jpg", "b/7.jpg", "c/0003.jpg", "d.png", "d.webp"]);
         for (name, expected) in [

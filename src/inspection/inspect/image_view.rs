@@ -47,8 +47,8 @@ impl ImageView {
         crop: Option<UnitBox>,
     ) -> Result<Self, StatisticsError> {
         let mut examiner = Examiner::new(classes.entries().len());
-        let folder = manifest.label(row).map(str::to_owned);
-        let folder_class = folder.as_ref().and_then(|folder| classes.by_label().get(folder).copied());
+        let folder = manifest.folder_class(row).map(str::to_owned);
+        let folder_class = folder.as_ref().and_then(|folder| classes.by_folder_class().get(folder).copied());
         let statistics = examiner.statistics(&labels.map, folder_class)?;
         let crop = match crop {
             Some(unit_box) => Some((unit_box, examiner.pool(&labels.map, unit_box)?)),
@@ -114,14 +114,14 @@ mod tests {
     use crate::shared::classes::ClassEntry;
     use crate::shared::geometry::MapSize;
     use crate::shared::label_map::{ImagePrediction, LabelMap, ScoreRounding};
-    use crate::shared::manifest::Entry;
+    use crate::shared::manifest::ManifestEntry;
 
     fn view(label: Option<&str>) -> ImageView {
         let size = MapSize::new(1, 2).unwrap();
         let map = LabelMap::from_cells(&[9.0, 1.0, 8.0, 2.0], &[3, 5, 4, 5], 2, size, ScoreRounding::Float16).unwrap();
         let labels = ImageLabels { map, prediction: ImagePrediction::from_ranks(&[0.9, 0.1], &[3, 4]).unwrap() };
         let path = label.map_or("x.jpg".into(), |label| format!("{label}/x.jpg"));
-        let entry = Entry { path, label: label.map(str::to_owned), ..Entry::default() };
+        let entry = ManifestEntry { path, folder_class: label.map(str::to_owned), ..ManifestEntry::default() };
         let manifest = Manifest::from_entries(vec![entry]).unwrap();
         let right = UnitBox::new(0.6, 0.0, 1.0, 1.0).unwrap();
         ImageView::new(&manifest, 0, labels, &classes(), Some(right)).unwrap()

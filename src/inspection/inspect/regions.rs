@@ -96,7 +96,7 @@ pub fn connected_cells(size: MapSize, class_of: impl Fn(usize) -> Option<u32>) -
         let mut at = 0;
         while let Some(&cell) = cells.get(at) {
             at += 1;
-            for next in size.beside(cell) {
+            for next in size.neighbours(cell) {
                 if !is_grouped[next] && class_of(next) == Some(class) {
                     is_grouped[next] = true;
                     cells.push(next);

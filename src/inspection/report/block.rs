@@ -40,7 +40,7 @@ impl<'a> BlockMaker<'a> {
     pub(super) fn new(report: &'a Report<'a>, classes: &ClassList) -> Self {
         Self {
             report,
-            class_of_label: classes.by_label(),
+            class_of_label: classes.by_folder_class(),
             examiner: Examiner::new(classes.entries().len()),
             scratch: DecodeScratch::default(),
         }
@@ -74,7 +74,7 @@ impl<'a> BlockMaker<'a> {
 
     fn labelled(&mut self, row: usize, labels: &ImageLabels) -> Result<(PageRow, Value), Error> {
         let Report { store, manifest, photographs, .. } = self.report;
-        let folder_class = manifest.label(row).and_then(|label| self.class_of_label.get(label)).copied();
+        let folder_class = manifest.folder_class(row).and_then(|label| self.class_of_label.get(label)).copied();
         let RowState::Labelled(map_bytes) = store.map_bytes(row)? else { return Err(self.not_done_any_more(row)) };
         let statistics = PageRowStatistics::new(&mut self.examiner, &labels.map, folder_class, map_bytes)
             .map_err(|error| damaged(store, row, &error))?;

@@ -93,7 +93,7 @@ impl PageData<'_> {
     fn row_columns(&self) -> Value {
         let manifest = self.report.manifest;
         let (labels, row_labels) = self.labels();
-        let by_label = self.classes.by_label();
+        let by_label = self.classes.by_folder_class();
         let folder_classes: Vec<_> = labels.iter().map(|label| by_label.get(*label)).collect();
         let wide = are_wide(self.report.store);
         let floats = |value: fn(&PageRowStatistics) -> Option<f32>| {
@@ -139,7 +139,7 @@ impl PageData<'_> {
             .rows
             .iter()
             .map(|row| {
-                let label = self.report.manifest.label(row.row)?;
+                let label = self.report.manifest.folder_class(row.row)?;
                 Some(*indices.entry(label).or_insert_with(|| {
                     labels.push(label);
                     labels.len() as u32 - 1

@@ -76,7 +76,7 @@ impl<'a> Photographs<'a> {
                 Ok(_) => return Ok(()),
                 Err(error) => {
                     tried += 1;
-                    last = Some((manifest.path(row), error.of_image()?));
+                    last = Some((manifest.path(row), error.into_image_error()?));
                 }
             }
         }
@@ -99,7 +99,7 @@ impl<'a> Photographs<'a> {
     pub(super) fn photograph(&self, row: usize) -> Result<Result<Photograph, ImageError>, Error> {
         let photograph = match self.read_shrunk(row) {
             Ok(photograph) => Ok(photograph),
-            Err(error) => Err(error.of_image()?),
+            Err(error) => Err(error.into_image_error()?),
         };
         let count = if photograph.is_ok() { &self.shown } else { &self.failed };
         count.fetch_add(1, Ordering::AcqRel);

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::page::GENERATOR;
 use crate::shared::error::Error;
 use crate::shared::printable::printable_path;
-use crate::shared::regular_file::{concerns_file, look_at, read_regular_text};
+use crate::shared::regular_file::{concerns_file, metadata, read_regular_text};
 
 const INDEX: &str = "index.html";
 /// `index.html` while it is written.
@@ -36,7 +36,7 @@ impl ReportFolder {
     /// # Errors
     /// Returns [`Error::Usage`] if it contains other files, and [`Error::File`] if it cannot be created or written.
     pub fn claim(path: &Path) -> Result<Self, Error> {
-        let is_new = look_at(path)?.is_none();
+        let is_new = metadata(path)?.is_none();
         if !is_new {
             refuse_foreign_files(path)?;
         }

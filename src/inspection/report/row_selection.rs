@@ -57,13 +57,13 @@ impl RowSelection {
     /// Returns [`Error::Store`] if a record is damaged or no row is selected.
     pub fn new(store: &StoreReader, manifest: &Manifest, query: RowQuery) -> Result<Self, Error> {
         let classes: ClassList = (&store.info().classes).into();
-        let by_label = classes.by_label();
+        let by_label = classes.by_folder_class();
         let matches = |row: usize| {
             if let SampleMode::One { row: one, .. } = query.mode {
                 return row == one;
             }
             let has_folder_class = || {
-                let class = manifest.label(row).and_then(|label| by_label.get(label));
+                let class = manifest.folder_class(row).and_then(|label| by_label.get(label));
                 class.is_some_and(|class| query.folder_classes.contains(class))
             };
             query.matching.as_ref().is_none_or(|text| manifest.id(row).contains(text))

@@ -1,65 +1,66 @@
-//! Labels images of a store again and compares.
+//! Labels images of a store again and compares the results with the stored labels.
 
 use serde::Serialize;
 
-use super::{ImagesToDo, Job, ShardWork, label};
+use super::job::{ImagesToDo, Job, ShardWork};
+use super::stages::label;
 use crate::labelling::teacher::Teacher;
 use crate::shared::error::Error;
 use crate::shared::label_map::ImageLabels;
 use crate::shared::monitor::Monitor;
 use crate::shared::store::{RowState, StoreReader};
 
-/// What comparing gave.
+/// Result of the comparison.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Recomputed {
-    /// Images that were labelled again.
+    /// Number of images that were labelled again.
     pub images: usize,
-    /// Of these, the labels are the stored ones to the bit.
+    /// Number of these whose labels are identical to the stored ones, bit by bit.
     pub equal: usize,
-    /// Largest difference between a stored score and the one that stands in its place now, of all images.
+    /// Largest difference between a stored score and the new one at the same position, of all images.
     pub largest_difference: f32,
-    /// Cells of these images.
+    /// Number of cells of these images.
     pub cells: usize,
-    /// Cells whose best class is another one now.
+    /// Number of cells whose best class differs now.
     pub other_best_cells: usize,
-    /// By how much the two best stored scores differ in those, at most: near 0 where only ties went the other way.
+    /// Largest difference between the two best stored scores of those cells: near 0 if only ties changed.
     pub widest_gap: f32,
-    /// Images whose difference is larger than was accepted, or that can no longer be labelled; and why.
+    /// Images whose difference exceeds the tolerance, or that can no longer be labelled.
     pub wrong: Vec<WrongImage>,
 }
 
-/// An image whose labels are not what they should be.
+/// An image whose stored labels are wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct WrongImage {
     /// Its row.
     pub row: usize,
     /// Its path below the source.
     pub path: String,
-    /// What differs.
+    /// The difference.
     pub problem: String,
 }
 
-/// Which differences are accepted.
+/// Which differences are tolerated.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Accepted {
-    /// None: the same program on the same device gives the same bits
+pub enum Tolerance {
+    /// None: the same program on the same device gives identical bits
     /// (test `damage::recomputed_labels_are_the_stored_ones_to_the_bit`).
-    None,
-    /// Scores that differ by so much of the largest score of the map, and by what rounding adds: another device sums in
+    Exact,
+    /// Differences of scores relative to the largest score of the map, plus those of rounding: another device sums in
     /// another order.
     Relative(f32),
 }
 
-/// Labels the given rows again, each in the batch that it was labelled in, and holds them against the store.
-/// Rows without labels are passed over.
+/// Labels the given rows again, each in its original batch, and compares the results with the stored labels. Rows without
+/// labels are skipped.
 ///
 /// # Errors
-/// When a stage fails, or the store is damaged.
+/// Returns the first error of a stage, and [`Error::Store`] if the store is damaged.
 pub fn recompute(
     job: &mut Job<'_>,
     reader: &StoreReader,
     rows: &[usize],
-    accepted: Accepted,
+    tolerance: Tolerance,
     teachers: Vec<Box<dyn Teacher>>,
     monitor: &dyn Monitor,
 ) -> Result<Recomputed, Error> {
@@ -90,7 +91,7 @@ pub fn recompute(
         let compared = match again.remove(&row) {
             Some(Ok(now)) if now.map == stored.map && same_prediction(&now, &stored) => Ok(0.0),
             Some(Ok(now)) => Err(Ok(largest_difference(&now, &stored))),
-            Some(Err(error)) => Err(Err(format!("it cannot be labelled now: {error}"))),
+            Some(Err(error)) => Err(Err(format!("cannot label it now: {error}"))),
             None => Err(Err("it was not labelled again".to_owned())),
         };
         let problem = match compared {
@@ -100,12 +101,12 @@ pub fn recompute(
             }
             Err(Ok(difference)) => {
                 result.largest_difference = result.largest_difference.max(difference);
-                let bound = bound(&stored, accepted, job.info.score_steps);
-                (difference.is_nan() || difference > bound).then(|| match accepted {
-                    Accepted::None => {
+                let bound = bound(&stored, tolerance, job.info.score_steps);
+                (difference.is_nan() || difference > bound).then(|| match tolerance {
+                    Tolerance::Exact => {
                         format!("its labels differ from the stored ones (scores by up to {difference:.3})")
                     }
-                    Accepted::Relative(_) => {
+                    Tolerance::Relative(_) => {
                         format!("its scores differ by up to {difference:.3}; {bound:.3} is accepted")
                     }
                 })
@@ -119,16 +120,15 @@ pub fn recompute(
     Ok(result)
 }
 
-/// A store may keep fewer whole-image classes than a teacher gives.
+/// Compares predictions. A store may keep fewer classes than the teacher returns.
 fn same_prediction(now: &ImageLabels, stored: &ImageLabels) -> bool {
     let (now, stored) = (&now.prediction, &stored.prediction);
     now.probs().get(..stored.probs().len()) == Some(stored.probs())
         && now.classes().get(..stored.classes().len()) == Some(stored.classes())
 }
 
-/// Largest difference between the scores in the same place: classes with nearly the same score may trade places, so
-/// that the value at a rank is what must be right. A class that has gone although its score was clear shows in the
-/// values, too.
+/// Returns the largest difference between scores at the same position. Classes with nearly the same score may change
+/// places, so the values at each rank are compared, and the scores of each class as far as they are kept.
 fn largest_difference(now: &ImageLabels, stored: &ImageLabels) -> f32 {
     if (now.map.size(), now.map.k()) != (stored.map.size(), stored.map.k()) {
         return f32::NAN;
@@ -138,8 +138,8 @@ fn largest_difference(now: &ImageLabels, stored: &ImageLabels) -> f32 {
     of_ranks.max(difference_of_classes(now, stored))
 }
 
-/// Where a cell's classes differ: how far a class's stored score is from its score now, which for a class that is no
-/// longer kept is at most the lowest kept one.
+/// Returns the largest difference between a class's stored score and its new one. A class that is no longer kept has at
+/// most the lowest kept score.
 fn difference_of_classes(now: &ImageLabels, stored: &ImageLabels) -> f32 {
     let (k, cells) = (stored.map.k(), stored.map.size().cells());
     let at = |labels: &ImageLabels, rank: usize, cell: usize| {
@@ -159,22 +159,22 @@ fn difference_of_classes(now: &ImageLabels, stored: &ImageLabels) -> f32 {
     largest
 }
 
-/// For each cell whose best class is another one now, how far apart its two best scores were.
+/// Returns the difference between the two best stored scores of each cell whose best class differs now.
 fn gaps_of_other_best(now: &ImageLabels, stored: &ImageLabels) -> Vec<f32> {
     let cells = stored.map.size().cells();
     if now.map.size() != stored.map.size() {
         return vec![f32::INFINITY; cells];
     }
     let score = |rank: usize, cell: usize| stored.map.cell(cell).0.get(rank).map_or(0.0, |score| score.to_f32());
-    // With a single class a cell the second best is not known.
+    // With a single class per cell the second best is unknown.
     let gap = |cell| if stored.map.k() > 1 { score(0, cell) - score(1, cell) } else { f32::INFINITY };
     (0..cells).filter(|&cell| now.map.cell(cell).1[0] != stored.map.cell(cell).1[0]).map(gap).collect()
 }
 
-fn bound(stored: &ImageLabels, accepted: Accepted, score_steps: Option<u16>) -> f32 {
-    let Accepted::Relative(relative) = accepted else { return 0.0 };
+fn bound(stored: &ImageLabels, tolerance: Tolerance, score_steps: Option<u16>) -> f32 {
+    let Tolerance::Relative(relative) = tolerance else { return 0.0 };
     let largest = stored.map.cell_scores().iter().map(|score| score.to_f32().abs()).fold(1.0, f32::max);
-    // Both values were rounded: by float16 (11 bits), or by up to two steps each where rounding is diffused.
+    // Both values were rounded: to float16 (11 bits), or by up to two steps each if rounding errors are diffused.
     let rounding = score_steps.map_or(largest / 1024.0, |steps| 4.0 / f32::from(steps));
     relative * largest + rounding
 }
@@ -194,12 +194,12 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_trade_places_differ_by_their_scores() {
+    fn classes_that_change_places_differ_by_their_scores() {
         let stored = labels(&[8.0, 4.0, 2.0], &[1, 2, 3]);
         let cases = [
             ([8.0, 4.0, 2.0], [1, 2, 3], 0.0),
             ([8.0, 4.0, 2.0], [1, 3, 2], 2.0),
-            // A tie at the edge of what is kept.
+            // A tie at the last rank that is kept.
             ([8.0, 4.0, 2.0], [1, 2, 9], 0.0),
             ([8.0, 4.0, 2.0], [9, 2, 3], 6.0),
             ([8.5, 4.0, 2.0], [1, 2, 3], 0.5),
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_with_another_best_class_tell_how_close_it_was() {
+    fn gaps_of_cells_whose_best_class_changed() {
         let stored = labels(&[8.0, 7.5], &[1, 2]);
         assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[1, 2]), &stored), Vec::<f32>::new());
         assert_eq!(gaps_of_other_best(&labels(&[8.0, 7.5], &[2, 1]), &stored), vec![0.5]);
@@ -221,8 +221,8 @@ mod tests {
     #[test]
     fn bounds_grow_with_scores_and_rounding() {
         let stored = labels(&[16.0, 4.0], &[1, 2]);
-        assert!(bound(&stored, Accepted::None, None).abs() < f32::EPSILON);
-        assert!((bound(&stored, Accepted::Relative(1e-3), None) - 0.031_625).abs() < 1e-6);
-        assert!((bound(&stored, Accepted::Relative(1e-3), Some(8)) - 0.516).abs() < 1e-6);
+        assert!(bound(&stored, Tolerance::Exact, None).abs() < f32::EPSILON);
+        assert!((bound(&stored, Tolerance::Relative(1e-3), None) - 0.031_625).abs() < 1e-6);
+        assert!((bound(&stored, Tolerance::Relative(1e-3), Some(8)) - 0.516).abs() < 1e-6);
     }
 }

@@ -1,4 +1,4 @@
-//! The files of a source that holds its images in archives, and positioned reads of them.
+//! The archive files of a source, and positioned reads of them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::fs::File;
@@ -7,16 +7,16 @@ use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::shared::error::Error;
-use crate::shared::printable::printable_path;
+use crate::labelling::source::source_error::SourceError;
+use crate::shared::error::{Cause, Error};
 use crate::shared::regular_file::open_regular;
 
-/// Files that are held open; a process may usually open 1,024.
+/// Files that are kept open; a process may usually open 1,024.
 const OPEN_FILES: usize = 64;
 
-/// Bytes that can be read at any place.
+/// Bytes that can be read at any offset.
 pub(super) trait ReadAt: Sync {
-    /// Fills the buffer from `offset` on.
+    /// Fills the buffer with the bytes at `offset`.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 }
 
@@ -38,9 +38,9 @@ impl ReadAt for &[u8] {
 /// Archives that together are one source.
 #[derive(Debug)]
 pub(super) struct Archives {
-    /// What the user named.
+    /// The path or pattern that the user named.
     pub(super) given: PathBuf,
-    /// What the source is called.
+    /// Name of the source.
     pub(super) name: String,
     files: Vec<ArchiveFile>,
     open: Mutex<VecDeque<(usize, Arc<File>)>>,
@@ -54,13 +54,15 @@ struct ArchiveFile {
 }
 
 impl Archives {
+    /// Opens no file yet, but records lengths and times.
+    ///
     /// # Errors
-    /// When one of them is not there or is no file.
+    /// Returns [`Error::File`] if one of them is missing, and [`Error::Source`] if it is not a file.
     pub(super) fn new(given: &Path, name: String, paths: Vec<PathBuf>) -> Result<Self, Error> {
         let file = |path: PathBuf| {
             let metadata = std::fs::metadata(&path).map_err(Error::file("open", &path))?;
             if !metadata.is_file() {
-                return Err(Error::Source { path, problem: "it is no file".into() });
+                return Err(Error::Source { path, problem: SourceError::NotAFile.into() });
             }
             let modified_ns = i128::from(metadata.mtime()) * 1_000_000_000 + i128::from(metadata.mtime_nsec());
             Ok(ArchiveFile { path, bytes: metadata.len(), modified_ns })
@@ -95,16 +97,16 @@ impl Archives {
         self.path(archive).file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
-    /// A name for each archive: its file name without its extension, or where two would share that, its path below the
-    /// folder that holds all of them.
+    /// Returns a name for each archive: its file name without its extension or, if two would share that, its path below the
+    /// folder that contains all of them.
     pub(super) fn names(&self) -> Vec<String> {
         let stems: Vec<String> = (0..self.count()).map(|archive| self.stem(archive)).collect();
         let mut seen = HashSet::new();
         if stems.iter().all(|stem| seen.insert(stem)) {
             return stems;
         }
-        let holds_all = |folder: &&Path| self.paths().all(|path| path.starts_with(folder));
-        let common = self.paths().next().and_then(|first| first.ancestors().skip(1).find(holds_all));
+        let contains_all = |folder: &&Path| self.paths().all(|path| path.starts_with(folder));
+        let common = self.paths().next().and_then(|first| first.ancestors().skip(1).find(contains_all));
         let below = |path: &Path| {
             let path = path.strip_prefix(common.unwrap_or(Path::new(""))).unwrap_or(path);
             path.with_extension("").to_string_lossy().trim_start_matches('/').to_owned()
@@ -112,29 +114,22 @@ impl Archives {
         self.paths().map(below).collect()
     }
 
-    /// Checks that no two archives have the same name, where names become folders.
+    /// Checks that no two archives have the same name, for sources in which the names become folders.
     ///
     /// # Errors
-    /// When two have; the message names both.
+    /// Returns [`Error::Source`] with both names.
     pub(super) fn check_stems(&self) -> Result<(), Error> {
         let mut stems: HashMap<String, usize> = HashMap::new();
         for archive in 0..self.count() {
             if let Some(first) = stems.insert(self.stem(archive), archive) {
-                let stem = self.stem(archive);
-                return Err(self.problem(
-                    archive,
-                    format!(
-                        "its images would be in the folder `{stem}`, and those of {} too, so that some would have one name\n  \
-                         help: give one of them another name, or label them one by one",
-                        printable_path(self.path(first))
-                    ),
-                ));
+                let other = self.path(first).to_path_buf();
+                return Err(self.error(archive, SourceError::SameStem { stem: self.stem(archive), other }));
             }
         }
         Ok(())
     }
 
-    /// The archive, open. Reads are positioned, so all threads share it; the lock is held only to find it.
+    /// Opens an archive. Reads are positioned, so all threads share the file; the lock is held only to find it.
     pub(super) fn open(&self, archive: usize) -> io::Result<Arc<File>> {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((_, file)) = open.iter().find(|(number, _)| *number == archive) {
@@ -148,17 +143,21 @@ impl Archives {
         Ok(file)
     }
 
-    /// What tells whether these are still the same archives, wherever they lie: names, lengths, and times of the last
-    /// change.
-    pub(super) fn facts(&self) -> String {
+    /// Returns a text that identifies the archives wherever they are stored: names, lengths, and modification times.
+    pub(super) fn identity(&self) -> String {
         let line = |(archive, file): (usize, &ArchiveFile)| {
             format!("{}\t{}\t{}\n", self.file_name(archive), file.bytes, file.modified_ns)
         };
         self.files.iter().enumerate().map(line).collect()
     }
 
-    /// A refusal that names an archive.
-    pub(super) fn problem(&self, archive: usize, problem: String) -> Error {
+    /// Returns an error that names an archive.
+    pub(super) fn error(&self, archive: usize, problem: impl Into<Cause>) -> Error {
         Error::Source { path: self.path(archive).to_path_buf(), problem: problem.into() }
+    }
+
+    /// Returns an error that names the source.
+    pub(super) fn source_error(&self, problem: impl Into<Cause>) -> Error {
+        Error::Source { path: self.given.clone(), problem: problem.into() }
     }
 }

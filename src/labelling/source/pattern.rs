@@ -1,34 +1,107 @@
 //! Brace ranges and globs, as `WebDataset` writes the names of shards: `shards/{000000..001281}.tar`, `shards/*.tar`.
 
+use std::io;
 use std::path::PathBuf;
+
+use crate::shared::numbers::thousands;
+use crate::shared::printable::{printable, printable_path};
 
 /// Files that one pattern may name.
 const MAX_FILES: usize = 1 << 20;
+
+/// Why a pattern names no files.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PatternError {
+    /// A brace is not closed.
+    #[error("`{}`: a `{{` is not closed", printable(pattern))]
+    UnclosedBrace {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A brace is neither a range nor a list.
+    #[error(
+        "`{{{}}}` is neither a range of at most {} numbers like {{000..123}} nor a list like {{a,b}}",
+        printable(inside),
+        thousands(MAX_FILES)
+    )]
+    Brace {
+        /// The text inside the brace.
+        inside: String,
+    },
+    /// The braces stand for too many files.
+    #[error("`{}` names more than {} files", printable(pattern), thousands(MAX_FILES))]
+    TooManyFiles {
+        /// The pattern.
+        pattern: String,
+    },
+    /// A glob is invalid.
+    #[error("`{}` is not a valid pattern: {problem}", printable(text))]
+    Glob {
+        /// The glob.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        problem: glob::PatternError,
+    },
+    /// A folder cannot be read.
+    #[error(transparent)]
+    Unlistable(glob::GlobError),
+    /// A file cannot be accessed.
+    #[error("cannot access {}: {problem}", printable(path))]
+    Access {
+        /// The file.
+        path: String,
+        /// Why not.
+        #[source]
+        problem: io::Error,
+    },
+    /// No file matches.
+    #[error("no file matches `{}`", printable(pattern))]
+    NoMatch {
+        /// The pattern.
+        pattern: String,
+    },
+    /// Some files of a range or list are missing.
+    #[error(
+        "{} is missing{}; {} files exist\n  help: name only files that exist",
+        printable_path(first),
+        if *others == 0 { String::new() } else { format!(", and {} more", thousands(*others)) },
+        thousands(*existing)
+    )]
+    MissingFiles {
+        /// The first missing file.
+        first: PathBuf,
+        /// Number of other missing files.
+        others: usize,
+        /// Number of files that exist.
+        existing: usize,
+    },
+}
 
 /// True for a text that names several files.
 pub(super) fn is_pattern(text: &str) -> bool {
     text.contains(['{', '*', '?', '['])
 }
 
-/// The files that a pattern names: braces in the order in which they count, what a glob finds by name.
+/// Returns the files that a pattern names: braces in their order, the matches of a glob sorted by name.
 ///
 /// # Errors
-/// When a brace makes no sense, a file of a range is missing, or a glob finds none; in words.
-pub(super) fn files(pattern: &str) -> Result<Vec<PathBuf>, String> {
+/// Returns [`PatternError`] if a brace or glob is invalid, a file of a range or list is missing, or a glob has no match.
+pub(super) fn files(pattern: &str) -> Result<Vec<PathBuf>, PatternError> {
     let mut files = Vec::new();
     let mut missing = Vec::new();
     for text in braces(pattern)? {
         if text.contains(['*', '?', '[']) {
-            let found = glob::glob(&text).map_err(|error| format!("`{text}` is no pattern: {error}"))?;
+            let found = glob::glob(&text).map_err(|problem| PatternError::Glob { text: text.clone(), problem })?;
             let before = files.len();
             for file in found {
-                files.push(file.map_err(|error| error.to_string())?);
+                files.push(file.map_err(PatternError::Unlistable)?);
             }
             files[before..].sort();
             if files.len() == before {
                 missing.push(text);
             }
-        } else if std::fs::exists(&text).map_err(|error| format!("{text}: {error}"))? {
+        } else if std::fs::exists(&text).map_err(|problem| PatternError::Access { path: text.clone(), problem })? {
             files.push(PathBuf::from(text));
         } else {
             missing.push(text);
@@ -36,44 +109,39 @@ pub(super) fn files(pattern: &str) -> Result<Vec<PathBuf>, String> {
     }
     match &missing[..] {
         [] => Ok(files),
-        [first, ..] if files.is_empty() => Err(format!("there is no file {first}")),
-        [first, rest @ ..] => Err(format!(
-            "{first} is missing{}; {} files are there. Name only what is there",
-            if rest.is_empty() { String::new() } else { format!(", and {} more", rest.len()) },
-            files.len()
-        )),
+        _ if files.is_empty() => Err(PatternError::NoMatch { pattern: pattern.to_owned() }),
+        [first, others @ ..] => {
+            Err(PatternError::MissingFiles { first: PathBuf::from(first), others: others.len(), existing: files.len() })
+        }
     }
 }
 
-/// The part of a pattern's last name that stands before what varies, to call the whole by: `train` for
+/// Returns the start of a pattern's last name that does not vary, to name the source by: `train` for
 /// `train-{000..009}.tar`.
 pub(super) fn fixed_name(pattern: &str) -> &str {
     let name = pattern.rsplit('/').next().unwrap_or(pattern);
     name.split(['{', '*', '?', '[']).next().unwrap_or(name).trim_end_matches(['-', '_', '.'])
 }
 
-/// Every text that a pattern's braces stand for.
-fn braces(pattern: &str) -> Result<Vec<String>, String> {
+/// Returns every text that a pattern's braces stand for.
+fn braces(pattern: &str) -> Result<Vec<String>, PatternError> {
     let Some((before, rest)) = pattern.split_once('{') else { return Ok(vec![pattern.to_owned()]) };
-    let (inside, after) = rest.split_once('}').ok_or_else(|| format!("`{pattern}`: a `{{` is never closed"))?;
+    let unclosed = || PatternError::UnclosedBrace { pattern: pattern.to_owned() };
+    let (inside, after) = rest.split_once('}').ok_or_else(unclosed)?;
     let middles = match inside.split_once("..") {
         Some((first, last)) => range(first, last),
         None if inside.contains(',') => Some(inside.split(',').map(str::to_owned).collect()),
         None => None,
     };
-    let middles = middles.ok_or_else(|| {
-        format!(
-            "`{{{inside}}}` is neither a range of at most {MAX_FILES} numbers like {{000..123}} nor a list like {{a,b}}"
-        )
-    })?;
+    let middles = middles.ok_or_else(|| PatternError::Brace { inside: inside.to_owned() })?;
     let ends = braces(after)?;
     if middles.len().saturating_mul(ends.len()) > MAX_FILES {
-        return Err(format!("`{pattern}` names more than {MAX_FILES} files"));
+        return Err(PatternError::TooManyFiles { pattern: pattern.to_owned() });
     }
     Ok(middles.iter().flat_map(|middle| ends.iter().map(move |end| format!("{before}{middle}{end}"))).collect())
 }
 
-/// The numbers of a range, with as many digits as its ends have where one of them begins with 0.
+/// Returns the numbers of a range, padded to the digits of its ends if one of them begins with 0.
 fn range(first: &str, last: &str) -> Option<Vec<String>> {
     let number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse::<usize>().ok())?;
     let (from, to) = (number(first)?, number(last)?);
@@ -98,13 +166,13 @@ mod tests {
     }
 
     #[test]
-    fn a_set_is_called_by_what_does_not_vary() {
+    fn a_source_is_named_by_what_does_not_vary() {
         assert_eq!(fixed_name("a/b/train-{000..009}.tar"), "train");
         assert_eq!(fixed_name("a/b/*.tar"), "");
     }
 
     #[test]
-    fn what_is_missing_is_named() {
+    fn missing_files_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name).display().to_string();
         for name in ["1.tar", "0.tar"] {
@@ -112,7 +180,9 @@ mod tests {
         }
         assert_eq!(files(&at("*.tar")).unwrap(), [PathBuf::from(at("0.tar")), PathBuf::from(at("1.tar"))]);
         assert_eq!(files(&at("{1,0}.tar")).unwrap(), [PathBuf::from(at("1.tar")), PathBuf::from(at("0.tar"))]);
-        assert!(files(&at("{0..3}.tar")).unwrap_err().contains("2.tar is missing, and 1 more; 2 files are there"));
-        assert!(files(&at("x*.tar")).unwrap_err().contains("there is no file"));
+        assert!(
+            files(&at("{0..3}.tar")).unwrap_err().to_string().contains("2.tar is missing, and 1 more; 2 files exist")
+        );
+        assert!(files(&at("x*.tar")).unwrap_err().to_string().contains("no file matches"));
     }
 }

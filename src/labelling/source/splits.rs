@@ -1,18 +1,19 @@
-//! Notices a source that is one folder too high: several splits of a data set (train, val, test) that would become one
-//! list. Their images would get ids and classes that training code does not look for.
+//! Detects a source that is one folder too high: several splits of a data set (train, val, test) that would become one
+//! manifest. Their images would get ids and folder classes that training code does not look for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::shared::manifest::{Manifest, SplitCounts};
 use crate::shared::numbers::thousands;
+use crate::shared::printable::{printable, printable_path};
 
-/// What a source seems to hold besides the images of one split.
+/// Several splits, or a superfluous folder, that a source seems to contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitsFound {
-    /// What was found and what to do, in words.
+    /// What was found, and what to do.
     pub problem: String,
-    /// Whether it is so clear that nothing should be listed unless the user confirms it; else it is a warning.
+    /// Whether it is so clear that labelling should not start unless the user confirms it; otherwise it is a warning.
     pub is_clear: bool,
 }
 
@@ -24,21 +25,22 @@ enum Split {
     Test,
 }
 
-/// Folders below each other that are looked at: `ILSVRC/Data/CLS-LOC/train` is the fourth.
-const LEVELS: usize = 4;
+/// Depth of folders that is searched: in `ILSVRC/Data/CLS-LOC/train` the split is the fourth.
+const MAX_DEPTH: usize = 4;
 
-/// Where there are this many times as many other folders, `train` and `test` are classes among them (vehicles, words).
+/// If there are this many times as many other folders, `train` and `test` are classes among them (vehicles, words).
 const MANY_OTHERS: usize = 4;
 
-/// The split that a name says, and its other words: (`Train`, `seg`) for `seg_train`; `None` where it says none or several.
+/// Returns the split that a name contains, and its other words: (`Train`, `seg`) for `seg_train`; `None` if it contains none
+/// or several.
 fn split_of(name: &str) -> Option<(Split, String)> {
     let (mut split, mut rest) = (None, Vec::new());
     for word in words(name) {
-        let said = match word.as_str() {
+        let found = match word.as_str() {
             "train" | "training" | "trainset" | "trn" => Split::Train,
             "val" | "valid" | "validation" | "valset" | "dev" | "eval" | "evaluation" => Split::Val,
             "test" | "testing" | "testset" | "tst" => Split::Test,
-            // What is said of the files, not of which these are.
+            // Words about the files, not about the split.
             "of" | "image" | "images" | "img" | "imgs" | "data" | "dataset" | "set" | "split" => continue,
             _ => {
                 rest.push(word);
@@ -46,14 +48,14 @@ fn split_of(name: &str) -> Option<(Split, String)> {
             }
         };
         match split {
-            Some(other) if other != said => return None,
-            _ => split = Some(said),
+            Some(other) if other != found => return None,
+            _ => split = Some(found),
         }
     }
     Some((split?, rest.join(" ")))
 }
 
-/// The words of a name in lower case, without numbers, and without digests such as `a09b74b3ef9c3b56`.
+/// Returns the words of a name in lower case, without numbers and digests such as `a09b74b3ef9c3b56`.
 fn words(name: &str) -> Vec<String> {
     let mut words = Vec::new();
     for chunk in name.split(|letter: char| !letter.is_alphanumeric()) {
@@ -64,8 +66,8 @@ fn words(name: &str) -> Vec<String> {
         let mut word = String::new();
         let mut was_small = false;
         for letter in chunk.chars() {
-            let begins_word = letter.is_numeric() || (letter.is_uppercase() && was_small);
-            if begins_word && !word.is_empty() {
+            let starts_word = letter.is_numeric() || (letter.is_uppercase() && was_small);
+            if starts_word && !word.is_empty() {
                 words.push(std::mem::take(&mut word));
             }
             if !letter.is_numeric() {
@@ -80,7 +82,7 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
-/// A folder, or an archive, of those that are next to each other.
+/// One of several folders or archives in the same folder.
 #[derive(Debug, Default)]
 struct Sibling {
     images: usize,
@@ -88,7 +90,7 @@ struct Sibling {
     folders: BTreeSet<String>,
 }
 
-/// The splits among siblings, with their images, and whether that is what they clearly are.
+/// Returns the splits among siblings with their numbers of images, and whether they clearly are splits.
 fn splits_among(siblings: &BTreeMap<&str, Sibling>) -> Option<(Vec<(String, usize)>, bool)> {
     let mut groups: BTreeMap<String, Vec<(&str, Split)>> = BTreeMap::new();
     for name in siblings.keys() {
@@ -118,20 +120,20 @@ fn splits_among(siblings: &BTreeMap<&str, Sibling>) -> Option<(Vec<(String, usiz
     Some((found, shares_classes || others.len() < group.len()))
 }
 
-/// What a list's paths tell: splits next to each other, or one folder around everything. `is_folder`: whether the source is
-/// a folder on disk, of which a deeper one can be named.
+/// Detects splits in the same folder, or one folder around everything, from the paths of a manifest. `is_folder`: whether
+/// the source is a folder on disk, so that a deeper folder can be named.
 pub(super) fn of_paths(list: &Manifest, root: &Path, is_folder: bool) -> Option<SplitsFound> {
     let levels = levels_of(list);
     let deeper = |above: &str, name: &str| if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
-    let name_it = |path: &str| {
+    let advice = |path: &str| {
         if is_folder {
-            format!("name one: --in '{}'", root.join(path).display())
+            format!("name one: --in '{}'", printable_path(&root.join(path)))
         } else {
-            format!("pack or unpack `{path}` by itself, and name that")
+            format!("pack or unpack `{}` separately, and name that", printable(path))
         }
     };
     let mut first: Option<(bool, String)> = None;
-    // Images in clear splits; a folder that is in one of them is not counted again.
+    // Images in clear splits; folders inside them are not counted again.
     let (mut in_splits, mut counted_below): (usize, Option<&str>) = (0, None);
     for (above, siblings) in &levels {
         let Some((splits, is_clear)) = splits_among(siblings) else { continue };
@@ -143,26 +145,26 @@ pub(super) fn of_paths(list: &Manifest, root: &Path, is_folder: bool) -> Option<
         }
         if first.as_ref().is_none_or(|(was_clear, _)| is_clear && !was_clear) {
             let problem = format!(
-                "it holds several splits of a data set{}: {}. They would become one list, with the splits as folders in every \
-                 id\n  help: {}; or label all of them with --all-splits",
+                "it contains several splits of a data set{}: {}. They would become one manifest, with the splits as folders in \
+                 every id\n  help: {}; or label all of them with --all-splits",
                 if above.is_empty() { String::new() } else { format!(" in `{above}`") },
                 counted(&splits),
-                name_it(&deeper(above, &splits[0].0)),
+                advice(&deeper(above, &splits[0].0)),
             );
             first = Some((is_clear, problem));
         }
     }
-    // Deep in a small part of the list they may be anything.
+    // Deep in a small part of the manifest they may be anything else.
     let is_clear = counted_below == Some("") || in_splits * 2 >= list.len().max(1);
     let found = first.map(|(_, problem)| SplitsFound { problem, is_clear });
-    found.or_else(|| one_folder_around_all(&levels, list, name_it, is_folder))
+    found.or_else(|| one_folder_around_all(&levels, list, advice, is_folder))
 }
 
-/// A list in which all images have one class, because one folder is around all others.
+/// Detects a manifest in which all images have the same folder class, because one folder contains all others.
 fn one_folder_around_all(
     levels: &BTreeMap<String, BTreeMap<&str, Sibling>>,
     list: &Manifest,
-    name_it: impl Fn(&str) -> String,
+    advice: impl Fn(&str) -> String,
     is_folder: bool,
 ) -> Option<SplitsFound> {
     let mut around = String::new();
@@ -183,17 +185,17 @@ fn one_folder_around_all(
         return None;
     }
     let problem = format!(
-        "all {} images are in `{around}`, which has {} folders, so that all would get the class `{}`\n  help: {}{}",
+        "all {} images are in `{around}`, which has {} folders, so that all would get the folder class `{}`\n  help: {}{}",
         thousands(list.len()),
         thousands(folders),
         around.split('/').next().unwrap_or(&around),
-        name_it(&around),
+        advice(&around),
         if is_split && is_folder { "; or label it as it is with --all-splits" } else { "" },
     );
     Some(SplitsFound { problem, is_clear: is_split && is_folder })
 }
 
-/// The folders of a list by the folder that they are in, some levels deep.
+/// Returns the folders of a manifest by the folder that contains them, some levels deep.
 fn levels_of(list: &Manifest) -> BTreeMap<String, BTreeMap<&str, Sibling>> {
     let mut by_folder: BTreeMap<&str, usize> = BTreeMap::new();
     let mut row = 0;
@@ -207,7 +209,7 @@ fn levels_of(list: &Manifest) -> BTreeMap<String, BTreeMap<&str, Sibling>> {
     let mut levels: BTreeMap<String, BTreeMap<&str, Sibling>> = BTreeMap::new();
     for (folder, images) in by_folder.into_iter().filter(|(folder, _)| !folder.is_empty()) {
         let parts: Vec<&str> = folder.split('/').collect();
-        for (level, part) in parts.iter().enumerate().take(LEVELS) {
+        for (level, part) in parts.iter().enumerate().take(MAX_DEPTH) {
             let sibling = levels.entry(parts[..level].join("/")).or_default().entry(part).or_default();
             sibling.images += images;
             if let Some(deeper) = parts.get(level + 1)
@@ -224,35 +226,35 @@ fn folder_of(path: &str) -> &str {
     path.rfind('/').map_or("", |slash| &path[..slash])
 }
 
-/// What the names of archives tell, or else those of the folders that they are in.
+/// Detects splits from the names of archives, or of the folders that contain them.
 pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a Path>) -> Option<SplitsFound> {
     let archives: Vec<&Path> = archives.collect();
     let common = archives.first().and_then(|first| {
-        let holds_all = |folder: &&Path| archives.iter().all(|archive| archive.starts_with(folder));
-        first.ancestors().skip(1).find(holds_all)
+        let contains_all = |folder: &&Path| archives.iter().all(|archive| archive.starts_with(folder));
+        first.ancestors().skip(1).find(contains_all)
     });
-    // By name: how many archives, and how to name those of this name.
-    let mut named_so: BTreeMap<&str, (usize, String)> = BTreeMap::new();
+    // By name: number of archives, and a pattern for them.
+    let mut by_name: BTreeMap<&str, (usize, String)> = BTreeMap::new();
     for archive in &archives {
         let text = |name: Option<&'a std::ffi::OsStr>| name.and_then(|name| name.to_str()).unwrap_or_default();
         let stem = text(archive.file_stem());
-        // A folder that holds all of them is the split that was asked for.
+        // A folder that contains all of them is the split that was asked for.
         let mut folders = archive.ancestors().skip(1).take_while(|folder| Some(*folder) != common);
-        let says_split = |folder: &&'a Path| split_of(text(folder.file_name())).is_some();
-        let (name, named_by) = match folders.find(says_split) {
-            Some(folder) if split_of(stem).is_none() => (text(folder.file_name()), folder.display().to_string()),
+        let is_split = |folder: &&'a Path| split_of(text(folder.file_name())).is_some();
+        let (name, pattern) = match folders.find(is_split) {
+            Some(folder) if split_of(stem).is_none() => (text(folder.file_name()), printable_path(folder)),
             _ => {
                 let fixed: String = stem.chars().take_while(|letter| !letter.is_numeric()).collect();
-                (stem, format!("{}*", archive.with_file_name(fixed).display()))
+                (stem, format!("{}*", printable_path(&archive.with_file_name(fixed))))
             }
         };
-        named_so.entry(name).or_insert((0, named_by)).0 += 1;
+        by_name.entry(name).or_insert((0, pattern)).0 += 1;
     }
     let mut by_split: BTreeMap<Split, (&str, usize, &str)> = BTreeMap::new();
     let mut others = 0;
-    for (name, (files, named_by)) in &named_so {
+    for (name, (files, pattern)) in &by_name {
         match split_of(name) {
-            Some((split, _)) => by_split.entry(split).or_insert((name, 0, named_by)).1 += files,
+            Some((split, _)) => by_split.entry(split).or_insert((name, 0, pattern)).1 += files,
             None => others += files,
         }
     }
@@ -260,15 +262,20 @@ pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a P
     if by_split.len() < 2 || others >= in_splits * MANY_OTHERS {
         return None;
     }
-    let named: Vec<String> =
-        by_split.values().map(|(name, files, _)| format!("{files} files such as `{name}`")).collect();
+    let named: Vec<String> = by_split
+        .values()
+        .map(|(name, files, _)| {
+            let s = if *files == 1 { "" } else { "s" };
+            format!("{files} file{s} such as `{}`", printable(name))
+        })
+        .collect();
     let problem = format!(
-        "it holds several splits of a data set: {}. They would become one list\n  help: name one, as in --in '{}'; or label \
-         all of them with --all-splits",
+        "it contains several splits of a data set: {}. They would become one manifest\n  help: name one, as in --in '{}'; or \
+         label all of them with --all-splits",
         named.join(", "),
-        by_split.values().next().map_or("", |(_, _, named_by)| named_by),
+        by_split.values().next().map_or("", |(_, _, pattern)| pattern),
     );
-    // Braces that count splits up mean each of them.
+    // Braces that list splits ask for each of them.
     let is_asked_for = given.to_str().is_some_and(names_splits);
     Some(SplitsFound { problem, is_clear: others < in_splits && !is_asked_for })
 }
@@ -281,7 +288,7 @@ fn names_splits(pattern: &str) -> bool {
     })
 }
 
-/// What a column `split` tells.
+/// Detects several splits from the values of a column `split`.
 #[must_use]
 pub fn splits_of_column(counts: &SplitCounts) -> Option<SplitsFound> {
     let splits: BTreeSet<Split> = counts.keys().filter_map(|value| split_of(value)).map(|(split, _)| split).collect();
@@ -290,7 +297,7 @@ pub fn splits_of_column(counts: &SplitCounts) -> Option<SplitsFound> {
     }
     let named: Vec<(String, usize)> = counts.iter().map(|(name, rows)| (name.clone(), *rows)).collect();
     let problem = format!(
-        "its column `split` has several splits of a data set: {}. They would become one list\n  help: give a list of one \
+        "its column `split` has several splits of a data set: {}. They would become one manifest\n  help: give a list of one \
          split with --manifest; or label all of them with --all-splits",
         counted(&named)
     );
@@ -299,7 +306,7 @@ pub fn splits_of_column(counts: &SplitCounts) -> Option<SplitsFound> {
 
 fn counted(splits: &[(String, usize)]) -> String {
     let one = |(name, images): &(String, usize)| {
-        format!("`{name}` ({} image{})", thousands(*images), if *images == 1 { "" } else { "s" })
+        format!("`{}` ({} image{})", printable(name), thousands(*images), if *images == 1 { "" } else { "s" })
     };
     splits.iter().map(one).collect::<Vec<_>>().join(", ")
 }
@@ -307,20 +314,20 @@ fn counted(splits: &[(String, usize)]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::manifest::Entry;
+    use crate::shared::manifest::ManifestEntry;
 
     fn list(folders: &[&str]) -> Manifest {
         let paths = folders.iter().flat_map(|folder| (0..3).map(move |number| format!("{folder}/{number}.jpg")));
-        Manifest::from_entries(paths.map(|path| Entry { path, ..Entry::default() }).collect()).unwrap()
+        Manifest::from_entries(paths.map(|path| ManifestEntry { path, ..ManifestEntry::default() }).collect()).unwrap()
     }
 
-    /// Whether it is refused; `None` where nothing is noticed.
+    /// Whether it is clear; `None` if nothing is detected.
     fn clear(folders: &[&str]) -> Option<bool> {
         of_paths(&list(folders), Path::new("root"), true).map(|found| found.is_clear)
     }
 
     #[test]
-    fn splits_below_one_root_are_noticed() {
+    fn splits_below_one_root_are_detected() {
         for folders in [
             &["train/n01", "train/n02", "val/n01", "val/n02"][..],
             &["train/n01", "val"],
@@ -340,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_that_are_called_like_splits_are_classes() {
+    fn classes_with_names_of_splits_are_classes() {
         for folders in [
             &["bicycle", "bus", "car", "train", "truck"][..],
             &["bicycle/front", "bus/front", "car/front", "train/front"],
@@ -355,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_around_everything_is_noticed() {
+    fn a_folder_around_everything_is_detected() {
         assert_eq!(clear(&["train/n01", "train/n02"]), Some(true));
         assert_eq!(clear(&["imagenet/n01", "imagenet/n02"]), Some(false));
         assert_eq!(clear(&["train"]), None, "a class of trains");
@@ -364,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn archives_of_several_splits_are_noticed() {
+    fn archives_of_several_splits_are_detected() {
         let clear = |given: &str, files: &[&str]| {
             of_archives(Path::new(given), files.iter().map(Path::new)).map(|found| found.is_clear)
         };
@@ -385,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_column_of_splits_is_noticed() {
+    fn a_column_of_splits_is_detected() {
         let counts =
             |values: &[(&str, usize)]| values.iter().map(|(value, rows)| ((*value).to_owned(), *rows)).collect();
         let found = splits_of_column(&counts(&[("train", 5), ("test", 1)])).unwrap();

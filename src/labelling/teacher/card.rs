@@ -15,7 +15,7 @@ use crate::labelling::pixels::{ExifOrientation, Filter};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
-use crate::shared::regular_file::look_at;
+use crate::shared::regular_file::metadata;
 
 pub use error::{CardError, CardValueError};
 pub(crate) use parse::values_from_metadata;
@@ -175,7 +175,7 @@ impl CardFile {
         let default = teacher.with_extension("toml");
         let path = match named {
             Some(path) => path,
-            None if look_at(&default)?.is_some_and(|found| found.is_file()) => &default,
+            None if metadata(&default)?.is_some_and(|found| found.is_file()) => &default,
             None => return Ok(Self::default()),
         };
         let text = std::fs::read_to_string(path).map_err(Error::file("read", path))?;

@@ -61,7 +61,7 @@ impl Target for FolderTarget {
 
     fn list(&self) -> Result<BTreeMap<String, u64>, Error> {
         let mut files = BTreeMap::new();
-        if regular_file::look_at(&self.path)?.is_some() {
+        if regular_file::metadata(&self.path)?.is_some() {
             list_below(&self.path, "", &mut files)?;
         }
         Ok(files)
@@ -136,7 +136,7 @@ fn list_below(folder: &Path, inside: &str, files: &mut BTreeMap<String, u64>) ->
             list_below(&path, &inside, files)?;
         } else if !name.starts_with(DRAFT) {
             // Drafts are left by a killed delivery; the next one overwrites them.
-            let found = regular_file::look_at(&path)?.filter(fs::Metadata::is_file);
+            let found = regular_file::metadata(&path)?.filter(fs::Metadata::is_file);
             files.insert(inside, found.map_or(0, |found| found.len()));
         }
     }

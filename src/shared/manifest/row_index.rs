@@ -1,38 +1,37 @@
-//! Rows by name: the one place that decides which image a name means.
+//! Finds rows by name: the only code that decides which image a name refers to.
 
 use std::hash::BuildHasher as _;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::{Manifest, id_from_path};
+use super::image_list::{Manifest, id_from_path};
 use crate::shared::spelling::{difference_of_form, folded};
 
-/// Finds the row of a name. It holds row numbers and looks names up in the list: about 5 bytes an image.
+/// Finds the row of a name. It stores row numbers and looks names up in the list: about 5 bytes per image.
 ///
-/// A name is compared as a whole first, with ids and paths, then without its extension. Nothing else is changed: case,
-/// spaces and Unicode form count, since they tell files apart.
+/// A name is compared with ids and paths first as it is, then without its extension. Case, spaces and Unicode form count,
+/// since they distinguish files.
 #[derive(Debug)]
 pub struct RowIndex {
     hasher: DefaultHashBuilder,
     /// Rows by id.
     ids: HashTable<u32>,
-    /// Rows whose id is not their path without its extension, by path without extension.
+    /// Rows with a chosen id, by path without extension.
     stems: HashTable<u32>,
 }
 
-/// What is known of a name.
+/// What kind of name it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
-    /// It is an id; a path only where no id is so called.
+    /// An id; a path only if there is no such id.
     Id,
-    /// It is a file's path below the source, as a data set lists it. The file may have another extension than the one that
-    /// was labelled.
+    /// A file's path below the source, as a data set lists it. Its extension may differ from that of the labelled file.
     Path,
-    /// It may be either.
+    /// Either.
     IdOrPath,
 }
 
-/// A name that could mean two images, by their rows.
+/// The rows of two images that a name could refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TwoImages {
     /// One of them.
@@ -41,12 +40,12 @@ pub struct TwoImages {
     pub second: usize,
 }
 
-/// Why a list of names has no rows.
+/// Why the rows of a list of names cannot be found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamesProblem {
-    /// The name at this position could mean two images.
+    /// The name at this position could refer to two images.
     TwoImages(usize, TwoImages),
-    /// The names at these two positions are two files, but only one image fits.
+    /// The names at these two positions are different files, but only one image matches.
     OneImage {
         /// One of the names.
         first: usize,
@@ -57,7 +56,7 @@ pub enum NamesProblem {
     },
 }
 
-/// Extensions that a file of the same image may have, in any case. What follows another dot belongs to the name
+/// Extensions that a file of the same image may have, in upper or lower case. Other text after a dot is part of the name
 /// (`frame_0.25`).
 const EXTENSIONS: [&str; 23] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "ppm", "bmp", "dib", "pgm", "tif", "tiff", "webp", "gif", "avif", "heic",
@@ -65,7 +64,7 @@ const EXTENSIONS: [&str; 23] = [
 ];
 
 impl RowIndex {
-    /// The index of a list in which every id is unique, as in the manifest of every store.
+    /// Builds the index of a list in which every id is unique, as in the manifest of every store.
     #[must_use]
     pub fn new(manifest: &Manifest) -> Self {
         let hasher = DefaultHashBuilder::default();
@@ -81,27 +80,27 @@ impl RowIndex {
         Self { hasher, ids, stems }
     }
 
-    /// The row of an id, in the list from which the index was made.
+    /// Returns the row of an id, in the list from which the index was built.
     #[must_use]
     pub fn row(&self, manifest: &Manifest, id: &str) -> Option<usize> {
         let found = self.ids.find(self.hasher.hash_one(id), |&row| manifest.id(row as usize) == id);
         found.map(|&row| row as usize)
     }
 
-    /// The row of the image that a name means; `None` where there is none.
+    /// Returns the row of the image that a name refers to; `None` if there is none.
     ///
     /// # Errors
-    /// [`TwoImages`] if the name could mean either of two.
+    /// Returns [`TwoImages`] if the name could refer to either of two.
     pub fn find(&self, manifest: &Manifest, name: &str, kind: NameKind) -> Result<Option<usize>, TwoImages> {
         let path = without_dot(name);
         let (by_id, by_path) = (self.row(manifest, name), self.row_of_path(manifest, path));
-        let whole = match kind {
+        let exact = match kind {
             NameKind::Id => by_id.or(by_path),
             NameKind::Path => by_path,
             NameKind::IdOrPath => one_of(by_id.into_iter().chain(by_path))?,
         };
-        if whole.is_some() {
-            return Ok(whole);
+        if exact.is_some() {
+            return Ok(exact);
         }
         let stem = without_extension(path);
         let by_stem = stem
@@ -110,11 +109,12 @@ impl RowIndex {
         one_of(by_id.into_iter().chain(self.rows_of_stem(manifest, path)).chain(by_stem))
     }
 
-    /// The rows of a list of names of one kind, `None` for those that mean no image. Where names could be ids and paths
-    /// and all of them are ids, or all of them are paths, they are taken for that.
+    /// Returns the rows of a list of names of one kind, `None` for those that refer to no image. If the names may be ids or
+    /// paths and all of them are ids, or all of them are paths, they are read as that.
     ///
     /// # Errors
-    /// The first name that could mean two images; the first two files of which only one is in the list.
+    /// Returns [`NamesProblem`] for the first name that could refer to two images, or the first two files that only one
+    /// image matches.
     pub fn find_all(
         &self,
         manifest: &Manifest,
@@ -157,21 +157,21 @@ impl RowIndex {
             .find(|&row| manifest.path(row) == path)
     }
 
-    /// Rows with an id of their own whose path without its extension is `stem`. The others have that as their id.
+    /// Rows with a chosen id whose path without its extension is `stem`. For other rows that is the id.
     fn rows_of_stem<'a>(&'a self, manifest: &'a Manifest, stem: &'a str) -> impl Iterator<Item = usize> + 'a {
         let rows = self.stems.iter_hash(self.hasher.hash_one(stem)).map(|&row| row as usize);
         rows.filter(move |&row| id_from_path(manifest.path(row)) == stem)
     }
 
-    /// What was probably meant by a name that means no image, as advice; `None` where nothing resembles it. It looks at
-    /// every row.
+    /// Suggests what was probably meant by a name that refers to no image; `None` if nothing resembles it. It compares every
+    /// row.
     #[must_use]
     pub fn advice(&self, manifest: &Manifest, name: &str) -> Option<String> {
         // The end of an absolute path, or of one from further above.
         let ends = name.match_indices(['/', '\\']).map(|(at, _)| &name[at + 1..]).filter(|end| !end.is_empty());
         for end in ends {
             if let Ok(Some(row)) = self.find(manifest, end, NameKind::IdOrPath) {
-                return Some(format!("names begin below the source: `{end}` is the image `{}`", manifest.id(row)));
+                return Some(format!("names start below the source: `{end}` is the image `{}`", manifest.id(row)));
             }
         }
         let wanted = folded(name);
@@ -181,12 +181,12 @@ impl RowIndex {
             let alike = |text: &str| [&wanted, &stem].contains(&&folded(text));
             let there = [id, id_from_path(path)].into_iter().find(|text| alike(text))?;
             let given = without_extension(name).filter(|_| folded(there) == stem).unwrap_or(name);
-            Some(format!("there is `{id}`; the two names differ {}", difference_of_form(given, there)))
+            Some(format!("`{id}` exists; the two names differ {}", difference_of_form(given, there)))
         })
     }
 }
 
-/// The only row, `None` where there is none.
+/// Returns the only row, `None` if there is none.
 fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, TwoImages> {
     let mut found = None;
     for row in rows {
@@ -198,12 +198,12 @@ fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, TwoImages>
     Ok(found)
 }
 
-/// A path without leading `./`, which means the same.
+/// Returns a path without leading `./`, which has no meaning.
 fn without_dot(path: &str) -> &str {
     path.strip_prefix("./").map_or(path, without_dot)
 }
 
-/// A name without the extension of an image's file; `None` where it has none.
+/// Returns a name without the extension of an image file; `None` if it has none.
 fn without_extension(name: &str) -> Option<&str> {
     let stem = id_from_path(name);
     let extension = name[stem.len()..].strip_prefix('.')?;
@@ -214,31 +214,31 @@ fn without_extension(name: &str) -> Option<&str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::super::Entry;
+    use super::super::ManifestEntry;
     use super::*;
 
     fn listed(paths: &[&str]) -> (Manifest, RowIndex) {
-        let entry = |path: &&str| Entry { path: (*path).to_owned(), ..Entry::default() };
+        let entry = |path: &&str| ManifestEntry { path: (*path).to_owned(), ..ManifestEntry::default() };
         let manifest = Manifest::from_entries(paths.iter().map(entry).collect()).unwrap();
         let index = RowIndex::new(&manifest);
         (manifest, index)
     }
 
     #[test]
-    fn every_id_has_its_row_and_no_other_has_one() {
+    fn every_id_has_its_row_and_other_names_have_none() {
         let (manifest, index) = listed(&["a/x.JPEG", "a/y.png", "b/x.JPEG", "top.jpg"]);
         let rows = ["a/x", "a/y", "b/x", "top", "a/x.JPEG", ""].map(|id| index.row(&manifest, id));
         assert_eq!(rows, [Some(0), Some(1), Some(2), Some(3), None, None]);
     }
 
     #[test]
-    fn names_are_whole_first_and_then_without_their_extension() {
+    fn names_are_compared_as_they_are_and_then_without_extension() {
         let (manifest, index) = listed(&["photo.jpg", "photo.v2.jpg", "x.png", "x.webp", "a.jpg", "a.jpg.png"]);
         let find = |name: &str, kind| index.find(&manifest, name, kind);
         for kind in [NameKind::Id, NameKind::Path, NameKind::IdOrPath] {
             assert_eq!(find("photo", kind), Ok(Some(0)));
             assert_eq!(find("photo.v2", kind), Ok(Some(1)), "not `photo` without an extension");
-            assert_eq!(find("photo.v3", kind), Ok(None), "a version is no extension");
+            assert_eq!(find("photo.v3", kind), Ok(None), "a version is not an extension");
             assert_eq!(find("photo.v2.PNG", kind), Ok(Some(1)), "converted");
             assert_eq!(find("./photo.jpg", kind), Ok(Some(0)));
             assert_eq!(find("x.png", kind), Ok(Some(2)));
@@ -265,13 +265,13 @@ mod tests {
     }
 
     #[test]
-    fn what_was_meant_is_named() {
+    fn advice_names_what_was_probably_meant() {
         let (manifest, index) = listed(&["n01/\u{e9}.jpg", "n01/x .jpg", "n02/Big.JPEG"]);
         for (name, advice) in [
             ("/data/train/n02/Big.JPEG", "`n02/Big`"),
             ("n01\\x .jpg", "`\\` and `/`"),
             ("n01/e\u{301}.jpg", "Unicode"),
-            ("n01/x", "`n01/x `; the two names differ in spaces"),
+            ("n01/x", "`n01/x ` exists; the two names differ in spaces"),
             ("n02/big.jpeg", "case"),
         ] {
             let found = index.advice(&manifest, name).unwrap_or_default();
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(index.advice(&manifest, "n03/other"), None);
     }
 
-    /// Parts that make names meet: dots, extensions, case, spaces, Unicode forms, separators of Windows.
+    /// Parts that make names collide: dots, extensions, case, spaces, Unicode forms, separators of Windows.
     fn path() -> impl Strategy<Value = String> {
         let part = prop::sample::select(vec![
             "a", "A", "a ", " a", "a.jpg", "b.v1", "\u{e9}", "e\u{301}", ".a", "a\\b", "...",
@@ -291,7 +291,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn ids_and_paths_given_back_are_their_rows(paths in prop::collection::btree_set(path(), 1..12)) {
+        fn every_id_and_path_is_found_in_its_row(paths in prop::collection::btree_set(path(), 1..12)) {
             let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
             let (manifest, index) = listed(&paths);
             let rows = 0..manifest.len();
@@ -301,7 +301,7 @@ mod tests {
             prop_assert_eq!(index.find_all(&manifest, &paths, NameKind::Path), Ok(expected.clone()));
             for kind in [NameKind::Id, NameKind::Path, NameKind::IdOrPath] {
                 for name in ids.iter().chain(&paths) {
-                    // Never a third image, whatever is known of the name.
+                    // Never a third image, whatever kind of name it is.
                     let named = |names: &[&str], row: usize| names[row] == *name;
                     let means = |row: usize| named(&ids, row) || named(&paths, row);
                     let fits = match index.find(&manifest, name, kind) {

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::layout;
 use super::part::Part;
-use crate::shared::digest::{Digest, DigestOf, digest_file};
+use crate::shared::digest::{Digest, DigestBuilder, digest_file};
 use crate::shared::error::Error;
 use crate::shared::regular_file;
 
@@ -113,7 +113,7 @@ impl Committer {
         let (mut source, _) = regular_file::open(from)?.or_none("open", from)?.ok_or_else(missing)?;
         let created = self.faults.step().and_then(|()| create_staged(staged));
         let mut file = created.map_err(Error::file("create", staged))?;
-        let (mut digest, mut piece) = (DigestOf::default(), vec![0; 1 << 20]);
+        let (mut digest, mut piece) = (DigestBuilder::default(), vec![0; 1 << 20]);
         loop {
             let read = source.read(&mut piece).map_err(Error::file("read", from))?;
             if read == 0 {
@@ -208,7 +208,7 @@ pub(super) fn create_own_folder(path: &Path) -> Result<(), Error> {
 
 /// Creates a folder if it does not exist.
 pub(super) fn create_folder(path: &Path) -> Result<(), Error> {
-    if regular_file::look_at(path)?.is_some_and(|there| there.is_dir()) {
+    if regular_file::metadata(path)?.is_some_and(|there| there.is_dir()) {
         return Ok(());
     }
     fs::create_dir_all(path).map_err(Error::file("create", path))?;

@@ -51,7 +51,7 @@ impl Files for FolderFiles {
     }
 
     fn file_bytes(&self, inside: &str) -> Result<Option<u64>, Error> {
-        let metadata = regular_file::look_at(&self.folder.join(inside))?;
+        let metadata = regular_file::metadata(&self.folder.join(inside))?;
         Ok(metadata.filter(fs::Metadata::is_file).map(|metadata| metadata.len()))
     }
 
@@ -98,7 +98,7 @@ impl FolderFiles {
                     folders.push((entry.path(), name + "/"));
                     continue;
                 }
-                visit(name, regular_file::look_at(&entry.path())?.as_ref());
+                visit(name, regular_file::metadata(&entry.path())?.as_ref());
             }
         }
         Ok(())

@@ -29,7 +29,7 @@ impl StoreInfo {
         match GroupState::read(store)? {
             GroupState::Valid(info) => Ok(*info),
             GroupState::Absent => {
-                let is_folder = regular_file::look_at(store)?.is_some_and(|there| there.is_dir());
+                let is_folder = regular_file::metadata(store)?.is_some_and(|there| there.is_dir());
                 let what = if is_folder { "is not a store: it has no zarr.json" } else { "does not exist" };
                 Err(problem(format!("it {what}\n  help: name a store that `relabel run` wrote")))
             }
@@ -131,6 +131,6 @@ impl GroupState {
 
 fn has_files_of_a_store(store: &Path) -> Result<bool, Error> {
     let has =
-        |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::look_at(&store.join(name))?.is_some_and(|m| is(&m)));
+        |name: &str, is: fn(&Metadata) -> bool| Ok(regular_file::metadata(&store.join(name))?.is_some_and(|m| is(&m)));
     Ok(has(layout::MANIFEST, Metadata::is_file)? && has(layout::RECORDS, Metadata::is_dir)?)
 }

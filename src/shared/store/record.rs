@@ -175,7 +175,7 @@ impl ShardRecord {
     /// Returns [`Error::File`] if the system fails to look at one.
     pub(super) fn files_exist(&self, store: &Path) -> Result<bool, Error> {
         for file in &self.files {
-            let there = regular_file::look_at(&store.join(&file.path))?;
+            let there = regular_file::metadata(&store.join(&file.path))?;
             if !there.is_some_and(|metadata| metadata.is_file() && metadata.len() == file.bytes) {
                 return Ok(false);
             }

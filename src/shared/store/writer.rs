@@ -271,7 +271,7 @@ impl StoreWriter {
             .map(|shard| Ok((shard, RecordState::read(&self.path, &of, shard)?)))
             .collect::<Result<_, Error>>()?;
         let unverified = |file: &RecordedFile| {
-            let metadata = regular_file::look_at(&self.path.join(&file.path))?;
+            let metadata = regular_file::metadata(&self.path.join(&file.path))?;
             let is_unverified = metadata.is_some_and(|metadata| !self.verified.contains(&file.path, &metadata));
             Ok(if is_unverified { file.bytes } else { 0 })
         };

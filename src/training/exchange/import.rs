@@ -57,7 +57,7 @@ impl Import {
         };
         let to_do = store.part_state(&|_| ())?.to_do;
         let classes: ClassList = (&store.info().classes).into();
-        let classes_by_folder = classes.by_label();
+        let classes_by_folder = classes.by_folder_class();
         Ok(Self { store, manifest, layout: published.layout, classes_by_folder, is_new, to_do })
     }
 
@@ -122,7 +122,7 @@ impl Import {
     fn agreement(&self, first_row: usize, labels: &ShardLabels) -> Agreement {
         let mut agreement = Agreement::default();
         for (row, image) in (first_row..).zip(&labels.images) {
-            let class = self.manifest.label(row).and_then(|label| self.classes_by_folder.get(label));
+            let class = self.manifest.folder_class(row).and_then(|label| self.classes_by_folder.get(label));
             if let (Ok(labels), Some(&class)) = (image, class) {
                 agreement.count(labels.prediction.rank_of(class));
             }

@@ -9,7 +9,7 @@ use super::file_layout::FileLayout;
 use crate::shared::classes::ClassList;
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
-use crate::shared::manifest::{Manifest, ManifestBuilder, label_from_path, manifest_bytes};
+use crate::shared::manifest::{Manifest, ManifestBuilder, ManifestError, folder_class_from_path, manifest_bytes};
 use crate::shared::store::{
     ClassesInfo, FORMAT_VERSION, ImportedDtype, ImportedFormat, ImportedInfo, ImportedPrediction, ScoreKind, StoreInfo,
     TeacherInfo, ZSTD_LEVEL,
@@ -39,10 +39,10 @@ pub fn class_list(argument: &str) -> Result<ClassList, Error> {
 /// # Errors
 /// Returns [`Error::Usage`] if a path is repeated or leaves the folder.
 pub fn list_files<'a>(files: impl IntoIterator<Item = (&'a str, u64)>) -> Result<Manifest, Error> {
-    let refused = |problem| Error::Usage(format!("the list of files: {problem}"));
+    let refused = |problem: ManifestError| Error::Usage(format!("the list of files: {problem}"));
     let mut builder = ManifestBuilder::default();
     for (path, bytes) in files {
-        builder.push(path, None, label_from_path(path), bytes).map_err(refused)?;
+        builder.push(path, None, folder_class_from_path(path), bytes).map_err(refused)?;
     }
     builder.finish().map_err(refused)
 }

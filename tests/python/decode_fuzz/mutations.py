@@ -1,4 +1,4 @@
-"""Damage to files: bits, bytes, numbers, ends, and the chunks of PNG and WebP with their checksums made right."""
+"""Damages files: bits, bytes, numbers, ends, and the chunks of PNG and WebP with corrected checksums."""
 
 import random
 import struct
@@ -8,6 +8,7 @@ INTERESTING = [0, 1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33, 127, 128, 254, 255, 
 
 
 def mutated(dice: random.Random, name: str, content: bytes, seeds: dict[str, bytes]) -> bytes:
+    """Returns a damaged copy of a file."""
     structured = {"png": png_chunks, "webp": webp_chunks}.get(name.rsplit(".", 1)[-1])
     if structured and dice.random() < 0.5:
         content = structured(dice, content)
@@ -17,12 +18,12 @@ def mutated(dice: random.Random, name: str, content: bytes, seeds: dict[str, byt
         content = dice.choice([flip, flip, flip, field, cut, drop, insert, repeat, text])(dice, content)
     if dice.random() < 0.02:
         other = seeds[dice.choice(sorted(seeds))]
-        content = content[: place(dice, content)] + other[place(dice, other) :]
+        content = content[: position(dice, content)] + other[position(dice, other) :]
     return content
 
 
-def place(dice: random.Random, content: bytes) -> int:
-    """A position, more often in the header."""
+def position(dice: random.Random, content: bytes) -> int:
+    """Returns a random position, more often in the header."""
     limit = len(content) if dice.random() < 0.5 else min(len(content), dice.choice([16, 32, 64, 128]))
     return dice.randrange(limit) if limit else 0
 
@@ -31,41 +32,56 @@ def flip(dice: random.Random, content: bytes) -> bytes:
     changed = bytearray(content)
     for _ in range(dice.choice([1, 1, 1, 1, 2, 8])):
         if changed:
-            changed[place(dice, content)] ^= 1 << dice.randrange(8)
+            changed[position(dice, content)] ^= 1 << dice.randrange(8)
     return bytes(changed)
 
 
 def field(dice: random.Random, content: bytes) -> bytes:
     size, order = dice.choice([1, 2, 4]), dice.choice("<>")
     number = dice.choice(INTERESTING) & ((1 << 8 * size) - 1)
-    at = place(dice, content)
+    at = position(dice, content)
     return content[:at] + struct.pack(order + {1: "B", 2: "H", 4: "I"}[size], number) + content[at + size :]
 
 
 def cut(dice: random.Random, content: bytes) -> bytes:
     if dice.random() < 0.4:
         return content[: max(0, len(content) - dice.randrange(1, 20))]
-    return content[: place(dice, content)]
+    return content[: position(dice, content)]
 
 
 def drop(dice: random.Random, content: bytes) -> bytes:
-    at = place(dice, content)
+    at = position(dice, content)
     return content[:at] + content[at + dice.choice([1, 1, 2, 4, 12]) :]
 
 
 def insert(dice: random.Random, content: bytes) -> bytes:
-    at = place(dice, content)
+    at = position(dice, content)
     return content[:at] + dice.randbytes(dice.choice([1, 1, 2, 4, 9])) + content[at:]
 
 
 def repeat(dice: random.Random, content: bytes) -> bytes:
-    at, size = place(dice, content), dice.randrange(1, 40)
+    at, size = position(dice, content), dice.randrange(1, 40)
     return content[:at] + content[at : at + size] + content[at:]
 
 
 def text(dice: random.Random, content: bytes) -> bytes:
-    at = place(dice, content)
+    at = position(dice, content)
     return content[:at] + dice.choice([b"#", b"\n", b" ", b"#a\n", b"\r", b"-1", b"_", b"\0", b"\xff"]) + content[at:]
+
+
+PNG_KINDS = [
+    b"IDAT", b"PLTE", b"tRNS", b"gAMA", b"pHYs", b"cHRM", b"sRGB", b"iCCP", b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"acTL",
+    b"fcTL", b"fdAT", b"abCd", b"IEND", b"DDAT", b"IHDR",
+]  # fmt: skip
+
+
+def move(dice: random.Random, chunks: list[tuple[bytes, bytes]], number: int, action: int) -> bool:
+    """Deletes a chunk (action 0) or repeats it elsewhere (action 1). Returns whether `action` is one of these."""
+    if action == 0:
+        del chunks[number]
+    elif action == 1:
+        chunks.insert(dice.randrange(len(chunks) + 1), chunks[number])
+    return action in (0, 1)
 
 
 def png_chunks(dice: random.Random, content: bytes) -> bytes:
@@ -80,37 +96,14 @@ def png_chunks(dice: random.Random, content: bytes) -> bytes:
         number = dice.randrange(len(chunks))
         kind, data = chunks[number]
         action = dice.randrange(8)
-        if action == 0:
-            del chunks[number]
-        elif action == 1:
-            chunks.insert(dice.randrange(len(chunks) + 1), (kind, data))
-        elif action == 2:
+        if move(dice, chunks, number, action):
+            continue
+        if action == 2:
             chunks[number] = (kind, cut(dice, data) if data else b"")
         elif action == 3:
             chunks[number] = (kind, flip(dice, data))
         elif action == 4:
-            known = [
-                b"IDAT",
-                b"PLTE",
-                b"tRNS",
-                b"gAMA",
-                b"pHYs",
-                b"cHRM",
-                b"sRGB",
-                b"iCCP",
-                b"tEXt",
-                b"zTXt",
-                b"iTXt",
-                b"eXIf",
-                b"acTL",
-                b"fcTL",
-                b"fdAT",
-                b"abCd",
-                b"IEND",
-                b"DDAT",
-                b"IHDR",
-            ]
-            chunks[number] = (dice.choice(known), data)
+            chunks[number] = (dice.choice(PNG_KINDS), data)
         elif action == 5 and data:
             at = dice.randrange(len(data))
             chunks[number : number + 1] = [(kind, data[:at]), (kind, data[at:])]
@@ -143,10 +136,8 @@ def webp_chunks(dice: random.Random, content: bytes) -> bytes:
         number = dice.randrange(len(chunks))
         kind, data = chunks[number]
         action = dice.randrange(6)
-        if action == 0:
-            del chunks[number]
-        elif action == 1:
-            chunks.insert(dice.randrange(len(chunks) + 1), (kind, data))
+        if move(dice, chunks, number, action):
+            pass
         elif action == 2:
             chunks[number] = (kind, dice.choice([flip, cut, field])(dice, data) if data else b"")
         elif action == 3:

@@ -1,4 +1,4 @@
-"""Whole files of every format and kind, small: written by Pillow, or put together here where it does not write them."""
+"""Small undamaged files of every format and kind, written by Pillow, or assembled here if Pillow cannot write them."""
 
 import io
 import random
@@ -11,7 +11,7 @@ from tiffs import tiffs, xmp
 
 
 def all_seeds(dice: random.Random, longest_side: int) -> dict[str, bytes]:
-    """File name to content."""
+    """Returns the content of each file by name."""
     width, height = dice.randrange(1, longest_side), dice.randrange(1, longest_side)
     photo = picture(dice, width, height)
     seeds: dict[str, bytes] = {}
@@ -21,7 +21,7 @@ def all_seeds(dice: random.Random, longest_side: int) -> dict[str, bytes]:
 
 
 def picture(dice: random.Random, width: int, height: int) -> Image.Image:
-    """Something between a photograph and noise."""
+    """Returns a mixture of a photograph and noise."""
     x, y = np.meshgrid(np.arange(width), np.arange(height))
     waves = [np.sin(x / dice.uniform(1, 9) + dice.random() * 6) + np.cos(y / dice.uniform(1, 9)) for _ in range(3)]
     noise = np.random.default_rng(dice.randrange(1 << 30)).normal(0, dice.choice([0, 4, 40]), (height, width, 3))
@@ -41,7 +41,7 @@ def with_alpha(dice: random.Random, photo: Image.Image) -> Image.Image:
 
 
 def exif_block(dice: random.Random) -> bytes:
-    """A block whose orientation has any type, count and byte order."""
+    """Returns an EXIF block whose orientation has a random type, count and byte order."""
     order = dice.choice("<>")
     kind, value = dice.choice(
         [
@@ -108,7 +108,7 @@ def png(
     after: bytes = b"",
     interlaced: bool | None = None,
 ) -> bytes:
-    """Random filters, pixels that are half regular, and the stream in one chunk or several."""
+    """Returns a PNG with random filters, partly regular pixels, and the stream in one or several chunks."""
     width, height = size
     samples = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour]
     if interlaced is None:
@@ -218,7 +218,7 @@ def gifs(dice: random.Random, photo: Image.Image) -> dict[str, bytes]:
             loop=0,
         ),
     }
-    # The same codes on another screen, with the palette here or there.
+    # The same codes on another screen, with a global or local palette.
     plain = found["gif_plain.gif"]
     flags = plain[10]
     palette_bytes = 3 << ((flags & 7) + 1) if flags & 128 else 0
@@ -319,7 +319,7 @@ def bmps(dice: random.Random, photo: Image.Image) -> dict[str, bytes]:
 
 
 def runs(dice: random.Random, width: int, height: int, four_bits: bool) -> bytes:
-    """Run lengths with gaps, jumps and rows that are too short or too long."""
+    """Returns run lengths with gaps, jumps and rows that are too short or too long."""
     data = b""
     for _ in range(height):
         x = 0
@@ -386,7 +386,7 @@ def webps(dice: random.Random, photo: Image.Image) -> dict[str, bytes]:
             clear, "WEBP", save_all=True, append_images=frames, lossless=dice.random() < 0.5, minimize_size=True
         ),
     }
-    # A first frame that covers a part of the canvas only.
+    # A first frame that covers only a part of the canvas.
     still = found["webp_alpha.webp"]
     canvas = (photo.width + 9, photo.height + 12)
     content = still[12 + 18 :] if still[12:16] == b"VP8X" else still[12:]
@@ -412,7 +412,7 @@ def webps(dice: random.Random, photo: Image.Image) -> dict[str, bytes]:
 
 
 def others(dice: random.Random, photo: Image.Image) -> dict[str, bytes]:
-    """Formats that PIL reads, or may read, and that are refused here by name."""
+    """Returns files of formats that PIL reads or may read, and that relabel refuses by name."""
     return {
         "other.ico": saved(photo, "ICO"),
         "other.tga": saved(photo, "TGA"),

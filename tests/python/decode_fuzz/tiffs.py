@@ -1,4 +1,4 @@
-"""TIFF files: Pillow's, and ones with strips, tiles, byte orders and layouts that it does not write."""
+"""TIFF files by Pillow, and files with strips, tiles, byte orders and layouts that it cannot write."""
 
 import io
 import random
@@ -94,13 +94,13 @@ def tiff(
         tags[278] = ("I", [piece_height])
     tags |= {offsets: ("I", [0] * len(pieces)), counts: ("I", [len(piece) for piece in pieces])}
 
-    # The values that do not fit into their entries follow the directory, then the pieces.
+    # Values that do not fit into their entries follow the directory, then the strips or tiles.
     after = 8 + 2 + 12 * len(tags) + 4
-    places, values = {}, b""
+    offset_of, values = {}, b""
     for tag in sorted(tags):
         kind, numbers = tags[tag]
         if struct.calcsize(f"{len(numbers)}{kind}") > 4:
-            places[tag] = after + len(values)
+            offset_of[tag] = after + len(values)
             values += bytes(struct.calcsize(f"{len(numbers)}{kind}"))
     at = after + len(values)
     starts = []
@@ -113,8 +113,8 @@ def tiff(
         kind, numbers = tags[tag]
         content = struct.pack(f"{order}{len(numbers)}{kind}", *numbers)
         directory += struct.pack(order + "HHI", tag, {"B": 1, "H": 3, "I": 4}[kind], len(numbers))
-        if tag in places:
-            directory += struct.pack(order + "I", places[tag])
+        if tag in offset_of:
+            directory += struct.pack(order + "I", offset_of[tag])
             values += content
         else:
             directory += content.ljust(4, b"\0")
@@ -139,7 +139,7 @@ def samples(dice: random.Random, order: str, sample_format: int, bits: list[int]
 
 
 def pack_bits(data: bytes, row: int) -> bytes:
-    """Literal runs that do not cross rows."""
+    """Compresses with PackBits, in literal runs that do not cross rows."""
     packed = b""
     for start in range(0, len(data), row):
         line = data[start : start + row]

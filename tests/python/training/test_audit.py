@@ -1,18 +1,15 @@
-"""``relabel audit``: its crops against torchvision's, its pooled probabilities against the package's, its page."""
+"""``relabel audit``: its crops compared with torchvision's, its pooled probabilities with the package's."""
 
 import re
-import sys
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from conftest import REPOSITORY, run_relabel
+from check_audit import random_crops  # tests/audit.rs checks the crops of the program against these
+from harness import REPOSITORY, run_relabel
 from scipy.stats import ks_2samp
 from torchvision.transforms import RandomResizedCrop
-
-sys.path.insert(0, str(REPOSITORY / "tests/python"))
-from check_audit import random_crops  # noqa: E402  the crops with which tests/audit.rs checks the program's
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +22,12 @@ def audited(store, tmp_path_factory):
 def test_crops_are_distributed_as_torchvisions():
     side, count = 10_000, 4000
     torch.manual_seed(0)
-    picture = torch.empty(1, side, side)
-    drawn = [RandomResizedCrop.get_params(picture, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(count)]
+    image = torch.empty(1, side, side)
+    drawn = [RandomResizedCrop.get_params(image, (0.08, 1.0), (3 / 4, 4 / 3)) for _ in range(count)]
     top, left, height, width = np.array(drawn).T / side
     theirs = np.stack([left, top, left + width, top + height], axis=1)
     ours = np.array(random_crops(count, 0))
-    for name, figure in {
+    for name, statistic in {
         "left": lambda box: box[:, 0],
         "upper": lambda box: box[:, 1],
         "right": lambda box: box[:, 2],
@@ -38,20 +35,20 @@ def test_crops_are_distributed_as_torchvisions():
         "area": lambda box: (box[:, 2] - box[:, 0]) * (box[:, 3] - box[:, 1]),
         "ratio": lambda box: (box[:, 2] - box[:, 0]) / (box[:, 3] - box[:, 1]),
     }.items():
-        assert ks_2samp(figure(ours), figure(theirs)).pvalue > 0.001, name
+        assert ks_2samp(statistic(ours), statistic(theirs)).pvalue > 0.001, name
 
 
-def test_pred_probs_are_what_the_package_pools(audited, labels):
+def test_pred_probs_are_pooled_over_the_entire_image(audited, labels):
     table = pq.read_table(audited)
     probs = np.stack(table["pred_probs"].to_numpy())
-    wanted = labels.pool(table["id"].to_pylist(), [[0.0, 0.0, 1.0, 1.0]] * len(probs))
-    assert probs.shape == (24, 1000) and np.abs(probs - wanted).max() <= 1e-6
+    expected = labels.pool(table["id"].to_pylist(), [[0.0, 0.0, 1.0, 1.0]] * len(probs))
+    assert probs.shape == (24, 1000) and np.abs(probs - expected).max() <= 1e-6
     columns = table.to_pydict()
     assert np.allclose(probs[np.arange(24), columns["folder_class"]], columns["folder_class_prob"], atol=1e-7)
     assert probs.argmax(axis=1).tolist() == columns["best_class"]
 
 
-def test_the_lines_of_the_page_up_to_cleanlab(audited, monkeypatch):
+def test_the_documented_lines_for_cleanlab_run(audited, monkeypatch):
     page = (REPOSITORY / "docs/guide/audit.md").read_text(encoding="utf-8")
     lines = re.search(r"```python\n(.*?)```", page, re.DOTALL)[1].replace("from cleanlab import Datalab\n", "")
     monkeypatch.chdir(audited.parent)

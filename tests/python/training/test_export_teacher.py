@@ -1,48 +1,41 @@
-"""`scripts/export_teacher.py`: what it exports of each library, and what its cards record. All networks are tiny."""
+"""`scripts/export_teacher.py`: exports from each library, and the content of the cards. All networks are tiny."""
 
 import json
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import REPOSITORY, run_relabel
+from harness import REPOSITORY, call_main, load_script, run_relabel_json
 
-sys.path.insert(0, str(REPOSITORY / "scripts"))
-import export_teacher  # noqa: E402
+export_teacher = load_script(REPOSITORY / "scripts/export_teacher.py")
 
 
-def export(monkeypatch, capsys, *words: object, code: int = 0) -> str:
-    """Runs the exporter in this process, which has PyTorch loaded, and returns what it printed on stderr."""
-    monkeypatch.setattr(sys, "argv", ["export_teacher.py", *map(str, words)])
-    found = export_teacher.main()
-    printed = capsys.readouterr()
-    assert found == code, printed.out + printed.err
-    return printed.err
+def export(*args: object, code: int = 0) -> str:
+    """Runs the exporter in this process and returns what it printed to stderr."""
+    return call_main(export_teacher, *args, code=code).stderr
 
 
 def card_of(path: Path) -> dict:
     return tomllib.loads(path.with_suffix(".toml").read_text())
 
 
-def test_a_network_that_learns_its_size_when_it_is_made_is_made_for_it(monkeypatch, capsys, tmp_path):
+def test_networks_with_the_size_in_the_constructor_are_created_for_it(tmp_path):
     out = tmp_path / "maxvit.onnx"
-    export(monkeypatch, capsys, "test_maxvit", "--random-weights", "--input-size", "96x160", "--exporter", "legacy", "-o", out)
+    export("test_maxvit", "--random-weights", "--input-size", "96x160", "--exporter", "legacy", "-o", out)
     assert card_of(out)["input_size"] == [96, 160]
-    seen = json.loads(run_relabel("teacher", out, "--json").stdout)
-    assert seen["map_size"] == [3, 5]
+    described = run_relabel_json("teacher", out)
+    assert described["map_size"] == [3, 5]
 
 
-def test_a_size_that_a_network_cannot_take_is_refused(monkeypatch, capsys, tmp_path):
-    words = ["test_maxvit", "--random-weights", "--input-size", "100x101", "-o", tmp_path / "net.onnx"]
-    reason = export(monkeypatch, capsys, *words, code=1)
+def test_an_unsupported_size_is_refused(tmp_path):
+    args = ["test_maxvit", "--random-weights", "--input-size", "100x101", "-o", tmp_path / "net.onnx"]
+    reason = export(*args, code=1)
     assert "100x101 pixels" in reason and "Traceback" not in reason
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_auxiliary_head_of_volo_gives_the_scores_of_each_token():
+def test_the_auxiliary_head_of_volo_returns_scores_of_each_token():
     from timm.models.volo import VOLO
 
     torch.manual_seed(0)
@@ -62,7 +55,7 @@ def test_the_auxiliary_head_of_volo_gives_the_scores_of_each_token():
 
 @pytest.fixture(scope="module")
 def small_resnet(tmp_path_factory) -> Path:
-    """A classifier of three classes as `save_pretrained` writes it, and its image processor."""
+    """A classifier of three classes, as `save_pretrained` writes it, with its image processor."""
     import transformers
 
     folder = tmp_path_factory.mktemp("transformers") / "small-resnet"
@@ -80,9 +73,9 @@ def small_resnet(tmp_path_factory) -> Path:
     return folder
 
 
-def test_a_classifier_of_transformers_is_exported_with_its_processor_and_its_classes(monkeypatch, capsys, tmp_path, small_resnet):
+def test_transformers_classifiers_are_exported_with_their_processor_and_classes(tmp_path, small_resnet):
     out = tmp_path / "net.onnx"
-    export(monkeypatch, capsys, f"transformers:{small_resnet}", "-o", out)
+    export(f"transformers:{small_resnet}", "-o", out)
     card = card_of(out)
     assert card["name"] == "small-resnet"
     assert card["input_size"] == [96, 96]
@@ -91,16 +84,16 @@ def test_a_classifier_of_transformers_is_exported_with_its_processor_and_its_cla
     assert card["std"] == pytest.approx([0.229, 0.224, 0.225], abs=1e-5)
     assert (tmp_path / card["classes"]).read_text().splitlines() == ["cat", "dog", "crane"]
     assert str(small_resnet.parent) not in out.with_suffix(".toml").read_text()
-    seen = json.loads(run_relabel("teacher", out, "--top-k", 3, "--json").stdout)
-    assert seen["classes"] == 3 and seen["verification"]["linear_head"]
+    described = run_relabel_json("teacher", out, "--top-k", 3)
+    assert described["classes"] == 3 and described["verification"]["linear_head"]
 
 
 @pytest.mark.parametrize(
     ("settings", "order", "mean", "std"),
     [
-        # MobileViT swaps the channels and leaves the values between 0 and 1.
+        # MobileViT swaps the channels and does not normalise.
         ({"image_processor_type": "MobileViTImageProcessor", "do_flip_channel_order": True}, "bgr", [0, 0, 0], [1, 1, 1]),
-        # EfficientNet divides by the deviation twice.
+        # EfficientNet divides by the standard deviation twice.
         (
             {
                 "image_processor_type": "EfficientNetImageProcessor", "include_top": True, "do_center_crop": False,
@@ -111,35 +104,31 @@ def test_a_classifier_of_transformers_is_exported_with_its_processor_and_its_cla
         ({"image_processor_type": "ViTImageProcessor", "image_mean": [0.5] * 3, "image_std": [0.5] * 3}, "rgb", [0.5] * 3, [0.5] * 3),
     ],
 )  # fmt: skip
-def test_what_an_image_processor_does_is_measured(tmp_path, settings, order, mean, std):
+def test_image_processors_are_measured(tmp_path, settings, order, mean, std):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    feeding = export_teacher.transformers_feeding(str(tmp_path), needed=True)
-    assert feeding.channel_order == order
-    assert feeding.mean == pytest.approx(mean, abs=1e-4)
-    assert feeding.std == pytest.approx(std, abs=1e-4)
+    preprocessing = export_teacher.transformers_preprocessing(str(tmp_path), needed=True)
+    assert preprocessing.channel_order == order
+    assert preprocessing.mean == pytest.approx(mean, abs=1e-4)
+    assert preprocessing.std == pytest.approx(std, abs=1e-4)
 
 
-def test_weights_without_an_image_processor_are_refused(monkeypatch, capsys, tmp_path, small_resnet):
+def test_weights_without_an_image_processor_are_refused(tmp_path, small_resnet):
     bare = tmp_path / "bare"
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
         (bare / name).write_bytes((small_resnet / name).read_bytes())
-    reason = export(monkeypatch, capsys, f"transformers:{bare}", "-o", tmp_path / "net.onnx", code=1)
+    reason = export(f"transformers:{bare}", "-o", tmp_path / "net.onnx", code=1)
     assert "preprocessor_config.json" in reason
 
 
-def test_attention_pooling_that_knows_places_is_refused(monkeypatch, capsys, tmp_path):
-    words = ["resnet50_clip", "--random-weights", "--num-classes", 3, "--input-size", 64, "-o", tmp_path / "net.onnx"]
-    assert "attention that knows where each cell is" in export(monkeypatch, capsys, *words, code=1)
+def test_attention_pooling_with_position_embeddings_is_refused(tmp_path):
+    args = ["resnet50_clip", "--random-weights", "--num-classes", 3, "--input-size", 64, "-o", tmp_path / "net.onnx"]
+    assert "attention with position embeddings" in export(*args, code=1)
 
 
-def test_the_list_of_networks_can_be_read():
-    ran = subprocess.run(
-        [sys.executable, REPOSITORY / "scripts/network_table.py", "--help"], capture_output=True, text=True, check=True
-    )
-    assert "--relabel" in ran.stdout
-    import network_table
-
+def test_the_list_of_networks_is_readable():
+    network_table = load_script(REPOSITORY / "scripts/network_table.py")
+    assert "--relabel" in call_main(network_table, "--help").stdout
     networks = network_table.read_list(network_table.LIST)
     keys = [network.key for network in networks]
     assert len(keys) == len(set(keys)) > 200

@@ -1,4 +1,4 @@
-"""The programs of the documents, run as they stand there."""
+"""The programs of the documentation, run as printed there."""
 
 import contextlib
 import io
@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY
+from harness import REPOSITORY
 
 
 def programs(page):
@@ -14,18 +14,18 @@ def programs(page):
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["zarr-python", "TensorStore"])
-def test_plain_readers_read_what_the_package_reads(golden_labels, golden_store, number):
+def test_plain_readers_equal_the_package(golden_labels, golden_store, number):
     code = programs("reading.md")[number]
     assert len([line for line in code.splitlines() if line and not line.startswith("import")]) <= 10
     names = {"path": str(golden_store), "row": 24}
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said):
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         exec(code, names)
     scores, classes = golden_labels.map(24)
     assert np.array_equal(names["scores"], scores) and np.array_equal(names["classes"], classes)
     dense = np.zeros((1000, 7, 7), np.float32)
     np.put_along_axis(dense, classes, scores.astype(np.float32), axis=0)
     assert np.array_equal(names["dense"], dense)
-    assert said.getvalue().startswith("espresso")
+    assert printed.getvalue().startswith("espresso")
     with pytest.raises(AssertionError, match="no labels"):
         exec(code, {"path": str(golden_store), "row": 1})

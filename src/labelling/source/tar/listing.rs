@@ -1,4 +1,4 @@
-//! From members to images: which there are, under which path, and what is passed over.
+//! Lists the images of a tar: their paths, and the members that are ignored.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -6,114 +6,123 @@ use std::path::Path;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
-use super::members::{Damage, Member, MemberKind, Members};
+use super::members::{Member, MemberKind, Members, TarDamage, TarProblem};
 use crate::labelling::source::archives::ReadAt;
-use crate::labelling::source::is_image_name;
-use crate::labelling::source::places::{Label, Place, PlacedImage};
+use crate::labelling::source::image_location::{ArchivedImage, FolderClass, ImageLocation};
+use crate::labelling::source::image_name::is_image_name;
+use crate::shared::numbers::thousands;
+use crate::shared::printable::{printable, printable_path};
 
-/// Longest text of a class that is read from a `.cls` member.
-const MAX_LABEL_BYTES: u64 = 256;
+/// Length of the longest class that is read from a `.cls` member.
+const MAX_CLASS_BYTES: u64 = 256;
 
 /// A tar inside a tar.
 #[derive(Debug)]
 pub(super) struct InnerTar {
     /// Its path.
     pub(super) name: String,
-    /// Its path without `.tar`: the folder that its images are in.
+    /// Its path without `.tar`: the folder of its images.
     pub(super) folder: String,
     pub(super) part: Range<u64>,
 }
 
-/// What one tar holds.
+/// The contents of one tar.
 #[derive(Debug, Default)]
-pub(super) struct Contents {
-    /// In the order in which they stand.
-    pub(super) images: Vec<PlacedImage>,
+pub(super) struct TarContents {
+    /// In stored order.
+    pub(super) images: Vec<ArchivedImage>,
     pub(super) inner: Vec<InnerTar>,
-    /// Texts of `.cls` members by the path before `.cls`.
-    pub(super) labels: HashMap<String, String>,
-    pub(super) passed_over: PassedOver,
+    /// Texts of `.cls` members by the path without `.cls`.
+    pub(super) classes: HashMap<String, String>,
+    pub(super) ignored: IgnoredMembers,
 }
 
-/// Members that are called like images and are not read.
+/// Members that have names of images and are not read.
 #[derive(Debug, Default)]
-pub(super) struct PassedOver {
+pub(super) struct IgnoredMembers {
     pub(super) count: usize,
     /// The first, and why.
     pub(super) first: Option<(String, &'static str)>,
 }
 
-impl PassedOver {
-    pub(super) fn see(&mut self, name: &str, why: &'static str) {
+impl IgnoredMembers {
+    pub(super) fn add(&mut self, name: &str, why: &'static str) {
         self.count += 1;
         self.first.get_or_insert_with(|| (name.to_owned(), why));
     }
 
-    pub(super) fn add(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         self.count += other.count;
         self.first = self.first.take().or(other.first);
     }
 
-    /// Says once what was passed over.
+    /// Logs one warning for all of them.
     pub(super) fn warn(&self, source: &Path) {
         if let Some((first, why)) = &self.first {
-            let (source, count) = (source.display(), self.count);
             tracing::warn!(
-                "{source}: {count} members that are called like images are not read, first `{first}`: {why}"
+                "{}: {} members with names of images are not read, the first is `{}`: {why}",
+                printable_path(source),
+                thousands(self.count),
+                printable(first)
             );
         }
     }
 }
 
-impl Contents {
+impl TarContents {
     /// Puts a folder before every path.
-    pub(super) fn put_into_folder(&mut self, folder: &str) {
+    pub(super) fn move_into_folder(&mut self, folder: &str) {
         for image in &mut self.images {
             image.path = format!("{folder}/{}", image.path);
         }
     }
 }
 
-/// Lists a tar and the tars inside it, each of which is a folder. Returns also how many these are.
-pub(super) fn list_with_inner(tar: &impl ReadAt, part: Range<u64>, archive: u32) -> Result<(Contents, usize), Damage> {
+/// Lists a tar and the tars inside it, each of which is a folder. Also returns the number of inner tars.
+pub(super) fn list_with_inner(
+    tar: &impl ReadAt,
+    part: Range<u64>,
+    archive: u32,
+) -> Result<(TarContents, usize), TarDamage> {
     let mut contents = list(tar, part, archive)?;
     let inner_tars = last_of_each_name(std::mem::take(&mut contents.inner))?;
     let count = inner_tars.len();
     let list_inner = |inner: InnerTar| {
-        let in_inner = |damage: Damage| damage.inside(&inner.folder);
+        let in_inner = |damage: TarDamage| damage.inside(&inner.folder);
         let mut contents = list(tar, inner.part.clone(), archive).map_err(in_inner)?;
         if let Some(third) = contents.inner.first() {
-            return Err(in_inner(Damage {
+            return Err(in_inner(TarDamage {
                 offset: third.part.start,
                 member: Some(format!("{}.tar", third.folder)),
-                problem: "a tar inside a tar inside a tar is not read; unpack the outermost one".to_owned(),
+                problem: TarProblem::TooDeep,
             }));
         }
-        contents.put_into_folder(&inner.folder);
+        contents.move_into_folder(&inner.folder);
         Ok(contents)
     };
-    let found: Vec<Contents> = inner_tars.into_par_iter().map(list_inner).collect::<Result<_, _>>()?;
+    let found: Vec<TarContents> = inner_tars.into_par_iter().map(list_inner).collect::<Result<_, _>>()?;
     if count > 0 {
-        check_apart(std::iter::once(&contents).chain(&found))?;
+        check_distinct_paths(std::iter::once(&contents).chain(&found))?;
     }
     for inner in found {
         contents.images.extend(inner.images);
-        contents.passed_over.add(inner.passed_over);
+        contents.ignored.merge(inner.ignored);
     }
     Ok((contents, count))
 }
 
-/// Inner tars as unpacking would leave them: of several with one name the last. Two names of one folder are refused.
-fn last_of_each_name(inner_tars: Vec<InnerTar>) -> Result<Vec<InnerTar>, Damage> {
+/// Keeps the inner tars that unpacking would leave: the last of several with the same name. Two names of one folder are
+/// refused.
+fn last_of_each_name(inner_tars: Vec<InnerTar>) -> Result<Vec<InnerTar>, TarDamage> {
     let mut last: HashMap<String, usize> = HashMap::new();
     for (at, inner) in inner_tars.iter().enumerate() {
         let Some(earlier) = last.insert(inner.folder.clone(), at) else { continue };
         let (earlier, name) = (&inner_tars[earlier].name, &inner.name);
         if earlier != name {
-            return Err(Damage {
+            return Err(TarDamage {
                 offset: inner.part.start,
                 member: Some(name.clone()),
-                problem: format!("its images would have the same names as those of `{earlier}`; give one another name"),
+                problem: TarProblem::SameFolder { other: earlier.clone() },
             });
         }
     }
@@ -125,18 +134,16 @@ fn last_of_each_name(inner_tars: Vec<InnerTar>) -> Result<Vec<InnerTar>, Damage>
         .collect())
 }
 
-/// Checks that no image of one tar has the path of an image of another: unpacking would overwrite it.
-fn check_apart<'a>(tars: impl Iterator<Item = &'a Contents>) -> Result<(), Damage> {
+/// Checks that no image of one tar has the path of an image of another one, which unpacking would overwrite.
+fn check_distinct_paths<'a>(tars: impl Iterator<Item = &'a TarContents>) -> Result<(), TarDamage> {
     let mut tar_of_path: HashMap<&str, usize> = HashMap::new();
     for (number, tar) in tars.enumerate() {
         for image in &tar.images {
             if tar_of_path.insert(&image.path, number).is_some_and(|other| other != number) {
-                return Err(Damage {
-                    offset: image.place.offset,
+                return Err(TarDamage {
+                    offset: image.location.offset,
                     member: Some(image.path.clone()),
-                    problem: "an image of another tar inside it has the same path, and they would be one; give one of the tars \
-                              another name"
-                        .to_owned(),
+                    problem: TarProblem::SamePath,
                 });
             }
         }
@@ -144,28 +151,28 @@ fn check_apart<'a>(tars: impl Iterator<Item = &'a Contents>) -> Result<(), Damag
     Ok(())
 }
 
-/// Lists one tar, or the part of one in which an inner tar lies.
-fn list(tar: &impl ReadAt, part: Range<u64>, archive: u32) -> Result<Contents, Damage> {
-    let mut contents = Contents::default();
-    // Other files that a hard link to an image may mean, by their names as they stand.
-    let mut files: HashMap<String, Place> = HashMap::new();
-    // The first links make a table of the images before them; most tars have none.
+/// Lists one tar, or an inner tar, which is a part of its archive.
+fn list(tar: &impl ReadAt, part: Range<u64>, archive: u32) -> Result<TarContents, TarDamage> {
+    let mut contents = TarContents::default();
+    // Files that a hard link may refer to, by name.
+    let mut files: HashMap<String, ImageLocation> = HashMap::new();
+    // Images are added to the table by the first link after them; most tars have no links.
     let mut images_in_table = 0;
     let mut members = Members::new(tar, part);
     while let Some(member) = members.next()? {
         let is_image = is_image_name(&member.name);
-        let name = match named(&member.name) {
-            Named::Path(name) => name,
-            Named::NotUtf8 if is_image || member.name.ends_with(b".tar") => return Err(not_utf8(&member)),
-            Named::Hidden | Named::NotUtf8 => continue,
-            Named::Unsafe(why) => {
+        let name = match path_from_name(&member.name) {
+            MemberPath::Path(name) => name,
+            MemberPath::NotUtf8 if is_image || member.name.ends_with(b".tar") => return Err(not_utf8(&member)),
+            MemberPath::Hidden | MemberPath::NotUtf8 => continue,
+            MemberPath::Unsafe(why) => {
                 if is_image && member.kind != MemberKind::Folder {
-                    contents.passed_over.see(&String::from_utf8_lossy(&member.name), why);
+                    contents.ignored.add(&String::from_utf8_lossy(&member.name), why);
                 }
                 continue;
             }
         };
-        let place = Place {
+        let location = ImageLocation {
             archive,
             offset: member.header_at,
             bytes: member.data.end - member.data.start,
@@ -173,97 +180,103 @@ fn list(tar: &impl ReadAt, part: Range<u64>, archive: u32) -> Result<Contents, D
         };
         match &member.kind {
             MemberKind::File if is_image => {
-                contents.images.push(PlacedImage { path: name, label: Label::Folder, place });
+                contents.images.push(ArchivedImage { path: name, folder_class: FolderClass::FromPath, location });
             }
-            MemberKind::File => other_file(tar, &member, name, place, &mut contents, &mut files)?,
+            MemberKind::File => add_other_file(tar, &member, name, location, &mut contents, &mut files)?,
             MemberKind::HardLink(target) if is_image => {
                 for image in &contents.images[images_in_table..] {
-                    files.insert(image.path.clone(), image.place);
+                    files.insert(image.path.clone(), image.location);
                 }
                 images_in_table = contents.images.len();
-                let target = match named(target) {
-                    Named::Path(target) => files.get(&target).copied(),
-                    Named::Hidden | Named::NotUtf8 | Named::Unsafe(_) => None,
+                let target = match path_from_name(target) {
+                    MemberPath::Path(target) => files.get(&target).copied(),
+                    MemberPath::Hidden | MemberPath::NotUtf8 | MemberPath::Unsafe(_) => None,
                 };
                 match target {
-                    Some(place) => contents.images.push(PlacedImage { path: name, label: Label::Folder, place }),
-                    None => contents.passed_over.see(&name, "it is a link to what is not there"),
+                    Some(location) => {
+                        contents.images.push(ArchivedImage {
+                            path: name,
+                            folder_class: FolderClass::FromPath,
+                            location,
+                        });
+                    }
+                    None => contents.ignored.add(&name, "it is a link to a missing file"),
                 }
             }
-            MemberKind::Other if is_image => contents.passed_over.see(&name, "it is a link, a device or a sparse file"),
+            MemberKind::Other if is_image => contents.ignored.add(&name, "it is a link, a device or a sparse file"),
             MemberKind::Folder | MemberKind::HardLink(_) | MemberKind::Other => {}
         }
     }
     Ok(contents)
 }
 
-/// A file that is no image: an inner tar, a label, or something that a hard link may mean.
-fn other_file(
+/// Adds a file that is not an image: an inner tar, a class, or a file that a hard link may refer to.
+fn add_other_file(
     tar: &impl ReadAt,
     member: &Member,
     name: String,
-    place: Place,
-    contents: &mut Contents,
-    files: &mut HashMap<String, Place>,
-) -> Result<(), Damage> {
-    let ending = |ending: &str| {
-        let at = name.len().checked_sub(ending.len()).filter(|&at| at > 0 && name.is_char_boundary(at))?;
-        name[at..].eq_ignore_ascii_case(ending).then(|| name[..at].to_owned())
+    location: ImageLocation,
+    contents: &mut TarContents,
+    files: &mut HashMap<String, ImageLocation>,
+) -> Result<(), TarDamage> {
+    let without_extension = |extension: &str| {
+        let at = name.len().checked_sub(extension.len()).filter(|&at| at > 0 && name.is_char_boundary(at))?;
+        name[at..].eq_ignore_ascii_case(extension).then(|| name[..at].to_owned())
     };
-    if let Some(folder) = ending(".tar") {
+    if let Some(folder) = without_extension(".tar") {
         contents.inner.push(InnerTar { folder, part: member.data.clone(), name });
-    } else if let Some(key) = ending(".cls") {
-        if place.bytes <= MAX_LABEL_BYTES {
-            let mut text = vec![0; place.bytes as usize];
-            tar.read_at(&mut text, member.data.start).map_err(|error| Damage {
+    } else if let Some(key) = without_extension(".cls") {
+        if location.bytes <= MAX_CLASS_BYTES {
+            let mut text = vec![0; location.bytes as usize];
+            tar.read_at(&mut text, member.data.start).map_err(|error| TarDamage {
                 offset: member.data.start,
                 member: Some(name.clone()),
-                problem: error.to_string(),
+                problem: TarProblem::Read(error),
             })?;
-            contents.labels.insert(key, String::from_utf8_lossy(&text).trim().to_owned());
+            contents.classes.insert(key, String::from_utf8_lossy(&text).trim().to_owned());
         }
     } else {
-        files.insert(name, place);
+        files.insert(name, location);
     }
     Ok(())
 }
 
-/// What a member's name is good for.
-enum Named {
+/// The path that a member's name gives.
+enum MemberPath {
     /// A path, without `./` and doubled slashes.
     Path(String),
-    /// Passed over as in a folder: a part of it begins with a dot.
+    /// Ignored as in a folder: a part of it begins with a dot.
     Hidden,
     NotUtf8,
-    /// Never used as a path, and why.
+    /// Never used as a path, with the reason.
     Unsafe(&'static str),
 }
 
-fn named(name: &[u8]) -> Named {
+fn path_from_name(name: &[u8]) -> MemberPath {
     let parts = || name.split(|&byte| byte == b'/').filter(|part| !part.is_empty() && *part != b".");
     if name.starts_with(b"/") {
-        return Named::Unsafe("its name is absolute");
+        return MemberPath::Unsafe("its name is absolute");
     }
     if name.contains(&0) {
-        return Named::Unsafe("its name holds a zero byte");
+        return MemberPath::Unsafe("its name contains a zero byte");
     }
     if parts().any(|part| part == b"..") {
-        return Named::Unsafe("its name leads out of the archive");
+        return MemberPath::Unsafe("its name leads out of the archive");
     }
     if parts().any(|part| part.starts_with(b".")) {
-        return Named::Hidden;
+        return MemberPath::Hidden;
     }
     match String::from_utf8(parts().collect::<Vec<_>>().join(&b'/')) {
-        Ok(path) if path.is_empty() => Named::Hidden,
-        Ok(path) => Named::Path(path),
-        Err(_) => Named::NotUtf8,
+        Ok(path) if path.is_empty() => MemberPath::Hidden,
+        Ok(path) => MemberPath::Path(path),
+        Err(_) => MemberPath::NotUtf8,
     }
 }
 
-fn not_utf8(member: &Member) -> Damage {
-    Damage {
+fn not_utf8(member: &Member) -> TarDamage {
+    TarDamage {
         offset: member.header_at,
         member: Some(String::from_utf8_lossy(&member.name).into_owned()),
-        problem: "its name is not UTF-8; pack the images anew with other names".to_owned(),
+        problem: TarProblem::NotUtf8,
     }
 }

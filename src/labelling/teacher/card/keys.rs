@@ -1,6 +1,6 @@
 //! The keys of a card.
 
-use crate::shared::spelling::meant;
+use crate::shared::spelling::suggestion;
 
 /// A key of a card: a field of [`CardValues`](super::CardValues).
 pub(super) struct Key {
@@ -106,5 +106,5 @@ pub(super) fn key_of(name: &str) -> Option<&'static Key> {
 
 /// Returns the key that a misspelled name probably means.
 pub(super) fn meant_key(name: &str) -> Option<&'static str> {
-    meant(name, &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
+    suggestion(name, &KEYS.iter().map(|key| key.name).collect::<Vec<_>>())
 }

@@ -9,7 +9,7 @@ use crate::labelling::teacher::external_data::resolve_in_folder;
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::geometry::InputSize;
-use crate::shared::spelling::meant;
+use crate::shared::spelling::suggestion;
 
 /// What the ONNX file itself determines.
 #[derive(Clone, Debug, Default)]
@@ -165,7 +165,7 @@ pub(crate) fn resolve_classes(
         Some((file, origin)) => {
             let path = class_list_path(file, origin, card);
             let is_missing = !path.as_ref().is_ok_and(|path| path.exists());
-            if let Some(meant) = meant(file, &[ClassList::IMAGENET_1K]).filter(|_| is_missing) {
+            if let Some(meant) = suggestion(file, &[ClassList::IMAGENET_1K]).filter(|_| is_missing) {
                 return Err(refused(CardError::MisspelledClassList { name: file.to_owned(), origin, meant }));
             }
             (ClassList::read(&path?)?, origin)

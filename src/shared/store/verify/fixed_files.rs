@@ -67,7 +67,8 @@ impl ManifestState {
             Some(rows) if rows != info.images => {
                 Self::OtherLength(format!("it has {rows} rows, the arrays have {}: no shard was verified", info.images))
             }
-            _ => read_manifest_of(bytes, info.images).map_or_else(Self::Damaged, Self::Valid),
+            _ => read_manifest_of(bytes, info.images)
+                .map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid),
         }
     }
 

@@ -138,7 +138,7 @@ impl UnfinishedShards<'_> {
         for (&shard, _) in present.files.range(shards.clone()) {
             self.join(first..shard, found);
             first = shard + 1;
-            if regular_file::look_at(&record_path(self.store, shard))?.is_some() {
+            if regular_file::metadata(&record_path(self.store, shard))?.is_some() {
                 continue;
             }
             let what =

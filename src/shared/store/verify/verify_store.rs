@@ -46,5 +46,5 @@ pub fn verify(
 }
 
 fn is_folder(path: &Path) -> Result<bool, Error> {
-    Ok(regular_file::look_at(path)?.is_some_and(|there| there.is_dir()))
+    Ok(regular_file::metadata(path)?.is_some_and(|there| there.is_dir()))
 }

@@ -1,48 +1,97 @@
-//! What the pages of a Parquet column unpack to, read from their headers before memory is asked for.
+//! The memory that the pages of a Parquet column need, read from their headers before it is allocated.
 
 use std::io::Read as _;
 
+use parquet::errors::ParquetError;
 use parquet::file::metadata::ColumnChunkMetaData;
 use parquet::file::reader::ChunkReader;
 
-/// What any page may unpack to; writers make pages of about a megabyte.
-const ALWAYS_BYTES: u64 = 64 << 20;
-/// Bytes that each byte of a page may unpack to. Large pages hold images, which are compressed already.
+use crate::shared::numbers::bytes;
+
+/// Size that any page may unpack to; writers make pages of about a megabyte.
+const MIN_LIMIT_BYTES: u64 = 64 << 20;
+/// Bytes that each byte of a page may unpack to. Large pages contain images, which are compressed already.
 const BYTES_PER_PAGE_BYTE: u64 = 16;
-/// Bytes that are read for a header: the few that most have, or else as many as one that holds a column's smallest and largest
-/// text may have.
+/// Bytes that are read for a header: enough for most, or else enough for one with a column's smallest and largest text.
 const HEADER_BYTES: [u64; 2] = [1 << 8, 1 << 16];
-/// Structures inside each other; a page's header has two.
+/// Depth of nested structures; a page's header has two.
 const MAX_DEPTH: usize = 4;
 
-/// Checks that no page of a column claims to unpack to far more than it takes in the file: Parquet's reader asks for that
+/// A page that cannot be read safely.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum PageSizeError {
+    /// The column's bytes are not in the file.
+    #[error("column `{column}`: it lies outside of the file")]
+    OutsideFile {
+        /// The column.
+        column: String,
+    },
+    /// The file cannot be read.
+    #[error("column `{column}`: {problem}")]
+    Read {
+        /// The column.
+        column: String,
+        /// Why not.
+        #[source]
+        problem: ParquetError,
+    },
+    /// A page's header is damaged.
+    #[error("column `{column}`: the header of a page cannot be read")]
+    Header {
+        /// The column.
+        column: String,
+    },
+    /// A page unpacks to far more than it takes in the file.
+    #[error(
+        "column `{column}`: a page of {} unpacks to {}; at most {} are accepted",
+        bytes(*packed_bytes),
+        bytes(*unpacked_bytes),
+        bytes(*limit_bytes)
+    )]
+    TooLarge {
+        /// The column.
+        column: String,
+        /// Length of the page in the file.
+        packed_bytes: u64,
+        /// Length that its header declares.
+        unpacked_bytes: u64,
+        /// Largest length that is accepted.
+        limit_bytes: u64,
+    },
+}
+
+/// Checks that no page of a column unpacks to far more than it takes in the file: Parquet's reader allocates that
 /// memory at once.
 ///
 /// # Errors
-/// Returns a refusal if a header cannot be read, or if a page claims that.
-pub(crate) fn check_pages(file: &impl ChunkReader, column: &ColumnChunkMetaData) -> Result<(), String> {
-    let name = column.column_path();
-    let problem = |problem: &dyn std::fmt::Display| format!("column `{name}`: {problem}");
-    let (mut at, bytes) = column.byte_range();
-    let end = at.checked_add(bytes).filter(|end| *end <= file.len());
-    let end = end.ok_or_else(|| problem(&"it is not in the file"))?;
+/// Returns [`PageSizeError`] if a header cannot be read, or if a page is too large.
+pub(crate) fn check_pages(file: &impl ChunkReader, column: &ColumnChunkMetaData) -> Result<(), PageSizeError> {
+    let name = || column.column_path().string();
+    let unreadable = |problem: ParquetError| PageSizeError::Read { column: name(), problem };
+    let (mut at, column_bytes) = column.byte_range();
+    let end = at.checked_add(column_bytes).filter(|end| *end <= file.len());
+    let end = end.ok_or_else(|| PageSizeError::OutsideFile { column: name() })?;
     while at < end {
         let mut header = None;
-        for bytes in HEADER_BYTES {
+        for header_bytes in HEADER_BYTES {
             if header.is_none() {
                 let mut start = Vec::new();
-                let read = file.get_read(at).map_err(|error| problem(&error))?;
-                read.take(bytes.min(end - at)).read_to_end(&mut start).map_err(|error| problem(&error))?;
+                let reader = file.get_read(at).map_err(unreadable)?;
+                let read = reader.take(header_bytes.min(end - at)).read_to_end(&mut start);
+                read.map_err(|error| unreadable(error.into()))?;
                 header = PageHeader::read(&start);
             }
         }
-        let header = header.ok_or_else(|| problem(&"the header of a page cannot be read"))?;
-        let most = ALWAYS_BYTES.max(header.bytes.saturating_mul(BYTES_PER_PAGE_BYTE));
-        if header.unpacked_bytes > most {
-            let (unpacked, packed) = (header.unpacked_bytes, header.bytes);
-            return Err(problem(&format!(
-                "a page of {packed} bytes says that it unpacks to {unpacked}; {most} are accepted"
-            )));
+        let header = header.ok_or_else(|| PageSizeError::Header { column: name() })?;
+        let limit_bytes = MIN_LIMIT_BYTES.max(header.bytes.saturating_mul(BYTES_PER_PAGE_BYTE));
+        if header.unpacked_bytes > limit_bytes {
+            return Err(PageSizeError::TooLarge {
+                column: name(),
+                packed_bytes: header.bytes,
+                unpacked_bytes: header.unpacked_bytes,
+                limit_bytes,
+            });
         }
         at = at.saturating_add(header.header_bytes).saturating_add(header.bytes);
     }
@@ -58,7 +107,7 @@ struct PageHeader {
 }
 
 impl PageHeader {
-    /// Reads Thrift's compact form; `None` if it is something else.
+    /// Reads Thrift's compact encoding; returns `None` for other bytes.
     fn read(bytes: &[u8]) -> Option<Self> {
         const UNPACKED_BYTES: i64 = 2;
         const BYTES: i64 = 3;
@@ -78,7 +127,7 @@ impl PageHeader {
     }
 }
 
-/// Thrift's compact protocol. Its numbers of types are fixed.
+/// A reader of Thrift's compact protocol. The numbers of its types are fixed.
 struct Compact<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -94,7 +143,7 @@ impl Compact<'_> {
         Some(byte)
     }
 
-    fn pass(&mut self, count: u64) -> Option<()> {
+    fn skip_bytes(&mut self, count: u64) -> Option<()> {
         self.at = self.at.checked_add(usize::try_from(count).ok()?).filter(|at| *at <= self.bytes.len())?;
         Some(())
     }
@@ -116,7 +165,7 @@ impl Compact<'_> {
         Some((number >> 1).cast_signed() ^ -(number & 1).cast_signed())
     }
 
-    /// The type of the next field, whose number is put into `field`; [`Self::STOP`] at the end of the structure.
+    /// Returns the type of the next field and sets `field` to its number; [`Self::STOP`] at the end of the structure.
     fn field(&mut self, field: &mut i64) -> Option<u8> {
         let byte = self.byte()?;
         if byte == Self::STOP {
@@ -132,10 +181,10 @@ impl Compact<'_> {
     fn skip(&mut self, kind: u8, depth: usize) -> Option<()> {
         match kind {
             1 | 2 => Some(()),
-            3 => self.pass(1),
+            3 => self.skip_bytes(1),
             4..=6 => self.unsigned().map(drop),
-            7 => self.pass(8),
-            8 => self.unsigned().and_then(|length| self.pass(length)),
+            7 => self.skip_bytes(8),
+            8 => self.unsigned().and_then(|length| self.skip_bytes(length)),
             12 => {
                 let depth = depth.checked_sub(1)?;
                 let mut field = 0;
@@ -146,7 +195,7 @@ impl Compact<'_> {
                 }
                 Some(())
             }
-            // Lists and maps: no page's header has one.
+            // Lists and maps, which no page header has.
             _ => None,
         }
     }
@@ -158,7 +207,7 @@ mod tests {
 
     #[test]
     fn sizes_are_read_from_a_header() {
-        // type 0, unpacked 300, packed 20, a checksum, a structure of two numbers, a field with its number written out.
+        // type 0, unpacked 300, packed 20, a checksum, a structure of two numbers, a field with an explicit number.
         let header = [0x15, 0, 0x15, 0xd8, 0x04, 0x15, 40, 0x15, 2, 0x1c, 0x15, 24, 0x15, 0, 0, 0x08, 40, 1, 65, 0, 99];
         let found = PageHeader::read(&header).unwrap();
         assert_eq!(found, PageHeader { header_bytes: header.len() as u64 - 1, unpacked_bytes: 300, bytes: 20 });

@@ -1,25 +1,28 @@
-//! What `--in` names, told apart by what it is.
+//! Recognises what `--in` names.
 
 use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::archives::Archives;
-use super::folder::{FolderSource, folder_name};
-use super::{ParquetSource, Source, TarSource, is_image_name, pattern, walk};
-use crate::shared::error::Error;
+use crate::labelling::source::archive_source::ArchiveSource;
+use crate::labelling::source::archives::Archives;
+use crate::labelling::source::folder_source::{FolderSource, folder_name};
+use crate::labelling::source::folder_walk::image_files;
+use crate::labelling::source::image_name::is_image_name;
+use crate::labelling::source::image_source::Source;
+use crate::labelling::source::parquet::ParquetFormat;
+use crate::labelling::source::pattern;
+use crate::labelling::source::source_error::SourceError;
+use crate::labelling::source::tar::TarFormat;
+use crate::shared::error::{Cause, Error};
 use crate::shared::regular_file::concerns_file;
 
-/// What `--in` takes, for refusals.
-const TAKES: &str = "--in takes a folder of images, a .tar, several tars or Parquet files (`{000..123}.tar`, `*.parquet`), \
-                     or a folder that holds nothing else";
-
-/// Understands what `--in` names: a folder of images; a tar, or a tar of tars; several tars or Parquet files by a
-/// pattern with braces or `*`, or by the folder that holds nothing else. What is there by that very name is taken
-/// before a pattern.
+/// Opens what `--in` names: a folder of images; a tar, or a tar of tars; several tars or Parquet files by a pattern with
+/// braces or `*`, or by the folder that contains only them. A file or folder with exactly this name takes precedence
+/// over a pattern.
 ///
 /// # Errors
-/// When there is nothing, nothing that is understood, or a mixture.
+/// Returns [`Error::File`] if nothing is found, and [`Error::Source`] if it is not a source, or a mixture.
 pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
     match std::fs::metadata(given) {
         Ok(metadata) if metadata.is_dir() => open_folder(given),
@@ -31,8 +34,7 @@ pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
         Err(error) => match given.to_str().filter(|text| pattern::is_pattern(text)) {
             None => Err(Error::file("open", given)(error)),
             Some(text) => {
-                let problem = |problem: String| Error::Source { path: given.to_path_buf(), problem: problem.into() };
-                let files = pattern::files(text).map_err(problem)?;
+                let files = pattern::files(text).map_err(|problem| source_error(given, problem))?;
                 let name = match pattern::fixed_name(text) {
                     "" => folder_name(
                         files[0].parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")),
@@ -45,21 +47,19 @@ pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
     }
 }
 
-/// What lies directly in a folder.
+/// What a folder contains directly.
 #[derive(Default)]
 struct FolderContents {
     tars: Vec<PathBuf>,
     parquets: Vec<PathBuf>,
     compressed: Option<PathBuf>,
     folders: Vec<PathBuf>,
-    /// An image, for a refusal to name.
+    /// An image, for error messages.
     image: Option<PathBuf>,
 }
 
 fn open_folder(given: &Path) -> Result<Box<dyn Source>, Error> {
-    let contents = FolderContents::of(given).map_err(Error::file("list", given))?;
-    let problem = |problem: String| Error::Source { path: given.to_path_buf(), problem: problem.into() };
-    let there = given.display();
+    let contents = FolderContents::read(given).map_err(Error::file("list", given))?;
     let archives = match (contents.tars.is_empty(), contents.parquets.is_empty()) {
         (true, true) => {
             return match contents.compressed {
@@ -68,31 +68,25 @@ fn open_folder(given: &Path) -> Result<Box<dyn Source>, Error> {
             };
         }
         (false, false) => {
-            return Err(problem(format!(
-                "it holds tars and Parquet files. Name one of them: --in '{there}/*.tar' or --in '{there}/*.parquet'"
-            )));
+            return Err(source_error(given, SourceError::TarsAndParquetFiles { folder: given.to_path_buf() }));
         }
         (false, true) => (contents.tars, "tar"),
         (true, false) => (contents.parquets, "parquet"),
     };
-    let (files, ending) = archives;
+    let (files, extension) = archives;
     let image = match contents.image {
         Some(image) => Some(image),
-        None => first_image_below(&contents.folders).map_err(problem)?,
+        None => first_image_below(&contents.folders).map_err(|problem| source_error(given, problem))?,
     };
     if let Some(image) = image {
-        return Err(problem(format!(
-            "it holds both images (such as {}) and .{ending} files (such as {}). For what is in the archives: --in \
-             '{there}/*.{ending}'. For the images: move the archives out of the folder, and then --in '{there}'",
-            image.display(),
-            files[0].display(),
-        )));
+        let (folder, archive) = (given.to_path_buf(), files[0].clone());
+        return Err(source_error(given, SourceError::ImagesAndArchives { folder, image, archive, extension }));
     }
     open_archives(given, folder_name(given), files)
 }
 
 impl FolderContents {
-    fn of(folder: &Path) -> std::io::Result<Self> {
+    fn read(folder: &Path) -> std::io::Result<Self> {
         let mut contents = Self::default();
         for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
@@ -109,13 +103,13 @@ impl FolderContents {
             };
             if is_folder {
                 contents.folders.push(entry.path());
-            } else if ends_in(name, ".tar") {
+            } else if has_suffix(name, ".tar") {
                 contents.tars.push(entry.path());
-            } else if ends_in(name, ".parquet") {
+            } else if has_suffix(name, ".parquet") {
                 contents.parquets.push(entry.path());
             } else if is_image_name(name) {
                 contents.image.get_or_insert_with(|| entry.path());
-            } else if COMPRESSED_ENDINGS.iter().any(|ending| ends_in(name, ending)) {
+            } else if COMPRESSED_SUFFIXES.iter().any(|suffix| has_suffix(name, suffix)) {
                 contents.compressed.get_or_insert_with(|| entry.path());
             }
         }
@@ -125,52 +119,48 @@ impl FolderContents {
     }
 }
 
-fn ends_in(name: &[u8], ending: &str) -> bool {
-    name.len() > ending.len() && name[name.len() - ending.len()..].eq_ignore_ascii_case(ending.as_bytes())
+fn has_suffix(name: &[u8], suffix: &str) -> bool {
+    name.len() > suffix.len() && name[name.len() - suffix.len()..].eq_ignore_ascii_case(suffix.as_bytes())
 }
 
-fn first_image_below(folders: &[PathBuf]) -> Result<Option<PathBuf>, String> {
+fn first_image_below(folders: &[PathBuf]) -> Result<Option<PathBuf>, SourceError> {
     for folder in folders {
-        if let Some(image) = walk::image_files(folder)?.into_iter().next() {
+        if let Some(image) = image_files(folder)?.into_iter().next() {
             return Ok(Some(folder.join(image.path)));
         }
     }
     Ok(None)
 }
 
-/// What a file is.
+/// The formats of archives.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum FileKind {
+enum FormatKind {
     Tar,
     Parquet,
 }
 
 fn open_archives(given: &Path, name: String, files: Vec<PathBuf>) -> Result<Box<dyn Source>, Error> {
-    let mut first: Option<(FileKind, &Path)> = None;
+    let mut first: Option<(FormatKind, &Path)> = None;
     for file in &files {
-        let kind = kind_of(file)?;
+        let kind = recognise(file)?;
         match first {
             None => first = Some((kind, file)),
             Some((other, _)) if other == kind => {}
             Some((_, other)) => {
-                let problem = format!(
-                    "{} and {} are of different kinds. Name only tars, or only Parquet files",
-                    other.display(),
-                    file.display()
-                );
-                return Err(Error::Source { path: given.to_path_buf(), problem: problem.into() });
+                let (first, second) = (other.to_path_buf(), file.clone());
+                return Err(source_error(given, SourceError::DifferentFormats { first, second }));
             }
         }
     }
     let kind = first.map(|(kind, _)| kind);
     let archives = Archives::new(given, name, files)?;
     Ok(match kind {
-        Some(FileKind::Parquet) => Box::new(ParquetSource::new(archives)),
-        _ => Box::new(TarSource::new(archives)),
+        Some(FormatKind::Parquet) => Box::new(ArchiveSource::<ParquetFormat>::new(archives)),
+        _ => Box::new(ArchiveSource::<TarFormat>::new(archives)),
     })
 }
 
-/// First bytes of compressed files, and what they are.
+/// First bytes of compressed files, their formats, and the commands that decompress them.
 const COMPRESSED: [(&[u8], &str, &str); 5] = [
     (b"\x1f\x8b", "gzip", "gunzip -k"),
     (b"\x28\xb5\x2f\xfd", "zstd", "zstd -dk"),
@@ -179,33 +169,30 @@ const COMPRESSED: [(&[u8], &str, &str); 5] = [
     (b"PK\x03\x04", "zip", "unzip"),
 ];
 
-const COMPRESSED_ENDINGS: [&str; 10] =
+const COMPRESSED_SUFFIXES: [&str; 10] =
     [".tar.gz", ".tgz", ".tar.zst", ".tzst", ".tar.xz", ".txz", ".tar.bz2", ".tbz2", ".tar.lz4", ".zip"];
 
-/// Tells a file by its first bytes, and an empty one by its name.
-fn kind_of(path: &Path) -> Result<FileKind, Error> {
+/// Recognises an archive by its first bytes, and an old or empty tar by its name.
+fn recognise(path: &Path) -> Result<FormatKind, Error> {
     let metadata = std::fs::metadata(path).map_err(Error::file("open", path))?;
     if !metadata.is_file() {
-        return Err(Error::Source { path: path.to_path_buf(), problem: format!("it is no file; {TAKES}").into() });
+        return Err(source_error(path, SourceError::NotAFile));
     }
     let mut start = Vec::new();
     let file = File::open(path).map_err(Error::file("open", path))?;
     file.take(512).read_to_end(&mut start).map_err(Error::file("read", path))?;
-    let is_called_tar = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("tar"));
+    let is_named_tar = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("tar"));
     if start.starts_with(b"PAR1") {
-        Ok(FileKind::Parquet)
+        Ok(FormatKind::Parquet)
     } else if start.get(257..262) == Some(b"ustar") {
-        Ok(FileKind::Tar)
+        Ok(FormatKind::Tar)
     } else if COMPRESSED.iter().any(|(magic, _, _)| start.starts_with(magic)) {
         Err(compressed(path))
-    } else if is_called_tar {
-        // Old tars have no mark; what is none is refused when it is listed.
-        Ok(FileKind::Tar)
+    } else if is_named_tar {
+        // Old tars have no magic number; other files are refused when they are listed.
+        Ok(FormatKind::Tar)
     } else {
-        Err(Error::Source {
-            path: path.to_path_buf(),
-            problem: format!("it is neither a tar nor a Parquet file; {TAKES}").into(),
-        })
+        Err(source_error(path, SourceError::UnknownFormat))
     }
 }
 
@@ -213,14 +200,11 @@ fn compressed(path: &Path) -> Error {
     let mut start = [0; 8];
     let read = File::open(path).and_then(|mut file| file.read(&mut start)).unwrap_or(0);
     let known = COMPRESSED.iter().find(|(magic, _, _)| start[..read].starts_with(magic));
-    let (what, how) = known.map_or(("some program", "its program"), |(_, what, how)| (*what, *how));
-    Error::Source {
-        path: path.to_path_buf(),
-        problem: format!(
-            "it is compressed ({what}), and images cannot be read out of its middle. Uncompress it once ({how} {}); \
-             images hardly grow by it",
-            path.display()
-        )
-        .into(),
-    }
+    let unknown = ("by an unknown program", "with that program:");
+    let (format, command) = known.map_or(unknown, |(_, format, command)| (*format, *command));
+    source_error(path, SourceError::Compressed { path: path.to_path_buf(), format, command })
+}
+
+fn source_error(path: &Path, problem: impl Into<Cause>) -> Error {
+    Error::Source { path: path.to_path_buf(), problem: problem.into() }
 }

@@ -1,6 +1,6 @@
-"""Runs the Python of docs/label-pooling.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
+"""Runs the Python code of docs/label-pooling.md on the golden boxes: LabelPooling must equal torchvision's to 1e-5.
 
-    pool_as_format_md_says.py docs/label-pooling.md tests/data/golden/lite0.npz
+    check_label_pooling.py docs/label-pooling.md tests/data/golden/lite0.npz
 """
 import re
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 text = Path(sys.argv[1]).read_text(encoding="utf-8")
 code = next(block for block in re.findall(r"```python\n(.*?)```", text, re.S) if "def label_pooling" in block)
 names: dict = {}
-exec(code, names)  # noqa: S102 - the document's own example is what is tested
+exec(code, names)  # noqa: S102 - this tests the example of the document
 golden = np.load(sys.argv[2])
 worst = max(
     np.abs(names["label_pooling"](scores, classes, box, 1000) - target).max()

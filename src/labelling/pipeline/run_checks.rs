@@ -1,27 +1,28 @@
-//! Two signs that a run makes no sense: image after image fails, or the teacher hardly ever agrees with the folders.
+//! Two signs that something is wrong with a run: too many images fail, or the teacher hardly ever agrees with the folder
+//! classes.
 
-use super::FailureLimit;
+use super::job::FailureLimit;
 use crate::shared::error::Error;
 use crate::shared::monitor::Monitor;
 use crate::shared::store::{Agreement, FailedImage};
 
-/// Counts failures against the limit.
-pub(super) struct FailureWatch {
+/// Counts failures and compares them with the limit.
+pub(super) struct FailureCounter {
     limit: FailureLimit,
     in_a_row: usize,
     in_all: usize,
 }
 
-impl FailureWatch {
+impl FailureCounter {
     pub(super) fn new(limit: FailureLimit) -> Self {
         Self { limit, in_a_row: 0, in_all: 0 }
     }
 
-    /// Sees the next image of the list: that it failed, or that it did not.
+    /// Counts the next image of the manifest, and its failure if it failed.
     ///
     /// # Errors
-    /// [`Error::TooManyFailures`] when the limit is reached.
-    pub(super) fn see(&mut self, failed: Option<&FailedImage>) -> Result<(), Error> {
+    /// Returns [`Error::TooManyFailures`] if the limit is reached.
+    pub(super) fn count(&mut self, failed: Option<&FailedImage>) -> Result<(), Error> {
         let Some(failed) = failed else {
             self.in_a_row = 0;
             return Ok(());
@@ -37,25 +38,29 @@ impl FailureWatch {
     }
 }
 
-/// Compared images after which a share of agreement says something.
+/// Number of compared images from which on the share of agreement is meaningful.
 const AGREEMENT_IMAGES: usize = 500;
-/// Percent of agreement below which a teacher is probably fed wrongly.
+/// Percentage of agreement below which the teacher's input is probably prepared wrongly.
 const LOW_AGREEMENT_PERCENT: f64 = 1.0;
 
-/// Says once when the teacher hardly ever agrees with the folders.
+/// Reports once if the teacher hardly ever agrees with the folder classes.
 #[derive(Default)]
-pub(super) struct AgreementWatch {
+pub(super) struct AgreementCheck {
     agreement: Agreement,
-    said: bool,
+    is_reported: bool,
 }
 
-impl AgreementWatch {
-    pub(super) fn see(&mut self, more: Agreement, classes: usize, monitor: &dyn Monitor) {
+impl AgreementCheck {
+    pub(super) fn add(&mut self, more: Agreement, classes: usize, monitor: &dyn Monitor) {
         self.agreement.add(more);
         let chance_percent = 100.0 / classes.max(1) as f64;
         let low = self.agreement.percent(self.agreement.top1) < LOW_AGREEMENT_PERCENT;
-        if !self.said && self.agreement.compared >= AGREEMENT_IMAGES && low && chance_percent < LOW_AGREEMENT_PERCENT {
-            self.said = true;
+        if !self.is_reported
+            && self.agreement.compared >= AGREEMENT_IMAGES
+            && low
+            && chance_percent < LOW_AGREEMENT_PERCENT
+        {
+            self.is_reported = true;
             monitor.low_agreement(self.agreement);
         }
     }
@@ -66,12 +71,12 @@ mod tests {
     use super::*;
     use crate::shared::error::{ImageError, ImageErrorKind};
 
-    /// After how many images of a pattern (`x` fails) a limit stops the run.
+    /// Returns the number of images of a pattern (`x` fails) after which a limit stops the run.
     fn stops_after(limit: FailureLimit, pattern: &str) -> Option<usize> {
         let error = ImageError { kind: ImageErrorKind::Unreadable, reason: "gone".into() };
         let failed = FailedImage { row: 0, id: "a".into(), path: "a.jpg".into(), error };
-        let mut watch = FailureWatch::new(limit);
-        pattern.chars().position(|image| watch.see((image == 'x').then_some(&failed)).is_err()).map(|at| at + 1)
+        let mut counter = FailureCounter::new(limit);
+        pattern.chars().position(|image| counter.count((image == 'x').then_some(&failed)).is_err()).map(|at| at + 1)
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The first stage: files to batches of pixels.
+//! The first stage: decodes files into batches of pixels.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,15 +6,17 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use rayon::{ScopeFifo, ThreadPool};
 
-use super::{DecodedBatch, Ending, Job, Place, ShardWork};
+use super::batch::{BatchPosition, DecodedBatch};
+use super::job::{Job, Preprocessing, ShardWork};
+use super::run_outcome::RunOutcome;
 use crate::labelling::source::ReadError;
 use crate::labelling::teacher::PixelBatch;
 use crate::shared::error::{ImageError, ImageErrorKind};
 use crate::shared::monitor::{Monitor, Stage};
 use crate::shared::store::InFlight;
 
-/// Batches that are decoded at the same time: while the last images of one keep a thread busy, the others begin the
-/// next one.
+/// Batches that are decoded at the same time: while the last images of one keep a thread busy, the other threads start
+/// the next one.
 const BATCHES_IN_DECODING: usize = 2;
 
 type Slot = (usize, Result<Vec<u8>, ReadError>);
@@ -24,7 +26,7 @@ pub(super) fn decode_batches(
     job: &Job<'_>,
     in_flight: Option<&InFlight>,
     pool: &ThreadPool,
-    ending: &Ending,
+    outcome: &RunOutcome,
     out: &Sender<DecodedBatch>,
     monitor: &dyn Monitor,
 ) {
@@ -33,24 +35,24 @@ pub(super) fn decode_batches(
         let mut started = VecDeque::new();
         loop {
             while started.len() < BATCHES_IN_DECODING
-                && !ending.stopping()
-                && let Some(place) = planned.next()
+                && !outcome.is_stopping()
+                && let Some(position) = planned.next()
             {
-                let slots = start(job, in_flight, scope, place.rows.clone(), monitor);
-                started.push_back((place, slots));
+                let slots = start_batch(job, in_flight, scope, position.rows.clone(), monitor);
+                started.push_back((position, slots));
             }
-            let Some((place, slots)) = started.pop_front() else { break };
-            let (pixels, failures) = collect(job, place.rows.len(), &slots, ending);
-            if ending.stopping() || out.send(DecodedBatch { place, pixels, failures }).is_err() {
+            let Some((position, slots)) = started.pop_front() else { break };
+            let (pixels, failures) = collect(job, position.rows.len(), &slots, outcome);
+            if outcome.is_stopping() || out.send(DecodedBatch { position, pixels, failures }).is_err() {
                 break;
             }
         }
     });
 }
 
-/// The batches of the job: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
-/// Where only some images are to be done, batches without one are left out, and the others are what they were.
-fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
+/// Returns the batches of the job: a shard's rows, cut every `batch_images`. A shard's last batch may be smaller.
+/// If only some images are to be labelled, batches without one are skipped, and the others stay as they are.
+fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = BatchPosition> + 'a {
     let info = job.info;
     let of_shard = move |(work, to_do): (usize, &'a ShardWork)| {
         let rows = info.shard_rows(to_do.shard);
@@ -61,11 +63,12 @@ fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = Place> + 'a {
         let last = cut.len().saturating_sub(1);
         cut.into_iter().enumerate().map(move |(at, rows)| (work, rows, at == last))
     };
-    let places = job.shards.iter().enumerate().flat_map(of_shard);
-    places.enumerate().map(|(sequence, (work, rows, ends_shard))| Place { sequence, work, rows, ends_shard })
+    let batches = job.shards.iter().enumerate().flat_map(of_shard);
+    batches.enumerate().map(|(sequence, (work, rows, ends_shard))| BatchPosition { sequence, work, rows, ends_shard })
 }
 
-fn start<'scope>(
+/// Starts decoding the images of a batch. Each is sent with its slot.
+fn start_batch<'scope>(
     job: &'scope Job<'_>,
     in_flight: Option<&'scope InFlight>,
     scope: &ScopeFifo<'scope>,
@@ -82,39 +85,39 @@ fn start<'scope>(
     slots
 }
 
-/// One image as the teacher wants it. A reader that panics fails its image and nothing else, as a decoder does.
+/// Prepares one image for the teacher. A reader that panics fails only its image, as a decoder does.
 fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
-    let how = job.preprocessing;
+    let Preprocessing { input_size, filter, exif_orientation } = job.preprocessing;
     let _reservation = job.decoder.reserve_for_file(job.manifest.bytes(row));
     let read = || job.images.read(row, job.length_check);
-    let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(gave_up())))?;
+    let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(panicked())))?;
     let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
     let granted = |bytes| {
         if let Some(entry) = &entry {
             entry.set_memory(bytes);
         }
     };
-    let mut pixels = vec![0; how.input_size.rgb_bytes()];
-    job.decoder.decode_into_with(&bytes, how.exif_orientation, how.input_size, how.filter, &mut pixels, &granted)?;
+    let mut pixels = vec![0; input_size.rgb_bytes()];
+    job.decoder.decode_into_with(&bytes, exif_orientation, input_size, filter, &mut pixels, &granted)?;
     Ok(pixels)
 }
 
-fn gave_up() -> ImageError {
-    let reason = "the decoder gave up on it in an unexpected way".to_owned();
+fn panicked() -> ImageError {
+    let reason = "its decoder failed in an unexpected way".to_owned();
     ImageError { kind: ImageErrorKind::Broken, reason }
 }
 
-/// Gathers a batch. A failure of the machine, which tells nothing of the image, stops the run.
+/// Collects a batch. A failure of the machine stops the run, since the image may be intact.
 fn collect(
     job: &Job<'_>,
     images: usize,
     slots: &Receiver<Slot>,
-    ending: &Ending,
+    outcome: &RunOutcome,
 ) -> (PixelBatch, Vec<Option<ImageError>>) {
     let size = job.preprocessing.input_size;
     let mut data = vec![0; images * size.rgb_bytes()];
-    // A slot that never comes has failed: it must not pass for a black image.
-    let mut failures = vec![Some(gave_up()); images];
+    // A slot that is never received has failed: it must not count as a black image.
+    let mut failures = vec![Some(panicked()); images];
     for (slot, result) in slots {
         match result {
             Ok(pixels) => {
@@ -122,7 +125,7 @@ fn collect(
                 failures[slot] = None;
             }
             Err(ReadError::Image(error)) => failures[slot] = Some(error),
-            Err(ReadError::Machine(error)) => ending.note(Err(error)),
+            Err(ReadError::Machine(error)) => outcome.record(Err(error)),
         }
     }
     (PixelBatch::new(images, size, data), failures)
