@@ -26,7 +26,7 @@ pub(crate) struct Labels {
 type SparseArrays<'py> =
     (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>);
 
-/// RowStatus of each row as a number; row and reason of each failed image.
+/// Status of each row as a number; row and reason of each failed image.
 type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
 
 /// Scores, class ids and log-sum-exp of a map, flat.

@@ -15,7 +15,7 @@ enum RequestError {
     )]
     AccessDenied { action: &'static str, response: String },
     #[error(
-        "cannot {action}: it is not there ({response})\n  help: check the address; a bucket has to exist before anything is \
+        "cannot {action}: not found ({response})\n  help: check the address; a bucket has to exist before anything is \
          written to it"
     )]
     NotFound { action: &'static str, response: String },

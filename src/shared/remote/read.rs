@@ -110,7 +110,7 @@ impl RemoteFiles {
         let bytes = found(read).map_err(|error| self.failure(inside, "read the file", &error))?;
         let bytes = bytes.ok_or_else(|| Error::Remote {
             place: format!("{}/{inside}", self.name()),
-            problem: "it is not there".into(),
+            problem: "it is missing".into(),
         })?;
         if bytes.len() as u64 == wanted {
             return Ok(bytes);

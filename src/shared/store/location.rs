@@ -65,7 +65,7 @@ pub trait Files: Send + Sync {
     fn read_verified(&self, inside: &str, sha256: &Digest, max_bytes: u64) -> Result<Vec<u8>, Error> {
         let problem =
             |problem: String| Error::Remote { place: format!("{}/{inside}", self.name()), problem: problem.into() };
-        let bytes = self.read_up_to(inside, max_bytes)?.ok_or_else(|| problem("it is not there".to_owned()))?;
+        let bytes = self.read_up_to(inside, max_bytes)?.ok_or_else(|| problem("it is missing".to_owned()))?;
         match digest_bytes(&bytes) {
             found if found == *sha256 => Ok(bytes),
             found => Err(problem(format!("it is another file: its sha256 is {found}, expected {sha256}"))),
