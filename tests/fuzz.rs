@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use relabel::labelling::source::{list_parquet_bytes, list_tar_bytes};
 use relabel::labelling::teacher::{CardFile, check_onnx};
 use relabel::shared::manifest::{Manifest, read_manifest_bytes};
-use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs, verify};
+use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriterOptions, verify};
 
 use crate::common::{data, store_bytes};
 use crate::synthetic;
@@ -111,7 +111,8 @@ fn a_parquet_file_of_images_is_listed_or_refused() {
 fn of_a_damaged_store_nothing_wrong_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+    let writer =
+        StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
     synthetic::fill(&writer).unwrap();
     drop(writer);
     let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic::IMAGES).map(|row| reader.row(row)).collect() };

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use relabel::release::{ReleaseRemedy, VerifyScope};
 use relabel::shared::store::{
-    Agreement, Depth, FolderFiles, Merge, PlaceBy, Repair, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs,
-    encode_shard, run_notes, verify,
+    Agreement, CopyMode, Depth, FolderFiles, Merge, Repair, RowState, StoreReader, StoreStatus, StoreWriter,
+    WriterOptions, encode_shard, run_notes, verify,
 };
 
 use crate::common::{Ran, hermetic, relabel};
@@ -86,11 +86,11 @@ fn answers_soon(store: &Path, what: &str) {
     }
     let out = store.with_file_name("merged");
     if let Ok(plan) = Merge::plan(&[store.to_path_buf()], &out, &|_| Ok(())) {
-        let _ = plan.run(PlaceBy::Link, WriteAs::default(), &|_| Ok(()));
+        let _ = plan.run(CopyMode::Link, WriterOptions::default(), &|_| Ok(()));
         let _ = std::fs::remove_dir_all(&out);
     }
     let _ = relabel::release::verify(&FolderFiles::new(store), None, VerifyScope::Everything, &|_| Ok(()));
-    if let Ok((writer, _)) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic::manifest())) {
+    if let Ok((writer, _)) = StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic::manifest())) {
         let _ = writer.source_index();
         let _ = writer.part_state(&|_| ());
     }
@@ -112,17 +112,17 @@ fn nothing_is_written_through_a_link_in_a_store() {
     for link in links.iter().chain(&files) {
         let store = folder.path().join("store");
         let writer =
-            StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+            StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
         drop(writer);
         let place = store.join(link);
         let _ = std::fs::remove_dir_all(&place).or_else(|_| std::fs::remove_file(&place));
         let leads_to_folder = outside.join(place.file_name().unwrap());
         symlink(if leads_to_folder.is_file() { leads_to_folder } else { outside.clone() }, &place).unwrap();
-        let resumed = StoreWriter::resume(&store, WriteAs::default(), &mut || Ok(synthetic::manifest()));
+        let resumed = StoreWriter::resume(&store, WriterOptions::default(), &mut || Ok(synthetic::manifest()));
         let written = resumed.and_then(|(writer, _)| {
             synthetic::fill(&writer)?;
-            writer.note_run("x", serde_json::Map::new())?;
-            writer.note_source_index(b"x")
+            writer.write_run_note("x", serde_json::Map::new())?;
+            writer.write_source_index(b"x")
         });
         let problem = written.err().map(|error| error.to_string());
         assert_eq!(problem.is_some(), links.contains(link), "{link}: {problem:?}");
@@ -199,7 +199,7 @@ fn a_store_that_is_being_written_has_no_strangers() {
     let mut info = synthetic::info();
     info.shard_images = 1;
     let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, info, &synthetic::manifest(), WriteAs::default()).unwrap();
+    let writer = StoreWriter::create(&store, info, &synthetic::manifest(), WriterOptions::default()).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -222,7 +222,7 @@ fn a_store_that_is_being_written_has_no_strangers() {
                 for depth in [Depth::Files, Depth::Values] {
                     let found = verify(&store, depth, &|_| ()).unwrap();
                     let wrong: Vec<_> =
-                        found.problems.iter().filter(|problem| problem.repair != Repair::GoOn).collect();
+                        found.problems.iter().filter(|problem| problem.repair != Repair::Resume).collect();
                     assert!(wrong.is_empty(), "{wrong:?}");
                 }
             }
@@ -233,7 +233,8 @@ fn a_store_that_is_being_written_has_no_strangers() {
 /// A finished store of ten images.
 fn finished(folder: &Path) -> PathBuf {
     let store = folder.join("store");
-    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+    let writer =
+        StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
     synthetic::fill(&writer).unwrap();
     let reader = StoreReader::open(&store).unwrap();
     assert!(matches!(reader.row(0), Ok(RowState::Labelled(_))));
