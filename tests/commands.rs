@@ -257,7 +257,7 @@ fn what_can_be_refused_is_refused_before_work_begins() {
     std::fs::write(folder.path().join("full/thesis.txt"), "mine").unwrap();
     std::fs::create_dir(folder.path().join("empty")).unwrap();
     let cases: &[(&str, &str, &[&str], i32, &str)] = &[
-        ("in", "full", &[], 1, "not empty (it holds `thesis.txt`)"),
+        ("in", "full", &[], 1, "not empty (it contains `thesis.txt`)"),
         ("nowhere", "out", &[], 1, "nowhere"),
         ("empty", "out", &[], 1, "contains no images"),
         ("in", "out", &["--device", "gpu"], 2, "no device"),

@@ -238,7 +238,7 @@ fn paths_that_are_not_utf8_work() {
     ran(&[text("merge"), store.as_os_str(), text("--out"), strange(b"m\xff").as_os_str()]);
     std::fs::write(home.join("in").join(strange(b"x\xff.jpg")), "").unwrap();
     let refused = Ran::of(relabel(&home).args(run).args(["--out", "new"])).expect(1);
-    assert!(refused.stderr.contains("is not UTF-8; rename it"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("is not UTF-8\n  help: rename it"), "{}", refused.stderr);
 }
 
 #[test]

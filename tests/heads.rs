@@ -192,7 +192,11 @@ fn flip_average_refuses_an_odd_batch() {
     let folder = tempfile::tempdir().unwrap();
     let bent = bent_heads(&SHAPES[0].1).remove(0);
     let refusal = describe(folder.path(), &bent.model, &["--flip-average"]).expect(1);
-    assert!(refusal.stderr.contains("batch is fixed at 1") && refusal.stderr.contains("help:"), "{}", refusal.stderr);
+    assert!(
+        refusal.stderr.contains("the batch size is fixed at 1") && refusal.stderr.contains("help:"),
+        "{}",
+        refusal.stderr
+    );
 }
 
 #[test]

@@ -189,7 +189,7 @@ fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
                 let graph = graph.node("ReduceMean", &["zeros"], &["zero"], &[int("keepdims", 0)]);
                 graph.node("Add", &["f", "zero"], &["odd"], &[])
             }),
-            "--teacher-memory 8192 allows more",
+            "raise the limit with --teacher-memory 8192",
         ),
     ];
     for (what, model, reason) in cases {

@@ -94,7 +94,7 @@ fn archives_that_hold_several_splits_are_refused_unless_each_is_named() {
         &["several splits", "2 files such as `train-00000", "1 file such as `validation", "--all-splits"],
     );
     refused(at, "data/*.parquet", &[], &["several splits", "--in 'data/train-*'"]);
-    refused(at, "hub/*/*.parquet", &[], &["several splits", "files such as `train`", "--in 'hub/train'"]);
+    refused(at, "hub/*/*.parquet", &[], &["several splits", "1 file such as `train`", "--in 'hub/train'"]);
     refused(at, "column/all.parquet", &[], &["column `split`", "`test` (1 image), `train` (1 image)"]);
     refused(at, "slip/space.parquet", &[], &["` label`", "`label`"]);
     refused(at, "slip/near.parquet", &[], &["`lable`", "`label`"]);

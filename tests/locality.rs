@@ -235,10 +235,10 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
     let out = folder.path().join("release").display().to_string();
     let licences = ["--license", "CC0-1.0"];
     let published = run(&[&["publish", &store, "--to", &out][..], &licences].concat()).expect(0);
-    assert!(published.stderr.contains("not checked"), "{}", published.stderr);
-    assert!(run(&["verify", &store]).expect(0).stderr.contains("not checked"));
+    assert!(published.stderr.contains("not verified"), "{}", published.stderr);
+    assert!(run(&["verify", &store]).expect(0).stderr.contains("not verified"));
     let card = std::fs::read_to_string(Path::new(&out).join("README.md")).unwrap();
-    assert!(card.contains("places of the image | **not checked**"), "{card}");
+    assert!(card.contains("**not verified**"), "{card}");
     let group: Value = serde_json::from_slice(&std::fs::read(Path::new(&store).join("zarr.json")).unwrap()).unwrap();
     let teacher = &group["attributes"]["relabel"]["teacher"];
     assert_eq!((&teacher["locality"], &teacher["card"]["locality"]), (&json!("unchecked"), &json!("unchecked")));

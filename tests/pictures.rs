@@ -157,9 +157,7 @@ fn one_image_in_words_numbers_and_pixels() {
     let labelled = Labelled::new();
     let ran =
         labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "-o", "cup.png"]).expect(0);
-    for part in
-        ["folder n07920052 (espresso): the map agrees", "pooled label of the crop 0.400,0.300,0.900,0.800", "A A A"]
-    {
+    for part in ["folder n07920052 (espresso): the map agrees", "target of the crop 0.400,0.300,0.900,0.800", "A A A"] {
         assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
     }
     assert!(!ran.stdout.contains('\u{1b}'), "no colours where there is no terminal");

@@ -215,8 +215,8 @@ fn no_local_path_is_published() {
     };
     synthetic_store(&folder.path().join("labels"), &change, 3);
     let output = publish(folder.path(), &["--json"]).expect(0).json();
-    let shortened = output["shortened"].as_array().unwrap();
-    for (place, to) in [
+    let redactions = output["redactions"].as_array().unwrap();
+    for (location, to) in [
         ("zarr.json: teacher.card.export", "export.py"),
         ("zarr.json: teacher.card.export", "net.onnx"),
         ("zarr.json: teacher.card.deep.log", "log.txt"),
@@ -224,7 +224,10 @@ fn no_local_path_is_published() {
         ("zarr.json: source", "images"),
         ("records/000001.json: the reason of row 5", "5.jpg"),
     ] {
-        assert!(shortened.iter().any(|cut| cut["place"] == place && cut["to"] == to), "{place} in {shortened:?}");
+        assert!(
+            redactions.iter().any(|cut| cut["location"] == location && cut["to"] == to),
+            "{location}: {redactions:?}"
+        );
     }
     let release = folder.path().join("release");
     for (path, bytes) in store_bytes(&release) {

@@ -82,6 +82,6 @@ mod tests {
         let many: Vec<_> = (0..100_000).map(|number| file(format!("{}/{number}", number % 50), 1)).collect();
         assert!(check_hub_limits(&many, 8, 80_000).exceeded[0].contains("fewer than 100,000"));
         let large = check_hub_limits(&[file("a".into(), 30_000_000_000), file("b".into(), 200_000_000_000)], 8, 80);
-        assert!(large.discouraged[0].contains("a has 30.0 GB") && large.exceeded[0].contains("b has 200.0 GB"));
+        assert!(large.discouraged[0].contains("a has 30.0 GB") && large.exceeded[0].contains("b has 200 GB"));
     }
 }

@@ -7,7 +7,6 @@ use serde_json::Value;
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Redaction {
     /// File and key of the text.
-    #[serde(rename = "place")]
     pub location: String,
     /// The original, with `***` instead of secrets.
     pub from: String,

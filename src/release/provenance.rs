@@ -19,10 +19,10 @@ pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
             json!({ "row": image.row, "id": image.id, "kind": image.error.kind, "reason": redacted(&image.error.reason) })
         })
         .collect();
-    let shortened: Vec<Value> = metadata
+    let redactions: Vec<Value> = metadata
         .redactions
         .iter()
-        .map(|redaction| json!({ "place": redaction.location, "to": redaction.to }))
+        .map(|redaction| json!({ "location": redaction.location, "to": redaction.to }))
         .collect();
     json!({
         "published_with": { "tool": "relabel", "version": options.tool.version, "commit": options.tool.commit },
@@ -64,7 +64,7 @@ pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
         "runs": runs(metadata),
         "failed_images": failed,
         "licence": { "name": options.licence.name(), "hub_id": options.licence.hub_id() },
-        "shortened": shortened,
+        "redactions": redactions,
     })
 }
 

@@ -12,7 +12,9 @@ mod manifest_parquet;
 mod read_list;
 
 pub use image_list::Manifest;
-pub(crate) use image_list::{folder_class_from_path, is_path_below_source};
+pub(crate) use image_list::folder_class_from_path;
+#[cfg(feature = "label")]
+pub(crate) use image_list::is_path_below_source;
 pub use list_columns::SplitCounts;
 pub use manifest_builder::{ManifestBuilder, ManifestEntry};
 pub use manifest_error::ManifestError;
@@ -21,7 +23,9 @@ pub(crate) use manifest_parquet::{
     manifest_rows, read_known_manifest, read_known_manifest_bytes, read_manifest_of, rows_in_manifest,
 };
 pub use page_sizes::PageSizeError;
+#[cfg(feature = "label")]
 pub(crate) use page_sizes::check_pages;
+#[cfg(feature = "label")]
 pub(crate) use row_budget::RowBudget;
 pub use row_budget::RowBudgetError;
 pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};

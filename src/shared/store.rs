@@ -24,6 +24,8 @@ mod shard_encoder;
 mod chunk_decoder;
 mod run_notes;
 mod part_lock;
+// Only labelling decodes images; other writers open the notes and leave them.
+#[cfg_attr(not(feature = "label"), allow(dead_code))]
 mod in_flight;
 mod source_index;
 mod writer;
@@ -37,6 +39,7 @@ pub use chunk_decoder::DecodeScratch;
 pub use committer::CopyMode;
 pub use folder_files::FolderFiles;
 pub use imported::{CellOrder, ImportedDtype, ImportedFormat, ImportedInfo, ImportedPrediction, RankAxis};
+#[cfg(feature = "label")]
 pub(crate) use in_flight::HEARTBEAT_INTERVAL;
 pub use in_flight::InFlight;
 pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};

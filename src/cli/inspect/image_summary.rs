@@ -22,14 +22,14 @@ pub(super) fn text(view: &ImageView, classes: &ClassList, painter: Painter) -> S
         text.push('\n');
     }
     text += &cells(view, &regions, classes, painter);
-    text += "\npooled label of the entire image\n";
+    text += "\ntarget of the full image\n";
     text += &bars(&ranked(&view.statistics.target), classes, painter);
     if let Some((unit_box, pooled)) = &view.crop {
         let sides = [unit_box.x0(), unit_box.y0(), unit_box.x1(), unit_box.y1()].map(|side| format!("{side:.3}"));
-        text += &format!("\npooled label of the crop {}\n", sides.join(","));
+        text += &format!("\ntarget of the crop {}\n", sides.join(","));
         text += &bars(&ranked(pooled), classes, painter);
     }
-    text += "\nprediction of the teacher for the entire image\n";
+    text += "\nprediction of the teacher for the full image\n";
     text + &bars(&predicted(view), classes, painter)
 }
 

@@ -197,7 +197,7 @@ pub(super) fn create_own_folder(path: &Path) -> Result<(), Error> {
             path: path.to_path_buf(),
             source: io::Error::new(
                 ErrorKind::InvalidInput,
-                "it is a link, and the folders of a store must not be links\n  help: replace the link by the folder that it leads to",
+                "it is a symbolic link, and the folders of a store must not be links\n  help: replace the link by the folder that it leads to",
             ),
         }),
         Ok(_) => Err(Error::file("create", path)(ErrorKind::NotADirectory.into())),

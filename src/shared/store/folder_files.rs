@@ -74,7 +74,7 @@ impl Files for FolderFiles {
         self.walk(&mut |name, metadata| match metadata {
             Some(metadata) if metadata.is_file() => {}
             Some(metadata) if metadata.is_dir() => {
-                let what = "it is a link to a folder, which is not followed: nothing below it was checked";
+                let what = "it is a symbolic link to a folder, which is not followed: nothing below it was checked";
                 entries.push((name, what.to_owned()));
             }
             Some(metadata) => entries.push((name, regular_file::kind_of(metadata))),
