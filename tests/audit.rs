@@ -9,7 +9,7 @@ use relabel::shared::store::{StoreWriter, WriteAs};
 use serde_json::Value;
 
 use crate::common::{LabelRun, Ran, data, lite0, python, relabel, repository, small_photographs};
-use crate::synthetic::{self, fill};
+use crate::synthetic_store::{self, fill};
 
 /// Photographs in folders: two where they belong, three where they do not, one in a folder that is no class, one broken.
 /// Labels them.
@@ -43,7 +43,7 @@ fn written(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn all_formats_say_what_other_readers_compute() {
+fn all_formats_match_an_independent_computation() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     assert_eq!(check(folder.path()), [6, 4]);
@@ -55,15 +55,15 @@ fn all_formats_say_what_other_readers_compute() {
 }
 
 #[test]
-fn maps_that_are_not_square_are_audited_alike() {
+fn non_square_maps_are_audited() {
     let folder = tempfile::tempdir().unwrap();
     let entry = |row: usize| ManifestEntry {
         path: format!("c/{row}.jpg"),
         folder_class: (row != 3).then(|| format!("folder{}", row + row % 4 * 5)),
         ..ManifestEntry::default()
     };
-    let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
-    let mut info = synthetic::info();
+    let manifest = Manifest::from_entries((0..synthetic_store::IMAGES).map(entry).collect()).unwrap();
+    let mut info = synthetic_store::info();
     info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     info.classes.list = "folders.txt".into();
     info.classes.ids = (0..info.classes.count).map(|class| format!("folder{class}")).collect();
@@ -89,7 +89,7 @@ fn check(folder: &Path) -> [u64; 2] {
 }
 
 #[test]
-fn images_are_ranked_and_summed_up() {
+fn images_are_ranked_and_summarised() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     let summary = audit(folder.path(), &["audit.csv", "--json"]).expect(0).json();
@@ -116,7 +116,7 @@ fn images_are_ranked_and_summed_up() {
 }
 
 #[test]
-fn the_seed_decides_and_no_crops_leave_their_columns_out() {
+fn the_seed_fixes_crops_and_zero_crops_omit_their_columns() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
@@ -142,7 +142,7 @@ fn classes_are_chosen_by_any_name() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_before_work_begins() {
+fn impossible_audits_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     std::fs::create_dir(folder.path().join("folder.csv")).unwrap();
@@ -172,7 +172,7 @@ fn what_cannot_be_done_is_refused_before_work_begins() {
 }
 
 #[test]
-fn a_store_without_labels_is_refused_and_a_store_in_progress_is_not() {
+fn an_unlabelled_store_is_refused_and_an_unfinished_one_audited() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
     LabelRun::new(folder.path()).out("labels").args(&["--input-size", "64", "--shard-size", "2"]).run().expect(0);
@@ -189,7 +189,7 @@ fn a_store_without_labels_is_refused_and_a_store_in_progress_is_not() {
 }
 
 #[test]
-fn a_store_of_folders_that_are_no_classes_is_audited_as_far_as_it_goes() {
+fn a_store_without_folder_classes_is_audited_without_comparisons() {
     let folder = tempfile::tempdir().unwrap();
     let teacher = lite0().display().to_string();
     let images = data("golden/images").display().to_string();
@@ -205,7 +205,7 @@ fn a_store_of_folders_that_are_no_classes_is_audited_as_far_as_it_goes() {
 }
 
 #[test]
-fn an_interrupted_audit_leaves_nothing() {
+fn an_interrupted_audit_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 240);
     LabelRun::new(folder.path()).out("labels").args(&["--input-size", "64"]).run().expect(0);

@@ -77,7 +77,7 @@ fn json_is_one_document_and_nothing_else() {
 }
 
 #[test]
-fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone() {
+fn failed_images_are_recorded_and_do_not_affect_their_neighbours() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("labels");
     let ran = run(&[
@@ -188,7 +188,7 @@ fn another_format_version_is_refused() {
 }
 
 #[test]
-fn a_store_names_no_place_of_the_machine() {
+fn a_store_contains_no_local_path() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).run().expect(0);
@@ -204,7 +204,7 @@ fn a_store_names_no_place_of_the_machine() {
 }
 
 #[test]
-fn a_shard_whose_files_are_gone_is_made_again() {
+fn a_shard_with_missing_files_is_labelled_again() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
@@ -216,7 +216,7 @@ fn a_shard_whose_files_are_gone_is_made_again() {
 }
 
 #[test]
-fn a_manifest_fixes_list_and_order() {
+fn a_manifest_sets_images_and_order() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 6);
     std::fs::write(
@@ -250,7 +250,7 @@ fn a_manifest_fixes_list_and_order() {
 }
 
 #[test]
-fn what_can_be_refused_is_refused_before_work_begins() {
+fn invalid_arguments_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     std::fs::create_dir(folder.path().join("full")).unwrap();
@@ -277,7 +277,7 @@ fn what_can_be_refused_is_refused_before_work_begins() {
 }
 
 #[test]
-fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
+fn without_onnx_runtime_the_install_command_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("relabel");
     std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
@@ -287,7 +287,7 @@ fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
 }
 
 #[test]
-fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
+fn a_teacher_without_a_card_uses_the_defaults_with_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     std::fs::copy(lite0(), folder.path().join("net.onnx")).unwrap();
@@ -300,7 +300,7 @@ fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
 }
 
 #[test]
-fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
+fn agreement_below_one_percent_warns_what_to_check() {
     let folder = tempfile::tempdir().unwrap();
     let tiny = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     std::fs::create_dir_all(folder.path().join("in/n01440764")).unwrap();
@@ -313,7 +313,7 @@ fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
 }
 
 #[test]
-fn a_second_writer_is_told_who_holds_the_store() {
+fn a_second_writer_is_refused_with_the_first_ones_process_id() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
     let words = |command: &mut Command| {
@@ -335,7 +335,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn a_closed_pipe_does_not_panic() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("'{}' run --help | head -1", env!("CARGO_BIN_EXE_relabel"));
     let ran = Ran::of(hermetic("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
@@ -343,7 +343,7 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
-fn images_that_are_not_there_are_answered_with_close_ones() {
+fn unknown_images_get_similar_names() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).run().expect(0);
@@ -354,7 +354,7 @@ fn images_that_are_not_there_are_answered_with_close_ones() {
 }
 
 #[test]
-fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
+fn score_steps_round_scores_to_multiples() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 6);
     LabelRun::new(folder.path()).out("exact").args(&["--input-size", "224"]).run().expect(0);

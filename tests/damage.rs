@@ -39,7 +39,7 @@ const FILES: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn every_damage_is_named_and_repaired() {
+fn every_damage_is_reported_and_repaired() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     std::fs::write(folder.path().join("in/n02123045/0001.JPEG"), "no image").unwrap();
@@ -56,7 +56,7 @@ fn every_damage_is_named_and_repaired() {
                 let found = verify(&store, depth, &|_| ()).unwrap();
                 assert!(found.problems.iter().any(|problem| problem.file == file), "{case}: {:?}", found.problems);
             }
-            nothing_wrong_is_read(&store, &rows, &case);
+            check_nothing_wrong_is_read(&store, &rows, &case);
             let again = LabelRun::new(folder.path()).in_fours().run().expect(3);
             // Without its record a shard is simply to do, as after an interruption.
             let is_silent = file == "zarr.json" || (file.starts_with("records") && matches!(damage, Damage::Deleted));
@@ -70,7 +70,7 @@ fn every_damage_is_named_and_repaired() {
 }
 
 #[test]
-fn damaged_notes_of_runs_are_named_and_may_be_deleted() {
+fn damaged_run_notes_are_reported_and_can_be_deleted() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).in_fours().run().expect(0);
@@ -87,7 +87,7 @@ fn damaged_notes_of_runs_are_named_and_may_be_deleted() {
 }
 
 #[test]
-fn all_problems_are_listed_and_strays_too() {
+fn all_problems_are_listed_including_strays() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     LabelRun::new(folder.path()).in_fours().run().expect(0);
@@ -120,7 +120,7 @@ fn all_problems_are_listed_and_strays_too() {
 }
 
 #[test]
-fn values_that_no_run_writes_are_found_by_full() {
+fn impossible_values_are_found_by_full() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).in_fours().run().expect(0);
@@ -138,7 +138,7 @@ fn values_that_no_run_writes_are_found_by_full() {
 }
 
 #[test]
-fn recomputed_labels_are_the_stored_ones_to_the_bit() {
+fn recomputed_labels_equal_the_stored_ones_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     LabelRun::new(folder.path()).in_fours().run().expect(0);
@@ -186,7 +186,7 @@ fn all_rows(store: &Path) -> Vec<RowState> {
 }
 
 /// Whatever was damaged: a row is an error, or to do, or what it was.
-fn nothing_wrong_is_read(store: &Path, rows: &[RowState], case: &str) {
+fn check_nothing_wrong_is_read(store: &Path, rows: &[RowState], case: &str) {
     let Ok(reader) = StoreReader::open(store) else { return };
     for (row, was) in rows.iter().enumerate() {
         if let Ok(state) = reader.row(row) {

@@ -36,7 +36,7 @@ const INEXACT_KINDS: &[&str] = &[
 /// `decode/expected.json`, written by `tests/python/make_decode_fixtures.py`, has size and SHA-256 of PIL's RGB bytes
 /// for the odd files beside it and for all golden images, or says that PIL refuses the file.
 #[test]
-fn decoded_pixels_are_pil_to_the_bit() {
+fn decoded_pixels_equal_pil_bit_for_bit() {
     let expected = verdicts(&data("decode/expected.json"));
     assert_eq!(expected.len(), 92, "the list is complete");
     for (file, pil) in &expected {
@@ -52,7 +52,7 @@ fn decoded_pixels_are_pil_to_the_bit() {
 /// `make test` tries the same ones each time. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which tries so many times more, from
 /// a seed of the moment; `RELABEL_FUZZ_SEED` repeats a round.
 #[test]
-fn pixels_are_pils_or_the_file_is_refused() {
+fn random_files_decode_as_pil_or_are_refused() {
     const FILES: usize = 2400;
     let number_in = |variable: &str| std::env::var(variable).ok().map(|text| text.parse::<u64>().unwrap());
     let times = number_in("RELABEL_FUZZ_TIMES");

@@ -16,7 +16,7 @@ use relabel::shared::store::{StoreWriter, WriteAs};
 
 use crate::common::{Ran, relabel};
 use crate::servers::Server;
-use crate::synthetic::{fill, info, manifest};
+use crate::synthetic_store::{fill, info, manifest};
 
 const FILES: usize = 40;
 

@@ -7,7 +7,7 @@ use crate::common::{LabelRun, Ran, lite0, python, relabel, repository, small_pho
 const IMAGES: usize = 22;
 
 #[test]
-fn two_sessions_on_one_device_leave_the_bytes_of_one() {
+fn two_sessions_on_one_device_write_the_same_bytes_as_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
     let run = |out: &str, words: &[&str]| {
@@ -29,7 +29,7 @@ fn two_sessions_on_one_device_leave_the_bytes_of_one() {
 
 /// `make watchdog` does this 200 times beside eight processes.
 #[test]
-fn two_sessions_on_one_device_do_not_stand_still_beside_a_load() {
+fn two_sessions_on_one_device_do_not_hang_under_load() {
     let program = env!("CARGO_BIN_EXE_relabel");
     let words = ["--program", program, "--runs", "3", "--load", "2"];
     let ran = python(&repository("tests/python/watchdog.py"), &words).expect(0);
@@ -37,7 +37,7 @@ fn two_sessions_on_one_device_do_not_stand_still_beside_a_load() {
 }
 
 #[test]
-fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
+fn an_unusable_gpu_is_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     // The build for the processor, also where this machine has another one.
@@ -58,7 +58,7 @@ fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
 }
 
 #[test]
-fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
+fn gpu_options_are_checked_first_and_require_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     for (words, expected) in [
@@ -76,7 +76,7 @@ fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
 }
 
 #[test]
-fn what_runs_where_is_said_for_every_node() {
+fn the_device_of_every_node_is_reported() {
     let teacher = lite0();
     let words = ["teacher", teacher.to_str().unwrap(), "--input-size", "64", "--json"];
     let described = Ran::of(relabel(&repository("")).args(words)).expect(0).json();

@@ -52,7 +52,7 @@ fn fill(import: &Import, shards: usize) {
 }
 
 #[test]
-fn an_imported_store_holds_and_says_what_was_in_the_files() {
+fn an_imported_store_contains_the_values_of_its_files() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
     let import = open(&store, &published()).unwrap();
@@ -84,7 +84,7 @@ fn an_imported_store_holds_and_says_what_was_in_the_files() {
 }
 
 #[test]
-fn an_import_that_stopped_goes_on_to_the_same_bytes() {
+fn a_stopped_import_resumes_to_the_same_bytes() {
     let folder = TempDir::new().unwrap();
     let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
     fill(&open(&whole, &published()).unwrap(), usize::MAX);
@@ -97,7 +97,7 @@ fn an_import_that_stopped_goes_on_to_the_same_bytes() {
 }
 
 #[test]
-fn what_labels_depend_on_keeps_an_import_from_going_on() {
+fn an_import_with_different_settings_does_not_resume() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
     drop(open(&store, &published()).unwrap());
@@ -118,7 +118,7 @@ fn what_labels_depend_on_keeps_an_import_from_going_on() {
 }
 
 #[test]
-fn class_ids_that_the_numbers_cannot_tell_apart_are_refused() {
+fn class_ids_beyond_the_precision_of_the_dtype_are_refused() {
     let folder = TempDir::new().unwrap();
     let with = |classes: &str| Published {
         classes: (&class_list(classes).unwrap()).into(),
@@ -132,7 +132,7 @@ fn class_ids_that_the_numbers_cannot_tell_apart_are_refused() {
 }
 
 #[test]
-fn a_run_does_not_go_on_with_an_imported_store() {
+fn a_run_does_not_resume_an_imported_store() {
     let folder = TempDir::new().unwrap();
     let (store, photographs) = (folder.path().join("store"), folder.path().join("photographs"));
     small_photographs(&photographs, 4);
@@ -180,7 +180,7 @@ fn project_python() -> PathBuf {
 }
 
 #[test]
-fn a_python_that_is_missing_or_lacks_something_is_named_with_what_to_do() {
+fn a_missing_or_incomplete_python_is_reported_with_help() {
     let nowhere = Path::new("/nowhere/python3");
     let folder = tempfile::tempdir().unwrap();
     let bare = python_without_packages(folder.path());
@@ -202,7 +202,7 @@ fn a_python_that_is_missing_or_lacks_something_is_named_with_what_to_do() {
 }
 
 #[test]
-fn python_gets_what_was_typed_and_its_words_and_exit_code_come_through() {
+fn python_gets_the_arguments_and_its_output_and_exit_code_pass_through() {
     let folder = package(env!("CARGO_PKG_VERSION"));
     std::fs::write(folder.path().join("torch.py"), "").unwrap();
     let words = ["import", "./x maps", "--out=-y", "--map-size=9x12", "--json", "-vv", "--log-format=json"];
@@ -228,7 +228,7 @@ fn python_gets_what_was_typed_and_its_words_and_exit_code_come_through() {
 }
 
 #[test]
-fn senseless_words_are_refused_before_python_is_looked_for() {
+fn invalid_arguments_are_refused_before_python_is_searched_for() {
     for words in [&["--map-size", "15"][..], &["--orientation", "up"], &["--shard-size", "0"]] {
         import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], words].concat()).expect(2);
     }

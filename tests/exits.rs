@@ -21,7 +21,7 @@ use relabel::shared::monitor::Silent;
 use relabel::shared::store::{StoreWriter, WriteAs};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, small_photographs};
-use crate::synthetic;
+use crate::synthetic_store;
 use crate::tiny_graphs::{Dim, TinyGraph, ints};
 
 /// A folder `in` with small photographs, and a store `out` of them.
@@ -53,7 +53,7 @@ fn ends_soon(mut child: Child, signal: &str) -> String {
 }
 
 #[test]
-fn a_command_that_waits_forever_ends_soon_after_a_signal() {
+fn a_blocked_command_ends_soon_after_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 4);
     // A card from a pipe may be meant, so that it is waited for.
@@ -77,7 +77,7 @@ fn a_command_that_waits_forever_ends_soon_after_a_signal() {
 }
 
 #[test]
-fn a_server_that_never_answers_does_not_keep_a_command_from_ending() {
+fn a_silent_server_does_not_block_a_signal() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/release", silent.local_addr().unwrap());
     let child = start(relabel(&repository("")).args(["verify", &address, "--json"]));
@@ -87,7 +87,7 @@ fn a_server_that_never_answers_does_not_keep_a_command_from_ending() {
 }
 
 #[test]
-fn a_proof_that_takes_long_does_not_keep_a_command_from_ending() {
+fn a_long_verification_does_not_block_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     // A convolution of 31x31 over 512x512 pixels: minutes of work for all images of the proof.
     let same = [ints("kernel_shape", &[31, 31]), ints("pads", &[15; 4])];
@@ -109,7 +109,7 @@ fn a_proof_that_takes_long_does_not_keep_a_command_from_ending() {
 }
 
 #[test]
-fn a_pipe_in_the_place_of_an_image_is_a_failed_image() {
+fn a_pipe_in_place_of_an_image_is_a_failed_image() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 3);
     fifo(&folder.path().join("in/pipe.jpg"));
@@ -122,7 +122,7 @@ fn a_pipe_in_the_place_of_an_image_is_a_failed_image() {
 }
 
 #[test]
-fn results_that_cannot_be_written_are_a_failure() {
+fn unwritable_output_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 4);
     let program: &[&[&str]] = &[
@@ -150,7 +150,7 @@ fn results_that_cannot_be_written_are_a_failure() {
 }
 
 #[test]
-fn wrong_words_are_one_document_too() {
+fn usage_errors_are_one_json_document() {
     let at_home = |words: &[&str]| Ran::of(relabel(&repository("")).args(words)).expect(2);
     for words in [
         &["--json"][..],
@@ -170,7 +170,7 @@ fn wrong_words_are_one_document_too() {
 }
 
 #[test]
-fn absurd_numbers_are_refused_before_work_begins() {
+fn out_of_range_numbers_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     let absurd =
@@ -196,7 +196,7 @@ fn absurd_numbers_are_refused_before_work_begins() {
 }
 
 #[test]
-fn threads_that_cannot_be_started_are_a_failure_and_no_fault() {
+fn failing_to_start_threads_is_an_error_without_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 4);
     // A thread needs room for its stack: the program fits, a thousand threads do not.
@@ -242,7 +242,7 @@ fn paths_that_are_not_utf8_work() {
 }
 
 #[test]
-fn labels_of_no_image_prove_nothing() {
+fn recomputing_no_image_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     std::fs::write(folder.path().join("in/broken.jpg"), "no image").unwrap();
@@ -253,7 +253,7 @@ fn labels_of_no_image_prove_nothing() {
 }
 
 #[test]
-fn what_a_killed_audit_left_is_gone_after_the_next() {
+fn the_next_audit_removes_the_drafts_of_a_killed_one() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 60);
     let drafts = || {
@@ -335,8 +335,8 @@ fn run_synthetic(
     panics_at: usize,
 ) -> (std::thread::Result<Result<(), Error>>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
-    let (path, manifest) = (folder.path().join("out"), synthetic::manifest());
-    let store = StoreWriter::create(&path, synthetic::info(), &manifest, WriteAs::default()).unwrap();
+    let (path, manifest) = (folder.path().join("out"), synthetic_store::manifest());
+    let store = StoreWriter::create(&path, synthetic_store::info(), &manifest, WriteAs::default()).unwrap();
     let jpeg = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let images = Photographs { jpeg, row_six };
     let shards = (0..3).map(|shard| ShardWork { shard, images: ImagesToDo::All }).collect();
@@ -363,7 +363,7 @@ fn run_synthetic(
 }
 
 #[test]
-fn a_failure_of_the_machine_stops_a_run_and_records_nothing() {
+fn a_machine_failure_stops_a_run_and_is_not_recorded() {
     let eio = || ReadError::Machine(Error::file("read", Path::new("6.jpg"))(std::io::Error::from_raw_os_error(5)));
     let (ended, records) = run_synthetic(eio, usize::MAX);
     assert!(matches!(ended, Ok(Err(Error::File { .. }))), "{ended:?}");

@@ -21,7 +21,7 @@ use relabel::shared::manifest::{Manifest, read_manifest_bytes};
 use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs, verify};
 
 use crate::common::{data, store_bytes};
-use crate::synthetic;
+use crate::synthetic_store;
 use mutations::{Mutation, mutated, mutation};
 
 /// Far more than a reader needs for a few kilobytes, even on a machine that is busy.
@@ -31,7 +31,7 @@ const LONGEST_CASE: Duration = Duration::from_mins(1);
 const LONGEST_KEPT_CASE: Duration = Duration::from_secs(5);
 
 #[test]
-fn every_input_of_the_corpus_is_answered() {
+fn every_corpus_input_is_handled() {
     for (target, body) in bodies::TARGETS {
         let inputs: Vec<_> = std::fs::read_dir(data("fuzz").join(target)).unwrap().map(Result::unwrap).collect();
         assert!(!inputs.is_empty(), "{target} has no seeds");
@@ -47,7 +47,7 @@ fn every_input_of_the_corpus_is_answered() {
 }
 
 #[test]
-fn rows_and_pages_that_nothing_backs_are_refused() {
+fn row_and_page_counts_without_data_are_refused() {
     let bytes = |name: &str| std::fs::read(data("fuzz").join(name)).unwrap();
     for (file, words) in [("run_lengths", "unpack to more rows"), ("large_page", "unpacks to 7")] {
         let refusal = read_manifest_bytes(bytes(&format!("manifest/{file}"))).unwrap_err().to_string();
@@ -108,13 +108,14 @@ fn a_parquet_file_of_images_is_listed_or_refused() {
 }
 
 #[test]
-fn of_a_damaged_store_nothing_wrong_is_read() {
+fn a_damaged_store_never_yields_wrong_labels() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+    let writer =
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+    synthetic_store::fill(&writer).unwrap();
     drop(writer);
-    let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic::IMAGES).map(|row| reader.row(row)).collect() };
+    let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic_store::IMAGES).map(|row| reader.row(row)).collect() };
     let original: Vec<RowState> = rows(&StoreReader::open(&store).unwrap()).into_iter().map(Result::unwrap).collect();
     let (names, seeds): (Vec<_>, Vec<_>) = store_bytes(&store).into_iter().unzip();
     fuzz_each("a file of a store", 1000, &seeds, |number, bytes| {

@@ -43,7 +43,7 @@ fn compare_resized(filter: Filter, array: &str, largest: u8, rare: f64) {
 }
 
 #[test]
-fn what_pil_refuses_is_refused_and_what_it_accepts_is_not() {
+fn exactly_the_files_that_pil_refuses_are_refused() {
     let verdicts: serde_json::Value =
         serde_json::from_slice(&std::fs::read(data("golden/pil_verdicts.json")).unwrap()).unwrap();
     for (file, verdict) in verdicts.as_object().unwrap() {
@@ -89,7 +89,7 @@ fn scores_and_logits_equal_pytorch() {
 }
 
 #[test]
-fn from_files_to_store_the_best_class_of_every_clear_cell_is_pytorchs() {
+fn the_best_class_of_every_clear_cell_equals_pytorchs() {
     let out = tempfile::tempdir().unwrap();
     let store = out.path().join("labels");
     let words = ["run", "--in", "tests/data/golden/images", "--teacher", "models/efficientnet-lite0.onnx", "--out"];
@@ -144,7 +144,7 @@ pub fn golden<T: ndarray_npy::ReadableElement, D: ndarray::Dimension>(name: &str
 }
 
 #[test]
-fn the_list_of_ids_belongs_to_the_arrays() {
+fn the_id_list_matches_the_arrays() {
     let pixels: Array4<u8> = golden("pixels_bilinear");
     assert_eq!(pixels.shape()[0], ids().len());
     assert!(ids().iter().all(|id| image_path(id).is_file()));

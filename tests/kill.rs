@@ -28,7 +28,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         landed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
-        nothing_counts_that_is_not_there(&folder.path().join("killed"));
+        check_recorded_files_exist(&folder.path().join("killed"));
         if shards_done(&folder.path().join("killed")) == IMAGES / 8 {
             // Everything is done: the next kills need something to interrupt.
             std::fs::remove_dir_all(folder.path().join("killed")).unwrap();
@@ -64,7 +64,7 @@ fn an_interrupted_run_ends_soon_with_130_and_keeps_what_is_committed() {
         let status = child.wait().unwrap();
         assert_eq!(status.code(), Some(130), "{signal}");
         assert!(asked.elapsed() < Duration::from_secs(5), "{signal} took {:?}", asked.elapsed());
-        nothing_counts_that_is_not_there(&folder.path().join("out"));
+        check_recorded_files_exist(&folder.path().join("out"));
         assert!(shards_done(&folder.path().join("out")) > before);
     }
 }
@@ -85,7 +85,7 @@ fn shards_done(store: &Path) -> usize {
 }
 
 /// A record says that its files are there, whole.
-fn nothing_counts_that_is_not_there(store: &Path) {
+fn check_recorded_files_exist(store: &Path) {
     let Ok(records) = std::fs::read_dir(store.join("records")) else { return };
     for record in records.map(|entry| entry.unwrap().path()) {
         let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();

@@ -22,7 +22,7 @@ fn class_list(first: &str) -> String {
 }
 
 #[test]
-fn a_card_names_no_class_list_outside_its_folder() {
+fn a_class_list_outside_the_cards_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let place = |inside: &str| folder.path().join(inside);
     std::fs::create_dir_all(place("net/lists")).unwrap();
@@ -61,7 +61,7 @@ fn a_card_names_no_class_list_outside_its_folder() {
 }
 
 #[test]
-fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
+fn terminal_control_characters_are_escaped_in_all_output() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = "x\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\nrelabel: all is well\r\u{202e}";
     let class = "n02123045";
@@ -125,7 +125,7 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
 }
 
 #[test]
-fn cells_of_a_table_are_no_formulas() {
+fn table_cells_are_never_formulas() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     let photograph = folder.path().join("in/n02123045/0000.JPEG");
@@ -160,7 +160,7 @@ fn cells_of_a_table_are_no_formulas() {
 }
 
 #[test]
-fn signed_addresses_and_passwords_are_cut_from_releases() {
+fn signed_urls_and_passwords_are_removed_from_releases() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     let card = "source = 'https://bucket.s3.amazonaws.com/net.onnx?X-Amz-Credential=A&X-Amz-Signature=HUNTER2'\n\

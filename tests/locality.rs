@@ -30,7 +30,7 @@ fn merged_patches() -> Vec<u8> {
 }
 
 #[test]
-fn merged_patches_are_no_part_of_the_map() {
+fn merged_patches_are_not_part_of_the_map() {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), &merged_patches(), &[]).expect(0).json();
     assert_eq!(
@@ -124,7 +124,7 @@ fn cells_in_any_order_become_the_same_map() {
 }
 
 /// Means over what is no place of the image; each with what the refusal names.
-fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+fn without_positions() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let heads = |graph: TinyGraph| {
         let graph = graph.node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["flat"], &[]);
         let graph = graph.weight("w_heads", &[C, 6 * C]).node("MatMul", &["flat", "w_heads"], &["wide"], &[]);
@@ -180,9 +180,9 @@ fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_is_no_place_of_the_image_is_refused_with_the_nodes_name() {
+fn vectors_without_an_image_position_are_refused_with_the_nodes_name() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, model, told) in no_places() {
+    for (name, model, told) in without_positions() {
         let refusal = describe(folder.path(), &model, &[]).expect(1);
         assert!(refusal.stderr.contains(told), "{name}: {}", refusal.stderr);
     }
@@ -200,7 +200,7 @@ fn mixer(order: &[i64; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn where_the_structure_tells_nothing_patches_of_photographs_do() {
+fn if_the_structure_is_inconclusive_photographs_are_probed() {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), &mixer(&[0, 1, 2, 3]), &[]).expect(0).json();
     let locality = &description["locality"];
@@ -246,7 +246,7 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
 
 /// Images of the source are looked at where they are given.
 #[test]
-fn photographs_of_the_source_are_looked_at() {
+fn photographs_of_the_source_are_probed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     let noise = |x: u32, y: u32| image::Rgb([((x * 7919 + y * 104_729).wrapping_mul(2_654_435_761) >> 16) as u8; 3]);
@@ -256,7 +256,7 @@ fn photographs_of_the_source_are_looked_at() {
 }
 
 #[test]
-fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
+fn axes_of_score_maps_come_from_structure_classes_or_card() {
     let folder = tempfile::tempdir().unwrap();
     let classes_last = |hidden: bool| {
         let graph = features().weight("w_map", &[CLASSES, C, 1, 1]).node("Conv", &["f", "w_map"], &["s"], &[]);
@@ -304,7 +304,7 @@ fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
 }
 
 #[test]
-fn features_without_a_head_are_no_classes_unless_the_card_names_them() {
+fn features_without_a_head_are_refused_unless_classes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let headless = {
         let graph = features().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["scores"], &[]);

@@ -31,17 +31,17 @@ mod exchange;
 /// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
 mod golden;
 /// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.
-mod heads;
+mod nonlinear_heads;
 /// Scores before a final activation, probabilities, quantisers, and cells that float16 cannot hold.
-mod scores;
+mod raw_scores;
 /// ONNX files in all the forms that the format allows: unnamed and unsorted nodes, functions, branches.
-mod forms;
+mod graph_forms;
 /// Image files that are small and ask for much memory or time, and images that end the process.
 mod hostile_images;
 /// ONNX files that are broken on purpose.
-mod hostile;
+mod hostile_models;
 /// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.
-mod ids;
+mod names_and_ids;
 /// Rules of the sources and documents: imports, names, cited paths, tests and messages.
 mod house;
 /// kill -9 at random moments, then the bytes of an unbroken run.
@@ -49,11 +49,11 @@ mod kill;
 /// Stores made in parts that become one: the bytes of one process's store, or a refusal by name.
 mod merge;
 /// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
-mod mishaps;
+mod faults;
 /// Cells that are places of the image, in whatever order a graph has them, and those that are none.
 mod locality;
 /// Poolings beside or other than a mean: class tokens joined with it, attention with a learned query, refusals.
-mod joined;
+mod token_pooling;
 /// Pictures against those that were looked at, and `relabel inspect`.
 mod pictures;
 /// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.
@@ -77,7 +77,7 @@ mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.
 mod sources;
 /// A store made in memory, without a teacher.
-mod synthetic;
+mod synthetic_store;
 /// Many processes that fill one store.
 mod tasks;
 /// Every ending that is recognised, rewritten and proved; every refusal.

@@ -7,12 +7,12 @@ use relabel::shared::store::{
 };
 
 use crate::common::{LabelRun, Ran, relabel, small_photographs, store_bytes};
-use crate::synthetic::{IMAGES, fill, info, manifest, shard_labels};
+use crate::synthetic_store::{IMAGES, fill, info, manifest, shard_labels};
 
 const PARTS: usize = 3;
 
 #[test]
-fn parts_of_many_machines_merge_to_the_bytes_of_one() {
+fn merged_parts_equal_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 44);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
@@ -56,7 +56,7 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
 }
 
 #[test]
-fn links_are_the_same_files_and_survive_a_shard_that_is_made_again() {
+fn links_share_files_and_survive_relabelling_a_shard() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     let out = folder.path().join("linked");
@@ -81,7 +81,7 @@ fn links_are_the_same_files_and_survive_a_shard_that_is_made_again() {
 }
 
 #[test]
-fn the_same_shard_twice_is_taken_once_and_another_one_is_refused() {
+fn duplicate_shards_are_taken_once_and_conflicting_ones_refused() {
     let folder = tempfile::tempdir().unwrap();
     parts(folder.path());
     let same = whole(folder.path());
@@ -111,7 +111,7 @@ fn the_same_shard_twice_is_taken_once_and_another_one_is_refused() {
 }
 
 #[test]
-fn what_was_made_with_something_else_is_refused_by_name() {
+fn parts_with_different_settings_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     parts(folder.path());
     let mut teacher = info();
@@ -217,7 +217,7 @@ fn a_failure_at_any_step_of_a_merge_loses_nothing() {
 }
 
 #[test]
-fn a_part_that_changes_meanwhile_ends_the_merge_and_gives_no_shard() {
+fn a_part_that_changes_during_the_merge_stops_it() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     for (by, file) in [
@@ -238,7 +238,7 @@ fn a_part_that_changes_meanwhile_ends_the_merge_and_gives_no_shard() {
 }
 
 #[test]
-fn a_merge_that_is_stopped_goes_on() {
+fn a_stopped_merge_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     let out = folder.path().join("out");

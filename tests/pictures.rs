@@ -73,25 +73,25 @@ fn compare(name: &str, png: &[u8]) {
 }
 
 #[test]
-fn the_espresso_is_on_its_cup() {
+fn the_picture_of_a_cup_is_unchanged() {
     let crop = UnitBox::new(0.4, 0.3, 0.9, 0.8).unwrap();
     let view = view("photos/coffee.JPEG", Some("n07920052"), Some(crop));
     compare("coffee.png", &drawn(&view, Some(&photo("photos/coffee.JPEG"))));
 }
 
 #[test]
-fn the_cat_is_on_the_cat() {
+fn the_picture_of_a_cat_is_unchanged() {
     let view = view("photos/chelsea.JPEG", Some("n02123045"), None);
     compare("chelsea.png", &drawn(&view, Some(&photo("photos/chelsea.JPEG"))));
 }
 
 #[test]
-fn a_map_needs_no_photograph() {
+fn a_map_is_drawn_without_a_photograph() {
     compare("rocket_without_photograph.png", &drawn(&view("photos/rocket.JPEG", None, None), None));
 }
 
 #[test]
-fn letters_and_borders_can_be_read_on_any_ground() {
+fn letters_and_borders_are_legible_on_any_background() {
     let view = view("photos/rocket.JPEG", None, None);
     // The middle of each badge of the legend and the border around it: ink on a colour, inside of white.
     for level in [0, 128, 255] {
@@ -153,7 +153,7 @@ impl Labelled {
 }
 
 #[test]
-fn one_image_in_words_numbers_and_pixels() {
+fn inspect_shows_one_image_as_text_json_and_picture() {
     let labelled = Labelled::new();
     let ran =
         labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "-o", "cup.png"]).expect(0);
@@ -183,7 +183,7 @@ fn one_image_in_words_numbers_and_pixels() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_said() {
+fn inspect_reports_what_cannot_be_shown() {
     let labelled = Labelled::new();
     let at = labelled.folder.path();
     let broken = labelled.inspect(&["broken", "-o", "broken.png"]).expect(3);

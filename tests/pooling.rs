@@ -129,7 +129,7 @@ const CLASSES: usize = 13;
 
 proptest! {
     #[test]
-    fn random_maps_and_boxes_pool_as_the_densified_map_does(
+    fn random_maps_and_boxes_pool_like_dense_maps(
         map in maps(CLASSES as u32), unit in boxes(), rows in 1..4_usize, columns in 1..4_usize, is_flipped: bool,
         fill in prop_oneof![Just(0.0_f32), -8.0_f32..8.0], is_naver: bool,
     ) {
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn crops_that_are_pooled_together_have_the_labels_of_each_alone(
+    fn crops_pooled_together_equal_crops_pooled_alone(
         map in maps(CLASSES as u32), other in maps(CLASSES as u32), boxes in prop::collection::vec(boxes(), 1..40),
         class in 0..CLASSES as u32,
     ) {

@@ -19,7 +19,7 @@ use relabel::shared::store::{
 use serde_json::{Value, json};
 
 use crate::common::{Ran, hermetic, lite0, relabel, repository, small_photographs, store_bytes};
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
 #[test]
 fn a_release_is_a_store_with_additional_files() {
@@ -74,7 +74,7 @@ fn a_release_is_a_store_with_additional_files() {
 #[test]
 fn the_same_store_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     publish(folder.path(), &[]).expect(0);
     let first = store_bytes(&folder.path().join("release"));
     std::fs::rename(folder.path().join("release"), folder.path().join("first")).unwrap();
@@ -95,7 +95,7 @@ fn the_same_store_gives_the_same_bytes() {
 #[test]
 fn a_dry_run_lists_every_file_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     let listed = publish(folder.path(), &["--dry-run", "--json"]).expect(0).json();
     let output = publish(folder.path(), &["--dry-run"]).expect(0).stdout;
     assert!(!folder.path().join("release").exists());
@@ -117,7 +117,7 @@ fn a_dry_run_lists_every_file_and_writes_nothing() {
 fn invalid_options_and_damaged_stores_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels");
-    synthetic_store(&labels, &|_| (), 3);
+    create_store(&labels, &|_| (), 3);
     let without = Ran::of(relabel(folder.path()).args(["publish", "labels", "--to", "release"])).expect(2);
     assert!(without.stderr.contains("--license"), "{}", without.stderr);
     std::fs::write(folder.path().join("empty.txt"), " \n").unwrap();
@@ -177,7 +177,7 @@ fn invalid_options_and_damaged_stores_are_refused() {
 #[test]
 fn an_unfinished_store_is_published_only_if_allowed_and_is_marked_partial() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 2);
+    create_store(&folder.path().join("labels"), &|_| (), 2);
     let refused = publish(folder.path(), &[]).expect(1);
     assert!(refused.stderr.contains("1 of its 3 shards are still to do (2 images)"), "{}", refused.stderr);
     let partial = publish(folder.path(), &["--allow-partial", "--json"]).expect(0).json();
@@ -213,7 +213,7 @@ fn no_local_path_is_published() {
         info.teacher.card = card.as_object().unwrap().clone();
         info.teacher.name = format!("{machine}/net.onnx");
     };
-    synthetic_store(&folder.path().join("labels"), &change, 3);
+    create_store(&folder.path().join("labels"), &change, 3);
     let output = publish(folder.path(), &["--json"]).expect(0).json();
     let shortened = output["shortened"].as_array().unwrap();
     for (place, to) in [
@@ -255,7 +255,7 @@ fn hostile_names_are_escaped() {
         info.source = "# source\n| a".into();
         info.teacher.name = "net\"\n---\n<img src=x>".into();
     };
-    synthetic_store(&folder.path().join("labels"), &change, 3);
+    create_store(&folder.path().join("labels"), &change, 3);
     let name = "a: \"b\"\n---\n# c\u{85}";
     publish(folder.path(), &["--name", name, "--source-dataset", "x\n- y"]).expect(0);
     let card = std::fs::read_to_string(folder.path().join("release/README.md")).unwrap();
@@ -271,7 +271,7 @@ fn hostile_names_are_escaped() {
 #[test]
 fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     let sign = |list: &[u8]| Ok([b"signed: ", list].concat());
     let options = PublishOptions { sign: Some(&sign), ..options() };
     let release = built(&folder.path().join("labels"), &options);
@@ -293,7 +293,7 @@ fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
 #[test]
 fn an_interrupted_delivery_is_recognised_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     let mut release = built(&folder.path().join("labels"), &options());
     let target = folder.path().join("release");
     // A file of the store that changes meanwhile interrupts the delivery.
@@ -328,7 +328,7 @@ fn the_picture_has_pixels_of_the_data_set_only_if_requested() {
 }
 
 #[test]
-fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
+fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
     use parquet::file::metadata::RowGroupMetaData;
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
     use parquet::record::RowAccessor as _;
@@ -346,7 +346,7 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
         shard_images: 8_000,
         manifest_sha256: digest_bytes(&manifest_bytes(&manifest).unwrap()),
         classes: (&ClassList::unnamed(1000)).into(),
-        ..synthetic::info()
+        ..synthetic_store::info()
     };
     let mut random = SplitMix64::new(1);
     let mut image = |map_size: MapSize| {
@@ -386,19 +386,19 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
 
 /// Makes a synthetic store of ten images with the first `shards` of its three shards. The failure reason of row 5 contains
 /// a path.
-fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
+fn create_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
     let entry = |row: usize| ManifestEntry {
         path: format!("c/{row}.jpg"),
         folder_class: (row != 0).then(|| format!("{}", row % 3)),
         ..ManifestEntry::default()
     };
     let manifest = Manifest::from_entries((0..IMAGES).map(entry).collect()).unwrap();
-    let mut info = synthetic::info();
+    let mut info = synthetic_store::info();
     info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     change(&mut info);
     let store = StoreWriter::create(path, info, &manifest, WriteAs::default()).unwrap();
     for shard in 0..shards {
-        let mut labels = synthetic::shard_labels(store.info(), shard);
+        let mut labels = synthetic_store::shard_labels(store.info(), shard);
         for failed in labels.images.iter_mut().filter_map(|image| image.as_mut().err()) {
             failed.error.reason = "cannot read /home/me/photos/5.jpg".into();
         }
@@ -459,7 +459,7 @@ fn read_json(path: &Path) -> Value {
 fn the_publish_page_lists_every_file() {
     let page = std::fs::read_to_string(repository("docs/guide/publish.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     for file in built(&folder.path().join("labels"), &options()).files {
         let name = file.path.split('/').next().unwrap();
         assert!(page.contains(&format!("`{name}")), "{name} is listed");

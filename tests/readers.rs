@@ -115,7 +115,7 @@ fn a_flipped_bit_is_an_error() {
 }
 
 #[test]
-fn label_pooling_of_format_md_equals_torchvision() {
+fn documented_label_pooling_equals_torchvision() {
     let (page, arrays) = (repository("docs/label-pooling.md"), data("golden/lite0.npz"));
     python(&repository("tests/python/check_label_pooling.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
         .expect(0);

@@ -11,7 +11,7 @@ use relabel::shared::error::Error;
 use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
 
 use crate::common::{Ran, hermetic, relabel, store_bytes};
-use crate::synthetic::{info, manifest, shard_labels};
+use crate::synthetic_store::{info, manifest, shard_labels};
 use faulty_files::FaultyFiles;
 
 const SUMS: &[u8] = b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  README.md\n";

@@ -8,13 +8,14 @@ use relabel::shared::remote::{Access, CachedFiles, Remote, Settings};
 use relabel::shared::store::{Files, RowState, StoreReader, StoreWriter, WriteAs};
 
 use crate::servers::Server;
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
 /// A finished store of ten images, row 5 of which failed, with the checksums of a release.
 fn store(folder: &Path) -> PathBuf {
     let path = folder.join("labels");
-    let writer = StoreWriter::create(&path, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+    let writer =
+        StoreWriter::create(&path, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+    synthetic_store::fill(&writer).unwrap();
     let lines: Vec<String> = crate::common::store_bytes(&path)
         .into_iter()
         .map(|(inside, _)| format!("{}  {}\n", digest_file(&path.join(&inside)).unwrap().0, inside.display()))
@@ -33,7 +34,7 @@ fn rows(reader: &StoreReader) -> Vec<RowState> {
 }
 
 #[test]
-fn a_store_elsewhere_reads_as_the_folder_does() {
+fn a_remote_store_reads_like_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
     let there = StoreReader::open(&path).unwrap();
@@ -54,7 +55,7 @@ fn a_store_elsewhere_reads_as_the_folder_does() {
 }
 
 #[test]
-fn only_the_parts_that_are_needed_are_asked_for_and_copies_save_the_rest() {
+fn only_needed_ranges_are_requested_and_cached() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
     let server = Server::folder(&path, &[]);
@@ -88,7 +89,7 @@ fn only_the_parts_that_are_needed_are_asked_for_and_copies_save_the_rest() {
 }
 
 #[test]
-fn damage_elsewhere_is_an_error_and_never_another_label() {
+fn remote_damage_is_an_error_and_never_a_wrong_label() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
     let expected = rows(&StoreReader::open(&path).unwrap());
@@ -131,7 +132,7 @@ fn damage_elsewhere_is_an_error_and_never_another_label() {
 }
 
 #[test]
-fn what_is_fetched_whole_is_held_against_its_record() {
+fn completely_fetched_files_are_verified_against_their_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
     // The first image's chunk, while the fourth one is read.
@@ -187,7 +188,7 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
 }
 
 #[test]
-fn credentials_are_never_said() {
+fn credentials_are_never_printed() {
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
     faults.disturb(r#"{"how": "403"}"#);
@@ -214,7 +215,7 @@ fn credentials_are_never_said() {
 }
 
 #[test]
-fn a_network_that_is_not_there_is_an_error_soon() {
+fn an_unreachable_network_is_an_error_soon() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let started = Instant::now();
     let error = open(&format!("http://127.0.0.1:{port}/labels"), None).err().unwrap().to_string();

@@ -9,7 +9,7 @@ use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, Wri
 use serde_json::Value;
 
 use crate::common::{LabelRun, data, lite0, run, small_photographs};
-use crate::synthetic;
+use crate::synthetic_store;
 
 /// A folder with six photographs and their labels.
 fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
@@ -20,10 +20,10 @@ fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
 }
 
 /// A store without a teacher, of which the first `shards` shards are done.
-fn made_up(store: &Path, info: StoreInfo, manifest: &Manifest, shards: usize) {
+fn partial_store(store: &Path, info: StoreInfo, manifest: &Manifest, shards: usize) {
     let writer = StoreWriter::create(store, info, manifest, WriteAs::default()).unwrap();
     for shard in 0..shards {
-        let labels = synthetic::shard_labels(writer.info(), shard);
+        let labels = synthetic_store::shard_labels(writer.info(), shard);
         writer.commit(&labels, &encode_shard(writer.info(), &labels).unwrap(), Agreement::default()).unwrap();
     }
 }
@@ -51,7 +51,7 @@ fn words(path: &Path) -> &str {
 }
 
 #[test]
-fn a_page_is_its_files_and_names_no_place_of_the_machine() {
+fn a_page_is_self_contained_and_contains_no_local_path() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, store) = labelled(folder.path());
     let page = folder.path().join("pages/first");
@@ -97,7 +97,7 @@ fn the_same_store_gives_the_same_page() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_before_anything_is_written() {
+fn invalid_reports_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, store) = labelled(folder.path());
     let mine = folder.path().join("mine");
@@ -134,7 +134,7 @@ fn what_cannot_work_is_refused_before_anything_is_written() {
 }
 
 #[test]
-fn photographs_that_changed_are_named_and_the_exit_code_says_so() {
+fn changed_photographs_are_reported_with_exit_code_3() {
     let folder = tempfile::tempdir().unwrap();
     let (photos, store) = labelled(folder.path());
     std::fs::remove_file(photos.join("n02123045/0001.JPEG")).unwrap();
@@ -153,7 +153,7 @@ fn photographs_that_changed_are_named_and_the_exit_code_says_so() {
 }
 
 #[test]
-fn images_are_chosen_by_folder_and_id_and_those_to_do_are_passed_over() {
+fn images_are_selected_by_class_and_id_and_unlabelled_ones_skipped() {
     let folder = tempfile::tempdir().unwrap();
     let (_, store) = labelled(folder.path());
     let chosen = |more: &[&str]| {
@@ -170,25 +170,25 @@ fn images_are_chosen_by_folder_and_id_and_those_to_do_are_passed_over() {
     assert_eq!(chosen(&["--class", "espresso", "--matching", "0004"]), ids(&["n07920052/0004"]));
 
     let unfinished = folder.path().join("unfinished");
-    made_up(&unfinished, synthetic::info(), &synthetic::manifest(), 2);
+    partial_store(&unfinished, synthetic_store::info(), &synthetic_store::manifest(), 2);
     let page = folder.path().join("page");
     let said = run(&["report", words(&unfinished), "-o", words(&page), "--json"]).expect(0).json();
     assert_eq!((&said["rows"], &said["failed"], &said["to_do"]), (&8.into(), &1.into(), &2.into()));
     let rows = data_of(&page.join("data/rows.js"));
     assert_eq!(rows["failed"], serde_json::json!({ "5": "empty: nothing" }));
     let nothing = folder.path().join("nothing");
-    made_up(&nothing, synthetic::info(), &synthetic::manifest(), 0);
+    partial_store(&nothing, synthetic_store::info(), &synthetic_store::manifest(), 0);
     let refusal = run(&["report", words(&nothing), "-o", words(&page)]).expect(1).stderr;
     assert!(refusal.contains("10 are not labelled yet"), "{refusal}");
     assert!(page.join("index.html").exists(), "the earlier page stays");
 }
 
 #[test]
-fn one_row_is_a_page_too() {
+fn a_page_can_show_a_single_row() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
-    made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
-    let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
+    partial_store(&store, synthetic_store::info(), &synthetic_store::manifest(), 3);
+    let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic_store::manifest());
     let query = RowQuery { mode: SampleMode::One { row: 9, crop: None }, folder_classes: Vec::new(), matching: None };
     let selection = RowSelection::new(&store, &manifest, query).unwrap();
     let page = folder.path().join("page");
@@ -215,11 +215,11 @@ impl Monitor for StopAfter {
 }
 
 #[test]
-fn an_interrupted_page_has_no_index_and_is_written_anew() {
+fn an_interrupted_page_has_no_index_and_is_rewritten() {
     let folder = tempfile::tempdir().unwrap();
     let (store, page) = (folder.path().join("store"), folder.path().join("page"));
-    made_up(&store, synthetic::info(), &synthetic::manifest(), 3);
-    let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic::manifest());
+    partial_store(&store, synthetic_store::info(), &synthetic_store::manifest(), 3);
+    let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic_store::manifest());
     let query = RowQuery { mode: SampleMode::All, folder_classes: Vec::new(), matching: None };
     let selection = RowSelection::new(&store, &manifest, query).unwrap();
     let report = || Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
@@ -238,7 +238,7 @@ fn an_interrupted_page_has_no_index_and_is_written_anew() {
 }
 
 #[test]
-fn hostile_names_end_no_script() {
+fn hostile_names_do_not_end_the_script() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = "</script><script>alert(1)</script>\u{2028}\u{2029}\"'\\ ünï";
     let entry = |row: usize| ManifestEntry {
@@ -246,14 +246,14 @@ fn hostile_names_end_no_script() {
         folder_class: Some(hostile.to_owned()),
         ..ManifestEntry::default()
     };
-    let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
-    let mut info = synthetic::info();
+    let manifest = Manifest::from_entries((0..synthetic_store::IMAGES).map(entry).collect()).unwrap();
+    let mut info = synthetic_store::info();
     info.manifest_sha256 = relabel::shared::digest::digest_bytes(&manifest_bytes(&manifest).unwrap());
     info.teacher.name = hostile.to_owned();
     info.source = hostile.to_owned();
     info.classes.names[3] = hostile.to_owned();
     let store = folder.path().join("store");
-    made_up(&store, info, &manifest, 3);
+    partial_store(&store, info, &manifest, 3);
     let page = folder.path().join("page");
     run(&["report", words(&store), "-o", words(&page), "--matching", "</script>"]).expect(0);
     let script = std::fs::read_to_string(page.join("data/rows.js")).unwrap();

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::common::{Ran, hermetic, repository};
 
 #[test]
-fn exporting_without_pytorch_says_how_to_install_it() {
+fn exporting_without_pytorch_prints_how_to_install_it() {
     let folder = tempfile::tempdir().unwrap();
     // Without its packages, whatever the environment has.
     let mut python = hermetic(repository(".venv/bin/python"));
@@ -22,7 +22,7 @@ fn exporting_without_pytorch_says_how_to_install_it() {
 }
 
 #[test]
-fn an_export_is_refused_before_pytorch_is_asked_for() {
+fn invalid_exports_are_refused_before_pytorch_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("there.toml"), "name = \"mine\"").unwrap();
     let refused: [(&[&str], i32, &str); 7] = [
@@ -42,7 +42,7 @@ fn an_export_is_refused_before_pytorch_is_asked_for() {
 }
 
 #[test]
-fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
+fn invalid_ray_options_are_refused_before_ray_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_relabel");
     let refused: [(&[&str], i32, &str); 5] = [

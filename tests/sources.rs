@@ -117,7 +117,7 @@ fn first_chunk(array: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_in_names_is_told_apart_or_refused_with_advice() {
+fn ambiguous_inputs_are_refused_with_help() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("mixed/deep"), 2);
@@ -156,7 +156,7 @@ fn what_in_names_is_told_apart_or_refused_with_advice() {
 }
 
 #[test]
-fn a_hostile_tar_does_no_harm() {
+fn hostile_tars_are_listed_safely_or_refused() {
     let long = format!("{}/x.jpg", "d".repeat(300));
     let mut gnu_long = Builder::new(Vec::new());
     let mut header = Header::new_gnu();
@@ -254,7 +254,7 @@ fn a_hostile_tar_does_no_harm() {
 }
 
 #[test]
-fn a_tar_of_endless_zeros_is_told_quickly() {
+fn a_tar_of_zeros_is_recognised_quickly() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("zeros.tar");
     let mut file_on_disk = fs::File::create(&path).unwrap();
@@ -309,7 +309,7 @@ fn repaired(mut tar: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_passed_over_is_said_once() {
+fn skipped_members_are_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let image = fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let members = [file("ok.jpg", &image), file("/abs.jpg", &image), link(EntryType::Symlink, "b.jpg", "ok.jpg")];
@@ -386,7 +386,7 @@ fn index_of(store: &Path) -> Vec<u8> {
 }
 
 #[test]
-fn a_run_from_a_tar_that_was_killed_resumes_to_the_same_bytes() {
+fn a_killed_run_from_a_tar_resumes_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("in"), 400);

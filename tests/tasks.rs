@@ -6,7 +6,7 @@ use crate::common::{LabelRun, Ran, small_photographs, store_bytes};
 const IMAGES: usize = 60;
 
 #[test]
-fn many_tasks_together_leave_the_bytes_of_one() {
+fn parallel_tasks_write_the_same_bytes_as_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
@@ -47,7 +47,7 @@ fn many_tasks_together_leave_the_bytes_of_one() {
 }
 
 #[test]
-fn a_part_that_is_being_written_is_refused_and_a_dead_writers_is_not() {
+fn a_part_with_a_live_writer_is_refused_and_a_dead_writers_is_not() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
     let mut first = task(folder.path(), "out", 0, 2);
@@ -67,7 +67,7 @@ fn a_part_that_is_being_written_is_refused_and_a_dead_writers_is_not() {
 }
 
 #[test]
-fn tasks_that_cannot_be_are_wrong_usage() {
+fn invalid_tasks_are_usage_errors() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     let refused = Ran::of(&mut task(folder.path(), "out", 2, 2)).expect(2);
@@ -80,7 +80,7 @@ fn tasks_that_cannot_be_are_wrong_usage() {
 }
 
 #[test]
-fn tasks_with_other_flags_do_not_mix() {
+fn tasks_with_different_settings_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
     Ran::of(&mut task(folder.path(), "out", 0, 2)).expect(0);

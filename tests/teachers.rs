@@ -292,7 +292,7 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn every_linear_ending_is_rewritten_and_proved() {
+fn every_linear_head_is_rewritten_and_verified() {
     for (shape, input) in SHAPES {
         for (name, model) in endings(&input) {
             let folder = tempfile::tempdir().unwrap();
@@ -312,7 +312,7 @@ fn every_linear_ending_is_rewritten_and_proved() {
 }
 
 #[test]
-fn weights_in_a_file_of_their_own_are_part_of_the_teacher() {
+fn external_weights_are_part_of_the_teacher() {
     let folder = tempfile::tempdir().unwrap();
     let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]).node(
         "Flatten",
@@ -369,7 +369,7 @@ fn ties_go_to_the_lower_class() {
 }
 
 #[test]
-fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
+fn unsupported_models_are_refused_with_a_reason_and_help() {
     let input = &SHAPES[1].1;
     let legacy = || convolution(TinyGraph::new(17), input);
     let pooled =
@@ -563,7 +563,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
 }
 
 #[test]
-fn a_scoring_output_is_chosen_by_the_card() {
+fn the_card_chooses_the_scoring_output() {
     let folder = tempfile::tempdir().unwrap();
     let graph = convolution(TinyGraph::new(17), &SHAPES[1].1)
         .node("GlobalAveragePool", &["f"], &["p"], &[])
@@ -575,7 +575,7 @@ fn a_scoring_output_is_chosen_by_the_card() {
 }
 
 #[test]
-fn metadata_flags_and_card_are_told_apart() {
+fn the_origin_of_each_card_value_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tiny.toml"), "mean = [0.5, 0.5, 0.5]\nlicence = \"MIT\"\n").unwrap();
     let model = endings(&SHAPES[1].1).remove(0).1;

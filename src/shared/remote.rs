@@ -2,7 +2,7 @@
 //! servers. The only room that knows `object_store`, and with it asynchronous code: what it shows to others blocks.
 //!
 //! Credentials come from the variables that the caller hands in, and no message holds one
-//! (test `remote::credentials_are_never_said`).
+//! (test `remote::credentials_are_never_printed`).
 
 mod address;
 mod connector;

@@ -4,7 +4,7 @@
 //! but the map is never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is a product of
 //! one for the row and one for the column, and all classes that no cell holds share one value. It equals torchvision to
 //! 1e-5 (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
-//! `pooling::random_maps_and_boxes_pool_as_the_densified_map_does`).
+//! `pooling::random_maps_and_boxes_pool_like_dense_maps`).
 
 mod axis;
 mod cells;

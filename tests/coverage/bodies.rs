@@ -1,6 +1,6 @@
 //! What each fuzz target does with the bytes that it is given: a reader answers, without a panic, without end and without
 //! asking for memory that nothing backs. Run by `make fuzz-coverage` with bytes that the fuzzer finds, and by
-//! `fuzz::every_input_of_the_corpus_is_answered` with those that are kept in `tests/data/fuzz`.
+//! `fuzz::every_corpus_input_is_handled` with those that are kept in `tests/data/fuzz`.
 
 #[path = "answering_server.rs"]
 mod answering_server;

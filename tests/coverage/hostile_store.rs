@@ -11,7 +11,7 @@ use relabel::training::labels::Labels;
 use serde_json::{Map, Value};
 
 use super::memory_files::MemoryFiles;
-use crate::synthetic;
+use crate::synthetic_store;
 
 const GROUP: &str = "zarr.json";
 const MANIFEST: &str = "manifest.parquet";
@@ -60,9 +60,9 @@ pub(super) fn read_with_changes(changes: &[u8]) {
 static SOUND: LazyLock<MemoryFiles> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("cannot make a folder: {error}"));
     let root = folder.path().join("store");
-    let writer = StoreWriter::create(&root, synthetic::info(), &synthetic::manifest(), WriteAs::default());
+    let writer = StoreWriter::create(&root, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default());
     let writer = writer.unwrap_or_else(|error| panic!("cannot make a store: {error}"));
-    synthetic::fill(&writer).unwrap_or_else(|error| panic!("cannot fill a store: {error}"));
+    synthetic_store::fill(&writer).unwrap_or_else(|error| panic!("cannot fill a store: {error}"));
     let arrays = ["scores", "classes", "image_probs", "image_classes"];
     let shards = 0..writer.info().shards();
     let files_of = |array: &&str| {
@@ -76,7 +76,7 @@ static SOUND: LazyLock<MemoryFiles> = LazyLock::new(|| {
         let bytes = std::fs::read(root.join(&name));
         store.put(&name, bytes.unwrap_or_else(|error| panic!("cannot read {name}: {error}")));
     }
-    store.put(MANIFEST, manifest_bytes(&synthetic::manifest()).unwrap_or_default());
+    store.put(MANIFEST, manifest_bytes(&synthetic_store::manifest()).unwrap_or_default());
     store
 });
 

@@ -4,8 +4,8 @@ use std::sync::{Mutex, PoisonError};
 
 #[path = "bodies.rs"]
 pub mod bodies;
-#[path = "../synthetic.rs"]
-pub mod synthetic;
+#[path = "../synthetic_store.rs"]
+pub mod synthetic_store;
 
 /// Makes a fuzz target of the body of the same name.
 #[macro_export]

@@ -11,11 +11,11 @@ use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use tar::{Builder, EntryType, Header};
 
 use crate::common::repository;
-use crate::forms::unusual_files;
-use crate::joined::{attention_poolings, joined_heads};
+use crate::graph_forms::unusual_files;
 use crate::teachers::{C, SHAPES, convolution, endings, gemm, scores_out};
 use crate::tiny_graphs::Dim::Free;
 use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph};
+use crate::token_pooling::{attention_poolings, joined_heads};
 
 /// A list of few rows, one with ids and labels of its own, and one that is compressed to a fraction.
 pub fn manifests() -> Vec<Vec<u8>> {

@@ -17,7 +17,7 @@ use relabel::training::labels::Labels;
 use serde_json::{Value, json};
 
 use crate::common::{hermetic, relabel};
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
 /// Changes the sealed content of a file of JSON, and seals it again.
 type Change = fn(&mut Value);
@@ -117,7 +117,7 @@ const OF_A_NOTE: &[(&str, Change)] = &[
 ];
 
 #[test]
-fn a_number_that_was_changed_and_sealed_is_refused_in_words() {
+fn changed_and_resealed_values_are_refused_with_a_message() {
     let folder = tempfile::tempdir().unwrap();
     let (store, good) = (folder.path().join("store"), good_store(&folder.path().join("good")));
     let try_each = |file: &str, changes: &[(&str, Change)], seal: fn(&Path, &str, Change)| {
@@ -136,7 +136,7 @@ fn a_number_that_was_changed_and_sealed_is_refused_in_words() {
 }
 
 #[test]
-fn a_kind_of_failure_of_another_version_is_read_by_every_reader() {
+fn unknown_failure_kinds_are_accepted_by_every_reader() {
     let folder = tempfile::tempdir().unwrap();
     let store = good_store(folder.path());
     forge(&store, "records/000001.json", |record| record["failed"][0]["kind"] = json!("too-dark"));
@@ -153,7 +153,7 @@ fn a_kind_of_failure_of_another_version_is_read_by_every_reader() {
 }
 
 #[test]
-fn manifests_that_are_not_what_the_store_says_are_refused() {
+fn manifests_that_do_not_match_the_store_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, good) = (folder.path().join("store"), good_store(&folder.path().join("good")));
     let entry = |row: usize| ManifestEntry { path: format!("c/{row}.jpg"), ..ManifestEntry::default() };
@@ -172,7 +172,7 @@ fn manifests_that_are_not_what_the_store_says_are_refused() {
 }
 
 #[test]
-fn values_that_no_run_writes_are_errors_when_they_are_read() {
+fn impossible_values_are_errors_when_read() {
     let folder = tempfile::tempdir().unwrap();
     let store = good_store(folder.path());
     forge_group(&store, |info| {
@@ -271,7 +271,7 @@ fn every_reader_answers(store: &Path, what: &str) -> Vec<String> {
     answer("merge", &|| Merge::plan(&[store.to_path_buf()], &out, &|_| Ok(())).map(drop));
     answer("notes", &|| run_notes(store).map(drop));
     answer("resume", &|| {
-        let (writer, _) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic::manifest()))?;
+        let (writer, _) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic_store::manifest()))?;
         writer.part_state(&|_| ()).map(drop)
     });
     refusals.into_inner()
@@ -288,8 +288,9 @@ const LONGEST: Duration = Duration::from_secs(30);
 fn good_store(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let store = folder.join("store");
-    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+    let writer =
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+    synthetic_store::fill(&writer).unwrap();
     let Value::Object(note) = json!({ "started": "2026-11-23T19:05:38Z", "images": IMAGES, "seconds": 1.5 }) else {
         panic!("an object");
     };

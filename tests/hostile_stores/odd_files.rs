@@ -13,7 +13,7 @@ use relabel::shared::store::{
 };
 
 use crate::common::{Ran, hermetic, relabel};
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
 /// One file of each kind in a store.
 const FILES: [&str; 9] = [
@@ -29,7 +29,7 @@ const FILES: [&str; 9] = [
 ];
 
 #[test]
-fn pipes_sockets_and_folders_in_place_of_files_block_nobody() {
+fn pipes_sockets_and_folders_in_place_of_files_do_not_block() {
     let folder = tempfile::tempdir().unwrap();
     let store = finished(folder.path());
     let _listeners: Vec<UnixListener> = FILES
@@ -90,7 +90,7 @@ fn answers_soon(store: &Path, what: &str) {
         let _ = std::fs::remove_dir_all(&out);
     }
     let _ = relabel::release::verify(&FolderFiles::new(store), None, VerifyScope::Everything, &|_| Ok(()));
-    if let Ok((writer, _)) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic::manifest())) {
+    if let Ok((writer, _)) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic_store::manifest())) {
         let _ = writer.source_index();
         let _ = writer.part_state(&|_| ());
     }
@@ -112,15 +112,16 @@ fn nothing_is_written_through_a_link_in_a_store() {
     for link in links.iter().chain(&files) {
         let store = folder.path().join("store");
         let writer =
-            StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
+            StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default())
+                .unwrap();
         drop(writer);
         let place = store.join(link);
         let _ = std::fs::remove_dir_all(&place).or_else(|_| std::fs::remove_file(&place));
         let leads_to_folder = outside.join(place.file_name().unwrap());
         symlink(if leads_to_folder.is_file() { leads_to_folder } else { outside.clone() }, &place).unwrap();
-        let resumed = StoreWriter::resume(&store, WriteAs::default(), &mut || Ok(synthetic::manifest()));
+        let resumed = StoreWriter::resume(&store, WriteAs::default(), &mut || Ok(synthetic_store::manifest()));
         let written = resumed.and_then(|(writer, _)| {
-            synthetic::fill(&writer)?;
+            synthetic_store::fill(&writer)?;
             writer.note_run("x", serde_json::Map::new())?;
             writer.note_source_index(b"x")
         });
@@ -168,7 +169,7 @@ fn linked_folders_of_a_release_are_named() {
 }
 
 #[test]
-fn too_many_open_files_are_neither_absence_nor_damage() {
+fn too_many_open_files_are_not_reported_as_damage() {
     let folder = tempfile::tempdir().unwrap();
     finished(folder.path());
     for (limit, words) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
@@ -194,18 +195,18 @@ fn too_many_open_files_are_neither_absence_nor_damage() {
 }
 
 #[test]
-fn a_store_that_is_being_written_has_no_strangers() {
+fn a_store_being_written_has_no_stray_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut info = synthetic::info();
+    let mut info = synthetic_store::info();
     info.shard_images = 1;
     let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, info, &synthetic::manifest(), WriteAs::default()).unwrap();
+    let writer = StoreWriter::create(&store, info, &synthetic_store::manifest(), WriteAs::default()).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..8 {
                 for shard in 0..IMAGES {
-                    let labels = synthetic::shard_labels(writer.info(), shard);
+                    let labels = synthetic_store::shard_labels(writer.info(), shard);
                     let files = encode_shard(writer.info(), &labels).unwrap();
                     writer.commit(&labels, &files, Agreement::default()).unwrap();
                 }
@@ -233,8 +234,9 @@ fn a_store_that_is_being_written_has_no_strangers() {
 /// A finished store of ten images.
 fn finished(folder: &Path) -> PathBuf {
     let store = folder.join("store");
-    let writer = StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriteAs::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+    let writer =
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+    synthetic_store::fill(&writer).unwrap();
     let reader = StoreReader::open(&store).unwrap();
     assert!(matches!(reader.row(0), Ok(RowState::Labelled(_))));
     store

@@ -56,7 +56,7 @@ fn begin(stream: &mut TcpStream, status: &str, headers: &str) -> std::io::Result
 }
 
 #[test]
-fn a_length_that_nobody_has_is_refused_before_memory_is_asked_for() {
+fn an_absurd_length_is_refused_before_memory_is_allocated() {
     let odd = Odd::start(|_, stream| {
         begin(stream, "200 OK", &format!("Content-Length: {}\r\n", 1_u64 << 50))?;
         loop {
@@ -70,7 +70,7 @@ fn a_length_that_nobody_has_is_refused_before_memory_is_asked_for() {
 }
 
 #[test]
-fn answers_without_end_end() {
+fn endless_responses_are_cut_off() {
     let odd = Odd::start(|_, stream| {
         begin(stream, "200 OK", "Transfer-Encoding: chunked\r\n")?;
         loop {
@@ -93,7 +93,7 @@ fn answers_without_end_end() {
 }
 
 #[test]
-fn odd_answers_are_errors_in_words() {
+fn malformed_responses_are_errors() {
     for (status, headers) in [
         ("206 Partial Content", "Content-Range: bytes 7-9/18446744073709551615\r\nContent-Length: 3\r\n"),
         ("206 Partial Content", "Content-Range: bytes 0-18446744073709551615/*\r\nContent-Length: 3\r\n"),
@@ -116,7 +116,7 @@ fn odd_answers_are_errors_in_words() {
 }
 
 #[test]
-fn a_server_that_sends_a_byte_a_second_can_be_stopped_at_once() {
+fn a_slow_server_can_be_interrupted_at_once() {
     let trickle = |_: &str, stream: &mut TcpStream| {
         begin(stream, "200 OK", "Content-Length: 1000\r\n")?;
         loop {
@@ -193,7 +193,7 @@ fn no_server_chooses_a_local_file() {
 }
 
 #[test]
-fn no_verbosity_tells_a_credential() {
+fn credentials_are_never_logged() {
     let odd = Odd::start(|_, stream| {
         let words = "<Error><Code>AccessDenied</Code><Message>not you</Message></Error>";
         begin(stream, "403 Forbidden", &format!("Content-Length: {}\r\n", words.len()))?;

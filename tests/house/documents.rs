@@ -8,7 +8,7 @@ const TOP_LEVEL: [&str; 9] =
     ["src/", "tests/", "docs/", "models/", "manifests/", "python/", "scripts/", "benches/", "examples/"];
 
 #[test]
-fn every_path_that_a_document_cites_exists() {
+fn every_cited_path_exists() {
     let (mut cited, mut missing) = (0, Vec::new());
     for page in documents().into_iter().chain(files_below("src", "rs")) {
         let text = std::fs::read_to_string(&page).unwrap();
@@ -29,7 +29,7 @@ fn every_path_that_a_document_cites_exists() {
 }
 
 #[test]
-fn every_link_between_documents_leads_somewhere() {
+fn every_link_between_documents_resolves() {
     let mut broken = Vec::new();
     let mut links = 0;
     for page in documents() {
@@ -52,7 +52,7 @@ fn every_link_between_documents_leads_somewhere() {
 }
 
 #[test]
-fn every_test_that_is_named_as_a_proof_exists() {
+fn every_cited_test_exists() {
     let main = std::fs::read_to_string(repository("tests/main.rs")).unwrap();
     let modules: Vec<&str> = main
         .lines()
@@ -85,7 +85,7 @@ fn every_test_that_is_named_as_a_proof_exists() {
 
 /// Messages that the guide quotes: the first column of the tables of its troubleshooting pages, in backticks.
 #[test]
-fn every_message_that_the_guide_quotes_is_printed_by_the_program() {
+fn every_quoted_message_exists() {
     let sources = [files_below("src", "rs"), files_below("python", "py"), files_below("scripts", "py")].concat();
     let sources: Vec<_> = sources.iter().map(|file| joined_literals(&std::fs::read_to_string(file).unwrap())).collect();
     let (mut quoted, mut missing) = (0, Vec::new());

@@ -18,7 +18,7 @@ fn modules_import_only_modules_declared_above_them() {
 }
 
 #[test]
-fn the_import_table_of_the_documents_is_true() {
+fn the_import_table_is_up_to_date() {
     let modules = library_modules();
     let mut table = "| module | imports |\n|---|---|\n".to_owned();
     for (at, imported) in imports_by_module() {
@@ -113,7 +113,7 @@ fn circles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>
 }
 
 #[test]
-fn circles_are_found() {
+fn cycles_are_found() {
     let edges = |pairs: &[(&'static str, &'static str)]| {
         let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (from, to) in pairs {

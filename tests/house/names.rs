@@ -9,7 +9,7 @@ const SAY_LITTLE: &[&str] = &[
 ];
 
 #[test]
-fn no_two_public_types_have_one_name() {
+fn public_type_names_are_unique() {
     let mut defined: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in sources() {
         for line in source.code() {

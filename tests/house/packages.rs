@@ -38,7 +38,7 @@ const NEVER_IN_LIBRARY: &[&str] =
     &["println!", "eprintln!", "process::exit", "env::var", "env::current_dir", "Instant::now", "SystemTime::now"];
 
 #[test]
-fn each_package_is_known_to_one_module() {
+fn packages_are_used_only_in_their_modules() {
     for (package, homes) in ONLY_IN {
         let mut is_used = false;
         for source in sources() {
@@ -57,7 +57,7 @@ fn each_package_is_known_to_one_module() {
 }
 
 #[test]
-fn the_library_neither_prints_nor_exits_nor_reads_its_surroundings() {
+fn the_library_does_not_print_exit_or_read_its_environment() {
     for source in sources().iter().filter(|source| !source.is_of_program()) {
         for word in NEVER_IN_LIBRARY {
             assert!(!source.code().any(|line| line.contains(word)), "{} uses `{word}`", source.file);

@@ -2,7 +2,7 @@
 //!
 //! A file is written under `.staging/`, flushed to the disk, and only then renamed to its place; then the folder that
 //! now names it is flushed too. So a file that is in its place is whole, whenever the machine stops
-//! (tests `kill::a_killed_run_resumes_to_the_same_bytes`, `mishaps::a_failure_at_any_step_of_a_commit_loses_nothing`).
+//! (tests `kill::a_killed_run_resumes_to_the_same_bytes`, `faults::a_failure_at_any_step_of_a_commit_loses_nothing`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -61,7 +61,7 @@ impl StoreReader {
     ///
     /// A shard's label maps are then read without reading all of the shard: that the whole file is the one that its
     /// record names is compared only where the place reads it whole. Every chunk and index has its checksum either way
-    /// (test `remote::a_store_elsewhere_reads_as_the_folder_does`).
+    /// (test `remote::a_remote_store_reads_like_the_folder`).
     ///
     /// # Errors
     /// As for [`StoreReader::open`], and when the place cannot be reached.
@@ -103,7 +103,7 @@ impl StoreReader {
     }
 
     /// What is known of a row. Checksums are checked on the way, and that the shard's files are those that its record
-    /// names (test `damage::every_damage_is_named_and_repaired`).
+    /// names (test `damage::every_damage_is_reported_and_repaired`).
     ///
     /// # Errors
     /// When there is no such row, or its shard is damaged.

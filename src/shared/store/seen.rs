@@ -1,5 +1,5 @@
 //! Which files were compared with their digests already, and how they looked then, so that going on with a store does
-//! not read all of it again. A file that was touched since is compared anew (test `damage::every_damage_is_named_and_repaired`).
+//! not read all of it again. A file that was touched since is compared anew (test `damage::every_damage_is_reported_and_repaired`).
 //!
 //! Nothing depends on it: without it, the next run reads every file once.
 

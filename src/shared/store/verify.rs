@@ -95,7 +95,7 @@ pub enum Step {
 /// # Errors
 /// When there is no store, it is of another format version or program, or the system fails to read it. Damage is no
 /// error: it is what is looked for. A run may write the store meanwhile
-/// (test `hostile_stores::a_store_that_is_being_written_has_no_strangers`).
+/// (test `hostile_stores::a_store_being_written_has_no_stray_files`).
 pub fn verify(store: &Path, depth: Depth, heard: &(dyn Fn(Step) + Sync)) -> Result<Verification, Error> {
     let mut found = Verification::default();
     let info = match GroupState::read(store)? {

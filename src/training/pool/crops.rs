@@ -1,5 +1,5 @@
 //! The labels of the same crops in one map after the other: what [`super::Pooler`] gives for each, for many at once (test
-//! `pooling::crops_that_are_pooled_together_have_the_labels_of_each_alone`).
+//! `pooling::crops_pooled_together_equal_crops_pooled_alone`).
 
 use half::slice::HalfFloatSliceExt as _;
 

@@ -36,7 +36,7 @@ fn touch(folder: &Path, files: &[&str]) {
 }
 
 #[test]
-fn a_folder_that_holds_several_splits_is_refused_unless_that_is_asked_for() {
+fn a_folder_with_several_splits_is_refused_unless_all_are_requested() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     for part in ["train", "val"] {
@@ -66,7 +66,7 @@ fn a_folder_that_holds_several_splits_is_refused_unless_that_is_asked_for() {
 }
 
 #[test]
-fn archives_that_hold_several_splits_are_refused_unless_each_is_named() {
+fn archives_with_several_splits_are_refused_unless_each_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let script = at.join("make.py");
@@ -109,7 +109,7 @@ fn archives_that_hold_several_splits_are_refused_unless_each_is_named() {
 }
 
 #[test]
-fn images_of_two_tars_never_become_one() {
+fn images_of_two_tars_are_never_merged() {
     let file = |name: &str, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
@@ -138,7 +138,7 @@ fn images_of_two_tars_never_become_one() {
 }
 
 #[test]
-fn lists_that_would_be_misread_are_refused_with_both_names() {
+fn ambiguous_lists_are_refused_with_both_names() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["in/a/x.jpg", "in/a/y.jpg"]);
     for (text, expected) in [
@@ -163,7 +163,7 @@ fn lists_that_would_be_misread_are_refused_with_both_names() {
 }
 
 #[test]
-fn a_card_whose_keys_are_slips_is_refused() {
+fn misspelt_card_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["in/a/x.jpg"]);
     let card = folder.path().join("card.toml");
@@ -181,7 +181,7 @@ fn a_card_whose_keys_are_slips_is_refused() {
 }
 
 #[test]
-fn ids_of_a_store_given_back_are_its_rows() {
+fn ids_of_a_store_resolve_to_their_rows() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     small_photographs(&at.join("in"), 2);

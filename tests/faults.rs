@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use relabel::shared::store::{Depth, Faults, RowState, StoreReader, StoreWriter, WriteAs, verify};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, small_photographs, store_bytes};
-use crate::synthetic::{IMAGES, fill, info, manifest};
+use crate::synthetic_store::{IMAGES, fill, info, manifest};
 
 #[test]
 fn a_failure_at_any_step_of_a_commit_loses_nothing() {
@@ -50,7 +50,7 @@ fn a_failure_at_any_step_of_a_commit_loses_nothing() {
 }
 
 #[test]
-fn a_failure_while_a_shard_is_made_again_leaves_no_wrong_label() {
+fn a_failure_while_relabelling_a_shard_leaves_no_wrong_label() {
     let folder = tempfile::tempdir().unwrap();
     let mut steps = 0;
     loop {
@@ -60,7 +60,7 @@ fn a_failure_while_a_shard_is_made_again_leaves_no_wrong_label() {
         // Shard 1 has a failed image; it gets another shard's labels, as an image would that was replaced.
         let write_as = WriteAs { faults: Faults::after_steps(steps), ..WriteAs::default() };
         let result = StoreWriter::resume(&path, write_as, &mut || Ok(manifest())).and_then(|(store, _)| {
-            let mut labels = crate::synthetic::shard_labels(store.info(), 0);
+            let mut labels = crate::synthetic_store::shard_labels(store.info(), 0);
             labels.shard = 1;
             let files = relabel::shared::store::encode_shard(store.info(), &labels).unwrap();
             store.commit(&labels, &files, relabel::shared::store::Agreement::default()).map(|_| labels)
@@ -86,7 +86,7 @@ fn a_failure_while_a_shard_is_made_again_leaves_no_wrong_label() {
 }
 
 #[test]
-fn what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures() {
+fn retried_failures_give_the_bytes_of_a_run_without_failures() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 24);
     LabelRun::new(folder.path()).in_fours().out("unbroken").run().expect(0);
@@ -115,7 +115,7 @@ fn what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures() {
 }
 
 #[test]
-fn a_run_that_makes_no_sense_is_stopped() {
+fn a_run_with_too_many_failures_is_stopped() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     for number in 0..1100 {
@@ -133,7 +133,7 @@ fn a_run_that_makes_no_sense_is_stopped() {
 }
 
 #[test]
-fn images_that_vanish_or_change_during_a_run_fail_alone() {
+fn images_deleted_or_changed_during_a_run_fail_alone() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
     let mut run = LabelRun::new(folder.path()).in_fours().command();
@@ -156,7 +156,7 @@ fn images_that_vanish_or_change_during_a_run_fail_alone() {
 }
 
 #[test]
-fn a_full_disk_ends_clearly_and_the_run_goes_on_when_there_is_room() {
+fn a_full_disk_stops_the_run_which_resumes_when_there_is_space() {
     let Some(mounts) = Mounts::are_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 120);
@@ -187,7 +187,7 @@ fn a_full_disk_ends_clearly_and_the_run_goes_on_when_there_is_room() {
 }
 
 #[test]
-fn a_read_only_store_can_be_read_and_checked_and_says_why_it_cannot_be_written() {
+fn a_read_only_store_can_be_read_and_verified_but_not_written() {
     let Some(mounts) = Mounts::are_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
@@ -201,7 +201,7 @@ fn a_read_only_store_can_be_read_and_checked_and_says_why_it_cannot_be_written()
 }
 
 #[test]
-fn a_folder_that_may_not_be_read_is_named_before_work_begins() {
+fn an_unreadable_folder_is_reported_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     let locked = folder.path().join("in/n07920052");
@@ -225,7 +225,7 @@ fn a_folder_that_may_not_be_read_is_named_before_work_begins() {
 }
 
 #[test]
-fn a_clock_that_jumps_changes_nothing_but_the_rate() {
+fn a_clock_jump_affects_only_the_rate() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     LabelRun::new(folder.path()).in_fours().run().expect(0);

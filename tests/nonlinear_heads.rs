@@ -14,7 +14,7 @@ struct Bent {
 }
 
 /// Heads that are not linear, as exporters write them.
-fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
+fn nonlinear_heads(input: &[Dim; 4]) -> Vec<Bent> {
     let batch = input[0];
     let at = |opset| convolution(TinyGraph::new(opset), input);
     let pooled = |opset| at(opset).node("GlobalAveragePool", &["f"], &["p"], &[]);
@@ -142,9 +142,9 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
 }
 
 #[test]
-fn heads_that_are_not_linear_are_proved_cell_by_cell() {
+fn nonlinear_heads_are_verified_cell_by_cell() {
     for (shape, input) in SHAPES {
-        for Bent { name, model, .. } in bent_heads(&input) {
+        for Bent { name, model, .. } in nonlinear_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             let description = describe(folder.path(), &model, &["--input-size", "32x48"]).expect(0).json();
             let proof = &description["verification"];
@@ -161,8 +161,8 @@ fn heads_that_are_not_linear_are_proved_cell_by_cell() {
 }
 
 #[test]
-fn labels_of_bent_heads_are_those_of_the_plain_teacher_on_one_cell() {
-    for bent in bent_heads(&SHAPES[1].1) {
+fn labels_equal_the_reference_on_single_cells() {
+    for bent in nonlinear_heads(&SHAPES[1].1) {
         let folder = tempfile::tempdir().unwrap();
         label_and_check(folder.path(), &bent, &[], "straight");
     }
@@ -171,7 +171,7 @@ fn labels_of_bent_heads_are_those_of_the_plain_teacher_on_one_cell() {
 #[test]
 fn flip_average_is_the_mean_with_the_mirrored_image() {
     for input in [SHAPES[1].1, [Fixed(2), Fixed(3), Fixed(32), Fixed(48)]] {
-        for bent in bent_heads(&input) {
+        for bent in nonlinear_heads(&input) {
             let fixed = matches!(input[0], Fixed(_));
             if fixed && bent.name.contains("gather") {
                 continue; // the check in Python would have to run one cell in a batch of two
@@ -190,14 +190,14 @@ fn flip_average_is_the_mean_with_the_mirrored_image() {
 #[test]
 fn flip_average_refuses_an_odd_batch() {
     let folder = tempfile::tempdir().unwrap();
-    let bent = bent_heads(&SHAPES[0].1).remove(0);
+    let bent = nonlinear_heads(&SHAPES[0].1).remove(0);
     let refusal = describe(folder.path(), &bent.model, &["--flip-average"]).expect(1);
     assert!(refusal.stderr.contains("batch is fixed at 1") && refusal.stderr.contains("help:"), "{}", refusal.stderr);
 }
 
 #[test]
 fn log_sum_exp_gives_true_probabilities() {
-    let bents = bent_heads(&SHAPES[1].1);
+    let bents = nonlinear_heads(&SHAPES[1].1);
     // With the axes of ReduceSum as an attribute, and as an input.
     for bent in bents.iter().filter(|bent| bent.name.contains("opset 11") || bent.name.contains("legacy")) {
         let folder = tempfile::tempdir().unwrap();
@@ -214,9 +214,9 @@ fn log_sum_exp_gives_true_probabilities() {
 }
 
 #[test]
-fn a_store_with_other_views_or_without_lse_is_not_gone_on_with() {
+fn a_store_with_different_views_or_lse_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let bent = bent_heads(&SHAPES[1].1).remove(0);
+    let bent = nonlinear_heads(&SHAPES[1].1).remove(0);
     label_and_check(folder.path(), &bent, &[], "straight");
     let other = label(folder.path(), &["--flip-average", "--with-lse"]).expect(1);
     for words in ["flip average: off in the store, on asked for", "lse: off in the store, on asked for"] {
@@ -243,7 +243,7 @@ fn every_opset_from_9_to_21_works() {
 }
 
 #[test]
-fn the_card_says_which_grid_tokens_form() {
+fn the_card_sets_the_token_grid() {
     let folder = tempfile::tempdir().unwrap();
     // Cells of 16 x 8 pixels.
     let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 16, 8]);
@@ -269,7 +269,7 @@ fn the_card_says_which_grid_tokens_form() {
 fn at_most_256_cells_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let free = [Free, Fixed(3), Free, Free];
-    let model = bent_heads(&free).remove(0).model;
+    let model = nonlinear_heads(&free).remove(0).model;
     let description = describe(folder.path(), &model, &["--input-size", "480x320"]).expect(0).json();
     let proof = &description["verification"];
     assert_eq!((&proof["cells_compared"], &proof["cells_total"]), (&256.into(), &(2 * 60 * 40).into()));

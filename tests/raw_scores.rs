@@ -233,7 +233,7 @@ fn the_scores_before_a_final_activation_are_kept() {
 }
 
 #[test]
-fn score_maps_go_without_their_activation_too() {
+fn activations_are_removed_from_score_maps() {
     let loader = Loader::new();
     let map = || {
         let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).weight("w_head", &[CLASSES, C, 1, 1]);
@@ -357,7 +357,7 @@ fn probabilities_are_never_kept_as_scores() {
 
 /// What outsiders brought: a Softmax behind which a Reshape, a Squeeze or a Log stands.
 #[test]
-fn teachers_that_were_brought_with_probabilities_are_stripped() {
+fn activations_are_removed_from_contributed_teachers() {
     for (name, word) in
         [("prob_softmax_reshape", "Softmax"), ("prob_softmax_squeeze", "Softmax"), ("prob_softmax_log", "Log (node")]
     {
@@ -405,7 +405,7 @@ fn rounded_head(range: Option<f32>) -> Vec<u8> {
 }
 
 #[test]
-fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
+fn static_quantisation_before_the_pooling_is_verified_on_the_same_features() {
     let loader = Loader::new();
     let (_, description) = loader.load(&rounded_head(None), 3).unwrap();
     let proof = description.proof;
@@ -421,7 +421,7 @@ fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
 }
 
 #[test]
-fn quantisers_behind_the_pooling_are_refused_where_they_cut_cells_off() {
+fn quantisers_after_the_pooling_are_refused_if_they_clip_cells() {
     let loader = Loader::new();
     let why = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
     for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
@@ -466,7 +466,7 @@ fn cells_that_saturate_float16_fail_the_image_with_their_number() {
 }
 
 #[test]
-fn teacher_tells_what_was_left_out_and_how_pixels_are_normalised() {
+fn teacher_reports_removed_nodes_and_the_normalisation() {
     let folder: &Path = &tempfile::tempdir().unwrap().keep();
     let (_, model, _) = activated().remove(3);
     let description = describe(folder, &model, &[]).expect(0).json();

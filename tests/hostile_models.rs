@@ -33,7 +33,7 @@ fn external(entries: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
-fn models_that_contradict_themselves_are_refused_before_onnx_runtime_sees_them() {
+fn inconsistent_models_are_refused_before_onnx_runtime_loads_them() {
     let weight = |dims: &[i64], bytes: usize| with_weight(&tensor("w", FLOAT, dims).bytes(9, &vec![0; bytes]));
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("data too short", weight(&[CLASSES, C], 8), "requires 216 bytes, but it has 8"),
@@ -93,7 +93,7 @@ fn huge_batch() -> Vec<u8> {
 }
 
 #[test]
-fn weights_that_lie_elsewhere_than_they_should_are_refused() {
+fn misplaced_weights_are_refused() {
     let refused =
         |folder: &Path, entries: &[(&str, &str)]| -> Ran { describe(folder, &external(entries), &[]).expect(1) };
     let folder = tempfile::tempdir().unwrap();
@@ -113,7 +113,7 @@ fn weights_that_lie_elsewhere_than_they_should_are_refused() {
 }
 
 #[test]
-fn limits_are_checked_before_memory_is_asked_for() {
+fn limits_are_checked_before_memory_is_allocated() {
     let graph = |inside: Vec<u8>| Message::default().int(1, 8).bytes(7, &inside).finish();
     // Two bytes each in the file, and hundreds in memory.
     let nodes = graph([10, 0].repeat(4_000_000));
@@ -159,7 +159,7 @@ fn with_node_before_pooling(add: impl FnOnce(TinyGraph) -> TinyGraph) -> Vec<u8>
 }
 
 #[test]
-fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
+fn graphs_that_crash_onnx_runtime_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let kernel = [i64::from(i32::MAX); 2];
     let pooled = |op: &'static str, sides: &[i64]| {

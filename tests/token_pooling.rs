@@ -82,7 +82,7 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
 }
 
 #[test]
-fn class_tokens_beside_a_mean_are_repeated_in_each_cell() {
+fn class_tokens_next_to_a_mean_are_repeated_in_each_cell() {
     for (shape, input) in [SHAPES[0], SHAPES[1], ("batch 2", [Fixed(2), Fixed(3), Fixed(32), Fixed(48)])] {
         for (name, model, linear) in joined_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
@@ -222,7 +222,7 @@ pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 /// torch.nn.MultiheadAttention with the sides that the newer exporter writes as numbers, -1 or the batch.
-fn multihead_in_numbers(input: &[Dim; 4], side: i64) -> Vec<u8> {
+fn multihead_with_fixed_shapes(input: &[Dim; 4], side: i64) -> Vec<u8> {
     let swap = [ints("perm", &[1, 0, 2])];
     let graph = tokens(convolution(TinyGraph::new(17), input))
         .node("Transpose", &["tokens"], &["turned"], &swap)
@@ -250,9 +250,9 @@ fn multihead_in_numbers(input: &[Dim; 4], side: i64) -> Vec<u8> {
 }
 
 #[test]
-fn attention_with_a_learned_query_is_the_value_of_each_cell() {
+fn attention_with_a_learned_query_uses_the_value_of_each_cell() {
     for (side, batch) in [(-1, Free), (1, Fixed(1)), (2, Fixed(2))] {
-        let model = multihead_in_numbers(&[batch, Fixed(3), Fixed(32), Fixed(48)], side);
+        let model = multihead_with_fixed_shapes(&[batch, Fixed(3), Fixed(32), Fixed(48)], side);
         let folder = tempfile::tempdir().unwrap();
         let description = describe(folder.path(), &model, &[]).expect(0).json();
         assert_eq!(description["verification"]["linear_head"], false, "{side}");
@@ -274,7 +274,7 @@ fn attention_with_a_learned_query_is_the_value_of_each_cell() {
 }
 
 #[test]
-fn heads_of_onnx_runtimes_own_operators_are_known() {
+fn onnx_runtime_operators_in_heads_are_supported() {
     let ours = "com.microsoft";
     let pooled = || opset(17).node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
     let cases = [
@@ -353,7 +353,7 @@ fn heads_of_onnx_runtimes_own_operators_are_known() {
 }
 
 #[test]
-fn refusals_tell_what_is_pooled_instead() {
+fn refusals_name_what_is_pooled_instead() {
     let sequence = || with_class_token(opset(17));
     let token = |graph: TinyGraph, of: &str, to: &str| {
         graph.scalar(&format!("{to}_at"), 0).node("Gather", &[of, &format!("{to}_at")], &[to], &[int("axis", 1)])

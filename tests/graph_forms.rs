@@ -15,7 +15,7 @@ fn of_file(file: &str, size: &str) -> Ran {
 }
 
 #[test]
-fn files_in_unusual_forms_are_read_and_proved() {
+fn files_in_unusual_forms_are_read_and_verified() {
     let files = [
         // No node has a name.
         ("file_unnamed_nodes_small.onnx", true),
@@ -44,14 +44,14 @@ fn files_in_unusual_forms_are_read_and_proved() {
 }
 
 #[test]
-fn an_operator_set_that_is_too_new_is_named_with_those_that_are_supported() {
+fn an_unsupported_opset_is_refused_with_the_supported_ones() {
     let refusal = of_file("file_opset25.onnx", "32x32").expect(1).stderr;
     assert!(refusal.contains("opset 25") && refusal.contains("opsets 9 to 24 are supported"), "{refusal}");
     assert!(refusal.contains("version_converter") && !refusal.contains("is complete"), "{refusal}");
 }
 
 #[test]
-fn a_window_that_does_not_cover_the_map_names_the_input_size_that_fits() {
+fn a_window_smaller_than_the_map_is_refused_with_a_fitting_input_size() {
     let refusal = of_file("avgpool7_larger_input.onnx", "32x32").expect(1).stderr;
     for words in ["averages 7x7 cells", "32x32 pixels gives a map of 8x8", "--input-size 28x28"] {
         assert!(refusal.contains(words), "{refusal}");
@@ -192,7 +192,7 @@ fn functions_that_cannot_be_inlined_are_refused_by_name() {
 }
 
 #[test]
-fn nodes_are_sorted_and_named_and_what_cannot_be_is_told() {
+fn nodes_are_sorted_and_named_or_the_graph_is_refused() {
     let last_first = gemm(TinyGraph::new(17), "v").unnamed("Flatten", &["p"], &["v"], &[]).unnamed(
         "GlobalAveragePool",
         &["f"],
@@ -248,7 +248,7 @@ fn branched(condition: &str, then: &Message, other: &Message) -> Vec<u8> {
 }
 
 #[test]
-fn branches_behind_the_pooling_work_or_are_refused_in_words() {
+fn branches_after_the_pooling_are_rewritten_or_refused() {
     let simple = |op: &str| node(op, &["v"], &["inner"], &[]);
     let (_, linear) = largest_score(&branched("by_shape", &simple("Identity"), &simple("Neg")));
     assert_eq!(linear["verification"]["linear_head"], true);
