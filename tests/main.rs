@@ -1,12 +1,5 @@
 //! One integration-test binary: each module is one concern.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::too_many_lines
-)]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
 /// `relabel audit` against figures that are computed anew from densified maps; its files, refusals and interruption.
 mod audit;

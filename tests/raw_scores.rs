@@ -93,57 +93,81 @@ fn softmax(graph: TinyGraph, from: &str, to: &str) -> TinyGraph {
     graph.node("Softmax", &[from], &[to], &[int("axis", 1)])
 }
 
-/// Graphs that end in probabilities, what is said of them, and the classes that are left, in the output's order.
-fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
-    let all: Vec<usize> = (0..CLASSES as usize).collect();
-    let same = |name, graph: TinyGraph| (name, finish(graph, CLASSES as usize), all.clone());
-    let probs = || softmax(linear(17), "scores", "probs");
-    let minus_one = |graph: TinyGraph| graph.shape("minus_one", &[-1]);
+/// The name of a model, its file, and the classes of its output, in order.
+type ActivatedModel = (&'static str, Vec<u8>, Vec<usize>);
+
+/// Graphs that end in probabilities.
+fn activated() -> Vec<ActivatedModel> {
+    [activations_as_operators(), activations_spelled_out(), activations_with_fewer_classes()].concat()
+}
+
+fn all_classes(name: &'static str, graph: TinyGraph) -> ActivatedModel {
+    (name, finish(graph, CLASSES as usize), (0..CLASSES as usize).collect())
+}
+
+fn probabilities() -> TinyGraph {
+    softmax(linear(17), "scores", "probs")
+}
+
+/// Activations that are operators, and what exporters put after them.
+fn activations_as_operators() -> Vec<ActivatedModel> {
     vec![
-        same("LogSoftmax", linear(17).node("LogSoftmax", &["scores"], &["out"], &[int("axis", 1)])),
-        same("Sigmoid", linear(17).node("Sigmoid", &["scores"], &["out"], &[])),
-        same("Hardmax", linear(17).node("Hardmax", &["scores"], &["out"], &[int("axis", 1)])),
-        same("Log", probs().node("Log", &["probs"], &["out"], &[])),
-        same("Reshape", probs().shape("to", &[-1, CLASSES]).node("Reshape", &["probs", "to"], &["out"], &[])),
-        same(
-            "Reshape to its own shape",
-            probs().node("Shape", &["probs"], &["to"], &[]).node("Reshape", &["probs", "to"], &["out"], &[]),
+        all_classes("LogSoftmax", linear(17).node("LogSoftmax", &["scores"], &["out"], &[int("axis", 1)])),
+        all_classes("Sigmoid", linear(17).node("Sigmoid", &["scores"], &["out"], &[])),
+        all_classes("Hardmax", linear(17).node("Hardmax", &["scores"], &["out"], &[int("axis", 1)])),
+        all_classes("Log", probabilities().node("Log", &["probs"], &["out"], &[])),
+        all_classes(
+            "Reshape",
+            probabilities().shape("to", &[-1, CLASSES]).node("Reshape", &["probs", "to"], &["out"], &[]),
         ),
-        same("Identity and Cast", {
-            let graph = probs().node("Identity", &["probs"], &["i"], &[]);
+        all_classes(
+            "Reshape to its own shape",
+            probabilities().node("Shape", &["probs"], &["to"], &[]).node("Reshape", &["probs", "to"], &["out"], &[]),
+        ),
+        all_classes("Identity and Cast", {
+            let graph = probabilities().node("Identity", &["probs"], &["i"], &[]);
             graph.node("Cast", &["i"], &["d"], &[int("to", 11)]).node("Cast", &["d"], &["out"], &[int("to", 1)])
         }),
-        same("Squeeze", {
+        all_classes("Squeeze", {
             let graph = softmax(by_convolution(), "s4", "probs").shape("axes", &[2, 3]);
             graph.node("Squeeze", &["probs", "axes"], &["out"], &[])
         }),
-        same("Transpose, Flatten", {
+        all_classes("Transpose, Flatten", {
             let graph = softmax(by_convolution(), "s4", "probs");
             let last = graph.node("Transpose", &["probs"], &["last"], &[ints("perm", &[0, 2, 3, 1])]);
             last.node("Flatten", &["last"], &["out"], &[])
         }),
-        same("Unsqueeze, Squeeze, Log", {
-            let graph = probs().shape("axes", &[2]).node("Unsqueeze", &["probs", "axes"], &["u"], &[]);
+        all_classes("Unsqueeze, Squeeze, Log", {
+            let graph = probabilities().shape("axes", &[2]).node("Unsqueeze", &["probs", "axes"], &["u"], &[]);
             graph.node("Squeeze", &["u", "axes"], &["s"], &[]).node("Log", &["s"], &["out"], &[])
         }),
-        same("percent", probs().number("hundred", 100.0).node("Mul", &["hundred", "probs"], &["out"], &[])),
-        same("Clip, Log", {
-            let graph = probs().number("least", 1e-7).number("most", 1.0);
+        all_classes(
+            "percent",
+            probabilities().number("hundred", 100.0).node("Mul", &["hundred", "probs"], &["out"], &[]),
+        ),
+        all_classes("Clip, Log", {
+            let graph = probabilities().number("least", 1e-7).number("most", 1.0);
             graph.node("Clip", &["probs", "least", "most"], &["c"], &[]).node("Log", &["c"], &["out"], &[])
         }),
-        same("a Softmax twice", {
-            let graph = probs().node("Identity", &["probs"], &["i"], &[]);
+        all_classes("a Softmax twice", {
+            let graph = probabilities().node("Identity", &["probs"], &["i"], &[]);
             softmax(graph, "i", "out")
         }),
-        same(
+        all_classes(
             "a Sigmoid, then Softmax",
             softmax(linear(17).node("Sigmoid", &["scores"], &["sigmoid"], &[]), "sigmoid", "out"),
         ),
-        same("spelled out: Exp, ReduceSum, Div", {
+    ]
+}
+
+/// Activations spelled out in single steps, and rounded ones.
+fn activations_spelled_out() -> Vec<ActivatedModel> {
+    vec![
+        all_classes("spelled out: Exp, ReduceSum, Div", {
             let graph = linear(17).shape("axes", &[1]).node("Exp", &["scores"], &["e"], &[]);
             graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["out"], &[])
         }),
-        same("spelled out from the largest score on, opset 11", {
+        all_classes("spelled out from the largest score on, opset 11", {
             linear(11)
                 .node("ReduceMax", &["scores"], &["most"], &[ints("axes", &[1])])
                 .node("Sub", &["scores", "most"], &["below"], &[])
@@ -152,7 +176,7 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
                 .node("Reciprocal", &["sum"], &["share"], &[])
                 .node("Mul", &["e", "share"], &["out"], &[])
         }),
-        same("spelled out: a log-softmax", {
+        all_classes("spelled out: a log-softmax", {
             linear(17)
                 .shape("axes", &[1])
                 .node("ReduceMax", &["scores"], &["most"], &[ints("axes", &[1])])
@@ -162,17 +186,17 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
                 .node("Log", &["sum"], &["log"], &[])
                 .node("Sub", &["below", "log"], &["out"], &[])
         }),
-        same("spelled out: ReduceLogSumExp", {
+        all_classes("spelled out: ReduceLogSumExp", {
             let graph = linear(17).node("ReduceLogSumExp", &["scores"], &["lse"], &[ints("axes", &[1])]);
             graph.node("Sub", &["scores", "lse"], &["out"], &[])
         }),
-        same("spelled out: a sigmoid", {
+        all_classes("spelled out: a sigmoid", {
             let graph = linear(17).number("one", 1.0).node("Neg", &["scores"], &["n"], &[]);
             let graph = graph.node("Exp", &["n"], &["e"], &[]).node("Add", &["e", "one"], &["d"], &[]);
             graph.node("Div", &["one", "d"], &["out"], &[])
         }),
-        same("rounded to 8 bits", {
-            let graph = probs().number("step", 1.0 / 255.0).raw(5, &tensor("zero", 2, &[]).bytes(9, &[0]));
+        all_classes("rounded to 8 bits", {
+            let graph = probabilities().number("step", 1.0 / 255.0).raw(5, &tensor("zero", 2, &[]).bytes(9, &[0]));
             graph.node("QuantizeLinear", &["probs", "step", "zero"], &["q"], &[]).node(
                 "DequantizeLinear",
                 &["q", "step", "zero"],
@@ -180,10 +204,20 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
                 &[],
             )
         }),
+    ]
+}
+
+/// Outputs that have only some of the classes.
+fn activations_with_fewer_classes() -> Vec<ActivatedModel> {
+    vec![
         (
             "Slice that drops the first class",
             {
-                let graph = minus_one(probs()).shape("from", &[1]).shape("to", &[i64::MAX]).shape("axes", &[1]);
+                let graph = probabilities()
+                    .shape("minus_one", &[-1])
+                    .shape("from", &[1])
+                    .shape("to", &[i64::MAX])
+                    .shape("axes", &[1]);
                 finish(graph.node("Slice", &["probs", "from", "to", "axes"], &["out"], &[]), 8)
             },
             (1..9).collect(),
@@ -191,7 +225,7 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
         (
             "Gather of some classes in another order",
             {
-                let graph = probs().shape("some", &[4, 0, 8]);
+                let graph = probabilities().shape("some", &[4, 0, 8]);
                 finish(graph.node("Gather", &["probs", "some"], &["out"], &[int("axis", 1)]), 3)
             },
             vec![4, 0, 8],
@@ -199,7 +233,7 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
         (
             "Split",
             {
-                let graph = probs().shape("parts", &[4, 5]);
+                let graph = probabilities().shape("parts", &[4, 5]);
                 finish(graph.node("Split", &["probs", "parts"], &["background", "out"], &[int("axis", 1)]), 5)
             },
             (4..9).collect(),

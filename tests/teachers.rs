@@ -57,13 +57,25 @@ pub fn scores_out(graph: TinyGraph, batch: Dim) -> Vec<u8> {
     graph.output("scores", &[batch, Fixed(CLASSES)]).finish()
 }
 
-/// Every linear ending of both exporters, by name.
-pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
+/// The name of a model, and its file.
+pub type NamedModel = (&'static str, Vec<u8>);
+
+/// Every linear head as the two exporters of PyTorch write it.
+pub fn linear_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let mut all =
+        [convolutional_heads(input), transformer_heads(input), other_poolings(input), other_outputs(input)].concat();
+    if matches!(input[0], Fixed(_)) {
+        all.extend(fixed_batch_heads(input));
+    }
+    all
+}
+
+/// Heads of convolutional networks.
+fn convolutional_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
     let batch = input[0];
     let legacy = || convolution(TinyGraph::new(17), input);
     let dynamo = || convolution(TinyGraph::new(20), input);
-    let fixed_batch = matches!(batch, Fixed(_));
-    let mut all = vec![
+    vec![
         ("GlobalAveragePool, Flatten, Gemm", {
             let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node(
                 "Flatten",
@@ -127,6 +139,15 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Flatten", &["p"], &["scores"], &[int("axis", 1)]);
             scores_out(graph, batch)
         }),
+    ]
+}
+
+/// Heads on tokens, or with channels last.
+fn transformer_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    let dynamo = || convolution(TinyGraph::new(20), input);
+    vec![
         ("NHWC, LayerNorm, ReduceMean [1, 2], Gemm (Swin of timm)", {
             let graph = legacy()
                 .node("Transpose", &["f"], &["last"], &[ints("perm", &[0, 2, 3, 1])])
@@ -176,6 +197,15 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Add", &["product", "b_mat"], &["scores"], &[]);
             scores_out(graph, batch)
         }),
+    ]
+}
+
+/// Means in other forms than one operator over rows and columns.
+fn other_poolings(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    let dynamo = || convolution(TinyGraph::new(20), input);
+    vec![
         ("ReduceMean over one axis after the other, none kept", {
             let graph = legacy()
                 .node("ReduceMean", &["f"], &["rows"], &[ints("axes", &[-1]), int("keepdims", 0)])
@@ -221,6 +251,14 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
+    ]
+}
+
+/// Averaged layers, activations, score maps, other number types and opsets.
+fn other_outputs(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    vec![
         ("two linear layers that are averaged (LeViT)", {
             let graph = legacy()
                 .node("GlobalAveragePool", &["f"], &["p"], &[])
@@ -268,33 +306,19 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
             );
             scores_out(gemm(graph, "v"), batch)
         }),
-    ];
-    if fixed_batch {
-        all.push(("GlobalAveragePool, Reshape to [1, -1], Gemm", {
-            let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).shape("target", &[1, -1]).node(
-                "Reshape",
-                &["p", "target"],
-                &["v"],
-                &[],
-            );
-            scores_out(gemm(graph, "v"), batch)
-        }));
-        all.push(("ReduceMean, Reshape to [1, C] with allowzero, Gemm", {
-            let graph = dynamo()
-                .shape("axes", &[-1, -2])
-                .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
-                .shape("target", &[1, C])
-                .node("Reshape", &["p", "target"], &["v"], &[int("allowzero", 1)]);
-            scores_out(gemm(graph, "v"), batch)
-        }));
-    }
-    all
+    ]
+}
+
+/// Reshapes that contain the fixed batch.
+fn fixed_batch_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    vec![]
 }
 
 #[test]
 fn every_linear_head_is_rewritten_and_verified() {
     for (shape, input) in SHAPES {
-        for (name, model) in endings(&input) {
+        for (name, model) in linear_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             // SqueezeNet has no weights behind its pooling, so that only names tell its scores from features.
             std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
@@ -368,13 +392,18 @@ fn ties_go_to_the_lower_class() {
     }
 }
 
-#[test]
-fn unsupported_models_are_refused_with_a_reason_and_help() {
-    let input = &SHAPES[1].1;
-    let legacy = || convolution(TinyGraph::new(17), input);
-    let pooled =
-        || legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+/// The name of a model, its file, and part of the reason for which it is refused.
+type RefusedModel = (&'static str, Vec<u8>, &'static str);
+
+fn pooled_vector() -> TinyGraph {
+    let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]);
+    graph.node("Flatten", &["p"], &["v"], &[int("axis", 1)])
+}
+
+/// Models whose scores do not come from one mean over the feature map.
+fn models_without_a_single_mean() -> Vec<RefusedModel> {
+    let legacy = || convolution(TinyGraph::new(17), &SHAPES[1].1);
+    vec![
         (
             "a map that is flattened (VGG)",
             {
@@ -425,10 +454,16 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
             },
             "pools twice",
         ),
+    ]
+}
+
+/// Models whose head cannot be moved before the mean.
+fn models_with_unsupported_heads() -> Vec<RefusedModel> {
+    vec![
         (
             "a head that mixes images",
             {
-                let graph = pooled().node("ReduceMean", &["v"], &["m"], &[ints("axes", &[0])]).node(
+                let graph = pooled_vector().node("ReduceMean", &["v"], &["m"], &[ints("axes", &[0])]).node(
                     "Sub",
                     &["v", "m"],
                     &["d"],
@@ -440,14 +475,14 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
         ),
         (
             "an operator that is not known",
-            scores_out(gemm(pooled().node("Magic", &["v"], &["m"], &[]), "m"), Free),
+            scores_out(gemm(pooled_vector().node("Magic", &["v"], &["m"], &[]), "m"), Free),
             "Magic (node `Magic_m`) between the pooling and the scores is not known",
         ),
         (
             "weights that are quantised while it runs",
             {
                 let quantised = ["q", "q_scale", "q_zero"];
-                let graph = pooled().node("DynamicQuantizeLinear", &["v"], &quantised, &[]).node(
+                let graph = pooled_vector().node("DynamicQuantizeLinear", &["v"], &quantised, &[]).node(
                     "DequantizeLinear",
                     &quantised,
                     &["d"],
@@ -460,11 +495,18 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
         (
             "a detector",
             {
-                let graph = pooled().node("NonMaxSuppression", &["v", "v"], &["boxes"], &[]);
+                let graph = pooled_vector().node("NonMaxSuppression", &["v", "v"], &["boxes"], &[]);
                 gemm(graph, "v").output("boxes", &[Free, Fixed(3)]).output("scores", &[Free, Fixed(CLASSES)]).finish()
             },
             "the model is a detector",
         ),
+    ]
+}
+
+/// Models that pool a part of the map, a single cell, or by a maximum.
+fn models_with_unsupported_poolings() -> Vec<RefusedModel> {
+    let legacy = || convolution(TinyGraph::new(17), &SHAPES[1].1);
+    vec![
         (
             "tokens of which some are no cells",
             {
@@ -515,10 +557,16 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
             },
             "does not cover the entire feature map",
         ),
+    ]
+}
+
+/// Files that are not classifiers of RGB images.
+fn models_with_other_interfaces() -> Vec<RefusedModel> {
+    vec![
         (
             "two inputs",
             {
-                let graph = pooled().input("y", &[Free, Fixed(C)]).node("Add", &["v", "y"], &["sum"], &[]);
+                let graph = pooled_vector().input("y", &[Free, Fixed(C)]).node("Add", &["v", "y"], &["sum"], &[]);
                 scores_out(gemm(graph, "sum"), Free)
             },
             "2 inputs (x, y)",
@@ -526,7 +574,7 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
         (
             "two outputs",
             {
-                let graph = gemm(pooled(), "v").output("v", &[Free, Fixed(C)]);
+                let graph = gemm(pooled_vector(), "v").output("v", &[Free, Fixed(C)]);
                 scores_out(graph, Free)
             },
             "2 outputs",
@@ -546,18 +594,28 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
         (
             "half a model",
             {
-                let mut model = endings(input)[0].1.clone();
+                let mut model = linear_heads(&SHAPES[1].1)[0].1.clone();
                 model.truncate(model.len() / 2);
                 model
             },
             "not an ONNX model",
         ),
         ("nothing", Vec::new(), "no graph"),
+    ]
+}
+
+#[test]
+fn unsupported_models_are_refused_with_a_reason_and_help() {
+    let cases = [
+        models_without_a_single_mean(),
+        models_with_unsupported_heads(),
+        models_with_unsupported_poolings(),
+        models_with_other_interfaces(),
     ];
-    for (name, model, words) in cases {
+    for (name, model, reason) in cases.concat() {
         let folder = tempfile::tempdir().unwrap();
         let refusal = describe(folder.path(), &model, &[]).expect(1);
-        assert!(refusal.stderr.contains(words), "{name}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains(reason), "{name}: {}", refusal.stderr);
         assert!(refusal.stderr.contains("help:"), "{name} gives no advice: {}", refusal.stderr);
     }
 }
@@ -578,7 +636,7 @@ fn the_card_chooses_the_scoring_output() {
 fn the_origin_of_each_card_value_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tiny.toml"), "mean = [0.5, 0.5, 0.5]\nlicence = \"MIT\"\n").unwrap();
-    let model = endings(&SHAPES[1].1).remove(0).1;
+    let model = linear_heads(&SHAPES[1].1).remove(0).1;
     let description =
         describe(folder.path(), &model, &["--std", "0.25,0.25,0.25", "--channel-order", "bgr"]).expect(0).json();
     let origins = &description["card_origins"];

@@ -104,26 +104,27 @@ fn class_tokens_next_to_a_mean_are_repeated_in_each_cell() {
     describe(folder.path(), &model, &["--flip-average", "--with-lse"]).expect(0);
 }
 
+/// Keys and values of two heads from one layer: `[batch, 24, 2 C]` to `[2, batch, heads, 24, C / heads]`.
+fn split_heads(graph: TinyGraph) -> TinyGraph {
+    graph
+        .weight("w_kv", &[C, 2 * C])
+        .weight("b_kv", &[2 * C])
+        .node("MatMul", &["tokens", "w_kv"], &["kv_0"], &[])
+        .node("Add", &["b_kv", "kv_0"], &["kv_1"], &[])
+        .shape("kv_shape", &[0, 24, 2, 2, C / 2])
+        .node("Reshape", &["kv_1", "kv_shape"], &["kv_2"], &[])
+        .node("Transpose", &["kv_2"], &["kv"], &[ints("perm", &[2, 0, 3, 1, 4])])
+        .scalar("zero", 0)
+        .scalar("one", 1)
+        .node("Gather", &["kv", "zero"], &["k"], &[int("axis", 0)])
+        .node("Gather", &["kv", "one"], &["values"], &[int("axis", 0)])
+        .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 1, 3, 2])])
+}
+
 /// Attention poolings as exporters write them: heads in one product, keys and values from one layer.
 pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
     let batch = input[0];
     let with_tokens = || tokens(convolution(TinyGraph::new(17), input));
-    let split_heads = |graph: TinyGraph| {
-        // [batch, 24, 2 C] -> [2, batch, heads, 24, C / heads]
-        graph
-            .weight("w_kv", &[C, 2 * C])
-            .weight("b_kv", &[2 * C])
-            .node("MatMul", &["tokens", "w_kv"], &["kv_0"], &[])
-            .node("Add", &["b_kv", "kv_0"], &["kv_1"], &[])
-            .shape("kv_shape", &[0, 24, 2, 2, C / 2])
-            .node("Reshape", &["kv_1", "kv_shape"], &["kv_2"], &[])
-            .node("Transpose", &["kv_2"], &["kv"], &[ints("perm", &[2, 0, 3, 1, 4])])
-            .scalar("zero", 0)
-            .scalar("one", 1)
-            .node("Gather", &["kv", "zero"], &["k"], &[int("axis", 0)])
-            .node("Gather", &["kv", "one"], &["values"], &[int("axis", 0)])
-            .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 1, 3, 2])])
-    };
     vec![
         ("one head, values not projected", {
             let graph = with_tokens()
@@ -175,50 +176,53 @@ pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Gather", &["sum", "zero"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("torch.nn.MultiheadAttention: heads beside the batch, the sequence first", {
-            // [batch, 24, C] -> [24, batch, C] -> [24, batch * heads, C / heads] -> [batch * heads, 24, C / heads]
-            let project = |graph: TinyGraph, name: &str| {
-                let of = |part: &str| format!("{name}_{part}");
-                graph
-                    .weight(&of("w"), &[C, C])
-                    .node("MatMul", &["turned", &of("w")], &[&of("p")], &[])
-                    .node("Reshape", &[&of("p"), "heads_shape"], &[&of("h")], &[])
-                    .node("Transpose", &[&of("h")], &[name], &[ints("perm", &[1, 0, 2])])
-            };
-            let graph = with_tokens()
-                .node("Transpose", &["tokens"], &["turned"], &[ints("perm", &[1, 0, 2])])
-                .node("Shape", &["turned"], &["sides"], &[])
-                .shape("at1", &[1])
-                .node("Gather", &["sides", "at1"], &["count"], &[int("axis", 0)])
-                .shape("two", &[2])
-                .node("Mul", &["count", "two"], &["twice"], &[])
-                .shape("cells", &[24])
-                .shape("half", &[C / 2])
-                .node("Concat", &["cells", "twice", "half"], &["heads_shape"], &[int("axis", 0)]);
-            let graph = project(project(graph, "k"), "values")
-                .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 2, 1])])
-                .weight("probe", &[2, 1, C / 2])
-                .shape("each", &[1, 1])
-                .node("Concat", &["count", "each"], &["repeats"], &[int("axis", 0)])
-                .node("Tile", &["probe", "repeats"], &["query"], &[])
-                .node("MatMul", &["query", "keys"], &["products"], &[])
-                .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
-                .node("MatMul", &["weights", "values"], &["heads"], &[])
-                .node("Transpose", &["heads"], &["heads_t"], &[ints("perm", &[1, 0, 2])])
-                .shape("c", &[C])
-                .node("Concat", &["count", "c"], &["rows_shape"], &[int("axis", 0)])
-                .node("Reshape", &["heads_t", "rows_shape"], &["rows"], &[])
-                .weight("w_out", &[C, C])
-                .node("Gemm", &["rows", "w_out"], &["projected"], &[])
-                .shape("first", &[1])
-                .node("Concat", &["first", "count", "c"], &["sequence_shape"], &[int("axis", 0)])
-                .node("Reshape", &["projected", "sequence_shape"], &["first_axis"], &[])
-                .node("Transpose", &["first_axis"], &["back"], &[ints("perm", &[1, 0, 2])])
-                .scalar("zero", 0)
-                .node("Gather", &["back", "zero"], &["v"], &[int("axis", 1)]);
-            scores_out(gemm(graph, "v"), batch)
-        }),
+        ("torch.nn.MultiheadAttention: heads next to the batch, the sequence first", multihead_attention(input)),
     ]
+}
+
+/// `torch.nn.MultiheadAttention`: sequence first, heads in one axis with the batch.
+fn multihead_attention(input: &[Dim; 4]) -> Vec<u8> {
+    // [batch, 24, C] -> [24, batch, C] -> [24, batch * heads, C / heads] -> [batch * heads, 24, C / heads]
+    let project = |graph: TinyGraph, name: &str| {
+        let of = |part: &str| format!("{name}_{part}");
+        graph
+            .weight(&of("w"), &[C, C])
+            .node("MatMul", &["turned", &of("w")], &[&of("p")], &[])
+            .node("Reshape", &[&of("p"), "heads_shape"], &[&of("h")], &[])
+            .node("Transpose", &[&of("h")], &[name], &[ints("perm", &[1, 0, 2])])
+    };
+    let graph = tokens(convolution(TinyGraph::new(17), input))
+        .node("Transpose", &["tokens"], &["turned"], &[ints("perm", &[1, 0, 2])])
+        .node("Shape", &["turned"], &["sides"], &[])
+        .shape("at1", &[1])
+        .node("Gather", &["sides", "at1"], &["count"], &[int("axis", 0)])
+        .shape("two", &[2])
+        .node("Mul", &["count", "two"], &["twice"], &[])
+        .shape("cells", &[24])
+        .shape("half", &[C / 2])
+        .node("Concat", &["cells", "twice", "half"], &["heads_shape"], &[int("axis", 0)]);
+    let graph = project(project(graph, "k"), "values")
+        .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 2, 1])])
+        .weight("probe", &[2, 1, C / 2])
+        .shape("each", &[1, 1])
+        .node("Concat", &["count", "each"], &["repeats"], &[int("axis", 0)])
+        .node("Tile", &["probe", "repeats"], &["query"], &[])
+        .node("MatMul", &["query", "keys"], &["products"], &[])
+        .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
+        .node("MatMul", &["weights", "values"], &["heads"], &[])
+        .node("Transpose", &["heads"], &["heads_t"], &[ints("perm", &[1, 0, 2])])
+        .shape("c", &[C])
+        .node("Concat", &["count", "c"], &["rows_shape"], &[int("axis", 0)])
+        .node("Reshape", &["heads_t", "rows_shape"], &["rows"], &[])
+        .weight("w_out", &[C, C])
+        .node("Gemm", &["rows", "w_out"], &["projected"], &[])
+        .shape("first", &[1])
+        .node("Concat", &["first", "count", "c"], &["sequence_shape"], &[int("axis", 0)])
+        .node("Reshape", &["projected", "sequence_shape"], &["first_axis"], &[])
+        .node("Transpose", &["first_axis"], &["back"], &[ints("perm", &[1, 0, 2])])
+        .scalar("zero", 0)
+        .node("Gather", &["back", "zero"], &["v"], &[int("axis", 1)]);
+    scores_out(gemm(graph, "v"), input[0])
 }
 
 /// torch.nn.MultiheadAttention with the sides that the newer exporter writes as numbers, -1 or the batch.

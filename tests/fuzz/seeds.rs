@@ -12,7 +12,7 @@ use tar::{Builder, EntryType, Header};
 
 use crate::common::repository;
 use crate::graph_forms::unusual_files;
-use crate::teachers::{C, SHAPES, convolution, endings, gemm, scores_out};
+use crate::teachers::{C, SHAPES, convolution, gemm, linear_heads, scores_out};
 use crate::tiny_graphs::Dim::Free;
 use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph};
 use crate::token_pooling::{attention_poolings, joined_heads};
@@ -58,11 +58,11 @@ pub fn onnx_files() -> Vec<Vec<u8>> {
     let metadata = |key: &str, value: &str| Message::default().text(1, key).text(2, value).finish();
     let mut described = scores_out(gemm(pooled().node("GlobalAveragePool", &["f"], &["v"], &[]), "v"), Free);
     described.extend(Message::default().bytes(14, &metadata("relabel.mean", "[0.1, 0.2, 0.3]")).finish());
-    let endings = SHAPES.iter().flat_map(|(_, shape)| endings(shape)).map(|(_, model)| model);
+    let linear = SHAPES.iter().flat_map(|(_, shape)| linear_heads(shape)).map(|(_, model)| model);
     let joined = joined_heads(&SHAPES[1].1).into_iter().map(|(_, model, _)| model);
     let attention = attention_poolings(&SHAPES[1].1).into_iter().map(|(_, model)| model);
     let more = [scores_out(gemm(branched, "v"), Free), scores_out(external, Free), described];
-    endings.chain(more).chain(joined).chain(attention).chain(unusual_files()).collect()
+    linear.chain(more).chain(joined).chain(attention).chain(unusual_files()).collect()
 }
 
 /// The cards of the models that ship with the project.
