@@ -167,7 +167,7 @@ fn network_faults_lose_nothing() {
         let url = format!("s3://bucket/sets/{how}");
         let target = BucketTarget::new(Remote::open(&url, faults.settings(Access::Write)).unwrap());
         send(&release, &target, Existing::Keep).unwrap();
-        // Every second request, so that every kind of request fails once.
+        // Every second request fails, so that each kind of request fails once.
         faults.disturb(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
         target.remove("never/there").unwrap();
         target.put(&release[3]).unwrap();

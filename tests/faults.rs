@@ -10,11 +10,11 @@ use crate::synthetic_store::{IMAGES, fill, info, manifest};
 #[test]
 fn a_failure_at_any_step_of_a_commit_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let whole = folder.path().join("whole");
-    fill(&StoreWriter::create(&whole, info(), &manifest(), WriteAs::default()).unwrap()).unwrap();
-    let reader = StoreReader::open(&whole).unwrap();
+    let complete = folder.path().join("complete");
+    fill(&StoreWriter::create(&complete, info(), &manifest(), WriteAs::default()).unwrap()).unwrap();
+    let reader = StoreReader::open(&complete).unwrap();
     let rows: Vec<RowState> = (0..IMAGES).map(|row| reader.row(row).unwrap()).collect();
-    let whole = store_bytes(&whole);
+    let complete = store_bytes(&complete);
     let mut steps = 0;
     loop {
         let path = folder.path().join(format!("after-{steps}"));
@@ -28,7 +28,7 @@ fn a_failure_at_any_step_of_a_commit_loses_nothing() {
                 assert!(state == *was || state == RowState::ToDo, "after {steps} steps, row {row}");
             }
         }
-        let went_well = result.is_ok();
+        let is_finished = result.is_ok();
         if let Err(error) = result {
             assert!(error.to_string().contains("failed on purpose"), "{error}");
         }
@@ -38,9 +38,9 @@ fn a_failure_at_any_step_of_a_commit_loses_nothing() {
             StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap()
         };
         fill(&again).unwrap();
-        assert!(whole == store_bytes(&path), "after {steps} steps");
+        assert!(complete == store_bytes(&path), "after {steps} steps");
         assert!(verify(&path, Depth::Values, &|_| ()).unwrap().problems.is_empty(), "after {steps} steps");
-        if went_well {
+        if is_finished {
             break;
         }
         steps += 1;
@@ -93,21 +93,21 @@ fn retried_failures_give_the_bytes_of_a_run_without_failures() {
     let broken = ["n02123045/0001.JPEG", "n02123045/0006.JPEG", "n07920052/0023.JPEG"];
     for path in broken {
         let path = folder.path().join("in").join(path);
-        let whole = std::fs::read(&path).unwrap();
-        std::fs::write(path.with_extension("whole"), &whole).unwrap();
-        std::fs::write(&path, vec![0; whole.len()]).unwrap();
+        let original = std::fs::read(&path).unwrap();
+        std::fs::write(path.with_extension("original"), &original).unwrap();
+        std::fs::write(&path, vec![0; original.len()]).unwrap();
     }
     LabelRun::new(folder.path()).in_fours().run().expect(3);
     let still = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3);
     assert!(still.stdout.contains("labelled 21 of 24 images; 3 in"), "{}", still.stdout);
     for path in &broken[..2] {
         let path = folder.path().join("in").join(path);
-        std::fs::rename(path.with_extension("whole"), path).unwrap();
+        std::fs::rename(path.with_extension("original"), path).unwrap();
     }
     let two = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed", "--json"]).run().expect(3).json();
     assert_eq!((&two["labelled"], &two["failed"], &two["images_this_run"]), (&23.into(), &1.into(), &3.into()));
     let last = folder.path().join("in").join(broken[2]);
-    std::fs::rename(last.with_extension("whole"), last).unwrap();
+    std::fs::rename(last.with_extension("original"), last).unwrap();
     LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);
     assert!(store_bytes(&folder.path().join("unbroken")) == store_bytes(&folder.path().join("out")));
     let nothing = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);
@@ -122,8 +122,8 @@ fn a_run_with_too_many_failures_is_stopped() {
         std::fs::write(folder.path().join(format!("in/{number:04}.jpg")), "no image").unwrap();
     }
     let stopped = LabelRun::new(folder.path()).in_fours().run().expect(1);
-    for words in ["1000 images in a row failed", "not-an-image", "--max-failures", "--retry-failed"] {
-        assert!(stopped.stderr.contains(words), "{words} in {}", stopped.stderr);
+    for text in ["1000 images in a row failed", "not-an-image", "--max-failures", "--retry-failed"] {
+        assert!(stopped.stderr.contains(text), "{text} in {}", stopped.stderr);
     }
     let few = LabelRun::new(folder.path()).in_fours().out("few").args(&["--max-failures", "5"]).run().expect(1);
     assert!(few.stderr.contains("6 images of this run failed"), "{}", few.stderr);
@@ -157,10 +157,10 @@ fn images_deleted_or_changed_during_a_run_fail_alone() {
 
 #[test]
 fn a_full_disk_stops_the_run_which_resumes_when_there_is_space() {
-    let Some(mounts) = Mounts::are_possible() else { return };
+    let Some(mounts) = Mounts::if_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 120);
-    LabelRun::new(folder.path()).in_fours().out("whole").args(&["--input-size", "224"]).run().expect(0);
+    LabelRun::new(folder.path()).in_fours().out("complete").args(&["--input-size", "224"]).run().expect(0);
     std::fs::create_dir(folder.path().join("disk")).unwrap();
     let run = "'$RELABEL' run --in in --out disk/out --shard-size 4 --batch 4 --input-size 224 --teacher '$TEACHER'";
     let script = format!(
@@ -174,21 +174,21 @@ fn a_full_disk_stops_the_run_which_resumes_when_there_is_space() {
     );
     mounts.run(folder.path(), &script).expect(0);
     let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
-    let said = read("full.txt");
+    let output = read("full.txt");
     assert_eq!(
         (read("full.code").trim(), read("full.verify").trim(), read("room.code").trim()),
         ("1", "3", "0"),
-        "{said}"
+        "{output}"
     );
-    assert!(said.contains("No space left on device"), "{said}");
+    assert!(output.contains("No space left on device"), "{output}");
     let status: serde_json::Value = serde_json::from_str(&read("full.json")).unwrap();
     assert!(status["labelled"].as_u64().unwrap() < 120);
-    assert!(store_bytes(&folder.path().join("whole")) == store_bytes(&folder.path().join("copied")));
+    assert!(store_bytes(&folder.path().join("complete")) == store_bytes(&folder.path().join("copied")));
 }
 
 #[test]
 fn a_read_only_store_can_be_read_and_verified_but_not_written() {
-    let Some(mounts) = Mounts::are_possible() else { return };
+    let Some(mounts) = Mounts::if_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
     LabelRun::new(folder.path()).in_fours().run().expect(0);
@@ -271,7 +271,7 @@ struct Mounts {
 
 impl Mounts {
     /// Nothing where this machine forbids it, as some containers do; that is said, and the test has not been made.
-    fn are_possible() -> Option<Self> {
+    fn if_possible() -> Option<Self> {
         for unshare in [&["--mount"][..], &["--mount", "--map-root-user"]] {
             let tried = hermetic("unshare").args(unshare).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
             if tried.is_ok_and(|output| output.status.success()) {

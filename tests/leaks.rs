@@ -24,18 +24,18 @@ fn class_list(first: &str) -> String {
 #[test]
 fn a_class_list_outside_the_cards_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let place = |inside: &str| folder.path().join(inside);
-    std::fs::create_dir_all(place("net/lists")).unwrap();
-    std::fs::write(place("id_key"), class_list("SECRET")).unwrap();
-    std::fs::write(place("net/lists/good.txt"), class_list("good")).unwrap();
-    symlink("../id_key", place("net/link.txt")).unwrap();
-    symlink("lists/good.txt", place("net/inner.txt")).unwrap();
-    symlink("..", place("net/up")).unwrap();
-    let teacher = |card: &str, words: &[&str]| {
-        teacher_with_card(&place("net"), card);
-        Ran::of(relabel(folder.path()).args(["teacher", "net/net.onnx", "--input-size", "64"]).args(words))
+    let path = |inside: &str| folder.path().join(inside);
+    std::fs::create_dir_all(path("net/lists")).unwrap();
+    std::fs::write(path("id_key"), class_list("SECRET")).unwrap();
+    std::fs::write(path("net/lists/good.txt"), class_list("good")).unwrap();
+    symlink("../id_key", path("net/link.txt")).unwrap();
+    symlink("lists/good.txt", path("net/inner.txt")).unwrap();
+    symlink("..", path("net/up")).unwrap();
+    let teacher = |card: &str, args: &[&str]| {
+        teacher_with_card(&path("net"), card);
+        Ran::of(relabel(folder.path()).args(["teacher", "net/net.onnx", "--input-size", "64"]).args(args))
     };
-    let absolute = place("id_key").display().to_string();
+    let absolute = path("id_key").display().to_string();
     for outside in ["../id_key", "link.txt", "up/id_key", "lists/../../id_key", &absolute] {
         let refused = teacher(&format!("classes = '{outside}'"), &[]).expect(1);
         assert!(refused.stderr.contains("outside the folder of the card"), "{outside}: {}", refused.stderr);
@@ -44,19 +44,19 @@ fn a_class_list_outside_the_cards_folder_is_refused() {
     assert!(teacher("classes = 'gone.txt'", &[]).expect(1).stderr.contains("gone.txt"));
     assert!(teacher("classes = 'lists'", &[]).expect(1).stderr.contains("not a regular file"));
     for inside in
-        ["lists/good.txt", "inner.txt", "./lists/../lists/good.txt", &place("net/lists/good.txt").display().to_string()]
+        ["lists/good.txt", "inner.txt", "./lists/../lists/good.txt", &path("net/lists/good.txt").display().to_string()]
     {
         teacher(&format!("classes = '{inside}'"), &[]).expect(0);
     }
     // With --card, it is the folder of that card; and what a user names is the user's own will.
-    std::fs::copy(place("net/net.toml"), place("other.toml")).unwrap();
-    let text = std::fs::read_to_string(place("other.toml")).unwrap().replace("./lists", "net/lists");
-    std::fs::write(place("other.toml"), text).unwrap();
+    std::fs::copy(path("net/net.toml"), path("other.toml")).unwrap();
+    let text = std::fs::read_to_string(path("other.toml")).unwrap().replace("./lists", "net/lists");
+    std::fs::write(path("other.toml"), text).unwrap();
     teacher("", &["--classes", "id_key"]).expect(0);
     teacher("classes = 'lists/good.txt'", &["--card", "other.toml"]).expect(0);
-    std::fs::create_dir(place("cards")).unwrap();
-    std::fs::copy(place("other.toml"), place("cards/other.toml")).unwrap();
-    std::fs::write(place("cards/other.toml"), "classes = '../net/lists/good.txt'").unwrap();
+    std::fs::create_dir(path("cards")).unwrap();
+    std::fs::copy(path("other.toml"), path("cards/other.toml")).unwrap();
+    std::fs::write(path("cards/other.toml"), "classes = '../net/lists/good.txt'").unwrap();
     assert!(teacher("", &["--card", "cards/other.toml"]).expect(1).stderr.contains("outside the folder of the card"));
 }
 
@@ -84,15 +84,15 @@ fn terminal_control_characters_are_escaped_in_all_output() {
         &folder.path().join("net"),
         &format!("licence = \"{quoted}\"\n\"key{quoted}\" = 1\nclasses = 'list.txt'"),
     );
-    let (mut said, mut codes) = (String::new(), Vec::new());
-    let mut ran = |words: &[&str]| {
-        let ran = Ran::of(relabel(folder.path()).args(words));
+    let (mut output, mut codes) = (String::new(), Vec::new());
+    let mut ran = |args: &[&str]| {
+        let ran = Ran::of(relabel(folder.path()).args(args));
         let shown = format!("{}{}", ran.stdout, ran.stderr);
         for line in shown.lines() {
-            assert!(!line.replace('\t', " ").contains(acts_on_terminal), "{words:?}: {line:?}");
-            assert!(!line.starts_with("relabel: all is well"), "{words:?}: {shown}");
+            assert!(!line.replace('\t', " ").contains(acts_on_terminal), "{args:?}: {line:?}");
+            assert!(!line.starts_with("relabel: all is well"), "{args:?}: {shown}");
         }
-        said += &shown;
+        output += &shown;
         codes.push(ran.code);
         ran
     };
@@ -121,7 +121,10 @@ fn terminal_control_characters_are_escaped_in_all_output() {
     ran(&["verify", hostile]).expect(0);
     std::fs::write(folder.path().join("out/scores").join(hostile), "stray").unwrap();
     ran(&["verify", "out"]).expect(3);
-    assert!(said.contains("\\u{1b}[2J") && said.contains("\\nrelabel: all is well"), "nothing was escaped: {codes:?}");
+    assert!(
+        output.contains("\\u{1b}[2J") && output.contains("\\nrelabel: all is well"),
+        "nothing was escaped: {codes:?}"
+    );
 }
 
 #[test]

@@ -103,15 +103,15 @@ fn cells_in_any_order_become_the_same_map() {
         let description = describe(folder.path(), &model, &[]).expect(0).json();
         assert_eq!(description["map_size"], json!([ROWS, COLUMNS]), "{name}");
         assert_eq!(description["locality"]["method"], "structure", "{name}");
-        let told = description["rewrite"]
+        let is_reported = description["rewrite"]
             .as_array()
             .unwrap()
             .iter()
             .any(|line| line.as_str().unwrap().contains("not in the order of rows and columns"));
-        assert_eq!(told, !in_order, "{name}");
+        assert_eq!(is_reported, !in_order, "{name}");
         for (views, first) in [&[][..], &["--flip-average"]].into_iter().zip(&mut firsts) {
-            let words = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
-            Ran::of(relabel(folder.path()).args(words).args(views)).expect(0);
+            let args = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
+            Ran::of(relabel(folder.path()).args(args).args(views)).expect(0);
             let labels: Vec<_> = store_bytes(&folder.path().join("labels"))
                 .into_iter()
                 .filter(|(path, _)| path.starts_with("scores") || path.starts_with("classes"))
@@ -182,9 +182,9 @@ fn without_positions() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 #[test]
 fn vectors_without_an_image_position_are_refused_with_the_nodes_name() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, model, told) in without_positions() {
+    for (name, model, text) in without_positions() {
         let refusal = describe(folder.path(), &model, &[]).expect(1);
-        assert!(refusal.stderr.contains(told), "{name}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains(text), "{name}: {}", refusal.stderr);
     }
 }
 
@@ -226,8 +226,8 @@ fn if_the_structure_is_inconclusive_photographs_are_probed() {
     assert_eq!(description.json()["locality"]["method"], "unchecked");
     std::fs::create_dir(folder.path().join("in")).unwrap();
     image::RgbImage::new(48, 32).save(folder.path().join("in/black.png")).unwrap();
-    let words = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
-    let labelled = Ran::of(relabel(folder.path()).args(words)).expect(0);
+    let args = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
+    let labelled = Ran::of(relabel(folder.path()).args(args)).expect(0);
     assert!(labelled.stdout.contains("warning"), "{}", labelled.stdout);
     let store = folder.path().join("labels").display().to_string();
     assert!(run(&["status", &store]).expect(0).stdout.contains("warning"));
@@ -274,14 +274,14 @@ fn axes_of_score_maps_come_from_structure_classes_or_card() {
         transpose(graph, "map", "scores", &[0, 2, 3, 1]).output("scores", &dims).finish()
     };
     std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
-    let told = |hidden: bool| {
-        let words: &[&str] = if hidden { &["--classes", "names.txt"] } else { &[] };
-        let description = describe(folder.path(), &classes_last(hidden), words).expect(0).json();
+    let map_and_classes = |hidden: bool| {
+        let args: &[&str] = if hidden { &["--classes", "names.txt"] } else { &[] };
+        let description = describe(folder.path(), &classes_last(hidden), args).expect(0).json();
         (description["map_size"].clone(), description["classes"].clone())
     };
     let expected = (json!([ROWS, COLUMNS]), json!(CLASSES));
-    assert_eq!(told(false), expected);
-    assert_eq!(told(true), expected, "by the number of classes");
+    assert_eq!(map_and_classes(false), expected);
+    assert_eq!(map_and_classes(true), expected, "by the number of classes");
     // [batch, 4, 4, 4]: the proportions fit both orders, and nobody names classes; the card decides.
     let ambiguous = {
         let graph = convolution(TinyGraph::new(17), &[Free, Fixed(3), Fixed(32), Fixed(32)]);

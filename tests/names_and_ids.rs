@@ -8,20 +8,20 @@ use relabel::shared::store::StoreReader;
 use crate::common::{Ran, data, lite0, python, relabel, run, small_photographs};
 
 /// Every refusal here comes before the teacher is read, so that none is needed.
-fn refused(folder: &Path, source: &str, words: &[&str], texts: &[&str]) {
+fn refused(folder: &Path, source: &str, args: &[&str], texts: &[&str]) {
     let mut command = relabel(folder);
-    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "refused.labels"]).args(words);
+    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "refused.labels"]).args(args);
     let ran = Ran::of(&mut command).expect(1);
     for text in texts {
-        assert!(ran.stderr.contains(text), "{source} {words:?}: {text} in {}", ran.stderr);
+        assert!(ran.stderr.contains(text), "{source} {args:?}: {text} in {}", ran.stderr);
     }
     assert!(!folder.join("refused.labels").exists());
 }
 
 /// Passes everything that is looked at before the teacher, which is missing.
-fn listed(folder: &Path, source: &str, words: &[&str]) -> String {
+fn listed(folder: &Path, source: &str, args: &[&str]) -> String {
     let mut command = relabel(folder);
-    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "listed.labels"]).args(words);
+    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "listed.labels"]).args(args);
     let ran = Ran::of(&mut command).expect(2);
     assert!(ran.stderr.contains("teacher none.onnx: file not found"), "{source}: {}", ran.stderr);
     ran.stderr

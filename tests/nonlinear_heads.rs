@@ -42,7 +42,7 @@ fn flat(graph: TinyGraph, tensor: &str) -> TinyGraph {
     gemm(graph.node("Flatten", &[tensor], &["v"], &[]), "v")
 }
 
-/// ConvNeXt: a norm between pooling and linear layer.
+/// Heads of `ConvNeXt`: a norm between pooling and linear layer.
 fn convnext_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
     let batch = input[0];
     let last_axis = [ints("perm", &[0, 2, 3, 1])];
@@ -106,7 +106,7 @@ fn convnext_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
     ]
 }
 
-/// MobileNetV3: a layer and its activation between pooling and linear layer.
+/// Heads of `MobileNetV3`: a layer and its activation between pooling and linear layer.
 fn mobilenet_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
     let batch = input[0];
     vec![
@@ -193,7 +193,7 @@ fn nonlinear_heads_are_verified_cell_by_cell() {
             );
             let (cells, mean) = (number(&proof["max_cell_error"]), number(&proof["max_mean_error"]));
             assert!(cells < 1e-4, "{name}, {shape}: cells {cells:e}");
-            assert!(mean > 1e-4, "{name}, {shape}: the mean is said to differ, by {mean:e}");
+            assert!(mean > 1e-4, "{name}, {shape}: the mean should differ, but only by {mean:e}");
         }
     }
 }
@@ -212,7 +212,7 @@ fn flip_average_is_the_mean_with_the_mirrored_image() {
         for head in nonlinear_heads(&input) {
             let fixed = matches!(input[0], Fixed(_));
             if fixed && head.name.contains("gather") {
-                continue; // the check in Python would have to run one cell in a batch of two
+                continue; // check_labels.py cannot run one cell in a batch of two
             }
             let folder = tempfile::tempdir().unwrap();
             if fixed {
@@ -257,8 +257,8 @@ fn a_store_with_different_views_or_lse_is_not_resumed() {
     let head = nonlinear_heads(&SHAPES[1].1).remove(0);
     label_and_check(folder.path(), &head, &[], "straight");
     let other = label(folder.path(), &["--flip-average", "--with-lse"]).expect(1);
-    for words in ["flip average: off in the store, on asked for", "lse: off in the store, on asked for"] {
-        assert!(other.stderr.contains(words), "{}", other.stderr);
+    for text in ["flip average: off in the store, on asked for", "lse: off in the store, on asked for"] {
+        assert!(other.stderr.contains(text), "{}", other.stderr);
     }
 }
 
@@ -297,7 +297,7 @@ fn the_card_sets_the_token_grid() {
         (&description["map_size"], &description["card"]["grid"]),
         (&serde_json::json!([2, 6]), &serde_json::json!([2, 6]))
     );
-    // The structure knows better than a card that is wrong.
+    // A card that contradicts the structure is refused.
     std::fs::write(folder.path().join("tiny.toml"), "grid = [3, 4]\n").unwrap();
     let refusal = describe(folder.path(), &model, &[]).expect(1);
     assert!(refusal.stderr.contains("grid = 3x4") && refusal.stderr.contains("2x6 cells"), "{}", refusal.stderr);
@@ -313,13 +313,13 @@ fn at_most_256_cells_are_compared() {
     assert_eq!((&proof["cells_compared"], &proof["cells_total"]), (&256.into(), &(2 * 60 * 40).into()));
 }
 
-fn label(folder: &Path, words: &[&str]) -> Ran {
+fn label(folder: &Path, args: &[&str]) -> Ran {
     let run = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
-    Ran::of(relabel(folder).args(run).args(words))
+    Ran::of(relabel(folder).args(run).args(args))
 }
 
-/// Labels two random images and has Python look at the store.
-fn label_and_check(folder: &Path, head: &NonlinearHead, words: &[&str], views: &str) {
+/// Labels two random images and checks the store with `check_labels.py`.
+fn label_and_check(folder: &Path, head: &NonlinearHead, args: &[&str], views: &str) {
     std::fs::write(folder.join("tiny.onnx"), &head.model).unwrap();
     std::fs::create_dir(folder.join("in")).unwrap();
     for number in 0..2_u32 {
@@ -329,7 +329,7 @@ fn label_and_check(folder: &Path, head: &NonlinearHead, words: &[&str], views: &
         };
         image::RgbImage::from_fn(48, 32, colour).save(folder.join(format!("in/{number}.png"))).unwrap();
     }
-    label(folder, words).expect(0);
+    label(folder, args).expect(0);
     let script = repository("tests/python/check_labels.py");
     let path = |inside: &str| folder.join(inside).display().to_string();
     let checked = python(&script, &[&path("tiny.onnx"), &path("labels"), &path("in"), head.features, head.axes, views]);

@@ -142,13 +142,13 @@ impl Labelled {
         }
         std::fs::write(folder.path().join("in/n02123045/broken.JPEG"), "none").unwrap();
         let teacher = lite0();
-        let words = ["run", "--in", "in", "--out", "labels", "--teacher", teacher.to_str().unwrap()];
-        Ran::of(relabel(folder.path()).args(words)).expect(3);
+        let args = ["run", "--in", "in", "--out", "labels", "--teacher", teacher.to_str().unwrap()];
+        Ran::of(relabel(folder.path()).args(args)).expect(3);
         Self { folder }
     }
 
-    fn inspect(&self, words: &[&str]) -> Ran {
-        Ran::of(relabel(self.folder.path()).args(["inspect", "labels"]).args(words))
+    fn inspect(&self, args: &[&str]) -> Ran {
+        Ran::of(relabel(self.folder.path()).args(["inspect", "labels"]).args(args))
     }
 }
 
@@ -193,7 +193,7 @@ fn inspect_reports_what_cannot_be_shown() {
     std::fs::create_dir_all(at.join("other/n07920052")).unwrap();
     std::fs::copy(data("golden/images/photos/rocket.JPEG"), at.join("other/n07920052/coffee.JPEG")).unwrap();
     std::fs::create_dir(at.join("empty")).unwrap();
-    for (words, code, said) in [
+    for (args, code, text) in [
         (&["coffee", "--image-root", "nowhere", "-o", "x.png"][..], 1, "nowhere"),
         (&["coffee", "--image-root", "empty", "-o", "x.png"], 1, "empty"),
         (&["coffee", "--image-root", "other", "-o", "x.png"], 1, "--any-size"),
@@ -205,9 +205,9 @@ fn inspect_reports_what_cannot_be_shown() {
         (&["coffee", "-o", "/proc/x.png"], 1, "/proc"),
         (&["coffe", "-o", "x.png"], 1, "coffee"),
     ] {
-        let ran = labelled.inspect(words).expect(code);
-        assert!(ran.stderr.contains(said), "{words:?}: {}", ran.stderr);
-        assert!(!at.join("x.png").exists(), "{words:?}");
+        let ran = labelled.inspect(args).expect(code);
+        assert!(ran.stderr.contains(text), "{args:?}: {}", ran.stderr);
+        assert!(!at.join("x.png").exists(), "{args:?}");
     }
     labelled.inspect(&["coffee", "--image-root", "other", "--any-size", "-o", "x.png"]).expect(0);
     let left = std::fs::read_dir(at)

@@ -90,7 +90,7 @@ impl Dense {
     }
 }
 
-fn largest_difference(first: &[f32], second: &[f32]) -> f32 {
+fn max_difference(first: &[f32], second: &[f32]) -> f32 {
     assert_eq!(first.len(), second.len());
     first.iter().zip(second).map(|(first, second)| (first - second).abs()).fold(0.0, f32::max)
 }
@@ -119,9 +119,9 @@ fn maps(classes: u32) -> impl Strategy<Value = LabelMap> {
 
 /// Small and large, inside, touching and crossing the edge, and outside.
 fn boxes() -> impl Strategy<Value = UnitBox> {
-    let place = prop_oneof![-1.5_f32..2.0, Just(0.0), 0.0_f32..1.0];
+    let position = prop_oneof![-1.5_f32..2.0, Just(0.0), 0.0_f32..1.0];
     let side = prop_oneof![0.001_f32..0.1, 0.05_f32..1.0, 0.5_f32..3.0, Just(1.0)];
-    (place.clone(), place, side.clone(), side)
+    (position.clone(), position, side.clone(), side)
         .prop_map(|(x0, y0, width, height)| UnitBox::from_float32([x0, y0, x0 + width, y0 + height]).unwrap())
 }
 
@@ -151,7 +151,7 @@ proptest! {
         };
         let mut target = vec![0.0_f32; wanted.len()];
         Pooler::new(CLASSES, pooling).pool(&map, Crop { unit_box: unit, is_flipped }, &mut target).unwrap();
-        prop_assert!(largest_difference(&target, &wanted) <= 1e-5, "{target:?} instead of {wanted:?}");
+        prop_assert!(max_difference(&target, &wanted) <= 1e-5, "{target:?} instead of {wanted:?}");
         let sparse = Pooler::new(CLASSES, pooling).pool_sparse(&map, Crop { unit_box: unit, is_flipped }).unwrap();
         for (part, sparse) in sparse.iter().enumerate() {
             let total: f32 = sparse.probs.iter().sum::<f32>() + sparse.rest;
@@ -221,7 +221,7 @@ proptest! {
         let crop = Crop { unit_box: unit, is_flipped };
         let hidden = rect.unit_from_input().unwrap();
         Pooler::new(CLASSES, Pooling::default()).pool_visible(&map, crop, hidden, &mut target).unwrap();
-        prop_assert!(largest_difference(&target, &wanted) <= 2e-3, "{target:?} instead of {wanted:?}");
+        prop_assert!(max_difference(&target, &wanted) <= 2e-3, "{target:?} instead of {wanted:?}");
     }
 
     /// What stays visible and what is hidden of a crop make up the crop: in scores, by their shares.
@@ -229,13 +229,13 @@ proptest! {
     fn a_crop_pasted_over_itself_keeps_its_classes(map in maps(CLASSES as u32), unit in boxes()) {
         let mut pooler = Pooler::new(CLASSES, Pooling::default());
         let hidden = UnitBox::new(0.25, 0.0, 0.75, 0.5).unwrap();
-        let (mut whole, mut visible) = (vec![0.0_f32; CLASSES], vec![0.0_f32; CLASSES]);
-        pooler.pool(&map, unit.into(), &mut whole).unwrap();
+        let (mut complete, mut visible) = (vec![0.0_f32; CLASSES], vec![0.0_f32; CLASSES]);
+        pooler.pool(&map, unit.into(), &mut complete).unwrap();
         pooler.pool_visible(&map, unit.into(), hidden, &mut visible).unwrap();
         let total: f32 = visible.iter().sum();
         prop_assert!((total - 1.0).abs() < 1e-5);
         pooler.pool_visible(&map, unit.into(), UnitBox::new(5.0, 5.0, 6.0, 6.0).unwrap(), &mut visible).unwrap();
-        prop_assert!(largest_difference(&visible, &whole) < 1e-6, "nothing is hidden");
+        prop_assert!(max_difference(&visible, &complete) < 1e-6, "nothing is hidden");
     }
 }
 
@@ -262,7 +262,7 @@ fn golden_boxes_pool_to_the_golden_targets() {
             pooler.pool(&map, unit.into(), &mut target).unwrap();
             let wanted = targets.index_axis(ndarray::Axis(0), image);
             let wanted = wanted.index_axis(ndarray::Axis(0), number);
-            worst = worst.max(largest_difference(&target, wanted.as_slice().unwrap()));
+            worst = worst.max(max_difference(&target, wanted.as_slice().unwrap()));
         }
     }
     assert!(worst < 1e-3, "{worst}");

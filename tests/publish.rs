@@ -51,7 +51,7 @@ fn a_release_is_a_store_with_additional_files() {
     for file in ["runs", ".seen", ".locks", ".staging", MARKER] {
         assert!(!release.join(file).exists(), "{file}");
     }
-    checksums_hold(&release);
+    verify_checksums(&release);
     Ran::of(relabel(folder.path()).args(["verify", "release", "--full"])).expect(0);
     let rows = |path: &str| {
         let store = StoreReader::open(&folder.path().join(path)).unwrap();
@@ -171,7 +171,7 @@ fn invalid_options_and_damaged_stores_are_refused() {
     let is_there = |file: &str| folder.path().join("release").join(file).exists();
     assert!(!is_there("SHA256SUMS.sig") && is_there(".gitattributes"));
     std::fs::remove_file(folder.path().join("release/.gitattributes")).unwrap();
-    checksums_hold(&folder.path().join("release"));
+    verify_checksums(&folder.path().join("release"));
 }
 
 #[test]
@@ -187,14 +187,14 @@ fn an_unfinished_store_is_published_only_if_allowed_and_is_marked_partial() {
     assert!(card.contains("- \"partial\"") && card.contains("**This release is partial.** 2 of 10"), "{card}");
     assert_eq!(read_json(&release.join("provenance.json"))["partial"], true);
     assert!(read_json(&release.join("croissant.json"))["description"].as_str().unwrap().contains("partial"));
-    checksums_hold(&release);
+    verify_checksums(&release);
     assert_eq!(StoreReader::open(&release).unwrap().row(9).unwrap(), RowState::ToDo);
     // A shard whose record is missing is not published, though its files are there.
     std::fs::remove_file(folder.path().join("labels/records/000001.json")).unwrap();
     let still = publish(folder.path(), &["--allow-partial", "--replace"]).expect(0);
     assert!(still.stdout.contains("6 to do"), "{}", still.stdout);
     assert!(!release.join("scores/c.1.0.0.0").exists());
-    checksums_hold(&release);
+    verify_checksums(&release);
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn no_local_path_is_published() {
     create_store(&folder.path().join("labels"), &change, 3);
     let output = publish(folder.path(), &["--json"]).expect(0).json();
     let shortened = output["shortened"].as_array().unwrap();
-    for (place, to) in [
+    for (field, to) in [
         ("zarr.json: teacher.card.export", "export.py"),
         ("zarr.json: teacher.card.export", "net.onnx"),
         ("zarr.json: teacher.card.deep.log", "log.txt"),
@@ -224,13 +224,13 @@ fn no_local_path_is_published() {
         ("zarr.json: source", "images"),
         ("records/000001.json: the reason of row 5", "5.jpg"),
     ] {
-        assert!(shortened.iter().any(|cut| cut["place"] == place && cut["to"] == to), "{place} in {shortened:?}");
+        assert!(shortened.iter().any(|cut| cut["place"] == field && cut["to"] == to), "{field} in {shortened:?}");
     }
     let release = folder.path().join("release");
     for (path, bytes) in store_bytes(&release) {
         let text = String::from_utf8_lossy(&bytes);
-        for place in [machine.as_str(), "/home/me", "Users"] {
-            assert!(!text.contains(place), "{place} in {}", path.display());
+        for path_part in [machine.as_str(), "/home/me", "Users"] {
+            assert!(!text.contains(path_part), "{path_part} in {}", path.display());
         }
     }
     assert!(std::fs::read_to_string(release.join("zarr.json")).unwrap().contains("https://example.org/a/b.pth"));
@@ -243,7 +243,7 @@ fn no_local_path_is_published() {
     }
     assert!(matches!(reader.row(5).unwrap(), RowState::Failed(failed) if failed.error.reason == "cannot read 5.jpg"));
     assert!(verify(&release, Depth::Values, &|_| ()).unwrap().problems.is_empty());
-    checksums_hold(&release);
+    verify_checksums(&release);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     assert_eq!(std::fs::read(target.join(SIGNATURE)).unwrap(), [b"signed: ".as_slice(), &list].concat());
     assert!(!String::from_utf8(list).unwrap().contains(SIGNATURE));
     assert_eq!(release.files.last().unwrap().path, CHECKSUMS);
-    checksums_hold(&target);
+    verify_checksums(&target);
 }
 
 fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
@@ -307,7 +307,7 @@ fn an_interrupted_delivery_is_recognised_and_resumed() {
     let delivered = deliver_to(&release, &target).unwrap();
     assert!(delivered.kept > 5 && delivered.sent > 1, "{delivered:?}");
     assert!(!target.join(MARKER).exists());
-    checksums_hold(&target);
+    verify_checksums(&target);
     // Another release is not written over this one.
     release.files.pop();
     assert!(deliver_to(&release, &target).is_err());
@@ -443,7 +443,7 @@ fn built(store: &Path, options: &PublishOptions<'_>) -> Release {
 }
 
 /// Checks that `sha256sum -c` passes and lists every file except the list and its signature.
-fn checksums_hold(release: &Path) {
+fn verify_checksums(release: &Path) {
     let ran = Ran::of(hermetic("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
     let own: Vec<PathBuf> = [CHECKSUMS, SIGNATURE].iter().map(PathBuf::from).collect();
     for (path, _) in store_bytes(release).iter().filter(|(path, _)| !own.contains(path)) {

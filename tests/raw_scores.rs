@@ -55,7 +55,7 @@ fn noise() -> PixelBatch {
 }
 
 /// Scores of every cell by class, from labels that hold all classes.
-fn by_class(labels: &BatchLabels) -> Vec<f32> {
+fn scores_by_class(labels: &BatchLabels) -> Vec<f32> {
     let k = labels.k;
     let mut scores = vec![0.0; labels.scores.len()];
     for (at, (&score, &class)) in labels.scores.iter().zip(&labels.classes).enumerate() {
@@ -75,7 +75,7 @@ fn linear(opset: i64) -> TinyGraph {
 }
 
 /// The scores as `[n, class, 1, 1]`, called `s4`.
-fn by_convolution() -> TinyGraph {
+fn linear_by_convolution() -> TinyGraph {
     convolution(TinyGraph::new(17), &SHAPES[1].1)
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .shape("w_shape", &[CLASSES, C, 1, 1])
@@ -129,11 +129,11 @@ fn activations_as_operators() -> Vec<ActivatedModel> {
             graph.node("Cast", &["i"], &["d"], &[int("to", 11)]).node("Cast", &["d"], &["out"], &[int("to", 1)])
         }),
         all_classes("Squeeze", {
-            let graph = softmax(by_convolution(), "s4", "probs").shape("axes", &[2, 3]);
+            let graph = softmax(linear_by_convolution(), "s4", "probs").shape("axes", &[2, 3]);
             graph.node("Squeeze", &["probs", "axes"], &["out"], &[])
         }),
         all_classes("Transpose, Flatten", {
-            let graph = softmax(by_convolution(), "s4", "probs");
+            let graph = softmax(linear_by_convolution(), "s4", "probs");
             let last = graph.node("Transpose", &["probs"], &["last"], &[ints("perm", &[0, 2, 3, 1])]);
             last.node("Flatten", &["last"], &["out"], &[])
         }),
@@ -248,15 +248,15 @@ fn the_scores_before_a_final_activation_are_kept() {
     let (mut teacher, description) = loader.load(&finish(plain, 9), 9).unwrap();
     assert!(!description.rewrite.iter().any(|line| line.contains("scores are raw")));
     let batch = noise();
-    let expected = by_class(&teacher.label(&batch).unwrap());
+    let expected = scores_by_class(&teacher.label(&batch).unwrap());
     for (name, model, classes) in activated() {
         let (mut teacher, description) =
-            loader.load(&model, classes.len()).unwrap_or_else(|why| panic!("{name}: {why}"));
+            loader.load(&model, classes.len()).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         assert!(description.proof.linear(), "{name}: {:?}", description.proof.linearity);
-        let told = description.rewrite.iter().find(|line| line.contains("scores are raw"));
-        assert!(told.is_some(), "{name}: {:?}", description.rewrite);
+        let line = description.rewrite.iter().find(|line| line.contains("scores are raw"));
+        assert!(line.is_some(), "{name}: {:?}", description.rewrite);
         let labels = teacher.label(&batch).unwrap();
-        let scores = by_class(&labels);
+        let scores = scores_by_class(&labels);
         assert_eq!(scores.len(), expected.len() / 9 * classes.len(), "{name}");
         for (cell, expected) in scores.chunks_exact(classes.len()).zip(expected.chunks_exact(9)) {
             for (score, &class) in cell.iter().zip(&classes) {
@@ -276,7 +276,7 @@ fn activations_are_removed_from_score_maps() {
     let load = |graph: TinyGraph, classes: i64| {
         loader.load(&graph.output("out", &[Free, Fixed(classes), Free, Free]).finish(), classes as usize)
     };
-    let label = |graph, classes| by_class(&load(graph, classes).unwrap().0.label(&noise()).unwrap());
+    let label = |graph, classes| scores_by_class(&load(graph, classes).unwrap().0.label(&noise()).unwrap());
     let expected = label(map().node("Identity", &["map"], &["out"], &[]), 9);
     let softmax = softmax(map(), "map", "probs");
     assert_eq!(label(softmax.clone().node("Log", &["probs"], &["out"], &[]), 9), expected);
@@ -284,8 +284,11 @@ fn activations_are_removed_from_score_maps() {
     let picked: Vec<f32> = expected.chunks_exact(9).flat_map(|cell| [cell[7], cell[2]]).collect();
     assert_eq!(label(some, 2), picked);
     let rows = map().node("Softmax", &["map"], &["out"], &[int("axis", 3)]);
-    let why = load(rows, 9).err().unwrap();
-    assert!(why.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"), "{why}");
+    let problem = load(rows, 9).err().unwrap();
+    assert!(
+        problem.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -383,40 +386,40 @@ fn probabilities_are_never_kept_as_scores() {
             "all values lie between 0 and 1, as after a sigmoid",
         ),
     ];
-    for (name, model, words) in cases {
-        let why = loader.load(&model, 3).err().unwrap_or_else(|| panic!("{name} is accepted"));
-        assert!(why.contains(words) && why.contains("raw scores (logits)"), "{name}: {why}");
+    for (name, model, text) in cases {
+        let problem = loader.load(&model, 3).err().unwrap_or_else(|| panic!("{name} is accepted"));
+        assert!(problem.contains(text) && problem.contains("raw scores (logits)"), "{name}: {problem}");
     }
 }
 
 /// What outsiders brought: a Softmax behind which a Reshape, a Squeeze or a Log stands.
 #[test]
 fn activations_are_removed_from_contributed_teachers() {
-    for (name, word) in
+    for (name, node) in
         [("prob_softmax_reshape", "Softmax"), ("prob_softmax_squeeze", "Softmax"), ("prob_softmax_log", "Log (node")]
     {
         let path = repository(&format!("tests/data/teachers/{name}.onnx"));
         let here = tempfile::tempdir().unwrap();
         let description = Ran::of(relabel(here.path()).args(["teacher", "--top-k", "3", "--json"]).arg(path)).expect(0);
         let description = description.json();
-        let told = description["rewrite"]
+        let line = description["rewrite"]
             .as_array()
             .unwrap()
             .iter()
             .find_map(|line| line.as_str().filter(|line| line.starts_with("scores are raw")));
-        assert!(told.is_some_and(|line| line.contains(word)), "{name}: {description}");
+        assert!(line.is_some_and(|line| line.contains(node)), "{name}: {description}");
         assert_eq!(description["verification"]["linear_head"], true, "{name}");
     }
 }
 
 /// Rounds `from` to 8 bits and back; a range of 255 steps from 0 on, or around 0.
 fn rounded(graph: TinyGraph, from: &str, to: &str, range: f32, zero: u8) -> TinyGraph {
-    let (step, zero_point, whole) = (format!("{to}_step"), format!("{to}_zero"), format!("{to}_q"));
+    let (step, zero_point, quantised) = (format!("{to}_step"), format!("{to}_zero"), format!("{to}_q"));
     graph
         .number(&step, range / 255.0)
         .raw(5, &tensor(&zero_point, 2, &[]).bytes(9, &[zero]))
-        .node("QuantizeLinear", &[from, &step, &zero_point], &[&whole], &[])
-        .node("DequantizeLinear", &[&whole, &step, &zero_point], &[to], &[])
+        .node("QuantizeLinear", &[from, &step, &zero_point], &[&quantised], &[])
+        .node("DequantizeLinear", &[&quantised, &step, &zero_point], &[to], &[])
 }
 
 /// A convolution whose input and features are rounded to 8 bits. With a mean and a standard deviation of 0.5, each pixel
@@ -457,9 +460,9 @@ fn static_quantisation_before_the_pooling_is_verified_on_the_same_features() {
 #[test]
 fn quantisers_after_the_pooling_are_refused_if_they_clip_cells() {
     let loader = Loader::new();
-    let why = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
-    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
-        assert!(why.contains(words), "{why}");
+    let problem = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
+    for text in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
+        assert!(problem.contains(text), "{problem}");
     }
     // As wide as the features' own range: nothing is cut off.
     let (_, description) = loader.load(&rounded_head(Some(16.0)), 3).unwrap();
@@ -505,7 +508,7 @@ fn teacher_reports_removed_nodes_and_the_normalisation() {
     let (_, model, _) = activated().remove(3);
     let description = describe(folder, &model, &[]).expect(0).json();
     assert!(number(&description["verification"]["max_input_error"]) < 1e-6);
-    let words = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
-    assert!(words.contains("they are taken before Softmax (node `Softmax_probs`), Log (node `Log_out`)"), "{words}");
+    let output = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
+    assert!(output.contains("they are taken before Softmax (node `Softmax_probs`), Log (node `Log_out`)"), "{output}");
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -87,8 +87,8 @@ fn a_flipped_bit_is_an_error() {
     for (array, at) in [("scores", 4000), ("classes", 2000)] {
         let inside = format!("{array}/c.0.0.0.0");
         let file = Path::new(&store).join(&inside);
-        let whole = std::fs::read(&file).unwrap();
-        let mut flipped = whole.clone();
+        let original = std::fs::read(&file).unwrap();
+        let mut flipped = original.clone();
         flipped[at] ^= 4;
         std::fs::write(&file, flipped).unwrap();
         let damaged = |reader: &StoreReader| (0..27).filter(|&row| reader.row(row).is_err()).count();
@@ -110,7 +110,7 @@ fn a_flipped_bit_is_an_error() {
         seen.write_all(line.as_bytes()).unwrap();
         let trusting = StoreReader::open(Path::new(&store)).unwrap();
         assert_eq!(damaged(&trusting), 1, "{array}: one image holds the bit, and only it is lost");
-        std::fs::write(&file, whole).unwrap();
+        std::fs::write(&file, original).unwrap();
     }
 }
 
@@ -139,11 +139,11 @@ fn golden_store(folder: &Path) -> (String, Value) {
     golden_store_with(folder, &[])
 }
 
-fn golden_store_with(folder: &Path, words: &[&str]) -> (String, Value) {
+fn golden_store_with(folder: &Path, args: &[&str]) -> (String, Value) {
     let store = folder.join("labels").display().to_string();
-    let run_words =
+    let run_args =
         ["run", "--teacher", "models/efficientnet-lite0.onnx", "--in", "tests/data/golden/images", "--out", &store];
-    run(&[&run_words, words].concat()).expect(3);
+    run(&[&run_args, args].concat()).expect(3);
     let report = python(&repository("tests/python/read_store.py"), &[&store]).expect(0).json();
     (store, report)
 }

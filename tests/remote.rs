@@ -24,8 +24,8 @@ fn store(folder: &Path) -> PathBuf {
     path
 }
 
-fn open(address: &str, cache: Option<&Path>) -> Result<StoreReader, Error> {
-    let remote = Remote::open(address, Settings::default())?;
+fn open(url: &str, cache: Option<&Path>) -> Result<StoreReader, Error> {
+    let remote = Remote::open(url, Settings::default())?;
     StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache.map(Path::to_path_buf))))
 }
 
@@ -37,18 +37,18 @@ fn rows(reader: &StoreReader) -> Vec<RowState> {
 fn a_remote_store_reads_like_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
-    let there = StoreReader::open(&path).unwrap();
-    let (expected, cache) = (rows(&there), folder.path().join("cache"));
-    for words in [&[][..], &["--no-ranges"]] {
-        let server = Server::folder(folder.path(), words);
-        let address = format!("{}/labels/", server.url());
+    let local = StoreReader::open(&path).unwrap();
+    let (expected, cache) = (rows(&local), folder.path().join("cache"));
+    for args in [&[][..], &["--no-ranges"]] {
+        let server = Server::folder(folder.path(), args);
+        let url = format!("{}/labels/", server.url());
         for cache in [None, Some(cache.as_path())] {
-            let reader = open(&address, cache).unwrap();
-            assert_eq!(reader.info(), there.info());
+            let reader = open(&url, cache).unwrap();
+            assert_eq!(reader.info(), local.info());
             assert_eq!(reader.manifest().unwrap().path(3), "c/3.jpg");
             assert_eq!(rows(&reader), expected);
             assert_eq!(rows(&reader), expected, "and again");
-            assert_eq!(reader.record(1).unwrap(), there.record(1).unwrap());
+            assert_eq!(reader.record(1).unwrap(), local.record(1).unwrap());
             assert!(reader.row(IMAGES).unwrap_err().to_string().contains("row 10"));
         }
     }
@@ -62,17 +62,22 @@ fn only_needed_ranges_are_requested_and_cached() {
     let cache = folder.path().join("cache");
     let reader = open(&server.url(), None).unwrap();
     reader.row(6).unwrap();
-    let asked = server.requests();
-    assert!(asked.iter().all(|request| !request.contains("c.0") && !request.contains("c.2")), "{asked:?}");
-    let whole = asked.iter().filter(|request| request.contains("scores") && !request.contains("bytes=")).count();
-    assert_eq!(whole, 0, "{asked:?}");
-    assert_eq!(asked.iter().filter(|request| request.contains("scores/c.1")).count(), 2, "index and map: {asked:?}");
+    let requests = server.requests();
+    assert!(requests.iter().all(|request| !request.contains("c.0") && !request.contains("c.2")), "{requests:?}");
+    let without_range =
+        requests.iter().filter(|request| request.contains("scores") && !request.contains("bytes=")).count();
+    assert_eq!(without_range, 0, "{requests:?}");
+    assert_eq!(
+        requests.iter().filter(|request| request.contains("scores/c.1")).count(),
+        2,
+        "index and map: {requests:?}"
+    );
 
     rows(&open(&server.url(), Some(&cache)).unwrap());
     let filled = server.requests().len();
     rows(&open(&server.url(), Some(&cache)).unwrap());
     let again: Vec<String> = server.requests().split_off(filled);
-    // The checksums are always asked for; of the files of shards 1 and 2, from which few parts were read, these parts.
+    // The checksums are always requests for; of the files of shards 1 and 2, from which few parts were read, these parts.
     let is_expected = |request: &String| ["SHA256SUMS", "c.1.", "c.2."].iter().any(|part| request.contains(part));
     assert!(again.iter().all(is_expected) && again.len() < filled, "{again:?}");
 
@@ -103,12 +108,12 @@ fn remote_damage_is_an_error_and_never_a_wrong_label() {
         .collect();
     let mut errors = 0;
     for file in files {
-        let whole = std::fs::read(&file).unwrap();
-        let middle = whole.len() / 2;
-        let (mut flipped, mut at_end) = (whole.clone(), whole.clone());
+        let original = std::fs::read(&file).unwrap();
+        let middle = original.len() / 2;
+        let (mut flipped, mut at_end) = (original.clone(), original.clone());
         flipped[middle] ^= 4;
-        at_end[whole.len() - 9] ^= 4;
-        for damaged in [flipped, at_end, whole[..middle].to_vec(), Vec::new()] {
+        at_end[original.len() - 9] ^= 4;
+        for damaged in [flipped, at_end, original[..middle].to_vec(), Vec::new()] {
             std::fs::write(&file, damaged).unwrap();
             let reader = open(&server.url(), None).unwrap();
             for (row, expected) in expected.iter().enumerate() {
@@ -126,7 +131,7 @@ fn remote_damage_is_an_error_and_never_a_wrong_label() {
             Err(_) => true,
         });
         assert!(refused, "{} is gone", file.display());
-        std::fs::write(&file, whole).unwrap();
+        std::fs::write(&file, original).unwrap();
     }
     assert!(errors > 40, "only {errors} errors");
 }
@@ -202,12 +207,12 @@ fn credentials_are_never_printed() {
         remote.bytes_of("zarr.json").unwrap_err(),
     ];
     for error in errors {
-        let (words, inside) = (error.to_string(), format!("{error:?} {remote:?}"));
-        assert!(words.contains("refuses") && words.contains("status 403"), "{words}");
+        let (message, debug) = (error.to_string(), format!("{error:?} {remote:?}"));
+        assert!(message.contains("refuses") && message.contains("status 403"), "{message}");
         for secret in ["SECRETKEY", "AKIAOFTHETESTS"] {
-            assert!(!words.contains(secret), "{words}");
+            assert!(!message.contains(secret), "{message}");
         }
-        assert!(!inside.contains("SECRETKEY"), "{inside}");
+        assert!(!debug.contains("SECRETKEY"), "{debug}");
     }
     let bare = Settings { variables: Vec::new(), access: Access::Write, stop: None };
     let missing = Remote::open("s3://bucket/labels", bare).unwrap_err().to_string();

@@ -34,9 +34,9 @@ fn invalid_exports_are_refused_before_pytorch_is_imported() {
         (&["resnet18", "-o", "net.onnx", "--checkpoint", "gone.pth"], 1, "gone.pth: file not found"),
         (&["resnet18", "-o", "there.onnx"], 1, "there.toml exists"),
     ];
-    for (words, code, reason) in refused {
-        let ran = script("export_teacher.py", folder.path(), words).expect(code);
-        assert!(ran.stderr.contains(reason), "{words:?}: {}", ran.stderr);
+    for (args, code, reason) in refused {
+        let ran = script("export_teacher.py", folder.path(), args).expect(code);
+        assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
     }
     assert_eq!(std::fs::read_to_string(folder.path().join("there.toml")).unwrap(), "name = \"mine\"");
 }
@@ -60,14 +60,14 @@ fn invalid_ray_options_are_refused_before_ray_is_imported() {
         ),
         (&["--tasks", "2", "--relabel", program, "--", "--out", "labels"], 1, "python -m pip install ray"),
     ];
-    for (words, code, reason) in refused {
-        let ran = script("relabel_ray.py", folder.path(), words).expect(code);
-        assert!(ran.stderr.contains(reason), "{words:?}: {}", ran.stderr);
+    for (args, code, reason) in refused {
+        let ran = script("relabel_ray.py", folder.path(), args).expect(code);
+        assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
     }
 }
 
 /// Runs one of `scripts/` in `folder`, with the project's Python: it has neither PyTorch nor Ray.
-fn script(name: &str, folder: &Path, words: &[&str]) -> Ran {
+fn script(name: &str, folder: &Path, args: &[&str]) -> Ran {
     let python = repository(".venv/bin/python");
-    Ran::of(hermetic(python).arg(repository("scripts").join(name)).args(words).current_dir(folder))
+    Ran::of(hermetic(python).arg(repository("scripts").join(name)).args(args).current_dir(folder))
 }

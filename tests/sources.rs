@@ -39,8 +39,9 @@ fn a_tar_and_a_tar_of_tars_give_the_bytes_of_the_folder() {
     for (number, (source, what)) in cases.into_iter().enumerate() {
         let out = format!("out{number}");
         let ran = LabelRun::new(folder.path()).source(source).out(&out).run().expect(3);
-        let begun = ran.stderr.contains("labelling 30 images") && ran.stderr.contains(&format!("from {what} into"));
-        assert!(begun, "{}", ran.stderr);
+        let is_announced =
+            ran.stderr.contains("labelling 30 images") && ran.stderr.contains(&format!("from {what} into"));
+        assert!(is_announced, "{}", ran.stderr);
         for ((name, a), (other, b)) in expected.iter().zip(&store_bytes(&at(&out))) {
             assert_eq!(name, other, "{source}");
             // The group names its source; of these, two are called like the folder.
@@ -60,8 +61,8 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
     let script = repository("tests/python/make_archives.py");
     python(&script, &[at("in").to_str().unwrap(), at("packed").to_str().unwrap()]).expect(0);
     // One batch: what a row's neighbours in its batch are does not matter.
-    let words = ["--batch", "1"];
-    LabelRun::new(folder.path()).out("expected").args(&words).run().expect(0);
+    let args = ["--batch", "1"];
+    LabelRun::new(folder.path()).out("expected").args(&args).run().expect(0);
     let expected = StoreReader::open(&at("expected")).unwrap();
     let id = |row: usize| expected.manifest().unwrap().id(row).replace('/', "_");
     let cases: [(&str, &str, IdAndLabel); 4] = [
@@ -76,7 +77,7 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
     ];
     for (number, (source, what, id_and_label)) in cases.iter().enumerate() {
         let out = format!("out{number}");
-        let ran = LabelRun::new(folder.path()).source(source).out(&out).args(&words).run().expect(0);
+        let ran = LabelRun::new(folder.path()).source(source).out(&out).args(&args).run().expect(0);
         assert!(ran.stderr.contains(&format!("from {what}")), "{}", ran.stderr);
         let store = StoreReader::open(&at(&out)).unwrap();
         let manifest = store.manifest().unwrap();
@@ -92,7 +93,7 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
         }
         // A class that is a number is a position among the teacher's outputs.
         assert_eq!(ran.stdout.contains("agrees   with"), label_is_known(source), "{}", ran.stdout);
-        let again = LabelRun::new(folder.path()).source(source).out(&out).args(&words).run().expect(0);
+        let again = LabelRun::new(folder.path()).source(source).out(&out).args(&args).run().expect(0);
         assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
     }
 }
@@ -122,14 +123,14 @@ fn ambiguous_inputs_are_refused_with_help() {
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("mixed/deep"), 2);
     fs::create_dir(at("both")).unwrap();
-    for place in ["mixed/a.tar", "both/a.tar", "a.tar"] {
-        fs::write(at(place), tar_of(&[file("x/a.jpg", b"jpeg")])).unwrap();
+    for path in ["mixed/a.tar", "both/a.tar", "a.tar"] {
+        fs::write(at(path), tar_of(&[file("x/a.jpg", b"jpeg")])).unwrap();
     }
-    for place in ["both/b.parquet", "b.parquet"] {
-        fs::write(at(place), b"PAR1 and nothing else").unwrap();
+    for path in ["both/b.parquet", "b.parquet"] {
+        fs::write(at(path), b"PAR1 and nothing else").unwrap();
     }
-    for (place, start) in [("c.tar.gz", &b"\x1f\x8b\x08\0"[..]), ("d.tar", b"\x28\xb5\x2f\xfd"), ("e.bin", b"hello")] {
-        fs::write(at(place), start).unwrap();
+    for (path, start) in [("c.tar.gz", &b"\x1f\x8b\x08\0"[..]), ("d.tar", b"\x28\xb5\x2f\xfd"), ("e.bin", b"hello")] {
+        fs::write(at(path), start).unwrap();
     }
     fs::write(at("cut.tar"), b"").unwrap();
     fs::write(at("images.tar"), tar_of(&[file("readme.txt", b"")])).unwrap();
@@ -212,13 +213,13 @@ fn hostile_tars_are_listed_safely_or_refused() {
         assert_eq!(list_tar_bytes(tar).unwrap_or_else(|damage| panic!("{damage}")), expected);
     }
     let two = tar_of(&[file("n01/a.jpg", &[7; 700]), file("n01/b.jpg", &[7; 700])]);
-    let with = |at: usize, bytes: &[u8]| {
+    let overwritten = |at: usize, bytes: &[u8]| {
         let mut tar = two.clone();
         tar[at..at + bytes.len()].copy_from_slice(bytes);
         tar
     };
-    let lies = |size: &[u8]| {
-        let mut member = file("lies.jpg", b"");
+    let with_size = |size: &[u8]| {
+        let mut member = file("size.jpg", b"");
         member.0.as_mut_bytes()[124..124 + size.len()].copy_from_slice(size);
         member.0.set_cksum();
         tar_of(&[member])
@@ -229,11 +230,14 @@ fn hostile_tars_are_listed_safely_or_refused() {
         (two[..600].to_vec(), &["n01/a.jpg", "declares 700 bytes, but only 88 bytes follow"]),
         (two[..1536].to_vec(), &["n01/a.jpg, or after it", "cut off"]),
         (two[..1700].to_vec(), &["a header is cut off"]),
-        (with(1540, b"X"), &["at byte 1536", "checksum"]),
-        (with(148, b"zzzzzz"), &["at byte 0", "not the header of a tar"]),
-        (lies(b"77777777777"), &["lies.jpg", "the size is wrong"]),
-        (lies(&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), &["lies.jpg", "the size is wrong"]),
-        (lies(b"many"), &["its size is not a number"]),
+        (overwritten(1540, b"X"), &["at byte 1536", "checksum"]),
+        (overwritten(148, b"zzzzzz"), &["at byte 0", "not the header of a tar"]),
+        (with_size(b"77777777777"), &["size.jpg", "the size is wrong"]),
+        (
+            with_size(&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            &["size.jpg", "the size is wrong"],
+        ),
+        (with_size(b"many"), &["its size is not a number"]),
         (tar_of(&[file("n\u{fffd}.jpg", b""), raw_name(b"n\xff.jpg")]), &["not UTF-8"]),
         (tar_of(&[pax("size", "many"), file("x.jpg", b"")]), &["pax size"]),
         (tar_of(&[link(EntryType::GNULongName, "x", "")]), &[]),
@@ -246,8 +250,8 @@ fn hostile_tars_are_listed_safely_or_refused() {
         match list_tar_bytes(tar) {
             Ok(images) => assert!(expected.is_empty() && images.is_empty(), "case {number} is listed: {images:?}"),
             Err(damage) => {
-                let words = damage.to_string();
-                assert!(expected.iter().all(|text| words.contains(text)), "case {number}: {words}");
+                let message = damage.to_string();
+                assert!(expected.iter().all(|text| message.contains(text)), "case {number}: {message}");
             }
         }
     }
@@ -329,18 +333,18 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("in"), 24);
     pack(&at("in.tar"), &[("", &at("in"))]);
-    let words = ["--shard-size", "8"];
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
-    let whole = store_bytes(&at("out"));
+    let args = ["--shard-size", "8"];
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(0);
+    let original = store_bytes(&at("out"));
     let index = fs::read(at("out/.source-index")).unwrap();
 
     // Shard 1 is made again from the same archive: the same bytes, whatever has become of the index.
     for (number, index) in [index.clone(), b"no index".to_vec(), Vec::new()].into_iter().enumerate() {
         fs::write(at("out/.source-index"), index).unwrap();
         fs::remove_file(at("out/records/000001.json")).unwrap();
-        LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
-        assert!(whole == store_bytes(&at("out")), "{number}");
-        assert!(fs::read(at("out/.source-index")).unwrap() == index_of(&at("out")), "{number}");
+        LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(0);
+        assert!(original == store_bytes(&at("out")), "{number}");
+        assert!(fs::read(at("out/.source-index")).unwrap() == source_index(&at("out")), "{number}");
     }
 
     // Another image has come before the others: all have moved, and the archive is listed again.
@@ -348,15 +352,15 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     fs::write(at("more/a/first.JPEG"), fs::read(at("in/n02123045/0000.JPEG")).unwrap()).unwrap();
     pack(&at("in.tar"), &[("", &at("more")), ("", &at("in"))]);
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
-    assert!(whole == store_bytes(&at("out")));
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(0);
+    assert!(original == store_bytes(&at("out")));
 
     // Two images have changed and one has gone.
     fs::write(at("in/n02123045/0009.JPEG"), fs::read(data("golden/images/photos/coffee.JPEG")).unwrap()).unwrap();
     fs::remove_file(at("in/n02123045/0010.JPEG")).unwrap();
     pack(&at("in.tar"), &[("", &at("in"))]);
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(3);
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(3);
     let store = || StoreReader::open(&at("out")).unwrap();
     let reason = |row| match store().row(row).unwrap() {
         RowState::Failed(failed) => failed.error.to_string(),
@@ -377,11 +381,11 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     tar.write_all_at(changed.as_bytes(), header as u64).unwrap();
     tar.set_modified(modified).unwrap();
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(3);
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(3);
     assert!(reason(11).starts_with("changed: in.tar was changed since it was listed"), "{}", reason(11));
 }
 
-fn index_of(store: &Path) -> Vec<u8> {
+fn source_index(store: &Path) -> Vec<u8> {
     fs::read(store.join(".source-index")).unwrap()
 }
 
@@ -391,11 +395,11 @@ fn a_killed_run_from_a_tar_resumes_to_the_same_bytes() {
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("in"), 400);
     pack(&at("in.tar"), &[("", &at("in"))]);
-    let words = ["--shard-size", "8", "--batch", "4"];
-    LabelRun::new(folder.path()).source("in.tar").out("unbroken").args(&words).run().expect(0);
+    let args = ["--shard-size", "8", "--batch", "4"];
+    LabelRun::new(folder.path()).source("in.tar").out("unbroken").args(&args).run().expect(0);
     for _ in 0..3 {
         let before = records(&at("killed"));
-        let mut child = LabelRun::new(folder.path()).source("in.tar").out("killed").args(&words).command();
+        let mut child = LabelRun::new(folder.path()).source("in.tar").out("killed").args(&args).command();
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while records(&at("killed")) <= before && child.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -404,7 +408,7 @@ fn a_killed_run_from_a_tar_resumes_to_the_same_bytes() {
         child.wait().unwrap();
     }
     assert!((1..50).contains(&records(&at("killed"))), "the kills met a run in its middle");
-    LabelRun::new(folder.path()).source("in.tar").out("killed").args(&words).run().expect(0);
+    LabelRun::new(folder.path()).source("in.tar").out("killed").args(&args).run().expect(0);
     assert!(store_bytes(&at("unbroken")) == store_bytes(&at("killed")));
 }
 

@@ -312,7 +312,21 @@ fn other_outputs(input: &[Dim; 4]) -> Vec<NamedModel> {
 /// Reshapes that contain the fixed batch.
 fn fixed_batch_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
     let batch = input[0];
-    vec![]
+    let features = |opset| convolution(TinyGraph::new(opset), input);
+    vec![
+        ("GlobalAveragePool, Reshape to [1, -1], Gemm", {
+            let graph = features(17).node("GlobalAveragePool", &["f"], &["p"], &[]).shape("target", &[1, -1]);
+            scores_out(gemm(graph.node("Reshape", &["p", "target"], &["v"], &[]), "v"), batch)
+        }),
+        ("ReduceMean, Reshape to [1, C] with allowzero, Gemm", {
+            let graph = features(20)
+                .shape("axes", &[-1, -2])
+                .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
+                .shape("target", &[1, C])
+                .node("Reshape", &["p", "target"], &["v"], &[int("allowzero", 1)]);
+            scores_out(gemm(graph, "v"), batch)
+        }),
+    ]
 }
 
 #[test]
@@ -322,8 +336,8 @@ fn every_linear_head_is_rewritten_and_verified() {
             let folder = tempfile::tempdir().unwrap();
             // SqueezeNet has no weights behind its pooling, so that only names tell its scores from features.
             std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
-            let words = ["--input-size", "32x48", "--classes", "names.txt"];
-            let description = describe(folder.path(), &model, &words).expect(0).json();
+            let args = ["--input-size", "32x48", "--classes", "names.txt"];
+            let description = describe(folder.path(), &model, &args).expect(0).json();
             assert_eq!(description["map_size"], serde_json::json!([4, 6]), "{name}, {shape}");
             assert_eq!(description["classes"], CLASSES, "{name}, {shape}");
             let proof = &description["verification"];
@@ -653,10 +667,10 @@ fn the_origin_of_each_card_value_is_reported() {
     assert_eq!(description["card"]["licence"], "MIT");
 }
 
-pub fn describe(folder: &Path, model: &[u8], words: &[&str]) -> Ran {
+pub fn describe(folder: &Path, model: &[u8], args: &[&str]) -> Ran {
     let path: PathBuf = folder.join("tiny.onnx");
     std::fs::write(&path, model).unwrap();
-    Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3", "--json"]).args(words))
+    Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3", "--json"]).args(args))
 }
 
 pub fn number(value: &Value) -> f64 {

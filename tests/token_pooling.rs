@@ -3,7 +3,7 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, s
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Dim, TinyGraph, float, int, ints, text};
 
-fn opset(opset: i64) -> TinyGraph {
+fn backbone(opset: i64) -> TinyGraph {
     convolution(TinyGraph::new(opset), &SHAPES[1].1)
 }
 
@@ -20,7 +20,7 @@ fn with_class_token(graph: TinyGraph) -> TinyGraph {
 }
 
 /// The linear layer on `2 C` features.
-fn gemm_of_both(graph: TinyGraph, features: &str) -> TinyGraph {
+fn gemm_on_joined(graph: TinyGraph, features: &str) -> TinyGraph {
     graph.weight("w_fc", &[CLASSES, 2 * C]).node("Gemm", &[features, "w_fc"], &["scores"], &[int("transB", 1)])
 }
 
@@ -35,7 +35,7 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
             {
                 let graph =
                     legacy().scalar("first", 0).node("Gather", &["sequence", "first"], &["t"], &[int("axis", 1)]);
-                scores_out(gemm_of_both(joined(graph, "t"), "v"), batch)
+                scores_out(gemm_on_joined(joined(graph, "t"), "v"), batch)
             },
             true,
         ),
@@ -46,7 +46,7 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
                     .node("Slice", &["sequence", "zero", "one", "one"], &["t3"], &[])
                     .node("Tanh", &["t3"], &["bent"], &[])
                     .node("Squeeze", &["bent", "one"], &["t"], &[]);
-                scores_out(gemm_of_both(joined(graph, "t"), "v"), batch)
+                scores_out(gemm_on_joined(joined(graph, "t"), "v"), batch)
             },
             true,
         ),
@@ -74,7 +74,7 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
                     &["n"],
                     &[int("axis", -1), float("epsilon", 1e-6)],
                 );
-                scores_out(gemm_of_both(graph, "n"), batch)
+                scores_out(gemm_on_joined(graph, "n"), batch)
             },
             false,
         ),
@@ -280,7 +280,7 @@ fn attention_with_a_learned_query_uses_the_value_of_each_cell() {
 #[test]
 fn onnx_runtime_operators_in_heads_are_supported() {
     let ours = "com.microsoft";
-    let pooled = || opset(17).node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
+    let pooled = || backbone(17).node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
     let cases = [
         ("FusedMatMul", true, {
             let graph = pooled().weight("w", &[CLASSES, C]);
@@ -295,7 +295,7 @@ fn onnx_runtime_operators_in_heads_are_supported() {
             gemm(graph.node_of(ours, "FusedGemm", &["v", "w", "b"], &["g"], &attributes), "g")
         }),
         ("FusedConv", false, {
-            let graph = opset(17).node("GlobalAveragePool", &["f"], &["p"], &[]).weight("w", &[C, C, 1, 1]);
+            let graph = backbone(17).node("GlobalAveragePool", &["f"], &["p"], &[]).weight("w", &[C, C, 1, 1]);
             let attributes = [ints("kernel_shape", &[1, 1]), text("activation", "Relu")];
             let graph = graph.node_of(ours, "FusedConv", &["p", "w"], &["c"], &attributes);
             gemm(graph.node("Flatten", &["c"], &["g"], &[]), "g")
@@ -358,7 +358,7 @@ fn onnx_runtime_operators_in_heads_are_supported() {
 
 #[test]
 fn refusals_name_what_is_pooled_instead() {
-    let sequence = || with_class_token(opset(17));
+    let sequence = || with_class_token(backbone(17));
     let token = |graph: TinyGraph, of: &str, to: &str| {
         graph.scalar(&format!("{to}_at"), 0).node("Gather", &[of, &format!("{to}_at")], &[to], &[int("axis", 1)])
     };
@@ -393,12 +393,12 @@ fn refusals_name_what_is_pooled_instead() {
             "means of two maps (EfficientViM, CrossViT with mean pooling)",
             "averages 2 feature maps and joins the means",
             {
-                let graph = tokens(opset(17)).node("Tanh", &["tokens"], &["other_scale"], &[]);
+                let graph = tokens(backbone(17)).node("Tanh", &["tokens"], &["other_scale"], &[]);
                 both(mean(mean(graph, "tokens", "a"), "other_scale", "b"))
             },
         ),
         ("attention over tokens with positions", "positions are added just before", {
-            let graph = tokens(opset(17))
+            let graph = tokens(backbone(17))
                 .weight("places", &[1, 24, C])
                 .node("Add", &["tokens", "places"], &["placed"], &[])
                 .weight("query", &[1, 1, C])
@@ -412,7 +412,7 @@ fn refusals_name_what_is_pooled_instead() {
             "attention whose query is the mean (CLIP's ResNets)",
             "whose query is not known to be a single learned vector",
             {
-                let graph = tokens(opset(17))
+                let graph = tokens(backbone(17))
                     .node("ReduceMean", &["tokens"], &["mean"], &[ints("axes", &[1]), int("keepdims", 1)])
                     .node("Concat", &["mean", "tokens"], &["all"], &[int("axis", 1)])
                     .node("Transpose", &["all"], &["keys"], &[ints("perm", &[0, 2, 1])])
@@ -423,8 +423,8 @@ fn refusals_name_what_is_pooled_instead() {
             },
         ),
     ];
-    for (name, words, graph) in cases {
+    for (name, text, graph) in cases {
         let refusal = check_onnx(scores_out(gemm(graph, "v"), Free)).expect_err(name);
-        assert!(refusal.contains(words) && !refusal.contains("VGG"), "{name}: {refusal}");
+        assert!(refusal.contains(text) && !refusal.contains("VGG"), "{name}: {refusal}");
     }
 }

@@ -56,7 +56,7 @@ pub enum Mutation {
 
 /// Numbers that readers stumble over: zeros, ones, the longest varints, lengths of 2 GiB in both byte orders, octal and
 /// decimal digits, ends of lines and quotes.
-const ODD: [&[u8]; 14] = [
+const BOUNDARY_VALUES: [&[u8]; 14] = [
     &[0],
     &[0xff],
     &[0; 8],
@@ -74,18 +74,18 @@ const ODD: [&[u8]; 14] = [
 ];
 
 pub fn mutation() -> impl Strategy<Value = Mutation> {
-    let place = any::<Index>;
+    let position = any::<Index>;
     let length = || 1..LONGEST_RANGE;
     prop_oneof![
-        4 => (place(), 0..8_u8).prop_map(|(at, bit)| Mutation::FlipBit { at, bit }),
-        4 => (place(), 0..ODD.len()).prop_map(|(at, odd)| Mutation::Overwrite { at, with: ODD[odd] }),
-        4 => (place(), any::<u8>()).prop_map(|(at, byte)| Mutation::Byte { at, byte }),
-        1 => place().prop_map(|at| Mutation::Truncate { at }),
-        1 => (place(), length()).prop_map(|(from, length)| Mutation::Delete { from, length }),
-        1 => (place(), length(), place()).prop_map(|(from, length, to)| Mutation::Duplicate { from, length, to }),
-        1 => (place(), place(), length()).prop_map(|(first, second, length)| Mutation::Swap { first, second, length }),
-        1 => (place(), length(), place()).prop_map(|(from, length, to)| Mutation::Splice { from, length, to }),
-        1 => (place(), place()).prop_map(|(at, other)| Mutation::Cross { at, other }),
+        4 => (position(), 0..8_u8).prop_map(|(at, bit)| Mutation::FlipBit { at, bit }),
+        4 => (position(), 0..BOUNDARY_VALUES.len()).prop_map(|(at, value)| Mutation::Overwrite { at, with: BOUNDARY_VALUES[value] }),
+        4 => (position(), any::<u8>()).prop_map(|(at, byte)| Mutation::Byte { at, byte }),
+        1 => position().prop_map(|at| Mutation::Truncate { at }),
+        1 => (position(), length()).prop_map(|(from, length)| Mutation::Delete { from, length }),
+        1 => (position(), length(), position()).prop_map(|(from, length, to)| Mutation::Duplicate { from, length, to }),
+        1 => (position(), position(), length()).prop_map(|(first, second, length)| Mutation::Swap { first, second, length }),
+        1 => (position(), length(), position()).prop_map(|(from, length, to)| Mutation::Splice { from, length, to }),
+        1 => (position(), position()).prop_map(|(at, other)| Mutation::Cross { at, other }),
     ]
 }
 

@@ -54,8 +54,8 @@ fn files_of_one_module_import_each_other_in_one_direction() {
         }
     }
     assert!(edges.len() > 100, "only {} files import anything", edges.len());
-    let circles: Vec<_> = circles(&edges).into_iter().map(|circle| circle.join(" → ")).collect();
-    assert!(circles.is_empty(), "files import each other in circles:\n{}", circles.join("\n"));
+    let cycles: Vec<_> = cycles(&edges).into_iter().map(|cycle| cycle.join(" → ")).collect();
+    assert!(cycles.is_empty(), "files import each other in cycles:\n{}", cycles.join("\n"));
 }
 
 /// Which library modules each library module imports, as positions in [`library_modules`].
@@ -79,11 +79,11 @@ fn imports_by_module() -> BTreeMap<usize, BTreeSet<usize>> {
     imports
 }
 
-/// A circle through each file that is part of one, none twice.
-fn circles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>> {
+/// A cycle through each file that is part of one, none twice.
+fn cycles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>> {
     let mut found: Vec<Vec<&str>> = Vec::new();
     for &start in edges.keys() {
-        if found.iter().any(|circle| circle.contains(&start)) {
+        if found.iter().any(|cycle| cycle.contains(&start)) {
             continue;
         }
         // The shortest way from a file back to itself.
@@ -93,12 +93,12 @@ fn circles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>
             for at in std::mem::take(&mut front) {
                 for &next in edges.get(at).into_iter().flatten() {
                     if next == start {
-                        let mut circle = vec![at];
-                        while let Some(&before) = came_from.get(circle.last().unwrap()) {
-                            circle.push(before);
+                        let mut cycle = vec![at];
+                        while let Some(&before) = came_from.get(cycle.last().unwrap()) {
+                            cycle.push(before);
                         }
-                        circle.reverse();
-                        found.push(circle);
+                        cycle.reverse();
+                        found.push(cycle);
                         break 'search;
                     }
                     if !came_from.contains_key(next) {
@@ -121,6 +121,6 @@ fn cycles_are_found() {
         }
         edges
     };
-    assert!(circles(&edges(&[("a", "b"), ("b", "c"), ("a", "c")])).is_empty());
-    assert_eq!(circles(&edges(&[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")])), [["b", "c"]]);
+    assert!(cycles(&edges(&[("a", "b"), ("b", "c"), ("a", "c")])).is_empty());
+    assert_eq!(cycles(&edges(&[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")])), [["b", "c"]]);
 }

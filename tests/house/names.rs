@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::sources::sources;
 
 /// File names that tell nothing of what a file holds.
-const SAY_LITTLE: &[&str] = &[
+const VAGUE_NAMES: &[&str] = &[
     "words", "cells", "places", "place", "folder", "texts", "unique", "utils", "util", "helpers", "misc", "common",
     "things", "stuff",
 ];
@@ -30,7 +30,7 @@ fn files_are_named_after_what_they_hold() {
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in sources() {
         let name = source.module.last().unwrap().as_str();
-        assert!(!SAY_LITTLE.contains(&name), "{}: name the file after what it holds", source.file);
+        assert!(!VAGUE_NAMES.contains(&name), "{}: name the file after what it holds", source.file);
         by_name.entry(name).or_default().push(&source.file);
     }
     // A name that many files share is that of none of them.
