@@ -21,7 +21,7 @@ fn a_failure_at_any_step_of_a_commit_loses_nothing() {
         let write_as = WriteAs { faults: Faults::after_steps(steps), ..WriteAs::default() };
         let result = StoreWriter::create(&path, info(), &manifest(), write_as).and_then(|store| fill(&store));
         if StoreWriter::exists(&path).unwrap() {
-            // What can be read is right, and what counts as done is.
+            // Rows are correct or unlabelled.
             let reader = StoreReader::open(&path).unwrap();
             for (row, was) in rows.iter().enumerate() {
                 let state = reader.row(row).unwrap();
@@ -45,8 +45,8 @@ fn a_failure_at_any_step_of_a_commit_loses_nothing() {
         }
         steps += 1;
     }
-    // Six files of a store and fifteen of three shards, five steps each, and the old records that are not there.
-    assert!(steps > 100, "only {steps} steps were seen");
+    // Six files of the store and fifteen of three shards with five steps each, and the removal of old records.
+    assert!(steps > 100, "only {steps} steps were tried");
 }
 
 #[test]
@@ -57,7 +57,7 @@ fn a_failure_while_relabelling_a_shard_leaves_no_wrong_label() {
         let path = folder.path().join(format!("after-{steps}"));
         fill(&StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap()).unwrap();
         let before = store_bytes(&path);
-        // Shard 1 has a failed image; it gets another shard's labels, as an image would that was replaced.
+        // Shard 1, which has a failed image, gets the labels of another shard, as if its images were replaced.
         let write_as = WriteAs { faults: Faults::after_steps(steps), ..WriteAs::default() };
         let result = StoreWriter::resume(&path, write_as, &mut || Ok(manifest())).and_then(|(store, _)| {
             let mut labels = crate::synthetic_store::shard_labels(store.info(), 0);
@@ -74,7 +74,7 @@ fn a_failure_while_relabelling_a_shard_leaves_no_wrong_label() {
                 break;
             }
             Err(_) if steps == 0 => assert!(before == store_bytes(&path), "nothing happened"),
-            // The last step makes the record last through a power cut; it is in its place already.
+            // The last step syncs the record, which has been renamed already.
             Err(_) if found.problems.is_empty() => assert!(matches!(reader.row(5).unwrap(), RowState::Labelled(_))),
             Err(_) => {
                 assert!(reader.row(4).is_ok_and(|state| state == RowState::ToDo), "after {steps} steps");
@@ -82,7 +82,7 @@ fn a_failure_while_relabelling_a_shard_leaves_no_wrong_label() {
         }
         steps += 1;
     }
-    assert!(steps > 20, "only {steps} steps were seen");
+    assert!(steps > 20, "only {steps} steps were tried");
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn a_run_with_too_many_failures_is_stopped() {
     let few = LabelRun::new(folder.path()).in_fours().out("few").args(&["--max-failures", "5"]).run().expect(1);
     assert!(few.stderr.contains("6 images of this run failed"), "{}", few.stderr);
     let status = Ran::of(relabel(folder.path()).args(["status", "few", "--json"])).expect(0).json();
-    assert!(status["failed"].as_u64().unwrap() <= 8, "what was committed stays, and no more");
+    assert!(status["failed"].as_u64().unwrap() <= 8, "only committed images count");
     LabelRun::new(folder.path()).in_fours().out("all").args(&["--max-failures", "1100"]).run().expect(3);
 }
 
@@ -149,7 +149,7 @@ fn images_deleted_or_changed_during_a_run_fail_alone() {
     let failed = Ran::of(relabel(folder.path()).args(["status", "out", "--failed"])).expect(0).stdout;
     assert!(failed.contains("n07920052/0399.JPEG\tunreadable"), "{failed}");
     assert!(failed.contains("n07920052/0398.JPEG\tchanged: it has 79,975 bytes now"), "{failed}");
-    // That it was changed on purpose can be said.
+    // --retry-failed accepts the changed file.
     let kept = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3).stdout;
     assert!(kept.contains("labelled 399 of 400 images"), "{kept}");
     assert!(verify(&folder.path().join("out"), Depth::Values, &|_| ()).unwrap().problems.is_empty());
@@ -211,7 +211,7 @@ fn an_unreadable_folder_is_reported_before_work_begins() {
     chmod(folder.path(), "755");
     chmod(&locked, "000");
     let mut command = hermetic("setpriv");
-    // Root may read everything, so somebody else runs the program.
+    // Root can read everything, so another user runs the program.
     if Command::new("id").arg("-u").output().unwrap().stdout == b"0\n" {
         command.args(["--reuid", "65534", "--clear-groups"]);
     }
@@ -256,7 +256,7 @@ fn a_dry_run_measures_and_writes_nothing() {
     LabelRun::new(folder.path()).in_fours().run().expect(0);
     let status = Ran::of(relabel(folder.path()).args(["status", "out", "--json"])).expect(0).json();
     let (measured, real) = (estimate["bytes_per_image"].as_f64().unwrap(), status["bytes_per_image"].as_f64().unwrap());
-    assert!((measured / real - 1.0).abs() < 0.3, "{measured} bytes an image were foreseen, {real} came");
+    assert!((measured / real - 1.0).abs() < 0.3, "estimated {measured} bytes per image, got {real}");
     let before = store_bytes(&folder.path().join("out"));
     let nothing = LabelRun::new(folder.path()).in_fours().args(&["--dry-run"]).run().expect(0);
     assert!(nothing.stdout.contains("would label 0 of 40 images"), "{}", nothing.stdout);
@@ -264,13 +264,13 @@ fn a_dry_run_measures_and_writes_nothing() {
     LabelRun::new(folder.path()).in_fours().args(&["--dry-run", "--top-k", "3"]).run().expect(1);
 }
 
-/// A shell that may mount what only it sees.
+/// A shell in a mount namespace of its own.
 struct Mounts {
     unshare: &'static [&'static str],
 }
 
 impl Mounts {
-    /// Nothing where this machine forbids it, as some containers do; that is said, and the test has not been made.
+    /// Returns `None` and prints a note if mounts are forbidden, as in some containers; the test is skipped then.
     fn if_possible() -> Option<Self> {
         for unshare in [&["--mount"][..], &["--mount", "--map-root-user"]] {
             let tried = hermetic("unshare").args(unshare).args(["mount", "-t", "tmpfs", "tmpfs", "/mnt"]).output();
@@ -278,7 +278,7 @@ impl Mounts {
                 return Some(Self { unshare });
             }
         }
-        eprintln!("NOT TESTED: this machine lets nobody mount anything, so no disk can be filled here");
+        eprintln!("SKIPPED: mounts are not permitted on this machine");
         None
     }
 

@@ -30,11 +30,11 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         child.wait().unwrap();
         check_recorded_files_exist(&folder.path().join("killed"));
         if shards_done(&folder.path().join("killed")) == IMAGES / 8 {
-            // Everything is done: the next kills need something to interrupt.
+            // The store is complete; the next kills need an unfinished one.
             std::fs::remove_dir_all(folder.path().join("killed")).unwrap();
         }
     }
-    assert!(landed * 2 > KILLS, "only {landed} of {KILLS} kills met a running program");
+    assert!(landed * 2 > KILLS, "only {landed} of {KILLS} kills hit a running program");
     LabelRun::new(folder.path()).out("killed").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
     assert_eq!(std::fs::read_dir(folder.path().join("killed/.staging/0-of-1")).unwrap().count(), 0);
     let (unbroken, killed) = (store_bytes(&folder.path().join("unbroken")), store_bytes(&folder.path().join("killed")));
@@ -84,7 +84,7 @@ fn shards_done(store: &Path) -> usize {
     std::fs::read_dir(store.join("records")).map_or(0, Iterator::count)
 }
 
-/// A record says that its files are there, whole.
+/// Checks that the files of every record exist with the recorded digests.
 fn check_recorded_files_exist(store: &Path) {
     let Ok(records) = std::fs::read_dir(store.join("records")) else { return };
     for record in records.map(|entry| entry.unwrap().path()) {

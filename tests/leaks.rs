@@ -5,7 +5,7 @@ use relabel::shared::printable::acts_on_terminal;
 
 use crate::common::{LabelRun, Ran, lite0, relabel, small_photographs};
 
-/// A teacher with a card that has more lines.
+/// Creates a teacher whose card has additional lines.
 fn teacher_with_card(folder: &Path, more: &str) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::copy(lite0(), folder.join("net.onnx")).unwrap();
@@ -13,7 +13,7 @@ fn teacher_with_card(folder: &Path, more: &str) {
         .unwrap();
 }
 
-/// A thousand classes, the first with these words.
+/// A class list of a thousand classes with the given first line.
 fn class_list(first: &str) -> String {
     std::iter::once(first.to_owned())
         .chain((1..1000).map(|class| format!("class {class}")))
@@ -48,7 +48,7 @@ fn a_class_list_outside_the_cards_folder_is_refused() {
     {
         teacher(&format!("classes = '{inside}'"), &[]).expect(0);
     }
-    // With --card, it is the folder of that card; and what a user names is the user's own will.
+    // With --card the folder of that card counts; --classes accepts any path.
     std::fs::copy(path("net/net.toml"), path("other.toml")).unwrap();
     let text = std::fs::read_to_string(path("other.toml")).unwrap().replace("./lists", "net/lists");
     std::fs::write(path("other.toml"), text).unwrap();
@@ -123,7 +123,7 @@ fn terminal_control_characters_are_escaped_in_all_output() {
     ran(&["verify", "out"]).expect(3);
     assert!(
         output.contains("\\u{1b}[2J") && output.contains("\\nrelabel: all is well"),
-        "nothing was escaped: {codes:?}"
+        "no output was escaped: {codes:?}"
     );
 }
 
@@ -156,7 +156,7 @@ fn table_cells_are_never_formulas() {
             }
         }
     }
-    assert!(formulas > 12, "only {formulas} were there");
+    assert!(formulas > 12, "only {formulas} formulas were escaped");
     Ran::of(relabel(folder.path()).args(["audit", "out", "-o", "a.json"])).expect(0);
     let exact = std::fs::read_to_string(folder.path().join("a.json")).unwrap();
     assert!(exact.contains("\"=class") && !exact.contains("\"'="), "JSON stays exact");
@@ -188,6 +188,6 @@ fn signed_urls_and_passwords_are_removed_from_releases() {
             pages += usize::from(text.contains("https://example.org/nets?name=lite0"));
         }
     }
-    assert!(pages > 0, "other addresses stay");
+    assert!(pages > 0, "other URLs stay");
     Ran::of(relabel(folder.path()).args(["verify", "release"])).expect(0);
 }

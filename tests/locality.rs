@@ -7,7 +7,7 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, s
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{TinyGraph, int, ints};
 
-/// Rows and columns of the tiny teachers' maps.
+/// Rows and columns of the maps.
 const ROWS: i64 = 4;
 const COLUMNS: i64 = 6;
 
@@ -15,7 +15,7 @@ fn features() -> TinyGraph {
     convolution(TinyGraph::new(17), &SHAPES[1].1)
 }
 
-/// Every second row and column, four times, side by side as channels: how torchvision's Swin merges its patches.
+/// Patch merging as in torchvision's Swin: every second row and column, four times, concatenated as channels.
 fn merged_patches() -> Vec<u8> {
     let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 4, 4]);
     let mut graph = graph.node("Conv", &["x", "w_conv"], &["fine"], &[ints("strides", &[4, 4])]);
@@ -56,8 +56,8 @@ fn reshape(graph: TinyGraph, from: &str, to: &str, shape: &[i64]) -> TinyGraph {
     graph.shape(&name, shape).node("Reshape", &[from, &name], &[to], &[])
 }
 
-/// Tokens column by column, tile by tile, mirrored, under other axes: whatever the order, the structure tells it.
-fn disordered() -> Vec<(&'static str, Vec<u8>, bool)> {
+/// Tokens in column order, by tiles, mirrored, or with permuted axes: the structure shows the order.
+fn reordered_cells() -> Vec<(&'static str, Vec<u8>, bool)> {
     let tiles = |graph| {
         let graph = reshape(graph, "f", "split", &[0, C, 2, ROWS / 2, 2, COLUMNS / 2]);
         reshape(transpose(graph, "split", "tiles", &[0, 2, 4, 3, 5, 1]), "tiles", "t", &[0, ROWS * COLUMNS, C])
@@ -99,7 +99,7 @@ fn cells_in_any_order_become_the_same_map() {
         image::RgbImage::from_fn(48, 32, colour).save(images.join(format!("{number}.png"))).unwrap();
     }
     let mut firsts: [Option<Vec<_>>; 2] = [None, None];
-    for (name, model, in_order) in disordered() {
+    for (name, model, in_order) in reordered_cells() {
         let description = describe(folder.path(), &model, &[]).expect(0).json();
         assert_eq!(description["map_size"], json!([ROWS, COLUMNS]), "{name}");
         assert_eq!(description["locality"]["method"], "structure", "{name}");
@@ -118,12 +118,12 @@ fn cells_in_any_order_become_the_same_map() {
                 .collect();
             assert!(!labels.is_empty());
             std::fs::remove_dir_all(folder.path().join("labels")).unwrap();
-            assert!(*first.get_or_insert_with(|| labels.clone()) == labels, "{name}: other labels");
+            assert!(*first.get_or_insert_with(|| labels.clone()) == labels, "{name}: labels differ");
         }
     }
 }
 
-/// Means over what is no place of the image; each with what the refusal names.
+/// Means over vectors without an image position, with a part of the refusal.
 fn without_positions() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let heads = |graph: TinyGraph| {
         let graph = graph.node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["flat"], &[]);
@@ -188,7 +188,7 @@ fn vectors_without_an_image_position_are_refused_with_the_nodes_name() {
     }
 }
 
-/// Tokens that are mixed with each other by weights and added to what they were: the structure tells nothing.
+/// Tokens mixed by weights, with a residual connection: the structure is inconclusive.
 fn mixer(order: &[i64; 4]) -> Vec<u8> {
     let graph = transpose(features(), "f", "turned", order);
     let graph =
@@ -219,7 +219,7 @@ fn if_the_structure_is_inconclusive_photographs_are_probed() {
         refusal.stderr
     );
     assert!(refusal.stderr.contains("locality = \"unchecked\""), "{}", refusal.stderr);
-    // A card that knows better is believed, and everything tells so.
+    // `locality = "unchecked"` is accepted, and every command warns about it.
     std::fs::write(folder.path().join("tiny.toml"), "locality = \"unchecked\"\n").unwrap();
     let description = describe(folder.path(), &column_major, &[]).expect(0);
     assert!(description.stderr.contains("not checked"), "{}", description.stderr);
@@ -244,7 +244,6 @@ fn if_the_structure_is_inconclusive_photographs_are_probed() {
     assert_eq!((&teacher["locality"], &teacher["card"]["locality"]), (&json!("unchecked"), &json!("unchecked")));
 }
 
-/// Images of the source are looked at where they are given.
 #[test]
 fn photographs_of_the_source_are_probed() {
     let folder = tempfile::tempdir().unwrap();
@@ -261,7 +260,7 @@ fn axes_of_score_maps_come_from_structure_classes_or_card() {
     let classes_last = |hidden: bool| {
         let graph = features().weight("w_map", &[CLASSES, C, 1, 1]).node("Conv", &["f", "w_map"], &["s"], &[]);
         let graph = if hidden {
-            // A product over all cells, so that the structure tells nothing.
+            // A product over all cells makes the structure inconclusive.
             let graph =
                 reshape(graph, "s", "flat", &[0, CLASSES, 24]).weight("w_mix", &[24, 24]).number("little", 0.01);
             let graph =
@@ -282,7 +281,7 @@ fn axes_of_score_maps_come_from_structure_classes_or_card() {
     let expected = (json!([ROWS, COLUMNS]), json!(CLASSES));
     assert_eq!(map_and_classes(false), expected);
     assert_eq!(map_and_classes(true), expected, "by the number of classes");
-    // [batch, 4, 4, 4]: the proportions fit both orders, and nobody names classes; the card decides.
+    // [batch, 4, 4, 4]: the sizes fit both orders and there is no class list, so the card decides.
     let ambiguous = {
         let graph = convolution(TinyGraph::new(17), &[Free, Fixed(3), Fixed(32), Fixed(32)]);
         let graph = graph.weight("w_map", &[4, C, 1, 1]).node("Conv", &["f", "w_map"], &["s"], &[]);

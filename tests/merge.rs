@@ -35,7 +35,7 @@ fn merged_parts_equal_the_bytes_of_one_run() {
     let status = Ran::of(relabel(folder.path()).args(["status", "two", "--json"])).expect(0).json();
     assert_eq!((&status["labelled"], &status["failed"]), (&two["labelled"], &two["failed"]));
 
-    // A third part is added to what is there; a run would do as well.
+    // A third part is added to the store.
     let added = merge(folder.path(), &["part2", "--out", "two"]).expect(0);
     assert!(added.stdout.contains("4 of 4 from part2"), "{}", added.stdout);
     assert!(added.stdout.contains("labelled 43 of 44 images, 1 failed, 0 to do"), "{}", added.stdout);
@@ -43,16 +43,16 @@ fn merged_parts_equal_the_bytes_of_one_run() {
     merge(folder.path(), &["part2", "part1", "part0", "--out", "all"]).expect(0);
     assert!(one == store_bytes(&folder.path().join("all")), "merged at once, in another order");
     let notes = std::fs::read_dir(folder.path().join("all/runs")).unwrap().count();
-    assert_eq!(notes, PARTS, "the notes of all runs are there");
+    assert_eq!(notes, PARTS, "the notes of all runs are merged");
     let again = merge(folder.path(), &["part2", "part1", "part0", "--out", "all"]).expect(0);
     assert!(again.stdout.contains("existing 11 shards"), "{}", again.stdout);
-    assert_eq!(std::fs::read_dir(folder.path().join("all/runs")).unwrap().count(), PARTS, "notes come once");
+    assert_eq!(std::fs::read_dir(folder.path().join("all/runs")).unwrap().count(), PARTS, "notes are merged once");
     Ran::of(relabel(folder.path()).args(["verify", "all", "--full"])).expect(0);
 
-    // What no part has, a run labels.
+    // A run labels the missing shards.
     merge(folder.path(), &["part0", "part2", "--out", "rest"]).expect(3);
     LabelRun::new(folder.path()).in_fours().out("rest").run().expect(3);
-    assert!(one == store_bytes(&folder.path().join("rest")), "merged and gone on with");
+    assert!(one == store_bytes(&folder.path().join("rest")), "merged and resumed");
 }
 
 #[test]
@@ -68,16 +68,16 @@ fn links_share_files_and_survive_relabelling_a_shard() {
         assert_eq!(inode(&parts[part], file), inode(&out, file), "{file}");
     }
     assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
-    // Records are never linked: a part that goes on must not change what was merged.
+    // Records are never linked: resuming a part must not change the merged store.
     assert_ne!(inode(&parts[0], "records/000000.json"), inode(&out, "records/000000.json"));
-    // Linking over links of the same files is a rename that does nothing.
+    // Linking over links to the same files leaves no staged files.
     std::fs::remove_file(out.join("records/000001.json")).unwrap();
     merge(folder.path(), &["part0", "part1", "--out", "linked", "--link"]).expect(0);
     assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
     let staged = walkdir::WalkDir::new(out.join(".staging"))
         .into_iter()
         .filter(|entry| entry.as_ref().unwrap().file_type().is_file());
-    assert_eq!(staged.count(), 0, "nothing stays on its way");
+    assert_eq!(staged.count(), 0, "no staged files are left");
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn duplicate_shards_are_taken_once_and_conflicting_ones_refused() {
     assert_eq!((taken(0), taken(1)), (2.into(), 1.into()));
     assert!(store_bytes(&same) == store_bytes(&folder.path().join("out")));
 
-    // A store in which row 5 was labelled after all, and which has shard 0's labels there.
+    // A store in which shard 1 has the labels of shard 0 and no failed row.
     let other = store(folder.path(), "other", info(), &[]);
     let writer = StoreWriter::resume(&other, WriteAs::default(), &mut || Ok(manifest())).unwrap().0;
     let mut labels = shard_labels(&info(), 0);
@@ -140,7 +140,7 @@ fn parts_with_different_settings_are_refused_by_name() {
         assert!(refused.stderr.contains(text), "{text} in {}", refused.stderr);
         assert!(!folder.path().join("out").exists(), "{other}");
     }
-    // Also where the store to add to is the one that differs, or is none.
+    // Also if the output store differs, or is not a store.
     let refused = merge(folder.path(), &["part0", "--out", "batch"]).expect(1);
     assert!(refused.stderr.contains("batch: 2 in part0, 3 in batch"), "{}", refused.stderr);
     std::fs::create_dir(folder.path().join("full")).unwrap();
@@ -171,12 +171,12 @@ fn a_damaged_part_is_named_and_nothing_is_written() {
         assert!(!folder.path().join("out").exists(), "{file}");
         std::fs::write(&path, original).unwrap();
     }
-    // A note of a run is no reason, and stays behind; nor are files of a shard that an interrupted run left.
+    // Damaged run notes are skipped, and so are files without a record.
     std::fs::write(parts[1].join("runs/broken.json"), "{").unwrap();
     std::fs::remove_file(parts[1].join("records/000002.json")).unwrap();
     merge(folder.path(), &["part0", "part1", "--out", "out"]).expect(3);
     assert!(!folder.path().join("out/runs/broken.json").exists());
-    // What is damaged in the store itself comes again from a part that has it.
+    // Damaged files of the output store are replaced from a part.
     let scores = folder.path().join("out/scores/c.0.0.0.0");
     std::fs::write(&scores, "other").unwrap();
     merge(folder.path(), &["part0", "part1", "--out", "out"]).expect(3);
@@ -211,9 +211,9 @@ fn a_failure_at_any_step_of_a_merge_loses_nothing() {
             }
             steps += 1;
         }
-        assert!(steps > 60, "{by:?}: only {steps} steps were seen");
+        assert!(steps > 60, "{by:?}: only {steps} steps were tried");
     }
-    assert!(bytes == store_bytes(&merge_parts(folder.path(), &parts)), "the parts are as they were");
+    assert!(bytes == store_bytes(&merge_parts(folder.path(), &parts)), "the parts are unchanged");
 }
 
 #[test]
@@ -250,7 +250,7 @@ fn a_stopped_merge_resumes() {
     });
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     let partial = StoreReader::open(&out).unwrap();
-    assert!((0..3).any(|shard| partial.record(shard).unwrap().is_some()), "what had come is kept");
+    assert!((0..3).any(|shard| partial.record(shard).unwrap().is_some()), "merged shards are kept");
     merge_here(&parts, &out, PlaceBy::Copy, WriteAs::default()).unwrap();
     assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
     let stopped = Merge::plan(&parts, &out, &|_| Err(Error::Interrupted));
@@ -267,12 +267,12 @@ fn merge_parts(folder: &Path, parts: &[PathBuf]) -> PathBuf {
     out
 }
 
-/// Two stores of one data set: the first has shard 0, the second 1 and 2.
+/// Creates two stores of one data set: the first has shard 0, the second shards 1 and 2.
 fn parts(folder: &Path) -> Vec<PathBuf> {
     vec![store(folder, "part0", info(), &[0]), store(folder, "part1", info(), &[1, 2])]
 }
 
-/// The store that one process makes.
+/// Creates the store that a single process writes.
 fn complete_store(folder: &Path) -> PathBuf {
     let path = folder.join("complete");
     if !path.exists() {

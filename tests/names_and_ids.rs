@@ -7,7 +7,7 @@ use relabel::shared::store::StoreReader;
 
 use crate::common::{Ran, data, lite0, python, relabel, run, small_photographs};
 
-/// Every refusal here comes before the teacher is read, so that none is needed.
+/// Checks a refusal that comes before the teacher is read.
 fn refused(folder: &Path, source: &str, args: &[&str], texts: &[&str]) {
     let mut command = relabel(folder);
     command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "refused.labels"]).args(args);
@@ -18,7 +18,7 @@ fn refused(folder: &Path, source: &str, args: &[&str], texts: &[&str]) {
     assert!(!folder.join("refused.labels").exists());
 }
 
-/// Passes everything that is looked at before the teacher, which is missing.
+/// Lists a source; the run then fails because the teacher is missing.
 fn listed(folder: &Path, source: &str, args: &[&str]) -> String {
     let mut command = relabel(folder);
     command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "listed.labels"]).args(args);
@@ -31,7 +31,7 @@ fn touch(folder: &Path, files: &[&str]) {
     for file in files {
         let file = folder.join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, b"not looked at").unwrap();
+        fs::write(file, b"not read").unwrap();
     }
 }
 
@@ -131,7 +131,7 @@ fn images_of_two_tars_are_never_merged() {
         let refusal = list_tar_bytes(&tar_of(members)).unwrap_err().to_string();
         assert!(refusal.contains("another name"), "{refusal}");
     }
-    // The same member again is a newer one, as in `tar --append`.
+    // A repeated member replaces the earlier one, as with `tar --append`.
     let appended =
         list_tar_bytes(&tar_of(vec![file("n01.tar", &inner(b"1")), file("n01.tar", &inner(b"22"))])).unwrap();
     assert_eq!(appended, [("n01/x.jpg".to_owned(), 2)]);
@@ -206,7 +206,7 @@ fn ids_of_a_store_resolve_to_their_rows() {
     for (row, id) in ids.iter().enumerate().filter(|(_, id)| **id != "a.jpg") {
         assert!(inspect(id).expect(0).stdout.contains(&format!("(row {row}, {})", paths[row])), "{id}");
     }
-    // Path of one image, id of the other.
+    // The path of one image and the id of the other.
     let both = inspect("a.jpg").expect(1).stderr;
     assert!(both.contains("a.jpg)") && both.contains("a.jpg.png)") && both.contains("`row:"), "{both}");
     assert!(inspect("x.gif").expect(1).stderr.contains("`x.png`"), "either of two");

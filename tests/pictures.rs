@@ -13,7 +13,7 @@ use relabel::shared::manifest::{Manifest, ManifestEntry};
 use crate::common::{Ran, data, lite0, relabel, repository, run};
 use crate::golden::{golden, ids};
 
-/// What PyTorch says of a golden photograph, as a store would keep it.
+/// The scores of PyTorch for a golden photograph, as a store contains them.
 fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
     let at = ids().iter().position(|known| known == id).unwrap();
     let (scores, classes): (Array4<f32>, Array4<i32>) = (golden("scores"), golden("classes"));
@@ -47,8 +47,8 @@ fn pixels(png: &[u8]) -> RgbImage {
     decode(png, ExifOrientation::Ignore).unwrap()
 }
 
-/// Compares with the picture in `tests/data/pictures` that was looked at when it was made. Where it differs, the new one
-/// lies in the build folder; `RELABEL_NEW_PICTURES=1` puts it in the old one's place.
+/// Compares with the reviewed picture in `tests/data/pictures`. A different picture is written to the build folder;
+/// `RELABEL_NEW_PICTURES=1` replaces the reviewed one.
 fn compare(name: &str, png: &[u8]) {
     let known: PathBuf = data("pictures").join(name);
     if std::env::var_os("RELABEL_NEW_PICTURES").is_some() {
@@ -93,7 +93,7 @@ fn a_map_is_drawn_without_a_photograph() {
 #[test]
 fn letters_and_borders_are_legible_on_any_background() {
     let view = view("photos/rocket.JPEG", None, None);
-    // The middle of each badge of the legend and the border around it: ink on a colour, inside of white.
+    // Badges of the legend and borders: dark lines on a colour, inside white ones.
     for level in [0, 128, 255] {
         let ground = image::RgbImage::from_pixel(300, 200, image::Rgb([level; 3]));
         let mut bytes = std::io::Cursor::new(Vec::new());
@@ -127,7 +127,7 @@ fn photographs_of_any_shape_are_drawn() {
     }
 }
 
-/// The golden photographs in folders of their classes, and their labels.
+/// Golden photographs in class folders, and their labels.
 struct Labelled {
     folder: tempfile::TempDir,
 }
@@ -162,7 +162,7 @@ fn inspect_shows_one_image_as_text_json_and_picture() {
     {
         assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
     }
-    assert!(!ran.stdout.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(!ran.stdout.contains('\u{1b}'), "no colours without a terminal");
     assert!(ran.stdout.ends_with("\npicture  cup.png\n") && ran.stderr.is_empty(), "{}", ran.stderr);
     let picture = pixels(&std::fs::read(labelled.folder.path().join("cup.png")).unwrap());
     assert!(picture.width_pixels() > 900);
@@ -189,7 +189,7 @@ fn inspect_reports_what_cannot_be_shown() {
     let broken = labelled.inspect(&["broken", "-o", "broken.png"]).expect(3);
     assert!(broken.stdout.contains("could not be labelled: not-an-image"), "{}", broken.stdout);
     assert!(broken.stdout.contains("broken.png was not written") && !at.join("broken.png").exists());
-    // Another photograph under the same name.
+    // A different photograph with the same name.
     std::fs::create_dir_all(at.join("other/n07920052")).unwrap();
     std::fs::copy(data("golden/images/photos/rocket.JPEG"), at.join("other/n07920052/coffee.JPEG")).unwrap();
     std::fs::create_dir(at.join("empty")).unwrap();
@@ -213,6 +213,6 @@ fn inspect_reports_what_cannot_be_shown() {
     let left = std::fs::read_dir(at)
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(".relabel"));
-    assert_eq!(left.count(), 0, "nothing unfinished stays");
+    assert_eq!(left.count(), 0, "no drafts are left");
     assert!(run(&["inspect", "--help"]).expect(0).stdout.contains("Exit codes"));
 }

@@ -32,7 +32,7 @@ impl Dense {
         Self { values, classes, height, width }
     }
 
-    /// What `roi_align` takes from the map at one point: bilinear, 0 beyond one cell outside.
+    /// The value that `roi_align` samples at a point: bilinear, 0 if more than one cell outside the map.
     fn sample(&self, class: usize, y: f32, x: f32) -> f32 {
         if y < -1.0 || y > self.height as f32 || x < -1.0 || x > self.width as f32 {
             return 0.0;
@@ -49,7 +49,7 @@ impl Dense {
     }
 
     /// `roi_align(aligned=False, sampling_ratio=-1)` of `[x0, y0, x1, y1]` in map coordinates, then softmax:
-    /// `[class, row, column]`. Each sample counts by `weight(i, j)`, its row and column among all of its part.
+    /// `[class, row, column]`. `weight` gives the weight of a sample from its row and column in the part.
     fn pool(
         &self,
         roi: [f32; 4],
@@ -97,7 +97,7 @@ fn max_difference(first: &[f32], second: &[f32]) -> f32 {
 
 fn maps(classes: u32) -> impl Strategy<Value = LabelMap> {
     (1..=4_usize, 1..=17_usize, 1..=17_usize, any::<u64>()).prop_map(move |(k, height, width, seed)| {
-        // Each cell has k different classes and falling scores; a plain sequence is enough.
+        // Each cell has k different classes and descending scores.
         let mut state = seed | 1;
         let mut draw = |below: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -117,7 +117,7 @@ fn maps(classes: u32) -> impl Strategy<Value = LabelMap> {
     })
 }
 
-/// Small and large, inside, touching and crossing the edge, and outside.
+/// Small and large boxes: inside, touching and crossing the edge, and outside.
 fn boxes() -> impl Strategy<Value = UnitBox> {
     let position = prop_oneof![-1.5_f32..2.0, Just(0.0), 0.0_f32..1.0];
     let side = prop_oneof![0.001_f32..0.1, 0.05_f32..1.0, 0.5_f32..3.0, Just(1.0)];
@@ -172,7 +172,7 @@ proptest! {
         if other.size() != map.size() {
             prop_assert!(together.pool(&other, class).unwrap_err().contains(&other.size().to_string()));
         }
-        // Nothing of an earlier map is left.
+        // An earlier map has no effect.
         let other_classes = map.classes().iter().map(|class| (class + 1) % CLASSES as u32).collect();
         let earlier = LabelMap::from_stored(map.scores().to_vec(), other_classes, map.k(), map.size()).unwrap();
         together.pool(&earlier, class).unwrap();
@@ -181,7 +181,7 @@ proptest! {
         let mut alone = Pooler::new(CLASSES, Pooling::default());
         for (label, unit_box) in labels.iter().zip(boxes) {
             let target = alone.pool_sparse(&map, Crop::from(unit_box)).unwrap().swap_remove(0);
-            // A box that lies outside of the map holds no class.
+            // A box outside the map has no class.
             if let Some(&best) = target.classes.first() {
                 prop_assert_eq!(label.best_class, best);
             }
@@ -189,7 +189,7 @@ proptest! {
         }
     }
 
-    /// The visible share of each sample's stretch by counting the pixels of the student's input.
+    /// The visible share of each sample is computed by counting pixels of the student's input.
     #[test]
     fn visible_regions_pool_as_brute_force_does(
         map in maps(CLASSES as u32), unit in boxes(), is_flipped: bool, lambda in 0.0_f64..1.0,
@@ -199,7 +199,7 @@ proptest! {
         let rect = CutRect::around(input, lambda, centre_x, centre_y).unwrap();
         prop_assume!(!rect.is_empty() && rect.lambda() > 0.0);
         let [x0, y0, x1, y1] = rect.sides().map(|side| side as usize);
-        // 27,720 points divide into any number of samples up to 12 without a rest; larger boxes have more.
+        // 27,720 points are divisible by every number of samples up to 12; larger boxes are skipped.
         let fine = |from: usize, to: usize, pixels: usize, at: usize, samples: usize| {
             let points = 27_720 / samples;
             let inside = (at * points..(at + 1) * points).filter(|point| {
@@ -224,7 +224,7 @@ proptest! {
         prop_assert!(max_difference(&target, &wanted) <= 2e-3, "{target:?} instead of {wanted:?}");
     }
 
-    /// What stays visible and what is hidden of a crop make up the crop: in scores, by their shares.
+    /// A hidden region outside the crop does not change its target.
     #[test]
     fn a_crop_pasted_over_itself_keeps_its_classes(map in maps(CLASSES as u32), unit in boxes()) {
         let mut pooler = Pooler::new(CLASSES, Pooling::default());
@@ -239,8 +239,8 @@ proptest! {
     }
 }
 
-/// torchvision's own targets. The golden scores are float32, those of a label map float16: that moves targets by less than
-/// 0.001. With the scores as they are stored, torchvision agrees to 1e-5 (`tests/python/training/test_pooling.py`).
+/// Targets computed by torchvision from float32 scores; the float16 scores of a label map change them by less than 0.001.
+/// With stored scores, torchvision agrees to 1e-5 (`tests/python/training/test_pooling.py`).
 #[test]
 fn golden_boxes_pool_to_the_golden_targets() {
     let mut arrays = NpzReader::new(std::fs::File::open(data("golden/lite0.npz")).unwrap()).unwrap();

@@ -105,7 +105,7 @@ fn a_dry_run_lists_every_file_and_writes_nothing() {
     assert_eq!(files.len(), there.len());
     for (path, bytes) in &there {
         let path = path.to_str().unwrap();
-        let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path} is listed"));
+        let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path} is not listed"));
         assert_eq!((&file["bytes"], &file["sha256"]), (&bytes.len().into(), &json!(digest_bytes(bytes))), "{path}");
         assert!(output.contains(path), "{path} in {output}");
     }
@@ -361,7 +361,7 @@ fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
         }
     };
     let store = StoreWriter::create(&labels, info, &manifest, WriteAs::default()).unwrap();
-    // The first shard of the second group is to do.
+    // The first shard of the second group is not labelled.
     for shard in (0..store.info().shards()).filter(|shard| *shard != 6) {
         let images = store.info().rows_of(shard).map(|_| Ok(image(store.info().map_size))).collect();
         let shard = ShardLabels { shard, images };
@@ -370,8 +370,8 @@ fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
     }
     let release = built(&labels, &PublishOptions { completeness: Completeness::PartialAllowed, ..options() });
     let summary = release.files.iter().find(|file| file.path == "summary.parquet").unwrap();
-    eprintln!("{} bytes of summary an image", summary.bytes as f64 / MANY as f64);
-    let FileContent::Memory(bytes) = summary.content.clone() else { panic!("it is in memory") };
+    eprintln!("{} bytes of summary per image", summary.bytes as f64 / MANY as f64);
+    let FileContent::Memory(bytes) = summary.content.clone() else { panic!("the summary is in memory") };
     let table = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
     let groups: Vec<i64> = table.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(groups, [50_000, 10_000]);

@@ -13,7 +13,7 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{TinyGraph, float, int, ints, tensor};
 
-/// Teachers that are loaded in this process.
+/// Loads teachers in this process.
 struct Loader {
     runtime: &'static Runtime,
     folder: tempfile::TempDir,
@@ -43,7 +43,7 @@ impl Loader {
             Error::Teacher { problem, advice, .. } | Error::Proof { problem, advice, .. } => {
                 format!("{problem}; {advice}")
             }
-            other => format!("not refused but broken: {other}"),
+            other => format!("not a refusal: {other}"),
         })
     }
 }
@@ -54,7 +54,7 @@ fn noise() -> PixelBatch {
     PixelBatch::new(2, size, (0..2 * size.rgb_bytes()).map(byte).collect())
 }
 
-/// Scores of every cell by class, from labels that hold all classes.
+/// Scores of every cell in class order, from labels of all classes.
 fn scores_by_class(labels: &BatchLabels) -> Vec<f32> {
     let k = labels.k;
     let mut scores = vec![0.0; labels.scores.len()];
@@ -303,7 +303,7 @@ fn probabilities_are_never_kept_as_scores() {
             "Mul (node `Mul_out`) after the final Softmax (node `Softmax_probs`) may change",
         ),
         (
-            "the other way round",
+            "reversed",
             { out(probs().number("one", 1.0).node("Sub", &["one", "probs"], &["out"], &[])) },
             "Sub (node `Sub_out`) after the final Softmax",
         ),
@@ -313,7 +313,7 @@ fn probabilities_are_never_kept_as_scores() {
             "Neg (node `Neg_out`) after",
         ),
         (
-            "one class more",
+            "an additional class",
             {
                 let graph = probs().number("nought", 0.0).shape("pads", &[0, 0, 0, 1]);
                 finish(graph.node("Pad", &["probs", "pads", "nought"], &["out"], &[]), 10)
@@ -329,7 +329,7 @@ fn probabilities_are_never_kept_as_scores() {
             "follows the last weights",
         ),
         (
-            "two predictions that are averaged",
+            "two averaged predictions",
             {
                 let graph = probs().node("Gemm", &["v", "w_fc"], &["s2"], &[int("transB", 1)]);
                 let graph = softmax(graph, "s2", "probs2").number("two", 2.0);
@@ -355,7 +355,7 @@ fn probabilities_are_never_kept_as_scores() {
             },
             "ArgMax (node `ArgMax_best`) selects classes",
         ),
-        // Nothing in these graphs shows what they are; the numbers do.
+        // The structure of these graphs does not show probabilities; the values do.
         (
             "a softmax with another base",
             {
@@ -392,7 +392,7 @@ fn probabilities_are_never_kept_as_scores() {
     }
 }
 
-/// What outsiders brought: a Softmax behind which a Reshape, a Squeeze or a Log stands.
+/// Files of users: a Softmax followed by Reshape, Squeeze or Log.
 #[test]
 fn activations_are_removed_from_contributed_teachers() {
     for (name, node) in
@@ -412,7 +412,7 @@ fn activations_are_removed_from_contributed_teachers() {
     }
 }
 
-/// Rounds `from` to 8 bits and back; a range of 255 steps from 0 on, or around 0.
+/// Quantises `from` to 8 bits and back, with 255 steps in `range`.
 fn rounded(graph: TinyGraph, from: &str, to: &str, range: f32, zero: u8) -> TinyGraph {
     let (step, zero_point, quantised) = (format!("{to}_step"), format!("{to}_zero"), format!("{to}_q"));
     graph
@@ -422,8 +422,8 @@ fn rounded(graph: TinyGraph, from: &str, to: &str, range: f32, zero: u8) -> Tiny
         .node("DequantizeLinear", &[&quantised, &step, &zero_point], &[to], &[])
 }
 
-/// A convolution whose input and features are rounded to 8 bits. With a mean and a standard deviation of 0.5, each pixel
-/// lies half way between two steps of the input.
+/// A convolution with its input and features quantised to 8 bits. With mean and standard deviation 0.5, each pixel value is
+/// halfway between two steps of the input.
 fn rounded_features() -> TinyGraph {
     let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 8, 8]).weight("b_conv", &[C]);
     let graph = rounded(graph, "x", "rx", 2.0, 127);
@@ -448,7 +448,7 @@ fn static_quantisation_before_the_pooling_is_verified_on_the_same_features() {
     let proof = description.proof;
     assert!(proof.linear() && proof.cell_difference < 1e-4 && proof.mean_difference < 1e-4, "{proof:?}");
     assert!(proof.normalised_difference < 1e-6, "{proof:?}");
-    let quantised = proof.quantised.expect("it is compared from pixels on too");
+    let quantised = proof.quantised.expect("the comparison from pixels on");
     assert!(quantised.score_difference <= quantised.tolerance, "{quantised:?}");
     assert_eq!(proof.warnings, Vec::<String>::new());
     let map = rounded_features().weight("w_head", &[CLASSES, C, 1, 1]);
@@ -464,7 +464,7 @@ fn quantisers_after_the_pooling_are_refused_if_they_clip_cells() {
     for text in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
         assert!(problem.contains(text), "{problem}");
     }
-    // As wide as the features' own range: nothing is cut off.
+    // As wide as the range of the features: nothing is clipped.
     let (_, description) = loader.load(&rounded_head(Some(16.0)), 3).unwrap();
     assert_eq!(description.proof.warnings, Vec::<String>::new());
 }
@@ -472,7 +472,7 @@ fn quantisers_after_the_pooling_are_refused_if_they_clip_cells() {
 #[test]
 fn cells_that_saturate_float16_fail_the_image_with_their_number() {
     let folder = tempfile::tempdir().unwrap();
-    // White cells score beyond 65,504; the proof's random images have none.
+    // White cells score above 65,504; the random images of the verification have none.
     let graph = TinyGraph::new(17)
         .input("x", &SHAPES[1].1)
         .number("nearly_white", 0.95)

@@ -10,7 +10,7 @@ use relabel::shared::store::{Files, RowState, StoreReader, StoreWriter, WriteAs}
 use crate::servers::Server;
 use crate::synthetic_store::{self, IMAGES};
 
-/// A finished store of ten images, row 5 of which failed, with the checksums of a release.
+/// Creates a complete store of ten images, of which row 5 failed, with the checksums of a release.
 fn store(folder: &Path) -> PathBuf {
     let path = folder.join("labels");
     let writer =
@@ -47,7 +47,7 @@ fn a_remote_store_reads_like_the_folder() {
             assert_eq!(reader.info(), local.info());
             assert_eq!(reader.manifest().unwrap().path(3), "c/3.jpg");
             assert_eq!(rows(&reader), expected);
-            assert_eq!(rows(&reader), expected, "and again");
+            assert_eq!(rows(&reader), expected, "second read");
             assert_eq!(reader.record(1).unwrap(), local.record(1).unwrap());
             assert!(reader.row(IMAGES).unwrap_err().to_string().contains("row 10"));
         }
@@ -77,18 +77,18 @@ fn only_needed_ranges_are_requested_and_cached() {
     let filled = server.requests().len();
     rows(&open(&server.url(), Some(&cache)).unwrap());
     let again: Vec<String> = server.requests().split_off(filled);
-    // The checksums are always requests for; of the files of shards 1 and 2, from which few parts were read, these parts.
+    // Checksums are always requested, and so are ranges of files of which only a few ranges were read.
     let is_expected = |request: &String| ["SHA256SUMS", "c.1.", "c.2."].iter().any(|part| request.contains(part));
     assert!(again.iter().all(is_expected) && again.len() < filled, "{again:?}");
 
-    // A copy that was damaged is fetched anew.
+    // A damaged copy is fetched again.
     for copy in
         walkdir::WalkDir::new(&cache).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
     {
         std::fs::write(copy.path(), b"damaged").unwrap();
     }
     rows(&open(&server.url(), Some(&cache)).unwrap());
-    // And where nothing can be kept, nothing is.
+    // An unwritable cache is not an error.
     std::fs::write(folder.path().join("file"), b"").unwrap();
     rows(&open(&server.url(), Some(&folder.path().join("file/below"))).unwrap());
 }
@@ -130,7 +130,7 @@ fn remote_damage_is_an_error_and_never_a_wrong_label() {
             Ok(state) => is_record && state == RowState::ToDo,
             Err(_) => true,
         });
-        assert!(refused, "{} is gone", file.display());
+        assert!(refused, "{} is missing", file.display());
         std::fs::write(&file, original).unwrap();
     }
     assert!(errors > 40, "only {errors} errors");
@@ -140,7 +140,7 @@ fn remote_damage_is_an_error_and_never_a_wrong_label() {
 fn completely_fetched_files_are_verified_against_their_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
-    // The first image's chunk, while the fourth one is read.
+    // The chunk of the first image is damaged, and the fourth one is read.
     let file = path.join("scores/c.0.0.0.0");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[0] ^= 1;
@@ -176,14 +176,14 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
 
     let faults = Server::faults(&s3);
     for how in ["503", "drop", "cut"] {
-        faults.disturb(&format!(r#"{{"every": 3, "how": "{how}"}}"#));
+        faults.inject_faults(&format!(r#"{{"every": 3, "how": "{how}"}}"#));
         let remote = Remote::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
         let reader = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))).unwrap();
         assert_eq!(rows(&reader), expected, "{how}");
         assert_eq!(reader.manifest().unwrap().len(), IMAGES);
     }
-    // Bits that change on the way are never labels.
-    faults.disturb(r#"{"every": 2, "after": 1, "how": "silent-flip"}"#);
+    // Bits that flip in transfer never become labels.
+    faults.inject_faults(r#"{"every": 2, "after": 1, "how": "silent-flip"}"#);
     let remote = Remote::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
     if let Ok(reader) = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))) {
         for (row, expected) in expected.iter().enumerate() {
@@ -196,7 +196,7 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
 fn credentials_are_never_printed() {
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
-    faults.disturb(r#"{"how": "403"}"#);
+    faults.inject_faults(r#"{"how": "403"}"#);
     let remote = Remote::open("s3://bucket/labels", faults.settings(Access::Write)).unwrap();
     let sums = relabel::shared::digest::digest_bytes(b"x");
     let errors = [

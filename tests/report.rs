@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::common::{LabelRun, data, lite0, run, small_photographs};
 use crate::synthetic_store;
 
-/// A folder with six photographs and their labels.
+/// Labels six photographs. Returns their folder and the store.
 fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
     let (photos, store) = (folder.join("photos"), folder.join("labels"));
     small_photographs(&photos, 6);
@@ -19,7 +19,7 @@ fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
     (photos, store)
 }
 
-/// A store without a teacher, of which the first `shards` shards are done.
+/// Creates a store of synthetic labels with its first `shards` shards.
 fn partial_store(store: &Path, info: StoreInfo, manifest: &Manifest, shards: usize) {
     let writer = StoreWriter::create(store, info, manifest, WriteAs::default()).unwrap();
     for shard in 0..shards {
@@ -39,7 +39,7 @@ fn files(folder: &Path) -> Vec<(String, Vec<u8>)> {
         .collect()
 }
 
-/// What a script hands to the page.
+/// The JSON data in a script of the page.
 fn page_data(script: &Path) -> Value {
     let text = std::fs::read_to_string(script).unwrap();
     let from = text.find('(').unwrap() + 1;
@@ -138,7 +138,7 @@ fn invalid_reports_are_refused_before_anything_is_written() {
     run(&page).expect(0);
     let before = files(&new);
     run(&[&page[..], &["--image-root", path_str(&other)]].concat()).expect(1);
-    assert_eq!(files(&new), before, "an earlier page stays");
+    assert_eq!(files(&new), before, "an earlier page is kept");
     assert_eq!(files(&mine), [("thesis.txt".to_owned(), b"all of it".to_vec())]);
     let no_store = run(&["report", path_str(&photos), "-o", path_str(&new)]).expect(1).stderr;
     assert!(no_store.contains("photos"), "{no_store}");
@@ -192,7 +192,7 @@ fn images_are_selected_by_class_and_id_and_unlabelled_ones_skipped() {
     partial_store(&nothing, synthetic_store::info(), &synthetic_store::manifest(), 0);
     let refusal = run(&["report", path_str(&nothing), "-o", path_str(&page)]).expect(1).stderr;
     assert!(refusal.contains("10 are not labelled yet"), "{refusal}");
-    assert!(page.join("index.html").exists(), "the earlier page stays");
+    assert!(page.join("index.html").exists(), "the earlier page is kept");
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_page_can_show_a_single_row() {
     assert_eq!(page_data(&page.join("data/rows.js"))["rows"]["id"], serde_json::json!(["c/9"]));
 }
 
-/// Asks for a stop once some blocks were written.
+/// Requests a stop after some blocks.
 struct StopAfter {
     blocks: usize,
     written: AtomicUsize,
@@ -238,7 +238,7 @@ fn an_interrupted_page_has_no_index_and_is_rewritten() {
     let write = |monitor: &dyn Monitor| report().write(ReportFolder::claim(&page).unwrap(), monitor);
     write(&Silent).unwrap();
     let complete = files(&page);
-    // Its ten rows are one block: a stop before it, and one between it and the rest.
+    // The ten rows are one block: stop before it and after it.
     for blocks in [0, 1] {
         let stopped = write(&StopAfter { blocks, written: AtomicUsize::new(0) });
         assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");

@@ -1,5 +1,5 @@
-//! The Python scripts, as far as they run without PyTorch and Ray. `docs/guide/teachers.md` and
-//! `docs/guide/many-machines.md` have their results with both.
+//! The Python scripts without PyTorch and Ray. `docs/guide/teachers.md` and `docs/guide/many-machines.md` list their results
+//! with both.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::common::{Ran, hermetic, repository};
 #[test]
 fn exporting_without_pytorch_prints_how_to_install_it() {
     let folder = tempfile::tempdir().unwrap();
-    // Without its packages, whatever the environment has.
+    // `-S` hides installed packages.
     let mut python = hermetic(repository(".venv/bin/python"));
     python.arg("-S").arg(repository("scripts/export_teacher.py")).args(["resnet18", "-o", "net.onnx"]);
     let ran = Ran::of(python.current_dir(folder.path())).expect(1);
@@ -66,7 +66,7 @@ fn invalid_ray_options_are_refused_before_ray_is_imported() {
     }
 }
 
-/// Runs one of `scripts/` in `folder`, with the project's Python: it has neither PyTorch nor Ray.
+/// Runs a script of `scripts/` in `folder`, with the project's Python, which has neither PyTorch nor Ray.
 fn script(name: &str, folder: &Path, args: &[&str]) -> Ran {
     let python = repository(".venv/bin/python");
     Ran::of(hermetic(python).arg(repository("scripts").join(name)).args(args).current_dir(folder))

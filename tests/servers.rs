@@ -16,17 +16,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// A web server that gives the files of a folder.
+    /// Starts a web server of a folder.
     pub fn folder(folder: &Path, args: &[&str]) -> Self {
         Self::start(&["folder", folder.to_str().unwrap()], args)
     }
 
-    /// A server that stands before another one and disturbs it when told to.
+    /// Starts a proxy of another server that injects faults.
     pub fn faults(upstream: &Self) -> Self {
         Self::start(&["faults", &upstream.url()], &[])
     }
 
-    /// A server that speaks S3, with a bucket `bucket`.
+    /// Starts an S3-compatible server with a bucket `bucket`.
     pub fn s3() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = hermetic(repository(".venv/bin/moto_server"))
@@ -62,7 +62,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Status and body of the response to a request.
+    /// Sends a request. Returns status and body of the response.
     pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let length = body.len();
@@ -92,17 +92,17 @@ impl Server {
         (status, String::from_utf8(body).unwrap())
     }
 
-    /// Lets a server of faults disturb from now on.
-    pub fn disturb(&self, how: &str) {
-        assert_eq!(self.request("POST", "/disturb", how).0, 200);
+    /// Sets the faults that the proxy injects.
+    pub fn inject_faults(&self, faults: &str) {
+        assert_eq!(self.request("POST", "/disturb", faults).0, 200);
     }
 
-    /// What was asked of a server of tests so far.
+    /// Returns the requests so far.
     pub fn requests(&self) -> Vec<String> {
         serde_json::from_str(&self.request("GET", "/requests", "").1).unwrap()
     }
 
-    /// What the environment says of an S3-compatible server.
+    /// Environment variables for the S3-compatible server.
     pub fn variables(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT_URL", self.url()),
@@ -114,7 +114,7 @@ impl Server {
         .to_vec()
     }
 
-    /// How the library reaches an S3-compatible server.
+    /// Settings for the S3-compatible server.
     pub fn settings(&self, access: Access) -> Settings {
         Settings { variables: self.variables(), access, stop: None }
     }

@@ -11,7 +11,7 @@ fn parallel_tasks_write_the_same_bytes_as_one() {
     small_photographs(&folder.path().join("in"), IMAGES);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
     LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
-    // All at once, each as its scheduler starts it; the last has more tasks than shards.
+    // In parallel, each as its scheduler starts it. The last case has more tasks than shards.
     let slurm: Vec<_> = (1..=3)
         .map(|id| {
             let mut command = LabelRun::new(folder.path()).in_fours().out("slurm").command();
@@ -40,9 +40,9 @@ fn parallel_tasks_write_the_same_bytes_as_one() {
             codes.push(output.status.code().unwrap());
             assert!(codes.ends_with(&[0]) || codes.ends_with(&[3]), "{}", String::from_utf8_lossy(&output.stderr));
         }
-        // Only the task with the broken image says that one failed.
+        // Only the task with the broken image reports a failure.
         assert_eq!(codes.iter().filter(|code| **code == 3).count(), 1, "{store}: {codes:?}");
-        assert!(one == store_bytes(&folder.path().join(store)), "{store} differs from one process's store");
+        assert!(one == store_bytes(&folder.path().join(store)), "{store} differs from the store of one process");
     }
 }
 
@@ -53,7 +53,7 @@ fn a_part_with_a_live_writer_is_refused_and_a_dead_writers_is_not() {
     let mut first = task(folder.path(), "out", 0, 2);
     let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !folder.path().join("out/records/000000.json").exists() {
-        assert!(first.try_wait().unwrap().is_none(), "the first task is still at work");
+        assert!(first.try_wait().unwrap().is_none(), "the first task has ended");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     for (index, count) in [(0, 2), (0, 4), (1, 4), (0, 1)] {

@@ -10,7 +10,7 @@ use crate::tiny_graphs::{Dim, TinyGraph, int, ints};
 pub const C: i64 = 6;
 pub const CLASSES: i64 = 9;
 
-/// How much of the input's shape a teacher fixes.
+/// Input shapes with fixed and free dimensions.
 pub const SHAPES: [(&str, [Dim; 4]); 3] = [
     ("all fixed, batch 1", [Fixed(1), Fixed(3), Fixed(32), Fixed(48)]),
     ("free batch", [Free, Fixed(3), Fixed(32), Fixed(48)]),
@@ -235,7 +235,7 @@ fn other_poolings(input: &[Dim; 4]) -> Vec<NamedModel> {
                 .node("Div", &["sum", "cells"], &["v"], &[]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("AveragePool over the whole map", {
+        ("AveragePool over the entire map", {
             let graph = legacy().node("AveragePool", &["f"], &["p"], &[ints("kernel_shape", &[4, 6])]).node(
                 "Flatten",
                 &["p"],
@@ -244,7 +244,7 @@ fn other_poolings(input: &[Dim; 4]) -> Vec<NamedModel> {
             );
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("GlobalAveragePool of a sequence (Swin as it was published)", {
+        ("GlobalAveragePool of a sequence (the original Swin)", {
             let graph = tokens(legacy())
                 .node("Transpose", &["tokens"], &["back"], &[ints("perm", &[0, 2, 1])])
                 .node("GlobalAveragePool", &["back"], &["p"], &[])
@@ -259,7 +259,7 @@ fn other_outputs(input: &[Dim; 4]) -> Vec<NamedModel> {
     let batch = input[0];
     let legacy = || convolution(TinyGraph::new(17), input);
     vec![
-        ("two linear layers that are averaged (LeViT)", {
+        ("two averaged linear layers (LeViT)", {
             let graph = legacy()
                 .node("GlobalAveragePool", &["f"], &["p"], &[])
                 .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
@@ -334,7 +334,7 @@ fn every_linear_head_is_rewritten_and_verified() {
     for (shape, input) in SHAPES {
         for (name, model) in linear_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
-            // SqueezeNet has no weights behind its pooling, so that only names tell its scores from features.
+            // SqueezeNet has no weights after its pooling, so only a class list shows that the outputs are scores.
             std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
             let args = ["--input-size", "32x48", "--classes", "names.txt"];
             let description = describe(folder.path(), &model, &args).expect(0).json();
@@ -373,7 +373,7 @@ fn external_weights_are_part_of_the_teacher() {
 #[test]
 fn ties_go_to_the_lower_class() {
     let folder = tempfile::tempdir().unwrap();
-    // All weights of the last layer are missing: every class scores 0 in every cell.
+    // The weights of the last layer are zero: every class scores 0 in every cell.
     let graph = convolution(TinyGraph::new(17), &SHAPES[1].1)
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
@@ -419,7 +419,7 @@ fn models_without_a_single_mean() -> Vec<RefusedModel> {
     let legacy = || convolution(TinyGraph::new(17), &SHAPES[1].1);
     vec![
         (
-            "a map that is flattened (VGG)",
+            "a flattened map (VGG)",
             {
                 let graph = legacy()
                     .node("AveragePool", &["f"], &["same"], &[ints("kernel_shape", &[1, 1])])
@@ -488,12 +488,12 @@ fn models_with_unsupported_heads() -> Vec<RefusedModel> {
             "ReduceMean (node `ReduceMean_m`) between the pooling and the scores mixes",
         ),
         (
-            "an operator that is not known",
+            "an unknown operator",
             scores_out(gemm(pooled_vector().node("Magic", &["v"], &["m"], &[]), "m"), Free),
             "Magic (node `Magic_m`) between the pooling and the scores is not known",
         ),
         (
-            "weights that are quantised while it runs",
+            "dynamic quantisation",
             {
                 let quantised = ["q", "q_scale", "q_zero"];
                 let graph = pooled_vector().node("DynamicQuantizeLinear", &["v"], &quantised, &[]).node(
@@ -522,7 +522,7 @@ fn models_with_unsupported_poolings() -> Vec<RefusedModel> {
     let legacy = || convolution(TinyGraph::new(17), &SHAPES[1].1);
     vec![
         (
-            "tokens of which some are no cells",
+            "an incomplete grid of tokens",
             {
                 let graph = tokens(legacy())
                     .node("Slice", &["tokens", "from", "to", "axis"], &["some"], &[])
@@ -604,7 +604,7 @@ fn models_with_other_interfaces() -> Vec<RefusedModel> {
             },
             "1 channels, not 3",
         ),
-        ("text", b"this is no model at all".to_vec(), "not an ONNX model"),
+        ("text", b"this is not a model".to_vec(), "not an ONNX model"),
         (
             "half a model",
             {
@@ -630,7 +630,7 @@ fn unsupported_models_are_refused_with_a_reason_and_help() {
         let folder = tempfile::tempdir().unwrap();
         let refusal = describe(folder.path(), &model, &[]).expect(1);
         assert!(refusal.stderr.contains(reason), "{name}: {}", refusal.stderr);
-        assert!(refusal.stderr.contains("help:"), "{name} gives no advice: {}", refusal.stderr);
+        assert!(refusal.stderr.contains("help:"), "{name} has no help: {}", refusal.stderr);
     }
 }
 

@@ -7,7 +7,7 @@ fn backbone(opset: i64) -> TinyGraph {
     convolution(TinyGraph::new(opset), &SHAPES[1].1)
 }
 
-/// Tokens `[batch, 25, C]` called `sequence`: a class token, which knows the image, and 24 cells.
+/// Tokens `[batch, 25, C]` called `sequence`: a class token, computed from all cells, and 24 cells.
 fn with_class_token(graph: TinyGraph) -> TinyGraph {
     tokens(graph)
         .node("ReduceMax", &["tokens"], &["class"], &[ints("axes", &[1]), int("keepdims", 1)])
@@ -24,7 +24,7 @@ fn gemm_on_joined(graph: TinyGraph, features: &str) -> TinyGraph {
     graph.weight("w_fc", &[CLASSES, 2 * C]).node("Gemm", &[features, "w_fc"], &["scores"], &[int("transB", 1)])
 }
 
-/// Heads on a class token and the mean of the patches, with whether they are linear.
+/// Heads on a class token and the mean of the patches, and whether they are linear.
 pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
     let batch = input[0];
     let legacy = || with_class_token(convolution(TinyGraph::new(17), input));
@@ -40,12 +40,12 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
             true,
         ),
         (
-            "a token that is sliced and bent before it is joined",
+            "a token that is sliced and passed through Tanh before it is joined",
             {
                 let graph = legacy()
                     .node("Slice", &["sequence", "zero", "one", "one"], &["t3"], &[])
-                    .node("Tanh", &["t3"], &["bent"], &[])
-                    .node("Squeeze", &["bent", "one"], &["t"], &[]);
+                    .node("Tanh", &["t3"], &["activated"], &[])
+                    .node("Squeeze", &["activated", "one"], &["t"], &[]);
                 scores_out(gemm_on_joined(joined(graph, "t"), "v"), batch)
             },
             true,
@@ -137,7 +137,7 @@ pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Gather", &["one", "zero"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("AIMv2: what one query gives is averaged", {
+        ("AIMv2: the result of the single query is averaged", {
             let graph = with_tokens()
                 .weight("query", &[1, 1, C])
                 .weight("w_v", &[C, C])
@@ -225,7 +225,7 @@ fn multihead_attention(input: &[Dim; 4]) -> Vec<u8> {
     scores_out(gemm(graph, "v"), input[0])
 }
 
-/// torch.nn.MultiheadAttention with the sides that the newer exporter writes as numbers, -1 or the batch.
+/// `torch.nn.MultiheadAttention` with constant shapes, as the newer exporter writes them: -1 or the batch size.
 fn multihead_with_fixed_shapes(input: &[Dim; 4], side: i64) -> Vec<u8> {
     let swap = [ints("perm", &[1, 0, 2])];
     let graph = tokens(convolution(TinyGraph::new(17), input))
@@ -316,7 +316,7 @@ fn onnx_runtime_operators_in_heads_are_supported() {
             graph.node("Einsum", &["v", "w"], &["scores"], &[text("equation", "bc, kc -> bk")])
         }),
         ("LpNormalization", false, gemm(pooled().node("LpNormalization", &["v"], &["g"], &[int("axis", 1)]), "g")),
-        ("Expand to a shape of the input's", true, {
+        ("Expand to a shape of the input", true, {
             let graph = pooled()
                 .node("Shape", &["x"], &["sides"], &[])
                 .shape("at0", &[0])
@@ -330,7 +330,7 @@ fn onnx_runtime_operators_in_heads_are_supported() {
                 .node("Add", &["moved", "zeros"], &["g"], &[]);
             gemm(graph, "g")
         }),
-        ("Expand of what is pooled", true, {
+        ("Expand of the pooled vector", true, {
             let graph = pooled()
                 .node("Shape", &["x"], &["count"], &[int("start", 0), int("end", 1)])
                 .shape("c", &[C])
@@ -380,7 +380,7 @@ fn refusals_name_what_is_pooled_instead() {
             let graph = sequence().node("Relu", &["sequence"], &["other_scale"], &[]);
             both(token(token(graph, "sequence", "a"), "other_scale", "b"))
         }),
-        ("a class token that is normed behind (an older ViT)", "class token", {
+        ("a class token with a norm after it (an older ViT)", "class token", {
             let graph = token(sequence(), "sequence", "t").node(
                 "ReduceMean",
                 &["t"],
@@ -399,13 +399,13 @@ fn refusals_name_what_is_pooled_instead() {
         ),
         ("attention over tokens with positions", "positions are added just before", {
             let graph = tokens(backbone(17))
-                .weight("places", &[1, 24, C])
-                .node("Add", &["tokens", "places"], &["placed"], &[])
+                .weight("positions", &[1, 24, C])
+                .node("Add", &["tokens", "positions"], &["positioned"], &[])
                 .weight("query", &[1, 1, C])
-                .node("Transpose", &["placed"], &["keys"], &[ints("perm", &[0, 2, 1])])
+                .node("Transpose", &["positioned"], &["keys"], &[ints("perm", &[0, 2, 1])])
                 .node("MatMul", &["query", "keys"], &["products"], &[])
                 .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
-                .node("MatMul", &["weights", "placed"], &["one"], &[]);
+                .node("MatMul", &["weights", "positioned"], &["one"], &[]);
             token(graph, "one", "v")
         }),
         (

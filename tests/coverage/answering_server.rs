@@ -1,4 +1,4 @@
-//! Places in the network whose server gives any answer.
+//! Remote locations whose server sends any response.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,16 +7,16 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use relabel::shared::remote::{Access, Remote, Settings};
 use relabel::shared::store::Files as _;
 
-/// Statuses after which the client does not ask again, which would take seconds.
+/// Statuses after which the client does not retry; retries take seconds.
 const STATUSES: [u16; 10] = [200, 206, 204, 304, 400, 401, 403, 404, 412, 416];
 
-/// Headers that settle where the answer ends, or that lead to another machine.
+/// Headers that set the length of the response or redirect to another machine.
 const RESERVED_HEADERS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "location"];
 
 const SECRET: &str = "HUSHHUSH";
 
-/// What the server answers, whatever it is asked.
-static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// The response to every request.
+static RESPONSE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
 static REMOTES: LazyLock<[Remote; 2]> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("cannot listen: {error}"));
@@ -40,14 +40,14 @@ static REMOTES: LazyLock<[Remote; 2]> = LazyLock::new(|| {
     })
 });
 
-/// Asks a remote. The first byte chooses the place and the question, the second the status; headers follow, one a line, and
+/// Asks a remote. The first byte chooses the place and the request, the second the status; headers follow, one a line, and
 /// the body after an empty line.
-pub(super) fn ask(bytes: &[u8]) {
-    let [question, status, rest @ ..] = bytes else { return };
+pub(super) fn send_request(bytes: &[u8]) {
+    let [request, status, rest @ ..] = bytes else { return };
     let remotes = &*REMOTES;
-    *ANSWER.lock().unwrap_or_else(PoisonError::into_inner) = response(*status, rest);
-    let remote = &remotes[usize::from(question & 1)];
-    let done = match question >> 1 & 7 {
+    *RESPONSE.lock().unwrap_or_else(PoisonError::into_inner) = response(*status, rest);
+    let remote = &remotes[usize::from(request & 1)];
+    let done = match request >> 1 & 7 {
         0 => remote.read("zarr.json").map(drop),
         1 => remote.read_range("scores/c.0.0.0.0", 3..8).map(drop),
         2 => remote.bytes_of("zarr.json").map(drop),
@@ -56,7 +56,7 @@ pub(super) fn ask(bytes: &[u8]) {
         _ => remote.list().map(drop),
     };
     if let Err(error) = done {
-        assert!(!error.to_string().contains(SECRET), "a message has a secret: {error}");
+        assert!(!error.to_string().contains(SECRET), "a message contains a secret: {error}");
     }
 }
 
@@ -78,7 +78,7 @@ fn response(status: u8, rest: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Answers every request of a connection. An answer to `HEAD` has no body.
+/// Responds to every request of a connection. A response to `HEAD` has no body.
 fn answer(stream: TcpStream) {
     let mut requests = BufReader::new(stream);
     loop {
@@ -91,7 +91,7 @@ fn answer(stream: TcpStream) {
                 Ok(_) => is_head = is_head.or(Some(line.starts_with("HEAD"))),
             }
         }
-        let mut answer = ANSWER.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut answer = RESPONSE.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if is_head == Some(true) {
             let headers = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
             answer.truncate(headers);

@@ -1,4 +1,4 @@
-//! What happens to bytes: on disks, on the way, and in the hands of people who mean harm.
+//! Random changes of bytes.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use proptest::prelude::{Strategy, any};
 use proptest::prop_oneof;
 use proptest::sample::Index;
 
-/// Longest range that is copied, moved or deleted: longer ones leave nothing of the file.
+/// Longest range that is copied, moved or deleted.
 const LONGEST_RANGE: usize = 600;
 
-/// One change. Places are drawn before the length is known.
+/// One change. Positions are drawn before the length is known.
 #[derive(Clone, Debug)]
 pub enum Mutation {
     FlipBit {
@@ -41,7 +41,7 @@ pub enum Mutation {
         second: Index,
         length: usize,
     },
-    /// Bytes of another file are put in.
+    /// Inserts bytes of another file.
     Splice {
         from: Index,
         length: usize,
@@ -54,8 +54,8 @@ pub enum Mutation {
     },
 }
 
-/// Numbers that readers stumble over: zeros, ones, the longest varints, lengths of 2 GiB in both byte orders, octal and
-/// decimal digits, ends of lines and quotes.
+/// Boundary values: zeros, ones, the longest varints, lengths of 2 GiB in both byte orders, octal and decimal digits, line
+/// ends and quotes.
 const BOUNDARY_VALUES: [&[u8]; 14] = [
     &[0],
     &[0xff],
@@ -89,7 +89,7 @@ pub fn mutation() -> impl Strategy<Value = Mutation> {
     ]
 }
 
-/// The bytes after all changes; `other` is where splices come from.
+/// Applies all changes; splices come from `other`.
 pub fn mutated(bytes: &[u8], other: &[u8], mutations: &[Mutation]) -> Vec<u8> {
     mutations.iter().fold(bytes.to_vec(), |bytes, mutation| mutation.apply(bytes, other))
 }
@@ -133,7 +133,7 @@ impl Mutation {
     }
 }
 
-/// At most `length` bytes from a place on, inside `size`.
+/// At most `length` bytes from a position, inside `size`.
 fn range(from: Index, length: usize, size: usize) -> Range<usize> {
     let from = from.index(size);
     from..size.min(from + length)

@@ -1,6 +1,6 @@
 use super::sources::sources;
 
-/// Packages that only some modules may name, and which.
+/// Packages, and the modules that may use them.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("ort::", &["labelling/teacher"]),
     ("prost::", &["labelling/teacher"]),
@@ -33,7 +33,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("signal_hook::", &["cli"]),
 ];
 
-/// What the library never does, and what the code that does it contains.
+/// Calls that the library must not contain.
 const NEVER_IN_LIBRARY: &[&str] =
     &["println!", "eprintln!", "process::exit", "env::var", "env::current_dir", "Instant::now", "SystemTime::now"];
 
@@ -49,7 +49,7 @@ fn packages_are_used_only_in_their_modules() {
             let is_home = homes
                 .iter()
                 .any(|home| source.file == format!("{home}.rs") || source.file.starts_with(&format!("{home}/")));
-            assert!(!uses || is_home, "{} uses `{package}`, which only {homes:?} may", source.file);
+            assert!(!uses || is_home, "{} uses `{package}`, which is reserved for {homes:?}", source.file);
             is_used |= uses;
         }
         assert!(is_used, "nothing uses `{package}`");
