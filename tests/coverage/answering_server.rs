@@ -40,7 +40,7 @@ static REMOTES: LazyLock<[Remote; 2]> = LazyLock::new(|| {
     })
 });
 
-/// Asks a remote. The first byte chooses the place and the request, the second the status; headers follow, one a line, and
+/// Sends a request. The first byte selects location and request, the second the status; headers follow, one per line, and
 /// the body after an empty line.
 pub(super) fn send_request(bytes: &[u8]) {
     let [request, status, rest @ ..] = bytes else { return };
