@@ -29,7 +29,7 @@ use relabel::shared::geometry::InputSize;
 use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
 use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::store::{
-    Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard,
+    Agreement, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard,
 };
 
 fn main() {
@@ -151,7 +151,7 @@ fn list(flags: &HashMap<&str, &str>) -> (usize, Measured) {
 /// length. All shards have the same labels and are encoded once.
 fn records(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let list_again = &mut || panic!("the manifest is damaged");
-    let (store, _) = StoreWriter::resume(Path::new(flags["--out"]), WriteAs::default(), list_again).unwrap();
+    let (store, _) = StoreWriter::resume(Path::new(flags["--out"]), WriterOptions::default(), list_again).unwrap();
     let mut shards = store.part_state(&|_| ()).unwrap().to_do;
     shards.truncate(shards.len().saturating_sub(number(flags, "--leave")));
     let labels = |shard: usize| synthetic_labels(store.info(), shard);
@@ -182,9 +182,9 @@ fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     let info =
         StoreInfo { images, shard_images: images.min(1000), manifest_sha256, limit: None, ..small.info().clone() };
-    let store = StoreWriter::create(Path::new(flags["--out"]), info, &manifest, WriteAs::default()).unwrap();
+    let store = StoreWriter::create(Path::new(flags["--out"]), info, &manifest, WriterOptions::default()).unwrap();
     let labels = |shard: usize| {
-        let rows = store.info().rows_of(shard);
+        let rows = store.info().shard_rows(shard);
         ShardLabels { shard, images: rows.map(|row| Ok(known[row * 7 % known.len()].clone())).collect() }
     };
     let shards: Vec<usize> = (0..store.info().shards()).collect();
@@ -197,7 +197,7 @@ fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
 /// Encodes the first shard and commits its files for all shards.
 fn commit_alike(store: &StoreWriter, shards: &[usize], labels: &(impl Fn(usize) -> ShardLabels + Sync)) {
     let Some(&first) = shards.first() else { return };
-    let rows_of_first = store.info().rows_of(first).len();
+    let rows_of_first = store.info().shard_rows(first).len();
     let files = encode_shard(store.info(), &labels(first)).unwrap();
     let commit = |&shard: &usize| {
         let labels = labels(shard);
@@ -220,7 +220,7 @@ fn synthetic_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
     let probabilities: Vec<f32> = (0..info.k).map(|rank| 0.5_f32.powi(rank as i32 + 1)).collect();
     let prediction = ImagePrediction::from_ranks(&probabilities, &classes[..info.k]).unwrap();
     let image = |_| Ok(ImageLabels { map: map.clone(), prediction: prediction.clone() });
-    ShardLabels { shard, images: info.rows_of(shard).map(image).collect() }
+    ShardLabels { shard, images: info.shard_rows(shard).map(image).collect() }
 }
 
 fn number(flags: &HashMap<&str, &str>, flag: &str) -> usize {

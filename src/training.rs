@@ -1,6 +1,6 @@
 //! What training needs: pooled targets of crops, CutMix, and label maps exchanged as `.pt` files.
 //!
-//! Always compiled: with [`shared`](crate::shared) this is the whole library of the Python package.
+//! Always compiled: with [`shared`](crate::shared) this is all that the Python package uses.
 
 pub mod pool;
 pub mod cutmix;

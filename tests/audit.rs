@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
-use relabel::shared::store::{StoreWriter, WriteAs};
+use relabel::shared::store::{StoreWriter, WriterOptions};
 use serde_json::Value;
 
 use crate::common::{LabelRun, Ran, data, lite0, python, relabel, repository, small_photographs};
@@ -69,7 +69,7 @@ fn non_square_maps_are_audited() {
     info.classes.ids = (0..info.classes.count).map(|class| format!("folder{class}")).collect();
     info.classes.names = (0..info.classes.count).map(|class| format!("name {class}, or another")).collect();
     let store = folder.path().join("labels");
-    fill(&StoreWriter::create(&store, info, &manifest, WriteAs::default()).unwrap()).unwrap();
+    fill(&StoreWriter::create(&store, info, &manifest, WriterOptions::default()).unwrap()).unwrap();
     // Rows 3 and 7 have no folder class, row 5 failed.
     assert_eq!(check(folder.path()), [9, 7]);
 }

@@ -111,7 +111,7 @@ fn failed_images_are_recorded_and_do_not_affect_their_neighbours() {
         panic!("the one image is labelled")
     };
     let RowState::Labelled(among) = reader.row(2).unwrap() else { panic!("row 2 is labelled") };
-    assert_eq!(alone.map.classes(), among.map.classes());
+    assert_eq!(alone.map.cell_classes(), among.map.cell_classes());
 }
 
 #[test]
@@ -370,8 +370,8 @@ fn score_steps_round_scores_to_multiples() {
         let (RowState::Labelled(a), RowState::Labelled(b)) = (exact.row(row).unwrap(), steps.row(row).unwrap()) else {
             panic!("row {row} is labelled")
         };
-        assert_eq!(a.map.classes(), b.map.classes());
-        for (a, b) in a.map.scores().iter().zip(b.map.scores()) {
+        assert_eq!(a.map.cell_classes(), b.map.cell_classes());
+        for (a, b) in a.map.cell_scores().iter().zip(b.map.cell_scores()) {
             assert!((b.to_f32() * 8.0).fract().abs() < f32::EPSILON);
             assert!((a.to_f32() - b.to_f32()).abs() < 0.25);
         }

@@ -11,8 +11,8 @@ use relabel::release::{
 };
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
-use relabel::shared::remote::{Access, Remote};
-use relabel::shared::store::{StoreWriter, WriteAs};
+use relabel::shared::remote::{Access, RemoteFiles};
+use relabel::shared::store::{StoreWriter, WriterOptions};
 
 use crate::common::{Ran, relabel};
 use crate::servers::Server;
@@ -152,7 +152,7 @@ fn a_folder_contains_a_complete_release_or_the_marker() {
 fn a_stopped_delivery_to_a_bucket_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let s3 = Server::s3();
-    let target = BucketTarget::new(Remote::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
+    let target = BucketTarget::new(RemoteFiles::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
     resume_and_replace(folder.path(), &target);
 }
 
@@ -165,7 +165,7 @@ fn network_faults_lose_nothing() {
     for (how, every) in [("503", 4), ("drop", 4), ("cut", 7)] {
         faults.inject_faults(&format!(r#"{{"every": {every}, "how": "{how}"}}"#));
         let url = format!("s3://bucket/sets/{how}");
-        let target = BucketTarget::new(Remote::open(&url, faults.settings(Access::Write)).unwrap());
+        let target = BucketTarget::new(RemoteFiles::open(&url, faults.settings(Access::Write)).unwrap());
         send(&release, &target, Existing::Keep).unwrap();
         // Every second request fails, so that each kind of request fails once.
         faults.inject_faults(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
@@ -180,9 +180,10 @@ fn network_faults_lose_nothing() {
     }
     // Refused half-way: the release is recognised as incomplete, and the delivery can be resumed.
     faults.inject_faults(r#"{"after": 30, "how": "403"}"#);
-    let target = BucketTarget::new(Remote::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
+    let target =
+        BucketTarget::new(RemoteFiles::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
     let refusal = send(&release, &target, Existing::Keep).unwrap_err().to_string();
-    assert!(refusal.contains("refuses") && !refusal.contains("SECRETKEY"), "{refusal}");
+    assert!(refusal.contains("denies access") && !refusal.contains("SECRETKEY"), "{refusal}");
     faults.inject_faults("{}");
     let there = target.list().unwrap();
     assert!(there.contains_key(MARKER) && !there.contains_key(CHECKSUMS));
@@ -209,7 +210,8 @@ fn files_that_change_in_transfer_are_found_when_read_back() {
 #[test]
 fn a_killed_publish_is_resumed_with_the_missing_files() {
     let folder = tempfile::tempdir().unwrap();
-    let store = StoreWriter::create(&folder.path().join("labels"), info(), &manifest(), WriteAs::default()).unwrap();
+    let store =
+        StoreWriter::create(&folder.path().join("labels"), info(), &manifest(), WriterOptions::default()).unwrap();
     fill(&store).unwrap();
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
@@ -245,5 +247,5 @@ fn a_killed_publish_is_resumed_with_the_missing_files() {
 
     faults.inject_faults(r#"{"how": "403"}"#);
     let refused = Ran::of(&mut publish()).expect(1);
-    assert!(refused.stderr.contains("refuses") && !refused.stderr.contains("SECRETKEY"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("denies access") && !refused.stderr.contains("SECRETKEY"), "{}", refused.stderr);
 }

@@ -6,8 +6,8 @@ use half::f16;
 use relabel::shared::classes::ClassList;
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::{Error, ImageError, ImageErrorKind};
-use relabel::shared::store::{Depth, ImportedNumbers, Orientation, RankAxis, RowState, StoreReader, verify};
-use relabel::training::exchange::{FileLayout, Import, Published, class_list, list_files};
+use relabel::shared::store::{CellOrder, Depth, ImportedDtype, RankAxis, RowState, StoreReader, verify};
+use relabel::training::exchange::{FileLayout, Import, PublishedFiles, class_list, list_files};
 use tempfile::TempDir;
 
 use crate::common::{Ran, lite0, relabel, repository, run, small_photographs, store_bytes};
@@ -15,12 +15,12 @@ use crate::common::{Ran, lite0, relabel, repository, run, small_photographs, sto
 const FILES: usize = 10;
 const LENGTHS: [usize; 3] = [2, 3, 4];
 
-fn published() -> Published {
-    Published {
+fn published() -> PublishedFiles {
+    PublishedFiles {
         teacher_name: "imported".into(),
         files_sha256: digest_bytes(b"files"),
-        layout: FileLayout::new(LENGTHS, RankAxis::First, Orientation::Yx).unwrap(),
-        dtype: ImportedNumbers::Float32,
+        layout: FileLayout::new(LENGTHS, RankAxis::First, CellOrder::Yx).unwrap(),
+        dtype: ImportedDtype::Float32,
         classes: (&ClassList::imagenet_1k()).into(),
         origins: BTreeMap::from([("orientation".into(), "assumed".into())]),
         source: "files".into(),
@@ -28,7 +28,7 @@ fn published() -> Published {
     }
 }
 
-fn open(out: &Path, published: &Published) -> Result<Import, Error> {
+fn open(out: &Path, published: &PublishedFiles) -> Result<Import, Error> {
     let paths: Vec<String> = (0..FILES).map(|number| format!("n01440764/{number}.pt")).collect();
     let files = list_files(paths.iter().map(|path| (path.as_str(), 9000)))?;
     Import::open(out, published, files, "a test".into())
@@ -44,7 +44,7 @@ fn file_values(row: usize) -> Vec<f32> {
 /// Commits unlabelled shards. Row 5 cannot be read.
 fn fill(import: &Import, shards: usize) {
     for &shard in import.to_do().iter().take(shards) {
-        let rows = import.store().info().rows_of(shard);
+        let rows = import.store().info().shard_rows(shard);
         let values: Vec<f32> = rows.clone().flat_map(file_values).collect();
         let failure = (5, ImageError { kind: ImageErrorKind::Empty, reason: "it has no bytes".into() });
         import.commit(shard, &values, &HashMap::from([failure])).unwrap();
@@ -70,7 +70,7 @@ fn an_imported_store_contains_the_values_of_its_files() {
                 let values = file_values(row);
                 let scores: Vec<f16> = values[..24].iter().map(|&score| f16::from_f32(score)).collect();
                 let ids: Vec<u32> = values[24..].iter().map(|&id| id as u32).collect();
-                assert_eq!((labels.map.scores(), labels.map.classes()), (&scores[..], &ids[..]));
+                assert_eq!(labels.map.rank_planes(), (scores, ids));
             }
             RowState::Failed(failed) => assert_eq!((row, failed.path.as_str()), (5, "n01440764/5.pt")),
             RowState::ToDo => panic!("row {row} is not labelled"),
@@ -101,15 +101,15 @@ fn an_import_with_different_settings_does_not_resume() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
     drop(open(&store, &published()).unwrap());
-    let renamed = Published { teacher_name: "effnet-l2".into(), origins: BTreeMap::new(), ..published() };
+    let renamed = PublishedFiles { teacher_name: "effnet-l2".into(), origins: BTreeMap::new(), ..published() };
     drop(open(&store, &renamed).unwrap());
-    let turned = FileLayout::new([2, 4, 3], RankAxis::First, Orientation::Xy).unwrap();
+    let turned = FileLayout::new([2, 4, 3], RankAxis::First, CellOrder::Xy).unwrap();
     let others = [
-        (Published { layout: turned, ..published() }, "\"orientation\":\"xy\""),
-        (Published { files_sha256: digest_bytes(b"others"), ..published() }, "teacher: imported"),
-        (Published { dtype: ImportedNumbers::Float16, ..published() }, "\"dtype\":\"float16\""),
-        (Published { classes: (&class_list("1000").unwrap()).into(), ..published() }, "class list: imagenet-1k"),
-        (Published { shard_images: 5, ..published() }, "shard size: 4 in the store, 5"),
+        (PublishedFiles { layout: turned, ..published() }, "\"orientation\":\"xy\""),
+        (PublishedFiles { files_sha256: digest_bytes(b"others"), ..published() }, "teacher: imported"),
+        (PublishedFiles { dtype: ImportedDtype::Float16, ..published() }, "\"dtype\":\"float16\""),
+        (PublishedFiles { classes: (&class_list("1000").unwrap()).into(), ..published() }, "class list: imagenet-1k"),
+        (PublishedFiles { shard_images: 5, ..published() }, "shard size: 4 in the store, 5"),
     ];
     for (other, text) in others {
         let refusal = open(&store, &other).unwrap_err();
@@ -120,15 +120,15 @@ fn an_import_with_different_settings_does_not_resume() {
 #[test]
 fn class_ids_beyond_the_precision_of_the_dtype_are_refused() {
     let folder = TempDir::new().unwrap();
-    let with = |classes: &str| Published {
+    let with = |classes: &str| PublishedFiles {
         classes: (&class_list(classes).unwrap()).into(),
-        dtype: ImportedNumbers::Float16,
+        dtype: ImportedDtype::Float16,
         ..published()
     };
     open(&folder.path().join("a"), &with("2049")).unwrap();
     let refusal = open(&folder.path().join("b"), &with("2050")).unwrap_err().to_string();
     assert!(refusal.contains("only up to 2048"), "{refusal}");
-    assert!(open(&folder.path().join("c"), &with("1")).unwrap_err().to_string().contains("2 classes a cell"));
+    assert!(open(&folder.path().join("c"), &with("1")).unwrap_err().to_string().contains("2 classes in each cell"));
 }
 
 #[test]

@@ -18,7 +18,7 @@ use relabel::shared::error::{Error, ImageError, ImageErrorKind};
 use relabel::shared::geometry::InputSize;
 use relabel::shared::label_map::ScoreRounding;
 use relabel::shared::monitor::Silent;
-use relabel::shared::store::{StoreWriter, WriteAs};
+use relabel::shared::store::{StoreWriter, WriterOptions};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, small_photographs};
 use crate::synthetic_store;
@@ -336,7 +336,7 @@ fn run_synthetic(
 ) -> (std::thread::Result<Result<(), Error>>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let (path, manifest) = (folder.path().join("out"), synthetic_store::manifest());
-    let store = StoreWriter::create(&path, synthetic_store::info(), &manifest, WriteAs::default()).unwrap();
+    let store = StoreWriter::create(&path, synthetic_store::info(), &manifest, WriterOptions::default()).unwrap();
     let jpeg = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let images = Photographs { jpeg, row_six };
     let shards = (0..3).map(|shard| ShardWork { shard, images: ImagesToDo::All }).collect();

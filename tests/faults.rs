@@ -2,7 +2,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, SystemTime};
 
-use relabel::shared::store::{Depth, Faults, RowState, StoreReader, StoreWriter, WriteAs, verify};
+use relabel::shared::store::testing::FaultInjection;
+use relabel::shared::store::{Depth, RowState, StoreReader, StoreWriter, WriterOptions, verify};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, small_photographs, store_bytes};
 use crate::synthetic_store::{IMAGES, fill, info, manifest};
@@ -11,15 +12,15 @@ use crate::synthetic_store::{IMAGES, fill, info, manifest};
 fn a_failure_at_any_step_of_a_commit_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let complete = folder.path().join("complete");
-    fill(&StoreWriter::create(&complete, info(), &manifest(), WriteAs::default()).unwrap()).unwrap();
+    fill(&StoreWriter::create(&complete, info(), &manifest(), WriterOptions::default()).unwrap()).unwrap();
     let reader = StoreReader::open(&complete).unwrap();
     let rows: Vec<RowState> = (0..IMAGES).map(|row| reader.row(row).unwrap()).collect();
     let complete = store_bytes(&complete);
     let mut steps = 0;
     loop {
         let path = folder.path().join(format!("after-{steps}"));
-        let write_as = WriteAs { faults: Faults::after_steps(steps), ..WriteAs::default() };
-        let result = StoreWriter::create(&path, info(), &manifest(), write_as).and_then(|store| fill(&store));
+        let options = WriterOptions { faults: FaultInjection::after_steps(steps), ..WriterOptions::default() };
+        let result = StoreWriter::create(&path, info(), &manifest(), options).and_then(|store| fill(&store));
         if StoreWriter::exists(&path).unwrap() {
             // Rows are correct or unlabelled.
             let reader = StoreReader::open(&path).unwrap();
@@ -33,9 +34,9 @@ fn a_failure_at_any_step_of_a_commit_loses_nothing() {
             assert!(error.to_string().contains("failed on purpose"), "{error}");
         }
         let again = if StoreWriter::exists(&path).unwrap() {
-            StoreWriter::resume(&path, WriteAs::default(), &mut || Ok(manifest())).unwrap().0
+            StoreWriter::resume(&path, WriterOptions::default(), &mut || Ok(manifest())).unwrap().0
         } else {
-            StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap()
+            StoreWriter::create(&path, info(), &manifest(), WriterOptions::default()).unwrap()
         };
         fill(&again).unwrap();
         assert!(complete == store_bytes(&path), "after {steps} steps");
@@ -55,11 +56,11 @@ fn a_failure_while_relabelling_a_shard_leaves_no_wrong_label() {
     let mut steps = 0;
     loop {
         let path = folder.path().join(format!("after-{steps}"));
-        fill(&StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap()).unwrap();
+        fill(&StoreWriter::create(&path, info(), &manifest(), WriterOptions::default()).unwrap()).unwrap();
         let before = store_bytes(&path);
         // Shard 1, which has a failed image, gets the labels of another shard, as if its images were replaced.
-        let write_as = WriteAs { faults: Faults::after_steps(steps), ..WriteAs::default() };
-        let result = StoreWriter::resume(&path, write_as, &mut || Ok(manifest())).and_then(|(store, _)| {
+        let options = WriterOptions { faults: FaultInjection::after_steps(steps), ..WriterOptions::default() };
+        let result = StoreWriter::resume(&path, options, &mut || Ok(manifest())).and_then(|(store, _)| {
             let mut labels = crate::synthetic_store::shard_labels(store.info(), 0);
             labels.shard = 1;
             let files = relabel::shared::store::encode_shard(store.info(), &labels).unwrap();

@@ -18,7 +18,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestError, Test
 use relabel::labelling::source::{list_parquet_bytes, list_tar_bytes};
 use relabel::labelling::teacher::{CardFile, check_onnx};
 use relabel::shared::manifest::{Manifest, read_manifest_bytes};
-use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs, verify};
+use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriterOptions, verify};
 
 use crate::common::{data, store_bytes};
 use crate::synthetic_store;
@@ -112,7 +112,8 @@ fn a_damaged_store_never_yields_wrong_labels() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let writer =
-        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
     synthetic_store::fill(&writer).unwrap();
     drop(writer);
     let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic_store::IMAGES).map(|row| reader.row(row)).collect() };

@@ -2,8 +2,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use relabel::shared::error::Error;
+use relabel::shared::store::testing::FaultInjection;
 use relabel::shared::store::{
-    Depth, Faults, Merge, Part, PlaceBy, RowState, StoreInfo, StoreReader, StoreWriter, WriteAs, verify,
+    CopyMode, Depth, Merge, Part, RowState, StoreInfo, StoreReader, StoreWriter, WriterOptions, verify,
 };
 
 use crate::common::{LabelRun, Ran, relabel, small_photographs, store_bytes};
@@ -92,21 +93,22 @@ fn duplicate_shards_are_taken_once_and_conflicting_ones_refused() {
 
     // A store in which shard 1 has the labels of shard 0 and no failed row.
     let other = store(folder.path(), "other", info(), &[]);
-    let writer = StoreWriter::resume(&other, WriteAs::default(), &mut || Ok(manifest())).unwrap().0;
+    let writer = StoreWriter::resume(&other, WriterOptions::default(), &mut || Ok(manifest())).unwrap().0;
     let mut labels = shard_labels(&info(), 0);
     labels.shard = 1;
     let files = relabel::shared::store::encode_shard(&info(), &labels).unwrap();
     writer.commit(&labels, &files, relabel::shared::store::Agreement::default()).unwrap();
     drop(writer);
     let refused = merge(folder.path(), &["part0", "part1", "other", "--out", "new"]).expect(1);
-    for text in ["shard 1 (rows 4 to 7) is in part1 and in other", "rows that failed ([5] and [])", "scores/c.1.0.0.0"]
+    for text in
+        ["shard 1 (rows 4 to 7) differs between part1 and other", "failed rows ([5] and [])", "scores/c.1.0.0.0"]
     {
         assert!(refused.stderr.contains(text), "{text} in {}", refused.stderr);
     }
     assert!(!folder.path().join("new").exists());
     let before = store_bytes(&folder.path().join("out"));
     let refused = merge(folder.path(), &["other", "--out", "out"]).expect(1);
-    assert!(refused.stderr.contains("is in out and in other"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("differs between out and other"), "{}", refused.stderr);
     assert!(before == store_bytes(&folder.path().join("out")));
 }
 
@@ -129,7 +131,7 @@ fn parts_with_different_settings_are_refused_by_name() {
     let list = relabel::shared::manifest::Manifest::from_entries(entries.into_iter().map(entry).collect()).unwrap();
     let bytes = relabel::shared::manifest::manifest_bytes(&list).unwrap();
     let other_list = StoreInfo { manifest_sha256: relabel::shared::digest::digest_bytes(&bytes), ..info() };
-    StoreWriter::create(&folder.path().join("list"), other_list, &list, WriteAs::default()).unwrap();
+    StoreWriter::create(&folder.path().join("list"), other_list, &list, WriterOptions::default()).unwrap();
     for (other, text) in [
         ("teacher", "teacher: synthetic (sha256 "),
         ("batch", "batch: 2 in part0, 3 in batch"),
@@ -189,12 +191,12 @@ fn a_failure_at_any_step_of_a_merge_loses_nothing() {
     let parts = parts(folder.path());
     let one = complete_store(folder.path());
     let (bytes, reader) = (store_bytes(&one), StoreReader::open(&one).unwrap());
-    for by in [PlaceBy::Copy, PlaceBy::Link] {
+    for by in [CopyMode::Copy, CopyMode::Link] {
         let mut steps = 0;
         loop {
             let out = folder.path().join(format!("{by:?}-{steps}"));
-            let write_as = WriteAs { faults: Faults::after_steps(steps), ..WriteAs::default() };
-            let result = merge_here(&parts, &out, by, write_as);
+            let options = WriterOptions { faults: FaultInjection::after_steps(steps), ..WriterOptions::default() };
+            let result = merge_here(&parts, &out, by, options);
             if StoreWriter::exists(&out).unwrap() {
                 let partial = StoreReader::open(&out).unwrap();
                 for row in 0..IMAGES {
@@ -203,7 +205,7 @@ fn a_failure_at_any_step_of_a_merge_loses_nothing() {
                 }
             }
             let is_finished = result.is_ok();
-            merge_here(&parts, &out, by, WriteAs::default()).unwrap();
+            merge_here(&parts, &out, by, WriterOptions::default()).unwrap();
             assert!(bytes == store_bytes(&out), "{by:?}, after {steps} steps");
             assert!(verify(&out, Depth::Values, &|_| ()).unwrap().problems.is_empty(), "after {steps} steps");
             if is_finished {
@@ -221,19 +223,19 @@ fn a_part_that_changes_during_the_merge_stops_it() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     for (by, file) in [
-        (PlaceBy::Copy, "scores/c.1.0.0.0"),
-        (PlaceBy::Link, "scores/c.1.0.0.0"),
-        (PlaceBy::Copy, "records/000001.json"),
+        (CopyMode::Copy, "scores/c.1.0.0.0"),
+        (CopyMode::Link, "scores/c.1.0.0.0"),
+        (CopyMode::Copy, "records/000001.json"),
     ] {
         let out = folder.path().join(format!("{by:?}-{}", &file[..6]));
         let plan = Merge::plan(&parts, &out, &|_| Ok(())).unwrap();
         let original = std::fs::read(parts[1].join(file)).unwrap();
         std::fs::write(parts[1].join(file), original.repeat(2)).unwrap();
-        let stopped = plan.run(by, WriteAs::default(), &|_| Ok(())).unwrap_err().to_string();
+        let stopped = plan.run(by, WriterOptions::default(), &|_| Ok(())).unwrap_err().to_string();
         assert!(stopped.contains("part1") && stopped.contains(file), "{stopped}");
         assert!(StoreReader::open(&out).unwrap().record(1).unwrap().is_none());
         std::fs::write(parts[1].join(file), original).unwrap();
-        merge_here(&parts, &out, by, WriteAs::default()).unwrap();
+        merge_here(&parts, &out, by, WriterOptions::default()).unwrap();
     }
 }
 
@@ -244,26 +246,26 @@ fn a_stopped_merge_resumes() {
     let out = folder.path().join("out");
     let plan = Merge::plan(&parts, &out, &|_| Ok(())).unwrap();
     let done = std::sync::atomic::AtomicUsize::new(0);
-    let stopped = plan.run(PlaceBy::Copy, WriteAs::default(), &|_| {
+    let stopped = plan.run(CopyMode::Copy, WriterOptions::default(), &|_| {
         let before = done.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if before < 1 { Ok(()) } else { Err(Error::Interrupted) }
     });
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
     let partial = StoreReader::open(&out).unwrap();
     assert!((0..3).any(|shard| partial.record(shard).unwrap().is_some()), "merged shards are kept");
-    merge_here(&parts, &out, PlaceBy::Copy, WriteAs::default()).unwrap();
+    merge_here(&parts, &out, CopyMode::Copy, WriterOptions::default()).unwrap();
     assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
     let stopped = Merge::plan(&parts, &out, &|_| Err(Error::Interrupted));
     assert!(matches!(stopped, Err(Error::Interrupted)));
 }
 
-fn merge_here(parts: &[PathBuf], out: &Path, by: PlaceBy, write_as: WriteAs) -> Result<(), Error> {
-    Merge::plan(parts, out, &|_| Ok(()))?.run(by, write_as, &|_| Ok(())).map(|_| ())
+fn merge_here(parts: &[PathBuf], out: &Path, by: CopyMode, options: WriterOptions) -> Result<(), Error> {
+    Merge::plan(parts, out, &|_| Ok(()))?.run(by, options, &|_| Ok(())).map(|_| ())
 }
 
 fn merge_parts(folder: &Path, parts: &[PathBuf]) -> PathBuf {
     let out = folder.join("final");
-    merge_here(parts, &out, PlaceBy::Copy, WriteAs::default()).unwrap();
+    merge_here(parts, &out, CopyMode::Copy, WriterOptions::default()).unwrap();
     out
 }
 
@@ -276,15 +278,15 @@ fn parts(folder: &Path) -> Vec<PathBuf> {
 fn complete_store(folder: &Path) -> PathBuf {
     let path = folder.join("complete");
     if !path.exists() {
-        fill(&StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap()).unwrap();
+        fill(&StoreWriter::create(&path, info(), &manifest(), WriterOptions::default()).unwrap()).unwrap();
     }
     path
 }
 
 fn store(folder: &Path, name: &str, info: StoreInfo, shards: &[usize]) -> PathBuf {
     let path = folder.join(name);
-    let write_as = WriteAs { part: Part::WHOLE, ..WriteAs::default() };
-    let writer = StoreWriter::create(&path, info, &manifest(), write_as).unwrap();
+    let options = WriterOptions { part: Part::WHOLE, ..WriterOptions::default() };
+    let writer = StoreWriter::create(&path, info, &manifest(), options).unwrap();
     for &shard in shards {
         let labels = shard_labels(writer.info(), shard);
         let files = relabel::shared::store::encode_shard(writer.info(), &labels).unwrap();

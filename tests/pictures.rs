@@ -19,7 +19,7 @@ fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
     let (scores, classes): (Array4<f32>, Array4<i32>) = (golden("scores"), golden("classes"));
     let scores: Vec<f16> = scores.index_axis(Axis(0), at).iter().map(|score| f16::from_f32(*score)).collect();
     let classes: Vec<u32> = classes.index_axis(Axis(0), at).iter().map(|class| *class as u32).collect();
-    let map = LabelMap::from_stored(scores, classes, 5, MapSize::new(7, 7).unwrap()).unwrap();
+    let map = LabelMap::from_rank_planes(&scores, &classes, 5, MapSize::new(7, 7).unwrap()).unwrap();
     let logits: Array2<f32> = golden("logits");
     let logits = logits.index_axis(Axis(0), at);
     let mut order: Vec<usize> = (0..1000).collect();

@@ -14,7 +14,7 @@ use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::monitor::Silent;
 use relabel::shared::random::SplitMix64;
 use relabel::shared::store::{
-    Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard, verify,
+    Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard, verify,
 };
 use serde_json::{Value, json};
 
@@ -360,10 +360,10 @@ fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
             prediction: ImagePrediction::from_ranks(&values, &classes).unwrap(),
         }
     };
-    let store = StoreWriter::create(&labels, info, &manifest, WriteAs::default()).unwrap();
+    let store = StoreWriter::create(&labels, info, &manifest, WriterOptions::default()).unwrap();
     // The first shard of the second group is not labelled.
     for shard in (0..store.info().shards()).filter(|shard| *shard != 6) {
-        let images = store.info().rows_of(shard).map(|_| Ok(image(store.info().map_size))).collect();
+        let images = store.info().shard_rows(shard).map(|_| Ok(image(store.info().map_size))).collect();
         let shard = ShardLabels { shard, images };
         let files = encode_shard(store.info(), &shard).unwrap();
         store.commit(&shard, &files, Agreement::default()).unwrap();
@@ -396,7 +396,7 @@ fn create_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
     let mut info = synthetic_store::info();
     info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     change(&mut info);
-    let store = StoreWriter::create(path, info, &manifest, WriteAs::default()).unwrap();
+    let store = StoreWriter::create(path, info, &manifest, WriterOptions::default()).unwrap();
     for shard in 0..shards {
         let mut labels = synthetic_store::shard_labels(store.info(), shard);
         for failed in labels.images.iter_mut().filter_map(|image| image.as_mut().err()) {
@@ -414,7 +414,7 @@ fn create_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
         "images": IMAGES,
         "seconds": 3600.0,
     });
-    store.note_run("2026-11-23T100000Z-1", note.as_object().unwrap().clone()).unwrap();
+    store.write_run_note("2026-11-23T100000Z-1", note.as_object().unwrap().clone()).unwrap();
 }
 
 /// Runs `relabel publish labels --to release` in `folder`, with a licence.

@@ -157,8 +157,9 @@ fn dump(reader: &StoreReader) -> std::collections::HashMap<&'static str, Vec<u8>
         match reader.row(row).unwrap() {
             RowState::Labelled(labels) => {
                 let narrow = |classes: &[u32]| classes.iter().flat_map(|&class| (class as u16).to_le_bytes()).collect();
-                add("scores", labels.map.scores().iter().flat_map(|score| score.to_le_bytes()).collect());
-                add("classes", narrow(labels.map.classes()));
+                let (scores, classes) = labels.map.rank_planes();
+                add("scores", scores.iter().flat_map(|score| score.to_le_bytes()).collect());
+                add("classes", narrow(&classes));
                 add("image_probs", labels.prediction.probs().iter().flat_map(|prob| prob.to_le_bytes()).collect());
                 add("image_classes", narrow(labels.prediction.classes()));
             }

@@ -8,7 +8,7 @@ use relabel::release::{
 };
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
-use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriteAs, encode_shard};
+use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriterOptions, encode_shard};
 
 use crate::common::{Ran, hermetic, relabel, store_bytes};
 use crate::synthetic_store::{info, manifest, shard_labels};
@@ -287,7 +287,7 @@ fn check(folder: &Path, args: &[&str]) -> Ran {
 /// Makes a release of the synthetic store with these shards.
 fn release(folder: &Path, shards: &[usize]) -> PathBuf {
     let path = folder.join("release");
-    let store = StoreWriter::create(&path, info(), &manifest(), WriteAs::default()).unwrap();
+    let store = StoreWriter::create(&path, info(), &manifest(), WriterOptions::default()).unwrap();
     for &shard in shards {
         let labels = shard_labels(&info(), shard);
         let files = encode_shard(&info(), &labels).unwrap();

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use relabel::shared::digest::digest_file;
 use relabel::shared::error::Error;
-use relabel::shared::remote::{Access, CachedFiles, Remote, Settings};
-use relabel::shared::store::{Files, RowState, StoreReader, StoreWriter, WriteAs};
+use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings};
+use relabel::shared::store::{Files, RowState, StoreReader, StoreWriter, WriterOptions};
 
 use crate::servers::Server;
 use crate::synthetic_store::{self, IMAGES};
@@ -14,7 +14,8 @@ use crate::synthetic_store::{self, IMAGES};
 fn store(folder: &Path) -> PathBuf {
     let path = folder.join("labels");
     let writer =
-        StoreWriter::create(&path, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+        StoreWriter::create(&path, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
     synthetic_store::fill(&writer).unwrap();
     let lines: Vec<String> = crate::common::store_bytes(&path)
         .into_iter()
@@ -25,7 +26,7 @@ fn store(folder: &Path) -> PathBuf {
 }
 
 fn open(url: &str, cache: Option<&Path>) -> Result<StoreReader, Error> {
-    let remote = Remote::open(url, Settings::default())?;
+    let remote = RemoteFiles::open(url, RemoteSettings::default())?;
     StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache.map(Path::to_path_buf))))
 }
 
@@ -157,34 +158,34 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
     let path = store(folder.path());
     let expected = rows(&StoreReader::open(&path).unwrap());
     let s3 = Server::s3();
-    let to = Remote::open("s3://bucket/some/labels", s3.settings(Access::Write)).unwrap();
+    let to = RemoteFiles::open("s3://bucket/some/labels", s3.settings(Access::Write)).unwrap();
     let mut put = Vec::new();
     for (inside, bytes) in crate::common::store_bytes(&path) {
         let (digest, _) = digest_file(&path.join(&inside)).unwrap();
         let inside = inside.to_str().unwrap().to_owned();
-        to.put(&inside, relabel::shared::remote::Sent::Bytes(&bytes), &digest).unwrap();
-        assert_eq!(to.noted_digest(&inside).unwrap().as_deref(), Some(digest.as_str()));
-        assert_eq!(to.bytes_of(&inside).unwrap(), Some(bytes.len() as u64));
+        to.put(&inside, relabel::shared::remote::UploadSource::Bytes(&bytes), &digest).unwrap();
+        assert_eq!(to.stored_digest(&inside).unwrap().as_deref(), Some(digest.as_str()));
+        assert_eq!(to.file_bytes(&inside).unwrap(), Some(bytes.len() as u64));
         put.push((inside, bytes.len() as u64));
     }
     put.sort();
     assert_eq!(to.list().unwrap().unwrap(), put);
     assert_eq!(to.read("not/there").unwrap(), None);
-    assert_eq!(to.bytes_of("not/there").unwrap(), None);
-    assert_eq!(to.noted_digest("not/there").unwrap(), None);
+    assert_eq!(to.file_bytes("not/there").unwrap(), None);
+    assert_eq!(to.stored_digest("not/there").unwrap(), None);
     to.remove("not/there").unwrap();
 
     let faults = Server::faults(&s3);
     for how in ["503", "drop", "cut"] {
         faults.inject_faults(&format!(r#"{{"every": 3, "how": "{how}"}}"#));
-        let remote = Remote::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
+        let remote = RemoteFiles::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
         let reader = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))).unwrap();
         assert_eq!(rows(&reader), expected, "{how}");
         assert_eq!(reader.manifest().unwrap().len(), IMAGES);
     }
     // Bits that flip in transfer never become labels.
     faults.inject_faults(r#"{"every": 2, "after": 1, "how": "silent-flip"}"#);
-    let remote = Remote::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
+    let remote = RemoteFiles::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
     if let Ok(reader) = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))) {
         for (row, expected) in expected.iter().enumerate() {
             assert!(reader.row(row).map_or(true, |state| state == *expected), "row {row}");
@@ -197,25 +198,25 @@ fn credentials_are_never_printed() {
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
     faults.inject_faults(r#"{"how": "403"}"#);
-    let remote = Remote::open("s3://bucket/labels", faults.settings(Access::Write)).unwrap();
+    let remote = RemoteFiles::open("s3://bucket/labels", faults.settings(Access::Write)).unwrap();
     let sums = relabel::shared::digest::digest_bytes(b"x");
     let errors = [
         remote.read("zarr.json").unwrap_err(),
         remote.read_range("zarr.json", 0..4).unwrap_err(),
         remote.list().unwrap_err(),
-        remote.put("zarr.json", relabel::shared::remote::Sent::Bytes(b"x"), &sums).unwrap_err(),
-        remote.bytes_of("zarr.json").unwrap_err(),
+        remote.put("zarr.json", relabel::shared::remote::UploadSource::Bytes(b"x"), &sums).unwrap_err(),
+        remote.file_bytes("zarr.json").unwrap_err(),
     ];
     for error in errors {
         let (message, debug) = (error.to_string(), format!("{error:?} {remote:?}"));
-        assert!(message.contains("refuses") && message.contains("status 403"), "{message}");
+        assert!(message.contains("denies access") && message.contains("status 403"), "{message}");
         for secret in ["SECRETKEY", "AKIAOFTHETESTS"] {
             assert!(!message.contains(secret), "{message}");
         }
         assert!(!debug.contains("SECRETKEY"), "{debug}");
     }
-    let bare = Settings { variables: Vec::new(), access: Access::Write, stop: None };
-    let missing = Remote::open("s3://bucket/labels", bare).unwrap_err().to_string();
+    let bare = RemoteSettings { variables: Vec::new(), access: Access::Write, stop: None };
+    let missing = RemoteFiles::open("s3://bucket/labels", bare).unwrap_err().to_string();
     assert!(missing.contains("AWS_ACCESS_KEY_ID") && missing.contains("environment"), "{missing}");
 }
 
@@ -225,9 +226,9 @@ fn an_unreachable_network_is_an_error_soon() {
     let started = Instant::now();
     let error = open(&format!("http://127.0.0.1:{port}/labels"), None).err().unwrap().to_string();
     assert!(started.elapsed() < Duration::from_secs(40), "{:?}", started.elapsed());
-    assert!(error.contains("zarr.json") && error.contains("Is the network there"), "{error}");
+    assert!(error.contains("zarr.json") && error.contains("check the network"), "{error}");
     let folder = tempfile::tempdir().unwrap();
     let server = Server::folder(folder.path(), &[]);
     let error = open(&server.url(), None).err().unwrap().to_string();
-    assert!(error.contains("no store"), "{error}");
+    assert!(error.contains("not a store"), "{error}");
 }

@@ -5,7 +5,7 @@ use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, 
 use relabel::shared::error::Error;
 use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::monitor::{Monitor, Silent};
-use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriteAs, encode_shard};
+use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard};
 use serde_json::Value;
 
 use crate::common::{LabelRun, data, lite0, run, small_photographs};
@@ -21,7 +21,7 @@ fn labelled(folder: &Path) -> (PathBuf, PathBuf) {
 
 /// Creates a store of synthetic labels with its first `shards` shards.
 fn partial_store(store: &Path, info: StoreInfo, manifest: &Manifest, shards: usize) {
-    let writer = StoreWriter::create(store, info, manifest, WriteAs::default()).unwrap();
+    let writer = StoreWriter::create(store, info, manifest, WriterOptions::default()).unwrap();
     for shard in 0..shards {
         let labels = synthetic_store::shard_labels(writer.info(), shard);
         writer.commit(&labels, &encode_shard(writer.info(), &labels).unwrap(), Agreement::default()).unwrap();

@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use relabel::shared::remote::{Access, Settings};
+use relabel::shared::remote::{Access, RemoteSettings};
 
 use crate::common::{data, hermetic, repository};
 
@@ -115,8 +115,8 @@ impl Server {
     }
 
     /// Settings for the S3-compatible server.
-    pub fn settings(&self, access: Access) -> Settings {
-        Settings { variables: self.variables(), access, stop: None }
+    pub fn settings(&self, access: Access) -> RemoteSettings {
+        RemoteSettings { variables: self.variables(), access, stop: None }
     }
 }
 

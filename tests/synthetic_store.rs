@@ -71,7 +71,7 @@ pub fn shard_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
             prediction: ImagePrediction::from_ranks(&[0.75, 0.25], &[row as i32, row as i32 + 1]).unwrap(),
         })
     };
-    ShardLabels { shard, images: info.rows_of(shard).map(image).collect() }
+    ShardLabels { shard, images: info.shard_rows(shard).map(image).collect() }
 }
 
 /// Commits every missing shard.

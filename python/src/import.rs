@@ -8,11 +8,12 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::{ImageError, ImageErrorKind};
-use relabel::shared::store::{ClassesInfo, ImportedNumbers, Orientation, RankAxis, StoreStatus};
-use relabel::training::exchange::{self, FileLayout, Published};
+use relabel::shared::store::{CellOrder, ClassesInfo, ImportedDtype, RankAxis, StoreStatus};
+use relabel::training::exchange::{self, FileLayout, PublishedFiles};
 use serde::Deserialize;
 
 use crate::errors::python;
+use crate::options::value_error;
 
 #[pyclass(frozen)]
 pub(crate) struct Import {
@@ -20,7 +21,7 @@ pub(crate) struct Import {
     values: usize,
 }
 
-/// [`Published`] as the JSON that Python passes.
+/// [`PublishedFiles`] as the JSON that Python passes.
 #[derive(Deserialize)]
 struct Description {
     teacher_name: String,
@@ -28,8 +29,8 @@ struct Description {
     fingerprint: String,
     lengths: [usize; 3],
     rank_axis: RankAxis,
-    orientation: Orientation,
-    dtype: ImportedNumbers,
+    orientation: CellOrder,
+    dtype: ImportedDtype,
     classes: ClassesInfo,
     origins: BTreeMap<String, String>,
     source: String,
@@ -49,8 +50,8 @@ impl Import {
     ) -> PyResult<Self> {
         let description: Description = serde_json::from_str(description).map_err(not_json)?;
         let Description { rank_axis, orientation, .. } = description;
-        let layout = FileLayout::new(description.lengths, rank_axis, orientation).map_err(PyValueError::new_err)?;
-        let published = Published {
+        let layout = FileLayout::new(description.lengths, rank_axis, orientation).map_err(value_error)?;
+        let published = PublishedFiles {
             teacher_name: description.teacher_name,
             files_sha256: digest_bytes(description.fingerprint.as_bytes()),
             layout,
@@ -74,7 +75,7 @@ impl Import {
     /// Returns the pending shards: number, first row, and end of the half-open range of rows.
     fn to_do(&self) -> Vec<(usize, usize, usize)> {
         let info = self.import.store().info();
-        let of = |&shard: &usize| (shard, info.rows_of(shard).start, info.rows_of(shard).end);
+        let of = |&shard: &usize| (shard, info.shard_rows(shard).start, info.shard_rows(shard).end);
         self.import.to_do().iter().map(of).collect()
     }
 
@@ -87,7 +88,7 @@ impl Import {
         values: PyReadonlyArray1<'_, f32>,
         failures: Vec<(usize, String, String)>,
     ) -> PyResult<()> {
-        let rows = self.import.store().info().rows_of(shard).len();
+        let rows = self.import.store().info().shard_rows(shard).len();
         if values.len() != rows * self.values {
             let (len, of) = (values.len(), self.values);
             return Err(PyValueError::new_err(format!("{len} values for {rows} files of {of} values each")));
@@ -111,7 +112,7 @@ impl Import {
     /// Writes the note of a run, a JSON object.
     fn note(&self, py: Python<'_>, name: &str, note: &str) -> PyResult<()> {
         let note = serde_json::from_str(note).map_err(not_json)?;
-        py.detach(|| self.import.store().note_run(name, note)).map_err(python)
+        py.detach(|| self.import.store().write_run_note(name, note)).map_err(python)
     }
 }
 

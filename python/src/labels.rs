@@ -9,10 +9,10 @@ use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::shared::manifest::NameKind;
-use relabel::shared::remote::{Access, CachedFiles, Remote, Settings, is_address};
+use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings, is_address};
 use relabel::training::cutmix::CutRect;
-use relabel::training::labels::{PastedBatch, State};
-use relabel::training::pool::{Pooling, TargetValue};
+use relabel::training::labels::{PastedBatch, RowStatus};
+use relabel::training::pool::{PoolOptions, TargetValue};
 
 use crate::errors::python;
 use crate::options::{self, BatchWords, PoolingWords};
@@ -26,7 +26,7 @@ pub(crate) struct Labels {
 type SparseArrays<'py> =
     (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>);
 
-/// State of each row as a number; row and reason of each failed image.
+/// Status of each row as a number; row and reason of each failed image.
 type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
 
 /// Scores, class ids and log-sum-exp of a map, flat.
@@ -39,9 +39,9 @@ impl Labels {
         let Some(address) = path.to_str().filter(|path| is_address(path)) else {
             return Ok(Self { labels: relabel::training::labels::Labels::open(&path).map_err(python)? });
         };
-        let settings = Settings { variables, access: Access::Read, stop: Some(Arc::new(interrupted)) };
+        let settings = RemoteSettings { variables, access: Access::Read, stop: Some(Arc::new(interrupted)) };
         let open = || {
-            let files = CachedFiles::new(Remote::open(address, settings)?, cache);
+            let files = CachedFiles::new(RemoteFiles::open(address, settings)?, cache);
             relabel::training::labels::Labels::open_files(Arc::new(files))
         };
         Ok(Self { labels: py.detach(open).map_err(python)? })
@@ -107,13 +107,13 @@ impl Labels {
 
     /// Returns the state of each row (0 pending, 1 labelled, 2 failed), and (row, reason) of failed images.
     fn states<'py>(&self, py: Python<'py>) -> PyResult<StateArrays<'py>> {
-        let states = py.detach(|| self.labels.states()).map_err(python)?;
-        let number = |state: &State| match state {
-            State::ToDo => 0,
-            State::Labelled => 1,
-            State::Failed => 2,
+        let states = py.detach(|| self.labels.row_statuses()).map_err(python)?;
+        let number = |state: &RowStatus| match state {
+            RowStatus::ToDo => 0,
+            RowStatus::Labelled => 1,
+            RowStatus::Failed => 2,
         };
-        let numbers: Vec<u8> = states.states.iter().map(number).collect();
+        let numbers: Vec<u8> = states.statuses.iter().map(number).collect();
         let failed = states.failed.into_iter().map(|failed| (failed.row, failed.error.to_string())).collect();
         Ok((numbers.into_pyarray(py), failed))
     }
@@ -168,7 +168,7 @@ impl Labels {
         let (rows, crops) = options::batch(&batch)?;
         let (partners, input) = (options::rows(&partners)?, options::input_size(input.0, input.1)?);
         let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
-        let rect = |[x0, y0, x1, y1]: [u32; 4]| CutRect::new(input, x0, y0, x1, y1).map_err(PyValueError::new_err);
+        let rect = |[x0, y0, x1, y1]: [u32; 4]| CutRect::new(input, x0, y0, x1, y1).map_err(options::value_error);
         let rects: Vec<_> = options::quadruples(rects.as_array())?.map(rect).collect::<PyResult<_>>()?;
         let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
         let pasted = PastedBatch { rows: &rows, crops: &crops, partners: &partners, rects: &rects };
@@ -190,9 +190,10 @@ impl Labels {
 
     fn map<'py>(&self, py: Python<'py>, row: usize) -> PyResult<MapArrays<'py>> {
         let map = py.detach(|| self.labels.map(row)).map_err(python)?;
-        let classes: Vec<i64> = map.classes().iter().map(|&class| i64::from(class)).collect();
+        let (scores, classes) = map.rank_planes();
+        let classes: Vec<i64> = classes.into_iter().map(i64::from).collect();
         let lse = map.lse().map(|lse| lse.to_vec().into_pyarray(py));
-        Ok((map.scores().to_vec().into_pyarray(py), classes.into_pyarray(py), lse))
+        Ok((scores.into_pyarray(py), classes.into_pyarray(py), lse))
     }
 }
 
@@ -206,7 +207,7 @@ impl Labels {
         &self,
         py: Python<'py>,
         batch: &BatchWords<'py>,
-        pooling: Pooling,
+        pooling: PoolOptions,
         threads: NonZeroUsize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (rows, crops) = options::batch(batch)?;
@@ -226,6 +227,6 @@ pub(crate) fn cut_rect(
     centre_y: u32,
 ) -> PyResult<([u32; 4], f64)> {
     let input = options::input_size(height, width)?;
-    let rect = CutRect::around(input, lambda, centre_x, centre_y).map_err(PyValueError::new_err)?;
+    let rect = CutRect::around(input, lambda, centre_x, centre_y).map_err(options::value_error)?;
     Ok((rect.sides(), rect.lambda()))
 }

@@ -7,7 +7,7 @@ use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::shared::geometry::{Crop, GeometryError, InputSize, UnitBox};
-use relabel::training::pool::{Convention, Fill, OutputSize, Pooling, Temperature};
+use relabel::training::pool::{Convention, Fill, OutputSize, PoolOptions, Temperature};
 
 /// Score of classes outside the top-k: a number, or `"rest"`.
 #[derive(FromPyObject)]
@@ -19,7 +19,7 @@ pub(crate) enum FillWord {
 /// Options of pooling: output size (rows, columns), fill, temperature, convention.
 pub(crate) type PoolingWords = ((usize, usize), FillWord, f32, String);
 
-pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
+pub(crate) fn pooling(words: PoolingWords) -> PyResult<PoolOptions> {
     let ((rows, columns), fill, temperature, convention) = words;
     let fill = match fill {
         FillWord::Constant(score) if score.is_finite() => Fill::Constant(score),
@@ -38,10 +38,10 @@ pub(crate) fn pooling(words: PoolingWords) -> PyResult<Pooling> {
             return Err(PyValueError::new_err(format!("convention is `{word}`; it is \"relabel\" or \"naver\"")));
         }
     };
-    Ok(Pooling {
-        output: OutputSize::new(rows, columns).map_err(PyValueError::new_err)?,
+    Ok(PoolOptions {
+        output: OutputSize::new(rows, columns).map_err(value_error)?,
         fill,
-        temperature: Temperature::new(temperature).map_err(PyValueError::new_err)?,
+        temperature: Temperature::new(temperature).map_err(value_error)?,
         convention,
     })
 }
@@ -104,4 +104,10 @@ pub(crate) fn threads(threads: usize) -> PyResult<NonZeroUsize> {
 
 pub(crate) fn input_size(height: u32, width: u32) -> PyResult<InputSize> {
     InputSize::new(height, width).map_err(|problem| PyValueError::new_err(problem.to_string()))
+}
+
+/// Converts any error to a `ValueError`, for `map_err`.
+#[allow(clippy::needless_pass_by_value)]
+pub(crate) fn value_error(problem: impl std::fmt::Display) -> PyErr {
+    PyValueError::new_err(problem.to_string())
 }

@@ -63,7 +63,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     };
     let to_do = match &existing {
         Some(_) => StoreStatus::read_part(&out, part)?.1.to_do,
-        None => info.rows_of_part(part).len(),
+        None => info.part_rows(part).len(),
     };
     let teachers = boxed(std::mem::take(&mut loaded.teachers));
     let mut job = Job {
@@ -91,7 +91,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         .collect();
     let estimate = Estimate {
         to_do,
-        images: info.rows_of_part(part).len(),
+        images: info.part_rows(part).len(),
         sample_images: sample.len(),
         sample_failed: sample.iter().filter(|image| image.is_err()).count(),
         images_per_s: meter.images_per_s(),
@@ -110,7 +110,7 @@ fn sample_batches(info: &StoreInfo, part: Part, sessions: usize) -> Vec<ShardWor
     let batches: Vec<(usize, std::ops::Range<usize>)> = part
         .shards(info.shards())
         .flat_map(|shard| {
-            let rows = info.rows_of(shard);
+            let rows = info.shard_rows(shard);
             let end = rows.end;
             rows.step_by(info.batch_images).map(move |first| (shard, first..end.min(first + info.batch_images)))
         })

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable_path;
-use relabel::shared::store::{Merge, Merged, PlaceBy, Step, StoreStatus, WriteAs};
+use relabel::shared::store::{CopyMode, Merge, Merged, StoreStatus, VerifyProgress, WriterOptions};
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
@@ -18,18 +18,18 @@ use super::{Outcome, raised, stop_flag};
 
 pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
     let stop = stop_flag();
-    let by = if arguments.link { PlaceBy::Link } else { PlaceBy::Copy };
+    let by = if arguments.link { CopyMode::Link } else { CopyMode::Copy };
     let plan = with_bar(global, &stop, |on_step| Merge::plan(&arguments.parts, &arguments.out, on_step))?;
     let to_copy = plan.bytes_to_copy(by);
-    if by == PlaceBy::Link && to_copy > 0 {
+    if by == CopyMode::Link && to_copy > 0 {
         message(&format!("copying {} from another file system", bytes(to_copy)));
     }
     check_free_space(&arguments.out, plan.space_needed(by), by)?;
     let merged = if arguments.dry_run {
         None
     } else {
-        let write_as = WriteAs { holder: writer_name(), ..WriteAs::default() };
-        Some(with_bar(global, &stop, |on_step| plan.run(by, write_as, on_step))?)
+        let options = WriterOptions { holder: writer_name(), ..WriterOptions::default() };
+        Some(with_bar(global, &stop, |on_step| plan.run(by, options, on_step))?)
     };
     if merged.is_some() {
         check_merged(&plan, &arguments.out)?;
@@ -61,13 +61,13 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
 fn with_bar<T>(
     global: &Global,
     stop: &Arc<AtomicBool>,
-    work: impl FnOnce(&(dyn Fn(Step) -> Result<(), Error> + Sync)) -> Result<T, Error>,
+    work: impl FnOnce(&(dyn Fn(VerifyProgress) -> Result<(), Error> + Sync)) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let bar = step_bar(0, global);
     let result = work(&|step| {
         match step {
-            Step::Shards(shards) => bar.set_length(shards as u64),
-            Step::ShardDone => bar.inc(1),
+            VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+            VerifyProgress::ShardDone => bar.inc(1),
         }
         if raised(stop) { Err(Error::Interrupted) } else { Ok(()) }
     });
@@ -75,7 +75,7 @@ fn with_bar<T>(
     result
 }
 
-fn check_free_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Error> {
+fn check_free_space(out: &Path, needed: u64, by: CopyMode) -> Result<(), Error> {
     match free_bytes(out) {
         Some(free) if free < needed => Err(Error::Store {
             path: out.to_path_buf(),
@@ -83,7 +83,7 @@ fn check_free_space(out: &Path, needed: u64, by: PlaceBy) -> Result<(), Error> {
                 "not enough disk space: up to {} needed, {} free\n  help: free disk space{}",
                 bytes(needed),
                 bytes(free),
-                if by == PlaceBy::Copy { ", or pass --link if the stores are on one file system" } else { "" }
+                if by == CopyMode::Copy { ", or pass --link if the stores are on one file system" } else { "" }
             )
             .into(),
         }),
@@ -96,7 +96,7 @@ struct MergeSummary<'a> {
     plan: &'a Merge,
     merged: Option<&'a Merged>,
     out: &'a Path,
-    by: PlaceBy,
+    by: CopyMode,
 }
 
 impl MergeSummary<'_> {

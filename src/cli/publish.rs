@@ -15,8 +15,8 @@ use relabel::release::{
 };
 use relabel::shared::error::Error;
 use relabel::shared::regular_file::concerns_file;
-use relabel::shared::remote::{Access, Remote, is_address};
-use relabel::shared::store::{Depth, Step, StoreReader};
+use relabel::shared::remote::{Access, RemoteFiles, is_address};
+use relabel::shared::store::{Depth, StoreReader, VerifyProgress};
 use serde_json::{Value, json};
 
 use super::args::{Global, PublishArguments};
@@ -92,7 +92,7 @@ fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
         if arguments.link {
             return Err(Error::Usage("--link requires a folder as --to; uploads are copies".to_owned()));
         }
-        return Ok(Box::new(BucketTarget::new(Remote::open(&arguments.to, network_settings(Access::Write))?)));
+        return Ok(Box::new(BucketTarget::new(RemoteFiles::open(&arguments.to, network_settings(Access::Write))?)));
     }
     let folder = PathBuf::from(&arguments.to);
     let real = |path: &Path| path.canonicalize().ok();
@@ -116,8 +116,8 @@ fn build_with_progress(
 ) -> Result<Release, Error> {
     let bar = step_bar(0, global);
     let on_step = |step| match step {
-        Step::Shards(shards) => bar.set_length(shards as u64),
-        Step::ShardDone => bar.inc(1),
+        VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+        VerifyProgress::ShardDone => bar.inc(1),
     };
     let rows = RowProgress::new(store.info().images, global, Arc::clone(stop));
     let release = build_release(store, options, &on_step, &rows);

@@ -13,7 +13,7 @@ use relabel::shared::classes::ClassList;
 use relabel::shared::digest::Digest;
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
-use relabel::shared::store::{PartState, StoreStatus, StoreWriter, WriteAs};
+use relabel::shared::store::{PartState, StoreStatus, StoreWriter, WriterOptions};
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
@@ -32,12 +32,12 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let stop = stop_flag();
     let started = utc_now();
     let (part, part_origin) = selected_part(arguments.part)?;
-    let write_as = || WriteAs { part, holder: writer_name(), ..WriteAs::default() };
+    let options = || WriterOptions { part, holder: writer_name(), ..WriterOptions::default() };
     let teacher_path = teacher_path(arguments)?;
     let source = source::open(&arguments.source)?;
     let out = arguments.out.clone().unwrap_or_else(|| default_store(&*source, teacher_path));
     // Everything that can be checked without the teacher comes before loading it, which takes longest.
-    let (existing, manifest, manifest_sha256) = store_or_manifest(arguments, &*source, &out, write_as())?;
+    let (existing, manifest, manifest_sha256) = store_or_manifest(arguments, &*source, &out, options())?;
     let index = existing.as_ref().and_then(StoreWriter::source_index);
     let Located { images, new_index } =
         source.locate(&ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index })?;
@@ -54,14 +54,14 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
             refuse_differences(&out, store.info().differences(&info))?;
             store
         }
-        None => StoreWriter::create(&out, info, &manifest, write_as())?,
+        None => StoreWriter::create(&out, info, &manifest, options())?,
     };
     write_source_index(&store, new_index.as_deref());
 
     let state = store.part_state(&messages::print_comparison)?;
     messages::print_repairs(&store, &state);
     messages::print_crash(&store, &manifest);
-    let before = StoreStatus::of_records(store.info(), part, &state.done);
+    let before = StoreStatus::from_records(store.info(), part, &state.done);
     messages::print_start(&store, is_new, &before, &loaded, &source.description());
     messages::print_part(&store, part, part_origin);
     let (done_before, failed_before) =
@@ -120,7 +120,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         images_per_s,
         slowest_stage: progress.slowest_stage(),
         manifest: &manifest,
-        rows: store.info().rows_of_part(part),
+        rows: store.info().part_rows(part),
         warning: store.info().locality_warning(),
     };
     output.result(&summary.text(), &summary.document())?;
@@ -148,10 +148,10 @@ fn store_or_manifest(
     arguments: &RunArguments,
     source: &dyn Source,
     out: &Path,
-    write_as: WriteAs,
+    options: WriterOptions,
 ) -> Result<(Option<StoreWriter>, Manifest, Digest), Error> {
     if StoreWriter::exists(out)? {
-        let (store, manifest) = StoreWriter::resume(out, write_as, &mut || new_manifest(arguments, source))?;
+        let (store, manifest) = StoreWriter::resume(out, options, &mut || new_manifest(arguments, source))?;
         let manifest_sha256 = store.info().manifest_sha256.clone();
         return Ok((Some(store), manifest, manifest_sha256));
     }
@@ -164,7 +164,7 @@ fn store_or_manifest(
 /// Stores the positions of the images in the source's archives, so that the next run does not list the archives again.
 fn write_source_index(store: &StoreWriter, new_index: Option<&[u8]>) {
     if let Some(index) = new_index
-        && let Err(error) = store.note_source_index(index)
+        && let Err(error) = store.write_source_index(index)
     {
         tracing::warn!("cannot store the source index: {error}");
     }
@@ -188,7 +188,7 @@ fn write_run_note(store: &StoreWriter, started: &str, note: Value) {
     let part = if store.part().is_whole() { String::new() } else { format!("-{}", store.part()) };
     let name = format!("{}{part}-{}", started.replace(':', ""), std::process::id());
     let Value::Object(note) = note else { return };
-    if let Err(error) = store.note_run(&name, note) {
+    if let Err(error) = store.write_run_note(&name, note) {
         tracing::warn!("cannot store the note of this run: {error}");
     }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use relabel::shared::error::Error;
-use relabel::shared::remote::{Access, CachedFiles, Remote, Settings, Stop, is_address};
+use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings, StopCheck, is_address};
 use relabel::shared::store::{Part, StoreInfo, StoreReader, StoreStatus};
 
 use super::output::warning;
@@ -14,7 +14,7 @@ pub fn open_store(store: &Path) -> Result<StoreReader, Error> {
     let reader = match url(store) {
         None => StoreReader::open(store),
         Some(url) => {
-            let remote = Remote::open(url, network_settings(Access::Read))?;
+            let remote = RemoteFiles::open(url, network_settings(Access::Read))?;
             StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache_folder())))
         }
     }?;
@@ -35,7 +35,7 @@ pub fn read_status(store: &Path) -> Result<(StoreInfo, StoreStatus), Error> {
         return StoreStatus::read(store);
     }
     let reader = open_store(store)?;
-    let status = StoreStatus::of_records(reader.info(), Part::WHOLE, &reader.records()?);
+    let status = StoreStatus::from_records(reader.info(), Part::WHOLE, &reader.records()?);
     Ok((reader.info().clone(), status))
 }
 
@@ -45,12 +45,12 @@ pub fn url(path: &Path) -> Option<&str> {
 }
 
 /// Returns credentials and settings from the environment, and the flag that stops transfers.
-pub fn network_settings(access: Access) -> Settings {
+pub fn network_settings(access: Access) -> RemoteSettings {
     let variables =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     let flag = super::stop_flag();
-    let stop: Stop = Arc::new(move || super::raised(&flag));
-    Settings { variables: variables.collect(), access, stop: Some(stop) }
+    let stop: StopCheck = Arc::new(move || super::raised(&flag));
+    RemoteSettings { variables: variables.collect(), access, stop: Some(stop) }
 }
 
 /// Returns the cache folder of remote files, which the Python package shares: `RELABEL_CACHE`, or `relabel` in the user's

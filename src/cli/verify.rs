@@ -9,8 +9,8 @@ use std::sync::Arc;
 use relabel::release::CHECKSUMS;
 use relabel::shared::error::Error;
 use relabel::shared::printable::{printable, printable_path};
-use relabel::shared::remote::{Access, Remote};
-use relabel::shared::store::{Depth, Files, FolderFiles, Repair, Step, StoreReader, Verification, verify};
+use relabel::shared::remote::{Access, RemoteFiles};
+use relabel::shared::store::{Depth, Files, FolderFiles, Repair, StoreReader, Verification, VerifyProgress, verify};
 use relabel::shared::threads::thread_pool;
 use serde_json::{Value, json};
 
@@ -64,8 +64,8 @@ fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<VerifyRe
     }
     let bar = step_bar(0, global);
     let found = verify(&arguments.store, depth, &|step| match step {
-        Step::Shards(shards) => bar.set_length(shards as u64),
-        Step::ShardDone => bar.inc(1),
+        VerifyProgress::Shards(shards) => bar.set_length(shards as u64),
+        VerifyProgress::ShardDone => bar.inc(1),
     });
     bar.finish_and_clear();
     let found = found?;
@@ -83,7 +83,7 @@ fn verify_remote(arguments: &VerifyArguments, global: &Global, url: &str) -> Res
     if arguments.recompute.is_some() {
         return Err(Error::Usage("--recompute requires a store or release in a folder".to_owned()));
     }
-    let files = Arc::new(Remote::open(url, network_settings(Access::Read))?);
+    let files = Arc::new(RemoteFiles::open(url, network_settings(Access::Read))?);
     if !release::is_release(&*files)? {
         return Err(Error::Release {
             place: files.name().to_owned(),

@@ -20,7 +20,7 @@ use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::monitor::Monitor;
 use crate::shared::numbers::thousands;
-use crate::shared::store::{Part, Repair, ShardRecord, Step, StoreReader, StoreStatus, run_notes, verify};
+use crate::shared::store::{Part, Repair, ShardRecord, StoreReader, StoreStatus, VerifyProgress, run_notes, verify};
 
 /// A release that is ready to be delivered.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl BuildError {
 pub fn build_release(
     store: &StoreReader,
     options: &PublishOptions<'_>,
-    on_step: &(dyn Fn(Step) + Sync),
+    on_step: &(dyn Fn(VerifyProgress) + Sync),
     monitor: &dyn Monitor,
 ) -> Result<Release, Error> {
     let info = store.info();
@@ -108,7 +108,7 @@ pub fn build_release(
     check_picture(store, options)?;
     check_integrity(store, options, on_step)?;
     let records = store.records()?;
-    let status = StoreStatus::of_records(info, Part::WHOLE, &records);
+    let status = StoreStatus::from_records(info, Part::WHOLE, &records);
     let manifest = store.manifest()?;
     let classes: ClassList = (&info.classes).into();
     let (mut files, redactions) = store_files(store, &records)?;
@@ -186,7 +186,7 @@ const PROBLEMS_LISTED: usize = 5;
 fn check_integrity(
     store: &StoreReader,
     options: &PublishOptions<'_>,
-    on_step: &(dyn Fn(Step) + Sync),
+    on_step: &(dyn Fn(VerifyProgress) + Sync),
 ) -> Result<(), Error> {
     let found = verify(store.path(), options.depth, on_step)?;
     let relevant: Vec<_> = found
@@ -194,7 +194,7 @@ fn check_integrity(
         .iter()
         .filter(|problem| match problem.repair {
             Repair::Delete => false,
-            Repair::GoOn => options.completeness == Completeness::Required,
+            Repair::Resume => options.completeness == Completeness::Required,
             Repair::Run | Repair::RunOrRestore => true,
         })
         .collect();
@@ -224,12 +224,12 @@ fn store_files(store: &StoreReader, records: &[ShardRecord]) -> Result<(Vec<Rele
     };
     for path in store.info().fixed_files() {
         let changed =
-            if path == GROUP { store.group_reworded(&mut |key, text| redact_in(GROUP, key, text))? } else { None };
+            if path == GROUP { store.redacted_group(&mut |key, text| redact_in(GROUP, key, text))? } else { None };
         files.push(changed_or_stored(store, path, changed)?);
     }
     for record in records {
         let path = record.path();
-        let changed = store.record_reworded(record.shard, &mut |key, text| redact_in(&path, key, text))?;
+        let changed = store.redacted_record(record.shard, &mut |key, text| redact_in(&path, key, text))?;
         files.push(changed_or_stored(store, path, changed)?);
         files.extend(record.files.iter().map(|file| ReleaseFile {
             path: file.path.clone(),

@@ -60,6 +60,39 @@ pub fn spawn_in<'scope, T: Send + 'scope>(
     Builder::new().spawn_scoped(scope, work).map_err(|error| Error::Threads { count: 1, problem: error.into() })
 }
 
+/// Runs each task on a thread of its own, and returns the results in the order of the tasks. The threads end with this
+/// call: a thread pool would not survive `fork`.
+///
+/// # Errors
+/// Returns [`Error::Threads`] if a thread cannot be started; [`Error::Internal`] if one panics while it does `action`.
+pub fn run_concurrently<'env, T: Send + 'env, F: FnOnce() -> T + Send + 'env>(
+    action: &str,
+    tasks: impl IntoIterator<Item = F>,
+) -> Result<Vec<T>, Error> {
+    std::thread::scope(|scope| {
+        let (mut threads, mut failure) = (Vec::new(), None);
+        for task in tasks {
+            match spawn_in(scope, task) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        // All threads are joined before the first failure is returned: the scope panics if one that was not joined did.
+        let results: Vec<_> = threads.into_iter().map(ScopedJoinHandle::join).collect();
+        if let Some(error) = failure {
+            return Err(error);
+        }
+        let panicked = |payload: Box<dyn Any + Send>| Error::Internal {
+            action: action.to_owned(),
+            problem: panic_message(&*payload).into(),
+        };
+        results.into_iter().map(|result| result.map_err(panicked)).collect()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,18 +1,18 @@
-//! CutMix (arXiv 1905.04899) and `MixUp` (arXiv 1710.09412) on pooled labels.
+//! CutMix (arXiv 1905.04899) and `MixUp` (arXiv 1710.09412) with pooled targets.
 //!
-//! CutMix pastes a part of one crop over the same part of another. The paper's target is `λ·a + (1 − λ)·b`, with the
-//! labels of the two whole crops and λ the share of the host that stays visible ([`mix`]). By region, each of the two
-//! labels is that of what is seen of its image:
+//! CutMix pastes a part of one crop over the same part of another. The target in the paper is `λ·a + (1 − λ)·b`, with the
+//! targets of the two entire crops and λ the visible share of the host ([`mix`]). By region, each of the two targets is
+//! that of the visible part of its image:
 //!
 //! * pasted: LabelPooling over the pasted part of its crop ([`crate::training::pool::Pooler::pool`] of [`CutRect::pasted_crop`]);
-//! * host: the mean over the `RoIAlign` samples of its crop, each weighted by the visible share of its stretch of the
+//! * host: the mean over the `RoIAlign` samples of its crop, each weighted by the visible fraction of its interval of the
 //!   crop, then softmax ([`crate::training::pool::Pooler::pool_visible`] under [`CutRect::unit_from_input`]).
 //!
-//! `docs/label-pooling.md` derives it, and test `pooling::visible_regions_pool_as_brute_force_does` holds it.
+//! `docs/label-pooling.md` has the derivation, and test `pooling::visible_regions_pool_as_brute_force_does` verifies it.
 
 use crate::shared::geometry::{Crop, InputSize, UnitBox};
 
-/// What is pasted: pixels `x0..x1`, `y0..y1` of the student's input. It may be empty.
+/// The pasted box: pixels `x0..x1`, `y0..y1` of the student's input. It may be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CutRect {
     input: InputSize,
@@ -22,21 +22,46 @@ pub struct CutRect {
     y1: u32,
 }
 
+/// Why a box is refused.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CutRectError {
+    /// λ is not a share.
+    #[error("lambda is {0}, and must be 0 to 1")]
+    Lambda(f64),
+    /// The centre is outside the input.
+    #[error("the centre x = {x}, y = {y} is outside the input of {input} pixels")]
+    Centre {
+        /// Column.
+        x: u32,
+        /// Row.
+        y: u32,
+        /// Size of the input.
+        input: InputSize,
+    },
+    /// The box is reversed or leaves the input.
+    #[error("x0 = {}, y0 = {}, x1 = {}, y1 = {} is not a box in an input of {input} pixels", sides[0], sides[1], sides[2], sides[3])]
+    Sides {
+        /// `x0, y0, x1, y1` in pixels.
+        sides: [u32; 4],
+        /// Size of the input.
+        input: InputSize,
+    },
+}
+
 impl CutRect {
-    /// The paper's box: sides `W·√(1 − λ)` and `H·√(1 − λ)`, rounded down to even numbers, around the pixel
+    /// Creates the box of the paper: sides `W·√(1 − λ)` and `H·√(1 − λ)`, rounded down to even numbers, around the pixel
     /// (`centre_x`, `centre_y`), clipped to the input.
     ///
     /// # Errors
-    /// When λ is not in 0..=1 or the centre lies outside.
-    pub fn around(input: InputSize, lambda: f64, centre_x: u32, centre_y: u32) -> Result<Self, String> {
+    /// Returns [`CutRectError::Lambda`] if λ is not in 0..=1; [`CutRectError::Centre`] if the centre is outside the input.
+    pub fn around(input: InputSize, lambda: f64, centre_x: u32, centre_y: u32) -> Result<Self, CutRectError> {
         if !(0.0..=1.0).contains(&lambda) {
-            return Err(format!("lambda is {lambda}; it is a share, 0 to 1"));
+            return Err(CutRectError::Lambda(lambda));
         }
         let (width, height) = (input.width_pixels(), input.height_pixels());
         if centre_x >= width || centre_y >= height {
-            return Err(format!(
-                "the centre {centre_x}, {centre_y} (x, y) lies outside of the input of {input} pixels"
-            ));
+            return Err(CutRectError::Centre { x: centre_x, y: centre_y, input });
         }
         let half = |side: u32| (0.5 * (1.0 - lambda).sqrt() * f64::from(side)) as u32;
         let (half_width, half_height) = (half(width), half(height));
@@ -49,15 +74,15 @@ impl CutRect {
         })
     }
 
-    /// A box from its sides in input pixels.
+    /// Creates a box from its sides in input pixels.
     ///
     /// # Errors
-    /// When it is reversed or leaves the input.
-    pub fn new(input: InputSize, x0: u32, y0: u32, x1: u32, y1: u32) -> Result<Self, String> {
+    /// Returns [`CutRectError::Sides`] if it is reversed or leaves the input.
+    pub fn new(input: InputSize, x0: u32, y0: u32, x1: u32, y1: u32) -> Result<Self, CutRectError> {
         if x0 <= x1 && y0 <= y1 && x1 <= input.width_pixels() && y1 <= input.height_pixels() {
             Ok(Self { input, x0, y0, x1, y1 })
         } else {
-            Err(format!("x0 = {x0}, y0 = {y0}, x1 = {x1}, y1 = {y1} is no part of an input of {input} pixels"))
+            Err(CutRectError::Sides { sides: [x0, y0, x1, y1], input })
         }
     }
 
@@ -67,7 +92,7 @@ impl CutRect {
         [self.x0, self.y0, self.x1, self.y1]
     }
 
-    /// λ from the clipped area: the share of the host that stays visible.
+    /// Returns λ of the clipped box: the visible share of the host.
     #[must_use]
     pub fn lambda(self) -> f64 {
         let area = u64::from(self.x1 - self.x0) * u64::from(self.y1 - self.y0);
@@ -75,13 +100,13 @@ impl CutRect {
         1.0 - area as f64 / all as f64
     }
 
-    /// True when nothing is pasted.
+    /// Whether nothing is pasted.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.x0 == self.x1 || self.y0 == self.y1
     }
 
-    /// The same box in 0..1 of the input; `None` when it is empty.
+    /// Returns the box in 0..1 of the input; `None` if it is empty.
     #[must_use]
     pub fn unit_from_input(self) -> Option<UnitBox> {
         let x = |pixels: u32| f64::from(pixels) / f64::from(self.input.width_pixels());
@@ -89,7 +114,7 @@ impl CutRect {
         UnitBox::new(x(self.x0), y(self.y0), x(self.x1), y(self.y1)).ok()
     }
 
-    /// What of an image is seen in this box, when `crop` of it fills the input; `None` when the box is empty.
+    /// Returns the part of an image that appears in this box if `crop` fills the input; `None` if the box is empty.
     #[must_use]
     pub fn pasted_crop(self, crop: Crop) -> Option<Crop> {
         let inside = self.unit_from_input()?;
@@ -98,10 +123,10 @@ impl CutRect {
     }
 }
 
-/// `λ·host + (1 − λ)·other`, into `host`: the target of CutMix and of `MixUp`.
+/// Computes `λ·host + (1 − λ)·other` into `host`: the target of CutMix and of `MixUp`.
 ///
 /// # Panics
-/// When the lengths differ: a fault of the caller.
+/// Panics if the lengths differ.
 pub fn mix(host: &mut [f32], other: &[f32], lambda: f64) {
     assert_eq!(host.len(), other.len(), "targets of the same classes");
     let lambda = lambda as f32;
@@ -119,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_is_clipped_and_lambda_is_that_of_the_clipped_box() {
+    fn lambda_is_that_of_the_clipped_box() {
         let inside = CutRect::around(input(), 0.75, 10, 5).unwrap();
         assert_eq!((inside.sides(), inside.lambda()), ([5, 3, 15, 7], 1.0 - 40.0 / 200.0));
         let clipped = CutRect::around(input(), 0.75, 1, 9).unwrap();
@@ -138,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_pasted_is_found_in_the_image() {
+    fn the_pasted_part_of_an_image_is_computed() {
         let rect = CutRect::new(input(), 10, 0, 20, 5).unwrap();
         let crop = Crop::from(UnitBox::new(0.5, 0.5, 1.0, 1.0).unwrap());
         let pasted = rect.pasted_crop(crop).unwrap();

@@ -1,4 +1,4 @@
-//! What training code asks of a store: the labels of crops, by image.
+//! Targets of crops, by image: the interface for training code.
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -15,8 +15,8 @@
 //! # }
 //! ```
 
-mod parallel;
-mod states;
+mod parallel_chunks;
+mod row_statuses;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -30,48 +30,48 @@ use crate::shared::label_map::{ImagePrediction, LabelMap};
 use crate::shared::manifest::{Manifest, NameKind, NamesProblem, RowIndex};
 use crate::shared::store::{DecodeScratch, Files, RowState, StoreInfo, StoreReader};
 use crate::training::cutmix::{CutRect, mix};
-use crate::training::pool::{Fill, Pooler, Pooling, SparseTarget, TargetValue};
+use crate::training::pool::{Fill, PoolError, PoolOptions, Pooler, SparseTarget, TargetValue};
 
-pub use states::{RowStates, State};
+pub use row_statuses::{RowStatus, RowStatuses};
 
-/// A store, open for training. Threads may share it, and it survives `fork`.
+/// A store, open for training. Threads can share it, and it survives `fork`.
 pub struct Labels {
     reader: StoreReader,
     threads: NonZeroUsize,
-    list: OnceLock<(Manifest, RowIndex)>,
+    manifest: OnceLock<(Manifest, RowIndex)>,
 }
 
 impl Labels {
-    /// Opens a store. The list of images is read when an id is first looked up.
+    /// Opens a store. The manifest is read when an id is first looked up.
     ///
     /// # Errors
-    /// When it is no store of this format version, or its metadata is damaged.
+    /// Returns [`Error::Store`] if it is not a store of this format version, or its metadata is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { reader: StoreReader::open(path)?, threads: NonZeroUsize::MIN, list: OnceLock::new() })
+        Ok(Self { reader: StoreReader::open(path)?, threads: NonZeroUsize::MIN, manifest: OnceLock::new() })
     }
 
-    /// Opens a store that does not lie in a folder, and reads of it what is asked for.
+    /// Opens a store that is not in a folder. Only the requested data is read.
     ///
     /// # Errors
-    /// As for [`Labels::open`], and when the place cannot be reached.
+    /// As for [`Labels::open`]; returns [`Error::Remote`] if the server cannot be reached.
     pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
-        Ok(Self { reader: StoreReader::open_files(files)?, threads: NonZeroUsize::MIN, list: OnceLock::new() })
+        Ok(Self { reader: StoreReader::open_files(files)?, threads: NonZeroUsize::MIN, manifest: OnceLock::new() })
     }
 
-    /// The same labels, pooled by so many threads; one without this.
+    /// Sets the number of threads of [`Labels::pool`]; one by default.
     #[must_use]
     pub fn with_threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = threads;
         self
     }
 
-    /// What the store is.
+    /// Description of the store.
     #[must_use]
     pub fn info(&self) -> &StoreInfo {
         self.reader.info()
     }
 
-    /// Where the store lies.
+    /// Folder or address of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.reader.path()
@@ -83,34 +83,35 @@ impl Labels {
         self.info().classes.count
     }
 
-    /// The list of images.
+    /// Returns the manifest.
     ///
     /// # Errors
-    /// When it cannot be read, or is not the one with which the store was made.
+    /// Returns [`Error::Manifest`] if it is not the one that the store was created with; [`Error::File`] or
+    /// [`Error::Remote`] if it cannot be read.
     pub fn manifest(&self) -> Result<&Manifest, Error> {
-        Ok(&self.list()?.0)
+        Ok(&self.indexed_manifest()?.0)
     }
 
-    /// The rows of ids. [`RowIndex`] has the rule: an id is compared as a whole first, then as a path, then without its
-    /// extension.
+    /// Returns the rows of ids. An id is compared with ids first, then with paths, then without its extension: see
+    /// [`RowIndex`].
     ///
     /// # Errors
-    /// [`Error::UnknownId`] for the first that the store does not have; [`Error::AmbiguousName`] if one could mean two
-    /// images; if the list cannot be read.
+    /// Returns [`Error::UnknownId`] for the first id that the store does not have; [`Error::AmbiguousName`] if one could
+    /// mean two images; and the errors of [`Labels::manifest`].
     pub fn rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<usize>, Error> {
         self.rows_of_names(ids, NameKind::Id)
     }
 
-    /// The rows of images by names of any kind, such as the paths of a data set's files.
+    /// Returns the rows of images by names of any kind, such as the paths of a data set's files.
     ///
     /// # Errors
-    /// As for [`Labels::rows`]; also [`Error::AmbiguousName`] if two files are named of which the store has only one.
+    /// As for [`Labels::rows`]; also [`Error::AmbiguousName`] if two files are named and the store has only one of them.
     pub fn rows_of_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<usize>, Error> {
         let found = self.find_names(names, kind)?;
         let Some(first) = found.iter().position(Option::is_none) else {
             return Ok(found.into_iter().flatten().collect());
         };
-        let (manifest, index) = self.list()?;
+        let (manifest, index) = self.indexed_manifest()?;
         let name = names[first].as_ref();
         Err(Error::UnknownId {
             store: self.path().to_path_buf(),
@@ -120,20 +121,20 @@ impl Labels {
         })
     }
 
-    /// The rows of ids, `None` for those that the store does not have.
+    /// Returns the rows of ids, `None` for those that the store does not have.
     ///
     /// # Errors
-    /// [`Error::AmbiguousName`] if one could mean two images; if the list cannot be read.
+    /// Returns [`Error::AmbiguousName`] if one could mean two images; and the errors of [`Labels::manifest`].
     pub fn find_rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<Option<usize>>, Error> {
         self.find_names(ids, NameKind::Id)
     }
 
-    /// The rows of images by names of any kind, `None` for those that the store does not have.
+    /// Returns the rows of images by names of any kind, `None` for those that the store does not have.
     ///
     /// # Errors
-    /// As for [`Labels::rows_of_names`], except for names that mean no image.
+    /// As for [`Labels::rows_of_names`], except for names of unknown images.
     pub fn find_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<Option<usize>>, Error> {
-        let (manifest, index) = self.list()?;
+        let (manifest, index) = self.indexed_manifest()?;
         index.find_all(manifest, names, kind).map_err(|problem| {
             let image = |row: usize| format!("`{}` (row {row}, {})", manifest.id(row), manifest.path(row));
             let problem = match problem {
@@ -155,40 +156,41 @@ impl Labels {
         })
     }
 
-    /// LabelPooling as the paper does it: for each row the label of a box of its image, float32 `[image, class]`, each
-    /// a softmax over all classes. Within 1e-5 of torchvision (test `pooling::golden_boxes_pool_to_the_golden_targets`).
+    /// Pools a box of each row's image with the options of the paper. Returns float32 `[image, class]`, each row a softmax
+    /// over all classes. Within 1e-5 of torchvision (test `pooling::golden_boxes_pool_to_the_golden_targets`).
     ///
     /// # Errors
-    /// [`Error::NotLabelled`] for the first row without labels; when the lengths differ, there is no such row, or its
-    /// shard is damaged.
+    /// Returns [`Error::NotLabelled`] for the first row without labels; [`Error::Usage`] if the lengths differ or a row does
+    /// not exist; [`Error::Store`] if a shard is damaged; [`Error::File`] or [`Error::Remote`] if it cannot be read.
     pub fn pool(&self, rows: &[usize], boxes: &[UnitBox]) -> Result<Array2<f32>, Error> {
         let crops: Vec<Crop> = boxes.iter().copied().map(Crop::from).collect();
         let mut targets = Array2::zeros((rows.len(), self.class_count()));
-        self.pool_into(rows, &crops, Pooling::default(), self.threads, targets.as_slice_mut().unwrap_or_default())?;
+        self.pool_into(rows, &crops, PoolOptions::default(), self.threads, targets.as_slice_mut().unwrap_or_default())?;
         Ok(targets)
     }
 
-    /// The same with every choice there is, into `targets`: `[image, class, y, x]` with the output's rows and columns.
+    /// Pools crops with any options into `targets`, `[image, class, y, x]` with the rows and columns of the output.
     ///
     /// # Errors
-    /// As for [`Labels::pool`], and when the fill needs a log-sum-exp that the store does not have.
+    /// As for [`Labels::pool`]; also [`Error::Usage`] if the fill needs a log-sum-exp that the store does not have, and
+    /// [`Error::Threads`] if threads cannot be started.
     pub fn pool_into<T: TargetValue>(
         &self,
         rows: &[usize],
         crops: &[Crop],
-        pooling: Pooling,
+        options: PoolOptions,
         threads: NonZeroUsize,
         targets: &mut [T],
     ) -> Result<(), Error> {
-        self.check_fill(pooling)?;
+        self.check_fill(options)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
-        let values = self.class_count() * pooling.output.parts();
+        let values = self.class_count() * options.output.parts();
         same_length("values of targets and rows times classes", targets.len(), rows.len() * values)?;
-        parallel::for_each(
+        parallel_chunks::for_each_chunk(
             threads,
             targets,
             values,
-            || self.workplace(pooling),
+            || self.buffers(options),
             |(pooler, scratch), at, target| {
                 pooler
                     .pool(&self.map_with(rows[at], scratch)?, crops[at], target)
@@ -197,8 +199,7 @@ impl Labels {
         )
     }
 
-    /// The same without the classes that no cell of the crop holds, which have the rest in equal shares: for each row a
-    /// target for each part of the output.
+    /// Pools crops into sparse targets, for each row one for each part of the output.
     ///
     /// # Errors
     /// As for [`Labels::pool_into`].
@@ -206,17 +207,17 @@ impl Labels {
         &self,
         rows: &[usize],
         crops: &[Crop],
-        pooling: Pooling,
+        options: PoolOptions,
         threads: NonZeroUsize,
     ) -> Result<Vec<Vec<SparseTarget>>, Error> {
-        self.check_fill(pooling)?;
+        self.check_fill(options)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
         let mut targets = vec![Vec::new(); rows.len()];
-        parallel::for_each(
+        parallel_chunks::for_each_chunk(
             threads,
             &mut targets,
             1,
-            || self.workplace(pooling),
+            || self.buffers(options),
             |(pooler, scratch), at, target| {
                 let pooled = pooler.pool_sparse(&self.map_with(rows[at], scratch)?, crops[at]);
                 target[0] = pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
@@ -226,54 +227,61 @@ impl Labels {
         Ok(targets)
     }
 
-    /// Targets of CutMix by region: into `targets`, `[image, class]`, the labels of `crops[i]` under `rects[i]`, in
-    /// which the same part of crop number `partners[i]` was pasted. [`crate::training::cutmix`] defines them.
+    /// Computes targets of CutMix by region into `targets`, `[image, class]`: for `crops[i]`, into which the part `rects[i]`
+    /// of crop `partners[i]` was pasted. Definition: [`crate::training::cutmix`].
     ///
     /// # Errors
-    /// As for [`Labels::pool_into`]; when a partner does not exist or the output is not 1×1.
+    /// As for [`Labels::pool_into`]; also [`Error::Usage`] if a partner does not exist or the output is not 1×1.
     pub fn cutmix_into(
         &self,
         batch: &PastedBatch<'_>,
-        pooling: Pooling,
+        options: PoolOptions,
         threads: NonZeroUsize,
         targets: &mut [f32],
     ) -> Result<(), Error> {
         let PastedBatch { rows, crops, partners, rects } = *batch;
-        self.check_fill(pooling)?;
+        self.check_fill(options)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
         same_length("rows and partners", rows.len(), partners.len())?;
         same_length("rows and pasted boxes", rows.len(), rects.len())?;
         same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
-        if pooling.output.parts() != 1 {
-            return Err(Error::Usage(
-                "CutMix by region makes one label of a crop; ask for an output of 1x1".to_owned(),
-            ));
+        if options.output.parts() != 1 {
+            return Err(Error::Usage("CutMix by region has one target for each crop: use an output of 1x1".to_owned()));
         }
         if let Some(partner) = partners.iter().find(|partner| **partner >= rows.len()) {
-            return Err(Error::Usage(format!("partner {partner} does not exist; the batch has {} crops", rows.len())));
+            return Err(Error::Usage(format!(
+                "partner {partner} does not exist: the batch has {} crops, counted from 0",
+                rows.len()
+            )));
         }
-        let make = || (self.workplace(pooling), vec![0.0; self.class_count()]);
-        parallel::for_each(threads, targets, self.class_count(), make, |((pooler, scratch), pasted), at, target| {
-            let (rect, partner) = (rects[at], partners[at]);
-            let host = self.map_with(rows[at], scratch)?;
-            let pooled = match (rect.unit_from_input(), rect.pasted_crop(crops[partner])) {
-                (Some(hidden), Some(part)) => {
-                    let other = self.map_with(rows[partner], scratch)?;
-                    pooler
-                        .pool_visible(&host, crops[at], hidden, target)
-                        .and_then(|()| pooler.pool(&other, part, pasted))
-                }
-                _ => pooler.pool(&host, crops[at], target),
-            };
-            pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
-            // Nothing is pasted: λ is 1.
-            mix(target, pasted, rect.lambda());
-            Ok(())
-        })
+        let new_buffers = || (self.buffers(options), vec![0.0; self.class_count()]);
+        parallel_chunks::for_each_chunk(
+            threads,
+            targets,
+            self.class_count(),
+            new_buffers,
+            |((pooler, scratch), pasted), at, target| {
+                let (rect, partner) = (rects[at], partners[at]);
+                let host = self.map_with(rows[at], scratch)?;
+                let pooled = match (rect.unit_from_input(), rect.pasted_crop(crops[partner])) {
+                    (Some(hidden), Some(part)) => {
+                        let other = self.map_with(rows[partner], scratch)?;
+                        pooler
+                            .pool_visible(&host, crops[at], hidden, target)
+                            .and_then(|()| pooler.pool(&other, part, pasted))
+                    }
+                    _ => pooler.pool(&host, crops[at], target),
+                };
+                pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
+                // Nothing is pasted: λ is 1.
+                mix(target, pasted, rect.lambda());
+                Ok(())
+            },
+        )
     }
 
-    /// The teacher's prediction for whole images, as global soft labels: into `targets`, `[image, class]`. The store
-    /// keeps the best `k` classes; what they leave is spread evenly over the others.
+    /// Writes the teacher's predictions to `targets`, `[image, class]`, as global soft targets. The store has the best `k`
+    /// classes; the rest of the probability is distributed evenly over the others.
     ///
     /// # Errors
     /// As for [`Labels::pool`].
@@ -284,7 +292,7 @@ impl Labels {
         targets: &mut [T],
     ) -> Result<(), Error> {
         same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
-        parallel::for_each(
+        parallel_chunks::for_each_chunk(
             threads,
             targets,
             self.class_count(),
@@ -297,7 +305,8 @@ impl Labels {
                 target.fill(T::from_probability(f64::from(rest) / others as f64));
                 for (&class, prob) in prediction.classes().iter().zip(probs) {
                     let value = target.get_mut(class as usize);
-                    *value.ok_or_else(|| self.unusable(rows[at], "it has a class that the teacher does not have"))? =
+                    let class_count = self.class_count();
+                    *value.ok_or_else(|| self.unusable(rows[at], &PoolError::ClassId { class, class_count }))? =
                         T::from_probability(f64::from(prob));
                 }
                 Ok(())
@@ -305,7 +314,7 @@ impl Labels {
         )
     }
 
-    /// The label map of a row.
+    /// Reads the label map of a row.
     ///
     /// # Errors
     /// As for [`Labels::pool`].
@@ -317,7 +326,7 @@ impl Labels {
         self.labelled(row, self.reader.map(row, scratch)?)
     }
 
-    /// The teacher's prediction for the whole image of a row.
+    /// Reads the teacher's prediction of a row.
     ///
     /// # Errors
     /// As for [`Labels::pool`].
@@ -325,64 +334,66 @@ impl Labels {
         self.labelled(row, self.reader.prediction(row)?)
     }
 
-    /// What is known of each row, from the records alone. The list of images is read first: it shows that there are as many
-    /// as the store says.
+    /// Returns the status of each row, from the records alone. Reads the manifest first, which verifies the number of images.
     ///
     /// # Errors
-    /// When a record is damaged, or the list cannot be read.
-    pub fn states(&self) -> Result<RowStates, Error> {
-        self.list()?;
-        RowStates::read(&self.reader)
+    /// Returns [`Error::Store`] if a record is damaged; and the errors of [`Labels::manifest`].
+    pub fn row_statuses(&self) -> Result<RowStatuses, Error> {
+        self.indexed_manifest()?;
+        RowStatuses::read(&self.reader)
     }
 
     fn labelled<T>(&self, row: usize, state: RowState<T>) -> Result<T, Error> {
         let reason = match state {
             RowState::Labelled(labels) => return Ok(labels),
             RowState::Failed(failed) => format!("{} could not be labelled ({})", failed.path, failed.error),
-            RowState::ToDo => "its shard is not done yet; the run command that made the store goes on".to_owned(),
+            RowState::ToDo => {
+                "its shard is not done yet\n  help: repeat the run command that created the store, which resumes it"
+                    .to_owned()
+            }
         };
         Err(Error::NotLabelled { store: self.path().to_path_buf(), row, reason })
     }
 
-    fn list(&self) -> Result<&(Manifest, RowIndex), Error> {
-        if let Some(list) = self.list.get() {
-            return Ok(list);
+    fn indexed_manifest(&self) -> Result<&(Manifest, RowIndex), Error> {
+        if let Some(manifest) = self.manifest.get() {
+            return Ok(manifest);
         }
         let manifest = self.reader.manifest()?;
         let index = RowIndex::new(&manifest);
-        Ok(self.list.get_or_init(|| (manifest, index)))
+        Ok(self.manifest.get_or_init(|| (manifest, index)))
     }
 
-    /// What a thread uses again for each image.
-    fn workplace(&self, pooling: Pooling) -> (Pooler, DecodeScratch) {
-        (Pooler::new(self.class_count(), pooling), DecodeScratch::default())
+    /// Creates the buffers of a thread.
+    fn buffers(&self, options: PoolOptions) -> (Pooler, DecodeScratch) {
+        (Pooler::new(self.class_count(), options), DecodeScratch::default())
     }
 
-    fn check_fill(&self, pooling: Pooling) -> Result<(), Error> {
-        if pooling.fill == Fill::Rest && !self.info().with_lse {
+    fn check_fill(&self, options: PoolOptions) -> Result<(), Error> {
+        if options.fill == Fill::Rest && !self.info().with_lse {
             return Err(Error::Usage(format!(
-                "store {} has no array lse, which the fill `rest` needs; `relabel run --with-lse` writes one",
+                "store {} has no array `lse`, which the fill `rest` needs\n  help: label with `relabel run --with-lse`",
                 self.path().display()
             )));
         }
         Ok(())
     }
 
-    fn unusable(&self, row: usize, problem: &str) -> Error {
+    fn unusable(&self, row: usize, problem: &PoolError) -> Error {
         Error::Store { path: self.path().to_path_buf(), problem: format!("row {row}: {problem}").into() }
     }
 }
 
-/// A batch of crops, each with a part of another pasted in.
+/// A batch of crops, each with a part of another one pasted in.
 #[derive(Clone, Copy, Debug)]
 pub struct PastedBatch<'a> {
     /// Rows of the hosts.
     pub rows: &'a [usize],
-    /// Their crops.
+    /// Crops of the hosts.
     pub crops: &'a [Crop],
-    /// Position in the batch of the crop that is pasted into each.
+    /// Index in the batch of the crop that is pasted into each host.
     pub partners: &'a [usize],
-    /// What is pasted.
+    /// The pasted boxes.
     pub rects: &'a [CutRect],
 }
 

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use relabel::shared::remote::{Access, Remote, Settings};
+use relabel::shared::remote::{Access, RemoteFiles, RemoteSettings};
 use relabel::shared::store::Files as _;
 
 /// Statuses after which the client does not retry; retries take seconds.
@@ -18,7 +18,7 @@ const SECRET: &str = "HUSHHUSH";
 /// The response to every request.
 static RESPONSE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-static REMOTES: LazyLock<[Remote; 2]> = LazyLock::new(|| {
+static REMOTES: LazyLock<[RemoteFiles; 2]> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("cannot listen: {error}"));
     let port = listener.local_addr().map_or(0, |address| address.port());
     std::thread::spawn(move || {
@@ -35,8 +35,8 @@ static REMOTES: LazyLock<[Remote; 2]> = LazyLock::new(|| {
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
     [format!("{server}/set"), "s3://bucket/set".to_owned()].map(|address| {
-        let settings = Settings { variables: variables.clone(), access: Access::Read, stop: None };
-        Remote::open(&address, settings).unwrap_or_else(|error| panic!("cannot open {address}: {error}"))
+        let settings = RemoteSettings { variables: variables.clone(), access: Access::Read, stop: None };
+        RemoteFiles::open(&address, settings).unwrap_or_else(|error| panic!("cannot open {address}: {error}"))
     })
 });
 
@@ -50,8 +50,8 @@ pub(super) fn send_request(bytes: &[u8]) {
     let done = match request >> 1 & 7 {
         0 => remote.read("zarr.json").map(drop),
         1 => remote.read_range("scores/c.0.0.0.0", 3..8).map(drop),
-        2 => remote.bytes_of("zarr.json").map(drop),
-        3 => remote.noted_digest("zarr.json").map(drop),
+        2 => remote.file_bytes("zarr.json").map(drop),
+        3 => remote.stored_digest("zarr.json").map(drop),
         4 => remote.read_range("scores/c.0.0.0.0", u64::MAX - 8..u64::MAX).map(drop),
         _ => remote.list().map(drop),
     };

@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::geometry::UnitBox;
 use relabel::shared::manifest::manifest_bytes;
-use relabel::shared::store::{RowState, StoreReader, StoreWriter, WriteAs, check_labels, describe};
+use relabel::shared::store::{RowState, StoreReader, StoreWriter, WriterOptions, check_labels, read_description};
 use relabel::training::labels::Labels;
 use serde_json::{Map, Value};
 
@@ -59,7 +59,8 @@ pub(super) fn read_with_changes(changes: &[u8]) {
 static VALID_STORE: LazyLock<MemoryFiles> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("cannot make a folder: {error}"));
     let root = folder.path().join("store");
-    let writer = StoreWriter::create(&root, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default());
+    let writer =
+        StoreWriter::create(&root, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default());
     let writer = writer.unwrap_or_else(|error| panic!("cannot make a store: {error}"));
     synthetic_store::fill(&writer).unwrap_or_else(|error| panic!("cannot fill a store: {error}"));
     let arrays = ["scores", "classes", "image_probs", "image_classes"];
@@ -149,7 +150,7 @@ fn correct_checksums(bytes: &mut [u8], shard_images: Option<usize>) {
 
 /// Reads a store through every reading function.
 fn read(store: MemoryFiles) {
-    let _ = describe(&store, &|| Ok(()));
+    let _ = read_description(&store, &|| Ok(()));
     let store = Arc::new(store);
     let Ok(reader) = StoreReader::open_files(Arc::clone(&store) as _) else { return };
     let _ = reader.manifest();
@@ -170,7 +171,7 @@ fn read(store: MemoryFiles) {
         }
     }
     let _ = labels.rows(&["c/1"]);
-    let _ = labels.states();
+    let _ = labels.row_statuses();
 }
 
 /// Changes the value at a position, counted over all nested values.

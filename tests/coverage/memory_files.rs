@@ -45,7 +45,7 @@ impl Files for MemoryFiles {
         part.map(<[u8]>::to_vec).ok_or_else(problem)
     }
 
-    fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
+    fn file_bytes(&self, inside: &str) -> Result<Option<u64>, Error> {
         Ok(self.files.get(inside).map(|bytes| bytes.len() as u64))
     }
 

@@ -11,7 +11,7 @@ use relabel::shared::error::Error;
 use relabel::shared::geometry::UnitBox;
 use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use relabel::shared::store::{
-    Depth, FolderFiles, Merge, PlaceBy, StoreReader, StoreStatus, StoreWriter, WriteAs, run_notes, verify,
+    CopyMode, Depth, FolderFiles, Merge, StoreReader, StoreStatus, StoreWriter, WriterOptions, run_notes, verify,
 };
 use relabel::training::labels::Labels;
 use serde_json::{Value, json};
@@ -145,7 +145,7 @@ fn unknown_failure_kinds_are_accepted_by_every_reader() {
     assert_eq!(status.failures_by_kind["too-dark"], 1);
     let out = folder.path().join("merged");
     let plan = Merge::plan(std::slice::from_ref(&store), &out, &|_| Ok(())).unwrap();
-    plan.run(PlaceBy::Copy, WriteAs::default(), &|_| Ok(())).unwrap();
+    plan.run(CopyMode::Copy, WriterOptions::default(), &|_| Ok(())).unwrap();
     let record = |store: &Path| std::fs::read(store.join("records/000001.json")).unwrap();
     assert_eq!(record(&store), record(&out));
     let shown = crate::common::Ran::of(relabel(folder.path()).args(["status", "store", "--failed"])).expect(0).stdout;
@@ -251,7 +251,7 @@ fn run_every_reader(store: &Path, what: &str) -> Vec<String> {
     });
     answer("labels", &|| {
         let labels = Labels::open(store)?;
-        labels.states()?;
+        labels.row_statuses()?;
         let rows = labels.rows(&["c/0", "c/9"])?;
         labels.pool(&rows, &[UnitBox::WHOLE; 2])?;
         let mut targets = vec![0_f32; 2 * labels.class_count()];
@@ -271,7 +271,8 @@ fn run_every_reader(store: &Path, what: &str) -> Vec<String> {
     answer("merge", &|| Merge::plan(&[store.to_path_buf()], &out, &|_| Ok(())).map(drop));
     answer("notes", &|| run_notes(store).map(drop));
     answer("resume", &|| {
-        let (writer, _) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic_store::manifest()))?;
+        let (writer, _) =
+            StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic_store::manifest()))?;
         writer.part_state(&|_| ()).map(drop)
     });
     refusals.into_inner()
@@ -289,12 +290,13 @@ fn good_store(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let store = folder.join("store");
     let writer =
-        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
     synthetic_store::fill(&writer).unwrap();
     let Value::Object(note) = json!({ "started": "2026-11-23T19:05:38Z", "images": IMAGES, "seconds": 1.5 }) else {
         panic!("an object");
     };
-    writer.note_run("one", note).unwrap();
+    writer.write_run_note("one", note).unwrap();
     store
 }
 

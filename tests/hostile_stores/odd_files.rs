@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use relabel::release::{ReleaseRemedy, VerifyScope};
 use relabel::shared::store::{
-    Agreement, Depth, FolderFiles, Merge, PlaceBy, Repair, RowState, StoreReader, StoreStatus, StoreWriter, WriteAs,
-    encode_shard, run_notes, verify,
+    Agreement, CopyMode, Depth, FolderFiles, Merge, Repair, RowState, StoreReader, StoreStatus, StoreWriter,
+    WriterOptions, encode_shard, run_notes, verify,
 };
 
 use crate::common::{Ran, hermetic, relabel};
@@ -86,11 +86,13 @@ fn check_readers_return(store: &Path, what: &str) {
     }
     let out = store.with_file_name("merged");
     if let Ok(plan) = Merge::plan(&[store.to_path_buf()], &out, &|_| Ok(())) {
-        let _ = plan.run(PlaceBy::Link, WriteAs::default(), &|_| Ok(()));
+        let _ = plan.run(CopyMode::Link, WriterOptions::default(), &|_| Ok(()));
         let _ = std::fs::remove_dir_all(&out);
     }
     let _ = relabel::release::verify(&FolderFiles::new(store), None, VerifyScope::Everything, &|_| Ok(()));
-    if let Ok((writer, _)) = StoreWriter::resume(store, WriteAs::default(), &mut || Ok(synthetic_store::manifest())) {
+    if let Ok((writer, _)) =
+        StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic_store::manifest()))
+    {
         let _ = writer.source_index();
         let _ = writer.part_state(&|_| ());
     }
@@ -111,19 +113,23 @@ fn nothing_is_written_through_a_link_in_a_store() {
     let files = [".staging/0-of-1", "scores/c.0.0.0.0", "records/000000.json", "runs/x.json", ".source-index"];
     for link in links.iter().chain(&files) {
         let store = folder.path().join("store");
-        let writer =
-            StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default())
-                .unwrap();
+        let writer = StoreWriter::create(
+            &store,
+            synthetic_store::info(),
+            &synthetic_store::manifest(),
+            WriterOptions::default(),
+        )
+        .unwrap();
         drop(writer);
         let path = store.join(link);
         let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
         let target = outside.join(path.file_name().unwrap());
         symlink(if target.is_file() { target } else { outside.clone() }, &path).unwrap();
-        let resumed = StoreWriter::resume(&store, WriteAs::default(), &mut || Ok(synthetic_store::manifest()));
+        let resumed = StoreWriter::resume(&store, WriterOptions::default(), &mut || Ok(synthetic_store::manifest()));
         let written = resumed.and_then(|(writer, _)| {
             synthetic_store::fill(&writer)?;
-            writer.note_run("x", serde_json::Map::new())?;
-            writer.note_source_index(b"x")
+            writer.write_run_note("x", serde_json::Map::new())?;
+            writer.write_source_index(b"x")
         });
         let problem = written.err().map(|error| error.to_string());
         assert_eq!(problem.is_some(), links.contains(link), "{link}: {problem:?}");
@@ -200,7 +206,7 @@ fn a_store_being_written_has_no_stray_files() {
     let mut info = synthetic_store::info();
     info.shard_images = 1;
     let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, info, &synthetic_store::manifest(), WriteAs::default()).unwrap();
+    let writer = StoreWriter::create(&store, info, &synthetic_store::manifest(), WriterOptions::default()).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -223,7 +229,7 @@ fn a_store_being_written_has_no_stray_files() {
                 for depth in [Depth::Files, Depth::Values] {
                     let found = verify(&store, depth, &|_| ()).unwrap();
                     let wrong: Vec<_> =
-                        found.problems.iter().filter(|problem| problem.repair != Repair::GoOn).collect();
+                        found.problems.iter().filter(|problem| problem.repair != Repair::Resume).collect();
                     assert!(wrong.is_empty(), "{wrong:?}");
                 }
             }
@@ -235,7 +241,8 @@ fn a_store_being_written_has_no_stray_files() {
 fn complete_store(folder: &Path) -> PathBuf {
     let store = folder.join("store");
     let writer =
-        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriteAs::default()).unwrap();
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
     synthetic_store::fill(&writer).unwrap();
     let reader = StoreReader::open(&store).unwrap();
     assert!(matches!(reader.row(0), Ok(RowState::Labelled(_))));

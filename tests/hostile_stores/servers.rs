@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use relabel::shared::error::Error;
-use relabel::shared::remote::{Access, Remote, Settings};
+use relabel::shared::remote::{Access, RemoteFiles, RemoteSettings};
 use relabel::shared::store::{Files as _, StoreReader};
 
 use crate::common::Ran;
@@ -46,8 +46,8 @@ impl RawServer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    fn open(&self) -> Remote {
-        Remote::open(&self.url(), Settings::default()).unwrap()
+    fn open(&self) -> RemoteFiles {
+        RemoteFiles::open(&self.url(), RemoteSettings::default()).unwrap()
     }
 }
 
@@ -111,7 +111,7 @@ fn malformed_responses_are_errors() {
         let remote = server.open();
         let read = remote.read_range("file", 0..3);
         assert!(read.as_ref().is_err() || read.as_ref().is_ok_and(|bytes| bytes == b"abc"), "{status}: {read:?}");
-        let _ = (remote.read("file"), remote.bytes_of("file"));
+        let _ = (remote.read("file"), remote.file_bytes("file"));
     }
 }
 
@@ -133,8 +133,8 @@ fn a_slow_server_can_be_interrupted_at_once() {
         let requests = Arc::new(AtomicUsize::new(0));
         let stop = Arc::clone(&requests);
         let stop = Arc::new(move || stop.fetch_add(1, Ordering::Relaxed) > 3);
-        let settings = Settings { stop: Some(stop), ..Settings::default() };
-        let remote = Remote::open(&server.url(), settings).unwrap();
+        let settings = RemoteSettings { stop: Some(stop), ..RemoteSettings::default() };
+        let remote = RemoteFiles::open(&server.url(), settings).unwrap();
         let started = Instant::now();
         assert!(matches!(remote.read("zarr.json"), Err(Error::Interrupted)));
         assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
@@ -159,8 +159,8 @@ fn no_credential_follows_a_redirect_to_another_server() {
     // Redirects of web servers are followed, as the Hub sends them, without the token.
     let variables = [("HF_ENDPOINT", redirecting.url()), ("HF_TOKEN", "HUSH".to_owned())];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    let settings = Settings { variables, ..Settings::default() };
-    let hub = Remote::open("hf://datasets/user/name", settings).unwrap();
+    let settings = RemoteSettings { variables, ..RemoteSettings::default() };
+    let hub = RemoteFiles::open("hf://datasets/user/name", settings).unwrap();
     assert_eq!(hub.read("zarr.json").unwrap().unwrap(), b"{}");
     assert!(redirecting.requests.lock().unwrap().iter().any(|request| request.contains("HUSH")));
     // Requests to object stores have the session token in a header, so their redirects are not followed.
@@ -173,9 +173,10 @@ fn no_credential_follows_a_redirect_to_another_server() {
         ("AWS_REGION", "us-east-1".to_owned()),
     ];
     let variables = variables.map(|(name, value)| (name.to_owned(), value)).to_vec();
-    let bucket = Remote::open("s3://bucket/x", Settings { variables, access: Access::Read, stop: None }).unwrap();
+    let bucket =
+        RemoteFiles::open("s3://bucket/x", RemoteSettings { variables, access: Access::Read, stop: None }).unwrap();
     let refusal = bucket.read("zarr.json").unwrap_err().to_string();
-    assert!(refusal.contains("do not follow"), "{refusal}");
+    assert!(refusal.contains("credentials are not sent there"), "{refusal}");
     let requests = other.requests.lock().unwrap();
     assert_eq!(requests.len(), before);
     assert!(requests.iter().all(|request| !request.contains("HUSH") && !request.contains("KEYID")), "{requests:?}");

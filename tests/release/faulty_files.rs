@@ -72,7 +72,7 @@ impl Files for FaultyFiles {
         })
     }
 
-    fn bytes_of(&self, inside: &str) -> Result<Option<u64>, Error> {
+    fn file_bytes(&self, inside: &str) -> Result<Option<u64>, Error> {
         Ok(self.bytes(inside)?.map(|bytes| bytes.len() as u64))
     }
 
@@ -83,7 +83,7 @@ impl Files for FaultyFiles {
         let names = self.files.list()?.unwrap_or_default().into_iter().map(|(name, _)| name);
         let there = names.filter(|name| self.missing != Some(name.as_str()));
         let with_length = |name: String| {
-            let bytes = self.files.bytes_of(&name)?.unwrap_or_default();
+            let bytes = self.files.file_bytes(&name)?.unwrap_or_default();
             Ok((name.clone(), bytes - u64::from(self.short == Some(name.as_str()))))
         };
         there.map(with_length).collect::<Result<Vec<_>, Error>>().map(Some)

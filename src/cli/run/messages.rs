@@ -26,7 +26,8 @@ pub fn print_repairs(store: &StoreWriter, state: &PartState) {
 /// Names the images that were being decoded when the last run died.
 pub fn print_crash(store: &StoreWriter, manifest: &Manifest) {
     const MAX_NAMES: usize = 8;
-    let rows: Vec<usize> = store.in_flight().died_at().iter().copied().filter(|&row| row < manifest.len()).collect();
+    let rows: Vec<usize> =
+        store.in_flight().crashed_rows().iter().copied().filter(|&row| row < manifest.len()).collect();
     if rows.is_empty() {
         return;
     }

@@ -43,7 +43,7 @@ const SAMPLED_ROWS: usize = 64;
 
 /// Returns whether the files are a release, complete or not.
 pub fn is_release(files: &dyn Files) -> Result<bool, Error> {
-    Ok(files.bytes_of(CHECKSUMS)?.is_some() || files.bytes_of(MARKER)?.is_some())
+    Ok(files.file_bytes(CHECKSUMS)?.is_some() || files.file_bytes(MARKER)?.is_some())
 }
 
 /// Verifies a release. `open` opens its store, to decode some of the rows.

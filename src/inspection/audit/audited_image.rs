@@ -185,7 +185,7 @@ fn best_other(target: &SparseTarget, class: u32) -> f32 {
 fn region_box(map: &LabelMap, class: u32) -> Option<UnitBox> {
     let (height, width) = (map.size().height_cells(), map.size().width_cells());
     let mut sides: Option<[usize; 4]> = None;
-    for (cell, _) in map.classes()[..height * width].iter().enumerate().filter(|(_, winner)| **winner == class) {
+    for (cell, _) in map.best_classes().into_iter().enumerate().filter(|(_, winner)| *winner == class) {
         let (y, x) = (cell / width, cell % width);
         let [x0, y0, x1, y1] = sides.unwrap_or([x, y, x + 1, y + 1]);
         sides = Some([x0.min(x), y0.min(y), x1.max(x + 1), y1.max(y + 1)]);

@@ -8,7 +8,7 @@ use crate::shared::error::Error;
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::monitor::Monitor;
 use crate::shared::store::{Agreement, DecodeScratch, RowState, StoreReader};
-use crate::training::pool::{Pooler, Pooling};
+use crate::training::pool::{PoolOptions, Pooler};
 
 /// Name of the column.
 pub(super) const PRED_PROBS: &str = "pred_probs";
@@ -25,7 +25,7 @@ pub(super) fn pred_probs(
 ) -> Result<Vec<f32>, Error> {
     let class_count = store.info().classes.count;
     let mut probs = vec![0.0; images.len() * class_count];
-    let make_scratch = || (Pooler::new(class_count, Pooling::default()), DecodeScratch::default());
+    let make_scratch = || (Pooler::new(class_count, PoolOptions::default()), DecodeScratch::default());
     probs.par_chunks_mut(class_count).zip(images.par_iter()).try_for_each_init(
         make_scratch,
         |(pooler, scratch), (target, image)| {

@@ -6,8 +6,9 @@ use crate::shared::label_map::LabelMap;
 /// have score 0, as in LabelPooling (`docs/label-pooling.md`).
 #[derive(Clone, Debug)]
 pub struct CellProbs {
+    k: usize,
     cells: usize,
-    /// `[k, y, x]`
+    /// `[y, x, k]`
     probs: Vec<f32>,
 }
 
@@ -16,18 +17,17 @@ impl CellProbs {
     #[must_use]
     pub fn new(map: &LabelMap, class_count: usize) -> Self {
         let (k, cells) = (map.k(), map.size().cells());
-        let scores: Vec<f32> = map.scores().iter().map(|score| score.to_f32()).collect();
         let absent = class_count.saturating_sub(k) as f32;
         let mut probs = vec![0.0; k * cells];
-        for cell in 0..cells {
-            let cell_scores = || (0..k).map(|rank| scores[rank * cells + cell]);
+        for (cell, probs) in probs.chunks_exact_mut(k.max(1)).enumerate() {
+            let cell_scores = || map.cell(cell).0.iter().map(|score| score.to_f32());
             let top = cell_scores().fold(if absent > 0.0 { 0.0 } else { f32::NEG_INFINITY }, f32::max);
             let total = cell_scores().map(|score| (score - top).exp()).sum::<f32>() + absent * (-top).exp();
-            for rank in 0..k {
-                probs[rank * cells + cell] = (scores[rank * cells + cell] - top).exp() / total;
+            for (prob, score) in probs.iter_mut().zip(cell_scores()) {
+                *prob = (score - top).exp() / total;
             }
         }
-        Self { cells, probs }
+        Self { k, cells, probs }
     }
 
     /// Probability of the class of rank `rank` in cell number `cell`, counted row by row.
@@ -36,15 +36,15 @@ impl CellProbs {
     /// Panics if the map has no such rank or cell.
     #[must_use]
     pub fn at(&self, rank: usize, cell: usize) -> f32 {
-        self.probs[rank * self.cells + cell]
+        self.probs[cell * self.k + rank]
     }
 
     /// Probability of one class in every cell, `[y, x]`; 0 where the cell does not contain it.
     #[must_use]
     pub fn of_class(&self, map: &LabelMap, class: u32) -> Vec<f32> {
         let mut class_probs = vec![0.0; self.cells];
-        for (at, _) in map.classes().iter().enumerate().filter(|(_, kept)| **kept == class) {
-            class_probs[at % self.cells] = self.probs[at];
+        for (at, _) in map.cell_classes().iter().enumerate().filter(|(_, kept)| **kept == class) {
+            class_probs[at / self.k] = self.probs[at];
         }
         class_probs
     }

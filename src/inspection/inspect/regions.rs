@@ -76,7 +76,7 @@ const MIN_OBJECT_PROB: f32 = 0.5;
 /// Returns the objects of a map, in the order of their first cells, row by row.
 #[must_use]
 pub fn objects(map: &LabelMap, probs: &CellProbs) -> Vec<Object> {
-    let sure_class = |cell: usize| (probs.at(0, cell) >= MIN_OBJECT_PROB).then(|| map.classes()[cell]);
+    let sure_class = |cell: usize| (probs.at(0, cell) >= MIN_OBJECT_PROB).then(|| map.cell(cell).1[0]);
     connected_cells(map.size(), sure_class)
         .into_iter()
         .map(|(class, cells)| Object { class, cells: cells.len() })

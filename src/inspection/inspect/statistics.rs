@@ -7,7 +7,7 @@ use super::regions::objects;
 use crate::shared::error::Cause;
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::label_map::LabelMap;
-use crate::training::pool::{Pooler, Pooling, SparseTarget};
+use crate::training::pool::{PoolOptions, Pooler, SparseTarget};
 
 /// Computes statistics of label maps of one teacher. Holds buffers that are reused from map to map; use one per thread.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Examiner {
     /// Creates an examiner for maps of a teacher with `class_count` classes.
     #[must_use]
     pub fn new(class_count: usize) -> Self {
-        Self { pooler: Pooler::new(class_count, Pooling::default()), class_count }
+        Self { pooler: Pooler::new(class_count, PoolOptions::default()), class_count }
     }
 
     /// Number of classes of the teacher.
@@ -95,8 +95,8 @@ impl Examiner {
         folder_class: Option<u32>,
     ) -> Result<ImageStatistics, StatisticsError> {
         let target = self.pool(map, UnitBox::WHOLE)?;
-        let cell_winners = &map.classes()[..map.size().cells()];
-        let mut winners = cell_winners.to_vec();
+        let cell_winners = map.best_classes();
+        let mut winners = cell_winners.clone();
         winners.sort_unstable();
         winners.dedup();
         Ok(ImageStatistics {
@@ -119,7 +119,7 @@ impl Verdict {
         match folder_class {
             None => Self::NotCompared,
             Some(class) if target.classes.first() == Some(&class) => Self::Agrees,
-            Some(class) if map.classes().contains(&class) => Self::Differs,
+            Some(class) if map.cell_classes().contains(&class) => Self::Differs,
             Some(_) => Self::Absent,
         }
     }

@@ -142,7 +142,7 @@ fn letter_positions(map: &LabelMap) -> Vec<LetterPosition> {
         let nearest = cells.iter().copied().min_by(|&a, &b| distance(a).total_cmp(&distance(b))).unwrap_or(0);
         LetterPosition { class, cells: cells.len(), y: nearest / width, x: nearest % width }
     };
-    connected_cells(map.size(), |cell| Some(map.classes()[cell])).into_iter().map(position).collect()
+    connected_cells(map.size(), |cell| Some(map.cell(cell).1[0])).into_iter().map(position).collect()
 }
 
 fn cells(size: MapSize) -> impl Iterator<Item = (usize, usize)> {

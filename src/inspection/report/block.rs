@@ -79,8 +79,9 @@ impl<'a> BlockMaker<'a> {
         let statistics = PageRowStatistics::new(&mut self.examiner, &labels.map, folder_class, map_bytes)
             .map_err(|error| damaged(store, row, &error))?;
         let mut image = Map::new();
-        image.insert("classes".to_owned(), class_ids(labels.map.classes().iter().copied(), are_wide(store)));
-        image.insert("scores".to_owned(), numbers(labels.map.scores().iter().copied()));
+        let (scores, classes) = labels.map.rank_planes();
+        image.insert("classes".to_owned(), class_ids(classes, are_wide(store)));
+        image.insert("scores".to_owned(), numbers(scores));
         let prediction = labels.prediction.classes().iter().zip(labels.prediction.probs());
         image.insert("prediction".to_owned(), prediction.map(|(class, prob)| json!([class, prob.to_f32()])).collect());
         let mut no_photograph = None;
@@ -108,7 +109,7 @@ impl ScoreCounts {
     pub(super) const STEPS_PER_UNIT: i32 = 16;
 
     fn add_map(&mut self, map: &LabelMap) {
-        for score in &map.scores()[..map.size().cells()] {
+        for score in map.cell_scores().iter().step_by(map.k()) {
             let step = (score.to_f32() * Self::STEPS_PER_UNIT as f32).floor() as i32;
             *self.by_step.entry(step).or_default() += 1;
         }

@@ -71,7 +71,7 @@ impl RowSelection {
         };
         let (mut rows, mut to_do) = (Vec::new(), 0);
         for shard in 0..store.info().shards() {
-            let matching: Vec<usize> = store.info().rows_of(shard).filter(|row| matches(*row)).collect();
+            let matching: Vec<usize> = store.info().shard_rows(shard).filter(|row| matches(*row)).collect();
             if matching.is_empty() {
                 continue;
             }

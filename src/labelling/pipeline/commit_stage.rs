@@ -58,7 +58,7 @@ pub(super) fn commit_shards(
 fn start_shard(job: &Job<'_>, store: &StoreWriter, work: usize) -> Result<ShardLabels, Error> {
     let (info, to_do) = (job.info, &job.shards[work]);
     let images = match to_do.images {
-        ImagesToDo::All => Vec::with_capacity(info.rows_of(to_do.shard).len()),
+        ImagesToDo::All => Vec::with_capacity(info.shard_rows(to_do.shard).len()),
         ImagesToDo::These(_) => {
             let reader = StoreReader::open(store.path())?;
             let kept = |row| match reader.row(row)? {
@@ -69,7 +69,7 @@ fn start_shard(job: &Job<'_>, store: &StoreWriter, work: usize) -> Result<ShardL
                     problem: format!("the record of shard {} was deleted while it was read", to_do.shard).into(),
                 }),
             };
-            info.rows_of(to_do.shard).map(kept).collect::<Result<_, Error>>()?
+            info.shard_rows(to_do.shard).map(kept).collect::<Result<_, Error>>()?
         }
     };
     Ok(ShardLabels { shard: to_do.shard, images })
@@ -90,7 +90,7 @@ fn commit(
         problem: problem.into(),
     })?;
     let mut agreement = Agreement::default();
-    for (row, image) in info.rows_of(labels.shard).zip(&labels.images) {
+    for (row, image) in info.shard_rows(labels.shard).zip(&labels.images) {
         count_agreement(job, to, row, image, &mut agreement);
     }
     let record = monitor.timed(Stage::Store, || to.store.commit(labels, &files, agreement))?;
@@ -135,7 +135,7 @@ fn add_batch(
     shard: &mut ShardLabels,
     failures: &mut FailureCounter,
 ) -> Result<BatchCounts, Error> {
-    let first_row = job.info.rows_of(shard.shard).start;
+    let first_row = job.info.shard_rows(shard.shard).start;
     let mut counts = BatchCounts::default();
     for (slot, (row, failure)) in batch.position.rows.clone().zip(batch.failures).enumerate() {
         if matches!(shard.images.get(row - first_row), Some(Ok(_))) {
@@ -168,7 +168,7 @@ fn count_agreement(
 ) {
     let class = job.manifest.folder_class(row).and_then(|class| to.classes.get(class));
     if let (Ok(labels), Some(&class)) = (image, class) {
-        agreement.see(labels.prediction.rank_of(class));
+        agreement.count(labels.prediction.rank_of(class));
     }
 }
 

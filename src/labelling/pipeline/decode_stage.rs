@@ -55,7 +55,7 @@ pub(super) fn decode_batches(
 fn batches<'a>(job: &'a Job<'_>) -> impl Iterator<Item = BatchPosition> + 'a {
     let info = job.info;
     let of_shard = move |(work, to_do): (usize, &'a ShardWork)| {
-        let rows = info.rows_of(to_do.shard);
+        let rows = info.shard_rows(to_do.shard);
         let end = rows.end;
         let mut cut: Vec<_> =
             rows.step_by(info.batch_images).map(|first| first..end.min(first + info.batch_images)).collect();
@@ -94,7 +94,7 @@ fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Resu
     let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
     let granted = |bytes| {
         if let Some(entry) = &entry {
-            entry.granted(bytes);
+            entry.set_memory(bytes);
         }
     };
     let mut pixels = vec![0; input_size.rgb_bytes()];

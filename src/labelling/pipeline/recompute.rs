@@ -130,10 +130,10 @@ fn same_prediction(now: &ImageLabels, stored: &ImageLabels) -> bool {
 /// Returns the largest difference between scores at the same position. Classes with nearly the same score may change
 /// places, so the values at each rank are compared, and the scores of each class as far as they are kept.
 fn largest_difference(now: &ImageLabels, stored: &ImageLabels) -> f32 {
-    if now.map.scores().len() != stored.map.scores().len() {
+    if (now.map.size(), now.map.k()) != (stored.map.size(), stored.map.k()) {
         return f32::NAN;
     }
-    let pairs = now.map.scores().iter().zip(stored.map.scores());
+    let pairs = now.map.cell_scores().iter().zip(stored.map.cell_scores());
     let of_ranks = pairs.map(|(a, b)| (a.to_f32() - b.to_f32()).abs()).fold(0.0, f32::max);
     of_ranks.max(difference_of_classes(now, stored))
 }
@@ -143,7 +143,8 @@ fn largest_difference(now: &ImageLabels, stored: &ImageLabels) -> f32 {
 fn difference_of_classes(now: &ImageLabels, stored: &ImageLabels) -> f32 {
     let (k, cells) = (stored.map.k(), stored.map.size().cells());
     let at = |labels: &ImageLabels, rank: usize, cell: usize| {
-        (labels.map.scores()[rank * cells + cell].to_f32(), labels.map.classes()[rank * cells + cell])
+        let (scores, classes) = labels.map.cell(cell);
+        (scores[rank].to_f32(), classes[rank])
     };
     let mut largest = 0.0_f32;
     for cell in 0..cells {
@@ -164,16 +165,15 @@ fn gaps_of_other_best(now: &ImageLabels, stored: &ImageLabels) -> Vec<f32> {
     if now.map.size() != stored.map.size() {
         return vec![f32::INFINITY; cells];
     }
-    let score =
-        |rank: usize, cell: usize| stored.map.scores().get(rank * cells + cell).map_or(0.0, |score| score.to_f32());
+    let score = |rank: usize, cell: usize| stored.map.cell(cell).0.get(rank).map_or(0.0, |score| score.to_f32());
     // With a single class per cell the second best is unknown.
     let gap = |cell| if stored.map.k() > 1 { score(0, cell) - score(1, cell) } else { f32::INFINITY };
-    (0..cells).filter(|&cell| now.map.classes()[cell] != stored.map.classes()[cell]).map(gap).collect()
+    (0..cells).filter(|&cell| now.map.cell(cell).1[0] != stored.map.cell(cell).1[0]).map(gap).collect()
 }
 
 fn bound(stored: &ImageLabels, tolerance: Tolerance, score_steps: Option<u16>) -> f32 {
     let Tolerance::Relative(relative) = tolerance else { return 0.0 };
-    let largest = stored.map.scores().iter().map(|score| score.to_f32().abs()).fold(1.0, f32::max);
+    let largest = stored.map.cell_scores().iter().map(|score| score.to_f32().abs()).fold(1.0, f32::max);
     // Both values were rounded: to float16 (11 bits), or by up to two steps each if rounding errors are diffused.
     let rounding = score_steps.map_or(largest / 1024.0, |steps| 4.0 / f32::from(steps));
     relative * largest + rounding

@@ -16,7 +16,7 @@ use crate::labelling::teacher::Teacher;
 use crate::shared::error::{Error, ImageError};
 use crate::shared::label_map::ImageLabels;
 use crate::shared::monitor::{Monitor, Stage};
-use crate::shared::store::{BEAT, InFlight};
+use crate::shared::store::{HEARTBEAT_INTERVAL, InFlight};
 use crate::shared::threads::{catch_panic, spawn_in, thread_pool};
 
 /// Batches that wait between two stages.
@@ -105,9 +105,9 @@ fn run_stages(
                 }
             }
             if let Some(in_flight) = in_flight {
-                in_flight.beat();
+                in_flight.heartbeat();
             }
-            std::thread::park_timeout(BEAT);
+            std::thread::park_timeout(HEARTBEAT_INTERVAL);
         }
     });
     run_outcome.into_result()

@@ -7,19 +7,19 @@ use crate::release::checksums::digest_of;
 use crate::release::release_file::{FileContent, ReleaseFile};
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
-use crate::shared::remote::{Remote, Sent};
+use crate::shared::remote::{RemoteFiles, UploadSource};
 use crate::shared::store::{CHECKSUMS_BYTES, Files as _};
 
 /// A prefix in a bucket.
 #[derive(Debug)]
 pub struct BucketTarget {
-    remote: Remote,
+    remote: RemoteFiles,
 }
 
 impl BucketTarget {
     /// Wraps a prefix that was opened for writing.
     #[must_use]
-    pub fn new(remote: Remote) -> Self {
+    pub fn new(remote: RemoteFiles) -> Self {
         Self { remote }
     }
 }
@@ -42,13 +42,13 @@ impl Target for BucketTarget {
     }
 
     fn has(&self, path: &str, sha256: &Digest) -> Result<bool, Error> {
-        Ok(self.remote.noted_digest(path)?.is_some_and(|noted| noted == sha256.as_str()))
+        Ok(self.remote.stored_digest(path)?.is_some_and(|noted| noted == sha256.as_str()))
     }
 
     fn put(&self, file: &ReleaseFile) -> Result<(), Error> {
         let sent = match &file.content {
-            FileContent::Memory(bytes) => Sent::Bytes(bytes),
-            FileContent::Disk(path) => Sent::File(path),
+            FileContent::Memory(bytes) => UploadSource::Bytes(bytes),
+            FileContent::Disk(path) => UploadSource::File(path),
         };
         self.remote.put(&file.path, sent, &file.sha256)
     }

@@ -43,8 +43,8 @@ impl Files for DigestingFiles<'_> {
         self.files.read_range(path, range)
     }
 
-    fn bytes_of(&self, path: &str) -> Result<Option<u64>, Error> {
-        self.files.bytes_of(path)
+    fn file_bytes(&self, path: &str) -> Result<Option<u64>, Error> {
+        self.files.file_bytes(path)
     }
 
     fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error> {

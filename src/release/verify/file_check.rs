@@ -44,7 +44,7 @@ pub(super) fn check_file(
     }
     let bytes = match known.lengths {
         Some(lengths) => lengths.get(name).copied(),
-        None => files.bytes_of(name)?,
+        None => files.file_bytes(name)?,
     };
     let Some(bytes) = bytes else { return Ok(FileCheck::Wrong("missing".to_owned())) };
     let recorded = known.recorded.get(name);

@@ -14,7 +14,7 @@ use crate::release::signature::check_signature;
 use crate::release::trusted_keys::TrustedKeys;
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
-use crate::shared::store::{CHECKSUMS_BYTES, Description, Files, RecordedFile, describe};
+use crate::shared::store::{CHECKSUMS_BYTES, Files, RecordedFile, StoreDescription, read_description};
 
 /// Verifies a release in any location. `on_progress` receives the progress, and stops the verification by returning an
 /// error. Problems of the release are not errors, but part of the result (tests
@@ -31,7 +31,7 @@ pub fn verify(
 ) -> Result<ReleaseVerification, Error> {
     let mut found = ReleaseVerification::default();
     let lengths = files.list()?.map(|list| list.into_iter().collect::<BTreeMap<String, u64>>());
-    if files.bytes_of(MARKER)?.is_some() {
+    if files.file_bytes(MARKER)?.is_some() {
         let problem = "it exists only during publication: this release is incomplete";
         found.add(MARKER, problem, ReleaseRemedy::AskPublisher);
     }
@@ -50,7 +50,7 @@ pub fn verify(
     let digesting = DigestingFiles::new(files);
     on_progress(ReleaseVerifyProgress::More(listed.digests.len()))?;
     // Records are counted with the other files; this callback only checks for a stop.
-    let description = describe(&digesting, &|| on_progress(ReleaseVerifyProgress::More(0)))?;
+    let description = read_description(&digesting, &|| on_progress(ReleaseVerifyProgress::More(0)))?;
     let provenance = digesting.read(PROVENANCE)?.and_then(|text| serde_json::from_slice(&text).ok());
     found.partial = provenance.is_some_and(|provenance: serde_json::Value| provenance["partial"] == true);
     let recorded: BTreeMap<&str, &RecordedFile> =
@@ -75,7 +75,7 @@ pub fn verify(
     }
     verify_store(&description, &recorded, &listed, &mut found);
     find_unlisted(&listed, lengths.as_ref(), &digests, &mut found);
-    for (name, problem) in files.strangers()?.into_iter().filter(|(name, _)| !name.starts_with('.')) {
+    for (name, problem) in files.irregular_entries()?.into_iter().filter(|(name, _)| !name.starts_with('.')) {
         found.add(name, problem, ReleaseRemedy::Delete);
     }
     found.set_counts(description);
@@ -103,7 +103,7 @@ fn verify_signature(
 
 /// Compares the store's own description with `SHA256SUMS`.
 fn verify_store(
-    description: &Description,
+    description: &StoreDescription,
     recorded: &BTreeMap<&str, &RecordedFile>,
     listed: &ListedFiles,
     found: &mut ReleaseVerification,

@@ -32,7 +32,9 @@ pub fn verify_rows(
                 return Ok(None);
             }
             let problem = match reader.row(row) {
-                Ok(RowState::Labelled(labels)) => check_labels(&labels, reader.info()).err(),
+                Ok(RowState::Labelled(labels)) => {
+                    check_labels(&labels, reader.info()).err().map(|problem| problem.to_string())
+                }
                 Ok(RowState::Failed(_) | RowState::ToDo) => return Ok(None),
                 Err(Error::Store { problem, .. }) => Some(problem.to_string()),
                 Err(error) => return Err(error),

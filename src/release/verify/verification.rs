@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::release::signature::SignedBy;
-use crate::shared::store::{Description, ShardRecord, StoreInfo};
+use crate::shared::store::{ShardRecord, StoreDescription, StoreInfo};
 
 /// Which files of a release are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,12 +103,12 @@ impl ReleaseVerification {
     }
 
     /// Takes the counts from the description of the store.
-    pub(super) fn set_counts(&mut self, description: Description) {
+    pub(super) fn set_counts(&mut self, description: StoreDescription) {
         self.labelled = description.records.iter().map(|record| record.labelled).sum();
         self.failed = description.records.iter().map(|record| record.failed.len()).sum();
         if let Some(info) = &description.info {
             self.images = info.images;
-            self.to_do = description.shards_to_do.iter().map(|&shard| info.rows_of(shard).len()).sum();
+            self.to_do = description.shards_to_do.iter().map(|&shard| info.shard_rows(shard).len()).sum();
         }
         self.info = description.info;
         self.records = description.records;

@@ -1,4 +1,4 @@
-//! A connection to a place, and the thread-less runtime that drives it.
+//! A client of an object store or web server, with a runtime that needs no threads.
 
 use std::pin::pin;
 use std::process;
@@ -12,12 +12,12 @@ use object_store::{BackoffConfig, ClientOptions, HeaderMap, HeaderValue, ObjectS
 use tokio::runtime::{Builder, Runtime};
 use url::Position;
 
-use super::address::Address;
+use super::address::RemoteAddress;
 use super::connector::{Connector, Redirects};
-use super::{Access, Settings};
+use super::settings::{Access, RemoteSettings};
 use crate::shared::error::Error;
 
-/// What one thread at a time uses to talk to a place.
+/// A client and its runtime, used by one thread at a time.
 #[derive(Debug)]
 pub(super) struct Client {
     process: u32,
@@ -26,20 +26,21 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(address: &Address, settings: &Settings) -> Result<Self, Error> {
+    pub(super) fn new(address: &RemoteAddress, settings: &RemoteSettings) -> Result<Self, Error> {
         let unusable = |problem: String| Error::Remote { place: address.name.clone(), problem: problem.into() };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| unusable(format!("no connection can be prepared: {error}")))?;
-        check_credentials(address, settings).map_err(unusable)?;
+            .map_err(|error| unusable(format!("cannot prepare a connection: {error}")))?;
+        check_credentials(address, settings)
+            .map_err(|problem| Error::Remote { place: address.name.clone(), problem: problem.into() })?;
         let store = build(address, settings).map_err(|error| {
-            unusable(format!("it cannot be reached with these settings: {}", super::words::chain(&error, settings)))
+            unusable(format!("cannot use these settings: {}", super::failure::root_cause(&error, settings)))
         })?;
         Ok(Self { process: process::id(), runtime, store })
     }
 
-    /// Runs something to its end, or until `stop` returns true.
+    /// Runs `work` until it ends or `stop` returns true.
     pub(super) fn block_on<T>(
         &self,
         stop: impl Fn() -> bool,
@@ -60,21 +61,21 @@ impl Client {
         })
     }
 
-    /// False in a process that was forked from the one that made it: its connections are not ours.
+    /// Returns false in a process that was forked from the one that created the client, which owns its connections.
     pub(super) fn is_of_this_process(&self) -> bool {
         self.process == process::id()
     }
 
-    /// Forgets a client of the process that this one was forked from. To close it would close its connections there.
+    /// Leaks a client of the parent process. Dropping it would close the connections of the parent.
     pub(super) fn abandon(self) {
         std::mem::forget(self);
     }
 }
 
-/// How often a request looks whether it should stop.
+/// Interval at which a request checks whether to stop.
 const STOP_POLL: Duration = Duration::from_millis(100);
 
-fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn ObjectStore>> {
+fn build(address: &RemoteAddress, settings: &RemoteSettings) -> object_store::Result<Box<dyn ObjectStore>> {
     let retry = RetryConfig {
         backoff: BackoffConfig {
             init_backoff: Duration::from_millis(100),
@@ -97,7 +98,7 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
         ObjectStoreScheme::AmazonS3 => {
             let builder = AmazonS3Builder::new().with_url(url).with_retry(retry).with_http_connector(connector);
             let set = |builder: AmazonS3Builder, key: &str, value| Some(builder.with_config(key.parse().ok()?, value));
-            Box::new(with(builder, "AWS_", settings, &options, set).build()?)
+            Box::new(configured(builder, "AWS_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::GoogleCloudStorage => {
             let builder =
@@ -105,13 +106,13 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
             let set = |builder: GoogleCloudStorageBuilder, key: &str, value| {
                 Some(builder.with_config(key.parse().ok()?, value))
             };
-            Box::new(with(builder, "GOOGLE_", settings, &options, set).build()?)
+            Box::new(configured(builder, "GOOGLE_", settings, &options, set).build()?)
         }
         ObjectStoreScheme::MicrosoftAzure => {
             let builder = MicrosoftAzureBuilder::new().with_url(url).with_retry(retry).with_http_connector(connector);
             let set =
                 |builder: MicrosoftAzureBuilder, key: &str, value| Some(builder.with_config(key.parse().ok()?, value));
-            Box::new(with(builder, "AZURE_", settings, &options, set).build()?)
+            Box::new(configured(builder, "AZURE_", settings, &options, set).build()?)
         }
         _ => {
             let mut headers = HeaderMap::new();
@@ -130,11 +131,11 @@ fn build(address: &Address, settings: &Settings) -> object_store::Result<Box<dyn
     })
 }
 
-/// Gives a builder our options, and then what the variables say, which wins. Keys that it does not know are passed over.
-fn with<B: Clone>(
+/// Applies our options to a builder, and then those of the variables, which take precedence. Unknown keys are ignored.
+fn configured<B: Clone>(
     builder: B,
     prefix: &str,
-    settings: &Settings,
+    settings: &RemoteSettings,
     options: &[(&str, &str)],
     set: impl Fn(B, &str, String) -> Option<B>,
 ) -> B {
@@ -148,7 +149,7 @@ fn is_plain_http(endpoint: &str) -> bool {
     endpoint.starts_with("http://")
 }
 
-/// The variables that name another server than the cloud's own.
+/// Variables that set another endpoint than the cloud's own.
 fn endpoint_variables(scheme: &ObjectStoreScheme) -> &'static [&'static str] {
     match scheme {
         ObjectStoreScheme::AmazonS3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"],
@@ -158,7 +159,7 @@ fn endpoint_variables(scheme: &ObjectStoreScheme) -> &'static [&'static str] {
     }
 }
 
-/// The variables of which one has to be there, for an object store.
+/// Variables of which an object store needs at least one.
 fn credential_variables(scheme: &ObjectStoreScheme) -> &'static [&'static str] {
     match scheme {
         ObjectStoreScheme::AmazonS3 => &[
@@ -191,12 +192,27 @@ fn credential_variables(scheme: &ObjectStoreScheme) -> &'static [&'static str] {
     }
 }
 
-fn has_credentials(address: &Address, settings: &Settings) -> bool {
+fn has_credentials(address: &RemoteAddress, settings: &RemoteSettings) -> bool {
     credential_variables(&address.scheme).iter().any(|name| settings.variable(name).is_some())
 }
 
-/// Without credentials a store would ask the cloud's own machines for some, which takes minutes anywhere else.
-fn check_credentials(address: &Address, settings: &Settings) -> Result<(), String> {
+/// Credentials that an object store needs are missing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "there are no credentials in the environment\n  help: set one of these variables: {}{}",
+    variables.join(", "),
+    others.map(|others| format!("; with {others}")).unwrap_or_default()
+)]
+struct CredentialsError {
+    /// Variables of which one is needed.
+    variables: &'static [&'static str],
+    /// Variables that belong to them.
+    others: Option<&'static str>,
+}
+
+/// Refuses missing credentials. Without any, `object_store` would request some from the cloud's metadata service, which
+/// takes minutes outside the cloud.
+fn check_credentials(address: &RemoteAddress, settings: &RemoteSettings) -> Result<(), CredentialsError> {
     let wanted = credential_variables(&address.scheme);
     if settings.access == Access::Read || wanted.is_empty() || has_credentials(address, settings) {
         return Ok(());
@@ -205,14 +221,7 @@ fn check_credentials(address: &Address, settings: &Settings) -> Result<(), Strin
     if skips.iter().any(|name| settings.variable(name).is_some()) {
         return Ok(());
     }
-    let more = if address.scheme == ObjectStoreScheme::AmazonS3 {
-        ", with AWS_SECRET_ACCESS_KEY and, as needed, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL"
-    } else {
-        ""
-    };
-    Err(format!(
-        "there are no credentials for it in the environment, which is the only place they are taken from. One of these \
-         variables is needed: {}{more}",
-        wanted.join(", ")
-    ))
+    let others = (address.scheme == ObjectStoreScheme::AmazonS3)
+        .then_some("AWS_SECRET_ACCESS_KEY and, if needed, AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL");
+    Err(CredentialsError { variables: wanted, others })
 }

@@ -1,5 +1,5 @@
-//! How requests are sent: nothing of them follows a redirect to another server that should not, and no answer that
-//! `object_store` reads whole is without end.
+//! Sends requests. Credentials do not follow redirects to other servers, and responses that `object_store` reads entirely
+//! have limits.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,20 +11,20 @@ use object_store::client::{
 use object_store::{ClientConfigKey, ClientOptions, HeaderMap};
 use reqwest::redirect::{Attempt, Policy};
 
-/// Makes the clients of a place.
+/// Creates the HTTP clients of a location.
 #[derive(Debug)]
 pub(super) struct Connector {
-    /// Headers of each request. `authorization` does not follow to another server.
+    /// Headers of each request. `authorization` is not sent to other servers.
     pub(super) headers: HeaderMap,
     pub(super) redirects: Redirects,
 }
 
-/// Where redirects may lead.
+/// Redirects that are followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Redirects {
-    /// To the same server. Session tokens and customers' keys stand in headers that would follow to any.
+    /// To the same server. Session tokens and customer keys are in headers that would be sent to any server.
     SameServer,
-    /// To any server, but never from one that is encrypted to one that is not.
+    /// To any server, but never from HTTPS to HTTP.
     AnyServer,
 }
 
@@ -46,7 +46,7 @@ impl Connector {
             .user_agent(text(ClientConfigKey::UserAgent).unwrap_or_else(|| agent.to_owned()))
             .default_headers(self.headers.clone())
             .redirect(Policy::custom(move |attempt| redirects.decide(attempt)))
-            // It would show the address, and what stands behind its `?`, to the next server.
+            // A referer would show the URL and its query to the next server.
             .referer(false)
             .https_only(!is_on(ClientConfigKey::AllowHttp))
             .connect_timeout(CONNECT_TIMEOUT)
@@ -77,23 +77,23 @@ impl Connector {
 impl Redirects {
     fn decide(self, attempt: Attempt<'_>) -> reqwest::redirect::Action {
         let (next, previous) = (attempt.url(), attempt.previous());
-        let may_follow = previous.len() < MOST_REDIRECTS
+        let may_follow = previous.len() < MAX_REDIRECTS
             && previous.iter().all(|asked| match self {
                 Self::SameServer => asked.origin() == next.origin(),
                 Self::AnyServer => asked.scheme() == next.scheme() || next.scheme() == "https",
             });
-        // The redirect itself is then the answer, which is an error.
+        // The redirect itself is then the response, which is an error.
         if may_follow { attempt.follow() } else { attempt.stop() }
     }
 }
 
-/// A client whose answers are without end only where a file is asked for, which is read with a bound of its own.
+/// A client that limits the length of all responses except those with a file, which are read with a limit of their own.
 #[derive(Debug)]
 struct Bounded {
     client: HttpClient,
 }
 
-/// What `async_trait` makes of an asynchronous function.
+/// Type of an asynchronous function in `async_trait`.
 type Answer<'a> = Pin<Box<dyn Future<Output = Result<HttpResponse, HttpError>> + Send + 'a>>;
 
 impl HttpService for Bounded {
@@ -106,9 +106,9 @@ impl HttpService for Bounded {
             let is_list = request.uri().query().is_some_and(|query| query.split('&').any(is_of_list));
             let answer = self.client.execute(request).await?;
             let most = match answer.status().is_success() {
-                true if is_list => MOST_LIST_BYTES,
+                true if is_list => MAX_LIST_BYTES,
                 true => return Ok(answer),
-                false => MOST_ERROR_BYTES,
+                false => MAX_ERROR_BYTES,
             };
             let (parts, body) = answer.into_parts();
             let mut pieces = body.bytes_stream();
@@ -127,13 +127,12 @@ fn is_of_list(parameter: &str) -> bool {
     ["list-type=", "comp=list", "prefix=", "delimiter="].iter().any(|start| parameter.starts_with(start))
 }
 
-/// A server that is silent for so long is gone.
+/// Longest pause within a response.
 const SILENCE_TIMEOUT: Duration = Duration::from_mins(1);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// Large files take long.
 const REQUEST_TIMEOUT: Duration = Duration::from_hours(1);
-const MOST_REDIRECTS: usize = 10;
-/// What is shown of an error is far shorter.
-const MOST_ERROR_BYTES: usize = 1 << 16;
-/// A page of a list has a thousand names.
-const MOST_LIST_BYTES: usize = 1 << 24;
+const MAX_REDIRECTS: usize = 10;
+/// Longest error response. Messages show far less of it.
+const MAX_ERROR_BYTES: usize = 1 << 16;
+/// Longest page of a list, which has up to a thousand names.
+const MAX_LIST_BYTES: usize = 1 << 24;

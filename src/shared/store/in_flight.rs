@@ -1,13 +1,14 @@
-//! Which images are being decoded, noted outside the process, so that an image that ends the process is found.
+//! Records which images are being decoded, outside the process, so that an image that crashes the process is identified.
 //!
-//! Nothing in the process survives a SIGKILL by the kernel. So each image is noted in `.in-flight/` while it is decoded,
-//! and a run that ends in order removes its notes. Notes that are found tell where the last run died:
+//! A process that the kernel kills cannot report anything. Each image is therefore listed in `.in-flight/` while it is
+//! decoded, and a run that ends normally removes the list. An entry that is found shows where the last run crashed:
 //!
-//! * Each image that was being decoded gets one strike. If it was the only one, and had been there for a quarter of a second
-//!   or taken 64 MiB, it gets two: a run that is killed from outside rarely leaves such a note.
-//! * An image with a strike is decoded alone, so that the next death tells whether it is the cause. If it is decoded, its
-//!   strikes are forgotten.
-//! * An image with three strikes is not decoded again. So two deaths settle it if it is large or slow, and three otherwise.
+//! * Each image that was being decoded gets one strike. If it was the only one, and had been decoded for a quarter of a
+//!   second or used 64 MiB, it gets two: a run that is killed from outside rarely leaves such an entry.
+//! * An image with a strike is decoded alone, so that the next crash shows whether it is the cause. If it is decoded, its
+//!   strikes are removed.
+//! * An image with three strikes is not decoded again. Two crashes are therefore enough if it is large or slow, and three
+//!   otherwise.
 //!
 //! Tests: `hostile_images::an_image_that_kills_the_process_twice_is_recorded_as_failed`,
 //! `kill::a_killed_run_resumes_to_the_same_bytes`.
@@ -21,92 +22,92 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use super::commit::create_own_folder;
-use super::names;
+use super::committer::create_own_folder;
+use super::layout;
 use super::part::Part;
 use crate::shared::error::{Error, ImageError, ImageErrorKind};
 use crate::shared::regular_file::{self, Found};
 
-/// The notes of one writer. Shared by the threads that decode.
+/// The images that one writer is decoding. Shared by the decoding threads.
 #[derive(Debug)]
 pub struct InFlight {
     folder: PathBuf,
     slots_path: PathBuf,
     strikes_path: PathBuf,
     file: OnceLock<File>,
-    /// Beats so far.
-    beats: AtomicU64,
+    heartbeats: AtomicU64,
     slots: Mutex<Slots>,
     strikes: Mutex<BTreeMap<usize, u8>>,
     /// Held for writing by an image that is decoded alone.
     turn: RwLock<()>,
-    /// Rows that were being decoded when the last run died.
-    died_at: Vec<usize>,
+    /// Rows that were being decoded when the last run crashed.
+    crashed_rows: Vec<usize>,
 }
 
-/// How often [`InFlight::beat`] is to be called.
-pub(crate) const BEAT: Duration = Duration::from_millis(50);
+/// Interval at which [`InFlight::heartbeat`] has to be called.
+pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
-const STRIKES: u8 = 3;
-/// Beats in a decoder that make a death telling.
-const TELLING_BEATS: u64 = 5;
-/// Bytes of memory that make a death telling.
-const TELLING_BYTES: u64 = 64 << 20;
-/// Longest file of notes that is read.
+const MAX_STRIKES: u8 = 3;
+/// Heartbeats from which on an image counts as slow.
+const SLOW_HEARTBEATS: u64 = 5;
+/// Bytes of memory from which on an image counts as large.
+const LARGE_BYTES: u64 = 64 << 20;
+/// Longest file that is read.
 const MAX_BYTES: u64 = 1 << 20;
-/// Three numbers of 20 digits, with a blank or a line's end behind each.
+/// Three numbers of 20 digits, each followed by a space or a line break.
 const LINE_BYTES: u64 = 63;
 
 impl InFlight {
-    /// Reads what the last writer of this part left, and counts it. Nothing is written before [`InFlight::begin`].
+    /// Reads the entries that the last writer of this part left, and counts their strikes. Writes nothing before
+    /// [`InFlight::begin`].
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the notes cannot be read.
+    /// Returns [`Error::File`] if they cannot be read.
     pub(super) fn open(store: &Path, part: Part) -> Result<Self, Error> {
-        let folder = store.join(names::IN_FLIGHT);
+        let folder = store.join(layout::IN_FLIGHT);
         let (slots_path, strikes_path) = (folder.join(part.to_string()), folder.join(format!("{part}.json")));
         let mut strikes: BTreeMap<usize, u8> =
             read(&strikes_path)?.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
-        let died = read(&slots_path)?.map(|text| Notes::parse(&text)).unwrap_or_default();
-        for (row, strike) in died.strikes() {
+        let crashed = read(&slots_path)?.map(|text| CrashedRun::parse(&text)).unwrap_or_default();
+        for (row, strike) in crashed.strikes() {
             let so_far = strikes.entry(row).or_default();
-            *so_far = so_far.saturating_add(strike).min(STRIKES);
+            *so_far = so_far.saturating_add(strike).min(MAX_STRIKES);
         }
         Ok(Self {
             folder,
             slots_path,
             strikes_path,
             file: OnceLock::new(),
-            beats: AtomicU64::new(0),
+            heartbeats: AtomicU64::new(0),
             slots: Mutex::default(),
             strikes: Mutex::new(strikes),
             turn: RwLock::new(()),
-            died_at: died.rows.iter().map(|noted| noted.row).collect(),
+            crashed_rows: crashed.images.iter().map(|image| image.row).collect(),
         })
     }
 
-    /// Begins the notes of a run, in the place of the last one's.
+    /// Begins the list of a run, which replaces that of the last one.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if they cannot be written.
+    /// Returns [`Error::File`] if it cannot be written.
     pub(crate) fn begin(&self) -> Result<(), Error> {
         create_own_folder(&self.folder)?;
-        self.keep_strikes(&self.strikes());
+        self.save_strikes(&self.strikes());
         let file =
             regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &self.slots_path);
         let _ = self.file.set(file.map_err(Error::file("create", &self.slots_path))?);
-        // The lines of images come behind it, whenever the process ends.
+        // The first line is written now, so that it precedes the lines of images even after a crash.
         self.write(0, [0; 3]);
         Ok(())
     }
 
-    /// Rows that were being decoded when the last run died; empty if it ended in order.
+    /// Rows that were being decoded when the last run crashed; empty if it ended normally.
     #[must_use]
-    pub fn died_at(&self) -> &[usize] {
-        &self.died_at
+    pub fn crashed_rows(&self) -> &[usize] {
+        &self.crashed_rows
     }
 
-    /// Forgets all but one strike of rows that are to be tried again.
+    /// Leaves one strike of rows that are to be tried again.
     pub(crate) fn forgive(&self, rows: &[usize]) {
         let mut strikes = self.strikes();
         for row in rows {
@@ -114,21 +115,21 @@ impl InFlight {
                 *strikes = 1;
             }
         }
-        self.keep_strikes(&strikes);
+        self.save_strikes(&strikes);
     }
 
-    /// Notes that an image is being decoded, until what is returned is dropped. Waits for other images if it is to be
-    /// decoded alone.
+    /// Lists an image as being decoded until the returned guard is dropped. Waits for other images if it has to be decoded
+    /// alone.
     ///
     /// # Errors
-    /// Returns [`ImageErrorKind::Crashed`] if the process ended too often while it was decoded.
-    pub(crate) fn enter(&self, row: usize) -> Result<Entry<'_>, ImageError> {
+    /// Returns [`ImageErrorKind::Crashed`] if the process crashed too often while it was decoded.
+    pub(crate) fn enter(&self, row: usize) -> Result<DecodingImage<'_>, ImageError> {
         let strikes = self.strikes().get(&row).copied().unwrap_or_default();
-        if strikes >= STRIKES {
+        if strikes >= MAX_STRIKES {
             return Err(ImageError {
                 kind: ImageErrorKind::Crashed,
                 reason:
-                    "the process ended again and again while this image was decoded; --retry-failed tries it once more"
+                    "the process crashed repeatedly while this image was decoded; --retry-failed tries it once more"
                         .to_owned(),
             });
         }
@@ -138,24 +139,24 @@ impl InFlight {
             Turn::Alone(self.turn.write().unwrap_or_else(PoisonError::into_inner))
         };
         let slot = self.slots().take();
-        let entry = Entry { notes: self, row, slot, since: self.beats.load(Ordering::Acquire), turn };
-        entry.granted(0);
-        Ok(entry)
+        let image = DecodingImage { in_flight: self, row, slot, since: self.heartbeats.load(Ordering::Acquire), turn };
+        image.set_memory(0);
+        Ok(image)
     }
 
-    /// Notes that time goes by.
-    pub(crate) fn beat(&self) {
-        let beats = self.beats.fetch_add(1, Ordering::AcqRel) + 1;
-        self.write(0, [beats, 0, 0]);
+    /// Records that time has passed.
+    pub(crate) fn heartbeat(&self) {
+        let heartbeats = self.heartbeats.fetch_add(1, Ordering::AcqRel) + 1;
+        self.write(0, [heartbeats, 0, 0]);
     }
 
-    /// Removes the notes of a run that ended in order.
+    /// Removes the list of a run that ended normally.
     pub(crate) fn finish(&self) {
         let _ = fs::remove_file(&self.slots_path);
         if self.strikes().is_empty() {
             let _ = fs::remove_file(&self.strikes_path);
         }
-        // Fails while other parts have notes in it.
+        // Fails while other parts have files in it.
         let _ = fs::remove_dir(&self.folder);
     }
 
@@ -167,7 +168,7 @@ impl InFlight {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Where the notes cannot be written, images are decoded all the same.
+    /// Failures are only logged: images are decoded without the list too.
     fn write(&self, line: u64, numbers: [u64; 3]) {
         let [a, b, c] = numbers;
         let text = format!("{a:20} {b:20} {c:20}\n");
@@ -178,13 +179,13 @@ impl InFlight {
         }
     }
 
-    fn keep_strikes(&self, strikes: &BTreeMap<usize, u8>) {
+    fn save_strikes(&self, strikes: &BTreeMap<usize, u8>) {
         let draft = self.strikes_path.with_extension("draft");
         let text = serde_json::to_vec(strikes).unwrap_or_default();
-        let kept = regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &draft)
+        let saved = regular_file::open_to_write(OpenOptions::new().write(true).create(true).truncate(true), &draft)
             .and_then(|mut file| file.write_all(&text))
             .and_then(|()| fs::rename(&draft, &self.strikes_path));
-        if let Err(error) = kept {
+        if let Err(error) = saved {
             tracing::debug!("{}: {error}", self.strikes_path.display());
         }
     }
@@ -192,41 +193,41 @@ impl InFlight {
 
 /// An image that is being decoded.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
-    notes: &'a InFlight,
+pub(crate) struct DecodingImage<'a> {
+    in_flight: &'a InFlight,
     row: usize,
     slot: u64,
     since: u64,
     turn: Turn<'a>,
 }
 
-/// The guards are held, never read.
+/// Guards that are only held.
 #[derive(Debug)]
 enum Turn<'a> {
     Shared(#[expect(dead_code)] RwLockReadGuard<'a, ()>),
     Alone(#[expect(dead_code)] RwLockWriteGuard<'a, ()>),
 }
 
-impl Entry<'_> {
-    /// Notes how much memory the image was granted.
-    pub(crate) fn granted(&self, bytes: u64) {
-        self.notes.write(1 + self.slot, [self.row as u64 + 1, self.since, bytes]);
+impl DecodingImage<'_> {
+    /// Records the memory that the image may use.
+    pub(crate) fn set_memory(&self, bytes: u64) {
+        self.in_flight.write(1 + self.slot, [self.row as u64 + 1, self.since, bytes]);
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for DecodingImage<'_> {
     fn drop(&mut self) {
-        self.notes.write(1 + self.slot, [0; 3]);
-        self.notes.slots().free.push(self.slot);
+        self.in_flight.write(1 + self.slot, [0; 3]);
+        self.in_flight.slots().free.push(self.slot);
         if let Turn::Alone(_) = self.turn {
-            let mut strikes = self.notes.strikes();
+            let mut strikes = self.in_flight.strikes();
             strikes.remove(&self.row);
-            self.notes.keep_strikes(&strikes);
+            self.in_flight.save_strikes(&strikes);
         }
     }
 }
 
-/// Numbers of lines that no image has, and how many have been used.
+/// Free lines of the file, and the number of lines that were ever used.
 #[derive(Debug, Default)]
 struct Slots {
     free: Vec<u64>,
@@ -242,47 +243,47 @@ impl Slots {
     }
 }
 
-/// What a run that died had noted.
+/// The list of a crashed run.
 #[derive(Debug, Default)]
-struct Notes {
-    beats: u64,
-    rows: Vec<Noted>,
+struct CrashedRun {
+    heartbeats: u64,
+    images: Vec<CrashedImage>,
 }
 
 #[derive(Debug)]
-struct Noted {
+struct CrashedImage {
     row: usize,
     since: u64,
     bytes: u64,
 }
 
-impl Notes {
+impl CrashedRun {
     fn parse(text: &str) -> Self {
         let line = |line: &str| {
             let numbers: Vec<u64> = line.split_whitespace().map(str::parse).collect::<Result<_, _>>().ok()?;
             <[u64; 3]>::try_from(numbers).ok()
         };
         let mut lines = text.lines();
-        let beats = lines.next().and_then(line).map_or(0, |[beats, ..]| beats);
-        let rows = lines.filter_map(line).filter_map(|[row, since, bytes]| {
+        let heartbeats = lines.next().and_then(line).map_or(0, |[heartbeats, ..]| heartbeats);
+        let images = lines.filter_map(line).filter_map(|[row, since, bytes]| {
             let row = usize::try_from(row).ok()?.checked_sub(1)?;
-            Some(Noted { row, since, bytes })
+            Some(CrashedImage { row, since, bytes })
         });
-        Self { beats, rows: rows.collect() }
+        Self { heartbeats, images: images.collect() }
     }
 
-    /// Each row with the strikes that this death gives it.
+    /// Returns each row with the strikes that this crash adds.
     fn strikes(&self) -> impl Iterator<Item = (usize, u8)> {
-        let was_alone = self.rows.len() == 1;
-        self.rows.iter().map(move |noted| {
-            let beats = self.beats.saturating_sub(noted.since);
-            let telling = was_alone && (beats >= TELLING_BEATS || noted.bytes >= TELLING_BYTES);
-            (noted.row, if telling { 2 } else { 1 })
+        let was_alone = self.images.len() == 1;
+        self.images.iter().map(move |image| {
+            let heartbeats = self.heartbeats.saturating_sub(image.since);
+            let is_suspect = was_alone && (heartbeats >= SLOW_HEARTBEATS || image.bytes >= LARGE_BYTES);
+            (image.row, if is_suspect { 2 } else { 1 })
         })
     }
 }
 
-/// The text of a file of notes, if it is there. Anything but an ordinary text file of bounded length counts as missing.
+/// Reads a text file. Anything but a regular text file of bounded length counts as missing.
 fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(match regular_file::read(path, MAX_BYTES)? {
         Found::There(bytes) => String::from_utf8(bytes).ok(),
@@ -295,73 +296,72 @@ mod tests {
     use super::*;
 
     fn open(store: &Path) -> InFlight {
-        let notes = InFlight::open(store, Part::WHOLE).unwrap();
-        notes.begin().unwrap();
-        notes
+        let in_flight = InFlight::open(store, Part::WHOLE).unwrap();
+        in_flight.begin().unwrap();
+        in_flight
     }
 
-    /// What is being decoded when the process ends without a word.
-    fn dies_at(notes: &InFlight, images: &[(usize, u64)], beats: u64) {
+    /// Leaves the list of a process that crashes while it decodes these images.
+    fn crash_at(in_flight: &InFlight, images: &[(usize, u64)], heartbeats: u64) {
         for &(row, bytes) in images {
-            let entry = notes.enter(row).unwrap();
-            entry.granted(bytes);
-            // A guard that is forgotten would keep its lock, and so would the process if it lived on.
-            std::mem::forget(entry);
+            let image = in_flight.enter(row).unwrap();
+            image.set_memory(bytes);
+            std::mem::forget(image);
         }
-        (0..beats).for_each(|_| notes.beat());
+        (0..heartbeats).for_each(|_| in_flight.heartbeat());
     }
 
     #[test]
-    fn two_deaths_settle_a_large_or_slow_image_and_three_any_other() {
-        for (bytes, beats, deaths) in [(TELLING_BYTES, 0, 2), (0, TELLING_BEATS, 2), (0, 0, 3)] {
+    fn two_crashes_are_enough_for_a_large_or_slow_image_and_three_for_any_other() {
+        for (bytes, heartbeats, crashes) in [(LARGE_BYTES, 0, 2), (0, SLOW_HEARTBEATS, 2), (0, 0, 3)] {
             let store = tempfile::tempdir().unwrap();
-            dies_at(&open(store.path()), &[(3, 0), (7, bytes)], beats);
-            for death in 2..=deaths {
-                let notes = open(store.path());
-                assert!(notes.died_at().contains(&7), "death {death}");
-                dies_at(&notes, &[(7, bytes)], beats);
+            crash_at(&open(store.path()), &[(3, 0), (7, bytes)], heartbeats);
+            for crash in 2..=crashes {
+                let in_flight = open(store.path());
+                assert!(in_flight.crashed_rows().contains(&7), "crash {crash}");
+                crash_at(&in_flight, &[(7, bytes)], heartbeats);
             }
-            let notes = open(store.path());
-            assert_eq!(notes.enter(7).unwrap_err().kind, ImageErrorKind::Crashed);
-            assert!(notes.enter(3).is_ok(), "it was only there at the first death");
-            notes.forgive(&[7]);
-            assert!(notes.enter(7).is_ok());
-            notes.finish();
-            assert!(!store.path().join(names::IN_FLIGHT).exists());
+            let in_flight = open(store.path());
+            assert_eq!(in_flight.enter(7).unwrap_err().kind, ImageErrorKind::Crashed);
+            assert!(in_flight.enter(3).is_ok(), "it was decoded only during the first crash");
+            in_flight.forgive(&[7]);
+            assert!(in_flight.enter(7).is_ok());
+            in_flight.finish();
+            assert!(!store.path().join(layout::IN_FLIGHT).exists());
         }
     }
 
     #[test]
-    fn an_image_that_is_decoded_alone_is_forgiven() {
+    fn the_strikes_of_an_image_that_is_decoded_alone_are_removed() {
         let store = tempfile::tempdir().unwrap();
-        dies_at(&open(store.path()), &[(7, TELLING_BYTES)], 9);
+        crash_at(&open(store.path()), &[(7, LARGE_BYTES)], 9);
         for other in 8..11 {
-            let notes = open(store.path());
-            drop(notes.enter(7).unwrap());
-            dies_at(&notes, &[(7, 0), (other, TELLING_BYTES)], 9);
+            let in_flight = open(store.path());
+            drop(in_flight.enter(7).unwrap());
+            crash_at(&in_flight, &[(7, 0), (other, LARGE_BYTES)], 9);
         }
         assert!(open(store.path()).enter(7).is_ok());
     }
 
     #[test]
-    fn a_run_that_ends_in_order_leaves_nothing() {
+    fn a_run_that_ends_normally_leaves_nothing() {
         let store = tempfile::tempdir().unwrap();
-        let notes = open(store.path());
-        drop((notes.enter(1).unwrap(), notes.enter(2).unwrap()));
-        notes.finish();
-        assert!(!store.path().join(names::IN_FLIGHT).exists());
-        assert!(open(store.path()).died_at().is_empty());
+        let in_flight = open(store.path());
+        drop((in_flight.enter(1).unwrap(), in_flight.enter(2).unwrap()));
+        in_flight.finish();
+        assert!(!store.path().join(layout::IN_FLIGHT).exists());
+        assert!(open(store.path()).crashed_rows().is_empty());
     }
 
     #[test]
-    fn notes_that_make_no_sense_are_none() {
+    fn invalid_files_are_ignored() {
         let store = tempfile::tempdir().unwrap();
-        let folder = store.path().join(names::IN_FLIGHT);
+        let folder = store.path().join(layout::IN_FLIGHT);
         fs::create_dir(&folder).unwrap();
-        for nonsense in ["", "no numbers\n1 2\n", "1 0 0\n18446744073709551615 99999999999999999999 0\n"] {
-            fs::write(folder.join(Part::WHOLE.to_string()), nonsense).unwrap();
-            fs::write(folder.join(format!("{}.json", Part::WHOLE)), nonsense).unwrap();
-            assert!(open(store.path()).died_at().is_empty(), "{nonsense}");
+        for text in ["", "no numbers\n1 2\n", "1 0 0\n18446744073709551615 99999999999999999999 0\n"] {
+            fs::write(folder.join(Part::WHOLE.to_string()), text).unwrap();
+            fs::write(folder.join(format!("{}.json", Part::WHOLE)), text).unwrap();
+            assert!(open(store.path()).crashed_rows().is_empty(), "{text}");
         }
     }
 }

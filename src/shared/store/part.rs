@@ -1,10 +1,12 @@
-//! The part of a store that one process does, so that many can fill one store.
+//! Parts of a store, so that several processes can fill one store.
 
 use std::fmt;
 use std::ops::Range;
 use std::str::FromStr;
 
-/// Part `index` of `count`: a range of shards. All parts of one count together are all shards, each once.
+use super::store_error::StoreError;
+
+/// Part `index` of `count`: a range of shards. The parts of one count cover each shard once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {
     index: usize,
@@ -12,37 +14,33 @@ pub struct Part {
 }
 
 impl Part {
-    /// The whole store, done by one process.
+    /// The entire store, for one process.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
     /// Part `index`, from 0, of `count`.
     ///
     /// # Errors
-    /// When `index` is not below `count`.
-    pub fn new(index: usize, count: usize) -> Result<Self, String> {
-        if index < count {
-            Ok(Self { index, count })
-        } else {
-            Err(format!("there is no task {index} of {count}: tasks are counted from 0 to {}", count.saturating_sub(1)))
-        }
+    /// Returns [`StoreError::PartIndex`] if `index` is not below `count`.
+    pub fn new(index: usize, count: usize) -> Result<Self, StoreError> {
+        if index < count { Ok(Self { index, count }) } else { Err(StoreError::PartIndex { index, count }) }
     }
 
-    /// The shards of this part, of `shards` in all. Sizes differ by at most one; with more parts than shards some have
-    /// none.
+    /// Returns the shards of this part of a store with `shards` shards. The sizes of parts differ by at most one; with
+    /// more parts than shards some are empty.
     #[must_use]
     pub fn shards(self, shards: usize) -> Range<usize> {
         let from = |index: usize| (shards as u128 * index as u128 / self.count as u128) as usize;
         from(self.index)..from(self.index + 1)
     }
 
-    /// True when a shard belongs to both.
+    /// Whether a shard belongs to both parts.
     #[must_use]
     pub fn overlaps(self, other: Self, shards: usize) -> bool {
         let (a, b) = (self.shards(shards), other.shards(shards));
         a.start.max(b.start) < a.end.min(b.end)
     }
 
-    /// True when it is all there is.
+    /// Whether it is the entire store.
     #[must_use]
     pub fn is_whole(self) -> bool {
         self.count == 1
@@ -63,12 +61,12 @@ impl fmt::Display for Part {
 }
 
 impl FromStr for Part {
-    type Err = String;
+    type Err = StoreError;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> Result<Self, StoreError> {
         let numbers =
             text.split_once("-of-").and_then(|(index, count)| Some((index.parse().ok()?, count.parse().ok()?)));
-        let (index, count) = numbers.ok_or_else(|| format!("`{text}` is no part: 3-of-8"))?;
+        let (index, count) = numbers.ok_or_else(|| StoreError::NotAPart(text.to_owned()))?;
         Self::new(index, count)
     }
 }
@@ -78,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parts_of_one_count_are_all_shards_each_once() {
+    fn parts_of_one_count_cover_each_shard_once() {
         for (shards, count) in [(1, 1), (7, 3), (1252, 8), (3, 5), (10, 10)] {
             let parts: Vec<_> = (0..count).map(|index| Part::new(index, count).unwrap()).collect();
             let together: Vec<usize> = parts.iter().flat_map(|part| part.shards(shards)).collect();
@@ -101,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_part_is_refused() {
+    fn texts_that_are_not_parts_are_refused() {
         for bad in ["8-of-8", "0-of-0", "1", "a-of-b", "-1-of-3"] {
             assert!(bad.parse::<Part>().is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
-//! Reads label maps back.
+//! Reads label maps from a store.
 
-mod shard;
+mod open_shard;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -8,113 +8,122 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use half::f16;
 
-use super::arrays::StoreArray;
-use super::decode::{DecodeScratch, Decoders};
-use super::files::Files;
+use super::chunk_decoder::{ChunkDecoders, DecodeScratch};
 use super::info::StoreInfo;
-use super::place::Place;
-use super::record::{FailedImage, Identified, ShardRecord};
-use super::record_file;
-use super::writer::read_source_index;
+use super::layout::{StoreArray, record_file};
+use super::location::{Files, StoreLocation};
+use super::record::{FailedImage, IdentifiedStore, ShardRecord};
+use super::source_index::read_source_index;
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
 use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::shared::manifest::Manifest;
+use crate::shared::threads::run_concurrently;
 
-use shard::{KeptFiles, OpenShard, ReadFailure};
+use open_shard::{OpenFileBudget, OpenShard, ReadFailure};
 
-/// A store, open for reading. Threads may share it. It goes on with a finished shard as it was when it was first read,
-/// also when it is made again meanwhile: for what is new then, open the store again.
+/// A store, open for reading. Threads can share it. A finished shard that is labelled again meanwhile keeps the labels it
+/// had when it was first read; open the store again for the new ones.
 pub struct StoreReader {
-    /// What messages call the store.
+    /// Folder or address, for messages.
     path: PathBuf,
-    place: Place,
+    location: StoreLocation,
     info: StoreInfo,
     identity: Digest,
-    decoders: Decoders,
-    kept_files: KeptFiles,
-    /// Finished shards whose files were held against their records.
+    decoders: ChunkDecoders,
+    open_files: OpenFileBudget,
+    /// Finished shards whose files were verified against their records.
     shards: RwLock<HashMap<usize, Arc<OpenShard>>>,
 }
 
-/// What a store knows of one row.
+/// Labels or state of one row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RowState<T = ImageLabels> {
-    /// It is labelled.
+    /// The row has labels.
     Labelled(T),
-    /// It could not be labelled.
+    /// The image could not be labelled.
     Failed(FailedImage),
-    /// Its shard is not done yet.
+    /// The shard of the row is not done yet.
     ToDo,
 }
 
 impl StoreReader {
-    /// Opens a store. What it costs does not depend on the number of images.
+    /// Opens a store, in constant time.
     ///
     /// # Errors
-    /// When it is no store of this format version, or its metadata is damaged.
+    /// Returns [`Error::Store`] if it is not a store of this format version, or its metadata is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_described(path, StoreInfo::read(path)?)
+        Self::open_with_info(path, StoreInfo::read(path)?)
     }
 
-    /// Opens a store that does not lie in a folder, and reads of it what is asked for.
+    /// Opens a store that is not in a folder. Only the requested data is read.
     ///
-    /// A shard's label maps are then read without reading all of the shard: that the whole file is the one that its
-    /// record names is compared only where the place reads it whole. Every chunk and index has its checksum either way
+    /// Label maps are read without the rest of their shard, so that the digest of the file is verified only if `files`
+    /// reads all of it. Every chunk and index is verified by its own checksum either way
     /// (test `remote::a_remote_store_reads_like_the_folder`).
     ///
     /// # Errors
-    /// As for [`StoreReader::open`], and when the place cannot be reached.
+    /// As for [`StoreReader::open`]; returns [`Error::Remote`] if the server cannot be reached.
     pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
-        let info = StoreInfo::of_files(&*files)?;
-        Self::new(PathBuf::from(files.name()), Place::Elsewhere { files }, info)
+        let info = StoreInfo::from_files(&*files)?;
+        Self::new(PathBuf::from(files.name()), StoreLocation::Files { files }, info)
     }
 
-    /// Opens a store whose description was read already.
-    pub(super) fn open_described(path: &Path, info: StoreInfo) -> Result<Self, Error> {
-        Self::new(path.to_path_buf(), Place::folder(path.to_path_buf()), info)
+    /// Opens a store whose description was already read.
+    pub(super) fn open_with_info(path: &Path, info: StoreInfo) -> Result<Self, Error> {
+        Self::new(path.to_path_buf(), StoreLocation::folder(path.to_path_buf()), info)
     }
 
-    fn new(path: PathBuf, place: Place, info: StoreInfo) -> Result<Self, Error> {
-        let broken = |problem: String| Error::Store { path: path.clone(), problem: problem.into() };
-        let decoders = Decoders::new(&info).map_err(broken)?;
+    fn new(path: PathBuf, location: StoreLocation, info: StoreInfo) -> Result<Self, Error> {
+        let decoders = ChunkDecoders::new(&info)
+            .map_err(|problem| Error::Store { path: path.clone(), problem: problem.into() })?;
         let identity = info.identity();
-        Ok(Self { path, place, info, identity, decoders, kept_files: KeptFiles::default(), shards: RwLock::default() })
+        Ok(Self {
+            path,
+            location,
+            info,
+            identity,
+            decoders,
+            open_files: OpenFileBudget::default(),
+            shards: RwLock::default(),
+        })
     }
 
-    /// What the store is.
+    /// Description of the store.
     #[must_use]
     pub fn info(&self) -> &StoreInfo {
         &self.info
     }
 
-    /// Where the store lies: its folder, or its address.
+    /// Folder or address of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The list of images.
+    /// Reads the manifest.
     ///
     /// # Errors
-    /// When it cannot be read, or is not the one with which the store was made.
+    /// Returns [`Error::Manifest`] if it is not the one that the store was created with; [`Error::File`] or
+    /// [`Error::Remote`] if it cannot be read.
     pub fn manifest(&self) -> Result<Manifest, Error> {
-        self.place.manifest(&self.info)
+        self.location.read_manifest(&self.info.manifest_sha256, self.info.max_manifest_bytes(), self.info.images)
     }
 
-    /// What is known of a row. Checksums are checked on the way, and that the shard's files are those that its record
-    /// names (test `damage::every_damage_is_reported_and_repaired`).
+    /// Reads a row. Verifies checksums, and that the shard's files match its record (test
+    /// `damage::every_damage_is_reported_and_repaired`).
     ///
     /// # Errors
-    /// When there is no such row, or its shard is damaged.
+    /// Returns [`Error::Usage`] if the row does not exist; [`Error::Store`] if its shard is damaged; [`Error::File`] or
+    /// [`Error::Remote`] if it cannot be read.
     pub fn row(&self, row: usize) -> Result<RowState, Error> {
         self.row_with(row, &mut DecodeScratch::default())
     }
 
-    /// The same, with room that is used again for each row.
+    /// As [`StoreReader::row`], with buffers that are reused for each row.
     ///
     /// # Errors
-    /// When there is no such row, or its shard is damaged.
+    /// As for [`StoreReader::row`].
     pub fn row_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.checked_map_in(shard, row, scratch)?;
@@ -122,7 +131,7 @@ impl StoreReader {
         })
     }
 
-    /// The same without a look at values, for a verification that names what is wrong with them.
+    /// As [`StoreReader::row`] without checks of values, for a verification that reports each wrong one.
     pub(super) fn stored_row(&self, row: usize) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.map_in(shard, row, &mut DecodeScratch::default())?;
@@ -130,85 +139,84 @@ impl StoreReader {
         })
     }
 
-    /// The label map of a row, as [`StoreReader::row`] reads it.
+    /// Reads the label map of a row.
     ///
     /// # Errors
-    /// When there is no such row, or its shard is damaged.
+    /// As for [`StoreReader::row`].
     pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
         self.labelled(row, |shard| self.checked_map_in(shard, row, scratch))
     }
 
-    /// The whole-image prediction of a row, as [`StoreReader::row`] reads it.
+    /// Reads the prediction of a row.
     ///
     /// # Errors
-    /// When there is no such row, or its shard is damaged.
+    /// As for [`StoreReader::row`].
     pub fn prediction(&self, row: usize) -> Result<RowState<ImagePrediction>, Error> {
         self.labelled(row, |shard| self.checked_prediction_in(shard, row))
     }
 
-    /// Bytes that the label map of a row takes in the store's files, compressed.
+    /// Returns the compressed length of a row's label map in bytes.
     ///
     /// # Errors
-    /// When there is no such row, or its shard is damaged.
+    /// As for [`StoreReader::row`].
     pub fn map_bytes(&self, row: usize) -> Result<RowState<usize>, Error> {
-        let arrays = StoreArray::of(&self.info).iter().filter(|array| array.is_map());
+        let arrays = StoreArray::stored_in(&self.info).iter().filter(|array| array.is_map());
         let at = row % self.info.shard_images;
-        self.labelled(row, |shard| arrays.clone().map(|&array| shard.chunk_bytes(&self.place, array, at)).sum())
+        self.labelled(row, |shard| arrays.clone().map(|&array| shard.chunk_bytes(&self.location, array, at)).sum())
     }
 
-    /// Where the store's images lie in the source's archives, if that was noted.
+    /// Returns the cached index of where the images are in the source's archives, if there is one.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
-        match &self.place {
-            Place::Folder { path, .. } => read_source_index(path),
-            Place::Elsewhere { .. } => None,
+        match &self.location {
+            StoreLocation::Folder { path, .. } => read_source_index(path),
+            StoreLocation::Files { .. } => None,
         }
     }
 
-    /// The record of a shard; `None` when it is not done.
+    /// Reads the record of a shard; `None` if the shard is not done.
     ///
     /// # Errors
-    /// When it is damaged.
+    /// Returns [`Error::Store`] if it is damaged; [`Error::File`] or [`Error::Remote`] if it cannot be read.
     pub fn record(&self, shard: usize) -> Result<Option<ShardRecord>, Error> {
-        let of = Identified { info: &self.info, identity: &self.identity };
-        let Some(text) = self.place.read(&record_file(shard))? else { return Ok(None) };
+        let of = IdentifiedStore { info: &self.info, identity: &self.identity };
+        let Some(text) = self.location.read(&record_file(shard))? else { return Ok(None) };
         let record = ShardRecord::from_json(&text, &of, shard);
-        record.map(Some).map_err(|what| self.damaged(shard, &format!("its record: {what}")))
+        record.map(Some).map_err(|problem| self.damaged(shard, &format!("its record: {problem}")))
     }
 
-    /// The records of all finished shards, in order.
+    /// Reads the records of all finished shards, in order.
     ///
     /// # Errors
-    /// When one is damaged.
+    /// As for [`StoreReader::record`]; returns [`Error::Threads`] if threads cannot be started.
     pub fn records(&self) -> Result<Vec<ShardRecord>, Error> {
         let shards: Vec<usize> = (0..self.info.shards()).collect();
         let read = |shards: &[usize]| shards.iter().filter_map(|&shard| self.record(shard).transpose()).collect();
-        match self.place {
-            Place::Folder { .. } => read(&shards),
-            // Most of the time is waiting for answers. The threads live as long as this call.
-            Place::Elsewhere { .. } => std::thread::scope(|scope| {
-                let each = shards.len().div_ceil(RECORDS_AT_A_TIME).max(1);
-                let threads: Vec<_> = shards.chunks(each).map(|shards| scope.spawn(move || read(shards))).collect();
-                let broken =
-                    || Err(Error::Internal { action: "read records".to_owned(), problem: "a thread panicked".into() });
-                let ended = threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| broken()));
-                Ok(ended.collect::<Result<Vec<_>, Error>>()?.concat())
-            }),
+        match self.location {
+            StoreLocation::Folder { .. } => read(&shards),
+            // Most of the time is spent on waiting for responses. The threads end with this call.
+            StoreLocation::Files { .. } => {
+                let shards_per_thread = shards.len().div_ceil(CONCURRENT_RECORDS).max(1);
+                let tasks = shards.chunks(shards_per_thread).map(|shards| move || read(shards));
+                let records: Result<Vec<Vec<ShardRecord>>, Error> =
+                    run_concurrently("read records", tasks)?.into_iter().collect();
+                Ok(records?.concat())
+            }
         }
     }
 
-    /// Checks that a row holds nothing, as a row without labels must: no inner chunk, and fill values in the small arrays.
-    /// Returns the array in which it holds something, and what.
+    /// Checks that a row without labels has no values: no inner chunk, and fill values in the small arrays. Otherwise
+    /// returns the array that has values, and which.
     ///
     /// # Errors
     /// Returns [`Error::File`] if the system fails to read a file, and [`Error::Store`] if the shard is damaged.
     pub(super) fn check_unlabelled(&self, row: usize) -> Result<Result<(), (StoreArray, String)>, Error> {
         let Some(shard) = self.shard(row / self.info.shard_images)? else { return Ok(Ok(())) };
-        for &array in StoreArray::of(&self.info) {
-            let problem = match self.holds_values(&shard, array, row) {
+        for &array in StoreArray::stored_in(&self.info) {
+            let problem = match self.has_values(&shard, array, row) {
                 Ok(false) => continue,
-                Ok(true) => "there are values".to_owned(),
-                Err(ReadFailure::Changed) => "it was changed meanwhile".to_owned(),
+                Ok(true) => "it has values".to_owned(),
+                Err(ReadFailure::Changed) => "it changed while it was read".to_owned(),
                 Err(ReadFailure::Damaged(problem)) => problem,
                 Err(ReadFailure::Failed(error)) => return Err(error),
             };
@@ -217,11 +225,11 @@ impl StoreReader {
         Ok(Ok(()))
     }
 
-    fn holds_values(&self, shard: &OpenShard, array: StoreArray, row: usize) -> Result<bool, ReadFailure> {
+    fn has_values(&self, shard: &OpenShard, array: StoreArray, row: usize) -> Result<bool, ReadFailure> {
         if array.is_map() {
-            return Ok(shard.chunk_bytes(&self.place, array, row % self.info.shard_images)? > 0);
+            return Ok(shard.chunk_bytes(&self.location, array, row % self.info.shard_images)? > 0);
         }
-        if shard.record.files.iter().all(|file| file.path != array.file_of(shard.record.shard)) {
+        if shard.record.files.iter().all(|file| file.path != array.shard_file(shard.record.shard)) {
             return Ok(false);
         }
         let values = self.small_values(shard, array, row)?;
@@ -238,13 +246,13 @@ impl StoreReader {
     ) -> Result<RowState<T>, Error> {
         if row >= self.info.images {
             return Err(Error::Usage(format!(
-                "row {row} does not exist; the store has {} rows, from 0",
+                "row {row} does not exist: the store has {} rows, counted from 0",
                 self.info.images
             )));
         }
         let shard_number = row / self.info.shard_images;
         let damaged = |problem: &str| self.damaged(shard_number, &format!("row {row}: {problem}"));
-        // A shard that was made again meanwhile is looked at again, once.
+        // A shard that was labelled again meanwhile is read again, once.
         for _ in 0..2 {
             let Some(shard) = self.shard(shard_number)? else { return Ok(RowState::ToDo) };
             if let Some(failed) = shard.record.failed.iter().find(|failed| failed.row == row) {
@@ -257,23 +265,23 @@ impl StoreReader {
                 Err(ReadFailure::Changed) => {
                     let old = self.shards.write().unwrap_or_else(PoisonError::into_inner).remove(&shard_number);
                     if let Some(old) = old {
-                        old.give_back(&self.kept_files);
+                        old.release_files(&self.open_files);
                     }
                 }
             }
         }
-        Err(damaged("its files change while they are read"))
+        Err(damaged("its files changed while they were read"))
     }
 
-    /// A shard, once its files were held against its record; `None` when it is not done.
+    /// Opens a shard and verifies its files against its record; `None` if it is not done.
     fn shard(&self, shard: usize) -> Result<Option<Arc<OpenShard>>, Error> {
         let known = self.shards.read().unwrap_or_else(PoisonError::into_inner).get(&shard).cloned();
         if known.is_some() {
             return Ok(known);
         }
         let Some(record) = self.record(shard)? else { return Ok(None) };
-        let open = OpenShard::compare(&self.place, &self.info, record);
-        let open = Arc::new(open?.map_err(|what| self.damaged(shard, &what))?);
+        let open = OpenShard::verify(&self.location, &self.info, record)?;
+        let open = Arc::new(open.map_err(|problem| self.damaged(shard, &problem))?);
         self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&open));
         Ok(Some(open))
     }
@@ -282,11 +290,12 @@ impl StoreReader {
         Error::Store {
             path: self.path.clone(),
             problem: format!(
-                "shard {shard} is damaged: {problem}. {}",
-                match self.place {
-                    Place::Folder { .. } => "The run command that made the store makes it again",
-                    Place::Elsewhere { .. } =>
-                        "Its publisher can put it right; `relabel verify` says what else is wrong",
+                "shard {shard} is damaged: {problem}\n  help: {}",
+                match self.location {
+                    StoreLocation::Folder { .. } =>
+                        "repeat the run command that created the store, which labels the shard again",
+                    StoreLocation::Files { .. } =>
+                        "run `relabel verify` for other problems, and ask the publisher to repair it",
                 }
             )
             .into(),
@@ -294,22 +303,21 @@ impl StoreReader {
     }
 
     fn map_in(&self, shard: &OpenShard, row: usize, scratch: &mut DecodeScratch) -> Result<LabelMap, ReadFailure> {
-        let k = self.info.k;
-        let scores = planes(&halves(&self.chunk_values(shard, StoreArray::Scores, row, scratch)?), k);
-        let classes = planes(&self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row, scratch)?), k);
+        let scores = halves(&self.chunk_values(shard, StoreArray::Scores, row, scratch)?);
+        let classes = self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row, scratch)?);
         if scores.iter().any(|score| !score.is_finite()) {
-            let problem = "its labels are missing although its record says that they are there";
+            let problem = "it has no labels, although its record lists it as labelled";
             return Err(ReadFailure::Damaged(problem.to_owned()));
         }
-        let mut map = LabelMap::from_stored(scores, classes, k, self.info.map_size);
+        let mut map = LabelMap::from_stored_cells(scores, classes, self.info.k, self.info.map_size);
         if self.info.with_lse {
             let lse = halves(&self.chunk_values(shard, StoreArray::Lse, row, scratch)?);
             map = map.and_then(|map| map.with_stored_lse(lse));
         }
-        map.ok_or_else(other_shapes)
+        map.ok_or_else(wrong_shape)
     }
 
-    /// A label map whose class ids are classes of the teacher, so that nobody who uses them as positions goes astray.
+    /// Reads a label map and checks that its class ids are below the number of classes, so that they are safe as indices.
     fn checked_map_in(
         &self,
         shard: &OpenShard,
@@ -317,7 +325,7 @@ impl StoreReader {
         scratch: &mut DecodeScratch,
     ) -> Result<LabelMap, ReadFailure> {
         let map = self.map_in(shard, row, scratch)?;
-        self.check_classes(map.classes())?;
+        self.check_classes(map.cell_classes())?;
         Ok(map)
     }
 
@@ -334,27 +342,27 @@ impl StoreReader {
         let count = self.info.classes.count;
         match classes.iter().find(|&&class| class as usize >= count) {
             None => Ok(()),
-            Some(class) => Err(ReadFailure::Damaged(format!("it has the class {class}, and there are {count}"))),
+            Some(class) => Err(ReadFailure::Damaged(format!("it has class {class} of {count}"))),
         }
     }
 
     fn prediction_in(&self, shard: &OpenShard, row: usize) -> Result<ImagePrediction, ReadFailure> {
         let probs = halves(self.small_values(shard, StoreArray::ImageProbs, row)?);
         let classes = self.class_ids(self.small_values(shard, StoreArray::ImageClasses, row)?);
-        ImagePrediction::from_stored(probs, classes).ok_or_else(other_shapes)
+        ImagePrediction::from_stored(probs, classes).ok_or_else(wrong_shape)
     }
 
-    /// Bytes of one image's values in an array without inner chunks, in this machine's byte order.
+    /// Returns one image's values of an array without inner chunks, in native byte order.
     fn small_values<'a>(&self, shard: &'a OpenShard, array: StoreArray, row: usize) -> Result<&'a [u8], ReadFailure> {
-        let values = shard.values(&self.place, array, |encoded| {
-            self.decoders.decode(array, encoded, &mut DecodeScratch::default())
+        let values = shard.values(&self.location, array, |encoded| {
+            self.decoders.decode(array, encoded, &mut DecodeScratch::default()).map_err(|problem| problem.to_string())
         })?;
         let image_bytes = values.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;
-        values.get(first..first + image_bytes).ok_or_else(other_shapes)
+        values.get(first..first + image_bytes).ok_or_else(wrong_shape)
     }
 
-    /// Bytes of one image's inner chunk, `[y, x, k]`, in this machine's byte order.
+    /// Decodes one image's inner chunk, `[y, x, k]`, into native byte order.
     fn chunk_values(
         &self,
         shard: &OpenShard,
@@ -362,8 +370,8 @@ impl StoreReader {
         row: usize,
         scratch: &mut DecodeScratch,
     ) -> Result<Vec<u8>, ReadFailure> {
-        let encoded = shard.chunk(&self.place, array, row % self.info.shard_images, &self.kept_files)?;
-        self.decoders.decode(array, encoded, scratch).map_err(ReadFailure::Damaged)
+        let encoded = shard.chunk(&self.location, array, row % self.info.shard_images, &self.open_files)?;
+        self.decoders.decode(array, encoded, scratch).map_err(|problem| ReadFailure::Damaged(problem.to_string()))
     }
 
     fn class_ids(&self, bytes: &[u8]) -> Vec<u32> {
@@ -375,25 +383,13 @@ impl StoreReader {
     }
 }
 
-/// Records that are asked for at a time, where they do not lie in a folder.
-const RECORDS_AT_A_TIME: usize = 16;
+/// Records that are read concurrently from a server.
+const CONCURRENT_RECORDS: usize = 16;
 
 fn halves(bytes: &[u8]) -> Vec<f16> {
     bytes.as_chunks::<2>().0.iter().map(|half| f16::from_ne_bytes(*half)).collect()
 }
 
-/// `[k, y, x]` from `[y, x, k]`.
-fn planes<T: Copy + Default>(cells: &[T], k: usize) -> Vec<T> {
-    let mut planes = vec![T::default(); cells.len()];
-    let plane = cells.len() / k;
-    for (cell, ranks) in cells.chunks_exact(k).enumerate() {
-        for (&value, place) in ranks.iter().zip(planes[cell..].iter_mut().step_by(plane)) {
-            *place = value;
-        }
-    }
-    planes
-}
-
-fn other_shapes() -> ReadFailure {
-    ReadFailure::Damaged("its arrays have other shapes".to_owned())
+fn wrong_shape() -> ReadFailure {
+    ReadFailure::Damaged("its arrays have another shape".to_owned())
 }

@@ -1,4 +1,4 @@
-//! How far a store is, from its records alone.
+//! Progress of a store, computed from its records alone.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,9 +7,9 @@ use std::time::SystemTime;
 use serde::Serialize;
 
 use super::info::StoreInfo;
+use super::layout::{self, record_path};
 use super::part::Part;
-use super::record::{Agreement, FailedImage, Identified, RecordState, ShardRecord};
-use super::{names, record_path};
+use super::record::{Agreement, FailedImage, IdentifiedStore, RecordState, ShardRecord};
 use crate::shared::error::Error;
 use crate::shared::manifest::manifest_rows;
 
@@ -22,23 +22,23 @@ pub struct StoreStatus {
     pub labelled: usize,
     /// Images that could not be labelled.
     pub failed: usize,
-    /// Images in shards that are not done.
+    /// Images in unfinished shards.
     pub to_do: usize,
-    /// Shards in all.
+    /// Number of shards.
     pub shards_total: usize,
-    /// Shards that are done.
+    /// Finished shards.
     pub shards_done: usize,
-    /// Shards to do again: their records are damaged, or their files are gone or of another length.
+    /// Shards that have to be labelled again: their records are damaged, or files are missing or of another length.
     pub damaged_shards: Vec<usize>,
-    /// Bytes of the finished shards' files.
+    /// Total length of the finished shards' files in bytes.
     pub label_bytes: u64,
-    /// The same for each labelled image; `None` before the first.
+    /// `label_bytes` for each labelled image; `None` before the first.
     pub bytes_per_image: Option<f64>,
-    /// Images per second between the last records (at most 32), by their files' times; `None` with fewer than two.
+    /// Images per second between the last records (at most 32), by the times of their files; `None` with fewer than two.
     pub images_per_s: Option<f64>,
-    /// Agreement with the folders' classes.
+    /// Agreement of the teacher with the folder classes.
     pub agreement: Agreement,
-    /// How often each kind of failure came up.
+    /// Number of failures of each kind.
     pub failures_by_kind: BTreeMap<String, usize>,
     /// The failed images.
     pub failed_images: Vec<FailedImage>,
@@ -48,38 +48,38 @@ impl StoreStatus {
     /// Reads every record of a store.
     ///
     /// # Errors
-    /// When it is no store, or a record cannot be read.
+    /// Returns [`Error::Store`] if it is not a store; [`Error::File`] if a record cannot be read.
     pub fn read(store: &Path) -> Result<(StoreInfo, Self), Error> {
         Self::read_part(store, Part::WHOLE)
     }
 
-    /// Reads the records of a part of a store; all counts are those of the part.
+    /// Reads the records of a part of a store. All counts are those of the part.
     ///
     /// # Errors
-    /// When it is no store, or a record cannot be read.
+    /// Returns [`Error::Store`] if it is not a store; [`Error::File`] if a record cannot be read.
     pub fn read_part(store: &Path, part: Part) -> Result<(StoreInfo, Self), Error> {
         let info = StoreInfo::read(store)?;
         check_rows(store, &info)?;
         let (mut records, mut damaged_shards) = (Vec::new(), Vec::new());
-        let of = Identified { info: &info, identity: &info.identity() };
+        let of = IdentifiedStore { info: &info, identity: &info.identity() };
         for shard in part.shards(info.shards()) {
             match RecordState::read(store, &of, shard)? {
-                RecordState::Valid(record) if record.files_are_there(store)? => records.push(record),
+                RecordState::Valid(record) if record.files_exist(store)? => records.push(record),
                 RecordState::Valid(_) | RecordState::Damaged(_) => damaged_shards.push(shard),
                 RecordState::Absent => {}
             }
         }
-        let mut status = Self::of_records(&info, part, &records);
+        let mut status = Self::from_records(&info, part, &records);
         status.damaged_shards = damaged_shards;
         status.images_per_s = rate(store, &records);
         Ok((info, status))
     }
 
-    /// Counts over the records of a part.
+    /// Computes the counts from the records of a part.
     #[must_use]
-    pub fn of_records(info: &StoreInfo, part: Part, records: &[ShardRecord]) -> Self {
+    pub fn from_records(info: &StoreInfo, part: Part, records: &[ShardRecord]) -> Self {
         let shards = part.shards(info.shards());
-        let images = info.rows_of_part(part).len();
+        let images = info.part_rows(part).len();
         let labelled: usize = records.iter().map(|record| record.labelled).sum();
         let failed_images: Vec<_> = records.iter().flat_map(|record| record.failed.iter().cloned()).collect();
         let mut failures_by_kind = BTreeMap::new();
@@ -109,9 +109,9 @@ impl StoreStatus {
     }
 }
 
-/// Refuses a store whose list, as far as it can be read, is not of as many images as the store names.
+/// Refuses a store whose manifest is readable and has another number of rows than the arrays.
 fn check_rows(store: &Path, info: &StoreInfo) -> Result<(), Error> {
-    let path = store.join(names::MANIFEST);
+    let path = store.join(layout::MANIFEST);
     match manifest_rows(&path)? {
         Some(rows) if rows != info.images => {
             let problem = format!("it has {rows} rows, the arrays have {}", info.images);
@@ -121,7 +121,7 @@ fn check_rows(store: &Path, info: &StoreInfo) -> Result<(), Error> {
     }
 }
 
-/// Images per second over the newest records.
+/// Returns the images per second over the newest records.
 fn rate(store: &Path, records: &[ShardRecord]) -> Option<f64> {
     const NEWEST: usize = 32;
     let mut times: Vec<(SystemTime, usize)> = records

@@ -1,29 +1,30 @@
-//! Creates a store, goes on with one, and commits shards.
+//! Creates or resumes a store, and commits shards.
 
-mod take_over;
+mod copy_shard;
 
 use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
-use super::arrays::StoreArray;
-use super::commit::{Committer, Faults, clear_staging, create_folder, create_own_folder};
-use super::encode::ShardLabels;
-use super::files::SMALL_FILE_BYTES;
+use super::committer::{Committer, FaultInjection, clear_staging, create_folder, create_own_folder};
+use super::group::GroupState;
 use super::in_flight::InFlight;
-use super::info::{GroupState, StoreInfo};
-use super::lock::{PartLock, StartLock};
+use super::info::StoreInfo;
+use super::layout::{self, SMALL_FILE_BYTES, StoreArray, record_file};
 use super::part::Part;
-use super::record::{Agreement, Identified, RecordState, RecordedFile, ShardRecord};
+use super::part_lock::{PartLock, StartLock};
+use super::record::{Agreement, IdentifiedStore, RecordState, ShardRecord};
+use super::recorded_file::RecordedFile;
 use super::seal::{pretty, sealed};
-use super::seen::{Seen, SeenNotes};
-use super::{names, record_file};
+use super::shard_encoder::ShardLabels;
+use super::source_index::read_source_index;
+use super::verified_files::{VerifiedFiles, VerifiedFilesLog};
 use crate::shared::digest::{Digest, digest_bytes, digest_opened};
 use crate::shared::error::Error;
 use crate::shared::manifest::{Manifest, manifest_bytes, read_known_manifest_bytes};
 use crate::shared::regular_file;
 
-/// A store of which this process may write a part.
+/// A store of which this process writes a part.
 #[derive(Debug)]
 pub struct StoreWriter {
     path: PathBuf,
@@ -31,56 +32,57 @@ pub struct StoreWriter {
     identity: Digest,
     part: Part,
     committer: Committer,
-    seen: Seen,
-    notes: SeenNotes,
+    verified: VerifiedFiles,
+    verified_log: VerifiedFilesLog,
     in_flight: InFlight,
-    /// Fixed files that were damaged or gone and have been made again, by their paths inside the store.
+    /// Paths inside the store of the fixed files that were damaged or missing and were written again.
     repaired: Vec<String>,
     _lock: PartLock,
 }
 
-/// Who writes, and what of the store.
+/// Options of a writer.
 #[derive(Debug, Default)]
-pub struct WriteAs {
-    /// The part of the store that is this process's.
+pub struct WriterOptions {
+    /// The part of the store that this process writes.
     pub part: Part,
-    /// What others are told while this process writes: `process 4711 on node3`.
+    /// Description of this process for other writers: `process 4711 on node3`.
     pub holder: String,
-    /// Failures on purpose; none outside tests.
-    pub faults: Faults,
+    /// Injected failures, for tests.
+    #[doc(hidden)]
+    pub faults: FaultInjection,
 }
 
-/// How far a writer's part is.
+/// Progress of a writer's part.
 #[derive(Debug, Default)]
 pub struct PartState {
-    /// Records of the shards that are done.
+    /// Records of the finished shards.
     pub done: Vec<ShardRecord>,
-    /// Numbers of the others, in order.
+    /// Numbers of the other shards, in order.
     pub to_do: Vec<usize>,
-    /// Why shards that were done are to do again, in words.
+    /// Why finished shards have to be labelled again, as text.
     pub damaged: Vec<String>,
 }
 
 impl StoreWriter {
-    /// True when there is a store at `path`, whole or partly filled. One whose `zarr.json` is damaged is none: it is
-    /// made again, and keeps the shards that fit.
+    /// Whether there is a store at `path`, complete or not. A store whose `zarr.json` is damaged does not count: it is
+    /// created again, and keeps its valid shards.
     ///
     /// # Errors
-    /// When it is of another format version or another program.
+    /// Returns [`Error::Store`] if it is of another format version or another program.
     pub fn exists(path: &Path) -> Result<bool, Error> {
-        Ok(matches!(GroupState::read(path)?, GroupState::Whole(_)))
+        Ok(matches!(GroupState::read(path)?, GroupState::Valid(_)))
     }
 
-    /// Checks that a store may be created at `path`: nothing is there, or what an earlier attempt left.
+    /// Checks that a store may be created at `path`: it does not exist, or contains only files of an earlier attempt.
     ///
     /// # Errors
-    /// When the folder holds something else or cannot be read.
+    /// Returns [`Error::Store`] if the folder contains other files; [`Error::File`] if it cannot be read.
     pub fn check_free(path: &Path) -> Result<(), Error> {
-        if let Some(stranger) = first_stranger(path)? {
+        if let Some(entry) = first_foreign_entry(path)? {
             return Err(Error::Store {
                 path: path.to_path_buf(),
                 problem: format!(
-                    "it is no store and not empty (it holds `{stranger}`). Name another --out, or empty it"
+                    "it is not a store and not empty (it contains `{entry}`)\n  help: name another --out, or empty this one"
                 )
                 .into(),
             });
@@ -88,70 +90,78 @@ impl StoreWriter {
         Ok(())
     }
 
-    /// Creates an empty store. Its `zarr.json` is written last: what has none is no store.
-    /// Where another process has just made the same store, goes on with that one.
+    /// Creates an empty store. Its `zarr.json` is written last: a folder without one is not a store.
+    /// If another process has just created the same store, resumes that one.
     ///
     /// # Errors
-    /// When the folder holds something else, cannot be written, or its part is being written by another process.
-    pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, write_as: WriteAs) -> Result<Self, Error> {
+    /// Returns [`Error::Store`] if the folder contains other files or another process writes this part;
+    /// [`Error::OtherRun`] if another process has just created a store with other settings; [`Error::File`] if the folder
+    /// cannot be written.
+    pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, options: WriterOptions) -> Result<Self, Error> {
         let manifest = manifest_bytes(manifest)
-            .map_err(|problem| Error::Manifest { path: path.join(names::MANIFEST), problem: problem.into() })?;
-        Self::create_with(path, info, &manifest, write_as)
+            .map_err(|problem| Error::Manifest { path: path.join(layout::MANIFEST), problem: problem.into() })?;
+        Self::create_with(path, info, &manifest, options)
     }
 
-    /// The same, with the bytes of `manifest.parquet`.
-    pub(super) fn create_with(path: &Path, info: StoreInfo, manifest: &[u8], write_as: WriteAs) -> Result<Self, Error> {
-        info.check().map_err(|problem| Error::Usage(format!("no store can be made of this: {problem}")))?;
+    /// As [`StoreWriter::create`], with the bytes of `manifest.parquet`.
+    pub(super) fn create_with(
+        path: &Path,
+        info: StoreInfo,
+        manifest: &[u8],
+        options: WriterOptions,
+    ) -> Result<Self, Error> {
+        info.check().map_err(|problem| Error::Usage(format!("cannot create a store: {problem}")))?;
         create_folder(path)?;
-        create_own_folder(&path.join(names::LOCKS))?;
+        create_own_folder(&path.join(layout::LOCKS))?;
         let start = StartLock::wait(path)?;
-        if let GroupState::Whole(there) = GroupState::read(path)? {
+        if let GroupState::Valid(there) = GroupState::read(path)? {
             let differences = there.differences_to_new(&info);
             if !differences.is_empty() {
                 return Err(Error::OtherRun {
                     path: path.to_path_buf(),
                     differences,
-                    advice: "another process has just made this store. Give all of them the same flags",
+                    advice: "another process has just created this store: give all of them the same flags",
                 });
             }
-            return Self::start(path, *there, write_as, &start);
+            return Self::start(path, *there, options, &start);
         }
         Self::check_free(path)?;
-        for folder in [names::STAGING, names::RECORDS, names::RUNS] {
+        for folder in [layout::STAGING, layout::RECORDS, layout::RUNS] {
             create_own_folder(&path.join(folder))?;
         }
-        for array in StoreArray::of(&info) {
+        for array in StoreArray::stored_in(&info) {
             create_own_folder(&path.join(array.name()))?;
         }
-        let store = Self::start(path, info, write_as, &start)?;
-        store.committer.file(names::MANIFEST, manifest)?;
-        for &array in StoreArray::of(&store.info) {
-            store.committer.file(&array.metadata_file(), &array.metadata_json(&store.info))?;
+        let store = Self::start(path, info, options, &start)?;
+        store.committer.write_file(layout::MANIFEST, manifest)?;
+        for &array in StoreArray::stored_in(&store.info) {
+            store.committer.write_file(&array.metadata_file(), &array.metadata_json(&store.info))?;
         }
-        store.committer.file(names::GROUP, &store.info.group_json())?;
+        store.committer.write_file(layout::GROUP, &store.info.group_json())?;
         Ok(store)
     }
 
-    /// Opens a store to go on with it. Fixed files that are damaged or gone are made again: the arrays' descriptions
-    /// from the group's, and the manifest from `list_again`, if that gives the same list.
+    /// Opens a store to resume it. Fixed files that are damaged or missing are written again: the arrays' `zarr.json` from
+    /// the group's, and the manifest from `list_again` if that returns the same list.
     ///
     /// # Errors
-    /// When it is no store, is damaged beyond that, or this part of it is being written by another process.
+    /// Returns [`Error::Store`] if it is not a store, is damaged beyond that, or another process writes this part;
+    /// [`Error::File`] if it cannot be written; and the errors of `list_again`.
     pub fn resume(
         path: &Path,
-        write_as: WriteAs,
+        options: WriterOptions,
         list_again: &mut dyn FnMut() -> Result<Manifest, Error>,
     ) -> Result<(Self, Manifest), Error> {
         let info = StoreInfo::read(path)?;
-        create_own_folder(&path.join(names::LOCKS))?;
+        create_own_folder(&path.join(layout::LOCKS))?;
         let start = StartLock::wait(path)?;
-        let mut store = Self::start(path, info, write_as, &start)?;
-        for &array in StoreArray::of(&store.info) {
+        let mut store = Self::start(path, info, options, &start)?;
+        for &array in StoreArray::stored_in(&store.info) {
             create_own_folder(&path.join(array.name()))?;
             let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
             let there = regular_file::read(&path.join(&file), SMALL_FILE_BYTES)?.or_problem();
             if there.as_ref() != Ok(&wanted) {
-                store.committer.file(&file, &wanted)?;
+                store.committer.write_file(&file, &wanted)?;
                 store.repaired.push(file);
             }
         }
@@ -159,16 +169,16 @@ impl StoreWriter {
         Ok((store, manifest))
     }
 
-    /// Takes the part's lock and tidies up after its last writer.
-    fn start(path: &Path, info: StoreInfo, write_as: WriteAs, start: &StartLock) -> Result<Self, Error> {
-        let WriteAs { part, holder, faults } = write_as;
+    /// Locks the part and removes what its last writer left.
+    fn start(path: &Path, info: StoreInfo, options: WriterOptions, start: &StartLock) -> Result<Self, Error> {
+        let WriterOptions { part, holder, faults } = options;
         let lock = PartLock::take(path, part, info.shards(), &holder, start)?;
-        for folder in [names::STAGING, names::RECORDS, names::RUNS] {
+        for folder in [layout::STAGING, layout::RECORDS, layout::RUNS] {
             create_own_folder(&path.join(folder))?;
         }
         clear_staging(path, part, info.shards())?;
         let committer = Committer::new(path, part, faults)?;
-        let (seen, notes) = (Seen::read(path), SeenNotes::open(path, part)?);
+        let (verified, verified_log) = (VerifiedFiles::read(path), VerifiedFilesLog::open(path, part)?);
         let in_flight = InFlight::open(path, part)?;
         let identity = info.identity();
         Ok(Self {
@@ -177,8 +187,8 @@ impl StoreWriter {
             identity,
             part,
             committer,
-            seen,
-            notes,
+            verified,
+            verified_log,
             in_flight,
             repaired: Vec::new(),
             _lock: lock,
@@ -186,8 +196,8 @@ impl StoreWriter {
     }
 
     fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
-        let path = self.path.join(names::MANIFEST);
-        let there = match regular_file::read(&path, self.info.most_manifest_bytes())?.or_problem() {
+        let path = self.path.join(layout::MANIFEST);
+        let there = match regular_file::read(&path, self.info.max_manifest_bytes())?.or_problem() {
             Ok(bytes) => {
                 let digest = digest_bytes(&bytes);
                 if digest == self.info.manifest_sha256 {
@@ -205,72 +215,73 @@ impl StoreWriter {
             return Err(Error::Store {
                 path: self.path.clone(),
                 problem: format!(
-                    "its manifest was changed ({there}, but {} when it was made), and the source gives another list now \
-                     ({digest}). Put the original manifest.parquet back",
+                    "its manifest was changed ({there}, expected sha256 {}), and the source now has another list ({digest})\n  \
+                     help: restore the original manifest.parquet",
                     self.info.manifest_sha256
-                ).into(),
+                )
+                .into(),
             });
         }
-        self.committer.file(names::MANIFEST, &bytes)?;
-        self.repaired.push(names::MANIFEST.to_owned());
+        self.committer.write_file(layout::MANIFEST, &bytes)?;
+        self.repaired.push(layout::MANIFEST.to_owned());
         Ok(manifest)
     }
 
-    /// What the store is.
+    /// Description of the store.
     #[must_use]
     pub fn info(&self) -> &StoreInfo {
         &self.info
     }
 
-    /// Where the store is.
+    /// Folder of the store.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The part that is this writer's.
+    /// The part that this writer writes.
     #[must_use]
     pub fn part(&self) -> Part {
         self.part
     }
 
-    /// Which images are being decoded, and at which ones the last writer of this part died.
+    /// The images that are being decoded, and those at which the last writer of this part crashed.
     #[must_use]
     pub fn in_flight(&self) -> &InFlight {
         &self.in_flight
     }
 
-    /// Paths inside the store of the files that [`StoreWriter::resume`] made again.
+    /// Paths inside the store of the files that [`StoreWriter::resume`] wrote again.
     #[must_use]
     pub fn repaired(&self) -> &[String] {
         &self.repaired
     }
 
-    /// How far this writer's part is. A shard is done when its record is there and holds, and its files are what the
-    /// record says. Files that were compared before and not touched since are not read again; `reading` hears how
-    /// many bytes will be.
+    /// Returns the progress of this writer's part. A shard is done if its record is valid and its files match the record.
+    /// Files that were verified before and not touched since are not read again; `on_reading` is called with the number of
+    /// bytes that have to be read.
     ///
     /// # Errors
-    /// When a record or file is there and cannot be read.
-    pub fn part_state(&self, reading: &dyn Fn(u64)) -> Result<PartState, Error> {
+    /// Returns [`Error::File`] if a record or file cannot be read.
+    pub fn part_state(&self, on_reading: &dyn Fn(u64)) -> Result<PartState, Error> {
         let shards = self.part.shards(self.info.shards());
-        let of = Identified { info: &self.info, identity: &self.identity };
+        let of = IdentifiedStore { info: &self.info, identity: &self.identity };
         let states: Vec<(usize, RecordState)> = shards
             .into_par_iter()
             .map(|shard| Ok((shard, RecordState::read(&self.path, &of, shard)?)))
             .collect::<Result<_, Error>>()?;
-        let unknown = |file: &RecordedFile| {
+        let unverified = |file: &RecordedFile| {
             let metadata = regular_file::metadata(&self.path.join(&file.path))?;
-            let is_unknown = metadata.is_some_and(|metadata| !self.seen.knows(&file.path, &metadata));
-            Ok(if is_unknown { file.bytes } else { 0 })
+            let is_unverified = metadata.is_some_and(|metadata| !self.verified.contains(&file.path, &metadata));
+            Ok(if is_unverified { file.bytes } else { 0 })
         };
         let valid = |(_, state): &(usize, RecordState)| match state {
-            RecordState::Valid(record) => record.files.iter().map(unknown).sum(),
+            RecordState::Valid(record) => record.files.iter().map(unverified).sum(),
             _ => Ok(0),
         };
-        let unknown_bytes = states.par_iter().map(valid).sum::<Result<u64, Error>>()?;
-        if unknown_bytes > 0 {
-            reading(unknown_bytes);
+        let unverified_bytes = states.par_iter().map(valid).sum::<Result<u64, Error>>()?;
+        if unverified_bytes > 0 {
+            on_reading(unverified_bytes);
         }
         let compared: Vec<Option<String>> = states
             .par_iter()
@@ -299,7 +310,7 @@ impl StoreWriter {
         Ok(state_of_part)
     }
 
-    /// Compares a file with its record. Returns what is wrong with it.
+    /// Compares a file with its record. Returns the difference, if there is one.
     fn compare(&self, file: &RecordedFile) -> Result<Option<String>, Error> {
         let path = self.path.join(&file.path);
         let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
@@ -308,24 +319,24 @@ impl StoreWriter {
         };
         if metadata.len() != file.bytes {
             let bytes = metadata.len();
-            return Ok(Some(format!("{} has {bytes} bytes, {} when it was written", file.path, file.bytes)));
+            return Ok(Some(format!("{} has {bytes} bytes, its record lists {}", file.path, file.bytes)));
         }
-        if self.seen.knows(&file.path, &metadata) {
+        if self.verified.contains(&file.path, &metadata) {
             return Ok(None);
         }
         let (digest, _) = digest_opened(&mut opened, &path)?;
         if digest != file.sha256 {
-            return Ok(Some(format!("{} has another content than when it was written", file.path)));
+            return Ok(Some(format!("{} does not have the sha256 that its record lists", file.path)));
         }
-        self.notes.add(&file.path, &metadata);
+        self.verified_log.add(&file.path, &metadata);
         Ok(None)
     }
 
-    /// Commits a shard: its files first, each whole, and its record last. A shard that is made again loses its old
-    /// record first, so that no record ever vouches for files of another time.
+    /// Commits a shard: its files first, each atomically, and its record last. The old record of a shard that is labelled
+    /// again is removed first, so that a record never lists files of another run.
     ///
     /// # Errors
-    /// When a file cannot be written; the shard then has no record and does not count.
+    /// Returns [`Error::File`] if a file cannot be written. The shard then has no record and is not done.
     pub fn commit(
         &self,
         labels: &ShardLabels,
@@ -336,58 +347,50 @@ impl StoreWriter {
         let record = ShardRecord {
             made_with: self.identity.clone(),
             shard: labels.shard,
-            first_row: self.info.rows_of(labels.shard).start,
+            first_row: self.info.shard_rows(labels.shard).start,
             rows: labels.images.len(),
             labelled: labels.images.len() - failed.len(),
             failed,
             agreement,
-            files: files.iter().map(|(path, bytes)| RecordedFile::of(path, bytes)).collect(),
+            files: files.iter().map(|(path, bytes)| RecordedFile::from_bytes(path, bytes)).collect(),
         };
         let record_file = record_file(labels.shard);
         self.committer.remove(&record_file)?;
         for (path, bytes) in files {
-            self.committer.file(path, bytes)?;
+            self.committer.write_file(path, bytes)?;
             if let Ok(metadata) = std::fs::metadata(self.path.join(path)) {
-                self.notes.add(path, &metadata);
+                self.verified_log.add(path, &metadata);
             }
         }
-        self.committer.file(&record_file, &record.to_json())?;
+        self.committer.write_file(&record_file, &record.to_json())?;
         Ok(record)
     }
 
-    /// What an earlier run noted of where the images lie in their archives, if it did.
+    /// Returns the cached index of where the images are in their archives, if an earlier run wrote one.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
         read_source_index(&self.path)
     }
 
-    /// Notes where the images lie in their archives, so that a run that goes on need not list these again.
+    /// Caches the index of where the images are in their archives, so that a resumed run need not list these again.
     ///
     /// # Errors
-    /// When it cannot be written; nothing depends on it.
-    pub fn note_source_index(&self, index: &[u8]) -> Result<(), Error> {
-        self.committer.file(names::SOURCE_INDEX, index)
+    /// Returns [`Error::File`] if it cannot be written; nothing depends on it.
+    pub fn write_source_index(&self, index: &[u8]) -> Result<(), Error> {
+        self.committer.write_file(layout::SOURCE_INDEX, index)
     }
 
-    /// Leaves a note of a run (when, on what, how fast) in `runs/`, the one place of a store that holds times.
+    /// Writes a note of a run (times, devices, speed) to `runs/`. Only this folder of a store contains times.
     ///
     /// # Errors
-    /// When it cannot be written.
-    pub fn note_run(&self, name: &str, note: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
-        self.committer.file(&format!("{}/{name}.json", names::RUNS), &pretty(&sealed(note)))
+    /// Returns [`Error::File`] if it cannot be written.
+    pub fn write_run_note(&self, name: &str, note: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
+        self.committer.write_file(&format!("{}/{name}.json", layout::RUNS), &pretty(&sealed(note)))
     }
 }
 
-/// Most bytes of a `.source-index` that are read.
-const MOST_INDEX_BYTES: u64 = 1 << 32;
-
-/// What is noted of where the images lie in their archives. Nothing depends on it, so that one that cannot be read is none.
-pub(super) fn read_source_index(store: &Path) -> Option<Vec<u8>> {
-    regular_file::read(&store.join(names::SOURCE_INDEX), MOST_INDEX_BYTES).ok()?.or_problem().ok()
-}
-
-/// The first thing in a folder that a store under construction would not have put there.
-fn first_stranger(path: &Path) -> Result<Option<String>, Error> {
+/// Returns the first entry of a folder that does not belong to a store.
+fn first_foreign_entry(path: &Path) -> Result<Option<String>, Error> {
     let entries = match std::fs::read_dir(path) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -396,10 +399,10 @@ fn first_stranger(path: &Path) -> Result<Option<String>, Error> {
     let arrays = StoreArray::ALL.map(StoreArray::name);
     let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
     let names: Vec<String> = names.collect::<std::io::Result<_>>().map_err(Error::file("list", path))?;
-    let mut strangers: Vec<String> = names
+    let mut foreign: Vec<String> = names
         .into_iter()
-        .filter(|name| !names::OWN.contains(&name.as_str()) && !arrays.contains(&name.as_str()))
+        .filter(|name| !layout::ENTRIES.contains(&name.as_str()) && !arrays.contains(&name.as_str()))
         .collect();
-    strangers.sort();
-    Ok(strangers.into_iter().next())
+    foreign.sort();
+    Ok(foreign.into_iter().next())
 }

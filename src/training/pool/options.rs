@@ -1,19 +1,21 @@
-//! What can be chosen about pooling. The defaults are the paper's.
+//! Options of pooling. The defaults are those of the paper.
 
-/// How label maps are pooled.
+use super::pool_error::PoolError;
+
+/// Options of pooling.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct Pooling {
+pub struct PoolOptions {
     /// Parts into which the crop is divided.
     pub output: OutputSize,
-    /// What stands for the score of a class that a cell does not hold.
+    /// Score of a class that a cell does not have.
     pub fill: Fill,
-    /// By what pooled scores are divided before softmax.
+    /// Divisor of pooled scores before softmax.
     pub temperature: Temperature,
-    /// Which side of the box goes along which axis of the map.
+    /// Assignment of the box's sides to the axes of the map.
     pub convention: Convention,
 }
 
-/// Rows and columns of parts into which a crop is divided, each with a label of its own. 1×1 is the label of the crop,
+/// Rows and columns of parts into which a crop is divided. Each part has its own target: 1×1 is the target of the crop,
 /// p×p are token labels (*All Tokens Matter*, arXiv 2104.10858).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OutputSize {
@@ -22,19 +24,19 @@ pub struct OutputSize {
 }
 
 impl OutputSize {
-    /// Largest number of rows or columns that is accepted, so that a slip does not ask for terabytes.
+    /// Largest number of rows or columns, so that a typing error does not allocate terabytes.
     pub const MAX_SIDE: usize = 256;
 
-    /// So many rows and columns.
+    /// Creates an output of `rows` × `columns` parts.
     ///
     /// # Errors
-    /// When a number is 0 or larger than [`OutputSize::MAX_SIDE`].
-    pub fn new(rows: usize, columns: usize) -> Result<Self, String> {
+    /// Returns [`PoolError::OutputSize`] if a number is 0 or larger than [`OutputSize::MAX_SIDE`].
+    pub fn new(rows: usize, columns: usize) -> Result<Self, PoolError> {
         let sides = 1..=Self::MAX_SIDE;
         if sides.contains(&rows) && sides.contains(&columns) {
             Ok(Self { rows, columns })
         } else {
-            Err(format!("an output of {rows}x{columns} parts is out of range: each side is 1 to {}", Self::MAX_SIDE))
+            Err(PoolError::OutputSize { rows, columns, max_side: Self::MAX_SIDE })
         }
     }
 
@@ -51,13 +53,13 @@ impl Default for OutputSize {
     }
 }
 
-/// What stands for the score of a class that a cell does not hold.
+/// Score of a class that a cell does not have.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Fill {
-    /// The same score everywhere. 0 is the paper's.
+    /// The same score everywhere; 0 in the paper.
     Constant(f32),
-    /// The score at which the absent classes of a cell together have the probability that the teacher gave to them
-    /// there, in equal shares. Only for stores with log-sum-exp.
+    /// The score at which the absent classes of a cell together have the probability that the teacher predicted for them in
+    /// this cell, in equal shares. Only for stores with log-sum-exp.
     Rest,
 }
 
@@ -67,20 +69,20 @@ impl Default for Fill {
     }
 }
 
-/// By what pooled scores are divided before softmax: above 1 labels get softer, below 1 harder.
+/// Divisor of pooled scores before softmax: targets get softer above 1, harder below 1.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Temperature(f32);
 
 impl Temperature {
-    /// A temperature.
+    /// Creates a temperature.
     ///
     /// # Errors
-    /// When it is not a finite number above 0.
-    pub fn new(temperature: f32) -> Result<Self, String> {
+    /// Returns [`PoolError::Temperature`] if it is not a finite number above 0.
+    pub fn new(temperature: f32) -> Result<Self, PoolError> {
         if temperature.is_finite() && temperature > 0.0 {
             Ok(Self(temperature))
         } else {
-            Err(format!("a temperature of {temperature} cannot be: it is a finite number above 0"))
+            Err(PoolError::Temperature(temperature))
         }
     }
 
@@ -95,14 +97,14 @@ impl Default for Temperature {
     }
 }
 
-/// Which side of the box goes along which axis of the map.
+/// Assignment of the box's sides to the axes of the map.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Convention {
-    /// x along the map's columns, y along its rows: the part of the image that the box shows.
+    /// x along the map's columns, y along its rows: the part of the image that the box contains.
     #[default]
     XFirst,
-    /// What the public reader of *Re-labeling ImageNet* and `TokenLabeling`'s do: they hand (top, left, bottom, right) to
-    /// `roi_align`, which takes (x0, y0, x1, y1), and scale all four by the map's width. They so pool the box mirrored at
-    /// the image's diagonal. Only for repeating their results.
+    /// The convention of the public readers of *Re-labeling ImageNet* and `TokenLabeling`: they pass (top, left, bottom,
+    /// right) to `roi_align`, which takes (x0, y0, x1, y1), and scale all four by the map's width, so that the box is
+    /// mirrored at the image's diagonal. Only for reproducing their results.
     Naver,
 }

@@ -9,7 +9,7 @@ def test_other_files_or_settings_do_not_resume_a_store(tmp_path):
     relabel("import", tmp_path / "maps", "--out", tmp_path / "store")
     for flags in [["--orientation", "xy"], ["--classes", "1000"], ["--shard-size", "2"]]:
         refused = relabel("import", tmp_path / "maps", "--out", tmp_path / "store", *flags, code=1)
-        assert "was made with something else" in refused.stderr, refused.stderr
+        assert "was created with different settings" in refused.stderr, refused.stderr
     save(tmp_path / "maps", {path_of(5, 6): tensors[path_of(0, 6)]})
     refused = relabel("import", tmp_path / "maps", "--out", tmp_path / "store", code=1)
     assert "teacher: imported" in refused.stderr
@@ -31,5 +31,5 @@ def test_folders_without_label_maps_are_refused(tmp_path):
     refused = relabel("import", tmp_path / "flat", "--out", tmp_path / "store", code=1)
     assert "--rank-axis first" in refused.stderr
     refused = relabel("export", tmp_path / "empty", "--out", tmp_path / "out", code=1)
-    assert "is no store" in refused.stderr
+    assert "is not a store" in refused.stderr
     relabel("import", tmp_path / "weights", code=2)

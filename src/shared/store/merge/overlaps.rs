@@ -1,11 +1,12 @@
-//! Shards that more than one store has.
+//! Compares the shards that more than one store has.
 
 use std::path::Path;
 
-use super::{ShardRecord, StoreInfo};
+use crate::shared::store::info::StoreInfo;
+use crate::shared::store::record::ShardRecord;
 
-/// A line for each shard that two stores have and in which they differ: which rows, which stores, what.
-pub(super) fn that_differ(holders: &[(&Path, &[ShardRecord])], info: &StoreInfo) -> Vec<String> {
+/// Returns a line for each shard that differs between two stores: rows, stores and differences.
+pub(super) fn differing_shards(holders: &[(&Path, &[ShardRecord])], info: &StoreInfo) -> Vec<String> {
     let mut first_of: Vec<Option<(&Path, &ShardRecord)>> = vec![None; info.shards()];
     let mut lines = Vec::new();
     for &(store, records) in holders {
@@ -15,15 +16,15 @@ pub(super) fn that_differ(holders: &[(&Path, &[ShardRecord])], info: &StoreInfo)
                 continue;
             };
             if known != record {
-                let rows = info.rows_of(record.shard);
+                let rows = info.shard_rows(record.shard);
                 lines.push(format!(
-                    "shard {} (rows {} to {}) is in {} and in {}, and is not the same: {}",
+                    "shard {} (rows {} to {}) differs between {} and {}: {}",
                     record.shard,
                     rows.start,
                     rows.end - 1,
                     first.display(),
                     store.display(),
-                    what_differs(known, record)
+                    differences(known, record)
                 ));
             }
         }
@@ -31,20 +32,20 @@ pub(super) fn that_differ(holders: &[(&Path, &[ShardRecord])], info: &StoreInfo)
     lines
 }
 
-fn what_differs(a: &ShardRecord, b: &ShardRecord) -> String {
+fn differences(a: &ShardRecord, b: &ShardRecord) -> String {
     let mut what = Vec::new();
     let failed = |record: &ShardRecord| record.failed.iter().map(|failed| failed.row).collect::<Vec<_>>();
     if failed(a) != failed(b) {
-        what.push(format!("rows that failed ({:?} and {:?})", failed(a), failed(b)));
+        what.push(format!("failed rows ({:?} and {:?})", failed(a), failed(b)));
     } else if a.failed != b.failed {
-        what.push("why rows failed".to_owned());
+        what.push("reasons of failed rows".to_owned());
     }
     let of_b = |path: &str| b.files.iter().find(|file| file.path == path);
     let in_a = a.files.iter().filter(|file| of_b(&file.path) != Some(file)).map(|file| file.path.as_str());
     let only_b = b.files.iter().filter(|file| !a.files.iter().any(|other| other.path == file.path));
     what.extend(in_a.chain(only_b.map(|file| file.path.as_str())).map(str::to_owned));
     if what.is_empty() {
-        what.push("its counts".to_owned());
+        what.push("counts".to_owned());
     }
     what.join(", ")
 }

@@ -1,4 +1,4 @@
-//! Records, and the files that they name.
+//! Verifies records and the files that they list.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -6,49 +6,49 @@ use std::path::Path;
 
 use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
-use super::values::Values;
-use super::{Depth, Problem, Repair, Step, Verification};
+use super::label_values::ValueChecker;
+use super::verification::{Depth, Problem, Repair, Verification, VerifyProgress};
 use crate::shared::digest::digest_opened;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::regular_file;
-use crate::shared::store::arrays::StoreArray;
 use crate::shared::store::info::StoreInfo;
-use crate::shared::store::record::{FailedImage, Identified, RecordState, RecordedFile, ShardRecord};
-use crate::shared::store::{names, record_file, record_path};
+use crate::shared::store::layout::{self, StoreArray, record_file, record_path};
+use crate::shared::store::record::{FailedImage, IdentifiedStore, RecordState, ShardRecord};
+use crate::shared::store::recorded_file::RecordedFile;
 
-/// Checks every shard, and that nothing is there that belongs to none.
+/// Verifies every shard, and that the folders contain no files of other stores.
 ///
-/// A run may write the store meanwhile. What belongs to a shard is then never a stranger: its files come before its record,
-/// and both may come after the shard was looked at.
-pub(super) fn check(
+/// A run may write the store meanwhile. Files of an unfinished shard are therefore never foreign: they are written before
+/// its record, and both may be written after the shard was verified.
+pub(super) fn check_shards(
     store: &Path,
     info: &StoreInfo,
     manifest: Option<&Manifest>,
     depth: Depth,
-    heard: &(dyn Fn(Step) + Sync),
+    on_progress: &(dyn Fn(VerifyProgress) + Sync),
     found: &mut Verification,
 ) -> Result<(), Error> {
-    heard(Step::Shards(info.shards()));
-    let of = Identified { info, identity: &info.identity() };
+    on_progress(VerifyProgress::Shards(info.shards()));
+    let of = IdentifiedStore { info, identity: &info.identity() };
     let values = match depth {
         Depth::Files => None,
-        Depth::Values => Some(Values::open(store, info)?),
+        Depth::Values => Some(ValueChecker::open(store, info)?),
     };
-    let checked: Vec<(usize, OfShard)> = (0..info.shards())
+    let checked: Vec<(usize, CheckedShard)> = (0..info.shards())
         .into_par_iter()
         .filter_map(|shard| {
             let checked = check_shard(store, &of, manifest, values.as_ref(), shard);
-            heard(Step::ShardDone);
+            on_progress(VerifyProgress::ShardDone);
             checked.map(|checked| Some((shard, checked?))).transpose()
         })
         .collect::<Result<_, Error>>()?;
-    let there = Present::list(store, info, found)?;
-    let mut unrecorded = there.files.clone();
-    let mut to_do = ToDo { store, info, shards: 0..0 };
+    let present_files = PresentFiles::list(store, info, found)?;
+    let mut unrecorded = present_files.files.clone();
+    let mut to_do = UnfinishedShards { store, info, shards: 0..0 };
     let mut next = 0;
     for (shard, checked) in checked {
-        to_do.add(next..shard, &there, found)?;
+        to_do.add(next..shard, &present_files, found)?;
         next = shard + 1;
         found.files += checked.files;
         found.compared_bytes += checked.compared_bytes;
@@ -59,61 +59,61 @@ pub(super) fn check(
             found.labelled += record.labelled;
             found.failed += record.failed.len();
             for file in present.into_iter().filter(|file| record.files.iter().all(|named| named.path != *file)) {
-                // The record may be another one by now, or gone, because the shard is made again.
+                // A shard that is labelled again may have another record by now, or none.
                 if RecordState::read(store, &of, shard)?.is(&record) {
-                    found.add(file, "the record of its shard does not name it", Repair::Delete);
+                    found.add(file, "the record of its shard does not list it", Repair::Delete);
                 }
             }
         }
     }
-    to_do.add(next..info.shards(), &there, found)?;
-    to_do.tell(found);
-    for file in there.strangers {
+    to_do.add(next..info.shards(), &present_files, found)?;
+    to_do.report(found);
+    for file in present_files.foreign {
         found.add(file, "it belongs to no shard of this store", Repair::Delete);
     }
     Ok(())
 }
 
-/// What is in the folders of arrays and records.
-struct Present {
-    /// Files of arrays, by their shard.
+/// Files in the folders of arrays and records.
+struct PresentFiles {
+    /// Files of arrays, by shard.
     files: BTreeMap<usize, Vec<String>>,
-    /// What no shard of this store has.
-    strangers: Vec<String>,
+    /// Files that belong to no shard of this store.
+    foreign: Vec<String>,
 }
 
-impl Present {
+impl PresentFiles {
     fn list(store: &Path, info: &StoreInfo, found: &mut Verification) -> Result<Self, Error> {
-        let mut present = Self { files: BTreeMap::new(), strangers: Vec::new() };
-        for array in StoreArray::of(info) {
+        let mut present = Self { files: BTreeMap::new(), foreign: Vec::new() };
+        for array in StoreArray::stored_in(info) {
             for name in names_in(store, array.name(), found)? {
                 let file = format!("{}/{name}", array.name());
                 let number = name.strip_prefix("c.").and_then(|rest| rest.split('.').next()?.parse().ok());
-                match number.filter(|&shard| shard < info.shards() && array.file_of(shard) == file) {
+                match number.filter(|&shard| shard < info.shards() && array.shard_file(shard) == file) {
                     Some(shard) => present.files.entry(shard).or_default().push(file),
-                    None if name == names::GROUP => {}
-                    None => present.strangers.push(file),
+                    None if name == layout::GROUP => {}
+                    None => present.foreign.push(file),
                 }
             }
         }
-        for name in names_in(store, names::RECORDS, found)? {
-            let file = format!("{}/{name}", names::RECORDS);
+        for name in names_in(store, layout::RECORDS, found)? {
+            let file = format!("{}/{name}", layout::RECORDS);
             let number = name.strip_suffix(".json").and_then(|number| number.parse().ok());
             if number.is_none_or(|shard| shard >= info.shards() || record_file(shard) != file) {
-                present.strangers.push(file);
+                present.foreign.push(file);
             }
         }
         Ok(present)
     }
 }
 
-/// The names in a folder of the store, sorted.
+/// Returns the names in a folder of the store, sorted.
 fn names_in(store: &Path, folder: &'static str, found: &mut Verification) -> Result<Vec<String>, Error> {
     let path = store.join(folder);
     let entries = match std::fs::read_dir(&path) {
         Ok(entries) => entries,
         Err(error) if regular_file::is_absence(&error) => {
-            found.add(folder, "the folder is not there", Repair::Run);
+            found.add(folder, "the folder is missing", Repair::Run);
             return Ok(Vec::new());
         }
         Err(error) => return Err(Error::file("list", &path)(error)),
@@ -124,26 +124,26 @@ fn names_in(store: &Path, folder: &'static str, found: &mut Verification) -> Res
     Ok(names)
 }
 
-/// Shards that are to do, told in ranges.
-struct ToDo<'a> {
+/// Unfinished shards, reported in ranges.
+struct UnfinishedShards<'a> {
     store: &'a Path,
     info: &'a StoreInfo,
     shards: Range<usize>,
 }
 
-impl ToDo<'_> {
-    /// Adds shards without a record. One that has files already is told by itself, unless it was finished meanwhile.
-    fn add(&mut self, shards: Range<usize>, there: &Present, found: &mut Verification) -> Result<(), Error> {
+impl UnfinishedShards<'_> {
+    /// Adds shards without a record. A shard that has files already is reported separately, unless it was finished meanwhile.
+    fn add(&mut self, shards: Range<usize>, present: &PresentFiles, found: &mut Verification) -> Result<(), Error> {
         let mut first = shards.start;
-        for (&shard, _) in there.files.range(shards.clone()) {
+        for (&shard, _) in present.files.range(shards.clone()) {
             self.join(first..shard, found);
             first = shard + 1;
             if regular_file::metadata(&record_path(self.store, shard))?.is_some() {
                 continue;
             }
             let what =
-                "it is not there, but files of its shard are: it was deleted, or a run was interrupted or is at work";
-            found.add(record_file(shard), what, Repair::GoOn);
+                "it is missing, but files of its shard exist: it was deleted, or a run was interrupted or is running";
+            found.add(record_file(shard), what, Repair::Resume);
         }
         self.join(first..shards.end, found);
         Ok(())
@@ -156,27 +156,27 @@ impl ToDo<'_> {
         if self.shards.end == shards.start {
             self.shards.end = shards.end;
         } else {
-            self.tell(found);
+            self.report(found);
             self.shards = shards;
         }
     }
 
-    fn tell(&mut self, found: &mut Verification) {
+    fn report(&mut self, found: &mut Verification) {
         let Range { start: first, end } = std::mem::take(&mut self.shards);
         if first == end {
             return;
         }
-        let images = self.info.rows_of(end - 1).end - self.info.rows_of(first).start;
+        let images = self.info.shard_rows(end - 1).end - self.info.shard_rows(first).start;
         let last = end - 1;
         let which = if first == last { format!("shard {first} is") } else { format!("shards {first} to {last} are") };
-        found.add(names::RECORDS, format!("{which} to do ({images} images)"), Repair::GoOn);
+        found.add(layout::RECORDS, format!("{which} to do ({images} images)"), Repair::Resume);
     }
 }
 
-/// What was found in one shard.
+/// Result of verifying one shard.
 #[derive(Default)]
-pub(in crate::shared::store) struct OfShard {
-    /// The record, if it holds.
+pub(in crate::shared::store) struct CheckedShard {
+    /// The record, if it is valid.
     pub(in crate::shared::store) record: Option<ShardRecord>,
     pub(in crate::shared::store) problems: Vec<Problem>,
     files: usize,
@@ -184,36 +184,36 @@ pub(in crate::shared::store) struct OfShard {
     decoded: usize,
 }
 
-impl OfShard {
+impl CheckedShard {
     fn add(&mut self, file: String, problem: String) {
         self.problems.push(Problem { file, problem, repair: Repair::Run });
     }
 }
 
-/// Compares a shard's record with store and manifest, and its files with the record; `None` where the record is missing.
+/// Verifies a shard's record against store and manifest, and its files against the record; `None` if it has no record.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the system fails to read a file.
 pub(in crate::shared::store) fn check_shard(
     store: &Path,
-    of: &Identified<'_>,
+    of: &IdentifiedStore<'_>,
     manifest: Option<&Manifest>,
-    values: Option<&Values>,
+    values: Option<&ValueChecker>,
     shard: usize,
-) -> Result<Option<OfShard>, Error> {
+) -> Result<Option<CheckedShard>, Error> {
     loop {
         let (checked, record) = match RecordState::read(store, of, shard)? {
             RecordState::Absent => return Ok(None),
             RecordState::Damaged(what) => {
-                let mut checked = OfShard::default();
+                let mut checked = CheckedShard::default();
                 checked.add(record_file(shard), what);
                 return Ok(Some(checked));
             }
             RecordState::Valid(record) => (check_recorded(store, &record, manifest, values)?, record),
         };
-        // A shard that is made again loses its record first, and then its files.
+        // The record of a shard that is labelled again is removed before its files.
         if checked.problems.is_empty() || RecordState::read(store, of, shard)?.is(&record) {
-            return Ok(Some(OfShard { record: Some(record), ..checked }));
+            return Ok(Some(CheckedShard { record: Some(record), ..checked }));
         }
     }
 }
@@ -222,23 +222,23 @@ fn check_recorded(
     store: &Path,
     record: &ShardRecord,
     manifest: Option<&Manifest>,
-    values: Option<&Values>,
-) -> Result<OfShard, Error> {
-    let mut checked = OfShard { files: 1 + record.files.len(), ..OfShard::default() };
-    if let Some(problem) = manifest.and_then(|manifest| names_others(record, manifest)) {
+    values: Option<&ValueChecker>,
+) -> Result<CheckedShard, Error> {
+    let mut checked = CheckedShard { files: 1 + record.files.len(), ..CheckedShard::default() };
+    if let Some(problem) = manifest.and_then(|manifest| contradicts_manifest(record, manifest)) {
         checked.add(record_file(record.shard), problem);
     }
-    let mut files_hold = true;
+    let mut files_match = true;
     for file in &record.files {
         match compare(store, file)? {
             None => checked.compared_bytes += file.bytes,
             Some(problem) => {
-                files_hold = false;
+                files_match = false;
                 checked.add(file.path.clone(), problem);
             }
         }
     }
-    if let Some(values) = values.filter(|_| files_hold) {
+    if let Some(values) = values.filter(|_| files_match) {
         match values.check(record)? {
             Ok(decoded) => checked.decoded += decoded,
             Err((file, problem)) => checked.add(file, problem),
@@ -247,16 +247,18 @@ fn check_recorded(
     Ok(checked)
 }
 
-/// That a record calls a failed image otherwise than the manifest does, in words.
-pub(super) fn names_others(record: &ShardRecord, manifest: &Manifest) -> Option<String> {
-    let other =
+/// Returns the problem if a record has another id or path for a failed image than the manifest.
+pub(super) fn contradicts_manifest(record: &ShardRecord, manifest: &Manifest) -> Option<String> {
+    let differs =
         |failed: &&FailedImage| manifest.path(failed.row) != failed.path || manifest.id(failed.row) != failed.id;
-    let stranger = record.failed.iter().find(other)?;
-    let FailedImage { row, path, .. } = stranger;
-    Some(format!("it says that row {row}, which failed, is `{path}`; the manifest says otherwise"))
+    let FailedImage { row, id, path, .. } = record.failed.iter().find(differs)?;
+    let (manifest_id, manifest_path) = (manifest.id(*row), manifest.path(*row));
+    Some(format!(
+        "failed row {row} is `{path}` (id `{id}`) in it, but `{manifest_path}` (id `{manifest_id}`) in the manifest"
+    ))
 }
 
-/// What is wrong with a file.
+/// Compares a file with its record. Returns the difference, if there is one.
 fn compare(store: &Path, file: &RecordedFile) -> Result<Option<String>, Error> {
     let path = store.join(&file.path);
     let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
@@ -265,8 +267,8 @@ fn compare(store: &Path, file: &RecordedFile) -> Result<Option<String>, Error> {
     };
     let bytes = metadata.len();
     if bytes != file.bytes {
-        return Ok(Some(format!("it has {bytes} bytes, {} when it was written", file.bytes)));
+        return Ok(Some(format!("it has {bytes} bytes, its record lists {}", file.bytes)));
     }
     let (digest, _) = digest_opened(&mut opened, &path)?;
-    Ok((digest != file.sha256).then(|| format!("its sha256 is {digest}, {} when it was written", file.sha256)))
+    Ok((digest != file.sha256).then(|| format!("its sha256 is {digest}, its record lists {}", file.sha256)))
 }

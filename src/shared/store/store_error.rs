@@ -1,0 +1,268 @@
+//! What is wrong with a store, or with values that are to be stored.
+
+use crate::shared::error::Cause;
+use crate::shared::geometry::MapSize;
+
+/// What is wrong with a file of a store, or with values that are to be stored. The subject of each message is the file
+/// that the caller names before it.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The text is not a JSON object.
+    #[error("it is not a JSON object: {0}")]
+    NotJson(#[source] serde_json::Error),
+    /// A JSON object has no digest of itself.
+    #[error("it has no sha256 of itself")]
+    NoSeal,
+    /// A JSON object was changed after it was written.
+    #[error("its sha256 of itself is {stated}, but its content has {computed}")]
+    Seal {
+        /// Digest in the object, as JSON.
+        stated: String,
+        /// Digest of its content.
+        computed: String,
+    },
+    /// The object lacks keys of a record, or has values of other types.
+    #[error("it is not a shard record: {0}")]
+    NotARecord(#[source] serde_json::Error),
+    /// The record belongs to another shard.
+    #[error("it is the record of shard {0}")]
+    OtherShard(usize),
+    /// The record belongs to a store with other settings.
+    #[error("it belongs to a store with other settings")]
+    OtherStore,
+    /// First row, rows, and labelled and failed images of the record do not fit the shard.
+    #[error("its row counts do not add up")]
+    RowCounts,
+    /// The record lists other files than the shard has.
+    #[error("it lists other files than the shard has")]
+    RecordFiles,
+    /// The record lists a file that is too long to be the shard's.
+    #[error("it lists {path} with {bytes} bytes, and at most {max_bytes} are possible")]
+    RecordFileBytes {
+        /// Path inside the store.
+        path: String,
+        /// Listed length.
+        bytes: u64,
+        /// Largest possible length.
+        max_bytes: u64,
+    },
+    /// The record lists a failed row that is not in the shard.
+    #[error("row {0}, listed as failed, is not in this shard")]
+    FailedRow(usize),
+    /// The failed rows of the record are not in order.
+    #[error("failed row {row} is listed after row {previous}")]
+    FailedOrder {
+        /// The row that is out of order.
+        row: usize,
+        /// The row before it in the list.
+        previous: usize,
+    },
+    /// The counts of the record's agreement contradict each other.
+    #[error("its agreement is top-1 {top1} and top-5 {top5} of {compared} images, and it has {rows} rows")]
+    AgreementCounts {
+        /// Agreeing top-1 predictions.
+        top1: usize,
+        /// Agreeing top-5 predictions.
+        top5: usize,
+        /// Compared images.
+        compared: usize,
+        /// Rows of the shard.
+        rows: usize,
+    },
+    /// The object lacks keys of a run note, or has values of other types.
+    #[error("it is not a run note: {0}")]
+    NotARunNote(#[source] serde_json::Error),
+    /// The run note lists more images than a run can label.
+    #[error("it lists {images} images, and at most {max_images} are possible")]
+    RunNoteImages {
+        /// Listed images.
+        images: usize,
+        /// Largest accepted number.
+        max_images: usize,
+    },
+    /// The text is not a part.
+    #[error("`{0}` is not a part, such as `3-of-8`")]
+    NotAPart(String),
+    /// The part does not exist.
+    #[error("there is no task {index} of {count}: tasks are counted from 0 to {}", count.saturating_sub(1))]
+    PartIndex {
+        /// Requested part.
+        index: usize,
+        /// Number of parts.
+        count: usize,
+    },
+    /// A number of the store's description is out of range.
+    #[error("{name} is {value}, and must be 1 to {max}")]
+    OutOfRange {
+        /// Key in the description.
+        name: &'static str,
+        /// Its value.
+        value: usize,
+        /// Largest accepted value.
+        max: usize,
+    },
+    /// The images would make too many shards.
+    #[error(
+        "{images} images make {shards} shards of {shard_images} images, and at most {max_shards} are possible: use larger shards"
+    )]
+    TooManyShards {
+        /// Number of images.
+        images: usize,
+        /// Images in a shard.
+        shard_images: usize,
+        /// Resulting number of shards.
+        shards: usize,
+        /// Largest accepted number.
+        max_shards: usize,
+    },
+    /// The class list has another number of ids or names than classes.
+    #[error("it has {classes} classes, but {ids} class ids and {names} class names")]
+    ClassNames {
+        /// Number of classes.
+        classes: usize,
+        /// Number of ids.
+        ids: usize,
+        /// Number of names.
+        names: usize,
+    },
+    /// A label map would have too many values.
+    #[error("a label map of {map_size} cells with k = {k} has more than {max_values} values")]
+    MapValues {
+        /// Cells of the map.
+        map_size: MapSize,
+        /// Classes in each cell.
+        k: usize,
+        /// Largest accepted number of values.
+        max_values: usize,
+    },
+    /// The predictions of a shard would have too many values.
+    #[error("{shard_images} images in a shard with k = {k} have more than {max_ranks} ranks")]
+    ShardRanks {
+        /// Images in a shard.
+        shard_images: usize,
+        /// Classes in each prediction.
+        k: usize,
+        /// Largest accepted number of ranks.
+        max_ranks: usize,
+    },
+    /// The steps of scores are not a power of two, or too many.
+    #[error("score_steps is {steps}, and must be a power of two up to {max_steps}")]
+    ScoreSteps {
+        /// Steps for each unit of score.
+        steps: u16,
+        /// Largest accepted number.
+        max_steps: u16,
+    },
+    /// An entry of a shard's index points outside the file.
+    #[error("its index places image {image} outside the file ({bytes} bytes at {offset} of {end})")]
+    IndexEntry {
+        /// Position of the image in the shard.
+        image: usize,
+        /// Offset of its chunk.
+        offset: u64,
+        /// Length of its chunk.
+        bytes: u64,
+        /// Where the index begins.
+        end: u64,
+    },
+    /// A shard's index is shorter than its checksum.
+    #[error("its index has {0} bytes")]
+    IndexLength(usize),
+    /// A shard's index does not have its checksum.
+    #[error("its index does not match its checksum: the file is damaged, or another one")]
+    IndexChecksum,
+    /// A chunk is shorter than its checksum or header.
+    #[error("its chunk has only {0} bytes")]
+    ShortChunk(usize),
+    /// A chunk does not have its checksum.
+    #[error("the checksum of its chunk is {computed:08x}, expected {stated:08x}")]
+    ChunkChecksum {
+        /// Checksum of the content.
+        computed: u32,
+        /// Checksum in the chunk.
+        stated: u32,
+    },
+    /// A chunk has another number of bytes than its array.
+    #[error("its chunk decodes to {bytes} bytes, expected {expected}")]
+    ChunkBytes {
+        /// Decoded length.
+        bytes: usize,
+        /// Expected length.
+        expected: usize,
+    },
+    /// zarrs or zstd failed.
+    #[error("cannot {action}: {source}")]
+    Codec {
+        /// What was tried, as a verb with its object.
+        action: &'static str,
+        /// Why it failed.
+        source: Cause,
+    },
+    /// The values of one array cannot be encoded or violate the format.
+    #[error("{array}: {source}")]
+    Array {
+        /// Name of the array.
+        array: &'static str,
+        /// What is wrong.
+        source: Box<StoreError>,
+    },
+    /// A label map has another shape than the store.
+    #[error(
+        "image {image} has a map of {size} cells with k = {k}, and the store has {store_size} cells with k = {store_k}"
+    )]
+    MapShape {
+        /// Position of the image in the shard.
+        image: usize,
+        /// Cells of its map.
+        size: MapSize,
+        /// Classes in each of its cells.
+        k: usize,
+        /// Cells of the store's maps.
+        store_size: MapSize,
+        /// Classes in each cell of the store.
+        store_k: usize,
+    },
+    /// A label map has no log-sum-exp, although the store has an array for it.
+    #[error("image {0} has no log-sum-exp, and the store has an array `lse`")]
+    NoLse(usize),
+    /// The scores of a cell are not sorted.
+    #[error("cell {cell} is not sorted: {score} after {previous}")]
+    NotSorted {
+        /// Number of the cell, row by row.
+        cell: usize,
+        /// The larger score.
+        score: f32,
+        /// The score before it.
+        previous: f32,
+    },
+    /// The classes of a cell are damaged.
+    #[error("cell {cell}: {source}")]
+    Cell {
+        /// Number of the cell, row by row.
+        cell: usize,
+        /// What is wrong.
+        source: Box<StoreError>,
+    },
+    /// A class id is out of range.
+    #[error("class {class} of {count}")]
+    ClassId {
+        /// The class id.
+        class: u32,
+        /// Number of classes.
+        count: usize,
+    },
+    /// A class is listed twice.
+    #[error("class {0} is listed twice")]
+    RepeatedClass(u32),
+    /// Probabilities are not sorted, or are not between 0 and 1.
+    #[error("{0:?} are not sorted probabilities")]
+    Probabilities(Vec<f32>),
+}
+
+impl StoreError {
+    /// Returns a [`StoreError::Codec`], for `map_err(StoreError::codec("decode its chunk"))`.
+    pub(super) fn codec<E: Into<Cause>>(action: &'static str) -> impl Fn(E) -> Self {
+        move |error| Self::Codec { action, source: error.into() }
+    }
+}

@@ -1,0 +1,94 @@
+//! Verifies the files that a store has once: `zarr.json` of the arrays, manifest, run notes.
+
+use std::path::Path;
+
+use bytes::Bytes;
+
+use super::verification::{Repair, Verification};
+use crate::shared::digest::digest_bytes;
+use crate::shared::error::Error;
+use crate::shared::manifest::{Manifest, read_manifest_of, rows_in_manifest};
+use crate::shared::regular_file;
+use crate::shared::store::info::StoreInfo;
+use crate::shared::store::layout::{self, SMALL_FILE_BYTES, StoreArray};
+use crate::shared::store::run_notes::{NoteState, all_notes};
+
+/// Verifies the arrays' `zarr.json` and the manifest.
+///
+/// # Errors
+/// Returns [`Error::File`] if the system fails to read one.
+pub(in crate::shared::store) fn check_fixed_files(
+    store: &Path,
+    info: &StoreInfo,
+    found: &mut Verification,
+) -> Result<ManifestState, Error> {
+    for &array in StoreArray::stored_in(info) {
+        let file = array.metadata_file();
+        found.files += 1;
+        match regular_file::read(&store.join(&file), SMALL_FILE_BYTES)?.or_problem() {
+            Ok(bytes) if bytes == array.metadata_json(info) => {}
+            Ok(_) => found.add(file, WRONG_ARRAY_METADATA, Repair::Run),
+            Err(problem) => found.add(file, problem, Repair::Run),
+        }
+    }
+    let bytes = regular_file::read(&store.join(layout::MANIFEST), info.max_manifest_bytes())?;
+    let manifest = bytes.or_problem().map_or_else(ManifestState::Damaged, |bytes| ManifestState::read(bytes, info));
+    match &manifest {
+        ManifestState::Valid(_) => found.files += 1,
+        ManifestState::Damaged(problem) | ManifestState::OtherLength(problem) => {
+            found.add(layout::MANIFEST, problem, Repair::RunOrRestore);
+        }
+    }
+    Ok(manifest)
+}
+
+/// Problem of an array's `zarr.json`.
+pub(super) const WRONG_ARRAY_METADATA: &str = "it does not match the store's zarr.json";
+
+/// State of the manifest.
+pub(in crate::shared::store) enum ManifestState {
+    /// The manifest that the store was created with.
+    Valid(Manifest),
+    /// Not that manifest, with the reason.
+    Damaged(String),
+    /// That manifest, but with another number of rows than the store has images, with the text for people. The number of
+    /// shards is then unknown.
+    OtherLength(String),
+}
+
+impl ManifestState {
+    pub(super) fn read(bytes: Vec<u8>, info: &StoreInfo) -> Self {
+        let digest = digest_bytes(&bytes);
+        if digest != info.manifest_sha256 {
+            return Self::Damaged(format!("its sha256 is {digest}, expected {}", info.manifest_sha256));
+        }
+        let bytes = Bytes::from(bytes);
+        match rows_in_manifest(&bytes) {
+            Some(rows) if rows != info.images => {
+                Self::OtherLength(format!("it has {rows} rows, the arrays have {}: no shard was verified", info.images))
+            }
+            _ => read_manifest_of(bytes, info.images)
+                .map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid),
+        }
+    }
+
+    pub(in crate::shared::store) fn manifest(&self) -> Option<&Manifest> {
+        if let Self::Valid(manifest) = self { Some(manifest) } else { None }
+    }
+
+    /// Number of shards to verify.
+    pub(in crate::shared::store) fn shards(&self, info: &StoreInfo) -> usize {
+        if matches!(self, Self::OtherLength(_)) { 0 } else { info.shards() }
+    }
+}
+
+/// Verifies the run notes.
+pub(super) fn check_notes(store: &Path, found: &mut Verification) -> Result<(), Error> {
+    for (name, state) in all_notes(store)? {
+        found.files += 1;
+        if let NoteState::Damaged(problem) = state {
+            found.add(format!("{}/{name}", layout::RUNS), problem, Repair::Delete);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,163 @@
+//! From pooled scores to probabilities.
+
+use super::cell_weights::CellWeights;
+use super::options::{Fill, Temperature};
+use super::pool_error::PoolError;
+use super::target::{SparseTarget, TargetValue};
+use crate::shared::label_map::LabelMap;
+
+/// Pooled scores of the classes that some cell has, as differences to the score that all others share. Softmax does not
+/// depend on a common summand.
+#[derive(Debug)]
+pub(super) struct ClassSums {
+    /// Pooled score of each class.
+    sums: Vec<f64>,
+    is_touched: Vec<bool>,
+    touched: Vec<u32>,
+    /// The map's scores in float32, `[y, x, k]`.
+    scores: Vec<f32>,
+}
+
+impl ClassSums {
+    pub(super) fn new(class_count: usize) -> Self {
+        Self {
+            sums: vec![0.0; class_count],
+            is_touched: vec![false; class_count],
+            touched: Vec::new(),
+            scores: Vec::new(),
+        }
+    }
+
+    pub(super) fn class_count(&self) -> usize {
+        self.sums.len()
+    }
+
+    /// Adds the weighted scores of a map's cells. Clears everything after an error.
+    pub(super) fn add_map(&mut self, map: &LabelMap, weights: &CellWeights<'_>, fill: Fill) -> Result<(), PoolError> {
+        let added = self.try_add(map, weights, fill);
+        if added.is_err() {
+            self.clear();
+        }
+        added
+    }
+
+    fn try_add(&mut self, map: &LabelMap, weights: &CellWeights<'_>, fill: Fill) -> Result<(), PoolError> {
+        use half::slice::HalfFloatSliceExt as _;
+
+        let (k, width) = (map.k(), map.size().width_cells());
+        self.scores.resize(map.cell_scores().len(), 0.0);
+        map.cell_scores().convert_to_f32_slice(&mut self.scores);
+        let absent = self.sums.len().saturating_sub(k);
+        let lse = match fill {
+            Fill::Constant(_) => None,
+            Fill::Rest => Some(map.lse().ok_or(PoolError::NoLse)?),
+        };
+        for y in weights.rows() {
+            for x in weights.columns() {
+                let (cell, weight) = (y * width + x, weights.at(y, x));
+                if weight == 0.0 {
+                    continue;
+                }
+                let scores = &self.scores[cell * k..(cell + 1) * k];
+                let fill_score = match (fill, lse) {
+                    (Fill::Rest, Some(lse)) => rest_score(lse[cell].to_f32(), scores, absent),
+                    (Fill::Rest, None) => 0.0,
+                    (Fill::Constant(score), _) => f64::from(score),
+                };
+                for (&score, &class) in scores.iter().zip(map.cell(cell).1) {
+                    let Some(sum) = self.sums.get_mut(class as usize) else {
+                        return Err(PoolError::ClassId { class, class_count: self.is_touched.len() });
+                    };
+                    *sum += weight * (f64::from(score) - fill_score);
+                    if !self.is_touched[class as usize] {
+                        self.is_touched[class as usize] = true;
+                        self.touched.push(class);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn clear(&mut self) {
+        for class in self.touched.drain(..) {
+            self.sums[class as usize] = 0.0;
+            self.is_touched[class as usize] = false;
+        }
+    }
+
+    /// Writes softmax over all classes to every `parts`-th value of `target`, beginning at `part`.
+    pub(super) fn write_dense<T: TargetValue>(
+        &self,
+        temperature: Temperature,
+        target: &mut [T],
+        part: usize,
+        parts: usize,
+    ) {
+        let softmax = self.softmax(temperature);
+        let absent = T::from_probability(softmax.absent);
+        if parts == 1 {
+            target.fill(absent);
+        } else {
+            target[part..].iter_mut().step_by(parts).for_each(|value| *value = absent);
+        }
+        for &class in &self.touched {
+            target[class as usize * parts + part] = T::from_probability(softmax.of(self.sums[class as usize]));
+        }
+    }
+
+    pub(super) fn sparse(&self, temperature: Temperature) -> SparseTarget {
+        let softmax = self.softmax(temperature);
+        let mut classes = self.touched.clone();
+        let sum = |class: u32| self.sums[class as usize];
+        classes.sort_by(|&a, &b| sum(b).total_cmp(&sum(a)).then(a.cmp(&b)));
+        let probs = classes.iter().map(|&class| softmax.of(sum(class)) as f32).collect();
+        SparseTarget { classes, probs, rest: (softmax.absent * self.absent_count()) as f32 }
+    }
+
+    fn softmax(&self, temperature: Temperature) -> Softmax {
+        let absent_count = self.absent_count();
+        // All scores are differences to the score of an absent class, whose own is 0.
+        let absent_score = if absent_count > 0.0 { 0.0 } else { f64::NEG_INFINITY };
+        let top = self.touched.iter().map(|&class| self.sums[class as usize]).fold(absent_score, f64::max);
+        let mut softmax = Softmax { top, temperature: temperature.get(), total: 1.0, absent: 0.0 };
+        let absent = softmax.exponential(0.0);
+        let present: f64 = self.touched.iter().map(|&class| softmax.exponential(self.sums[class as usize])).sum();
+        softmax.total = present + absent * absent_count;
+        softmax.absent = absent / softmax.total;
+        softmax
+    }
+
+    fn absent_count(&self) -> f64 {
+        (self.sums.len() - self.touched.len()) as f64
+    }
+}
+
+/// Softmax of scores that are differences to the score of an absent class.
+struct Softmax {
+    top: f64,
+    temperature: f64,
+    total: f64,
+    /// Probability of an absent class.
+    absent: f64,
+}
+
+impl Softmax {
+    fn exponential(&self, sum: f64) -> f64 {
+        ((sum - self.top) / self.temperature).exp()
+    }
+
+    fn of(&self, sum: f64) -> f64 {
+        self.exponential(sum) / self.total
+    }
+}
+
+/// Returns the score at which `absent` classes together have the probability that remains after the kept ones.
+fn rest_score(lse: f32, kept: &[f32], absent: usize) -> f64 {
+    let lse = f64::from(lse);
+    let kept: f64 = kept.iter().map(|&score| (f64::from(score) - lse).exp()).sum();
+    lse + ((1.0 - kept).max(MIN_REST) / absent.max(1) as f64).ln()
+}
+
+/// Smallest distinguishable rest, since scores and log-sum-exp are rounded to float16.
+const MIN_REST: f64 = 1e-3;
