@@ -183,8 +183,8 @@ fn change_json(json: &mut Value, position: usize, kind: u8, number: u64) {
 
 fn count_values(value: &Value) -> usize {
     1 + match value {
-        Value::Array(items) => items.iter().map(values_in).sum(),
-        Value::Object(fields) => fields.values().map(values_in).sum(),
+        Value::Array(items) => items.iter().map(count_values).sum(),
+        Value::Object(fields) => fields.values().map(count_values).sum(),
         _ => 0,
     }
 }
