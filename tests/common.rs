@@ -75,8 +75,8 @@ impl<'a> LabelRun<'a> {
         self
     }
 
-    /// Shards and batches of four images.
-    pub fn in_fours(self) -> Self {
+    /// Uses shards and batches of four images.
+    pub fn small_shards(self) -> Self {
         self.args(&["--shard-size", "4", "--batch", "4"])
     }
 

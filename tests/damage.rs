@@ -43,7 +43,7 @@ fn every_damage_is_reported_and_repaired() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     std::fs::write(folder.path().join("in/n02123045/0001.JPEG"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().run().expect(3);
+    LabelRun::new(folder.path()).small_shards().run().expect(3);
     let store = folder.path().join("out");
     let original = store_bytes(&store);
     let rows = all_rows(&store);
@@ -57,7 +57,7 @@ fn every_damage_is_reported_and_repaired() {
                 assert!(found.problems.iter().any(|problem| problem.file == file), "{case}: {:?}", found.problems);
             }
             check_nothing_wrong_is_read(&store, &rows, &case);
-            let again = LabelRun::new(folder.path()).in_fours().run().expect(3);
+            let again = LabelRun::new(folder.path()).small_shards().run().expect(3);
             // A shard without a record counts as unlabelled, as after an interruption.
             let is_silent = file == "zarr.json" || (file.starts_with("records") && matches!(damage, Damage::Deleted));
             let is_told = again.stderr.contains("repaired ") || again.stderr.contains("labelling the shard again");
@@ -73,7 +73,7 @@ fn every_damage_is_reported_and_repaired() {
 fn damaged_run_notes_are_reported_and_can_be_deleted() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let store = folder.path().join("out");
     let note = std::fs::read_dir(store.join("runs")).unwrap().next().unwrap().unwrap().path();
     let inside = format!("runs/{}", note.file_name().unwrap().to_str().unwrap());
@@ -90,7 +90,7 @@ fn damaged_run_notes_are_reported_and_can_be_deleted() {
 fn all_problems_are_listed_including_strays() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let store = folder.path().join("out");
     std::fs::remove_file(store.join("records/000002.json")).unwrap();
     damage_file(&store, "scores/c.0.0.0.0", "", Damage::Flipped(50));
@@ -113,7 +113,7 @@ fn all_problems_are_listed_including_strays() {
     ] {
         assert!(named.contains(&expected), "{expected:?} in {named:?}");
     }
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     std::fs::remove_file(store.join("scores/c.9.0.0.0")).unwrap();
     let output = Ran::of(relabel(folder.path()).args(["verify", "out", "--full"])).expect(0).stdout;
     assert!(output.contains("12 images labelled") && output.contains("is complete and undamaged"), "{output}");
@@ -123,7 +123,7 @@ fn all_problems_are_listed_including_strays() {
 fn impossible_values_are_found_by_full() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let store = folder.path().join("out");
     // A store with correct digests whose class list is shorter than its class ids require.
     let forged = Ran::of(
@@ -141,7 +141,7 @@ fn impossible_values_are_found_by_full() {
 fn recomputed_labels_equal_the_stored_ones_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let teacher = lite0().display().to_string();
     let args = ["verify", "out", "--recompute", "50", "--in", "in", "--input-size", "64", "--teacher", &teacher];
     let recompute = || Ran::of(relabel(folder.path()).args(args).arg("--json"));

@@ -11,7 +11,7 @@ fn two_sessions_on_one_device_write_the_same_bytes_as_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
     let run = |out: &str, args: &[&str]| {
-        Ran::of(LabelRun::new(folder.path()).in_fours().out(out).command().args(args)).expect(0)
+        Ran::of(LabelRun::new(folder.path()).small_shards().out(out).command().args(args)).expect(0)
     };
     run("one", &["--threads", "1"]);
     run("two", &["--threads", "2", "--device", "cpu,cpu"]);
@@ -42,7 +42,7 @@ fn an_unusable_gpu_is_refused_before_work_begins() {
     small_photographs(&folder.path().join("in"), 2);
     // The CPU build, even if this machine also has a GPU build.
     let run = |device: &str| {
-        let mut command = LabelRun::new(folder.path()).in_fours().command();
+        let mut command = LabelRun::new(folder.path()).small_shards().command();
         command.args(["--device", device, "--onnxruntime"]).arg(cpu_runtime());
         Ran::of(&mut command)
     };
@@ -69,7 +69,7 @@ fn gpu_options_are_checked_first_and_require_a_gpu() {
         (&["--price-per-hour", "2"], "--dry-run"),
         (&["--dry-run", "--price-per-hour", "cheap"], "expected an amount"),
     ] {
-        let refused = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(args)).expect(2);
+        let refused = Ran::of(LabelRun::new(folder.path()).small_shards().command().args(args)).expect(2);
         assert!(refused.stderr.contains(expected), "{args:?}: {}", refused.stderr);
     }
     assert!(!folder.path().join("out").exists());

@@ -27,7 +27,7 @@ use crate::tiny_graphs::{Dim, TinyGraph, ints};
 /// Creates a folder `in` with small photographs and labels them into the store `out`.
 fn labelled(folder: &Path, count: usize) {
     small_photographs(&folder.join("in"), count);
-    LabelRun::new(folder).in_fours().run().expect(0);
+    LabelRun::new(folder).small_shards().run().expect(0);
 }
 
 fn fifo(path: &Path) {
@@ -114,7 +114,7 @@ fn a_pipe_in_place_of_an_image_is_a_failed_image() {
     small_photographs(&folder.path().join("in"), 3);
     fifo(&folder.path().join("in/pipe.jpg"));
     std::fs::write(folder.path().join("list.csv"), "path\npipe.jpg\nn02123045/0000.JPEG\n").unwrap();
-    let ran = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(["--manifest", "list.csv", "--json"]))
+    let ran = Ran::of(LabelRun::new(folder.path()).small_shards().command().args(["--manifest", "list.csv", "--json"]))
         .expect(3)
         .json();
     assert_eq!(ran["failed_images"][0]["kind"], "unreadable", "{ran}");
@@ -246,7 +246,7 @@ fn recomputing_no_image_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     std::fs::write(folder.path().join("in/broken.jpg"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().run().expect(3);
+    LabelRun::new(folder.path()).small_shards().run().expect(3);
     let mut command = relabel(folder.path());
     command.args(["verify", "out", "--recompute", "1", "--in", "in", "--input-size", "64", "--teacher"]).arg(lite0());
     assert!(Ran::of(&mut command).expect(1).stderr.contains("nothing was compared"));

@@ -90,7 +90,7 @@ fn a_failure_while_relabelling_a_shard_leaves_no_wrong_label() {
 fn retried_failures_give_the_bytes_of_a_run_without_failures() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 24);
-    LabelRun::new(folder.path()).in_fours().out("unbroken").run().expect(0);
+    LabelRun::new(folder.path()).small_shards().out("unbroken").run().expect(0);
     let broken = ["n02123045/0001.JPEG", "n02123045/0006.JPEG", "n07920052/0023.JPEG"];
     for path in broken {
         let path = folder.path().join("in").join(path);
@@ -98,20 +98,20 @@ fn retried_failures_give_the_bytes_of_a_run_without_failures() {
         std::fs::write(path.with_extension("original"), &original).unwrap();
         std::fs::write(&path, vec![0; original.len()]).unwrap();
     }
-    LabelRun::new(folder.path()).in_fours().run().expect(3);
-    let still = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3);
+    LabelRun::new(folder.path()).small_shards().run().expect(3);
+    let still = LabelRun::new(folder.path()).small_shards().args(&["--retry-failed"]).run().expect(3);
     assert!(still.stdout.contains("labelled 21 of 24 images; 3 in"), "{}", still.stdout);
     for path in &broken[..2] {
         let path = folder.path().join("in").join(path);
         std::fs::rename(path.with_extension("original"), path).unwrap();
     }
-    let two = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed", "--json"]).run().expect(3).json();
+    let two = LabelRun::new(folder.path()).small_shards().args(&["--retry-failed", "--json"]).run().expect(3).json();
     assert_eq!((&two["labelled"], &two["failed"], &two["images_this_run"]), (&23.into(), &1.into(), &3.into()));
     let last = folder.path().join("in").join(broken[2]);
     std::fs::rename(last.with_extension("original"), last).unwrap();
-    LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);
+    LabelRun::new(folder.path()).small_shards().args(&["--retry-failed"]).run().expect(0);
     assert!(store_bytes(&folder.path().join("unbroken")) == store_bytes(&folder.path().join("out")));
-    let nothing = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(0);
+    let nothing = LabelRun::new(folder.path()).small_shards().args(&["--retry-failed"]).run().expect(0);
     assert!(nothing.stdout.contains("nothing left to do"), "{}", nothing.stdout);
 }
 
@@ -122,22 +122,22 @@ fn a_run_with_too_many_failures_is_stopped() {
     for number in 0..1100 {
         std::fs::write(folder.path().join(format!("in/{number:04}.jpg")), "no image").unwrap();
     }
-    let stopped = LabelRun::new(folder.path()).in_fours().run().expect(1);
+    let stopped = LabelRun::new(folder.path()).small_shards().run().expect(1);
     for text in ["1000 images in a row failed", "not-an-image", "--max-failures", "--retry-failed"] {
         assert!(stopped.stderr.contains(text), "{text} in {}", stopped.stderr);
     }
-    let few = LabelRun::new(folder.path()).in_fours().out("few").args(&["--max-failures", "5"]).run().expect(1);
+    let few = LabelRun::new(folder.path()).small_shards().out("few").args(&["--max-failures", "5"]).run().expect(1);
     assert!(few.stderr.contains("6 images of this run failed"), "{}", few.stderr);
     let status = Ran::of(relabel(folder.path()).args(["status", "few", "--json"])).expect(0).json();
     assert!(status["failed"].as_u64().unwrap() <= 8, "only committed images count");
-    LabelRun::new(folder.path()).in_fours().out("all").args(&["--max-failures", "1100"]).run().expect(3);
+    LabelRun::new(folder.path()).small_shards().out("all").args(&["--max-failures", "1100"]).run().expect(3);
 }
 
 #[test]
 fn images_deleted_or_changed_during_a_run_fail_alone() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
-    let mut run = LabelRun::new(folder.path()).in_fours().command();
+    let mut run = LabelRun::new(folder.path()).small_shards().command();
     let run = run.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !folder.path().join("out/records/000000.json").exists() {
         std::thread::sleep(Duration::from_millis(2));
@@ -151,7 +151,7 @@ fn images_deleted_or_changed_during_a_run_fail_alone() {
     assert!(failed.contains("n07920052/0399.JPEG\tunreadable"), "{failed}");
     assert!(failed.contains("n07920052/0398.JPEG\tchanged: it has 79,975 bytes now"), "{failed}");
     // --retry-failed accepts the changed file.
-    let kept = LabelRun::new(folder.path()).in_fours().args(&["--retry-failed"]).run().expect(3).stdout;
+    let kept = LabelRun::new(folder.path()).small_shards().args(&["--retry-failed"]).run().expect(3).stdout;
     assert!(kept.contains("labelled 399 of 400 images"), "{kept}");
     assert!(verify(&folder.path().join("out"), Depth::Values, &|_| ()).unwrap().problems.is_empty());
 }
@@ -161,7 +161,7 @@ fn a_full_disk_stops_the_run_which_resumes_when_there_is_space() {
     let Some(mounts) = Mounts::if_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 120);
-    LabelRun::new(folder.path()).in_fours().out("complete").args(&["--input-size", "224"]).run().expect(0);
+    LabelRun::new(folder.path()).small_shards().out("complete").args(&["--input-size", "224"]).run().expect(0);
     std::fs::create_dir(folder.path().join("disk")).unwrap();
     let run = "'$RELABEL' run --in in --out disk/out --shard-size 4 --batch 4 --input-size 224 --teacher '$TEACHER'";
     let script = format!(
@@ -192,7 +192,7 @@ fn a_read_only_store_can_be_read_and_verified_but_not_written() {
     let Some(mounts) = Mounts::if_possible() else { return };
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let script = "mount --bind out out && mount -o remount,bind,ro out
         '$RELABEL' status out > /dev/null && '$RELABEL' verify out --full > /dev/null &&
         '$RELABEL' inspect out 3 > /dev/null || exit 9
@@ -229,7 +229,7 @@ fn an_unreadable_folder_is_reported_before_work_begins() {
 fn a_clock_jump_affects_only_the_rate() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let status = || Ran::of(relabel(folder.path()).args(["status", "out", "--json"])).expect(0).json();
     let decades = Duration::from_hours(24 * 365 * 20);
     for (shard, time) in [(0, SystemTime::now() + decades), (1, SystemTime::now()), (2, SystemTime::UNIX_EPOCH)] {
@@ -239,7 +239,7 @@ fn a_clock_jump_affects_only_the_rate() {
     let jumped = status();
     assert_eq!((&jumped["labelled"], &jumped["shards_done"]), (&12.into(), &3.into()));
     assert!(jumped["images_per_s"].as_f64().unwrap() >= 0.0);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(0);
 }
 
@@ -247,22 +247,22 @@ fn a_clock_jump_affects_only_the_rate() {
 fn a_dry_run_measures_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 40);
-    let estimate = LabelRun::new(folder.path()).in_fours().args(&["--dry-run", "--json"]).run().expect(0).json();
+    let estimate = LabelRun::new(folder.path()).small_shards().args(&["--dry-run", "--json"]).run().expect(0).json();
     assert!(!folder.path().join("out").exists());
     assert_eq!(
         (&estimate["images"], &estimate["to_do"], &estimate["sample_images"]),
         (&40.into(), &40.into(), &24.into())
     );
     assert!(estimate["images_per_s"].as_f64().unwrap() > 1.0 && estimate["hours"].as_f64().unwrap() < 0.1);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let status = Ran::of(relabel(folder.path()).args(["status", "out", "--json"])).expect(0).json();
     let (measured, real) = (estimate["bytes_per_image"].as_f64().unwrap(), status["bytes_per_image"].as_f64().unwrap());
     assert!((measured / real - 1.0).abs() < 0.3, "estimated {measured} bytes per image, got {real}");
     let before = store_bytes(&folder.path().join("out"));
-    let nothing = LabelRun::new(folder.path()).in_fours().args(&["--dry-run"]).run().expect(0);
+    let nothing = LabelRun::new(folder.path()).small_shards().args(&["--dry-run"]).run().expect(0);
     assert!(nothing.stdout.contains("would label 0 of 40 images"), "{}", nothing.stdout);
     assert!(before == store_bytes(&folder.path().join("out")));
-    LabelRun::new(folder.path()).in_fours().args(&["--dry-run", "--top-k", "3"]).run().expect(1);
+    LabelRun::new(folder.path()).small_shards().args(&["--dry-run", "--top-k", "3"]).run().expect(1);
 }
 
 /// A shell in a mount namespace of its own.

@@ -14,7 +14,7 @@ fn a_run_over_hostile_images_stays_within_memory_and_time() {
     let folder = tempfile::tempdir().unwrap();
     hostile_images(&folder.path().join("in"));
     let started = Instant::now();
-    let mut command = LabelRun::new(folder.path()).in_fours().command();
+    let mut command = LabelRun::new(folder.path()).small_shards().command();
     let mut child = command.args(["--threads", "2", "--json"]).spawn().unwrap();
     let mut max_bytes = 0;
     let status = loop {
@@ -49,14 +49,14 @@ fn an_image_that_kills_the_process_twice_is_recorded_as_failed() {
     hostile_images(&folder.path().join("hostile"));
     let (large, in_its_place) = ("hostile/large-bits.png", "in/n02123045/0002.JPEG");
     std::fs::copy(folder.path().join(large), folder.path().join(in_its_place)).unwrap();
-    let start = || LabelRun::new(folder.path()).in_fours().command().args(["--threads", "1"]).spawn().unwrap();
+    let start = || LabelRun::new(folder.path()).small_shards().command().args(["--threads", "1"]).spawn().unwrap();
     for _ in 0..2 {
         let mut child = start();
         wait_until_it_decodes(&folder.path().join("out"), 2, &mut child);
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    let third = LabelRun::new(folder.path()).in_fours().run().expect(3);
+    let third = LabelRun::new(folder.path()).small_shards().run().expect(3);
     assert!(third.stderr.contains("crashed while decoding n02123045/0002.JPEG"), "{}", third.stderr);
     let store = folder.path().join("out").display().to_string();
     let status = run(&["status", &store, "--json"]).expect(0).json();
@@ -66,9 +66,9 @@ fn an_image_that_kills_the_process_twice_is_recorded_as_failed() {
     run(&["verify", &store, "--full"]).expect(0);
 
     // The image is only large. A retry labels it, and no traces of the crashes are left.
-    Ran::of(LabelRun::new(folder.path()).in_fours().command().arg("--retry-failed")).expect(0);
+    Ran::of(LabelRun::new(folder.path()).small_shards().command().arg("--retry-failed")).expect(0);
     assert!(!folder.path().join("out/.in-flight").exists());
-    let unbroken = LabelRun::new(folder.path()).in_fours().out("unbroken").run().expect(0);
+    let unbroken = LabelRun::new(folder.path()).small_shards().out("unbroken").run().expect(0);
     assert!(!unbroken.stderr.contains("crashed while decoding"));
     let bytes = |store: &str| crate::common::store_bytes(&folder.path().join(store));
     assert!(bytes("out") == bytes("unbroken"));

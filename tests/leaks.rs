@@ -171,7 +171,7 @@ fn signed_urls_and_passwords_are_removed_from_releases() {
                 command = ['git clone me:HUNTER2@example.org:net.git', 'curl h.org/a?token=HUNTER2']\n\
                 page = 'https://example.org/nets?name=lite0'";
     teacher_with_card(&folder.path().join("net"), card);
-    let mut run = LabelRun::new(folder.path()).in_fours().command();
+    let mut run = LabelRun::new(folder.path()).small_shards().command();
     Ran::of(&mut run).expect(0);
     let mut run = relabel(folder.path());
     run.args(["run", "--in", "in", "--out", "labels", "--teacher", "net/net.onnx", "--input-size", "64"]);

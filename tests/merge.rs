@@ -17,10 +17,10 @@ fn merged_parts_equal_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 44);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
+    LabelRun::new(folder.path()).small_shards().out("one").run().expect(3);
     for index in 0..PARTS {
         let store = format!("part{index}");
-        let ran = Ran::of(LabelRun::new(folder.path()).in_fours().out(&store).command().args(task(index)));
+        let ran = Ran::of(LabelRun::new(folder.path()).small_shards().out(&store).command().args(task(index)));
         assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
     }
     let one = store_bytes(&folder.path().join("one"));
@@ -52,7 +52,7 @@ fn merged_parts_equal_the_bytes_of_one_run() {
 
     // A run labels the missing shards.
     merge(folder.path(), &["part0", "part2", "--out", "rest"]).expect(3);
-    LabelRun::new(folder.path()).in_fours().out("rest").run().expect(3);
+    LabelRun::new(folder.path()).small_shards().out("rest").run().expect(3);
     assert!(one == store_bytes(&folder.path().join("rest")), "merged and resumed");
 }
 

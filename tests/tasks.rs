@@ -10,11 +10,11 @@ fn parallel_tasks_write_the_same_bytes_as_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
+    LabelRun::new(folder.path()).small_shards().out("one").run().expect(3);
     // In parallel, each as its scheduler starts it. The last case has more tasks than shards.
     let slurm: Vec<_> = (1..=3)
         .map(|id| {
-            let mut command = LabelRun::new(folder.path()).in_fours().out("slurm").command();
+            let mut command = LabelRun::new(folder.path()).small_shards().out("slurm").command();
             command.env("SLURM_ARRAY_TASK_ID", id.to_string()).env("SLURM_ARRAY_TASK_COUNT", "3");
             command.env("SLURM_ARRAY_TASK_MIN", "1");
             command
@@ -22,7 +22,7 @@ fn parallel_tasks_write_the_same_bytes_as_one() {
         .collect();
     let kubernetes: Vec<_> = (0..2)
         .map(|index| {
-            let mut command = LabelRun::new(folder.path()).in_fours().out("kubernetes").command();
+            let mut command = LabelRun::new(folder.path()).small_shards().out("kubernetes").command();
             command.env("JOB_COMPLETION_INDEX", index.to_string()).env("JOB_COMPLETION_COUNT", "2");
             command
         })
@@ -72,9 +72,9 @@ fn invalid_tasks_are_usage_errors() {
     small_photographs(&folder.path().join("in"), 2);
     let refused = Ran::of(&mut task(folder.path(), "out", 2, 2)).expect(2);
     assert!(refused.stderr.contains("no task 2 of 2"), "{}", refused.stderr);
-    Ran::of(LabelRun::new(folder.path()).in_fours().command().args(["--task-index", "0"])).expect(2);
+    Ran::of(LabelRun::new(folder.path()).small_shards().command().args(["--task-index", "0"])).expect(2);
     let kubernetes =
-        Ran::of(LabelRun::new(folder.path()).in_fours().command().env("JOB_COMPLETION_INDEX", "0")).expect(2);
+        Ran::of(LabelRun::new(folder.path()).small_shards().command().env("JOB_COMPLETION_INDEX", "0")).expect(2);
     assert!(kubernetes.stderr.contains("JOB_COMPLETION_COUNT"), "{}", kubernetes.stderr);
     assert!(!folder.path().join("out").exists());
 }
@@ -89,7 +89,7 @@ fn tasks_with_different_settings_are_refused() {
 }
 
 fn task(folder: &Path, out: &str, index: usize, count: usize) -> Command {
-    let mut command = LabelRun::new(folder).in_fours().out(out).command();
+    let mut command = LabelRun::new(folder).small_shards().out(out).command();
     command.args(["--task-index", &index.to_string(), "--task-count", &count.to_string()]);
     command
 }
