@@ -58,7 +58,7 @@ fn packages_are_used_only_in_their_modules() {
 
 #[test]
 fn the_library_does_not_print_exit_or_read_its_environment() {
-    for source in sources().iter().filter(|source| !source.is_of_program()) {
+    for source in sources().iter().filter(|source| !source.is_program()) {
         for word in NEVER_IN_LIBRARY {
             assert!(!source.code().any(|line| line.contains(word)), "{} uses `{word}`", source.file);
         }

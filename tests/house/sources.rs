@@ -19,7 +19,7 @@ impl SourceFile {
         lines.filter(|line| !line.trim_start().starts_with("//"))
     }
 
-    pub fn is_of_program(&self) -> bool {
+    pub fn is_program(&self) -> bool {
         ["cli", "main"].contains(&self.module[0].as_str())
     }
 }
