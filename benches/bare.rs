@@ -1,7 +1,6 @@
-//! What the machine can do without the pipeline: the rewritten teacher alone on pixels that are ready, and reading,
-//! decoding and resizing alone. `scripts/bench.py` holds a whole run against their sum. Beside it, what a list of millions
-//! takes: listing alone, records for a store that nobody has the time to fill, and a large store made of the label maps of
-//! a small one.
+//! Speed without the pipeline: the rewritten teacher alone on prepared pixels, and reading, decoding and resizing alone.
+//! `scripts/bench.py` compares a complete run with their sum. Also costs of large lists: listing alone, committing records
+//! of a large store, and a large store that repeats the label maps of a small one.
 //!
 //! ```text
 //! bare session --teacher T.onnx --input-size 224 --batch 16 --threads 2 --images 512 --json
@@ -34,17 +33,17 @@ use relabel::shared::store::{
 };
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench" && word != "--json").collect();
-    let Some((what, rest)) = words.split_first() else { return };
+    let args: Vec<String> = std::env::args().skip(1).filter(|arg| arg != "--bench" && arg != "--json").collect();
+    let Some((command, rest)) = args.split_first() else { return };
     let flags: HashMap<&str, &str> =
         rest.as_chunks::<2>().0.iter().map(|[flag, value]| (flag.as_str(), value.as_str())).collect();
-    let (images, measured) = match what.as_str() {
+    let (images, measured) = match command.as_str() {
         "session" => session(&flags),
         "pixels" => pixels(&flags),
         "list" => list(&flags),
         "records" => records(&flags),
         "copies" => copies(&flags),
-        _ => panic!("bare session, pixels, list, records or copies"),
+        _ => panic!("usage: bare session|pixels|list|records|copies"),
     };
     println!(r#"{{"images": {images}, "wall_s": {:.6}, "cpu_s": {:.6}}}"#, measured.wall_s, measured.cpu_s);
 }
@@ -60,27 +59,27 @@ fn measure(work: impl FnOnce()) -> Measured {
     Measured { wall_s: started.elapsed().as_secs_f64(), cpu_s: cpu_seconds() - cpu_before }
 }
 
-/// The same rewritten graph, batch, threads and devices as a run has, on one batch of pixels again and again. Several
-/// sessions share the batches.
+/// Labels one batch of pixels repeatedly, with the rewritten graph, batch size, threads and devices of a run. Sessions
+/// share the batches.
 fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let path = PathBuf::from(flags["--teacher"]);
     let size: InputSize = flags["--input-size"].parse().unwrap();
     let (batch, threads, images) = (number(flags, "--batch"), number(flags, "--threads"), number(flags, "--images"));
     let DeviceChoice::These(devices) = flags.get("--device").unwrap_or(&"cpu").parse().unwrap() else {
-        panic!("--device auto would not say what was measured")
+        panic!("--device auto does not determine what is measured")
     };
-    let tuning: CudaTuning = flags.get("--cuda").map(|words| words.parse().unwrap()).unwrap_or_default();
+    let tuning: CudaTuning = flags.get("--cuda").map(|settings| settings.parse().unwrap()).unwrap_or_default();
     let devices: Vec<_> = devices.into_iter().map(|device| device.with_tuning(tuning)).collect();
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv");
+    let environment = Path::new(env!("CARGO_MANIFEST_DIR")).join(".venv");
     let search = RuntimeSearch {
         named: std::env::var_os("ORT_DYLIB_PATH").map(PathBuf::from),
-        python_environments: vec![here.clone()],
+        python_environments: vec![environment.clone()],
         ..RuntimeSearch::default()
     };
     let library = search.find().unwrap();
-    // Where CUDA's libraries lie elsewhere, LD_LIBRARY_PATH says so.
-    let beside_the_library = library.ancestors().nth(3).map(Path::to_path_buf).into_iter();
-    let site_packages = beside_the_library.chain(RuntimeSearch::site_packages_of(&here)).collect();
+    // CUDA libraries at other locations are found through LD_LIBRARY_PATH.
+    let next_to_library = library.ancestors().nth(3).map(Path::to_path_buf).into_iter();
+    let site_packages = next_to_library.chain(RuntimeSearch::site_packages_of(&environment)).collect();
     let runtime = Runtime::load(&library).unwrap().with_cuda_site_packages(site_packages);
     let request = TeacherRequest {
         card: CardFile::find(&path, None).unwrap(),
@@ -96,19 +95,19 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let mut teachers = OnnxTeacher::load(&runtime, &request, &devices, &|| false).unwrap().0;
     let bytes = (0..batch * size.rgb_bytes()).map(|at| (at.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
     let pixels = PixelBatch::new(batch, size, bytes);
-    // Twice: the second run of some devices is the one that settles.
+    // Some devices reach their final speed only after the second run.
     for _ in 0..2 {
         for teacher in &mut teachers {
             teacher.label(&pixels).unwrap();
         }
     }
     let runs = images.div_ceil(batch);
-    let begun = AtomicUsize::new(0);
+    let started = AtomicUsize::new(0);
     let measured = measure(|| {
         std::thread::scope(|scope| {
             for teacher in &mut teachers {
                 scope.spawn(|| {
-                    while begun.fetch_add(1, Ordering::Relaxed) < runs {
+                    while started.fetch_add(1, Ordering::Relaxed) < runs {
                         teacher.label(&pixels).unwrap();
                     }
                 });
@@ -118,7 +117,7 @@ fn session(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     (runs * batch, measured)
 }
 
-/// Reading, decoding and resizing every image of a folder.
+/// Reads, decodes and resizes every image of a folder.
 fn pixels(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let source = FolderSource::open(Path::new(flags["--in"])).unwrap();
     let size: InputSize = flags["--input-size"].parse().unwrap();
@@ -129,7 +128,7 @@ fn pixels(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let one = |row: usize| {
         let mut pixels = vec![0; size.rgb_bytes()];
         let bytes = images.read(row, LengthCheck::AsListed).unwrap();
-        // Broken files are part of some folders; they cost what they cost.
+        // Broken files are measured as well.
         let _ = decode_into(&bytes, ExifOrientation::Ignore, size, Filter::Bilinear, &mut pixels);
         pixels
     };
@@ -140,7 +139,7 @@ fn pixels(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     (rows.len(), measure(|| pool.install(|| rows.into_par_iter().for_each(|row| drop(one(row))))))
 }
 
-/// Listing a source.
+/// Lists a source.
 fn list(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let source = source::open(Path::new(flags["--in"])).unwrap();
     let mut images = 0;
@@ -148,18 +147,18 @@ fn list(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     (images, measured)
 }
 
-/// Commits made-up labels for every shard of a store that is to do, but the last `--leave`, which have to be the only
-/// ones of another length. All shards hold the same labels, so that they are encoded once.
+/// Commits synthetic labels for every missing shard of a store except the last `--leave`; only these may have another
+/// length. All shards have the same labels and are encoded once.
 fn records(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let list_again = &mut || panic!("the manifest is damaged");
     let (store, _) = StoreWriter::resume(Path::new(flags["--out"]), WriterOptions::default(), list_again).unwrap();
     let mut shards = store.part_state(&|_| ()).unwrap().to_do;
     shards.truncate(shards.len().saturating_sub(number(flags, "--leave")));
-    let labels = |shard: usize| made_up_labels(store.info(), shard);
+    let labels = |shard: usize| synthetic_labels(store.info(), shard);
     (shards.len() * store.info().shard_images, measure(|| commit_alike(&store, &shards, &labels)))
 }
 
-/// A store of many images with the label maps of a small store, again and again; each shard holds the same.
+/// Creates a store of many images that repeats the label maps of a small store; all shards are the same.
 fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let images = number(flags, "--images");
     let small = StoreReader::open(Path::new(flags["--from"])).unwrap();
@@ -169,7 +168,7 @@ fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
             RowState::Failed(_) | RowState::ToDo => None,
         })
         .collect();
-    // As ImageNet names them, so that labels have something to be held against.
+    // Names as in ImageNet, so that there are folder classes to compare with.
     let folders = &small.info().classes.ids;
     let entry = |row: usize| {
         let folder = &folders[row / 1300 % folders.len()];
@@ -189,32 +188,32 @@ fn copies(flags: &HashMap<&str, &str>) -> (usize, Measured) {
         ShardLabels { shard, images: rows.map(|row| Ok(known[row * 7 % known.len()].clone())).collect() }
     };
     let shards: Vec<usize> = (0..store.info().shards()).collect();
-    // The last shard may be shorter, and is encoded by itself.
+    // The last shard may be shorter and is encoded separately.
     let (last, others) = shards.split_last().unwrap();
     let commit = || [others, &[*last]].into_iter().for_each(|shards| commit_alike(&store, shards, &labels));
     (images, measure(commit))
 }
 
-/// Commits shards that all hold the files of the first, so that they are encoded once.
+/// Encodes the first shard and commits its files for all shards.
 fn commit_alike(store: &StoreWriter, shards: &[usize], labels: &(impl Fn(usize) -> ShardLabels + Sync)) {
     let Some(&first) = shards.first() else { return };
     let rows_of_first = store.info().shard_rows(first).len();
     let files = encode_shard(store.info(), &labels(first)).unwrap();
     let commit = |&shard: &usize| {
         let labels = labels(shard);
-        assert_eq!(labels.images.len(), rows_of_first, "a shard of another length needs files of its own");
+        assert_eq!(labels.images.len(), rows_of_first, "all shards have the same length");
         let named = |(path, bytes): &(String, Vec<u8>)| {
             (path.replacen(&format!("/c.{first}."), &format!("/c.{shard}."), 1), bytes.clone())
         };
         let files: Vec<_> = files.iter().map(named).collect();
         store.commit(&labels, &files, Agreement::default()).unwrap();
     };
-    // A commit waits for the disk most of the time.
+    // Commits mostly wait for the disk.
     let pool = rayon::ThreadPoolBuilder::new().num_threads(16).build().unwrap();
     pool.install(|| shards.into_par_iter().for_each(commit));
 }
 
-fn made_up_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
+fn synthetic_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
     let scores: Vec<f32> = (0..info.map_size.cells()).flat_map(|_| (0..info.k).rev().map(|rank| rank as f32)).collect();
     let classes: Vec<i32> = (0..info.map_size.cells()).flat_map(|_| 0..info.k as i32).collect();
     let map = LabelMap::from_cells(&scores, &classes, info.k, info.map_size, ScoreRounding::Float16).unwrap();

@@ -9,10 +9,10 @@ use relabel::shared::store::{StoreWriter, WriterOptions};
 use serde_json::Value;
 
 use crate::common::{LabelRun, Ran, data, lite0, python, relabel, repository, small_photographs};
-use crate::synthetic::{self, fill};
+use crate::synthetic_store::{self, fill};
 
-/// Photographs in folders: two where they belong, three where they do not, one in a folder that is no class, one broken.
-/// Labels them.
+/// Labels seven photographs: two in the folder of their class, three in a wrong one, one in a folder that is not a class,
+/// and a broken one.
 fn labelled_store(folder: &Path) {
     for (photograph, label) in [
         ("photos/coffee", "n07920052/coffee"),
@@ -30,11 +30,11 @@ fn labelled_store(folder: &Path) {
     LabelRun::new(folder).out("labels").args(&["--input-size", "224"]).run().expect(3);
 }
 
-fn audit(folder: &Path, words: &[&str]) -> Ran {
-    Ran::of(relabel(folder).args([&["audit", "labels", "-o"], words].concat()))
+fn audit(folder: &Path, args: &[&str]) -> Ran {
+    Ran::of(relabel(folder).args([&["audit", "labels", "-o"], args].concat()))
 }
 
-/// Everything in a folder but the images and the store.
+/// Names in a folder, except for the images and the store.
 fn written(folder: &Path) -> Vec<String> {
     let names = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|name| !["in", "labels"].contains(&name.as_str())).collect();
@@ -43,7 +43,7 @@ fn written(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn all_formats_say_what_other_readers_compute() {
+fn all_formats_match_an_independent_computation() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     assert_eq!(check(folder.path()), [6, 4]);
@@ -55,26 +55,26 @@ fn all_formats_say_what_other_readers_compute() {
 }
 
 #[test]
-fn maps_that_are_not_square_are_audited_alike() {
+fn non_square_maps_are_audited() {
     let folder = tempfile::tempdir().unwrap();
     let entry = |row: usize| ManifestEntry {
         path: format!("c/{row}.jpg"),
         folder_class: (row != 3).then(|| format!("folder{}", row + row % 4 * 5)),
         ..ManifestEntry::default()
     };
-    let manifest = Manifest::from_entries((0..synthetic::IMAGES).map(entry).collect()).unwrap();
-    let mut info = synthetic::info();
+    let manifest = Manifest::from_entries((0..synthetic_store::IMAGES).map(entry).collect()).unwrap();
+    let mut info = synthetic_store::info();
     info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     info.classes.list = "folders.txt".into();
     info.classes.ids = (0..info.classes.count).map(|class| format!("folder{class}")).collect();
     info.classes.names = (0..info.classes.count).map(|class| format!("name {class}, or another")).collect();
     let store = folder.path().join("labels");
     fill(&StoreWriter::create(&store, info, &manifest, WriterOptions::default()).unwrap()).unwrap();
-    // Rows 3 and 7 have no class of the teacher, row 5 failed.
+    // Rows 3 and 7 have no folder class, row 5 failed.
     assert_eq!(check(folder.path()), [9, 7]);
 }
 
-/// Audits a store in all formats, and lets Python compute the same anew. Gives the numbers of images and classes.
+/// Audits a store in all formats and compares with a computation in Python. Returns the numbers of images and classes.
 fn check(folder: &Path) -> [u64; 2] {
     let store = folder.join("labels");
     for file in ["audit.parquet", "audit.csv", "audit.json"] {
@@ -83,13 +83,13 @@ fn check(folder: &Path) -> [u64; 2] {
     for file in ["probs.parquet", "probs.json"] {
         audit(folder, &[file, "--pred-probs", "--crops", "0"]).expect(0);
     }
-    let words = [store.to_str().unwrap(), folder.to_str().unwrap(), "40", "3"];
-    let checked = python(&repository("tests/python/check_audit.py"), &words).expect(0).json();
+    let args = [store.to_str().unwrap(), folder.to_str().unwrap(), "40", "3"];
+    let checked = python(&repository("tests/python/check_audit.py"), &args).expect(0).json();
     ["images", "classes"].map(|key| checked[key].as_u64().unwrap())
 }
 
 #[test]
-fn images_are_ranked_and_summed_up() {
+fn images_are_ranked_and_summarised() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     let summary = audit(folder.path(), &["audit.csv", "--json"]).expect(0).json();
@@ -99,24 +99,24 @@ fn images_are_ranked_and_summed_up() {
     assert_eq!((&summary["agree"]["images"], &summary["agree"]["share"]), (&2.into(), &0.4.into()));
     assert_eq!(summary["contradictions"][0]["folder_class_name"], "tench");
     assert_eq!(summary["lowest_agreement"][0]["agreement"], 0.0);
-    assert_eq!(summary["lowest_agreement"][0]["name"], "tench", "of classes that never agree the one of most images");
+    assert_eq!(summary["lowest_agreement"][0]["name"], "tench", "the largest of the classes that never agree");
     assert_eq!(summary["confusions"][0]["folder_class_name"], "tench");
     let table = std::fs::read_to_string(folder.path().join("audit.csv")).unwrap();
     let lines: Vec<&str> = table.lines().collect();
     assert!(lines[1].contains(",tench,") && lines[6].starts_with("5,6,people/astronaut,people,,,,"), "{table}");
-    let words = audit(folder.path(), &["audit.json"]).expect(0).stdout;
+    let output = audit(folder.path(), &["audit.json"]).expect(0).stdout;
     for part in [
         "audited  6 images (1 failed, 0 to do)",
         "agree     40.0 %          2  the",
         "wrong label in",
         "next     relabel inspect labels n01440764/",
     ] {
-        assert!(words.contains(part), "{part} in {words}");
+        assert!(output.contains(part), "{part} in {output}");
     }
 }
 
 #[test]
-fn the_seed_decides_and_no_crops_leave_their_columns_out() {
+fn the_seed_fixes_crops_and_zero_crops_omit_their_columns() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     let read = |name: &str| std::fs::read(folder.path().join(name)).unwrap();
@@ -142,7 +142,7 @@ fn classes_are_chosen_by_any_name() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_before_work_begins() {
+fn impossible_audits_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     labelled_store(folder.path());
     std::fs::create_dir(folder.path().join("folder.csv")).unwrap();
@@ -158,9 +158,9 @@ fn what_cannot_be_done_is_refused_before_work_begins() {
         (&["/proc/audit.csv"], 1, "cannot write /proc/audit.csv"),
         (&["folder.csv"], 1, "cannot write folder.csv: is a directory"),
     ];
-    for (words, code, text) in cases {
-        let refused = audit(folder.path(), words).expect(*code);
-        assert!(refused.stderr.contains(text), "{words:?}: {text} in {}", refused.stderr);
+    for (args, code, text) in cases {
+        let refused = audit(folder.path(), args).expect(*code);
+        assert!(refused.stderr.contains(text), "{args:?}: {text} in {}", refused.stderr);
     }
     let group = folder.path().join("labels/zarr.json");
     let text = std::fs::read_to_string(&group).unwrap().replace("\"format_version\": 1", "\"format_version\": 99");
@@ -172,7 +172,7 @@ fn what_cannot_be_done_is_refused_before_work_begins() {
 }
 
 #[test]
-fn a_store_without_labels_is_refused_and_a_store_in_progress_is_not() {
+fn an_unlabelled_store_is_refused_and_an_unfinished_one_audited() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 8);
     LabelRun::new(folder.path()).out("labels").args(&["--input-size", "64", "--shard-size", "2"]).run().expect(0);
@@ -185,11 +185,11 @@ fn a_store_without_labels_is_refused_and_a_store_in_progress_is_not() {
     }
     let refused = audit(folder.path(), &["b.parquet"]).expect(1);
     assert!(refused.stderr.contains("no image is labelled yet"), "{}", refused.stderr);
-    assert_eq!(written(folder.path()), ["a.json"], "what was there stays, and nothing is added");
+    assert_eq!(written(folder.path()), ["a.json"], "existing files stay, and nothing is added");
 }
 
 #[test]
-fn a_store_of_folders_that_are_no_classes_is_audited_as_far_as_it_goes() {
+fn a_store_without_folder_classes_is_audited_without_comparisons() {
     let folder = tempfile::tempdir().unwrap();
     let teacher = lite0().display().to_string();
     let images = data("golden/images").display().to_string();
@@ -205,17 +205,17 @@ fn a_store_of_folders_that_are_no_classes_is_audited_as_far_as_it_goes() {
 }
 
 #[test]
-fn an_interrupted_audit_leaves_nothing() {
+fn an_interrupted_audit_leaves_no_files() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 240);
     LabelRun::new(folder.path()).out("labels").args(&["--input-size", "64"]).run().expect(0);
-    for words in [&["a.parquet", "--crops", "10000"][..], &["a.json", "--pred-probs", "--crops", "10000"]] {
+    for args in [&["a.parquet", "--crops", "10000"][..], &["a.json", "--pred-probs", "--crops", "10000"]] {
         let mut command = relabel(folder.path());
-        command.args([&["audit", "labels", "--threads", "1", "-o"], words].concat());
+        command.args([&["audit", "labels", "--threads", "1", "-o"], args].concat());
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let patience = Instant::now();
+        let started = Instant::now();
         while written(folder.path()).is_empty() {
-            assert!(patience.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
+            assert!(started.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
             sleep(Duration::from_millis(1));
         }
         std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();

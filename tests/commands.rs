@@ -59,8 +59,8 @@ fn json_is_one_document_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("labels").display().to_string();
     let (images, teacher) = (data("golden/images").display().to_string(), lite0().display().to_string());
-    let run_words = ["run", "--teacher", &teacher, "--in", &images, "--out", &store, "--json"];
-    let summary = run(&run_words).expect(3).json();
+    let run_args = ["run", "--teacher", &teacher, "--in", &images, "--out", &store, "--json"];
+    let summary = run(&run_args).expect(3).json();
     assert_eq!((&summary["images"], &summary["labelled"], &summary["failed"]), (&27.into(), &22.into(), &5.into()));
     let status = run(&["status", &store, "--json"]).expect(0).json();
     for (key, value) in [("images", 27), ("labelled", 22), ("failed", 5), ("shards_total", 1), ("shards_done", 1)] {
@@ -77,7 +77,7 @@ fn json_is_one_document_and_nothing_else() {
 }
 
 #[test]
-fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone() {
+fn failed_images_are_recorded_and_do_not_affect_their_neighbours() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("labels");
     let ran = run(&[
@@ -101,7 +101,7 @@ fn failed_images_are_recorded_with_their_reason_and_leave_their_neighbours_alone
     }
     let reader = StoreReader::open(&store).unwrap();
     assert!(matches!(reader.row(1).unwrap(), RowState::Failed(failed) if failed.path == "bad/empty.JPEG"));
-    // Alone, the neighbour of the broken files gets the same labels.
+    // Labelled alone, the neighbour of the broken files gets the same labels.
     let alone = folder.path().join("alone");
     std::fs::create_dir(&alone).unwrap();
     std::fs::copy(data("golden/images/bad/noise_in_scan.JPEG"), alone.join("x.JPEG")).unwrap();
@@ -142,16 +142,16 @@ fn another_teacher_card_k_or_manifest_is_refused() {
         ("in", &["--shard-size", "5"], &["shard size"]),
         ("elsewhere", &[], &["manifest: of a sample of 12 images", "0 are in"]),
     ];
-    for (source, words, expected) in cases {
-        let refused = LabelRun::new(folder.path()).source(source).args(words).run().expect(1);
+    for (source, args, expected) in cases {
+        let refused = LabelRun::new(folder.path()).source(source).args(args).run().expect(1);
         for text in *expected {
-            assert!(refused.stderr.contains(text), "{words:?}: {text} in {}", refused.stderr);
+            assert!(refused.stderr.contains(text), "{args:?}: {text} in {}", refused.stderr);
         }
     }
     let larger = LabelRun::new(folder.path()).args(&["--input-size", "96"]).run().expect(1);
     assert!(larger.stderr.contains("card, input_size: [64,64] in the store, [96,96] asked for"), "{}", larger.stderr);
     let mut other = std::fs::read(lite0()).unwrap();
-    other.extend([0x12, 0x01, b'x']); // producer_name: the same weights in another file
+    other.extend([0x12, 0x01, b'x']); // producer_name: the same weights in a different file
     std::fs::write(folder.path().join("other.onnx"), other).unwrap();
     std::fs::copy(lite0().with_extension("toml"), folder.path().join("other.toml")).unwrap();
     let teacher = Ran::of(relabel(folder.path()).args([
@@ -188,35 +188,39 @@ fn another_format_version_is_refused() {
 }
 
 #[test]
-fn a_store_names_no_place_of_the_machine() {
+fn a_store_contains_no_local_path() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).run().expect(0);
-    let places = [folder.path().display().to_string(), repository("").display().to_string()];
+    let local_paths = [folder.path().display().to_string(), repository("").display().to_string()];
     for entry in walkdir::WalkDir::new(folder.path().join("out"))
         .into_iter()
         .map(Result::unwrap)
         .filter(|entry| entry.file_type().is_file())
     {
         let text = String::from_utf8_lossy(&std::fs::read(entry.path()).unwrap()).into_owned();
-        assert!(!places.iter().any(|place| text.contains(place.trim_end_matches('/'))), "{}", entry.path().display());
+        assert!(
+            !local_paths.iter().any(|path| text.contains(path.trim_end_matches('/'))),
+            "{}",
+            entry.path().display()
+        );
     }
 }
 
 #[test]
-fn a_shard_whose_files_are_gone_is_made_again() {
+fn a_shard_with_missing_files_is_labelled_again() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
-    let whole = crate::common::store_bytes(&folder.path().join("out"));
+    let original = crate::common::store_bytes(&folder.path().join("out"));
     std::fs::remove_file(folder.path().join("out/scores/c.1.0.0.0")).unwrap();
     std::fs::write(folder.path().join("out/classes/c.2.0.0.0"), b"short").unwrap();
     LabelRun::new(folder.path()).args(&["--shard-size", "4"]).run().expect(0);
-    assert!(whole == crate::common::store_bytes(&folder.path().join("out")));
+    assert!(original == crate::common::store_bytes(&folder.path().join("out")));
 }
 
 #[test]
-fn a_manifest_fixes_list_and_order() {
+fn a_manifest_sets_images_and_order() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 6);
     std::fs::write(
@@ -234,7 +238,7 @@ fn a_manifest_fixes_list_and_order() {
     assert!(
         matches!(reader.row(1).unwrap(), RowState::Failed(failed) if failed.error.to_string().starts_with("unreadable"))
     );
-    // A store's own manifest is a manifest too.
+    // The manifest of a store is accepted as well.
     LabelRun::new(folder.path()).out("copy").args(&["--manifest", "out/manifest.parquet"]).run().expect(3);
     let outside = "path\n../../etc/passwd\n";
     std::fs::write(folder.path().join("list.csv"), outside).unwrap();
@@ -250,7 +254,7 @@ fn a_manifest_fixes_list_and_order() {
 }
 
 #[test]
-fn what_can_be_refused_is_refused_before_work_begins() {
+fn invalid_arguments_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     std::fs::create_dir(folder.path().join("full")).unwrap();
@@ -267,17 +271,17 @@ fn what_can_be_refused_is_refused_before_work_begins() {
         ("in", "out", &["--classes", "nowhere.txt"], 1, "nowhere.txt"),
         ("in", "out", &["--onnxruntime", "/nowhere.so"], 1, "pip install onnxruntime"),
     ];
-    for (source, out, words, code, expected) in cases {
-        let refused = LabelRun::new(folder.path()).source(source).out(out).args(words).run().expect(*code);
-        assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
-        assert!(refused.stdout.is_empty(), "{words:?}");
+    for (source, out, args, code, expected) in cases {
+        let refused = LabelRun::new(folder.path()).source(source).out(out).args(args).run().expect(*code);
+        assert!(refused.stderr.contains(expected), "{args:?}: {}", refused.stderr);
+        assert!(refused.stdout.is_empty(), "{args:?}");
     }
     assert!(!folder.path().join("out").exists(), "nothing was created");
     assert_eq!(std::fs::read_to_string(folder.path().join("full/thesis.txt")).unwrap(), "mine");
 }
 
 #[test]
-fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
+fn without_onnx_runtime_the_install_command_is_printed() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("relabel");
     std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
@@ -287,20 +291,20 @@ fn without_onnx_runtime_the_one_command_that_installs_it_is_named() {
 }
 
 #[test]
-fn a_teacher_without_a_card_is_fed_the_usual_way_with_a_warning() {
+fn a_teacher_without_a_card_uses_the_defaults_with_a_warning() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     std::fs::copy(lite0(), folder.path().join("net.onnx")).unwrap();
-    let words = ["run", "--teacher", "net.onnx", "--in", "in", "--input-size", "64"];
-    let warned = Ran::of(relabel(folder.path()).args(words)).expect(0);
+    let args = ["run", "--teacher", "net.onnx", "--in", "in", "--input-size", "64"];
+    let warned = Ran::of(relabel(folder.path()).args(args)).expect(0);
     assert!(warned.stderr.contains("has no card") && warned.stderr.contains("0.485"), "{}", warned.stderr);
     assert!(folder.path().join("in.net.labels/zarr.json").is_file(), "the default store is in the working directory");
-    let quiet = Ran::of(relabel(folder.path()).args(words).arg("--quiet")).expect(0);
+    let quiet = Ran::of(relabel(folder.path()).args(args).arg("--quiet")).expect(0);
     assert!(quiet.stderr.is_empty(), "{}", quiet.stderr);
 }
 
 #[test]
-fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
+fn agreement_below_one_percent_warns_what_to_check() {
     let folder = tempfile::tempdir().unwrap();
     let tiny = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     std::fs::create_dir_all(folder.path().join("in/n01440764")).unwrap();
@@ -313,19 +317,19 @@ fn agreement_below_one_percent_is_a_warning_that_says_what_to_check() {
 }
 
 #[test]
-fn a_second_writer_is_told_who_holds_the_store() {
+fn a_second_writer_is_refused_with_the_first_ones_process_id() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 400);
-    let words = |command: &mut Command| {
+    let add_args = |command: &mut Command| {
         command
             .args(["run", "--in", "in", "--out", "out", "--input-size", "128", "--shard-size", "8", "--teacher"])
             .arg(lite0());
     };
     let mut first = relabel(folder.path());
-    words(&mut first);
+    add_args(&mut first);
     let mut first = first.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     while !folder.path().join("out/records/000000.json").exists() {
-        assert!(first.try_wait().unwrap().is_none(), "the first run is still at work");
+        assert!(first.try_wait().unwrap().is_none(), "the first run has ended");
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     let second = LabelRun::new(folder.path()).args(&["--input-size", "128", "--shard-size", "8"]).run();
@@ -335,7 +339,7 @@ fn a_second_writer_is_told_who_holds_the_store() {
 }
 
 #[test]
-fn a_closed_pipe_is_no_failure() {
+fn a_closed_pipe_does_not_panic() {
     let folder = tempfile::tempdir().unwrap();
     let script = format!("'{}' run --help | head -1", env!("CARGO_BIN_EXE_relabel"));
     let ran = Ran::of(hermetic("bash").args(["-o", "pipefail", "-c", &script]).current_dir(folder.path()));
@@ -343,7 +347,7 @@ fn a_closed_pipe_is_no_failure() {
 }
 
 #[test]
-fn images_that_are_not_there_are_answered_with_close_ones() {
+fn unknown_images_get_similar_names() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     LabelRun::new(folder.path()).run().expect(0);
@@ -354,7 +358,7 @@ fn images_that_are_not_there_are_answered_with_close_ones() {
 }
 
 #[test]
-fn steps_of_scores_are_multiples_and_change_the_store_only_a_little() {
+fn score_steps_round_scores_to_multiples() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 6);
     LabelRun::new(folder.path()).out("exact").args(&["--input-size", "224"]).run().expect(0);

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use relabel::labelling::teacher::{self, Runtime, RuntimeSearch};
 use serde_json::Value;
 
-/// ONNX Runtime in this process, for tests that load teachers themselves: there can be one only.
+/// ONNX Runtime, for tests that load teachers in this process; it can be loaded only once.
 pub fn runtime() -> &'static Runtime {
     static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
         let search = RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() };
@@ -15,44 +15,44 @@ pub fn runtime() -> &'static Runtime {
     &RUNTIME
 }
 
-/// Checks a model without ONNX Runtime; the text of the error if it is refused.
+/// Checks a model without ONNX Runtime. Returns the text of the error if it is refused.
 pub fn check_onnx(model: Vec<u8>) -> Result<(), String> {
     teacher::check_onnx(model).map_err(|error| error.to_string())
 }
 
-/// A path inside the repository.
+/// Returns a path inside the repository.
 pub fn repository(inside: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(inside)
 }
 
-/// A path inside `tests/data`.
+/// Returns a path inside `tests/data`.
 pub fn data(inside: &str) -> PathBuf {
     repository("tests/data").join(inside)
 }
 
-/// The teacher that ships with the project.
+/// Path of the teacher that ships with the project.
 pub fn lite0() -> PathBuf {
     repository("models/efficientnet-lite0.onnx")
 }
 
-/// The program, to be run in `folder`.
+/// Returns a command that runs the program in `folder`.
 pub fn relabel(folder: &Path) -> Command {
     let mut command = hermetic(env!("CARGO_BIN_EXE_relabel"));
     command.current_dir(folder).stdin(Stdio::null());
     command
 }
 
-/// Any program, with an environment of its own: nothing of a scheduler, a proxy, cloud credentials or another Python
-/// environment reaches a test.
+/// Returns a command with a clean environment: no scheduler, proxy, cloud credentials or other Python environment affects
+/// a test.
 pub fn hermetic(program: impl AsRef<OsStr>) -> Command {
-    const PASSED_ON: [&str; 6] = ["PATH", "HOME", "TMPDIR", "USER", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
+    const KEPT_VARIABLES: [&str; 6] = ["PATH", "HOME", "TMPDIR", "USER", "LD_LIBRARY_PATH", "RUST_BACKTRACE"];
     let mut command = Command::new(program);
     command.env_clear().env("LC_ALL", "C.UTF-8").env("VIRTUAL_ENV", repository(".venv"));
-    command.envs(PASSED_ON.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+    command.envs(KEPT_VARIABLES.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
     command
 }
 
-/// `relabel run` with the bundled teacher, from `in` to `out` in a folder, with small pixels.
+/// `relabel run` with the bundled teacher and a small input size, from `in` to `out` in a folder.
 pub struct LabelRun<'a> {
     folder: &'a Path,
     source: &'a str,
@@ -75,12 +75,12 @@ impl<'a> LabelRun<'a> {
         self
     }
 
-    /// Shards and batches of four images.
-    pub fn in_fours(self) -> Self {
+    /// Uses shards and batches of four images.
+    pub fn small_shards(self) -> Self {
         self.args(&["--shard-size", "4", "--batch", "4"])
     }
 
-    /// More arguments; `--input-size` among them replaces the small pixels.
+    /// Adds arguments. `--input-size` replaces the small input size.
     pub fn args(mut self, args: &[&'a str]) -> Self {
         self.args.extend(args);
         self
@@ -101,7 +101,7 @@ impl<'a> LabelRun<'a> {
     }
 }
 
-/// Exit code and output of a program that ended.
+/// Exit code and output of a finished program.
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -126,23 +126,23 @@ impl Ran {
     }
 }
 
-/// Runs the program in the repository with the given arguments.
-pub fn run(words: &[&str]) -> Ran {
-    Ran::of(relabel(&repository("")).args(words))
+/// Runs the program in the repository.
+pub fn run(args: &[&str]) -> Ran {
+    Ran::of(relabel(&repository("")).args(args))
 }
 
-/// Runs a Python script of the tests with the project's Python.
-pub fn python(script: &Path, words: &[&str]) -> Ran {
-    Ran::of(hermetic(repository(".venv/bin/python")).arg(script).args(words))
+/// Runs a Python script with the project's Python.
+pub fn python(script: &Path, args: &[&str]) -> Ran {
+    Ran::of(hermetic(repository(".venv/bin/python")).arg(script).args(args))
 }
 
-/// Bytes of every file below a store, except for notes of runs and files that no reader opens.
+/// Reads every file of a store, except for run notes and files that readers do not open.
 pub fn store_bytes(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
-    let passed_over = [".locks", ".seen", ".source-index", ".staging", "runs"];
+    let skipped = [".locks", ".seen", ".source-index", ".staging", "runs"];
     let mut files: Vec<_> = walkdir::WalkDir::new(store)
         .sort_by_file_name()
         .into_iter()
-        .filter_entry(|entry| !passed_over.contains(&entry.file_name().to_str().unwrap()))
+        .filter_entry(|entry| !skipped.contains(&entry.file_name().to_str().unwrap()))
         .map(Result::unwrap)
         .filter(|entry| entry.file_type().is_file())
         .map(|entry| (entry.path().strip_prefix(store).unwrap().to_owned(), std::fs::read(entry.path()).unwrap()))
@@ -151,7 +151,7 @@ pub fn store_bytes(store: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// A folder with `count` small photographs in two classes: `n02123045/` (tabby) and `n07920052/` (espresso).
+/// Creates a folder with `count` small photographs in two classes: `n02123045/` (tabby) and `n07920052/` (espresso).
 pub fn small_photographs(folder: &Path, count: usize) {
     let tiny = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let photograph = std::fs::read(data("golden/images/photos/chelsea.JPEG")).unwrap();

@@ -4,14 +4,14 @@ use relabel::shared::store::{Depth, RowState, StoreReader, verify};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, small_photographs, store_bytes};
 
-/// What may happen to a file.
+/// Damage to a file.
 #[derive(Clone, Copy, Debug)]
 enum Damage {
     Deleted,
     Truncated,
-    /// One bit, in so many hundredths of the file.
+    /// One bit, at this percentage of the file.
     Flipped(usize),
-    /// By the same file of another shard or array.
+    /// By the corresponding file of another shard or array.
     Replaced,
 }
 
@@ -24,7 +24,7 @@ const DAMAGES: [Damage; 6] = [
     Damage::Replaced,
 ];
 
-/// Each kind of file in a store, and what it can be mistaken for.
+/// Each kind of file in a store, and a file it can be mistaken for.
 const FILES: [(&str, &str); 10] = [
     ("zarr.json", "scores/zarr.json"),
     ("scores/zarr.json", "classes/zarr.json"),
@@ -39,13 +39,13 @@ const FILES: [(&str, &str); 10] = [
 ];
 
 #[test]
-fn every_damage_is_named_and_repaired() {
+fn every_damage_is_reported_and_repaired() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
     std::fs::write(folder.path().join("in/n02123045/0001.JPEG"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().run().expect(3);
+    LabelRun::new(folder.path()).small_shards().run().expect(3);
     let store = folder.path().join("out");
-    let whole = store_bytes(&store);
+    let original = store_bytes(&store);
     let rows = all_rows(&store);
     assert!(verify(&store, Depth::Values, &|_| ()).unwrap().problems.is_empty());
     for (file, mistaken_for) in FILES {
@@ -56,41 +56,41 @@ fn every_damage_is_named_and_repaired() {
                 let found = verify(&store, depth, &|_| ()).unwrap();
                 assert!(found.problems.iter().any(|problem| problem.file == file), "{case}: {:?}", found.problems);
             }
-            nothing_wrong_is_read(&store, &rows, &case);
-            let again = LabelRun::new(folder.path()).in_fours().run().expect(3);
-            // Without its record a shard is simply to do, as after an interruption.
+            check_nothing_wrong_is_read(&store, &rows, &case);
+            let again = LabelRun::new(folder.path()).small_shards().run().expect(3);
+            // A shard without a record counts as unlabelled, as after an interruption.
             let is_silent = file == "zarr.json" || (file.starts_with("records") && matches!(damage, Damage::Deleted));
             let is_told = again.stderr.contains("repaired ") || again.stderr.contains("labelling the shard again");
             assert!(is_silent || is_told, "{case}: {}", again.stderr);
             let repaired = store_bytes(&store);
-            let differs = whole.iter().zip(&repaired).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
-            assert!(whole == repaired, "{case}: {differs:?} is not what it was");
+            let differs = original.iter().zip(&repaired).find(|(a, b)| a != b).map(|(a, _)| a.0.clone());
+            assert!(original == repaired, "{case}: {differs:?} differs");
         }
     }
 }
 
 #[test]
-fn damaged_notes_of_runs_are_named_and_may_be_deleted() {
+fn damaged_run_notes_are_reported_and_can_be_deleted() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let store = folder.path().join("out");
     let note = std::fs::read_dir(store.join("runs")).unwrap().next().unwrap().unwrap().path();
     let inside = format!("runs/{}", note.file_name().unwrap().to_str().unwrap());
     for damage in [Damage::Truncated, Damage::Flipped(50)] {
         damage_file(&store, &inside, "", damage);
-        let said = Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(3).stdout;
-        assert!(said.contains(&inside) && said.contains("may be deleted"), "{said}");
+        let output = Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(3).stdout;
+        assert!(output.contains(&inside) && output.contains("may be deleted"), "{output}");
     }
     std::fs::remove_file(note).unwrap();
     Ran::of(relabel(folder.path()).args(["verify", "out"])).expect(0);
 }
 
 #[test]
-fn all_problems_are_listed_and_strays_too() {
+fn all_problems_are_listed_including_strays() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let store = folder.path().join("out");
     std::fs::remove_file(store.join("records/000002.json")).unwrap();
     damage_file(&store, "scores/c.0.0.0.0", "", Damage::Flipped(50));
@@ -113,19 +113,19 @@ fn all_problems_are_listed_and_strays_too() {
     ] {
         assert!(named.contains(&expected), "{expected:?} in {named:?}");
     }
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     std::fs::remove_file(store.join("scores/c.9.0.0.0")).unwrap();
-    let whole = Ran::of(relabel(folder.path()).args(["verify", "out", "--full"])).expect(0).stdout;
-    assert!(whole.contains("12 images labelled") && whole.contains("is complete and undamaged"), "{whole}");
+    let output = Ran::of(relabel(folder.path()).args(["verify", "out", "--full"])).expect(0).stdout;
+    assert!(output.contains("12 images labelled") && output.contains("is complete and undamaged"), "{output}");
 }
 
 #[test]
-fn values_that_no_run_writes_are_found_by_full() {
+fn impossible_values_are_found_by_full() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let store = folder.path().join("out");
-    // A store whose digests all hold, but whose class list is shorter than its class ids.
+    // A store with correct digests whose class list is shorter than its class ids require.
     let forged = Ran::of(
         hermetic(crate::common::repository(".venv/bin/python"))
             .arg(crate::common::repository("tests/python/forge_class_count.py"))
@@ -138,19 +138,19 @@ fn values_that_no_run_writes_are_found_by_full() {
 }
 
 #[test]
-fn recomputed_labels_are_the_stored_ones_to_the_bit() {
+fn recomputed_labels_equal_the_stored_ones_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 12);
-    LabelRun::new(folder.path()).in_fours().run().expect(0);
+    LabelRun::new(folder.path()).small_shards().run().expect(0);
     let teacher = lite0().display().to_string();
-    let words = ["verify", "out", "--recompute", "50", "--in", "in", "--input-size", "64", "--teacher", &teacher];
-    let recompute = || Ran::of(relabel(folder.path()).args(words).arg("--json"));
+    let args = ["verify", "out", "--recompute", "50", "--in", "in", "--input-size", "64", "--teacher", &teacher];
+    let recompute = || Ran::of(relabel(folder.path()).args(args).arg("--json"));
     let same = recompute().expect(0).json();
     assert_eq!((&same["recomputed"]["images"], &same["recomputed"]["equal"]), (&12.into(), &12.into()));
-    // On other threads nothing is promised but the bound.
-    let bounded = Ran::of(relabel(folder.path()).args(words).args(["--threads", "1"])).expect(0);
+    // With other thread counts only the bound is guaranteed.
+    let bounded = Ran::of(relabel(folder.path()).args(args).args(["--threads", "1"])).expect(0);
     assert!(bounded.stderr.contains("small differences are accepted"), "{}", bounded.stderr);
-    // Labels of another photograph are found.
+    // Labels of a different photograph are detected.
     std::fs::copy(data("golden/images/photos/coffee.JPEG"), folder.path().join("in/n07920052/0011.JPEG")).unwrap();
     let other = recompute().expect(3).json();
     assert_eq!(other["passed"], false);
@@ -161,7 +161,7 @@ fn recomputed_labels_are_the_stored_ones_to_the_bit() {
     assert!(other["recomputed"]["other_best_cells"].as_u64().unwrap() > 0, "{other}");
     assert!(other["recomputed"]["widest_gap"].as_f64().unwrap() > 0.0, "{other}");
     assert_eq!(same["recomputed"]["other_best_cells"], 0);
-    let another_teacher = Ran::of(relabel(folder.path()).args(words).args(["--filter", "bicubic"])).expect(1);
+    let another_teacher = Ran::of(relabel(folder.path()).args(args).args(["--filter", "bicubic"])).expect(1);
     assert!(another_teacher.stderr.contains("card, filter"), "{}", another_teacher.stderr);
 }
 
@@ -171,8 +171,8 @@ fn damage_file(store: &Path, file: &str, mistaken_for: &str, damage: Damage) {
     match damage {
         Damage::Deleted => return std::fs::remove_file(path).unwrap(),
         Damage::Truncated => bytes.truncate(bytes.len() * 2 / 3),
-        Damage::Flipped(hundredths) => {
-            let at = bytes.len() * hundredths / 100;
+        Damage::Flipped(percent) => {
+            let at = bytes.len() * percent / 100;
             bytes[at] ^= 0x10;
         }
         Damage::Replaced => bytes = std::fs::read(store.join(mistaken_for)).unwrap(),
@@ -185,12 +185,12 @@ fn all_rows(store: &Path) -> Vec<RowState> {
     (0..reader.info().images).map(|row| reader.row(row).unwrap()).collect()
 }
 
-/// Whatever was damaged: a row is an error, or to do, or what it was.
-fn nothing_wrong_is_read(store: &Path, rows: &[RowState], case: &str) {
+/// Checks that every row is an error, unlabelled, or unchanged.
+fn check_nothing_wrong_is_read(store: &Path, rows: &[RowState], case: &str) {
     let Ok(reader) = StoreReader::open(store) else { return };
     for (row, was) in rows.iter().enumerate() {
         if let Ok(state) = reader.row(row) {
-            assert!(state == *was || state == RowState::ToDo, "{case}: row {row} reads as something else");
+            assert!(state == *was || state == RowState::ToDo, "{case}: row {row} reads as a different value");
         }
     }
 }

@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 
 use crate::common::{data, python, repository};
 
-/// What may differ from PIL, besides files that are refused as "not decoded exactly": a piece of our reason, and why.
-/// Nothing that PIL refuses is accepted.
+/// Accepted differences from PIL besides files refused as "not decoded exactly": part of our reason, and the extension.
+/// Files that PIL refuses are never accepted.
 const EXCEPTIONS: &[(&str, &str)] = &[
-    // With restart markers, or with corrupt data and no marker behind them, libjpeg does not tell whether the rows were
-    // complete before the file ended (`pixels/jpeg/tolerance.rs`).
+    // With restart markers, or with corrupt data that no marker follows, libjpeg does not report whether all rows were
+    // complete before the end of the file (`pixels/jpeg/tolerance.rs`).
     ("truncated: JPEG: unexpected end of file, no end-of-image marker", "jpg"),
 ];
 
-/// How many of the files that PIL reads are refused as "not decoded exactly", at most. The files are chosen to be odd.
-const MOST_INEXACT: f64 = 0.25;
+/// Maximum share of files refused as "not decoded exactly" although PIL reads them. The files are chosen to be unusual.
+const MAX_INEXACT_SHARE: f64 = 0.25;
 
-/// Kinds of which PIL reads a file that is refused here, in `decode/kinds`.
+/// Files in `decode/kinds` that PIL reads and that are refused.
 const INEXACT_KINDS: &[&str] = &[
     "tiff_refused__t_group3.tif",
     "tiff_refused__t_lab8.tif",
@@ -33,10 +33,10 @@ const INEXACT_KINDS: &[&str] = &[
     "unclear_formats_pil_reads__x_tga.JPEG",
 ];
 
-/// `decode/expected.json`, written by `tests/python/make_decode_fixtures.py`, has size and SHA-256 of PIL's RGB bytes
-/// for the odd files beside it and for all golden images, or says that PIL refuses the file.
+/// `decode/expected.json`, written by `tests/python/make_decode_fixtures.py`, lists the size and SHA-256 of PIL's RGB bytes
+/// for the files next to it and for all golden images, or that PIL refuses the file.
 #[test]
-fn decoded_pixels_are_pil_to_the_bit() {
+fn decoded_pixels_equal_pil_bit_for_bit() {
     let expected = verdicts(&data("decode/expected.json"));
     assert_eq!(expected.len(), 92, "the list is complete");
     for (file, pil) in &expected {
@@ -47,22 +47,22 @@ fn decoded_pixels_are_pil_to_the_bit() {
     }
 }
 
-/// Thousands of files of every format, whole and damaged: the pixels are PIL's, or the file is refused.
+/// Thousands of intact and damaged files of every format.
 ///
-/// `make test` tries the same ones each time. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which tries so many times more, from
-/// a seed of the moment; `RELABEL_FUZZ_SEED` repeats a round.
+/// `make test` tries the same files each time. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which multiplies the number of files
+/// and takes the seed from the clock; `RELABEL_FUZZ_SEED` repeats a round.
 #[test]
-fn pixels_are_pils_or_the_file_is_refused() {
+fn random_files_decode_as_pil_or_are_refused() {
     const FILES: usize = 2400;
     let number_in = |variable: &str| std::env::var(variable).ok().map(|text| text.parse::<u64>().unwrap());
     let times = number_in("RELABEL_FUZZ_TIMES");
-    let of_the_moment = u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos());
-    let first = number_in("RELABEL_FUZZ_SEED").unwrap_or(if times.is_some() { of_the_moment } else { 1 });
+    let seed_of_now = u64::from(std::time::UNIX_EPOCH.elapsed().unwrap().subsec_nanos());
+    let first = number_in("RELABEL_FUZZ_SEED").unwrap_or(if times.is_some() { seed_of_now } else { 1 });
     for seed in first..first + times.unwrap_or(1) {
         let folder = tempfile::tempdir().unwrap();
         let script = repository("tests/python/decode_fuzz/main.py");
-        let words = ["--files", &FILES.to_string(), "--seed", &seed.to_string()];
-        python(&script, &[&[folder.path().to_str().unwrap()], &words[..]].concat()).expect(0);
+        let args = ["--files", &FILES.to_string(), "--seed", &seed.to_string()];
+        python(&script, &[&[folder.path().to_str().unwrap()], &args[..]].concat()).expect(0);
         let mut outcomes = BTreeMap::new();
         let mut problems = Vec::new();
         for (file, pil) in verdicts(&folder.path().join("verdicts.json")) {
@@ -80,12 +80,11 @@ fn pixels_are_pils_or_the_file_is_refused() {
         }
         let count = |outcome| outcomes.get(&outcome).copied().unwrap_or(0) as f64;
         let (equal, inexact) = (count(Outcome::EqualPixels), count(Outcome::Inexact));
-        assert!(equal > FILES as f64 / 4.0 && inexact < (equal + inexact) * MOST_INEXACT, "{outcomes:?}");
+        assert!(equal > FILES as f64 / 4.0 && inexact < (equal + inexact) * MAX_INEXACT_SHARE, "{outcomes:?}");
     }
 }
 
-/// A budget of time and memory that no file of a few bytes may exceed: sides are compared with limits before anything
-/// is allocated, and rows with what the file holds.
+/// Dimensions are checked before anything is allocated, and rows against the length of the file.
 #[test]
 fn a_small_file_that_declares_a_large_image_is_refused() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\x0dIHDR\x7f\xff\xff\xff\x7f\xff\xff\xff\x08\x02\0\0\0";
@@ -100,7 +99,7 @@ fn a_small_file_that_declares_a_large_image_is_refused() {
     }
 }
 
-/// The two ways in which a file may come out right, and the one in which it may be refused though PIL reads it.
+/// Accepted outcomes of the comparison of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Outcome {
     EqualPixels,
@@ -117,7 +116,7 @@ fn compare(bytes: &[u8], pil: &Value) -> Result<Outcome, String> {
             if pil["height"] == height && pil["width"] == width && pil["sha256"] == ours.as_str() {
                 Ok(Outcome::EqualPixels)
             } else {
-                Err(format!("other pixels than PIL's: {height}x{width} and {pil}"))
+                Err(format!("pixels differ from PIL's: {height}x{width} and {pil}"))
             }
         }
         (Ok(RgbImage { .. }), Some(refusal)) => Err(format!("accepted, but PIL refuses it: {refusal}")),

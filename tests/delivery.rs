@@ -16,7 +16,7 @@ use relabel::shared::store::{StoreWriter, WriterOptions};
 
 use crate::common::{Ran, relabel};
 use crate::servers::Server;
-use crate::synthetic::{fill, info, manifest};
+use crate::synthetic_store::{fill, info, manifest};
 
 const FILES: usize = 40;
 
@@ -163,28 +163,28 @@ fn network_faults_lose_nothing() {
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
     for (how, every) in [("503", 4), ("drop", 4), ("cut", 7)] {
-        faults.disturb(&format!(r#"{{"every": {every}, "how": "{how}"}}"#));
+        faults.inject_faults(&format!(r#"{{"every": {every}, "how": "{how}"}}"#));
         let url = format!("s3://bucket/sets/{how}");
         let target = BucketTarget::new(RemoteFiles::open(&url, faults.settings(Access::Write)).unwrap());
         send(&release, &target, Existing::Keep).unwrap();
-        // Every second request, so that every kind of request fails once.
-        faults.disturb(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
+        // Every second request fails, so that each kind of request fails once.
+        faults.inject_faults(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
         target.remove("never/there").unwrap();
         target.put(&release[3]).unwrap();
         assert_eq!(target.digest_of(&release[3]).unwrap(), release[3].sha256);
         assert!(target.has(&release[3].path, &release[3].sha256).unwrap());
         assert_eq!(target.list().unwrap().len(), release.len());
         target.remove("never/there").unwrap();
-        faults.disturb("{}");
+        faults.inject_faults("{}");
         check_delivered(&release, &target);
     }
     // Refused half-way: the release is recognised as incomplete, and the delivery can be resumed.
-    faults.disturb(r#"{"after": 30, "how": "403"}"#);
+    faults.inject_faults(r#"{"after": 30, "how": "403"}"#);
     let target =
         BucketTarget::new(RemoteFiles::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
     let refusal = send(&release, &target, Existing::Keep).unwrap_err().to_string();
     assert!(refusal.contains("denies access") && !refusal.contains("SECRETKEY"), "{refusal}");
-    faults.disturb("{}");
+    faults.inject_faults("{}");
     let there = target.list().unwrap();
     assert!(there.contains_key(MARKER) && !there.contains_key(CHECKSUMS));
     let resumed = send(&release, &target, Existing::Keep).unwrap();
@@ -215,7 +215,7 @@ fn a_killed_publish_is_resumed_with_the_missing_files() {
     fill(&store).unwrap();
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
-    faults.disturb("{}");
+    faults.inject_faults("{}");
     let publish = || {
         let mut command = relabel(folder.path());
         command.args(["publish", "labels", "--to", "s3://bucket/maps", "--license", "CC0-1.0", "--at-a-time", "1"]);
@@ -245,7 +245,7 @@ fn a_killed_publish_is_resumed_with_the_missing_files() {
     let again = Ran::of(&mut publish()).expect(0).json();
     assert_eq!(again["delivered"]["sent"], 0);
 
-    faults.disturb(r#"{"how": "403"}"#);
+    faults.inject_faults(r#"{"how": "403"}"#);
     let refused = Ran::of(&mut publish()).expect(1);
     assert!(refused.stderr.contains("denies access") && !refused.stderr.contains("SECRETKEY"), "{}", refused.stderr);
 }

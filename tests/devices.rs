@@ -7,49 +7,49 @@ use crate::common::{LabelRun, Ran, lite0, python, relabel, repository, small_pho
 const IMAGES: usize = 22;
 
 #[test]
-fn two_sessions_on_one_device_leave_the_bytes_of_one() {
+fn two_sessions_on_one_device_write_the_same_bytes_as_one() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), IMAGES);
-    let run = |out: &str, words: &[&str]| {
-        Ran::of(LabelRun::new(folder.path()).in_fours().out(out).command().args(words)).expect(0)
+    let run = |out: &str, args: &[&str]| {
+        Ran::of(LabelRun::new(folder.path()).small_shards().out(out).command().args(args)).expect(0)
     };
     run("one", &["--threads", "1"]);
     run("two", &["--threads", "2", "--device", "cpu,cpu"]);
     assert!(store_bytes(&folder.path().join("one")) == store_bytes(&folder.path().join("two")));
-    let words = ["--dry-run", "--json", "--device", "cpu,cpu", "--price-per-hour", "3"];
-    let foreseen = run("three", &words).json();
-    // Both sessions are warm before anything is counted, so that more batches are measured than for one; the device is
-    // paid once.
-    assert_eq!(foreseen["sample_images"], IMAGES);
-    let number = |key: &str| foreseen[key].as_f64().unwrap();
+    let args = ["--dry-run", "--json", "--device", "cpu,cpu", "--price-per-hour", "3"];
+    let estimate = run("three", &args).json();
+    // Both sessions are warmed up before measuring, so more batches are measured than for one; the price is that of one
+    // device.
+    assert_eq!(estimate["sample_images"], IMAGES);
+    let number = |key: &str| estimate[key].as_f64().unwrap();
     assert!(number("hours") > 0.0);
-    assert!((number("device_hours") / number("hours") - 1.0).abs() < 1e-9, "{foreseen}");
-    assert!((number("cost") / (3.0 * number("hours")) - 1.0).abs() < 1e-9, "{foreseen}");
+    assert!((number("device_hours") / number("hours") - 1.0).abs() < 1e-9, "{estimate}");
+    assert!((number("cost") / (3.0 * number("hours")) - 1.0).abs() < 1e-9, "{estimate}");
 }
 
-/// `make watchdog` does this 200 times beside eight processes.
+/// `make watchdog` repeats this 200 times with a load of eight processes.
 #[test]
-fn two_sessions_on_one_device_do_not_stand_still_beside_a_load() {
+fn two_sessions_on_one_device_do_not_hang_under_load() {
     let program = env!("CARGO_BIN_EXE_relabel");
-    let words = ["--program", program, "--runs", "3", "--load", "2"];
-    let ran = python(&repository("tests/python/watchdog.py"), &words).expect(0);
+    let args = ["--program", program, "--runs", "3", "--load", "2"];
+    let ran = python(&repository("tests/python/watchdog.py"), &args).expect(0);
     assert!(ran.stdout.contains("3 runs beside 2 processes") && ran.stdout.contains(" 0 bad"), "{}", ran.stdout);
 }
 
 #[test]
-fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
+fn an_unusable_gpu_is_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
-    // The build for the processor, also where this machine has another one.
+    // The CPU build, even if this machine also has a GPU build.
     let run = |device: &str| {
-        let mut command = LabelRun::new(folder.path()).in_fours().command();
-        command.args(["--device", device, "--onnxruntime"]).arg(build_for_the_processor());
+        let mut command = LabelRun::new(folder.path()).small_shards().command();
+        command.args(["--device", device, "--onnxruntime"]).arg(cpu_runtime());
         Ran::of(&mut command)
     };
     for (device, named) in [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cuda:0,cuda:1", "cuda:0")] {
         let refused = run(device).expect(1);
-        for words in [&format!("device {named}: cannot be used"), "for the CPU", "onnxruntime-gpu"] {
-            assert!(refused.stderr.contains(words), "{device}: {}", refused.stderr);
+        for text in [&format!("device {named}: cannot be used"), "for the CPU", "onnxruntime-gpu"] {
+            assert!(refused.stderr.contains(text), "{device}: {}", refused.stderr);
         }
         assert!(refused.stdout.is_empty() && !folder.path().join("out").exists());
     }
@@ -58,10 +58,10 @@ fn a_gpu_that_is_asked_for_and_cannot_be_used_stops_the_run_before_it_begins() {
 }
 
 #[test]
-fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
+fn gpu_options_are_checked_first_and_require_a_gpu() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
-    for (words, expected) in [
+    for (args, expected) in [
         (&["--cuda", "nhwc"][..], "add --device cuda"),
         (&["--device", "cuda", "--cuda", "fast"], "`fast` is not a CUDA setting"),
         (&["--device", "cuda", "--cuda", "pinned,bound"], "pinned, bound and graph exclude each other"),
@@ -69,25 +69,25 @@ fn words_for_gpus_are_read_before_anything_else_and_want_a_gpu() {
         (&["--price-per-hour", "2"], "--dry-run"),
         (&["--dry-run", "--price-per-hour", "cheap"], "expected an amount"),
     ] {
-        let refused = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(words)).expect(2);
-        assert!(refused.stderr.contains(expected), "{words:?}: {}", refused.stderr);
+        let refused = Ran::of(LabelRun::new(folder.path()).small_shards().command().args(args)).expect(2);
+        assert!(refused.stderr.contains(expected), "{args:?}: {}", refused.stderr);
     }
     assert!(!folder.path().join("out").exists());
 }
 
 #[test]
-fn what_runs_where_is_said_for_every_node() {
+fn the_device_of_every_node_is_reported() {
     let teacher = lite0();
-    let words = ["teacher", teacher.to_str().unwrap(), "--input-size", "64", "--json"];
-    let described = Ran::of(relabel(&repository("")).args(words)).expect(0).json();
+    let args = ["teacher", teacher.to_str().unwrap(), "--input-size", "64", "--json"];
+    let described = Ran::of(relabel(&repository("")).args(args)).expect(0).json();
     let placement = &described["placement"];
     // Lite0 has 49 convolutions.
     assert!(placement["nodes"].as_u64().unwrap() > 49, "{placement}");
     assert_eq!((&placement["elsewhere"], &placement["copies"]), (&serde_json::json!([]), &0.into()));
-    let said = Ran::of(relabel(&repository("")).args(&words[..4])).expect(0).stdout;
-    assert!(said.contains("nodes after optimisation, all on cpu"), "{said}");
+    let output = Ran::of(relabel(&repository("")).args(&args[..4])).expect(0).stdout;
+    assert!(output.contains("nodes after optimisation, all on cpu"), "{output}");
 }
 
-fn build_for_the_processor() -> impl AsRef<Path> + AsRef<std::ffi::OsStr> {
+fn cpu_runtime() -> impl AsRef<Path> + AsRef<std::ffi::OsStr> {
     RuntimeSearch { python_environments: vec![repository(".venv")], ..RuntimeSearch::default() }.find().unwrap()
 }

@@ -34,14 +34,14 @@ fn open(out: &Path, published: &PublishedFiles) -> Result<Import, Error> {
     Import::open(out, published, files, "a test".into())
 }
 
-/// A file `[2, 2, 3, 4]`: scores that fall from rank to rank, then class ids.
+/// Values of a file `[2, 2, 3, 4]`: scores descending by rank, then class ids.
 fn file_values(row: usize) -> Vec<f32> {
     let scores = (0..24).map(|at| 20.0 + row as f32 - (at / 12) as f32 * 5.0 + (at % 12) as f32 * 0.25);
     let ids = (0..24).map(|at| ((row * 31 + at * 7) % 1000) as f32);
     scores.chain(ids).collect()
 }
 
-/// Commits shards that are to do; row 5 cannot be read.
+/// Commits unlabelled shards. Row 5 cannot be read.
 fn fill(import: &Import, shards: usize) {
     for &shard in import.to_do().iter().take(shards) {
         let rows = import.store().info().shard_rows(shard);
@@ -52,7 +52,7 @@ fn fill(import: &Import, shards: usize) {
 }
 
 #[test]
-fn an_imported_store_holds_and_says_what_was_in_the_files() {
+fn an_imported_store_contains_the_values_of_its_files() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
     let import = open(&store, &published()).unwrap();
@@ -73,7 +73,7 @@ fn an_imported_store_holds_and_says_what_was_in_the_files() {
                 assert_eq!(labels.map.rank_planes(), (scores, ids));
             }
             RowState::Failed(failed) => assert_eq!((row, failed.path.as_str()), (5, "n01440764/5.pt")),
-            RowState::ToDo => panic!("row {row} is to do"),
+            RowState::ToDo => panic!("row {row} is not labelled"),
         }
     }
     let path = store.display().to_string();
@@ -84,20 +84,20 @@ fn an_imported_store_holds_and_says_what_was_in_the_files() {
 }
 
 #[test]
-fn an_import_that_stopped_goes_on_to_the_same_bytes() {
+fn a_stopped_import_resumes_to_the_same_bytes() {
     let folder = TempDir::new().unwrap();
-    let [whole, parts] = ["whole", "parts"].map(|name| folder.path().join(name));
-    fill(&open(&whole, &published()).unwrap(), usize::MAX);
+    let [complete, parts] = ["complete", "parts"].map(|name| folder.path().join(name));
+    fill(&open(&complete, &published()).unwrap(), usize::MAX);
     for _ in 0..3 {
         fill(&open(&parts, &published()).unwrap(), 1);
     }
     let import = open(&parts, &published()).unwrap();
     assert!(import.to_do().is_empty() && !import.is_new());
-    assert_eq!(store_bytes(&parts), store_bytes(&whole));
+    assert_eq!(store_bytes(&parts), store_bytes(&complete));
 }
 
 #[test]
-fn what_labels_depend_on_keeps_an_import_from_going_on() {
+fn an_import_with_different_settings_does_not_resume() {
     let folder = TempDir::new().unwrap();
     let store = folder.path().join("store");
     drop(open(&store, &published()).unwrap());
@@ -111,14 +111,14 @@ fn what_labels_depend_on_keeps_an_import_from_going_on() {
         (PublishedFiles { classes: (&class_list("1000").unwrap()).into(), ..published() }, "class list: imagenet-1k"),
         (PublishedFiles { shard_images: 5, ..published() }, "shard size: 4 in the store, 5"),
     ];
-    for (other, words) in others {
+    for (other, text) in others {
         let refusal = open(&store, &other).unwrap_err();
-        assert!(matches!(refusal, Error::OtherRun { .. }) && refusal.to_string().contains(words), "{refusal}");
+        assert!(matches!(refusal, Error::OtherRun { .. }) && refusal.to_string().contains(text), "{refusal}");
     }
 }
 
 #[test]
-fn class_ids_that_the_numbers_cannot_tell_apart_are_refused() {
+fn class_ids_beyond_the_precision_of_the_dtype_are_refused() {
     let folder = TempDir::new().unwrap();
     let with = |classes: &str| PublishedFiles {
         classes: (&class_list(classes).unwrap()).into(),
@@ -132,7 +132,7 @@ fn class_ids_that_the_numbers_cannot_tell_apart_are_refused() {
 }
 
 #[test]
-fn a_run_does_not_go_on_with_an_imported_store() {
+fn a_run_does_not_resume_an_imported_store() {
     let folder = TempDir::new().unwrap();
     let (store, photographs) = (folder.path().join("store"), folder.path().join("photographs"));
     small_photographs(&photographs, 4);
@@ -144,21 +144,21 @@ fn a_run_does_not_go_on_with_an_imported_store() {
     assert_eq!(store_bytes(&store), before);
 }
 
-/// A folder with a package `relabel` of two files, for `PYTHONPATH`; it says what it was started with.
+/// Creates a folder for `PYTHONPATH` with a package `relabel` that prints its arguments.
 fn package(version: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let package = folder.path().join("relabel");
     std::fs::create_dir(&package).unwrap();
     std::fs::write(package.join("__init__.py"), format!("__version__ = '{version}'\n")).unwrap();
     std::fs::write(package.join("_relabel.py"), "").unwrap();
-    let main = "import json, sys\nprint(json.dumps(sys.argv[1:]))\nprint('said', file=sys.stderr)\nsys.exit(3)\n";
+    let main = "import json, sys\nprint(json.dumps(sys.argv[1:]))\nprint('output', file=sys.stderr)\nsys.exit(3)\n";
     std::fs::write(package.join("__main__.py"), main).unwrap();
     folder
 }
 
-fn import_with(python: &Path, packages: Option<&Path>, words: &[&str]) -> Ran {
+fn import_with(python: &Path, packages: Option<&Path>, args: &[&str]) -> Ran {
     let mut command = relabel(&repository(""));
-    command.args(words).arg("--python").arg(python).env_remove("PYTHONPATH");
+    command.args(args).arg("--python").arg(python).env_remove("PYTHONPATH");
     if let Some(packages) = packages {
         command.env("PYTHONPATH", packages);
     }
@@ -167,7 +167,7 @@ fn import_with(python: &Path, packages: Option<&Path>, words: &[&str]) -> Ran {
 
 const IMPORT: [&str; 4] = ["import", "maps", "--out", "store"];
 
-/// The project's Python, blind to what is installed in it.
+/// A script that runs the project's Python without its installed packages.
 fn python_without_packages(folder: &Path) -> PathBuf {
     let script = folder.join("python3");
     std::fs::write(&script, format!("#!/bin/sh\nexec {} -S \"$@\"\n", project_python().display())).unwrap();
@@ -180,34 +180,34 @@ fn project_python() -> PathBuf {
 }
 
 #[test]
-fn a_python_that_is_missing_or_lacks_something_is_named_with_what_to_do() {
+fn a_missing_or_incomplete_python_is_reported_with_help() {
     let nowhere = Path::new("/nowhere/python3");
     let folder = tempfile::tempdir().unwrap();
     let bare = python_without_packages(folder.path());
-    let said = import_with(nowhere, None, &IMPORT).expect(1).stderr;
+    let output = import_with(nowhere, None, &IMPORT).expect(1).stderr;
     assert!(
-        said.contains("cannot use Python /nowhere/python3: cannot start it") && said.contains("RELABEL_PYTHON"),
-        "{said}"
+        output.contains("cannot use Python /nowhere/python3: cannot start it") && output.contains("RELABEL_PYTHON"),
+        "{output}"
     );
-    let said = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;
-    assert!(said.contains("the package relabel is not installed\n  help: pip install ./python"), "{said}");
+    let output = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;
+    assert!(output.contains("the package relabel is not installed\n  help: pip install ./python"), "{output}");
     let ours = package(env!("CARGO_PKG_VERSION"));
-    let said = import_with(&bare, Some(ours.path()), &IMPORT).expect(1).stderr;
-    assert!(said.contains("PyTorch is not installed\n  help: pip install torch"), "{said}");
+    let output = import_with(&bare, Some(ours.path()), &IMPORT).expect(1).stderr;
+    assert!(output.contains("PyTorch is not installed\n  help: pip install torch"), "{output}");
     let other = package("0.0.1");
-    let said = import_with(&bare, Some(other.path()), &IMPORT).expect(1).stderr;
-    assert!(said.contains("the package relabel has version 0.0.1, this program has"), "{said}");
-    let said = import_with(Path::new("/bin/false"), None, &[&IMPORT[..], &["--json"]].concat()).expect(1);
-    assert!(said.json()["error"].as_str().unwrap().contains("cannot use Python /bin/false"));
+    let output = import_with(&bare, Some(other.path()), &IMPORT).expect(1).stderr;
+    assert!(output.contains("the package relabel has version 0.0.1, this program has"), "{output}");
+    let output = import_with(Path::new("/bin/false"), None, &[&IMPORT[..], &["--json"]].concat()).expect(1);
+    assert!(output.json()["error"].as_str().unwrap().contains("cannot use Python /bin/false"));
 }
 
 #[test]
-fn python_gets_what_was_typed_and_its_words_and_exit_code_come_through() {
+fn python_gets_the_arguments_and_its_output_and_exit_code_pass_through() {
     let folder = package(env!("CARGO_PKG_VERSION"));
     std::fs::write(folder.path().join("torch.py"), "").unwrap();
-    let words = ["import", "./x maps", "--out=-y", "--map-size=9x12", "--json", "-vv", "--log-format=json"];
-    let ran = import_with(&project_python(), Some(folder.path()), &words).expect(3);
-    assert_eq!(ran.stderr, "said\n");
+    let args = ["import", "./x maps", "--out=-y", "--map-size=9x12", "--json", "-vv", "--log-format=json"];
+    let ran = import_with(&project_python(), Some(folder.path()), &args).expect(3);
+    assert_eq!(ran.stderr, "output\n");
     let expected = [
         "import",
         "--out=-y",
@@ -228,9 +228,9 @@ fn python_gets_what_was_typed_and_its_words_and_exit_code_come_through() {
 }
 
 #[test]
-fn senseless_words_are_refused_before_python_is_looked_for() {
-    for words in [&["--map-size", "15"][..], &["--orientation", "up"], &["--shard-size", "0"]] {
-        import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], words].concat()).expect(2);
+fn invalid_arguments_are_refused_before_python_is_searched_for() {
+    for args in [&["--map-size", "15"][..], &["--orientation", "up"], &["--shard-size", "0"]] {
+        import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], args].concat()).expect(2);
     }
     import_with(Path::new("/nowhere/python3"), None, &["export", "store", "--out", "m", "--format", "csv"]).expect(2);
 }

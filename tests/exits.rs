@@ -21,13 +21,13 @@ use relabel::shared::monitor::Silent;
 use relabel::shared::store::{StoreWriter, WriterOptions};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, small_photographs};
-use crate::synthetic;
+use crate::synthetic_store;
 use crate::tiny_graphs::{Dim, TinyGraph, ints};
 
-/// A folder `in` with small photographs, and a store `out` of them.
+/// Creates a folder `in` with small photographs and labels them into the store `out`.
 fn labelled(folder: &Path, count: usize) {
     small_photographs(&folder.join("in"), count);
-    LabelRun::new(folder).in_fours().run().expect(0);
+    LabelRun::new(folder).small_shards().run().expect(0);
 }
 
 fn fifo(path: &Path) {
@@ -38,9 +38,9 @@ fn start(command: &mut Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// Sends a signal to a program that is at work, which then ends within 5 s, with 130 and one document.
-fn ends_soon(mut child: Child, signal: &str) -> String {
-    assert!(child.try_wait().unwrap().is_none(), "it has ended by itself: {:?}", child.wait_with_output());
+/// Sends a signal to a running program and checks that it ends within 5 s, with exit code 130 and one JSON document.
+fn interrupt(mut child: Child, signal: &str) -> String {
+    assert!(child.try_wait().unwrap().is_none(), "it has already ended: {:?}", child.wait_with_output());
     Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     let asked = Instant::now();
     let output = child.wait_with_output().unwrap();
@@ -53,18 +53,18 @@ fn ends_soon(mut child: Child, signal: &str) -> String {
 }
 
 #[test]
-fn a_command_that_waits_forever_ends_soon_after_a_signal() {
+fn a_blocked_command_ends_soon_after_a_signal() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 4);
-    // A card from a pipe may be meant, so that it is waited for.
+    // A card may be read from a pipe, so the program waits for it.
     fifo(&folder.path().join("card.toml"));
     for signal in ["-TERM", "-INT", "-HUP"] {
-        let words = ["teacher", "--card", "card.toml", "--json"];
-        let child = start(relabel(folder.path()).args(words).arg(lite0()));
+        let args = ["teacher", "--card", "card.toml", "--json"];
+        let child = start(relabel(folder.path()).args(args).arg(lite0()));
         sleep(Duration::from_millis(200));
-        ends_soon(child, signal);
+        interrupt(child, signal);
     }
-    // Who asks twice does not want to wait.
+    // A second signal ends the program at once.
     let child = start(
         relabel(folder.path()).args(["run", "--in", "in", "--card", "card.toml", "--json", "--teacher"]).arg(lite0()),
     );
@@ -72,24 +72,24 @@ fn a_command_that_waits_forever_ends_soon_after_a_signal() {
     Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
     sleep(Duration::from_millis(100));
     let asked = Instant::now();
-    ends_soon(child, "-INT");
+    interrupt(child, "-INT");
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
 }
 
 #[test]
-fn a_server_that_never_answers_does_not_keep_a_command_from_ending() {
+fn a_silent_server_does_not_block_a_signal() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("http://{}/release", silent.local_addr().unwrap());
     let child = start(relabel(&repository("")).args(["verify", &address, "--json"]));
     let connection = silent.accept().unwrap();
-    ends_soon(child, "-TERM");
+    interrupt(child, "-TERM");
     drop(connection);
 }
 
 #[test]
-fn a_proof_that_takes_long_does_not_keep_a_command_from_ending() {
+fn a_long_verification_does_not_block_a_signal() {
     let folder = tempfile::tempdir().unwrap();
-    // A convolution of 31x31 over 512x512 pixels: minutes of work for all images of the proof.
+    // A convolution of 31x31 over 512x512 pixels: minutes of work for all images of the verification.
     let same = [ints("kernel_shape", &[31, 31]), ints("pads", &[15; 4])];
     let graph = TinyGraph::new(13)
         .input("x", &[Dim::Free, Dim::Fixed(3), Dim::Fixed(512), Dim::Fixed(512)])
@@ -105,16 +105,16 @@ fn a_proof_that_takes_long_does_not_keep_a_command_from_ending() {
     std::fs::write(folder.path().join("slow.onnx"), graph.finish()).unwrap();
     let child = start(relabel(folder.path()).args(["teacher", "slow.onnx", "--json", "--threads", "1"]));
     sleep(Duration::from_millis(1500));
-    ends_soon(child, "-TERM");
+    interrupt(child, "-TERM");
 }
 
 #[test]
-fn a_pipe_in_the_place_of_an_image_is_a_failed_image() {
+fn a_pipe_in_place_of_an_image_is_a_failed_image() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 3);
     fifo(&folder.path().join("in/pipe.jpg"));
     std::fs::write(folder.path().join("list.csv"), "path\npipe.jpg\nn02123045/0000.JPEG\n").unwrap();
-    let ran = Ran::of(LabelRun::new(folder.path()).in_fours().command().args(["--manifest", "list.csv", "--json"]))
+    let ran = Ran::of(LabelRun::new(folder.path()).small_shards().command().args(["--manifest", "list.csv", "--json"]))
         .expect(3)
         .json();
     assert_eq!(ran["failed_images"][0]["kind"], "unreadable", "{ran}");
@@ -122,7 +122,7 @@ fn a_pipe_in_the_place_of_an_image_is_a_failed_image() {
 }
 
 #[test]
-fn results_that_cannot_be_written_are_a_failure() {
+fn unwritable_output_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 4);
     let program: &[&[&str]] = &[
@@ -139,20 +139,20 @@ fn results_that_cannot_be_written_are_a_failure() {
         &["inspect", "out", "0", "-o", "/dev/full/x.png"],
         &["audit", "out", "-o", "/dev/full.csv/x.csv"],
     ];
-    for words in program {
+    for args in program {
         let mut command = relabel(folder.path());
-        command.args(*words).stdout(File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
+        command.args(*args).stdout(File::options().write(true).open("/dev/full").unwrap()).stderr(Stdio::piped());
         let output = command.spawn().unwrap().wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(1), "{words:?}: {stderr}");
-        assert!(stderr.contains("cannot write") || stderr.contains("nowhere"), "{words:?}: {stderr}");
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {stderr}");
+        assert!(stderr.contains("cannot write") || stderr.contains("nowhere"), "{args:?}: {stderr}");
     }
 }
 
 #[test]
-fn wrong_words_are_one_document_too() {
-    let at_home = |words: &[&str]| Ran::of(relabel(&repository("")).args(words)).expect(2);
-    for words in [
+fn usage_errors_are_one_json_document() {
+    let at_home = |args: &[&str]| Ran::of(relabel(&repository("")).args(args)).expect(2);
+    for args in [
         &["--json"][..],
         &["--json", "nonsense"],
         &["status", "--json"],
@@ -161,7 +161,7 @@ fn wrong_words_are_one_document_too() {
         &["import", "x", "--json"],
         &["export", "--json", "--dtype", "int8"],
     ] {
-        assert!(!at_home(words).json()["error"].as_str().unwrap().is_empty(), "{words:?}");
+        assert!(!at_home(args).json()["error"].as_str().unwrap().is_empty(), "{args:?}");
     }
     let lines = at_home(&["--log-format", "json", "status", "x", "--bogus"]);
     assert!(lines.stdout.is_empty());
@@ -170,7 +170,7 @@ fn wrong_words_are_one_document_too() {
 }
 
 #[test]
-fn absurd_numbers_are_refused_before_work_begins() {
+fn out_of_range_numbers_are_refused_before_work_begins() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     let absurd =
@@ -182,7 +182,7 @@ fn absurd_numbers_are_refused_before_work_begins() {
             Ran::of(&mut command).expect(2);
         }
     }
-    for words in [
+    for args in [
         ["audit", "out", "-o", "a.csv", "--threads=1025"],
         ["report", "out", "-o", "r", "--photo-side=2147483648"],
         ["publish", "out", "--to=r", "--license=CC0-1.0", "--at-a-time=4294967296"],
@@ -190,22 +190,22 @@ fn absurd_numbers_are_refused_before_work_begins() {
         ["teacher", "x.onnx", "--mean=NaN,0,0", "--std=1,1,1", "-q"],
         ["run", "--in=in", "--teacher=x", "--dry-run", "--price-per-hour=1e300"],
     ] {
-        Ran::of(relabel(folder.path()).args(words)).expect(2);
+        Ran::of(relabel(folder.path()).args(args)).expect(2);
     }
     assert!(!folder.path().join("out").exists());
 }
 
 #[test]
-fn threads_that_cannot_be_started_are_a_failure_and_no_fault() {
+fn failing_to_start_threads_is_an_error_without_a_panic() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 4);
-    // A thread needs room for its stack: the program fits, a thousand threads do not.
+    // The limit is enough for the program, but not for the stacks of a thousand threads.
     let script = "ulimit -v 1500000; exec \"$0\" \"$@\"";
-    for words in
+    for args in
         [["audit", "out", "-o", "a.csv", "--threads", "1024"], ["report", "out", "-o", "r", "--threads", "1024"]]
     {
         let mut command = hermetic("bash");
-        command.args(["-c", script, env!("CARGO_BIN_EXE_relabel")]).args(words).current_dir(folder.path());
+        command.args(["-c", script, env!("CARGO_BIN_EXE_relabel")]).args(args).current_dir(folder.path());
         let ran = Ran::of(&mut command).expect(1);
         assert!(ran.stderr.contains("cannot start 1024 threads"), "{}", ran.stderr);
     }
@@ -221,8 +221,8 @@ fn paths_that_are_not_utf8_work() {
     for ending in ["onnx", "toml"] {
         std::fs::copy(lite0().with_extension(ending), home.join(strange(b"t\xfe")).with_extension(ending)).unwrap();
     }
-    let ran = |words: &[&OsStr]| Ran::of(relabel(&home).args(words).arg("--json")).expect(0).json();
-    let text = |word: &'static str| OsStr::new(word);
+    let ran = |args: &[&OsStr]| Ran::of(relabel(&home).args(args).arg("--json")).expect(0).json();
+    let text = |arg: &'static str| OsStr::new(arg);
     let (teacher, store) = (strange(b"t\xfe.onnx"), strange(b"o\xff"));
     ran(&[text("teacher"), teacher.as_os_str(), text("--input-size=64")]);
     let run = [text("run"), text("--in"), text("in"), text("--teacher"), teacher.as_os_str(), text("--input-size=64")];
@@ -242,18 +242,18 @@ fn paths_that_are_not_utf8_work() {
 }
 
 #[test]
-fn labels_of_no_image_prove_nothing() {
+fn recomputing_no_image_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     std::fs::write(folder.path().join("in/broken.jpg"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().run().expect(3);
+    LabelRun::new(folder.path()).small_shards().run().expect(3);
     let mut command = relabel(folder.path());
     command.args(["verify", "out", "--recompute", "1", "--in", "in", "--input-size", "64", "--teacher"]).arg(lite0());
     assert!(Ran::of(&mut command).expect(1).stderr.contains("nothing was compared"));
 }
 
 #[test]
-fn what_a_killed_audit_left_is_gone_after_the_next() {
+fn the_next_audit_removes_the_drafts_of_a_killed_one() {
     let folder = tempfile::tempdir().unwrap();
     labelled(folder.path(), 60);
     let drafts = || {
@@ -266,16 +266,16 @@ fn what_a_killed_audit_left_is_gone_after_the_next() {
         command.args(["audit", "out", "-o", "audit.csv", "--threads", "1", "--crops", crops]);
         command
     };
-    // A stranger's file of nearly the same name.
-    let mut stranger = File::create(folder.path().join(".relabel-audit-mine")).unwrap();
-    stranger.write_all(b"mine").unwrap();
+    // A foreign file with a similar name.
+    let mut foreign = File::create(folder.path().join(".relabel-audit-mine")).unwrap();
+    foreign.write_all(b"mine").unwrap();
     let mut killed = start(&mut audit("10000"));
-    let patience = Instant::now();
+    let started = Instant::now();
     while drafts() < 2 {
-        assert!(patience.elapsed() < Duration::from_secs(20) && killed.try_wait().unwrap().is_none());
+        assert!(started.elapsed() < Duration::from_secs(20) && killed.try_wait().unwrap().is_none());
         sleep(Duration::from_millis(2));
     }
-    // It is alive, so that its drafts are its own.
+    // Drafts of a running process are kept.
     assert!(Ran::of(&mut audit("0")).expect(1).stderr.contains("another process is writing it"));
     killed.kill().unwrap();
     killed.wait().unwrap();
@@ -286,7 +286,7 @@ fn what_a_killed_audit_left_is_gone_after_the_next() {
     assert!(folder.path().join("audit.classes.csv").exists());
 }
 
-/// Images that are all alike, but for row 6.
+/// Identical images, except for row 6.
 struct Photographs {
     jpeg: Vec<u8>,
     row_six: fn() -> ReadError,
@@ -302,7 +302,7 @@ impl ImageReader for Photographs {
     }
 }
 
-/// Gives every image the same labels; panics at a batch of this number.
+/// Returns the same labels for every image. Panics at one batch.
 struct Fixed {
     batch: usize,
     panics_at: usize,
@@ -329,14 +329,14 @@ impl Teacher for Fixed {
     }
 }
 
-/// Labels the synthetic list into a store. Gives how the run ended, and the records.
+/// Labels the synthetic manifest into a store. Returns the outcome of the run, and the records.
 fn run_synthetic(
     row_six: fn() -> ReadError,
     panics_at: usize,
 ) -> (std::thread::Result<Result<(), Error>>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
-    let (path, manifest) = (folder.path().join("out"), synthetic::manifest());
-    let store = StoreWriter::create(&path, synthetic::info(), &manifest, WriterOptions::default()).unwrap();
+    let (path, manifest) = (folder.path().join("out"), synthetic_store::manifest());
+    let store = StoreWriter::create(&path, synthetic_store::info(), &manifest, WriterOptions::default()).unwrap();
     let jpeg = std::fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let images = Photographs { jpeg, row_six };
     let shards = (0..3).map(|shard| ShardWork { shard, images: ImagesToDo::All }).collect();
@@ -357,29 +357,29 @@ fn run_synthetic(
     };
     let to = Destination { store: &store, classes: HashMap::new(), failure_limit: FailureLimit::Never };
     let run = || pipeline::run(&job, &to, vec![Box::new(Fixed { batch: 0, panics_at })], &Silent);
-    let ended = catch_unwind(AssertUnwindSafe(run));
+    let outcome = catch_unwind(AssertUnwindSafe(run));
     let records = std::fs::read_dir(path.join("records")).unwrap().map(|entry| entry.unwrap().path());
-    (ended, records.map(|record| std::fs::read_to_string(record).unwrap()).collect())
+    (outcome, records.map(|record| std::fs::read_to_string(record).unwrap()).collect())
 }
 
 #[test]
-fn a_failure_of_the_machine_stops_a_run_and_records_nothing() {
+fn a_machine_failure_stops_a_run_and_is_not_recorded() {
     let eio = || ReadError::Machine(Error::file("read", Path::new("6.jpg"))(std::io::Error::from_raw_os_error(5)));
-    let (ended, records) = run_synthetic(eio, usize::MAX);
-    assert!(matches!(ended, Ok(Err(Error::File { .. }))), "{ended:?}");
+    let (outcome, records) = run_synthetic(eio, usize::MAX);
+    assert!(matches!(outcome, Ok(Err(Error::File { .. }))), "{outcome:?}");
     assert!(records.len() < 2 && records.iter().all(|record| !record.contains("6.jpg")), "{records:?}");
     let gone = || ReadError::Image(ImageError { kind: ImageErrorKind::Unreadable, reason: "gone".into() });
-    let (ended, records) = run_synthetic(gone, usize::MAX);
-    assert!(matches!(ended, Ok(Ok(()))) && records.len() == 3, "{ended:?}");
+    let (outcome, records) = run_synthetic(gone, usize::MAX);
+    assert!(matches!(outcome, Ok(Ok(()))) && records.len() == 3, "{outcome:?}");
     assert_eq!(records.iter().filter(|record| record.contains("6.jpg")).count(), 1);
 }
 
 #[test]
 fn a_panic_in_a_stage_fails_its_image_or_ends_the_run() {
-    let (ended, records) = run_synthetic(|| panic!("a panic on purpose"), usize::MAX);
-    assert!(matches!(ended, Ok(Ok(()))) && records.len() == 3, "{ended:?}");
-    assert!(records.iter().any(|record| record.contains("6.jpg")), "it must not pass for a black image");
+    let (outcome, records) = run_synthetic(|| panic!("a panic on purpose"), usize::MAX);
+    assert!(matches!(outcome, Ok(Ok(()))) && records.len() == 3, "{outcome:?}");
+    assert!(records.iter().any(|record| record.contains("6.jpg")), "it must not be labelled as a black image");
     let gone = || ReadError::Image(ImageError { kind: ImageErrorKind::Unreadable, reason: "gone".into() });
-    let (ended, records) = run_synthetic(gone, 3);
-    assert!(matches!(ended, Ok(Err(Error::Internal { .. }))) && records.len() < 2, "{ended:?}");
+    let (outcome, records) = run_synthetic(gone, 3);
+    assert!(matches!(outcome, Ok(Err(Error::Internal { .. }))) && records.len() < 2, "{outcome:?}");
 }

@@ -1,9 +1,9 @@
-//! Files that were valid and then got broken at random. Whatever they hold, a reader answers: it never panics, aborts
-//! or hangs, and of a store nothing wrong is read back.
+//! Valid files that are mutated at random. A reader never panics, aborts or hangs, and never returns wrong labels from a
+//! store.
 //!
-//! The same cases are tried each time, so that a run that passed passes again. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which
-//! tries so many times more, from a seed of the moment; `RELABEL_FUZZ_SEED` repeats a run whose seed was told.
-//! Memory is limited there from outside, so that a reader which believes a length and asks for as much is aborted.
+//! The same cases are tried each time, so a passing run passes again. `make fuzz` sets `RELABEL_FUZZ_TIMES`, which multiplies
+//! the number of cases and takes the seed from the clock; `RELABEL_FUZZ_SEED` repeats a run with the seed it printed.
+//! `make fuzz` also limits memory, so a reader that allocates by an unchecked length is aborted.
 
 #[path = "coverage/bodies.rs"]
 mod bodies;
@@ -21,17 +21,17 @@ use relabel::shared::manifest::{Manifest, read_manifest_bytes};
 use relabel::shared::store::{Depth, RowState, StoreReader, StoreStatus, StoreWriter, WriterOptions, verify};
 
 use crate::common::{data, store_bytes};
-use crate::synthetic;
+use crate::synthetic_store;
 use mutations::{Mutation, mutated, mutation};
 
-/// Far more than a reader needs for a few kilobytes, even on a machine that is busy.
-const LONGEST_CASE: Duration = Duration::from_mins(1);
+/// Time limit of one case: far more than a reader needs for a few kilobytes, even on a busy machine.
+const CASE_LIMIT: Duration = Duration::from_mins(1);
 
-/// Longest time for an input that is kept.
-const LONGEST_KEPT_CASE: Duration = Duration::from_secs(5);
+/// Time limit of one input of the corpus.
+const CORPUS_CASE_LIMIT: Duration = Duration::from_secs(5);
 
 #[test]
-fn every_input_of_the_corpus_is_answered() {
+fn every_corpus_input_is_handled() {
     for (target, body) in bodies::TARGETS {
         let inputs: Vec<_> = std::fs::read_dir(data("fuzz").join(target)).unwrap().map(Result::unwrap).collect();
         assert!(!inputs.is_empty(), "{target} has no seeds");
@@ -41,19 +41,19 @@ fn every_input_of_the_corpus_is_answered() {
             let answer = std::panic::catch_unwind(|| body(&bytes));
             let (name, took) = (input.path(), started.elapsed());
             assert!(answer.is_ok(), "{} makes {target} panic", name.display());
-            assert!(took < LONGEST_KEPT_CASE, "{} keeps {target} busy for {took:?}", name.display());
+            assert!(took < CORPUS_CASE_LIMIT, "{} keeps {target} busy for {took:?}", name.display());
         }
     }
 }
 
 #[test]
-fn rows_and_pages_that_nothing_backs_are_refused() {
+fn row_and_page_counts_without_data_are_refused() {
     let bytes = |name: &str| std::fs::read(data("fuzz").join(name)).unwrap();
-    for (file, words) in [("run_lengths", "unpack to more rows"), ("large_page", "unpacks to 7")] {
+    for (file, text) in [("run_lengths", "unpack to more rows"), ("large_page", "unpacks to 7")] {
         let refusal = read_manifest_bytes(bytes(&format!("manifest/{file}"))).unwrap_err().to_string();
-        assert!(refusal.contains(words), "{refusal}");
+        assert!(refusal.contains(text), "{refusal}");
         let refusal = list_parquet_bytes(bytes(&format!("parquet/{file}"))).unwrap_err().to_string();
-        assert!(refusal.contains(words), "{refusal}");
+        assert!(refusal.contains(text), "{refusal}");
     }
 }
 
@@ -95,8 +95,8 @@ fn a_teacher_card_is_read_or_refused() {
 fn a_tar_is_listed_or_refused() {
     fuzz("a tar", 40_000, &seeds::tars(), |bytes| {
         let _ = list_tar_bytes(bytes);
-        // Else hardly any change in a header gets past its checksum.
-        let _ = list_tar_bytes(&bodies::in_tar(bytes));
+        // Otherwise the header checksum rejects almost every change.
+        let _ = list_tar_bytes(&bodies::correct_tar_checksums(bytes));
     });
 }
 
@@ -108,14 +108,15 @@ fn a_parquet_file_of_images_is_listed_or_refused() {
 }
 
 #[test]
-fn of_a_damaged_store_nothing_wrong_is_read() {
+fn a_damaged_store_never_yields_wrong_labels() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let writer =
-        StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
+    synthetic_store::fill(&writer).unwrap();
     drop(writer);
-    let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic::IMAGES).map(|row| reader.row(row)).collect() };
+    let rows = |reader: &StoreReader| -> Vec<_> { (0..synthetic_store::IMAGES).map(|row| reader.row(row)).collect() };
     let original: Vec<RowState> = rows(&StoreReader::open(&store).unwrap()).into_iter().map(Result::unwrap).collect();
     let (names, seeds): (Vec<_>, Vec<_>) = store_bytes(&store).into_iter().unzip();
     fuzz_each("a file of a store", 1000, &seeds, |number, bytes| {
@@ -130,11 +131,11 @@ fn of_a_damaged_store_nothing_wrong_is_read() {
                 assert_eq!(state, *was, "row {row}, with another {}", names[number].display());
             }
         }
-        // Descriptions may be written in other ways that say the same.
+        // JSON can be changed without changing its meaning.
         if bytes != seeds[number] && names[number].extension().is_none_or(|ending| ending != "json") {
             assert!(
                 verified.is_ok_and(|found| !found.problems.is_empty()),
-                "{} was changed, and no verification tells",
+                "{} was changed, and verify does not report it",
                 names[number].display()
             );
         }
@@ -142,12 +143,12 @@ fn of_a_damaged_store_nothing_wrong_is_read() {
     });
 }
 
-/// Shows a reader `cases` mutations of the seeds.
+/// Passes the seeds and `cases` mutations of them to a reader.
 fn fuzz(what: &str, cases: u32, seeds: &[Vec<u8>], read: impl Fn(&[u8])) {
     fuzz_each(what, cases, seeds, |_, bytes| read(bytes));
 }
 
-/// The same for a reader that wants to know which seed the bytes were.
+/// Like [`fuzz`], and passes the number of the seed.
 fn fuzz_each(what: &str, cases: u32, seeds: &[Vec<u8>], read: impl Fn(usize, &[u8])) {
     for (number, seed) in seeds.iter().enumerate() {
         read(number, seed);
@@ -165,7 +166,7 @@ fn fuzz_each(what: &str, cases: u32, seeds: &[Vec<u8>], read: impl Fn(usize, &[u
         let started = Instant::now();
         read(number, &bytes_of(number, other, &mutations));
         let took = started.elapsed();
-        if took < LONGEST_CASE { Ok(()) } else { Err(TestCaseError::fail(format!("it took {took:?}"))) }
+        if took < CASE_LIMIT { Ok(()) } else { Err(TestCaseError::fail(format!("it took {took:?}"))) }
     });
     match answer {
         Ok(()) => {}
@@ -178,21 +179,21 @@ fn fuzz_each(what: &str, cases: u32, seeds: &[Vec<u8>], read: impl Fn(usize, &[u
     }
 }
 
-/// Writes a new file in the place of another. Writing over it would make the file system wait for the disk.
+/// Replaces a file by a new one. Overwriting would make the file system wait for the disk.
 fn replace(path: &Path, bytes: &[u8]) {
     std::fs::remove_file(path).or_else(|error| if path.exists() { Err(error) } else { Ok(()) }).unwrap();
     std::fs::write(path, bytes).unwrap();
 }
 
 fn run_seed() -> u64 {
-    let of_the_moment = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
-    let fixed = || if number_in("RELABEL_FUZZ_TIMES").is_some() { of_the_moment() } else { 1 };
+    let seed_of_now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let fixed = || if number_in("RELABEL_FUZZ_TIMES").is_some() { seed_of_now() } else { 1 };
     number_in("RELABEL_FUZZ_SEED").unwrap_or_else(fixed)
 }
 
 fn number_in(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, which is no number")))
+    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is `{text}`, which is not a number")))
 }
 
 fn hexadecimal(bytes: &[u8]) -> String {

@@ -22,8 +22,8 @@ fn resized_pixels_equal_pil_bicubic() {
     compare_resized(Filter::Bicubic, "pixels_bicubic", 2, 0.005);
 }
 
-/// Image by image: the largest difference, and the share of values that differ at all.
-fn compare_resized(filter: Filter, array: &str, largest: u8, rare: f64) {
+/// Checks for each image the largest difference and the share of values that differ.
+fn compare_resized(filter: Filter, array: &str, max_difference: u8, max_share: f64) {
     let expected: Array4<u8> = golden(array);
     let size = InputSize::new(224, 224).unwrap();
     let mut failures = Vec::new();
@@ -35,7 +35,7 @@ fn compare_resized(filter: Filter, array: &str, largest: u8, rare: f64) {
         let max = differences.iter().copied().max().unwrap();
         let share = differences.iter().filter(|difference| **difference > 0).count() as f64 / differences.len() as f64;
         eprintln!("{id}: max {max}, {:.4} % differ", share * 100.0);
-        if max > largest || share > rare {
+        if max > max_difference || share > max_share {
             failures.push(format!("{id}: max {max}, share {share}"));
         }
     }
@@ -43,7 +43,7 @@ fn compare_resized(filter: Filter, array: &str, largest: u8, rare: f64) {
 }
 
 #[test]
-fn what_pil_refuses_is_refused_and_what_it_accepts_is_not() {
+fn exactly_the_files_that_pil_refuses_are_refused() {
     let verdicts: serde_json::Value =
         serde_json::from_slice(&std::fs::read(data("golden/pil_verdicts.json")).unwrap()).unwrap();
     for (file, verdict) in verdicts.as_object().unwrap() {
@@ -89,11 +89,11 @@ fn scores_and_logits_equal_pytorch() {
 }
 
 #[test]
-fn from_files_to_store_the_best_class_of_every_clear_cell_is_pytorchs() {
+fn the_best_class_of_every_clear_cell_equals_pytorchs() {
     let out = tempfile::tempdir().unwrap();
     let store = out.path().join("labels");
-    let words = ["run", "--in", "tests/data/golden/images", "--teacher", "models/efficientnet-lite0.onnx", "--out"];
-    run(&[&words[..], &[store.to_str().unwrap()]].concat()).expect(3);
+    let args = ["run", "--in", "tests/data/golden/images", "--teacher", "models/efficientnet-lite0.onnx", "--out"];
+    run(&[&args[..], &[store.to_str().unwrap()]].concat()).expect(3);
     let (scores, classes): (ArrayD<f32>, ArrayD<i32>) = (golden("scores"), golden("classes"));
     let reader = StoreReader::open(&store).unwrap();
     let manifest = reader.manifest().unwrap();
@@ -127,7 +127,7 @@ fn lite0_teacher() -> OnnxTeacher {
     OnnxTeacher::load(runtime(), &request, &[Device::Cpu], &|| false).unwrap().0.remove(0)
 }
 
-/// Ids of the golden arrays' rows: paths below `images/`, with or without extension.
+/// Returns the ids of the golden arrays' rows: paths below `images/`, with or without extension.
 pub fn ids() -> Vec<String> {
     // NumPy stores text as UTF-32 in a fixed width, which ndarray-npy does not read.
     let list = std::fs::read_to_string(data("golden/ids.txt")).unwrap();
@@ -144,7 +144,7 @@ pub fn golden<T: ndarray_npy::ReadableElement, D: ndarray::Dimension>(name: &str
 }
 
 #[test]
-fn the_list_of_ids_belongs_to_the_arrays() {
+fn the_id_list_matches_the_arrays() {
     let pixels: Array4<u8> = golden("pixels_bilinear");
     assert_eq!(pixels.shape()[0], ids().len());
     assert!(ids().iter().all(|id| image_path(id).is_file()));

@@ -1,12 +1,12 @@
-//! What the documents promise of the sources, and what keeps the sources in one piece.
+//! Rules of the sources, and agreement of the documents with them.
 
-/// Documents: the paths, tests and messages that they quote exist.
+/// Paths, tests and messages that documents quote.
 mod documents;
-/// Imports: data flows one way, between modules and between the files of each.
+/// Direction of imports between modules, and between the files of a module.
 mod imports;
-/// Names: one meaning each.
+/// Names of types and files, lengths of files.
 mod names;
-/// Packages: each is known to one module, and the library touches nothing of its surroundings.
+/// Packages that only one module uses, and functions that the library does not call.
 mod packages;
 /// Source files, their modules and the paths they use.
 mod sources;

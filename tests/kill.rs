@@ -15,7 +15,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
     std::fs::write(folder.path().join("in/n02123045/0007.JPEG"), b"").unwrap();
     let started = Instant::now();
     LabelRun::new(folder.path()).out("unbroken").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
-    let whole = started.elapsed();
+    let duration = started.elapsed();
 
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     let (mut landed, mut kills) = (0, 0);
@@ -24,17 +24,17 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let share = (random >> 40) as f64 / f64::from(1 << 24);
         let mut child = start(folder.path(), "killed");
-        sleep(whole.mul_f64(0.1 + 0.8 * share));
+        sleep(duration.mul_f64(0.1 + 0.8 * share));
         landed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
-        nothing_counts_that_is_not_there(&folder.path().join("killed"));
+        check_recorded_files_exist(&folder.path().join("killed"));
         if shards_done(&folder.path().join("killed")) == IMAGES / 8 {
-            // Everything is done: the next kills need something to interrupt.
+            // The store is complete; the next kills need an unfinished one.
             std::fs::remove_dir_all(folder.path().join("killed")).unwrap();
         }
     }
-    assert!(landed * 2 > KILLS, "only {landed} of {KILLS} kills met a running program");
+    assert!(landed * 2 > KILLS, "only {landed} of {KILLS} kills hit a running program");
     LabelRun::new(folder.path()).out("killed").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
     assert_eq!(std::fs::read_dir(folder.path().join("killed/.staging/0-of-1")).unwrap().count(), 0);
     let (unbroken, killed) = (store_bytes(&folder.path().join("unbroken")), store_bytes(&folder.path().join("killed")));
@@ -54,9 +54,9 @@ fn an_interrupted_run_ends_soon_with_130_and_keeps_what_is_committed() {
         let mut child = start(folder.path(), "out");
         let records = folder.path().join("out/records");
         let before = std::fs::read_dir(&records).map_or(0, Iterator::count);
-        let patience = Instant::now();
+        let started = Instant::now();
         while std::fs::read_dir(&records).map_or(0, Iterator::count) == before {
-            assert!(patience.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
+            assert!(started.elapsed() < Duration::from_mins(1) && child.try_wait().unwrap().is_none());
             sleep(Duration::from_millis(5));
         }
         std::process::Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
@@ -64,7 +64,7 @@ fn an_interrupted_run_ends_soon_with_130_and_keeps_what_is_committed() {
         let status = child.wait().unwrap();
         assert_eq!(status.code(), Some(130), "{signal}");
         assert!(asked.elapsed() < Duration::from_secs(5), "{signal} took {:?}", asked.elapsed());
-        nothing_counts_that_is_not_there(&folder.path().join("out"));
+        check_recorded_files_exist(&folder.path().join("out"));
         assert!(shards_done(&folder.path().join("out")) > before);
     }
 }
@@ -84,8 +84,8 @@ fn shards_done(store: &Path) -> usize {
     std::fs::read_dir(store.join("records")).map_or(0, Iterator::count)
 }
 
-/// A record says that its files are there, whole.
-fn nothing_counts_that_is_not_there(store: &Path) {
+/// Checks that the files of every record exist with the recorded digests.
+fn check_recorded_files_exist(store: &Path) {
     let Ok(records) = std::fs::read_dir(store.join("records")) else { return };
     for record in records.map(|entry| entry.unwrap().path()) {
         let record: serde_json::Value = serde_json::from_slice(&std::fs::read(record).unwrap()).unwrap();

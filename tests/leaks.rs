@@ -5,7 +5,7 @@ use relabel::shared::printable::acts_on_terminal;
 
 use crate::common::{LabelRun, Ran, lite0, relabel, small_photographs};
 
-/// A teacher with a card that has more lines.
+/// Creates a teacher whose card has additional lines.
 fn teacher_with_card(folder: &Path, more: &str) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::copy(lite0(), folder.join("net.onnx")).unwrap();
@@ -13,7 +13,7 @@ fn teacher_with_card(folder: &Path, more: &str) {
         .unwrap();
 }
 
-/// A thousand classes, the first with these words.
+/// A class list of a thousand classes with the given first line.
 fn class_list(first: &str) -> String {
     std::iter::once(first.to_owned())
         .chain((1..1000).map(|class| format!("class {class}")))
@@ -22,20 +22,20 @@ fn class_list(first: &str) -> String {
 }
 
 #[test]
-fn a_card_names_no_class_list_outside_its_folder() {
+fn a_class_list_outside_the_cards_folder_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let place = |inside: &str| folder.path().join(inside);
-    std::fs::create_dir_all(place("net/lists")).unwrap();
-    std::fs::write(place("id_key"), class_list("SECRET")).unwrap();
-    std::fs::write(place("net/lists/good.txt"), class_list("good")).unwrap();
-    symlink("../id_key", place("net/link.txt")).unwrap();
-    symlink("lists/good.txt", place("net/inner.txt")).unwrap();
-    symlink("..", place("net/up")).unwrap();
-    let teacher = |card: &str, words: &[&str]| {
-        teacher_with_card(&place("net"), card);
-        Ran::of(relabel(folder.path()).args(["teacher", "net/net.onnx", "--input-size", "64"]).args(words))
+    let path = |inside: &str| folder.path().join(inside);
+    std::fs::create_dir_all(path("net/lists")).unwrap();
+    std::fs::write(path("id_key"), class_list("SECRET")).unwrap();
+    std::fs::write(path("net/lists/good.txt"), class_list("good")).unwrap();
+    symlink("../id_key", path("net/link.txt")).unwrap();
+    symlink("lists/good.txt", path("net/inner.txt")).unwrap();
+    symlink("..", path("net/up")).unwrap();
+    let teacher = |card: &str, args: &[&str]| {
+        teacher_with_card(&path("net"), card);
+        Ran::of(relabel(folder.path()).args(["teacher", "net/net.onnx", "--input-size", "64"]).args(args))
     };
-    let absolute = place("id_key").display().to_string();
+    let absolute = path("id_key").display().to_string();
     for outside in ["../id_key", "link.txt", "up/id_key", "lists/../../id_key", &absolute] {
         let refused = teacher(&format!("classes = '{outside}'"), &[]).expect(1);
         assert!(refused.stderr.contains("outside the folder of the card"), "{outside}: {}", refused.stderr);
@@ -44,24 +44,24 @@ fn a_card_names_no_class_list_outside_its_folder() {
     assert!(teacher("classes = 'gone.txt'", &[]).expect(1).stderr.contains("gone.txt"));
     assert!(teacher("classes = 'lists'", &[]).expect(1).stderr.contains("not a regular file"));
     for inside in
-        ["lists/good.txt", "inner.txt", "./lists/../lists/good.txt", &place("net/lists/good.txt").display().to_string()]
+        ["lists/good.txt", "inner.txt", "./lists/../lists/good.txt", &path("net/lists/good.txt").display().to_string()]
     {
         teacher(&format!("classes = '{inside}'"), &[]).expect(0);
     }
-    // With --card, it is the folder of that card; and what a user names is the user's own will.
-    std::fs::copy(place("net/net.toml"), place("other.toml")).unwrap();
-    let text = std::fs::read_to_string(place("other.toml")).unwrap().replace("./lists", "net/lists");
-    std::fs::write(place("other.toml"), text).unwrap();
+    // With --card the folder of that card counts; --classes accepts any path.
+    std::fs::copy(path("net/net.toml"), path("other.toml")).unwrap();
+    let text = std::fs::read_to_string(path("other.toml")).unwrap().replace("./lists", "net/lists");
+    std::fs::write(path("other.toml"), text).unwrap();
     teacher("", &["--classes", "id_key"]).expect(0);
     teacher("classes = 'lists/good.txt'", &["--card", "other.toml"]).expect(0);
-    std::fs::create_dir(place("cards")).unwrap();
-    std::fs::copy(place("other.toml"), place("cards/other.toml")).unwrap();
-    std::fs::write(place("cards/other.toml"), "classes = '../net/lists/good.txt'").unwrap();
+    std::fs::create_dir(path("cards")).unwrap();
+    std::fs::copy(path("other.toml"), path("cards/other.toml")).unwrap();
+    std::fs::write(path("cards/other.toml"), "classes = '../net/lists/good.txt'").unwrap();
     assert!(teacher("", &["--card", "cards/other.toml"]).expect(1).stderr.contains("outside the folder of the card"));
 }
 
 #[test]
-fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
+fn terminal_control_characters_are_escaped_in_all_output() {
     let folder = tempfile::tempdir().unwrap();
     let hostile = "x\u{1b}[2J\u{1b}]0;t\u{7}\u{9b}31m\nrelabel: all is well\r\u{202e}";
     let class = "n02123045";
@@ -84,15 +84,15 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
         &folder.path().join("net"),
         &format!("licence = \"{quoted}\"\n\"key{quoted}\" = 1\nclasses = 'list.txt'"),
     );
-    let (mut said, mut codes) = (String::new(), Vec::new());
-    let mut ran = |words: &[&str]| {
-        let ran = Ran::of(relabel(folder.path()).args(words));
+    let (mut output, mut codes) = (String::new(), Vec::new());
+    let mut ran = |args: &[&str]| {
+        let ran = Ran::of(relabel(folder.path()).args(args));
         let shown = format!("{}{}", ran.stdout, ran.stderr);
         for line in shown.lines() {
-            assert!(!line.replace('\t', " ").contains(acts_on_terminal), "{words:?}: {line:?}");
-            assert!(!line.starts_with("relabel: all is well"), "{words:?}: {shown}");
+            assert!(!line.replace('\t', " ").contains(acts_on_terminal), "{args:?}: {line:?}");
+            assert!(!line.starts_with("relabel: all is well"), "{args:?}: {shown}");
         }
-        said += &shown;
+        output += &shown;
         codes.push(ran.code);
         ran
     };
@@ -121,11 +121,14 @@ fn what_a_terminal_acts_on_is_shown_escaped_everywhere() {
     ran(&["verify", hostile]).expect(0);
     std::fs::write(folder.path().join("out/scores").join(hostile), "stray").unwrap();
     ran(&["verify", "out"]).expect(3);
-    assert!(said.contains("\\u{1b}[2J") && said.contains("\\nrelabel: all is well"), "nothing was escaped: {codes:?}");
+    assert!(
+        output.contains("\\u{1b}[2J") && output.contains("\\nrelabel: all is well"),
+        "no output was escaped: {codes:?}"
+    );
 }
 
 #[test]
-fn cells_of_a_table_are_no_formulas() {
+fn table_cells_are_never_formulas() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 2);
     let photograph = folder.path().join("in/n02123045/0000.JPEG");
@@ -153,14 +156,14 @@ fn cells_of_a_table_are_no_formulas() {
             }
         }
     }
-    assert!(formulas > 12, "only {formulas} were there");
+    assert!(formulas > 12, "only {formulas} formulas were escaped");
     Ran::of(relabel(folder.path()).args(["audit", "out", "-o", "a.json"])).expect(0);
     let exact = std::fs::read_to_string(folder.path().join("a.json")).unwrap();
     assert!(exact.contains("\"=class") && !exact.contains("\"'="), "JSON stays exact");
 }
 
 #[test]
-fn signed_addresses_and_passwords_are_cut_from_releases() {
+fn signed_urls_and_passwords_are_removed_from_releases() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 4);
     let card = "source = 'https://bucket.s3.amazonaws.com/net.onnx?X-Amz-Credential=A&X-Amz-Signature=HUNTER2'\n\
@@ -168,7 +171,7 @@ fn signed_addresses_and_passwords_are_cut_from_releases() {
                 command = ['git clone me:HUNTER2@example.org:net.git', 'curl h.org/a?token=HUNTER2']\n\
                 page = 'https://example.org/nets?name=lite0'";
     teacher_with_card(&folder.path().join("net"), card);
-    let mut run = LabelRun::new(folder.path()).in_fours().command();
+    let mut run = LabelRun::new(folder.path()).small_shards().command();
     Ran::of(&mut run).expect(0);
     let mut run = relabel(folder.path());
     run.args(["run", "--in", "in", "--out", "labels", "--teacher", "net/net.onnx", "--input-size", "64"]);
@@ -185,6 +188,6 @@ fn signed_addresses_and_passwords_are_cut_from_releases() {
             pages += usize::from(text.contains("https://example.org/nets?name=lite0"));
         }
     }
-    assert!(pages > 0, "other addresses stay");
+    assert!(pages > 0, "other URLs stay");
     Ran::of(relabel(folder.path()).args(["verify", "release"])).expect(0);
 }

@@ -7,7 +7,7 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, s
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{TinyGraph, int, ints};
 
-/// Rows and columns of the tiny teachers' maps.
+/// Rows and columns of the maps.
 const ROWS: i64 = 4;
 const COLUMNS: i64 = 6;
 
@@ -15,7 +15,7 @@ fn features() -> TinyGraph {
     convolution(TinyGraph::new(17), &SHAPES[1].1)
 }
 
-/// Every second row and column, four times, side by side as channels: how torchvision's Swin merges its patches.
+/// Patch merging as in torchvision's Swin: every second row and column, four times, concatenated as channels.
 fn merged_patches() -> Vec<u8> {
     let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 4, 4]);
     let mut graph = graph.node("Conv", &["x", "w_conv"], &["fine"], &[ints("strides", &[4, 4])]);
@@ -30,7 +30,7 @@ fn merged_patches() -> Vec<u8> {
 }
 
 #[test]
-fn merged_patches_are_no_part_of_the_map() {
+fn merged_patches_are_not_part_of_the_map() {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), &merged_patches(), &[]).expect(0).json();
     assert_eq!(
@@ -56,8 +56,8 @@ fn reshape(graph: TinyGraph, from: &str, to: &str, shape: &[i64]) -> TinyGraph {
     graph.shape(&name, shape).node("Reshape", &[from, &name], &[to], &[])
 }
 
-/// Tokens column by column, tile by tile, mirrored, under other axes: whatever the order, the structure tells it.
-fn disordered() -> Vec<(&'static str, Vec<u8>, bool)> {
+/// Tokens in column order, by tiles, mirrored, or with permuted axes: the structure shows the order.
+fn reordered_cells() -> Vec<(&'static str, Vec<u8>, bool)> {
     let tiles = |graph| {
         let graph = reshape(graph, "f", "split", &[0, C, 2, ROWS / 2, 2, COLUMNS / 2]);
         reshape(transpose(graph, "split", "tiles", &[0, 2, 4, 3, 5, 1]), "tiles", "t", &[0, ROWS * COLUMNS, C])
@@ -99,32 +99,32 @@ fn cells_in_any_order_become_the_same_map() {
         image::RgbImage::from_fn(48, 32, colour).save(images.join(format!("{number}.png"))).unwrap();
     }
     let mut firsts: [Option<Vec<_>>; 2] = [None, None];
-    for (name, model, in_order) in disordered() {
+    for (name, model, in_order) in reordered_cells() {
         let description = describe(folder.path(), &model, &[]).expect(0).json();
         assert_eq!(description["map_size"], json!([ROWS, COLUMNS]), "{name}");
         assert_eq!(description["locality"]["method"], "structure", "{name}");
-        let told = description["rewrite"]
+        let is_reported = description["rewrite"]
             .as_array()
             .unwrap()
             .iter()
             .any(|line| line.as_str().unwrap().contains("not in the order of rows and columns"));
-        assert_eq!(told, !in_order, "{name}");
+        assert_eq!(is_reported, !in_order, "{name}");
         for (views, first) in [&[][..], &["--flip-average"]].into_iter().zip(&mut firsts) {
-            let words = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
-            Ran::of(relabel(folder.path()).args(words).args(views)).expect(0);
+            let args = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
+            Ran::of(relabel(folder.path()).args(args).args(views)).expect(0);
             let labels: Vec<_> = store_bytes(&folder.path().join("labels"))
                 .into_iter()
                 .filter(|(path, _)| path.starts_with("scores") || path.starts_with("classes"))
                 .collect();
             assert!(!labels.is_empty());
             std::fs::remove_dir_all(folder.path().join("labels")).unwrap();
-            assert!(*first.get_or_insert_with(|| labels.clone()) == labels, "{name}: other labels");
+            assert!(*first.get_or_insert_with(|| labels.clone()) == labels, "{name}: labels differ");
         }
     }
 }
 
-/// Means over what is no place of the image; each with what the refusal names.
-fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+/// Means over vectors without an image position, with a part of the refusal.
+fn without_positions() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let heads = |graph: TinyGraph| {
         let graph = graph.node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["flat"], &[]);
         let graph = graph.weight("w_heads", &[C, 6 * C]).node("MatMul", &["flat", "w_heads"], &["wide"], &[]);
@@ -180,15 +180,15 @@ fn no_places() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 }
 
 #[test]
-fn what_is_no_place_of_the_image_is_refused_with_the_nodes_name() {
+fn vectors_without_an_image_position_are_refused_with_the_nodes_name() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, model, told) in no_places() {
+    for (name, model, text) in without_positions() {
         let refusal = describe(folder.path(), &model, &[]).expect(1);
-        assert!(refusal.stderr.contains(told), "{name}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains(text), "{name}: {}", refusal.stderr);
     }
 }
 
-/// Tokens that are mixed with each other by weights and added to what they were: the structure tells nothing.
+/// Tokens mixed by weights, with a residual connection: the structure is inconclusive.
 fn mixer(order: &[i64; 4]) -> Vec<u8> {
     let graph = transpose(features(), "f", "turned", order);
     let graph =
@@ -200,7 +200,7 @@ fn mixer(order: &[i64; 4]) -> Vec<u8> {
 }
 
 #[test]
-fn where_the_structure_tells_nothing_patches_of_photographs_do() {
+fn if_the_structure_is_inconclusive_photographs_are_probed() {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), &mixer(&[0, 1, 2, 3]), &[]).expect(0).json();
     let locality = &description["locality"];
@@ -219,15 +219,15 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
         refusal.stderr
     );
     assert!(refusal.stderr.contains("locality = \"unchecked\""), "{}", refusal.stderr);
-    // A card that knows better is believed, and everything tells so.
+    // `locality = "unchecked"` is accepted, and every command warns about it.
     std::fs::write(folder.path().join("tiny.toml"), "locality = \"unchecked\"\n").unwrap();
     let description = describe(folder.path(), &column_major, &[]).expect(0);
     assert!(description.stderr.contains("not checked"), "{}", description.stderr);
     assert_eq!(description.json()["locality"]["method"], "unchecked");
     std::fs::create_dir(folder.path().join("in")).unwrap();
     image::RgbImage::new(48, 32).save(folder.path().join("in/black.png")).unwrap();
-    let words = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
-    let labelled = Ran::of(relabel(folder.path()).args(words)).expect(0);
+    let args = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
+    let labelled = Ran::of(relabel(folder.path()).args(args)).expect(0);
     assert!(labelled.stdout.contains("warning"), "{}", labelled.stdout);
     let store = folder.path().join("labels").display().to_string();
     assert!(run(&["status", &store]).expect(0).stdout.contains("warning"));
@@ -244,9 +244,8 @@ fn where_the_structure_tells_nothing_patches_of_photographs_do() {
     assert_eq!((&teacher["locality"], &teacher["card"]["locality"]), (&json!("unchecked"), &json!("unchecked")));
 }
 
-/// Images of the source are looked at where they are given.
 #[test]
-fn photographs_of_the_source_are_looked_at() {
+fn photographs_of_the_source_are_probed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("in")).unwrap();
     let noise = |x: u32, y: u32| image::Rgb([((x * 7919 + y * 104_729).wrapping_mul(2_654_435_761) >> 16) as u8; 3]);
@@ -256,12 +255,12 @@ fn photographs_of_the_source_are_looked_at() {
 }
 
 #[test]
-fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
+fn axes_of_score_maps_come_from_structure_classes_or_card() {
     let folder = tempfile::tempdir().unwrap();
     let classes_last = |hidden: bool| {
         let graph = features().weight("w_map", &[CLASSES, C, 1, 1]).node("Conv", &["f", "w_map"], &["s"], &[]);
         let graph = if hidden {
-            // A product over all cells, so that the structure tells nothing.
+            // A product over all cells makes the structure inconclusive.
             let graph =
                 reshape(graph, "s", "flat", &[0, CLASSES, 24]).weight("w_mix", &[24, 24]).number("little", 0.01);
             let graph =
@@ -274,15 +273,15 @@ fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
         transpose(graph, "map", "scores", &[0, 2, 3, 1]).output("scores", &dims).finish()
     };
     std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
-    let told = |hidden: bool| {
-        let words: &[&str] = if hidden { &["--classes", "names.txt"] } else { &[] };
-        let description = describe(folder.path(), &classes_last(hidden), words).expect(0).json();
+    let map_and_classes = |hidden: bool| {
+        let args: &[&str] = if hidden { &["--classes", "names.txt"] } else { &[] };
+        let description = describe(folder.path(), &classes_last(hidden), args).expect(0).json();
         (description["map_size"].clone(), description["classes"].clone())
     };
     let expected = (json!([ROWS, COLUMNS]), json!(CLASSES));
-    assert_eq!(told(false), expected);
-    assert_eq!(told(true), expected, "by the number of classes");
-    // [batch, 4, 4, 4]: the proportions fit both orders, and nobody names classes; the card decides.
+    assert_eq!(map_and_classes(false), expected);
+    assert_eq!(map_and_classes(true), expected, "by the number of classes");
+    // [batch, 4, 4, 4]: the sizes fit both orders and there is no class list, so the card decides.
     let ambiguous = {
         let graph = convolution(TinyGraph::new(17), &[Free, Fixed(3), Fixed(32), Fixed(32)]);
         let graph = graph.weight("w_map", &[4, C, 1, 1]).node("Conv", &["f", "w_map"], &["s"], &[]);
@@ -304,7 +303,7 @@ fn axes_of_score_maps_are_told_by_structure_classes_or_card() {
 }
 
 #[test]
-fn features_without_a_head_are_no_classes_unless_the_card_names_them() {
+fn features_without_a_head_are_refused_unless_classes_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let headless = {
         let graph = features().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["scores"], &[]);

@@ -1,88 +1,81 @@
-//! One integration-test binary: each module is one concern.
-#![allow(
-    missing_docs,
-    unreachable_pub,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::too_many_lines
-)]
+//! Integration tests, in a single binary.
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::print_stderr)]
 
-/// `relabel audit` against figures that are computed anew from densified maps; its files, refusals and interruption.
+/// `relabel audit` against statistics computed from dense maps; its files, refusals and interruption.
 mod audit;
 /// Every command as a user runs it: help, results, refusals, exit codes.
 mod commands;
-/// Running the program, data sets for tests, Python.
+/// Running the program and Python, data sets for tests.
 mod common;
-/// Every sort of damage to every kind of file: named, repaired, and never read as something else.
+/// Every kind of damage to every kind of file: reported, repaired, and never read as other labels.
 mod damage;
-/// Sessions on one device and on several, GPUs that cannot be used, what runs where.
+/// Sessions on one and several devices, unusable GPUs, placement of nodes.
 mod devices;
-/// Exit codes, signals, results that cannot be written, shortages, wrong words, odd paths.
+/// Exit codes, signals, unwritable output, missing resources, usage errors, paths that are not UTF-8.
 mod exits;
-/// What a hostile card, name or address could give away, or do to a terminal or a spreadsheet.
+/// Hostile cards, names and URLs: secrets, terminal control characters, spreadsheet formulas.
 mod leaks;
-/// Odd files against PIL's verdict and pixels.
+/// Unusual image files against the verdict and pixels of PIL.
 mod decode;
-/// Files of every kind that were valid and then got broken at random: an answer, never a panic.
+/// Randomly mutated files of every kind: an error, never a panic.
 mod fuzz;
-/// Stores that are made of other programs' files, and what starts the Python that reads these.
+/// Stores imported from other programs' files, and starting Python for import and export.
 mod exchange;
-/// Pixels, scores and labels against what PIL, PyTorch and torchvision make of the golden photographs.
+/// Pixels, scores and labels against PIL, PyTorch and torchvision on the golden photographs.
 mod golden;
-/// Heads that are not linear, mirrored views and log-sum-exp, against the plain teacher in Python.
-mod heads;
-/// Scores before a final activation, probabilities, quantisers, and cells that float16 cannot hold.
-mod scores;
-/// ONNX files in all the forms that the format allows: unnamed and unsorted nodes, functions, branches.
-mod forms;
-/// Image files that are small and ask for much memory or time, and images that end the process.
+/// Nonlinear heads, mirrored views and log-sum-exp against the reference teacher in Python.
+mod nonlinear_heads;
+/// Scores before final activations, probabilities, quantisers, and cells that overflow float16.
+mod raw_scores;
+/// Forms of ONNX files: unnamed and unsorted nodes, functions, branches.
+mod graph_forms;
+/// Image files that need much memory or time, and images that crash the process.
 mod hostile_images;
-/// ONNX files that are broken on purpose.
-mod hostile;
-/// Names and images: several splits, lists and cards with slips, ids given back; refused or told apart, never mixed up.
-mod ids;
+/// Damaged and hostile ONNX files.
+mod hostile_models;
+/// Splits, ambiguous lists, misspelt cards, and ids of a store.
+mod names_and_ids;
 /// Rules of the sources and documents: imports, names, cited paths, tests and messages.
 mod house;
-/// kill -9 at random moments, then the bytes of an unbroken run.
+/// kill -9 at random moments, then the bytes of an uninterrupted run.
 mod kill;
-/// Stores made in parts that become one: the bytes of one process's store, or a refusal by name.
+/// Merging partial stores to the bytes of one store; refusals.
 mod merge;
-/// Full disks, files that vanish, failures at every step of a commit, runs that make no sense.
-mod mishaps;
-/// Cells that are places of the image, in whatever order a graph has them, and those that are none.
+/// Full disks, deleted files, failures at every step of a commit, runs with too many failures.
+mod faults;
+/// Image positions of cells in any order, and cells without one.
 mod locality;
-/// Poolings beside or other than a mean: class tokens joined with it, attention with a learned query, refusals.
-mod joined;
-/// Pictures against those that were looked at, and `relabel inspect`.
+/// Class tokens joined with a mean, attention with a learned query, and other poolings that are refused.
+mod token_pooling;
+/// Pictures against reviewed ones, and `relabel inspect`.
 mod pictures;
-/// LabelPooling and CutMix against maps that are densified, and against torchvision's targets.
+/// LabelPooling and CutMix against dense maps and the targets of torchvision.
 mod pooling;
-/// Releases: what is in them and what is not, refusals, checksums, the same bytes.
+/// Releases: their files, refusals, checksums, reproducibility.
 mod publish;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
-/// Releases from their consumer's side: signatures against OpenSSH's, checks of folders and of remote places.
+/// Verification of releases: signatures against OpenSSH's, folders and remote locations.
 mod release;
 /// The page of `relabel report`: its files, refusals, exit codes, hostile names.
 mod report;
-/// Releases brought to folders and object stores, with kills and faults in between.
+/// Delivery of releases to folders and object stores, with kills and faults.
 mod delivery;
 /// Stores read over the network: web servers, an S3-compatible server, faults.
 mod remote;
-/// Servers that tests start.
+/// Servers for tests.
 mod servers;
-/// The Python scripts that export a teacher and label with Ray: their refusals.
+/// Refusals of the Python scripts that export a teacher and label with Ray.
 mod scripts;
-/// Folders, tars, `WebDataset` shards and Parquet files that hold the same images; hostile archives.
+/// Folders, tars, `WebDataset` shards and Parquet files of the same images; hostile archives.
 mod sources;
-/// A store made in memory, without a teacher.
-mod synthetic;
-/// Many processes that fill one store.
+/// A store without a teacher.
+mod synthetic_store;
+/// Several processes that fill one store.
 mod tasks;
-/// Every ending that is recognised, rewritten and proved; every refusal.
+/// Every supported linear head: rewritten and verified; refusals.
 mod teachers;
-/// ONNX graphs made in memory: the endings of real exporters, small.
+/// ONNX graphs of a few nodes with the heads of real exporters.
 mod tiny_graphs;
-/// Stores and servers whose seals hold and whose numbers, files and answers do not.
+/// Stores and servers with correct digests and hostile values, files and responses.
 mod hostile_stores;

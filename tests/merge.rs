@@ -8,35 +8,35 @@ use relabel::shared::store::{
 };
 
 use crate::common::{LabelRun, Ran, relabel, small_photographs, store_bytes};
-use crate::synthetic::{IMAGES, fill, info, manifest, shard_labels};
+use crate::synthetic_store::{IMAGES, fill, info, manifest, shard_labels};
 
 const PARTS: usize = 3;
 
 #[test]
-fn parts_of_many_machines_merge_to_the_bytes_of_one() {
+fn merged_parts_equal_the_bytes_of_one_run() {
     let folder = tempfile::tempdir().unwrap();
     small_photographs(&folder.path().join("in"), 44);
     std::fs::write(folder.path().join("in/n02123045/0003.JPEG"), "no image").unwrap();
-    LabelRun::new(folder.path()).in_fours().out("one").run().expect(3);
+    LabelRun::new(folder.path()).small_shards().out("one").run().expect(3);
     for index in 0..PARTS {
         let store = format!("part{index}");
-        let ran = Ran::of(LabelRun::new(folder.path()).in_fours().out(&store).command().args(task(index)));
+        let ran = Ran::of(LabelRun::new(folder.path()).small_shards().out(&store).command().args(task(index)));
         assert!([0, 3].contains(&ran.code), "{}", ran.stderr);
     }
     let one = store_bytes(&folder.path().join("one"));
 
-    let would = merge(folder.path(), &["part0", "part1", "--out", "two", "--dry-run", "--json"]).expect(3).json();
+    let planned = merge(folder.path(), &["part0", "part1", "--out", "two", "--dry-run", "--json"]).expect(3).json();
     assert!(!folder.path().join("two").exists());
     let two = merge(folder.path(), &["part0", "part1", "--out", "two", "--json"]).expect(3).json();
-    assert_eq!((&would["dry_run"], &two["dry_run"]), (&true.into(), &false.into()));
+    assert_eq!((&planned["dry_run"], &two["dry_run"]), (&true.into(), &false.into()));
     for key in ["labelled", "failed", "to_do", "shards_to_do", "parts", "bytes_to_copy"] {
-        assert_eq!(would[key], two[key], "{key}");
+        assert_eq!(planned[key], two[key], "{key}");
     }
     assert_eq!((&two["shards_to_do"], &two["complete"]), (&serde_json::json!([7, 8, 9, 10]), &false.into()));
     let status = Ran::of(relabel(folder.path()).args(["status", "two", "--json"])).expect(0).json();
     assert_eq!((&status["labelled"], &status["failed"]), (&two["labelled"], &two["failed"]));
 
-    // A third part is added to what is there; a run would do as well.
+    // A third part is added to the store.
     let added = merge(folder.path(), &["part2", "--out", "two"]).expect(0);
     assert!(added.stdout.contains("4 of 4 from part2"), "{}", added.stdout);
     assert!(added.stdout.contains("labelled 43 of 44 images, 1 failed, 0 to do"), "{}", added.stdout);
@@ -44,54 +44,54 @@ fn parts_of_many_machines_merge_to_the_bytes_of_one() {
     merge(folder.path(), &["part2", "part1", "part0", "--out", "all"]).expect(0);
     assert!(one == store_bytes(&folder.path().join("all")), "merged at once, in another order");
     let notes = std::fs::read_dir(folder.path().join("all/runs")).unwrap().count();
-    assert_eq!(notes, PARTS, "the notes of all runs are there");
+    assert_eq!(notes, PARTS, "the notes of all runs are merged");
     let again = merge(folder.path(), &["part2", "part1", "part0", "--out", "all"]).expect(0);
     assert!(again.stdout.contains("existing 11 shards"), "{}", again.stdout);
-    assert_eq!(std::fs::read_dir(folder.path().join("all/runs")).unwrap().count(), PARTS, "notes come once");
+    assert_eq!(std::fs::read_dir(folder.path().join("all/runs")).unwrap().count(), PARTS, "notes are merged once");
     Ran::of(relabel(folder.path()).args(["verify", "all", "--full"])).expect(0);
 
-    // What no part has, a run labels.
+    // A run labels the missing shards.
     merge(folder.path(), &["part0", "part2", "--out", "rest"]).expect(3);
-    LabelRun::new(folder.path()).in_fours().out("rest").run().expect(3);
-    assert!(one == store_bytes(&folder.path().join("rest")), "merged and gone on with");
+    LabelRun::new(folder.path()).small_shards().out("rest").run().expect(3);
+    assert!(one == store_bytes(&folder.path().join("rest")), "merged and resumed");
 }
 
 #[test]
-fn links_are_the_same_files_and_survive_a_shard_that_is_made_again() {
+fn links_share_files_and_survive_relabelling_a_shard() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     let out = folder.path().join("linked");
-    let said = merge(folder.path(), &["part0", "part1", "--out", "linked", "--link"]).expect(0);
-    assert!(said.stdout.contains("by linking"), "{}", said.stdout);
-    assert!(said.stdout.contains("2 of 2 from part1"), "{}", said.stdout);
+    let output = merge(folder.path(), &["part0", "part1", "--out", "linked", "--link"]).expect(0);
+    assert!(output.stdout.contains("by linking"), "{}", output.stdout);
+    assert!(output.stdout.contains("2 of 2 from part1"), "{}", output.stdout);
     let inode = |store: &Path, file: &str| std::fs::metadata(store.join(file)).unwrap().ino();
     for (part, file) in [(0, "scores/c.0.0.0.0"), (1, "classes/c.1.0.0.0"), (1, "image_probs/c.2.0")] {
         assert_eq!(inode(&parts[part], file), inode(&out, file), "{file}");
     }
-    assert!(store_bytes(&whole(folder.path())) == store_bytes(&out));
-    // Records are never linked: a part that goes on must not change what was merged.
+    assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
+    // Records are never linked: resuming a part must not change the merged store.
     assert_ne!(inode(&parts[0], "records/000000.json"), inode(&out, "records/000000.json"));
-    // Linking over links of the same files is a rename that does nothing.
+    // Linking over links to the same files leaves no staged files.
     std::fs::remove_file(out.join("records/000001.json")).unwrap();
     merge(folder.path(), &["part0", "part1", "--out", "linked", "--link"]).expect(0);
-    assert!(store_bytes(&whole(folder.path())) == store_bytes(&out));
+    assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
     let staged = walkdir::WalkDir::new(out.join(".staging"))
         .into_iter()
         .filter(|entry| entry.as_ref().unwrap().file_type().is_file());
-    assert_eq!(staged.count(), 0, "nothing stays on its way");
+    assert_eq!(staged.count(), 0, "no staged files are left");
 }
 
 #[test]
-fn the_same_shard_twice_is_taken_once_and_another_one_is_refused() {
+fn duplicate_shards_are_taken_once_and_conflicting_ones_refused() {
     let folder = tempfile::tempdir().unwrap();
     parts(folder.path());
-    let same = whole(folder.path());
-    let merged = merge(folder.path(), &["part1", "whole", "--out", "out", "--json"]).expect(0).json();
+    let same = complete_store(folder.path());
+    let merged = merge(folder.path(), &["part1", "complete", "--out", "out", "--json"]).expect(0).json();
     let taken = |at: usize| merged["parts"][at]["shards_taken"].clone();
     assert_eq!((taken(0), taken(1)), (2.into(), 1.into()));
     assert!(store_bytes(&same) == store_bytes(&folder.path().join("out")));
 
-    // A store in which row 5 was labelled after all, and which has shard 0's labels there.
+    // A store in which shard 1 has the labels of shard 0 and no failed row.
     let other = store(folder.path(), "other", info(), &[]);
     let writer = StoreWriter::resume(&other, WriterOptions::default(), &mut || Ok(manifest())).unwrap().0;
     let mut labels = shard_labels(&info(), 0);
@@ -100,10 +100,10 @@ fn the_same_shard_twice_is_taken_once_and_another_one_is_refused() {
     writer.commit(&labels, &files, relabel::shared::store::Agreement::default()).unwrap();
     drop(writer);
     let refused = merge(folder.path(), &["part0", "part1", "other", "--out", "new"]).expect(1);
-    for words in
+    for text in
         ["shard 1 (rows 4 to 7) differs between part1 and other", "failed rows ([5] and [])", "scores/c.1.0.0.0"]
     {
-        assert!(refused.stderr.contains(words), "{words} in {}", refused.stderr);
+        assert!(refused.stderr.contains(text), "{text} in {}", refused.stderr);
     }
     assert!(!folder.path().join("new").exists());
     let before = store_bytes(&folder.path().join("out"));
@@ -113,7 +113,7 @@ fn the_same_shard_twice_is_taken_once_and_another_one_is_refused() {
 }
 
 #[test]
-fn what_was_made_with_something_else_is_refused_by_name() {
+fn parts_with_different_settings_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     parts(folder.path());
     let mut teacher = info();
@@ -132,29 +132,29 @@ fn what_was_made_with_something_else_is_refused_by_name() {
     let bytes = relabel::shared::manifest::manifest_bytes(&list).unwrap();
     let other_list = StoreInfo { manifest_sha256: relabel::shared::digest::digest_bytes(&bytes), ..info() };
     StoreWriter::create(&folder.path().join("list"), other_list, &list, WriterOptions::default()).unwrap();
-    for (other, words) in [
+    for (other, text) in [
         ("teacher", "teacher: synthetic (sha256 "),
         ("batch", "batch: 2 in part0, 3 in batch"),
         ("list", "manifest: "),
         ("nothing", "does not exist"),
     ] {
         let refused = merge(folder.path(), &["part0", other, "--out", "out"]).expect(1);
-        assert!(refused.stderr.contains(words), "{words} in {}", refused.stderr);
+        assert!(refused.stderr.contains(text), "{text} in {}", refused.stderr);
         assert!(!folder.path().join("out").exists(), "{other}");
     }
-    // Also where the store to add to is the one that differs, or is none.
+    // Also if the output store differs, or is not a store.
     let refused = merge(folder.path(), &["part0", "--out", "batch"]).expect(1);
     assert!(refused.stderr.contains("batch: 2 in part0, 3 in batch"), "{}", refused.stderr);
     std::fs::create_dir(folder.path().join("full")).unwrap();
     std::fs::write(folder.path().join("full/thesis.txt"), "years of work").unwrap();
     let refused = merge(folder.path(), &["part0", "--out", "full"]).expect(1);
     assert!(refused.stderr.contains("thesis.txt"), "{}", refused.stderr);
-    for (words, said) in [
+    for (args, text) in [
         (&["part0", "part1", "--out", "part1"][..], "part1 is to be read and to be written"),
         (&["part0", "./part0", "--out", "out"], "is named twice"),
     ] {
-        let refused = merge(folder.path(), words).expect(2);
-        assert!(refused.stderr.contains(said), "{}", refused.stderr);
+        let refused = merge(folder.path(), args).expect(2);
+        assert!(refused.stderr.contains(text), "{}", refused.stderr);
     }
 }
 
@@ -164,21 +164,21 @@ fn a_damaged_part_is_named_and_nothing_is_written() {
     let parts = parts(folder.path());
     for file in ["classes/c.1.0.0.0", "records/000002.json", "manifest.parquet", "scores/zarr.json", "zarr.json"] {
         let path = parts[1].join(file);
-        let whole = std::fs::read(&path).unwrap();
-        let mut flipped = whole.clone();
-        flipped[whole.len() / 2] ^= 1;
+        let original = std::fs::read(&path).unwrap();
+        let mut flipped = original.clone();
+        flipped[original.len() / 2] ^= 1;
         std::fs::write(&path, flipped).unwrap();
         let refused = merge(folder.path(), &["part0", "part1", "--out", "out"]).expect(1);
         assert!(refused.stderr.contains("part1") && refused.stderr.contains(file), "{file}: {}", refused.stderr);
         assert!(!folder.path().join("out").exists(), "{file}");
-        std::fs::write(&path, whole).unwrap();
+        std::fs::write(&path, original).unwrap();
     }
-    // A note of a run is no reason, and stays behind; nor are files of a shard that an interrupted run left.
+    // Damaged run notes are skipped, and so are files without a record.
     std::fs::write(parts[1].join("runs/broken.json"), "{").unwrap();
     std::fs::remove_file(parts[1].join("records/000002.json")).unwrap();
     merge(folder.path(), &["part0", "part1", "--out", "out"]).expect(3);
     assert!(!folder.path().join("out/runs/broken.json").exists());
-    // What is damaged in the store itself comes again from a part that has it.
+    // Damaged files of the output store are replaced from a part.
     let scores = folder.path().join("out/scores/c.0.0.0.0");
     std::fs::write(&scores, "other").unwrap();
     merge(folder.path(), &["part0", "part1", "--out", "out"]).expect(3);
@@ -189,7 +189,7 @@ fn a_damaged_part_is_named_and_nothing_is_written() {
 fn a_failure_at_any_step_of_a_merge_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
-    let one = whole(folder.path());
+    let one = complete_store(folder.path());
     let (bytes, reader) = (store_bytes(&one), StoreReader::open(&one).unwrap());
     for by in [CopyMode::Copy, CopyMode::Link] {
         let mut steps = 0;
@@ -198,28 +198,28 @@ fn a_failure_at_any_step_of_a_merge_loses_nothing() {
             let options = WriterOptions { faults: FaultInjection::after_steps(steps), ..WriterOptions::default() };
             let result = merge_here(&parts, &out, by, options);
             if StoreWriter::exists(&out).unwrap() {
-                let partly = StoreReader::open(&out).unwrap();
+                let partial = StoreReader::open(&out).unwrap();
                 for row in 0..IMAGES {
-                    let (state, was) = (partly.row(row).unwrap(), reader.row(row).unwrap());
+                    let (state, was) = (partial.row(row).unwrap(), reader.row(row).unwrap());
                     assert!(state == was || state == RowState::ToDo, "after {steps} steps, row {row}");
                 }
             }
-            let went_well = result.is_ok();
+            let is_finished = result.is_ok();
             merge_here(&parts, &out, by, WriterOptions::default()).unwrap();
             assert!(bytes == store_bytes(&out), "{by:?}, after {steps} steps");
             assert!(verify(&out, Depth::Values, &|_| ()).unwrap().problems.is_empty(), "after {steps} steps");
-            if went_well {
+            if is_finished {
                 break;
             }
             steps += 1;
         }
-        assert!(steps > 60, "{by:?}: only {steps} steps were seen");
+        assert!(steps > 60, "{by:?}: only {steps} steps were tried");
     }
-    assert!(bytes == store_bytes(&merged_parts(folder.path(), &parts)), "the parts are as they were");
+    assert!(bytes == store_bytes(&merge_parts(folder.path(), &parts)), "the parts are unchanged");
 }
 
 #[test]
-fn a_part_that_changes_meanwhile_ends_the_merge_and_gives_no_shard() {
+fn a_part_that_changes_during_the_merge_stops_it() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     for (by, file) in [
@@ -229,18 +229,18 @@ fn a_part_that_changes_meanwhile_ends_the_merge_and_gives_no_shard() {
     ] {
         let out = folder.path().join(format!("{by:?}-{}", &file[..6]));
         let plan = Merge::plan(&parts, &out, &|_| Ok(())).unwrap();
-        let whole = std::fs::read(parts[1].join(file)).unwrap();
-        std::fs::write(parts[1].join(file), whole.repeat(2)).unwrap();
+        let original = std::fs::read(parts[1].join(file)).unwrap();
+        std::fs::write(parts[1].join(file), original.repeat(2)).unwrap();
         let stopped = plan.run(by, WriterOptions::default(), &|_| Ok(())).unwrap_err().to_string();
         assert!(stopped.contains("part1") && stopped.contains(file), "{stopped}");
         assert!(StoreReader::open(&out).unwrap().record(1).unwrap().is_none());
-        std::fs::write(parts[1].join(file), whole).unwrap();
+        std::fs::write(parts[1].join(file), original).unwrap();
         merge_here(&parts, &out, by, WriterOptions::default()).unwrap();
     }
 }
 
 #[test]
-fn a_merge_that_is_stopped_goes_on() {
+fn a_stopped_merge_resumes() {
     let folder = tempfile::tempdir().unwrap();
     let parts = parts(folder.path());
     let out = folder.path().join("out");
@@ -251,10 +251,10 @@ fn a_merge_that_is_stopped_goes_on() {
         if before < 1 { Ok(()) } else { Err(Error::Interrupted) }
     });
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
-    let partly = StoreReader::open(&out).unwrap();
-    assert!((0..3).any(|shard| partly.record(shard).unwrap().is_some()), "what had come is kept");
+    let partial = StoreReader::open(&out).unwrap();
+    assert!((0..3).any(|shard| partial.record(shard).unwrap().is_some()), "merged shards are kept");
     merge_here(&parts, &out, CopyMode::Copy, WriterOptions::default()).unwrap();
-    assert!(store_bytes(&whole(folder.path())) == store_bytes(&out));
+    assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
     let stopped = Merge::plan(&parts, &out, &|_| Err(Error::Interrupted));
     assert!(matches!(stopped, Err(Error::Interrupted)));
 }
@@ -263,20 +263,20 @@ fn merge_here(parts: &[PathBuf], out: &Path, by: CopyMode, options: WriterOption
     Merge::plan(parts, out, &|_| Ok(()))?.run(by, options, &|_| Ok(())).map(|_| ())
 }
 
-fn merged_parts(folder: &Path, parts: &[PathBuf]) -> PathBuf {
-    let out = folder.join("at-last");
+fn merge_parts(folder: &Path, parts: &[PathBuf]) -> PathBuf {
+    let out = folder.join("final");
     merge_here(parts, &out, CopyMode::Copy, WriterOptions::default()).unwrap();
     out
 }
 
-/// Two stores of one data set: the first has shard 0, the second 1 and 2.
+/// Creates two stores of one data set: the first has shard 0, the second shards 1 and 2.
 fn parts(folder: &Path) -> Vec<PathBuf> {
     vec![store(folder, "part0", info(), &[0]), store(folder, "part1", info(), &[1, 2])]
 }
 
-/// The store that one process makes.
-fn whole(folder: &Path) -> PathBuf {
-    let path = folder.join("whole");
+/// Creates the store that a single process writes.
+fn complete_store(folder: &Path) -> PathBuf {
+    let path = folder.join("complete");
     if !path.exists() {
         fill(&StoreWriter::create(&path, info(), &manifest(), WriterOptions::default()).unwrap()).unwrap();
     }
@@ -299,6 +299,6 @@ fn task(index: usize) -> [String; 4] {
     ["--task-index".into(), index.to_string(), "--task-count".into(), PARTS.to_string()]
 }
 
-fn merge(folder: &Path, words: &[&str]) -> Ran {
-    Ran::of(relabel(folder).arg("merge").args(words))
+fn merge(folder: &Path, args: &[&str]) -> Ran {
+    Ran::of(relabel(folder).arg("merge").args(args))
 }

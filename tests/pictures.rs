@@ -13,7 +13,7 @@ use relabel::shared::manifest::{Manifest, ManifestEntry};
 use crate::common::{Ran, data, lite0, relabel, repository, run};
 use crate::golden::{golden, ids};
 
-/// What PyTorch says of a golden photograph, as a store would keep it.
+/// The scores of PyTorch for a golden photograph, as a store contains them.
 fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
     let at = ids().iter().position(|known| known == id).unwrap();
     let (scores, classes): (Array4<f32>, Array4<i32>) = (golden("scores"), golden("classes"));
@@ -47,8 +47,8 @@ fn pixels(png: &[u8]) -> RgbImage {
     decode(png, ExifOrientation::Ignore).unwrap()
 }
 
-/// Compares with the picture in `tests/data/pictures` that was looked at when it was made. Where it differs, the new one
-/// lies in the build folder; `RELABEL_NEW_PICTURES=1` puts it in the old one's place.
+/// Compares with the reviewed picture in `tests/data/pictures`. A different picture is written to the build folder;
+/// `RELABEL_NEW_PICTURES=1` replaces the reviewed one.
 fn compare(name: &str, png: &[u8]) {
     let known: PathBuf = data("pictures").join(name);
     if std::env::var_os("RELABEL_NEW_PICTURES").is_some() {
@@ -73,27 +73,27 @@ fn compare(name: &str, png: &[u8]) {
 }
 
 #[test]
-fn the_espresso_is_on_its_cup() {
+fn the_picture_of_a_cup_is_unchanged() {
     let crop = UnitBox::new(0.4, 0.3, 0.9, 0.8).unwrap();
     let view = view("photos/coffee.JPEG", Some("n07920052"), Some(crop));
     compare("coffee.png", &drawn(&view, Some(&photo("photos/coffee.JPEG"))));
 }
 
 #[test]
-fn the_cat_is_on_the_cat() {
+fn the_picture_of_a_cat_is_unchanged() {
     let view = view("photos/chelsea.JPEG", Some("n02123045"), None);
     compare("chelsea.png", &drawn(&view, Some(&photo("photos/chelsea.JPEG"))));
 }
 
 #[test]
-fn a_map_needs_no_photograph() {
+fn a_map_is_drawn_without_a_photograph() {
     compare("rocket_without_photograph.png", &drawn(&view("photos/rocket.JPEG", None, None), None));
 }
 
 #[test]
-fn letters_and_borders_can_be_read_on_any_ground() {
+fn letters_and_borders_are_legible_on_any_background() {
     let view = view("photos/rocket.JPEG", None, None);
-    // The middle of each badge of the legend and the border around it: ink on a colour, inside of white.
+    // Badges of the legend and borders: dark lines on a colour, inside white ones.
     for level in [0, 128, 255] {
         let ground = image::RgbImage::from_pixel(300, 200, image::Rgb([level; 3]));
         let mut bytes = std::io::Cursor::new(Vec::new());
@@ -127,7 +127,7 @@ fn photographs_of_any_shape_are_drawn() {
     }
 }
 
-/// The golden photographs in folders of their classes, and their labels.
+/// Golden photographs in class folders, and their labels.
 struct Labelled {
     folder: tempfile::TempDir,
 }
@@ -142,25 +142,25 @@ impl Labelled {
         }
         std::fs::write(folder.path().join("in/n02123045/broken.JPEG"), "none").unwrap();
         let teacher = lite0();
-        let words = ["run", "--in", "in", "--out", "labels", "--teacher", teacher.to_str().unwrap()];
-        Ran::of(relabel(folder.path()).args(words)).expect(3);
+        let args = ["run", "--in", "in", "--out", "labels", "--teacher", teacher.to_str().unwrap()];
+        Ran::of(relabel(folder.path()).args(args)).expect(3);
         Self { folder }
     }
 
-    fn inspect(&self, words: &[&str]) -> Ran {
-        Ran::of(relabel(self.folder.path()).args(["inspect", "labels"]).args(words))
+    fn inspect(&self, args: &[&str]) -> Ran {
+        Ran::of(relabel(self.folder.path()).args(["inspect", "labels"]).args(args))
     }
 }
 
 #[test]
-fn one_image_in_words_numbers_and_pixels() {
+fn inspect_shows_one_image_as_text_json_and_picture() {
     let labelled = Labelled::new();
     let ran =
         labelled.inspect(&["coffee", "--image-root", "in", "--crop", "240,120,540,320", "-o", "cup.png"]).expect(0);
     for part in ["folder n07920052 (espresso): the map agrees", "target of the crop 0.400,0.300,0.900,0.800", "A A A"] {
         assert!(ran.stdout.contains(part), "{part} in {}", ran.stdout);
     }
-    assert!(!ran.stdout.contains('\u{1b}'), "no colours where there is no terminal");
+    assert!(!ran.stdout.contains('\u{1b}'), "no colours without a terminal");
     assert!(ran.stdout.ends_with("\npicture  cup.png\n") && ran.stderr.is_empty(), "{}", ran.stderr);
     let picture = pixels(&std::fs::read(labelled.folder.path().join("cup.png")).unwrap());
     assert!(picture.width_pixels() > 900);
@@ -181,17 +181,17 @@ fn one_image_in_words_numbers_and_pixels() {
 }
 
 #[test]
-fn what_cannot_be_shown_is_said() {
+fn inspect_reports_what_cannot_be_shown() {
     let labelled = Labelled::new();
     let at = labelled.folder.path();
     let broken = labelled.inspect(&["broken", "-o", "broken.png"]).expect(3);
     assert!(broken.stdout.contains("could not be labelled: not-an-image"), "{}", broken.stdout);
     assert!(broken.stdout.contains("broken.png was not written") && !at.join("broken.png").exists());
-    // Another photograph under the same name.
+    // A different photograph with the same name.
     std::fs::create_dir_all(at.join("other/n07920052")).unwrap();
     std::fs::copy(data("golden/images/photos/rocket.JPEG"), at.join("other/n07920052/coffee.JPEG")).unwrap();
     std::fs::create_dir(at.join("empty")).unwrap();
-    for (words, code, said) in [
+    for (args, code, text) in [
         (&["coffee", "--image-root", "nowhere", "-o", "x.png"][..], 1, "nowhere"),
         (&["coffee", "--image-root", "empty", "-o", "x.png"], 1, "empty"),
         (&["coffee", "--image-root", "other", "-o", "x.png"], 1, "--any-size"),
@@ -203,14 +203,14 @@ fn what_cannot_be_shown_is_said() {
         (&["coffee", "-o", "/proc/x.png"], 1, "/proc"),
         (&["coffe", "-o", "x.png"], 1, "coffee"),
     ] {
-        let ran = labelled.inspect(words).expect(code);
-        assert!(ran.stderr.contains(said), "{words:?}: {}", ran.stderr);
-        assert!(!at.join("x.png").exists(), "{words:?}");
+        let ran = labelled.inspect(args).expect(code);
+        assert!(ran.stderr.contains(text), "{args:?}: {}", ran.stderr);
+        assert!(!at.join("x.png").exists(), "{args:?}");
     }
     labelled.inspect(&["coffee", "--image-root", "other", "--any-size", "-o", "x.png"]).expect(0);
     let left = std::fs::read_dir(at)
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_str().unwrap().starts_with(".relabel"));
-    assert_eq!(left.count(), 0, "nothing unfinished stays");
+    assert_eq!(left.count(), 0, "no drafts are left");
     assert!(run(&["inspect", "--help"]).expect(0).stdout.contains("Exit codes"));
 }

@@ -32,7 +32,7 @@ impl Dense {
         Self { values, classes, height, width }
     }
 
-    /// What `roi_align` takes from the map at one point: bilinear, 0 beyond one cell outside.
+    /// The value that `roi_align` samples at a point: bilinear, 0 if more than one cell outside the map.
     fn sample(&self, class: usize, y: f32, x: f32) -> f32 {
         if y < -1.0 || y > self.height as f32 || x < -1.0 || x > self.width as f32 {
             return 0.0;
@@ -49,7 +49,7 @@ impl Dense {
     }
 
     /// `roi_align(aligned=False, sampling_ratio=-1)` of `[x0, y0, x1, y1]` in map coordinates, then softmax:
-    /// `[class, row, column]`. Each sample counts by `weight(i, j)`, its row and column among all of its part.
+    /// `[class, row, column]`. `weight` gives the weight of a sample from its row and column in the part.
     fn pool(
         &self,
         roi: [f32; 4],
@@ -90,14 +90,14 @@ impl Dense {
     }
 }
 
-fn largest_difference(first: &[f32], second: &[f32]) -> f32 {
+fn max_difference(first: &[f32], second: &[f32]) -> f32 {
     assert_eq!(first.len(), second.len());
     first.iter().zip(second).map(|(first, second)| (first - second).abs()).fold(0.0, f32::max)
 }
 
 fn maps(classes: u32) -> impl Strategy<Value = LabelMap> {
     (1..=4_usize, 1..=17_usize, 1..=17_usize, any::<u64>()).prop_map(move |(k, height, width, seed)| {
-        // Each cell has k different classes and falling scores; a plain sequence is enough.
+        // Each cell has k different classes and descending scores.
         let mut state = seed | 1;
         let mut draw = |below: u64| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -117,11 +117,11 @@ fn maps(classes: u32) -> impl Strategy<Value = LabelMap> {
     })
 }
 
-/// Small and large, inside, touching and crossing the edge, and outside.
+/// Small and large boxes: inside, touching and crossing the edge, and outside.
 fn boxes() -> impl Strategy<Value = UnitBox> {
-    let place = prop_oneof![-1.5_f32..2.0, Just(0.0), 0.0_f32..1.0];
+    let position = prop_oneof![-1.5_f32..2.0, Just(0.0), 0.0_f32..1.0];
     let side = prop_oneof![0.001_f32..0.1, 0.05_f32..1.0, 0.5_f32..3.0, Just(1.0)];
-    (place.clone(), place, side.clone(), side)
+    (position.clone(), position, side.clone(), side)
         .prop_map(|(x0, y0, width, height)| UnitBox::from_float32([x0, y0, x0 + width, y0 + height]).unwrap())
 }
 
@@ -129,7 +129,7 @@ const CLASSES: usize = 13;
 
 proptest! {
     #[test]
-    fn random_maps_and_boxes_pool_as_the_densified_map_does(
+    fn random_maps_and_boxes_pool_like_dense_maps(
         map in maps(CLASSES as u32), unit in boxes(), rows in 1..4_usize, columns in 1..4_usize, is_flipped: bool,
         fill in prop_oneof![Just(0.0_f32), -8.0_f32..8.0], is_naver: bool,
     ) {
@@ -151,7 +151,7 @@ proptest! {
         };
         let mut target = vec![0.0_f32; wanted.len()];
         Pooler::new(CLASSES, pooling).pool(&map, Crop { unit_box: unit, is_flipped }, &mut target).unwrap();
-        prop_assert!(largest_difference(&target, &wanted) <= 1e-5, "{target:?} instead of {wanted:?}");
+        prop_assert!(max_difference(&target, &wanted) <= 1e-5, "{target:?} instead of {wanted:?}");
         let sparse = Pooler::new(CLASSES, pooling).pool_sparse(&map, Crop { unit_box: unit, is_flipped }).unwrap();
         for (part, sparse) in sparse.iter().enumerate() {
             let total: f32 = sparse.probs.iter().sum::<f32>() + sparse.rest;
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn crops_that_are_pooled_together_have_the_labels_of_each_alone(
+    fn crops_pooled_together_equal_crops_pooled_alone(
         map in maps(CLASSES as u32), other in maps(CLASSES as u32), boxes in prop::collection::vec(boxes(), 1..40),
         class in 0..CLASSES as u32,
     ) {
@@ -172,7 +172,7 @@ proptest! {
         if other.size() != map.size() {
             prop_assert!(together.pool(&other, class).unwrap_err().to_string().contains(&other.size().to_string()));
         }
-        // Nothing of an earlier map is left.
+        // An earlier map has no effect.
         let other_classes = map.cell_classes().iter().map(|class| (class + 1) % CLASSES as u32).collect();
         let earlier = LabelMap::from_stored_cells(map.cell_scores().to_vec(), other_classes, map.k(), map.size()).unwrap();
         together.pool(&earlier, class).unwrap();
@@ -181,7 +181,7 @@ proptest! {
         let mut alone = Pooler::new(CLASSES, PoolOptions::default());
         for (label, unit_box) in labels.iter().zip(boxes) {
             let target = alone.pool_sparse(&map, Crop::from(unit_box)).unwrap().swap_remove(0);
-            // A box that lies outside of the map holds no class.
+            // A box outside the map has no class.
             if let Some(&best) = target.classes.first() {
                 prop_assert_eq!(label.best_class, best);
             }
@@ -189,7 +189,7 @@ proptest! {
         }
     }
 
-    /// The visible share of each sample's stretch by counting the pixels of the student's input.
+    /// The visible share of each sample is computed by counting pixels of the student's input.
     #[test]
     fn visible_regions_pool_as_brute_force_does(
         map in maps(CLASSES as u32), unit in boxes(), is_flipped: bool, lambda in 0.0_f64..1.0,
@@ -199,7 +199,7 @@ proptest! {
         let rect = CutRect::around(input, lambda, centre_x, centre_y).unwrap();
         prop_assume!(!rect.is_empty() && rect.lambda() > 0.0);
         let [x0, y0, x1, y1] = rect.sides().map(|side| side as usize);
-        // 27,720 points divide into any number of samples up to 12 without a rest; larger boxes have more.
+        // 27,720 points are divisible by every number of samples up to 12; larger boxes are skipped.
         let fine = |from: usize, to: usize, pixels: usize, at: usize, samples: usize| {
             let points = 27_720 / samples;
             let inside = (at * points..(at + 1) * points).filter(|point| {
@@ -221,26 +221,26 @@ proptest! {
         let crop = Crop { unit_box: unit, is_flipped };
         let hidden = rect.unit_from_input().unwrap();
         Pooler::new(CLASSES, PoolOptions::default()).pool_visible(&map, crop, hidden, &mut target).unwrap();
-        prop_assert!(largest_difference(&target, &wanted) <= 2e-3, "{target:?} instead of {wanted:?}");
+        prop_assert!(max_difference(&target, &wanted) <= 2e-3, "{target:?} instead of {wanted:?}");
     }
 
-    /// What stays visible and what is hidden of a crop make up the crop: in scores, by their shares.
+    /// A hidden region outside the crop does not change its target.
     #[test]
     fn a_crop_pasted_over_itself_keeps_its_classes(map in maps(CLASSES as u32), unit in boxes()) {
         let mut pooler = Pooler::new(CLASSES, PoolOptions::default());
         let hidden = UnitBox::new(0.25, 0.0, 0.75, 0.5).unwrap();
-        let (mut whole, mut visible) = (vec![0.0_f32; CLASSES], vec![0.0_f32; CLASSES]);
-        pooler.pool(&map, unit.into(), &mut whole).unwrap();
+        let (mut complete, mut visible) = (vec![0.0_f32; CLASSES], vec![0.0_f32; CLASSES]);
+        pooler.pool(&map, unit.into(), &mut complete).unwrap();
         pooler.pool_visible(&map, unit.into(), hidden, &mut visible).unwrap();
         let total: f32 = visible.iter().sum();
         prop_assert!((total - 1.0).abs() < 1e-5);
         pooler.pool_visible(&map, unit.into(), UnitBox::new(5.0, 5.0, 6.0, 6.0).unwrap(), &mut visible).unwrap();
-        prop_assert!(largest_difference(&visible, &whole) < 1e-6, "nothing is hidden");
+        prop_assert!(max_difference(&visible, &complete) < 1e-6, "nothing is hidden");
     }
 }
 
-/// torchvision's own targets. The golden scores are float32, those of a label map float16: that moves targets by less than
-/// 0.001. With the scores as they are stored, torchvision agrees to 1e-5 (`tests/python/training/test_pooling.py`).
+/// Targets computed by torchvision from float32 scores; the float16 scores of a label map change them by less than 0.001.
+/// With stored scores, torchvision agrees to 1e-5 (`tests/python/training/test_pooling.py`).
 #[test]
 fn golden_boxes_pool_to_the_golden_targets() {
     let mut arrays = NpzReader::new(std::fs::File::open(data("golden/lite0.npz")).unwrap()).unwrap();
@@ -262,7 +262,7 @@ fn golden_boxes_pool_to_the_golden_targets() {
             pooler.pool(&map, unit.into(), &mut target).unwrap();
             let wanted = targets.index_axis(ndarray::Axis(0), image);
             let wanted = wanted.index_axis(ndarray::Axis(0), number);
-            worst = worst.max(largest_difference(&target, wanted.as_slice().unwrap()));
+            worst = worst.max(max_difference(&target, wanted.as_slice().unwrap()));
         }
     }
     assert!(worst < 1e-3, "{worst}");

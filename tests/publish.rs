@@ -19,7 +19,7 @@ use relabel::shared::store::{
 use serde_json::{Value, json};
 
 use crate::common::{Ran, hermetic, lite0, relabel, repository, small_photographs, store_bytes};
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
 #[test]
 fn a_release_is_a_store_with_additional_files() {
@@ -51,7 +51,7 @@ fn a_release_is_a_store_with_additional_files() {
     for file in ["runs", ".seen", ".locks", ".staging", MARKER] {
         assert!(!release.join(file).exists(), "{file}");
     }
-    checksums_hold(&release);
+    verify_checksums(&release);
     Ran::of(relabel(folder.path()).args(["verify", "release", "--full"])).expect(0);
     let rows = |path: &str| {
         let store = StoreReader::open(&folder.path().join(path)).unwrap();
@@ -74,7 +74,7 @@ fn a_release_is_a_store_with_additional_files() {
 #[test]
 fn the_same_store_gives_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     publish(folder.path(), &[]).expect(0);
     let first = store_bytes(&folder.path().join("release"));
     std::fs::rename(folder.path().join("release"), folder.path().join("first")).unwrap();
@@ -95,7 +95,7 @@ fn the_same_store_gives_the_same_bytes() {
 #[test]
 fn a_dry_run_lists_every_file_and_writes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     let listed = publish(folder.path(), &["--dry-run", "--json"]).expect(0).json();
     let output = publish(folder.path(), &["--dry-run"]).expect(0).stdout;
     assert!(!folder.path().join("release").exists());
@@ -105,7 +105,7 @@ fn a_dry_run_lists_every_file_and_writes_nothing() {
     assert_eq!(files.len(), there.len());
     for (path, bytes) in &there {
         let path = path.to_str().unwrap();
-        let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path} is listed"));
+        let file = files.iter().find(|file| file["path"] == path).unwrap_or_else(|| panic!("{path} is not listed"));
         assert_eq!((&file["bytes"], &file["sha256"]), (&bytes.len().into(), &json!(digest_bytes(bytes))), "{path}");
         assert!(output.contains(path), "{path} in {output}");
     }
@@ -117,7 +117,7 @@ fn a_dry_run_lists_every_file_and_writes_nothing() {
 fn invalid_options_and_damaged_stores_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let labels = folder.path().join("labels");
-    synthetic_store(&labels, &|_| (), 3);
+    create_store(&labels, &|_| (), 3);
     let without = Ran::of(relabel(folder.path()).args(["publish", "labels", "--to", "release"])).expect(2);
     assert!(without.stderr.contains("--license"), "{}", without.stderr);
     std::fs::write(folder.path().join("empty.txt"), " \n").unwrap();
@@ -171,13 +171,13 @@ fn invalid_options_and_damaged_stores_are_refused() {
     let is_there = |file: &str| folder.path().join("release").join(file).exists();
     assert!(!is_there("SHA256SUMS.sig") && is_there(".gitattributes"));
     std::fs::remove_file(folder.path().join("release/.gitattributes")).unwrap();
-    checksums_hold(&folder.path().join("release"));
+    verify_checksums(&folder.path().join("release"));
 }
 
 #[test]
 fn an_unfinished_store_is_published_only_if_allowed_and_is_marked_partial() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 2);
+    create_store(&folder.path().join("labels"), &|_| (), 2);
     let refused = publish(folder.path(), &[]).expect(1);
     assert!(refused.stderr.contains("1 of its 3 shards are still to do (2 images)"), "{}", refused.stderr);
     let partial = publish(folder.path(), &["--allow-partial", "--json"]).expect(0).json();
@@ -187,14 +187,14 @@ fn an_unfinished_store_is_published_only_if_allowed_and_is_marked_partial() {
     assert!(card.contains("- \"partial\"") && card.contains("**This release is partial.** 2 of 10"), "{card}");
     assert_eq!(read_json(&release.join("provenance.json"))["partial"], true);
     assert!(read_json(&release.join("croissant.json"))["description"].as_str().unwrap().contains("partial"));
-    checksums_hold(&release);
+    verify_checksums(&release);
     assert_eq!(StoreReader::open(&release).unwrap().row(9).unwrap(), RowState::ToDo);
     // A shard whose record is missing is not published, though its files are there.
     std::fs::remove_file(folder.path().join("labels/records/000001.json")).unwrap();
     let still = publish(folder.path(), &["--allow-partial", "--replace"]).expect(0);
     assert!(still.stdout.contains("6 to do"), "{}", still.stdout);
     assert!(!release.join("scores/c.1.0.0.0").exists());
-    checksums_hold(&release);
+    verify_checksums(&release);
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn no_local_path_is_published() {
         info.teacher.card = card.as_object().unwrap().clone();
         info.teacher.name = format!("{machine}/net.onnx");
     };
-    synthetic_store(&folder.path().join("labels"), &change, 3);
+    create_store(&folder.path().join("labels"), &change, 3);
     let output = publish(folder.path(), &["--json"]).expect(0).json();
     let redactions = output["redactions"].as_array().unwrap();
     for (location, to) in [
@@ -232,8 +232,8 @@ fn no_local_path_is_published() {
     let release = folder.path().join("release");
     for (path, bytes) in store_bytes(&release) {
         let text = String::from_utf8_lossy(&bytes);
-        for place in [machine.as_str(), "/home/me", "Users"] {
-            assert!(!text.contains(place), "{place} in {}", path.display());
+        for path_part in [machine.as_str(), "/home/me", "Users"] {
+            assert!(!text.contains(path_part), "{path_part} in {}", path.display());
         }
     }
     assert!(std::fs::read_to_string(release.join("zarr.json")).unwrap().contains("https://example.org/a/b.pth"));
@@ -246,7 +246,7 @@ fn no_local_path_is_published() {
     }
     assert!(matches!(reader.row(5).unwrap(), RowState::Failed(failed) if failed.error.reason == "cannot read 5.jpg"));
     assert!(verify(&release, Depth::Values, &|_| ()).unwrap().problems.is_empty());
-    checksums_hold(&release);
+    verify_checksums(&release);
 }
 
 #[test]
@@ -258,7 +258,7 @@ fn hostile_names_are_escaped() {
         info.source = "# source\n| a".into();
         info.teacher.name = "net\"\n---\n<img src=x>".into();
     };
-    synthetic_store(&folder.path().join("labels"), &change, 3);
+    create_store(&folder.path().join("labels"), &change, 3);
     let name = "a: \"b\"\n---\n# c\u{85}";
     publish(folder.path(), &["--name", name, "--source-dataset", "x\n- y"]).expect(0);
     let card = std::fs::read_to_string(folder.path().join("release/README.md")).unwrap();
@@ -274,7 +274,7 @@ fn hostile_names_are_escaped() {
 #[test]
 fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     let sign = |list: &[u8]| Ok([b"signed: ", list].concat());
     let options = PublishOptions { sign: Some(&sign), ..options() };
     let release = built(&folder.path().join("labels"), &options);
@@ -284,7 +284,7 @@ fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     assert_eq!(std::fs::read(target.join(SIGNATURE)).unwrap(), [b"signed: ".as_slice(), &list].concat());
     assert!(!String::from_utf8(list).unwrap().contains(SIGNATURE));
     assert_eq!(release.files.last().unwrap().path, CHECKSUMS);
-    checksums_hold(&target);
+    verify_checksums(&target);
 }
 
 fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
@@ -296,7 +296,7 @@ fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
 #[test]
 fn an_interrupted_delivery_is_recognised_and_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     let mut release = built(&folder.path().join("labels"), &options());
     let target = folder.path().join("release");
     // A file of the store that changes meanwhile interrupts the delivery.
@@ -310,7 +310,7 @@ fn an_interrupted_delivery_is_recognised_and_resumed() {
     let delivered = deliver_to(&release, &target).unwrap();
     assert!(delivered.kept > 5 && delivered.sent > 1, "{delivered:?}");
     assert!(!target.join(MARKER).exists());
-    checksums_hold(&target);
+    verify_checksums(&target);
     // Another release is not written over this one.
     release.files.pop();
     assert!(deliver_to(&release, &target).is_err());
@@ -331,7 +331,7 @@ fn the_picture_has_pixels_of_the_data_set_only_if_requested() {
 }
 
 #[test]
-fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
+fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
     use parquet::file::metadata::RowGroupMetaData;
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
     use parquet::record::RowAccessor as _;
@@ -349,7 +349,7 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
         shard_images: 8_000,
         manifest_sha256: digest_bytes(&manifest_bytes(&manifest).unwrap()),
         classes: (&ClassList::unnamed(1000)).into(),
-        ..synthetic::info()
+        ..synthetic_store::info()
     };
     let mut random = SplitMix64::new(1);
     let mut image = |map_size: MapSize| {
@@ -364,7 +364,7 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
         }
     };
     let store = StoreWriter::create(&labels, info, &manifest, WriterOptions::default()).unwrap();
-    // The first shard of the second group is to do.
+    // The first shard of the second group is not labelled.
     for shard in (0..store.info().shards()).filter(|shard| *shard != 6) {
         let images = store.info().shard_rows(shard).map(|_| Ok(image(store.info().map_size))).collect();
         let shard = ShardLabels { shard, images };
@@ -373,8 +373,8 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
     }
     let release = built(&labels, &PublishOptions { completeness: Completeness::PartialAllowed, ..options() });
     let summary = release.files.iter().find(|file| file.path == "summary.parquet").unwrap();
-    eprintln!("{} bytes of summary an image", summary.bytes as f64 / MANY as f64);
-    let FileContent::Memory(bytes) = summary.content.clone() else { panic!("it is in memory") };
+    eprintln!("{} bytes of summary per image", summary.bytes as f64 / MANY as f64);
+    let FileContent::Memory(bytes) = summary.content.clone() else { panic!("the summary is in memory") };
     let table = SerializedFileReader::new(bytes::Bytes::from(bytes)).unwrap();
     let groups: Vec<i64> = table.metadata().row_groups().iter().map(RowGroupMetaData::num_rows).collect();
     assert_eq!(groups, [50_000, 10_000]);
@@ -389,19 +389,19 @@ fn a_summary_of_many_images_is_in_order_and_in_groups_that_fit_into_memory() {
 
 /// Makes a synthetic store of ten images with the first `shards` of its three shards. The failure reason of row 5 contains
 /// a path.
-fn synthetic_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
+fn create_store(path: &Path, change: &dyn Fn(&mut StoreInfo), shards: usize) {
     let entry = |row: usize| ManifestEntry {
         path: format!("c/{row}.jpg"),
         folder_class: (row != 0).then(|| format!("{}", row % 3)),
         ..ManifestEntry::default()
     };
     let manifest = Manifest::from_entries((0..IMAGES).map(entry).collect()).unwrap();
-    let mut info = synthetic::info();
+    let mut info = synthetic_store::info();
     info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
     change(&mut info);
     let store = StoreWriter::create(path, info, &manifest, WriterOptions::default()).unwrap();
     for shard in 0..shards {
-        let mut labels = synthetic::shard_labels(store.info(), shard);
+        let mut labels = synthetic_store::shard_labels(store.info(), shard);
         for failed in labels.images.iter_mut().filter_map(|image| image.as_mut().err()) {
             failed.error.reason = "cannot read /home/me/photos/5.jpg".into();
         }
@@ -446,7 +446,7 @@ fn built(store: &Path, options: &PublishOptions<'_>) -> Release {
 }
 
 /// Checks that `sha256sum -c` passes and lists every file except the list and its signature.
-fn checksums_hold(release: &Path) {
+fn verify_checksums(release: &Path) {
     let ran = Ran::of(hermetic("sha256sum").args(["-c", "--strict", CHECKSUMS]).current_dir(release)).expect(0);
     let own: Vec<PathBuf> = [CHECKSUMS, SIGNATURE].iter().map(PathBuf::from).collect();
     for (path, _) in store_bytes(release).iter().filter(|(path, _)| !own.contains(path)) {
@@ -462,7 +462,7 @@ fn read_json(path: &Path) -> Value {
 fn the_publish_page_lists_every_file() {
     let page = std::fs::read_to_string(repository("docs/guide/publish.md")).unwrap();
     let folder = tempfile::tempdir().unwrap();
-    synthetic_store(&folder.path().join("labels"), &|_| (), 3);
+    create_store(&folder.path().join("labels"), &|_| (), 3);
     for file in built(&folder.path().join("labels"), &options()).files {
         let name = file.path.split('/').next().unwrap();
         assert!(page.contains(&format!("`{name}")), "{name} is listed");

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::common::{data, python, repository, run};
 
-/// Failed rows of the golden images: what PIL refuses, in the order of the manifest.
+/// Failed rows of the golden images, which PIL refuses too.
 const FAILED_ROWS: [usize; 5] = [0, 1, 3, 4, 5];
 
 #[test]
@@ -87,35 +87,36 @@ fn a_flipped_bit_is_an_error() {
     for (array, at) in [("scores", 4000), ("classes", 2000)] {
         let inside = format!("{array}/c.0.0.0.0");
         let file = Path::new(&store).join(&inside);
-        let whole = std::fs::read(&file).unwrap();
-        let mut flipped = whole.clone();
+        let original = std::fs::read(&file).unwrap();
+        let mut flipped = original.clone();
         flipped[at] ^= 4;
         std::fs::write(&file, flipped).unwrap();
         let damaged = |reader: &StoreReader| (0..27).filter(|&row| reader.row(row).is_err()).count();
         let reader = StoreReader::open(Path::new(&store)).unwrap();
-        assert_eq!(damaged(&reader), 27, "{array}: a file that is not the recorded one is not read at all");
-        // A bit that flips on the disk leaves the file's looks alone: the checksum of its image finds it.
-        let look = std::fs::metadata(&file).unwrap();
-        let (modified, changed) = ((look.mtime(), look.mtime_nsec()), (look.ctime(), look.ctime_nsec()));
+        assert_eq!(damaged(&reader), 27, "{array}: a file that differs from its record is not read");
+        // A bit that flips on the disk does not change the file's metadata: only the checksum of its chunk detects it.
+        let metadata = std::fs::metadata(&file).unwrap();
+        let (modified, changed) =
+            ((metadata.mtime(), metadata.mtime_nsec()), (metadata.ctime(), metadata.ctime_nsec()));
         let line = format!(
             "{} {}.{:09} {}.{:09} {}\t{inside}\n",
-            look.len(),
+            metadata.len(),
             modified.0,
             modified.1,
             changed.0,
             changed.1,
-            look.ino()
+            metadata.ino()
         );
         let mut seen = std::fs::File::options().append(true).open(Path::new(&store).join(".seen/0-of-1")).unwrap();
         seen.write_all(line.as_bytes()).unwrap();
         let trusting = StoreReader::open(Path::new(&store)).unwrap();
-        assert_eq!(damaged(&trusting), 1, "{array}: one image holds the bit, and only it is lost");
-        std::fs::write(&file, whole).unwrap();
+        assert_eq!(damaged(&trusting), 1, "{array}: only the image with the bit is lost");
+        std::fs::write(&file, original).unwrap();
     }
 }
 
 #[test]
-fn label_pooling_of_format_md_equals_torchvision() {
+fn documented_label_pooling_equals_torchvision() {
     let (page, arrays) = (repository("docs/label-pooling.md"), data("golden/lite0.npz"));
     python(&repository("tests/python/check_label_pooling.py"), &[page.to_str().unwrap(), arrays.to_str().unwrap()])
         .expect(0);
@@ -134,21 +135,21 @@ fn the_manifest_is_read_back_in_row_order() {
     );
 }
 
-/// A store of the golden images, and what other readers see in it.
+/// Labels the golden images and reads the store with other readers.
 fn golden_store(folder: &Path) -> (String, Value) {
     golden_store_with(folder, &[])
 }
 
-fn golden_store_with(folder: &Path, words: &[&str]) -> (String, Value) {
+fn golden_store_with(folder: &Path, args: &[&str]) -> (String, Value) {
     let store = folder.join("labels").display().to_string();
-    let run_words =
+    let run_args =
         ["run", "--teacher", "models/efficientnet-lite0.onnx", "--in", "tests/data/golden/images", "--out", &store];
-    run(&[&run_words, words].concat()).expect(3);
+    run(&[&run_args, args].concat()).expect(3);
     let report = python(&repository("tests/python/read_store.py"), &[&store]).expect(0).json();
     (store, report)
 }
 
-/// All values as our own reader gives them, little-endian, by array.
+/// All values of our own reader by array, little-endian.
 fn dump(reader: &StoreReader) -> std::collections::HashMap<&'static str, Vec<u8>> {
     let mut arrays: std::collections::HashMap<&'static str, Vec<u8>> = std::collections::HashMap::new();
     let mut add = |name, bytes: Vec<u8>| arrays.entry(name).or_default().extend(bytes);

@@ -11,7 +11,7 @@ use relabel::shared::error::Error;
 use relabel::shared::store::{Agreement, Files, FolderFiles, StoreReader, StoreWriter, WriterOptions, encode_shard};
 
 use crate::common::{Ran, hermetic, relabel, store_bytes};
-use crate::synthetic::{info, manifest, shard_labels};
+use crate::synthetic_store::{info, manifest, shard_labels};
 use faulty_files::FaultyFiles;
 
 const SUMS: &[u8] = b"ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  README.md\n";
@@ -141,7 +141,7 @@ fn a_complete_release_is_verified_and_its_signer_reported() {
     assert_eq!((&full["kind"], &full["decoded"], &full["passed"]), (&"release".into(), &9.into(), &true.into()));
     let sample = check(folder.path(), &["release", "--sample", "3", "--seed", "1", "--json"]).expect(0).json();
     assert!(sample["decoded"].as_u64().unwrap() <= 3 && sample["seed"] == 1, "{sample}");
-    // Without its checksums it is a store, not a signed release.
+    // Without checksums the folder is a store, not a release.
     std::fs::remove_file(release.join("SHA256SUMS")).unwrap();
     assert_eq!(check(folder.path(), &["release", "--json"]).expect(0).json()["kind"], "store");
     let refused = check(folder.path(), &["release", "--signer", "ours.pub"]).expect(1);

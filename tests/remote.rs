@@ -8,14 +8,15 @@ use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings};
 use relabel::shared::store::{Files, RowState, StoreReader, StoreWriter, WriterOptions};
 
 use crate::servers::Server;
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
-/// A finished store of ten images, row 5 of which failed, with the checksums of a release.
+/// Creates a complete store of ten images, of which row 5 failed, with the checksums of a release.
 fn store(folder: &Path) -> PathBuf {
     let path = folder.join("labels");
     let writer =
-        StoreWriter::create(&path, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+        StoreWriter::create(&path, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
+    synthetic_store::fill(&writer).unwrap();
     let lines: Vec<String> = crate::common::store_bytes(&path)
         .into_iter()
         .map(|(inside, _)| format!("{}  {}\n", digest_file(&path.join(&inside)).unwrap().0, inside.display()))
@@ -24,8 +25,8 @@ fn store(folder: &Path) -> PathBuf {
     path
 }
 
-fn open(address: &str, cache: Option<&Path>) -> Result<StoreReader, Error> {
-    let remote = RemoteFiles::open(address, RemoteSettings::default())?;
+fn open(url: &str, cache: Option<&Path>) -> Result<StoreReader, Error> {
+    let remote = RemoteFiles::open(url, RemoteSettings::default())?;
     StoreReader::open_files(Arc::new(CachedFiles::new(remote, cache.map(Path::to_path_buf))))
 }
 
@@ -34,62 +35,67 @@ fn rows(reader: &StoreReader) -> Vec<RowState> {
 }
 
 #[test]
-fn a_store_elsewhere_reads_as_the_folder_does() {
+fn a_remote_store_reads_like_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
-    let there = StoreReader::open(&path).unwrap();
-    let (expected, cache) = (rows(&there), folder.path().join("cache"));
-    for words in [&[][..], &["--no-ranges"]] {
-        let server = Server::folder(folder.path(), words);
-        let address = format!("{}/labels/", server.url());
+    let local = StoreReader::open(&path).unwrap();
+    let (expected, cache) = (rows(&local), folder.path().join("cache"));
+    for args in [&[][..], &["--no-ranges"]] {
+        let server = Server::folder(folder.path(), args);
+        let url = format!("{}/labels/", server.url());
         for cache in [None, Some(cache.as_path())] {
-            let reader = open(&address, cache).unwrap();
-            assert_eq!(reader.info(), there.info());
+            let reader = open(&url, cache).unwrap();
+            assert_eq!(reader.info(), local.info());
             assert_eq!(reader.manifest().unwrap().path(3), "c/3.jpg");
             assert_eq!(rows(&reader), expected);
-            assert_eq!(rows(&reader), expected, "and again");
-            assert_eq!(reader.record(1).unwrap(), there.record(1).unwrap());
+            assert_eq!(rows(&reader), expected, "second read");
+            assert_eq!(reader.record(1).unwrap(), local.record(1).unwrap());
             assert!(reader.row(IMAGES).unwrap_err().to_string().contains("row 10"));
         }
     }
 }
 
 #[test]
-fn only_the_parts_that_are_needed_are_asked_for_and_copies_save_the_rest() {
+fn only_needed_ranges_are_requested_and_cached() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
     let server = Server::folder(&path, &[]);
     let cache = folder.path().join("cache");
     let reader = open(&server.url(), None).unwrap();
     reader.row(6).unwrap();
-    let asked = server.requests();
-    assert!(asked.iter().all(|request| !request.contains("c.0") && !request.contains("c.2")), "{asked:?}");
-    let whole = asked.iter().filter(|request| request.contains("scores") && !request.contains("bytes=")).count();
-    assert_eq!(whole, 0, "{asked:?}");
-    assert_eq!(asked.iter().filter(|request| request.contains("scores/c.1")).count(), 2, "index and map: {asked:?}");
+    let requests = server.requests();
+    assert!(requests.iter().all(|request| !request.contains("c.0") && !request.contains("c.2")), "{requests:?}");
+    let without_range =
+        requests.iter().filter(|request| request.contains("scores") && !request.contains("bytes=")).count();
+    assert_eq!(without_range, 0, "{requests:?}");
+    assert_eq!(
+        requests.iter().filter(|request| request.contains("scores/c.1")).count(),
+        2,
+        "index and map: {requests:?}"
+    );
 
     rows(&open(&server.url(), Some(&cache)).unwrap());
     let filled = server.requests().len();
     rows(&open(&server.url(), Some(&cache)).unwrap());
     let again: Vec<String> = server.requests().split_off(filled);
-    // The checksums are always asked for; of the files of shards 1 and 2, from which few parts were read, these parts.
+    // Checksums are always requested, and so are ranges of files of which only a few ranges were read.
     let is_expected = |request: &String| ["SHA256SUMS", "c.1.", "c.2."].iter().any(|part| request.contains(part));
     assert!(again.iter().all(is_expected) && again.len() < filled, "{again:?}");
 
-    // A copy that was damaged is fetched anew.
+    // A damaged copy is fetched again.
     for copy in
         walkdir::WalkDir::new(&cache).into_iter().map(Result::unwrap).filter(|entry| entry.file_type().is_file())
     {
         std::fs::write(copy.path(), b"damaged").unwrap();
     }
     rows(&open(&server.url(), Some(&cache)).unwrap());
-    // And where nothing can be kept, nothing is.
+    // An unwritable cache is not an error.
     std::fs::write(folder.path().join("file"), b"").unwrap();
     rows(&open(&server.url(), Some(&folder.path().join("file/below"))).unwrap());
 }
 
 #[test]
-fn damage_elsewhere_is_an_error_and_never_another_label() {
+fn remote_damage_is_an_error_and_never_a_wrong_label() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
     let expected = rows(&StoreReader::open(&path).unwrap());
@@ -103,12 +109,12 @@ fn damage_elsewhere_is_an_error_and_never_another_label() {
         .collect();
     let mut errors = 0;
     for file in files {
-        let whole = std::fs::read(&file).unwrap();
-        let middle = whole.len() / 2;
-        let (mut flipped, mut at_end) = (whole.clone(), whole.clone());
+        let original = std::fs::read(&file).unwrap();
+        let middle = original.len() / 2;
+        let (mut flipped, mut at_end) = (original.clone(), original.clone());
         flipped[middle] ^= 4;
-        at_end[whole.len() - 9] ^= 4;
-        for damaged in [flipped, at_end, whole[..middle].to_vec(), Vec::new()] {
+        at_end[original.len() - 9] ^= 4;
+        for damaged in [flipped, at_end, original[..middle].to_vec(), Vec::new()] {
             std::fs::write(&file, damaged).unwrap();
             let reader = open(&server.url(), None).unwrap();
             for (row, expected) in expected.iter().enumerate() {
@@ -125,17 +131,17 @@ fn damage_elsewhere_is_an_error_and_never_another_label() {
             Ok(state) => is_record && state == RowState::ToDo,
             Err(_) => true,
         });
-        assert!(refused, "{} is gone", file.display());
-        std::fs::write(&file, whole).unwrap();
+        assert!(refused, "{} is missing", file.display());
+        std::fs::write(&file, original).unwrap();
     }
     assert!(errors > 40, "only {errors} errors");
 }
 
 #[test]
-fn what_is_fetched_whole_is_held_against_its_record() {
+fn completely_fetched_files_are_verified_against_their_record() {
     let folder = tempfile::tempdir().unwrap();
     let path = store(folder.path());
-    // The first image's chunk, while the fourth one is read.
+    // The chunk of the first image is damaged, and the fourth one is read.
     let file = path.join("scores/c.0.0.0.0");
     let mut bytes = std::fs::read(&file).unwrap();
     bytes[0] ^= 1;
@@ -171,14 +177,14 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
 
     let faults = Server::faults(&s3);
     for how in ["503", "drop", "cut"] {
-        faults.disturb(&format!(r#"{{"every": 3, "how": "{how}"}}"#));
+        faults.inject_faults(&format!(r#"{{"every": 3, "how": "{how}"}}"#));
         let remote = RemoteFiles::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
         let reader = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))).unwrap();
         assert_eq!(rows(&reader), expected, "{how}");
         assert_eq!(reader.manifest().unwrap().len(), IMAGES);
     }
-    // Bits that change on the way are never labels.
-    faults.disturb(r#"{"every": 2, "after": 1, "how": "silent-flip"}"#);
+    // Bits that flip in transfer never become labels.
+    faults.inject_faults(r#"{"every": 2, "after": 1, "how": "silent-flip"}"#);
     let remote = RemoteFiles::open("s3://bucket/some/labels/", faults.settings(Access::Read)).unwrap();
     if let Ok(reader) = StoreReader::open_files(Arc::new(CachedFiles::new(remote, None))) {
         for (row, expected) in expected.iter().enumerate() {
@@ -188,10 +194,10 @@ fn an_s3_compatible_server_is_read_with_faults_in_between() {
 }
 
 #[test]
-fn credentials_are_never_said() {
+fn credentials_are_never_printed() {
     let s3 = Server::s3();
     let faults = Server::faults(&s3);
-    faults.disturb(r#"{"how": "403"}"#);
+    faults.inject_faults(r#"{"how": "403"}"#);
     let remote = RemoteFiles::open("s3://bucket/labels", faults.settings(Access::Write)).unwrap();
     let sums = relabel::shared::digest::digest_bytes(b"x");
     let errors = [
@@ -202,12 +208,12 @@ fn credentials_are_never_said() {
         remote.file_bytes("zarr.json").unwrap_err(),
     ];
     for error in errors {
-        let (words, inside) = (error.to_string(), format!("{error:?} {remote:?}"));
-        assert!(words.contains("denies access") && words.contains("status 403"), "{words}");
+        let (message, debug) = (error.to_string(), format!("{error:?} {remote:?}"));
+        assert!(message.contains("denies access") && message.contains("status 403"), "{message}");
         for secret in ["SECRETKEY", "AKIAOFTHETESTS"] {
-            assert!(!words.contains(secret), "{words}");
+            assert!(!message.contains(secret), "{message}");
         }
-        assert!(!inside.contains("SECRETKEY"), "{inside}");
+        assert!(!debug.contains("SECRETKEY"), "{debug}");
     }
     let bare = RemoteSettings { variables: Vec::new(), access: Access::Write, stop: None };
     let missing = RemoteFiles::open("s3://bucket/labels", bare).unwrap_err().to_string();
@@ -215,7 +221,7 @@ fn credentials_are_never_said() {
 }
 
 #[test]
-fn a_network_that_is_not_there_is_an_error_soon() {
+fn an_unreachable_network_is_an_error_soon() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let started = Instant::now();
     let error = open(&format!("http://127.0.0.1:{port}/labels"), None).err().unwrap().to_string();

@@ -1,14 +1,14 @@
-//! The Python scripts, as far as they run without PyTorch and Ray. `docs/guide/teachers.md` and
-//! `docs/guide/many-machines.md` have their results with both.
+//! The Python scripts without PyTorch and Ray. `docs/guide/teachers.md` and `docs/guide/many-machines.md` list their results
+//! with both.
 
 use std::path::Path;
 
 use crate::common::{Ran, hermetic, repository};
 
 #[test]
-fn exporting_without_pytorch_says_how_to_install_it() {
+fn exporting_without_pytorch_prints_how_to_install_it() {
     let folder = tempfile::tempdir().unwrap();
-    // Without its packages, whatever the environment has.
+    // `-S` hides installed packages.
     let mut python = hermetic(repository(".venv/bin/python"));
     python.arg("-S").arg(repository("scripts/export_teacher.py")).args(["resnet18", "-o", "net.onnx"]);
     let ran = Ran::of(python.current_dir(folder.path())).expect(1);
@@ -22,7 +22,7 @@ fn exporting_without_pytorch_says_how_to_install_it() {
 }
 
 #[test]
-fn an_export_is_refused_before_pytorch_is_asked_for() {
+fn invalid_exports_are_refused_before_pytorch_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("there.toml"), "name = \"mine\"").unwrap();
     let refused: [(&[&str], i32, &str); 7] = [
@@ -34,15 +34,15 @@ fn an_export_is_refused_before_pytorch_is_asked_for() {
         (&["resnet18", "-o", "net.onnx", "--checkpoint", "gone.pth"], 1, "gone.pth: file not found"),
         (&["resnet18", "-o", "there.onnx"], 1, "there.toml exists"),
     ];
-    for (words, code, reason) in refused {
-        let ran = script("export_teacher.py", folder.path(), words).expect(code);
-        assert!(ran.stderr.contains(reason), "{words:?}: {}", ran.stderr);
+    for (args, code, reason) in refused {
+        let ran = script("export_teacher.py", folder.path(), args).expect(code);
+        assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
     }
     assert_eq!(std::fs::read_to_string(folder.path().join("there.toml")).unwrap(), "name = \"mine\"");
 }
 
 #[test]
-fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
+fn invalid_ray_options_are_refused_before_ray_is_imported() {
     let folder = tempfile::tempdir().unwrap();
     let program = env!("CARGO_BIN_EXE_relabel");
     let refused: [(&[&str], i32, &str); 5] = [
@@ -60,14 +60,14 @@ fn labelling_with_ray_is_refused_before_ray_is_asked_for() {
         ),
         (&["--tasks", "2", "--relabel", program, "--", "--out", "labels"], 1, "python -m pip install ray"),
     ];
-    for (words, code, reason) in refused {
-        let ran = script("relabel_ray.py", folder.path(), words).expect(code);
-        assert!(ran.stderr.contains(reason), "{words:?}: {}", ran.stderr);
+    for (args, code, reason) in refused {
+        let ran = script("relabel_ray.py", folder.path(), args).expect(code);
+        assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
     }
 }
 
-/// Runs one of `scripts/` in `folder`, with the project's Python: it has neither PyTorch nor Ray.
-fn script(name: &str, folder: &Path, words: &[&str]) -> Ran {
+/// Runs a script of `scripts/` in `folder`, with the project's Python, which has neither PyTorch nor Ray.
+fn script(name: &str, folder: &Path, args: &[&str]) -> Ran {
     let python = repository(".venv/bin/python");
-    Ran::of(hermetic(python).arg(repository("scripts").join(name)).args(words).current_dir(folder))
+    Ran::of(hermetic(python).arg(repository("scripts").join(name)).args(args).current_dir(folder))
 }

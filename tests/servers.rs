@@ -16,17 +16,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// A web server that gives the files of a folder.
-    pub fn folder(folder: &Path, words: &[&str]) -> Self {
-        Self::of_tests(&["folder", folder.to_str().unwrap()], words)
+    /// Starts a web server of a folder.
+    pub fn folder(folder: &Path, args: &[&str]) -> Self {
+        Self::start(&["folder", folder.to_str().unwrap()], args)
     }
 
-    /// A server that stands before another one and disturbs it when told to.
+    /// Starts a proxy of another server that injects faults.
     pub fn faults(upstream: &Self) -> Self {
-        Self::of_tests(&["faults", &upstream.url()], &[])
+        Self::start(&["faults", &upstream.url()], &[])
     }
 
-    /// A server that speaks S3, with a bucket `bucket`.
+    /// Starts an S3-compatible server with a bucket `bucket`.
     pub fn s3() -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let child = hermetic(repository(".venv/bin/moto_server"))
@@ -36,19 +36,19 @@ impl Server {
             .spawn()
             .unwrap();
         let server = Self { child, port };
-        let patience = Instant::now();
+        let started = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(patience.elapsed() < Duration::from_mins(1), "the server does not start");
+            assert!(started.elapsed() < Duration::from_mins(1), "the server does not start");
             sleep(Duration::from_millis(50));
         }
-        assert_eq!(server.ask("PUT", "/bucket", "").0, 200);
+        assert_eq!(server.request("PUT", "/bucket", "").0, 200);
         server
     }
 
-    fn of_tests(words: &[&str], more: &[&str]) -> Self {
+    fn start(command: &[&str], more: &[&str]) -> Self {
         let mut child = hermetic(repository(".venv/bin/python"))
             .arg(data("../python/server.py"))
-            .args(words)
+            .args(command)
             .args(more)
             .stdout(Stdio::piped())
             .spawn()
@@ -62,8 +62,8 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Status and body of the answer to a request.
-    pub fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+    /// Sends a request. Returns status and body of the response.
+    pub fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         let length = body.len();
         write!(
@@ -72,10 +72,10 @@ impl Server {
             self.port
         )
         .unwrap();
-        let mut answer = String::new();
+        let mut response = String::new();
         let mut reader = BufReader::new(stream);
-        reader.read_line(&mut answer).unwrap();
-        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        reader.read_line(&mut response).unwrap();
+        let status = response.split(' ').nth(1).unwrap().parse().unwrap();
         let mut bytes = 0;
         loop {
             let mut line = String::new();
@@ -92,17 +92,17 @@ impl Server {
         (status, String::from_utf8(body).unwrap())
     }
 
-    /// Lets a server of faults disturb from now on.
-    pub fn disturb(&self, how: &str) {
-        assert_eq!(self.ask("POST", "/disturb", how).0, 200);
+    /// Sets the faults that the proxy injects.
+    pub fn inject_faults(&self, faults: &str) {
+        assert_eq!(self.request("POST", "/disturb", faults).0, 200);
     }
 
-    /// What was asked of a server of tests so far.
+    /// Returns the requests so far.
     pub fn requests(&self) -> Vec<String> {
-        serde_json::from_str(&self.ask("GET", "/requests", "").1).unwrap()
+        serde_json::from_str(&self.request("GET", "/requests", "").1).unwrap()
     }
 
-    /// What the environment says of an S3-compatible server.
+    /// Environment variables for the S3-compatible server.
     pub fn variables(&self) -> Vec<(String, String)> {
         [
             ("AWS_ENDPOINT_URL", self.url()),
@@ -114,7 +114,7 @@ impl Server {
         .to_vec()
     }
 
-    /// How the library reaches an S3-compatible server.
+    /// Settings for the S3-compatible server.
     pub fn settings(&self, access: Access) -> RemoteSettings {
         RemoteSettings { variables: self.variables(), access, stop: None }
     }

@@ -17,7 +17,7 @@ fn a_tar_and_a_tar_of_tars_give_the_bytes_of_the_folder() {
     small_photographs(&at("train"), 30);
     fs::write(at("train/n02123045/0003.JPEG"), b"").unwrap();
     fs::write(at("train/n02123045/notes.txt"), "not an image").unwrap();
-    // One name is too long for a header; its letters are two bytes each.
+    // One name of two-byte characters is too long for a header.
     fs::rename(at("train/n07920052/0029.JPEG"), at("train/n07920052").join(format!("{}.JPEG", "é".repeat(100))))
         .unwrap();
     LabelRun::new(folder.path()).source("train").out("from-folder").run().expect(3);
@@ -39,11 +39,12 @@ fn a_tar_and_a_tar_of_tars_give_the_bytes_of_the_folder() {
     for (number, (source, what)) in cases.into_iter().enumerate() {
         let out = format!("out{number}");
         let ran = LabelRun::new(folder.path()).source(source).out(&out).run().expect(3);
-        let begun = ran.stderr.contains("labelling 30 images") && ran.stderr.contains(&format!("from {what} into"));
-        assert!(begun, "{}", ran.stderr);
+        let is_announced =
+            ran.stderr.contains("labelling 30 images") && ran.stderr.contains(&format!("from {what} into"));
+        assert!(is_announced, "{}", ran.stderr);
         for ((name, a), (other, b)) in expected.iter().zip(&store_bytes(&at(&out))) {
             assert_eq!(name, other, "{source}");
-            // The group names its source; of these, two are called like the folder.
+            // The group contains the name of the source, which differs for `of-tars`.
             let same = a == b || (name == Path::new("zarr.json") && source.starts_with("of-tars"));
             assert!(same, "{source}: {}", name.display());
         }
@@ -59,12 +60,12 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
     small_photographs(&at("in"), 24);
     let script = repository("tests/python/make_archives.py");
     python(&script, &[at("in").to_str().unwrap(), at("packed").to_str().unwrap()]).expect(0);
-    // One batch: what a row's neighbours in its batch are does not matter.
-    let words = ["--batch", "1"];
-    LabelRun::new(folder.path()).out("expected").args(&words).run().expect(0);
+    // Batches of one, so that the order of rows has no effect.
+    let args = ["--batch", "1"];
+    LabelRun::new(folder.path()).out("expected").args(&args).run().expect(0);
     let expected = StoreReader::open(&at("expected")).unwrap();
     let id = |row: usize| expected.manifest().unwrap().id(row).replace('/', "_");
-    let cases: [(&str, &str, IdAndLabel); 4] = [
+    let cases: [(&str, &str, ExpectedRow); 4] = [
         ("packed/shards/{000000..000002}.tar", "a WebDataset of 3 tars", &|row| (id(row), Some(class(row)))),
         ("packed/shards", "a WebDataset of 3 tars", &|row| (id(row), Some(class(row)))),
         ("packed/data", "2 Parquet files of images (train-00000-of-00002.parquet to train-00001", &|row| {
@@ -74,14 +75,14 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
         }),
         ("packed/plain.parquet", "a Parquet file of images", &|row| (format!("plain/{row}"), None)),
     ];
-    for (number, (source, what, id_and_label)) in cases.iter().enumerate() {
+    for (number, (source, what, expected_row)) in cases.iter().enumerate() {
         let out = format!("out{number}");
-        let ran = LabelRun::new(folder.path()).source(source).out(&out).args(&words).run().expect(0);
+        let ran = LabelRun::new(folder.path()).source(source).out(&out).args(&args).run().expect(0);
         assert!(ran.stderr.contains(&format!("from {what}")), "{}", ran.stderr);
         let store = StoreReader::open(&at(&out)).unwrap();
         let manifest = store.manifest().unwrap();
         for row in 0..24 {
-            let (id, label) = id_and_label(row);
+            let (id, label) = expected_row(row);
             assert_eq!((manifest.id(row), manifest.folder_class(row)), (id.as_str(), label), "{source}");
             assert!(matches!(store.row(row).unwrap(), RowState::Labelled(_)));
             assert_eq!(store.row(row).unwrap(), expected.row(row).unwrap(), "{source}, row {row}");
@@ -90,19 +91,19 @@ fn webdataset_shards_and_parquet_files_give_the_rows_of_the_folder() {
             let file = |store: &str| fs::read(first_chunk(&at(store).join(array))).unwrap();
             assert!(file(&out) == file("expected"), "{source}: {array} differs");
         }
-        // A class that is a number is a position among the teacher's outputs.
-        assert_eq!(ran.stdout.contains("agrees   with"), label_is_known(source), "{}", ran.stdout);
-        let again = LabelRun::new(folder.path()).source(source).out(&out).args(&words).run().expect(0);
+        // A numeric class is the index of an output of the teacher.
+        assert_eq!(ran.stdout.contains("agrees   with"), has_folder_classes(source), "{}", ran.stdout);
+        let again = LabelRun::new(folder.path()).source(source).out(&out).args(&args).run().expect(0);
         assert!(again.stdout.contains("nothing left to do"), "{}", again.stdout);
     }
 }
 
-/// Id and label that a row should have.
-type IdAndLabel<'a> = &'a dyn Fn(usize) -> (String, Option<&'static str>);
+/// Expected id and folder class of a row.
+type ExpectedRow<'a> = &'a dyn Fn(usize) -> (String, Option<&'static str>);
 /// Paths and lengths.
 type Expected<'a> = &'a [(&'a str, u64)];
 
-fn label_is_known(source: &str) -> bool {
+fn has_folder_classes(source: &str) -> bool {
     !source.ends_with("plain.parquet")
 }
 
@@ -117,19 +118,19 @@ fn first_chunk(array: &Path) -> PathBuf {
 }
 
 #[test]
-fn what_in_names_is_told_apart_or_refused_with_advice() {
+fn ambiguous_inputs_are_refused_with_help() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("mixed/deep"), 2);
     fs::create_dir(at("both")).unwrap();
-    for place in ["mixed/a.tar", "both/a.tar", "a.tar"] {
-        fs::write(at(place), tar_of(&[file("x/a.jpg", b"jpeg")])).unwrap();
+    for path in ["mixed/a.tar", "both/a.tar", "a.tar"] {
+        fs::write(at(path), tar_of(&[file("x/a.jpg", b"jpeg")])).unwrap();
     }
-    for place in ["both/b.parquet", "b.parquet"] {
-        fs::write(at(place), b"PAR1 and nothing else").unwrap();
+    for path in ["both/b.parquet", "b.parquet"] {
+        fs::write(at(path), b"PAR1 and nothing else").unwrap();
     }
-    for (place, start) in [("c.tar.gz", &b"\x1f\x8b\x08\0"[..]), ("d.tar", b"\x28\xb5\x2f\xfd"), ("e.bin", b"hello")] {
-        fs::write(at(place), start).unwrap();
+    for (path, start) in [("c.tar.gz", &b"\x1f\x8b\x08\0"[..]), ("d.tar", b"\x28\xb5\x2f\xfd"), ("e.bin", b"hello")] {
+        fs::write(at(path), start).unwrap();
     }
     fs::write(at("cut.tar"), b"").unwrap();
     fs::write(at("images.tar"), tar_of(&[file("readme.txt", b"")])).unwrap();
@@ -156,7 +157,7 @@ fn what_in_names_is_told_apart_or_refused_with_advice() {
 }
 
 #[test]
-fn a_hostile_tar_does_no_harm() {
+fn hostile_tars_are_listed_safely_or_refused() {
     let long = format!("{}/x.jpg", "d".repeat(300));
     let mut gnu_long = Builder::new(Vec::new());
     let mut header = Header::new_gnu();
@@ -174,7 +175,7 @@ fn a_hostile_tar_does_no_harm() {
         (tar_of(&[pax("path", &long), file("short.jpg", b"pax")]), &[(&long, 3)]),
         (tar_of(&[base_256]), &[("b.jpg", 4)]),
         (tar_of(&[file("./a//./x.jpg", b"1"), file("a/._x.jpg", b"2"), file(".git/y.jpg", b"3")]), &[("a/x.jpg", 1)]),
-        // Never used as a path.
+        // Unsafe paths are skipped.
         (
             tar_of(&[
                 file("/etc/x.jpg", b"1"),
@@ -184,7 +185,7 @@ fn a_hostile_tar_does_no_harm() {
             ]),
             &[("ok.jpg", 0)],
         ),
-        // Of two with one name, the last: unpacking would leave that.
+        // The last of two members with one name counts, as when unpacking.
         (tar_of(&[file("a.jpg", b"1"), file("a.jpg", b"22")]), &[("a.jpg", 2)]),
         (
             tar_of(&[
@@ -212,13 +213,13 @@ fn a_hostile_tar_does_no_harm() {
         assert_eq!(list_tar_bytes(tar).unwrap_or_else(|damage| panic!("{damage}")), expected);
     }
     let two = tar_of(&[file("n01/a.jpg", &[7; 700]), file("n01/b.jpg", &[7; 700])]);
-    let with = |at: usize, bytes: &[u8]| {
+    let overwritten = |at: usize, bytes: &[u8]| {
         let mut tar = two.clone();
         tar[at..at + bytes.len()].copy_from_slice(bytes);
         tar
     };
-    let lies = |size: &[u8]| {
-        let mut member = file("lies.jpg", b"");
+    let with_size = |size: &[u8]| {
+        let mut member = file("size.jpg", b"");
         member.0.as_mut_bytes()[124..124 + size.len()].copy_from_slice(size);
         member.0.set_cksum();
         tar_of(&[member])
@@ -229,11 +230,14 @@ fn a_hostile_tar_does_no_harm() {
         (two[..600].to_vec(), &["n01/a.jpg", "declares 700 bytes, but only 88 bytes follow"]),
         (two[..1536].to_vec(), &["n01/a.jpg, or after it", "cut off"]),
         (two[..1700].to_vec(), &["a header is cut off"]),
-        (with(1540, b"X"), &["at byte 1536", "checksum"]),
-        (with(148, b"zzzzzz"), &["at byte 0", "not the header of a tar"]),
-        (lies(b"77777777777"), &["lies.jpg", "the size is wrong"]),
-        (lies(&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), &["lies.jpg", "the size is wrong"]),
-        (lies(b"many"), &["its size is not a number"]),
+        (overwritten(1540, b"X"), &["at byte 1536", "checksum"]),
+        (overwritten(148, b"zzzzzz"), &["at byte 0", "not the header of a tar"]),
+        (with_size(b"77777777777"), &["size.jpg", "the size is wrong"]),
+        (
+            with_size(&[0x80, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]),
+            &["size.jpg", "the size is wrong"],
+        ),
+        (with_size(b"many"), &["its size is not a number"]),
         (tar_of(&[file("n\u{fffd}.jpg", b""), raw_name(b"n\xff.jpg")]), &["not UTF-8"]),
         (tar_of(&[pax("size", "many"), file("x.jpg", b"")]), &["pax size"]),
         (tar_of(&[link(EntryType::GNULongName, "x", "")]), &[]),
@@ -246,24 +250,24 @@ fn a_hostile_tar_does_no_harm() {
         match list_tar_bytes(tar) {
             Ok(images) => assert!(expected.is_empty() && images.is_empty(), "case {number} is listed: {images:?}"),
             Err(damage) => {
-                let words = damage.to_string();
-                assert!(expected.iter().all(|text| words.contains(text)), "case {number}: {words}");
+                let message = damage.to_string();
+                assert!(expected.iter().all(|text| message.contains(text)), "case {number}: {message}");
             }
         }
     }
 }
 
 #[test]
-fn a_tar_of_endless_zeros_is_told_quickly() {
+fn a_tar_of_zeros_is_recognised_quickly() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("zeros.tar");
     let mut file_on_disk = fs::File::create(&path).unwrap();
     let mut tar = tar_of(&[file("n02123045/x.jpg", &fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap())]);
     file_on_disk.write_all(&tar).unwrap();
-    // 2^40 bytes that take no place on the disk.
+    // A sparse file of 2^40 bytes.
     file_on_disk.set_len(1 << 40).unwrap();
     LabelRun::new(folder.path()).source("zeros.tar").run().expect(0);
-    // A name that claims to be as long as that.
+    // A name that declares such a length.
     let mut header = Header::new_gnu();
     header.set_entry_type(EntryType::GNULongName);
     header.set_path("././@LongLink").unwrap();
@@ -298,7 +302,7 @@ fn damage_anywhere_in_a_tar_never_panics_and_never_adds_a_path_outside() {
     }
 }
 
-/// The same with correct checksums, so that damage reaches what they guard.
+/// Corrects the header checksums, so that damage gets past them.
 fn repaired(mut tar: Vec<u8>) -> Vec<u8> {
     for block in tar.chunks_exact_mut(512).filter(|block| &block[257..262] == b"ustar") {
         block[148..156].fill(b' ');
@@ -309,7 +313,7 @@ fn repaired(mut tar: Vec<u8>) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_passed_over_is_said_once() {
+fn skipped_members_are_reported_once() {
     let folder = tempfile::tempdir().unwrap();
     let image = fs::read(data("golden/images/odd/tiny_33x47.JPEG")).unwrap();
     let members = [file("ok.jpg", &image), file("/abs.jpg", &image), link(EntryType::Symlink, "b.jpg", "ok.jpg")];
@@ -329,34 +333,34 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("in"), 24);
     pack(&at("in.tar"), &[("", &at("in"))]);
-    let words = ["--shard-size", "8"];
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
-    let whole = store_bytes(&at("out"));
+    let args = ["--shard-size", "8"];
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(0);
+    let original = store_bytes(&at("out"));
     let index = fs::read(at("out/.source-index")).unwrap();
 
-    // Shard 1 is made again from the same archive: the same bytes, whatever has become of the index.
+    // Shard 1 is labelled again from the same archive: the same bytes with an intact, damaged or empty index.
     for (number, index) in [index.clone(), b"no index".to_vec(), Vec::new()].into_iter().enumerate() {
         fs::write(at("out/.source-index"), index).unwrap();
         fs::remove_file(at("out/records/000001.json")).unwrap();
-        LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
-        assert!(whole == store_bytes(&at("out")), "{number}");
-        assert!(fs::read(at("out/.source-index")).unwrap() == index_of(&at("out")), "{number}");
+        LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(0);
+        assert!(original == store_bytes(&at("out")), "{number}");
+        assert!(fs::read(at("out/.source-index")).unwrap() == source_index(&at("out")), "{number}");
     }
 
-    // Another image has come before the others: all have moved, and the archive is listed again.
+    // A new first image moves all others, and the archive is listed again.
     fs::create_dir_all(at("more/a")).unwrap();
     fs::write(at("more/a/first.JPEG"), fs::read(at("in/n02123045/0000.JPEG")).unwrap()).unwrap();
     pack(&at("in.tar"), &[("", &at("more")), ("", &at("in"))]);
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(0);
-    assert!(whole == store_bytes(&at("out")));
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(0);
+    assert!(original == store_bytes(&at("out")));
 
-    // Two images have changed and one has gone.
+    // Changed and deleted images.
     fs::write(at("in/n02123045/0009.JPEG"), fs::read(data("golden/images/photos/coffee.JPEG")).unwrap()).unwrap();
     fs::remove_file(at("in/n02123045/0010.JPEG")).unwrap();
     pack(&at("in.tar"), &[("", &at("in"))]);
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(3);
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(3);
     let store = || StoreReader::open(&at("out")).unwrap();
     let reason = |row| match store().row(row).unwrap() {
         RowState::Failed(failed) => failed.error.to_string(),
@@ -366,7 +370,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     assert!(reason(10).starts_with("unreadable: it is not in in"), "{}", reason(10));
     assert!(matches!(store().row(8).unwrap(), RowState::Labelled(_)));
 
-    // Changed without a trace in length and time: the header tells, and no other image's bytes are taken.
+    // Changed without a difference in length and time: the header shows it, and no other image is read.
     let modified = fs::metadata(at("in.tar")).unwrap().modified().unwrap();
     let tar = fs::File::options().write(true).open(at("in.tar")).unwrap();
     let bytes = fs::read(at("in.tar")).unwrap();
@@ -377,25 +381,25 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     tar.write_all_at(changed.as_bytes(), header as u64).unwrap();
     tar.set_modified(modified).unwrap();
     fs::remove_file(at("out/records/000001.json")).unwrap();
-    LabelRun::new(folder.path()).source("in.tar").args(&words).run().expect(3);
+    LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(3);
     assert!(reason(11).starts_with("changed: in.tar was changed since it was listed"), "{}", reason(11));
 }
 
-fn index_of(store: &Path) -> Vec<u8> {
+fn source_index(store: &Path) -> Vec<u8> {
     fs::read(store.join(".source-index")).unwrap()
 }
 
 #[test]
-fn a_run_from_a_tar_that_was_killed_resumes_to_the_same_bytes() {
+fn a_killed_run_from_a_tar_resumes_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     small_photographs(&at("in"), 400);
     pack(&at("in.tar"), &[("", &at("in"))]);
-    let words = ["--shard-size", "8", "--batch", "4"];
-    LabelRun::new(folder.path()).source("in.tar").out("unbroken").args(&words).run().expect(0);
+    let args = ["--shard-size", "8", "--batch", "4"];
+    LabelRun::new(folder.path()).source("in.tar").out("unbroken").args(&args).run().expect(0);
     for _ in 0..3 {
         let before = records(&at("killed"));
-        let mut child = LabelRun::new(folder.path()).source("in.tar").out("killed").args(&words).command();
+        let mut child = LabelRun::new(folder.path()).source("in.tar").out("killed").args(&args).command();
         let mut child = child.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         while records(&at("killed")) <= before && child.try_wait().unwrap().is_none() {
             std::thread::sleep(std::time::Duration::from_millis(2));
@@ -403,8 +407,8 @@ fn a_run_from_a_tar_that_was_killed_resumes_to_the_same_bytes() {
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    assert!((1..50).contains(&records(&at("killed"))), "the kills met a run in its middle");
-    LabelRun::new(folder.path()).source("in.tar").out("killed").args(&words).run().expect(0);
+    assert!((1..50).contains(&records(&at("killed"))), "the kills hit a running program");
+    LabelRun::new(folder.path()).source("in.tar").out("killed").args(&args).run().expect(0);
     assert!(store_bytes(&at("unbroken")) == store_bytes(&at("killed")));
 }
 
@@ -421,7 +425,7 @@ fn file(name: &str, content: &[u8]) -> Member {
     (member.0, content.to_vec())
 }
 
-/// A file of no bytes whose name is written as it stands, whatever that is.
+/// An empty file with any bytes as its name.
 fn raw_name(name: &[u8]) -> Member {
     let mut header = Header::new_gnu();
     header.as_mut_bytes()[..name.len()].copy_from_slice(name);
@@ -439,7 +443,7 @@ fn link(kind: EntryType, name: &str, target: &str) -> Member {
     member
 }
 
-/// An extension of the member that follows.
+/// A pax extension header of the next member.
 fn pax(key: &str, value: &str) -> Member {
     let without_length = key.len() + value.len() + 3;
     let length =
@@ -458,7 +462,7 @@ fn tar_of(members: &[Member]) -> Vec<u8> {
     tar.into_inner().unwrap().into_inner()
 }
 
-/// Packs folders as `tar` does, their own files in the order of the disk.
+/// Packs folders in directory order, as `tar` does.
 fn pack(out: &Path, folders: &[(&str, &Path)]) {
     let mut tar = Builder::new(fs::File::create(out).unwrap());
     for (name, folder) in folders {

@@ -10,7 +10,7 @@ use crate::tiny_graphs::{Dim, TinyGraph, int, ints};
 pub const C: i64 = 6;
 pub const CLASSES: i64 = 9;
 
-/// How much of the input's shape a teacher fixes.
+/// Input shapes with fixed and free dimensions.
 pub const SHAPES: [(&str, [Dim; 4]); 3] = [
     ("all fixed, batch 1", [Fixed(1), Fixed(3), Fixed(32), Fixed(48)]),
     ("free batch", [Free, Fixed(3), Fixed(32), Fixed(48)]),
@@ -57,13 +57,25 @@ pub fn scores_out(graph: TinyGraph, batch: Dim) -> Vec<u8> {
     graph.output("scores", &[batch, Fixed(CLASSES)]).finish()
 }
 
-/// Every linear ending of both exporters, by name.
-pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
+/// The name of a model, and its file.
+pub type NamedModel = (&'static str, Vec<u8>);
+
+/// Every linear head as the two exporters of PyTorch write it.
+pub fn linear_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let mut all =
+        [convolutional_heads(input), transformer_heads(input), other_poolings(input), other_outputs(input)].concat();
+    if matches!(input[0], Fixed(_)) {
+        all.extend(fixed_batch_heads(input));
+    }
+    all
+}
+
+/// Heads of convolutional networks.
+fn convolutional_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
     let batch = input[0];
     let legacy = || convolution(TinyGraph::new(17), input);
     let dynamo = || convolution(TinyGraph::new(20), input);
-    let fixed_batch = matches!(batch, Fixed(_));
-    let mut all = vec![
+    vec![
         ("GlobalAveragePool, Flatten, Gemm", {
             let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node(
                 "Flatten",
@@ -127,6 +139,15 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Flatten", &["p"], &["scores"], &[int("axis", 1)]);
             scores_out(graph, batch)
         }),
+    ]
+}
+
+/// Heads on tokens, or with channels last.
+fn transformer_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    let dynamo = || convolution(TinyGraph::new(20), input);
+    vec![
         ("NHWC, LayerNorm, ReduceMean [1, 2], Gemm (Swin of timm)", {
             let graph = legacy()
                 .node("Transpose", &["f"], &["last"], &[ints("perm", &[0, 2, 3, 1])])
@@ -176,6 +197,15 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Add", &["product", "b_mat"], &["scores"], &[]);
             scores_out(graph, batch)
         }),
+    ]
+}
+
+/// Means in other forms than one operator over rows and columns.
+fn other_poolings(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    let dynamo = || convolution(TinyGraph::new(20), input);
+    vec![
         ("ReduceMean over one axis after the other, none kept", {
             let graph = legacy()
                 .node("ReduceMean", &["f"], &["rows"], &[ints("axes", &[-1]), int("keepdims", 0)])
@@ -205,7 +235,7 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Div", &["sum", "cells"], &["v"], &[]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("AveragePool over the whole map", {
+        ("AveragePool over the entire map", {
             let graph = legacy().node("AveragePool", &["f"], &["p"], &[ints("kernel_shape", &[4, 6])]).node(
                 "Flatten",
                 &["p"],
@@ -214,14 +244,22 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
             );
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("GlobalAveragePool of a sequence (Swin as it was published)", {
+        ("GlobalAveragePool of a sequence (the original Swin)", {
             let graph = tokens(legacy())
                 .node("Transpose", &["tokens"], &["back"], &[ints("perm", &[0, 2, 1])])
                 .node("GlobalAveragePool", &["back"], &["p"], &[])
                 .node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("two linear layers that are averaged (LeViT)", {
+    ]
+}
+
+/// Averaged layers, activations, score maps, other number types and opsets.
+fn other_outputs(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let legacy = || convolution(TinyGraph::new(17), input);
+    vec![
+        ("two averaged linear layers (LeViT)", {
             let graph = legacy()
                 .node("GlobalAveragePool", &["f"], &["p"], &[])
                 .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
@@ -268,38 +306,38 @@ pub fn endings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
             );
             scores_out(gemm(graph, "v"), batch)
         }),
-    ];
-    if fixed_batch {
-        all.push(("GlobalAveragePool, Reshape to [1, -1], Gemm", {
-            let graph = legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).shape("target", &[1, -1]).node(
-                "Reshape",
-                &["p", "target"],
-                &["v"],
-                &[],
-            );
-            scores_out(gemm(graph, "v"), batch)
-        }));
-        all.push(("ReduceMean, Reshape to [1, C] with allowzero, Gemm", {
-            let graph = dynamo()
+    ]
+}
+
+/// Reshapes that contain the fixed batch.
+fn fixed_batch_heads(input: &[Dim; 4]) -> Vec<NamedModel> {
+    let batch = input[0];
+    let features = |opset| convolution(TinyGraph::new(opset), input);
+    vec![
+        ("GlobalAveragePool, Reshape to [1, -1], Gemm", {
+            let graph = features(17).node("GlobalAveragePool", &["f"], &["p"], &[]).shape("target", &[1, -1]);
+            scores_out(gemm(graph.node("Reshape", &["p", "target"], &["v"], &[]), "v"), batch)
+        }),
+        ("ReduceMean, Reshape to [1, C] with allowzero, Gemm", {
+            let graph = features(20)
                 .shape("axes", &[-1, -2])
                 .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
                 .shape("target", &[1, C])
                 .node("Reshape", &["p", "target"], &["v"], &[int("allowzero", 1)]);
             scores_out(gemm(graph, "v"), batch)
-        }));
-    }
-    all
+        }),
+    ]
 }
 
 #[test]
-fn every_linear_ending_is_rewritten_and_proved() {
+fn every_linear_head_is_rewritten_and_verified() {
     for (shape, input) in SHAPES {
-        for (name, model) in endings(&input) {
+        for (name, model) in linear_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
-            // SqueezeNet has no weights behind its pooling, so that only names tell its scores from features.
+            // SqueezeNet has no weights after its pooling, so only a class list shows that the outputs are scores.
             std::fs::write(folder.path().join("names.txt"), "a\nb\nc\nd\ne\nf\ng\nh\ni\n").unwrap();
-            let words = ["--input-size", "32x48", "--classes", "names.txt"];
-            let description = describe(folder.path(), &model, &words).expect(0).json();
+            let args = ["--input-size", "32x48", "--classes", "names.txt"];
+            let description = describe(folder.path(), &model, &args).expect(0).json();
             assert_eq!(description["map_size"], serde_json::json!([4, 6]), "{name}, {shape}");
             assert_eq!(description["classes"], CLASSES, "{name}, {shape}");
             let proof = &description["verification"];
@@ -312,7 +350,7 @@ fn every_linear_ending_is_rewritten_and_proved() {
 }
 
 #[test]
-fn weights_in_a_file_of_their_own_are_part_of_the_teacher() {
+fn external_weights_are_part_of_the_teacher() {
     let folder = tempfile::tempdir().unwrap();
     let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]).node(
         "Flatten",
@@ -335,7 +373,7 @@ fn weights_in_a_file_of_their_own_are_part_of_the_teacher() {
 #[test]
 fn ties_go_to_the_lower_class() {
     let folder = tempfile::tempdir().unwrap();
-    // All weights of the last layer are missing: every class scores 0 in every cell.
+    // The weights of the last layer are zero: every class scores 0 in every cell.
     let graph = convolution(TinyGraph::new(17), &SHAPES[1].1)
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .node("Flatten", &["p"], &["v"], &[int("axis", 1)])
@@ -367,15 +405,20 @@ fn ties_go_to_the_lower_class() {
     }
 }
 
-#[test]
-fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
-    let input = &SHAPES[1].1;
-    let legacy = || convolution(TinyGraph::new(17), input);
-    let pooled =
-        || legacy().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[int("axis", 1)]);
-    let cases: Vec<(&str, Vec<u8>, &str)> = vec![
+/// The name of a model, its file, and part of the reason for which it is refused.
+type RefusedModel = (&'static str, Vec<u8>, &'static str);
+
+fn pooled_vector() -> TinyGraph {
+    let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).node("GlobalAveragePool", &["f"], &["p"], &[]);
+    graph.node("Flatten", &["p"], &["v"], &[int("axis", 1)])
+}
+
+/// Models whose scores do not come from one mean over the feature map.
+fn models_without_a_single_mean() -> Vec<RefusedModel> {
+    let legacy = || convolution(TinyGraph::new(17), &SHAPES[1].1);
+    vec![
         (
-            "a map that is flattened (VGG)",
+            "a flattened map (VGG)",
             {
                 let graph = legacy()
                     .node("AveragePool", &["f"], &["same"], &[ints("kernel_shape", &[1, 1])])
@@ -424,10 +467,16 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             },
             "pools twice",
         ),
+    ]
+}
+
+/// Models whose head cannot be moved before the mean.
+fn models_with_unsupported_heads() -> Vec<RefusedModel> {
+    vec![
         (
             "a head that mixes images",
             {
-                let graph = pooled().node("ReduceMean", &["v"], &["m"], &[ints("axes", &[0])]).node(
+                let graph = pooled_vector().node("ReduceMean", &["v"], &["m"], &[ints("axes", &[0])]).node(
                     "Sub",
                     &["v", "m"],
                     &["d"],
@@ -438,15 +487,15 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             "ReduceMean (node `ReduceMean_m`) between the pooling and the scores mixes",
         ),
         (
-            "an operator that is not known",
-            scores_out(gemm(pooled().node("Magic", &["v"], &["m"], &[]), "m"), Free),
+            "an unknown operator",
+            scores_out(gemm(pooled_vector().node("Magic", &["v"], &["m"], &[]), "m"), Free),
             "Magic (node `Magic_m`) between the pooling and the scores is not known",
         ),
         (
-            "weights that are quantised while it runs",
+            "dynamic quantisation",
             {
                 let quantised = ["q", "q_scale", "q_zero"];
-                let graph = pooled().node("DynamicQuantizeLinear", &["v"], &quantised, &[]).node(
+                let graph = pooled_vector().node("DynamicQuantizeLinear", &["v"], &quantised, &[]).node(
                     "DequantizeLinear",
                     &quantised,
                     &["d"],
@@ -459,13 +508,20 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
         (
             "a detector",
             {
-                let graph = pooled().node("NonMaxSuppression", &["v", "v"], &["boxes"], &[]);
+                let graph = pooled_vector().node("NonMaxSuppression", &["v", "v"], &["boxes"], &[]);
                 gemm(graph, "v").output("boxes", &[Free, Fixed(3)]).output("scores", &[Free, Fixed(CLASSES)]).finish()
             },
             "the model is a detector",
         ),
+    ]
+}
+
+/// Models that pool a part of the map, a single cell, or by a maximum.
+fn models_with_unsupported_poolings() -> Vec<RefusedModel> {
+    let legacy = || convolution(TinyGraph::new(17), &SHAPES[1].1);
+    vec![
         (
-            "tokens of which some are no cells",
+            "an incomplete grid of tokens",
             {
                 let graph = tokens(legacy())
                     .node("Slice", &["tokens", "from", "to", "axis"], &["some"], &[])
@@ -514,10 +570,16 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             },
             "does not cover the entire feature map",
         ),
+    ]
+}
+
+/// Files that are not classifiers of RGB images.
+fn models_with_other_interfaces() -> Vec<RefusedModel> {
+    vec![
         (
             "two inputs",
             {
-                let graph = pooled().input("y", &[Free, Fixed(C)]).node("Add", &["v", "y"], &["sum"], &[]);
+                let graph = pooled_vector().input("y", &[Free, Fixed(C)]).node("Add", &["v", "y"], &["sum"], &[]);
                 scores_out(gemm(graph, "sum"), Free)
             },
             "2 inputs (x, y)",
@@ -525,7 +587,7 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
         (
             "two outputs",
             {
-                let graph = gemm(pooled(), "v").output("v", &[Free, Fixed(C)]);
+                let graph = gemm(pooled_vector(), "v").output("v", &[Free, Fixed(C)]);
                 scores_out(graph, Free)
             },
             "2 outputs",
@@ -541,28 +603,38 @@ fn what_gives_no_label_maps_is_refused_with_a_reason_and_advice() {
             },
             "1 channels, not 3",
         ),
-        ("text", b"this is no model at all".to_vec(), "not an ONNX model"),
+        ("text", b"this is not a model".to_vec(), "not an ONNX model"),
         (
             "half a model",
             {
-                let mut model = endings(input)[0].1.clone();
+                let mut model = linear_heads(&SHAPES[1].1)[0].1.clone();
                 model.truncate(model.len() / 2);
                 model
             },
             "not an ONNX model",
         ),
         ("nothing", Vec::new(), "no graph"),
+    ]
+}
+
+#[test]
+fn unsupported_models_are_refused_with_a_reason_and_help() {
+    let cases = [
+        models_without_a_single_mean(),
+        models_with_unsupported_heads(),
+        models_with_unsupported_poolings(),
+        models_with_other_interfaces(),
     ];
-    for (name, model, words) in cases {
+    for (name, model, reason) in cases.concat() {
         let folder = tempfile::tempdir().unwrap();
         let refusal = describe(folder.path(), &model, &[]).expect(1);
-        assert!(refusal.stderr.contains(words), "{name}: {}", refusal.stderr);
-        assert!(refusal.stderr.contains("help:"), "{name} gives no advice: {}", refusal.stderr);
+        assert!(refusal.stderr.contains(reason), "{name}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains("help:"), "{name} has no help: {}", refusal.stderr);
     }
 }
 
 #[test]
-fn a_scoring_output_is_chosen_by_the_card() {
+fn the_card_chooses_the_scoring_output() {
     let folder = tempfile::tempdir().unwrap();
     let graph = convolution(TinyGraph::new(17), &SHAPES[1].1)
         .node("GlobalAveragePool", &["f"], &["p"], &[])
@@ -574,10 +646,10 @@ fn a_scoring_output_is_chosen_by_the_card() {
 }
 
 #[test]
-fn metadata_flags_and_card_are_told_apart() {
+fn the_origin_of_each_card_value_is_reported() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tiny.toml"), "mean = [0.5, 0.5, 0.5]\nlicence = \"MIT\"\n").unwrap();
-    let model = endings(&SHAPES[1].1).remove(0).1;
+    let model = linear_heads(&SHAPES[1].1).remove(0).1;
     let description =
         describe(folder.path(), &model, &["--std", "0.25,0.25,0.25", "--channel-order", "bgr"]).expect(0).json();
     let origins = &description["card_origins"];
@@ -594,10 +666,10 @@ fn metadata_flags_and_card_are_told_apart() {
     assert_eq!(description["card"]["licence"], "MIT");
 }
 
-pub fn describe(folder: &Path, model: &[u8], words: &[&str]) -> Ran {
+pub fn describe(folder: &Path, model: &[u8], args: &[&str]) -> Ran {
     let path: PathBuf = folder.join("tiny.onnx");
     std::fs::write(&path, model).unwrap();
-    Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3", "--json"]).args(words))
+    Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3", "--json"]).args(args))
 }
 
 pub fn number(value: &Value) -> f64 {

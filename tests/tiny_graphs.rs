@@ -1,5 +1,5 @@
-//! ONNX classifiers of a few nodes, with the endings of real exporters. They are written with the project's own copy of
-//! the schema's field numbers, a small writer of protobuf, so that the tests do not share code with what they test.
+//! ONNX classifiers of a few nodes, with heads as real exporters write them. A small protobuf writer with its own field
+//! numbers keeps the tests independent of the tested code.
 
 /// A protobuf message under construction.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl Message {
     }
 }
 
-/// A dimension that is fixed, or free.
+/// A fixed or free dimension.
 #[derive(Clone, Copy)]
 pub enum Dim {
     Fixed(i64),
@@ -64,7 +64,7 @@ impl TinyGraph {
         Self { graph: Message::default().text(2, "tiny"), opset, half: false }
     }
 
-    /// Weights, input and output become float16.
+    /// Makes weights, input and output float16.
     pub fn in_half(mut self) -> Self {
         self.half = true;
         self
@@ -86,24 +86,24 @@ impl TinyGraph {
         self
     }
 
-    /// A node; attributes are made by [`ints`], [`int`].
+    /// Adds a node. Attributes are created by [`ints`] and [`int`].
     pub fn node(self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
         let name = format!("{op}_{}", outputs[0]);
         self.raw(1, &node(op, inputs, outputs, attributes).text(3, &name))
     }
 
-    /// A node of another domain than the standard one, such as `com.microsoft`.
+    /// Adds a node of another domain, such as `com.microsoft`.
     pub fn node_of(self, domain: &str, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
         let name = format!("{op}_{}", outputs[0]);
         self.raw(1, &node(op, inputs, outputs, attributes).text(3, &name).text(7, domain))
     }
 
-    /// A node without a name.
+    /// Adds a node without a name.
     pub fn unnamed(self, op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message]) -> Self {
         self.raw(1, &node(op, inputs, outputs, attributes))
     }
 
-    /// A weight with values that depend on its name and differ from each other.
+    /// Adds a weight with different values that depend on its name.
     pub fn weight(mut self, name: &str, dims: &[i64]) -> Self {
         let seed = name.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte)));
         let count = dims.iter().product::<i64>() as u32;
@@ -121,7 +121,7 @@ impl TinyGraph {
         self
     }
 
-    /// The same weight, but its values lie in a file beside the model. Returns the file's bytes too.
+    /// Adds a weight that is stored in a file next to the model. Returns the bytes of the file as well.
     pub fn external_weight(mut self, name: &str, dims: &[i64], file: &str) -> (Self, Vec<u8>) {
         let count = dims.iter().product::<i64>();
         let values: Vec<u8> = (0..count).flat_map(|at| ((at * 37 % 101) as f32 / 50.0 - 1.0).to_le_bytes()).collect();
@@ -142,27 +142,27 @@ impl TinyGraph {
         self
     }
 
-    /// A single number without an axis.
+    /// Adds a scalar float.
     pub fn number(mut self, name: &str, value: f32) -> Self {
         let tensor = tensor(name, FLOAT, &[]).bytes(9, &value.to_le_bytes());
         self.graph = self.graph.message(5, &tensor);
         self
     }
 
-    /// Whatever field of the graph: for graphs that no exporter would write.
+    /// Adds any field of the graph, for graphs that exporters do not write.
     pub fn raw(mut self, field: u32, message: &Message) -> Self {
         self.graph = self.graph.message(field, message);
         self
     }
 
-    /// A single integer without an axis, as indices of a Gather are.
+    /// Adds a scalar integer, such as the index of a Gather.
     pub fn scalar(mut self, name: &str, value: i64) -> Self {
         let tensor = tensor(name, INT64, &[]).bytes(9, &value.to_le_bytes());
         self.graph = self.graph.message(5, &tensor);
         self
     }
 
-    /// The graph without the model around it.
+    /// Returns the graph without a model.
     pub fn graph(self) -> Message {
         self.graph
     }
@@ -171,7 +171,7 @@ impl TinyGraph {
         self.finish_with(&[], &[])
     }
 
-    /// The model with more operator sets, and with functions of its own, made by [`function`].
+    /// Returns the model with additional operator sets and with functions created by [`function`].
     pub fn finish_with(self, opsets: &[(&str, i64)], functions: &[Message]) -> Vec<u8> {
         let opset = |(domain, version): (&str, i64)| Message::default().text(1, domain).int(2, version);
         let mut model = Message::default().int(1, 8).text(2, "tiny").message(7, &self.graph);
@@ -189,7 +189,7 @@ pub fn node(op: &str, inputs: &[&str], outputs: &[&str], attributes: &[Message])
     attributes.iter().fold(node, |node, attribute| node.message(5, attribute))
 }
 
-/// A function of the domain `tiny`, written in an operator set.
+/// A function of the domain `tiny`.
 pub fn function(name: &str, inputs: &[&str], outputs: &[&str], nodes: &[Message], opset: i64) -> Message {
     let function = inputs.iter().fold(Message::default().text(1, name), |function, input| function.text(4, input));
     let function = outputs.iter().fold(function, |function, output| function.text(5, output));
@@ -198,12 +198,12 @@ pub fn function(name: &str, inputs: &[&str], outputs: &[&str], nodes: &[Message]
     function.message(9, &set("", opset)).message(9, &set("tiny", 1)).text(10, "tiny")
 }
 
-/// An attribute that is the attribute `from` of the call of a function.
+/// An attribute that refers to the attribute `from` of the function call.
 pub fn attribute_of_call(name: &str, from: &str, kind: i64) -> Message {
     Message::default().text(1, name).int(20, kind).text(21, from)
 }
 
-/// An attribute that is text.
+/// A text attribute.
 pub fn text(name: &str, value: &str) -> Message {
     Message::default().text(1, name).text(4, value).int(20, 3)
 }
@@ -223,7 +223,7 @@ pub fn float(name: &str, value: f32) -> Message {
     attribute
 }
 
-/// An attribute that is a graph, as `If` and `Loop` have.
+/// A graph attribute, as of `If` and `Loop`.
 pub fn subgraph(name: &str, graph: &Message) -> Message {
     Message::default().text(1, name).message(6, graph).int(20, 5)
 }

@@ -2,7 +2,7 @@
 //! servers. The only module that uses `object_store` and asynchronous code; its public functions block.
 //!
 //! Credentials come from the variables that the caller passes, and no message contains one
-//! (test `remote::credentials_are_never_said`).
+//! (test `remote::credentials_are_never_printed`).
 
 mod settings;
 mod address;

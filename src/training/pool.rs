@@ -4,7 +4,7 @@
 //! never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is the product of a row weight and a
 //! column weight, and all classes that no cell has share one value. It equals torchvision to 1e-5
 //! (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
-//! `pooling::random_maps_and_boxes_pool_as_the_densified_map_does`).
+//! `pooling::random_maps_and_boxes_pool_like_dense_maps`).
 
 mod pool_error;
 mod options;

@@ -1,4 +1,4 @@
-//! Places in the network whose server gives any answer.
+//! Remote locations whose server sends any response.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -7,18 +7,18 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 use relabel::shared::remote::{Access, RemoteFiles, RemoteSettings};
 use relabel::shared::store::Files as _;
 
-/// Statuses after which the client does not ask again, which would take seconds.
+/// Statuses after which the client does not retry; retries take seconds.
 const STATUSES: [u16; 10] = [200, 206, 204, 304, 400, 401, 403, 404, 412, 416];
 
-/// Headers that settle where the answer ends, or that lead to another machine.
-const OURS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "location"];
+/// Headers that set the length of the response or redirect to another machine.
+const RESERVED_HEADERS: [&str; 4] = ["content-length", "transfer-encoding", "connection", "location"];
 
 const SECRET: &str = "HUSHHUSH";
 
-/// What the server answers, whatever it is asked.
-static ANSWER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+/// The response to every request.
+static RESPONSE: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-static PLACES: LazyLock<[RemoteFiles; 2]> = LazyLock::new(|| {
+static REMOTES: LazyLock<[RemoteFiles; 2]> = LazyLock::new(|| {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap_or_else(|error| panic!("cannot listen: {error}"));
     let port = listener.local_addr().map_or(0, |address| address.port());
     std::thread::spawn(move || {
@@ -40,27 +40,27 @@ static PLACES: LazyLock<[RemoteFiles; 2]> = LazyLock::new(|| {
     })
 });
 
-/// Asks a place. The first byte chooses the place and the question, the second the status; headers follow, one a line, and
+/// Sends a request. The first byte selects location and request, the second the status; headers follow, one per line, and
 /// the body after an empty line.
-pub(super) fn ask(bytes: &[u8]) {
-    let [question, status, rest @ ..] = bytes else { return };
-    let places = &*PLACES;
-    *ANSWER.lock().unwrap_or_else(PoisonError::into_inner) = composed(*status, rest);
-    let place = &places[usize::from(question & 1)];
-    let done = match question >> 1 & 7 {
-        0 => place.read("zarr.json").map(drop),
-        1 => place.read_range("scores/c.0.0.0.0", 3..8).map(drop),
-        2 => place.file_bytes("zarr.json").map(drop),
-        3 => place.stored_digest("zarr.json").map(drop),
-        4 => place.read_range("scores/c.0.0.0.0", u64::MAX - 8..u64::MAX).map(drop),
-        _ => place.list().map(drop),
+pub(super) fn send_request(bytes: &[u8]) {
+    let [request, status, rest @ ..] = bytes else { return };
+    let remotes = &*REMOTES;
+    *RESPONSE.lock().unwrap_or_else(PoisonError::into_inner) = response(*status, rest);
+    let remote = &remotes[usize::from(request & 1)];
+    let done = match request >> 1 & 7 {
+        0 => remote.read("zarr.json").map(drop),
+        1 => remote.read_range("scores/c.0.0.0.0", 3..8).map(drop),
+        2 => remote.file_bytes("zarr.json").map(drop),
+        3 => remote.stored_digest("zarr.json").map(drop),
+        4 => remote.read_range("scores/c.0.0.0.0", u64::MAX - 8..u64::MAX).map(drop),
+        _ => remote.list().map(drop),
     };
     if let Err(error) = done {
-        assert!(!error.to_string().contains(SECRET), "a message has a secret: {error}");
+        assert!(!error.to_string().contains(SECRET), "a message contains a secret: {error}");
     }
 }
 
-fn composed(status: u8, rest: &[u8]) -> Vec<u8> {
+fn response(status: u8, rest: &[u8]) -> Vec<u8> {
     let at = rest.windows(2).position(|pair| pair == b"\n\n");
     let (headers, body) = at.map_or((rest, &[][..]), |at| (&rest[..at], &rest[at + 2..]));
     let mut answer = format!("HTTP/1.1 {} x\r\n", STATUSES[usize::from(status) % STATUSES.len()]).into_bytes();
@@ -68,7 +68,7 @@ fn composed(status: u8, rest: &[u8]) -> Vec<u8> {
         let name = String::from_utf8_lossy(line.split(|byte| *byte == b':').next().unwrap_or_default());
         let is_token = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let is_clean = !line.iter().any(|byte| [b'\r', 0].contains(byte)) && line.contains(&b':');
-        if is_token && is_clean && !OURS.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+        if is_token && is_clean && !RESERVED_HEADERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
             answer.extend_from_slice(line);
             answer.extend_from_slice(b"\r\n");
         }
@@ -78,7 +78,7 @@ fn composed(status: u8, rest: &[u8]) -> Vec<u8> {
     answer
 }
 
-/// Answers every request of a connection. An answer to `HEAD` has no body.
+/// Responds to every request of a connection. A response to `HEAD` has no body.
 fn answer(stream: TcpStream) {
     let mut requests = BufReader::new(stream);
     loop {
@@ -91,7 +91,7 @@ fn answer(stream: TcpStream) {
                 Ok(_) => is_head = is_head.or(Some(line.starts_with("HEAD"))),
             }
         }
-        let mut answer = ANSWER.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut answer = RESPONSE.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if is_head == Some(true) {
             let headers = answer.windows(4).position(|end| end == b"\r\n\r\n").map_or(answer.len(), |at| at + 4);
             answer.truncate(headers);

@@ -1,6 +1,6 @@
-//! What each fuzz target does with the bytes that it is given: a reader answers, without a panic, without end and without
-//! asking for memory that nothing backs. Run by `make fuzz-coverage` with bytes that the fuzzer finds, and by
-//! `fuzz::every_input_of_the_corpus_is_answered` with those that are kept in `tests/data/fuzz`.
+//! The bodies of the fuzz targets: a reader returns without a panic, an endless loop or unchecked allocations. Run by
+//! `make fuzz-coverage` with bytes of the fuzzer, and by `fuzz::every_corpus_input_is_handled` with those in
+//! `tests/data/fuzz`.
 
 #[path = "answering_server.rs"]
 mod answering_server;
@@ -8,8 +8,8 @@ mod answering_server;
 mod hostile_store;
 #[path = "memory_files.rs"]
 mod memory_files;
-#[path = "right_checksums.rs"]
-mod right_checksums;
+#[path = "correct_checksums.rs"]
+mod correct_checksums;
 
 use std::io::Write as _;
 
@@ -24,7 +24,7 @@ use tempfile::NamedTempFile;
 
 use memory_files::MemoryFiles;
 
-pub use right_checksums::{in_png, in_tar};
+pub use correct_checksums::{correct_png_checksums, correct_tar_checksums};
 
 /// A target's name and its body.
 pub type Target = (&'static str, fn(&[u8]));
@@ -44,16 +44,16 @@ pub const TARGETS: [Target; 11] = [
     ("store", store),
 ];
 
-/// A tar of images: listed, and its images read. Also with header checksums that are right.
+/// Lists a tar of images and reads the images, also with corrected header checksums.
 pub fn archive(bytes: &[u8]) {
-    for tar in [bytes, &in_tar(bytes)] {
+    for tar in [bytes, &correct_tar_checksums(bytes)] {
         if list_tar_bytes(tar).is_ok_and(|images| !images.is_empty()) {
             read_source(tar, ".tar");
         }
     }
 }
 
-/// A Parquet file of images: listed, and its images read.
+/// Lists a Parquet file of images and reads the images.
 pub fn parquet(bytes: &[u8]) {
     if list_parquet_bytes(bytes.to_vec()).is_ok_and(|images| !images.is_empty()) {
         read_source(bytes, ".parquet");
@@ -67,7 +67,7 @@ pub fn card(bytes: &[u8]) {
     }
 }
 
-/// An ONNX file: read, recognised and rewritten.
+/// Reads, recognises and rewrites an ONNX file.
 pub fn onnx(bytes: &[u8]) {
     let _ = check_onnx(bytes.to_vec());
 }
@@ -79,7 +79,7 @@ pub fn manifest(bytes: &[u8]) {
     }
 }
 
-/// A list of images that a user made, and a list of classes.
+/// A user's list of images, and a class list.
 pub fn csv(bytes: &[u8]) {
     let _ = ClassList::read(written(bytes, ".txt").path());
     for ending in [".csv", ".tsv"] {
@@ -89,15 +89,15 @@ pub fn csv(bytes: &[u8]) {
     }
 }
 
-/// An image of any format. A PNG also with checksums that are right.
+/// An image of any format; a PNG also with corrected checksums.
 pub fn image(bytes: &[u8]) {
     let _ = decode(bytes, ExifOrientation::Apply);
-    if let Some(png) = in_png(bytes) {
+    if let Some(png) = correct_png_checksums(bytes) {
         let _ = decode(&png, ExifOrientation::Apply);
     }
 }
 
-/// A release's `SHA256SUMS`, its signature and the keys that a reader trusts, with zero bytes between them.
+/// A release's `SHA256SUMS`, its signature and trusted keys, separated by zero bytes.
 pub fn checksums(bytes: &[u8]) {
     let mut parts = bytes.splitn(3, |byte| *byte == 0);
     let mut part = || parts.next().unwrap_or_default();
@@ -110,28 +110,28 @@ pub fn checksums(bytes: &[u8]) {
     files.put("SHA256SUMS.sig", signature.to_vec());
     files.put("README.md", text.into());
     let found = relabel::release::verify(&files, keys.as_ref(), VerifyScope::Everything, &|_| Ok(()));
-    // Only a line with the digest of the file could vouch for it, and nothing is a store.
+    // Without a line with the digest of the file, verification must fail.
     let is_listed = || String::from_utf8_lossy(sums).contains(digest_bytes(text.as_bytes()).as_str());
     assert!(found.is_ok_and(|found| !found.problems.is_empty() || is_listed()), "a release of nothing was accepted");
 }
 
-/// The `zarr.json` or a record of a store, as JSON, with a seal that is right.
+/// The `zarr.json` or a record of a store, as JSON with a correct digest.
 pub fn record(bytes: &[u8]) {
     let Some((&which, text)) = bytes.split_first() else { return };
     hostile_store::read_with_text(which, text);
 }
 
-/// Changes of numbers, texts and bytes anywhere in a store, with seals, digests and checksums that are right.
+/// Changes of numbers, texts and bytes anywhere in a store, with correct digests and checksums.
 pub fn store(bytes: &[u8]) {
     hostile_store::read_with_changes(bytes);
 }
 
-/// The answer of a server to a question about a store's files.
+/// The response of a server to a request for a file of a store.
 pub fn server(bytes: &[u8]) {
-    answering_server::ask(bytes);
+    answering_server::send_request(bytes);
 }
 
-/// Lists an archive that is a file and reads its images.
+/// Lists an archive and reads its images.
 fn read_source(bytes: &[u8], ending: &str) {
     let file = written(bytes, ending);
     let Ok(source) = relabel::labelling::source::open(file.path()) else { return };
@@ -147,7 +147,7 @@ fn read_source(bytes: &[u8], ending: &str) {
     }
 }
 
-/// Checks that a list that was read finds its own rows and is written as it was read.
+/// Checks that a manifest finds its own rows and survives writing and reading.
 fn check_list(list: &Manifest) {
     let index = RowIndex::new(list);
     for row in 0..list.len() {
@@ -161,7 +161,7 @@ fn check_list(list: &Manifest) {
     }
 }
 
-/// A file that lives as long as the returned value.
+/// Writes a temporary file.
 fn written(bytes: &[u8], ending: &str) -> NamedTempFile {
     let file = tempfile::Builder::new().suffix(ending).tempfile();
     let mut file = file.unwrap_or_else(|error| panic!("cannot make a file: {error}"));

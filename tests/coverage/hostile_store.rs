@@ -1,5 +1,5 @@
-//! A store that somebody who means harm made: any number, text or byte of it may be another, and every seal, digest and
-//! checksum is right all the same. Whatever holds before the reading proves nothing, so the reader has to check the rest.
+//! A store of an attacker: any number, text or byte may be changed, and every digest and checksum is correct, so readers
+//! must check the values themselves.
 
 use std::sync::{Arc, LazyLock};
 
@@ -11,58 +11,58 @@ use relabel::training::labels::Labels;
 use serde_json::{Map, Value};
 
 use super::memory_files::MemoryFiles;
-use crate::synthetic;
+use crate::synthetic_store;
 
 const GROUP: &str = "zarr.json";
 const MANIFEST: &str = "manifest.parquet";
 
-/// Rows that are read of a store; it may have thousands of millions.
+/// Rows that are read; a store may declare billions.
 const ROWS: usize = 12;
 
 /// Bytes of one change.
 const CHANGE_BYTES: usize = 12;
 
-/// Puts another text in the place of the group's description or of a record.
+/// Repositions the text of the group or of a record.
 pub(super) fn read_with_text(which: u8, text: &[u8]) {
-    let mut store = SOUND.clone();
+    let mut store = VALID_STORE.clone();
     let name = if which.is_multiple_of(2) { GROUP } else { "records/000000.json" };
     store.put(name, text.to_vec());
-    vouch_for(&mut store, &[name.to_owned()]);
+    correct_digests(&mut store, &[name.to_owned()]);
     read(store);
 }
 
-/// Applies changes: of each, the first byte chooses the file, the second what is done to it, the next two where, and the
-/// rest is a number.
+/// Applies changes. The bytes of each are: file, kind of change, position (two bytes), and a number.
 pub(super) fn read_with_changes(changes: &[u8]) {
-    let mut store = SOUND.clone();
+    let mut store = VALID_STORE.clone();
     let names: Vec<String> = store.names().map(str::to_owned).collect();
     let mut changed = Vec::new();
     for change in changes.as_chunks::<CHANGE_BYTES>().0 {
         let [file, kind, low, high, number @ ..] = *change;
         let name = &names[usize::from(file) % names.len()];
-        let (place, number) = (u16::from_le_bytes([low, high]), u64::from_le_bytes(number));
+        let (position, number) = (u16::from_le_bytes([low, high]), u64::from_le_bytes(number));
         let bytes = store.get(name).unwrap_or_default().to_vec();
         let bytes = match serde_json::from_slice::<Value>(&bytes) {
             Ok(mut json) => {
-                change_json(&mut json, usize::from(place), kind, number);
+                change_json(&mut json, usize::from(position), kind, number);
                 serde_json::to_vec(&json).unwrap_or_default()
             }
-            Err(_) => changed_bytes(bytes, place, kind, number),
+            Err(_) => changed_bytes(bytes, position, kind, number),
         };
         store.put(name, bytes);
         changed.push(name.clone());
     }
-    vouch_for(&mut store, &changed);
+    correct_digests(&mut store, &changed);
     read(store);
 }
 
-/// A small store as the program writes it.
-static SOUND: LazyLock<MemoryFiles> = LazyLock::new(|| {
+/// A small valid store.
+static VALID_STORE: LazyLock<MemoryFiles> = LazyLock::new(|| {
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("cannot make a folder: {error}"));
     let root = folder.path().join("store");
-    let writer = StoreWriter::create(&root, synthetic::info(), &synthetic::manifest(), WriterOptions::default());
+    let writer =
+        StoreWriter::create(&root, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default());
     let writer = writer.unwrap_or_else(|error| panic!("cannot make a store: {error}"));
-    synthetic::fill(&writer).unwrap_or_else(|error| panic!("cannot fill a store: {error}"));
+    synthetic_store::fill(&writer).unwrap_or_else(|error| panic!("cannot fill a store: {error}"));
     let arrays = ["scores", "classes", "image_probs", "image_classes"];
     let shards = 0..writer.info().shards();
     let files_of = |array: &&str| {
@@ -76,12 +76,12 @@ static SOUND: LazyLock<MemoryFiles> = LazyLock::new(|| {
         let bytes = std::fs::read(root.join(&name));
         store.put(&name, bytes.unwrap_or_else(|error| panic!("cannot read {name}: {error}")));
     }
-    store.put(MANIFEST, manifest_bytes(&synthetic::manifest()).unwrap_or_default());
+    store.put(MANIFEST, manifest_bytes(&synthetic_store::manifest()).unwrap_or_default());
     store
 });
 
-/// Makes every digest, seal and checksum right again.
-fn vouch_for(store: &mut MemoryFiles, changed: &[String]) {
+/// Corrects every digest and checksum.
+fn correct_digests(store: &mut MemoryFiles, changed: &[String]) {
     let of = |store: &MemoryFiles, name: &str| serde_json::from_slice(store.get(name).unwrap_or_default()).ok();
     let is_changed = |name: &str| changed.iter().any(|changed| changed == name);
     if let Some(mut group) = of(store, GROUP).filter(Value::is_object) {
@@ -100,7 +100,7 @@ fn vouch_for(store: &mut MemoryFiles, changed: &[String]) {
     for name in names.iter().filter(|name| name.contains("/c.") && is_changed(name)) {
         let mut bytes = store.get(name).unwrap_or_default().to_vec();
         let is_map = !name.starts_with("image_");
-        right_checksums(&mut bytes, is_map.then_some(reader.info().shard_images));
+        correct_checksums(&mut bytes, is_map.then_some(reader.info().shard_images));
         store.put(name, bytes);
     }
     for name in names.iter().filter(|name| name.starts_with("records/")) {
@@ -126,8 +126,8 @@ fn seal(object: &mut Map<String, Value>) {
     object.insert("sha256".into(), seal.to_string().into());
 }
 
-/// Writes the checksums of a file of labels: of each inner chunk and of the index, or of the one chunk that it is.
-fn right_checksums(bytes: &mut [u8], shard_images: Option<usize>) {
+/// Writes the checksums of a label file: of each inner chunk and the index, or of its single chunk.
+fn correct_checksums(bytes: &mut [u8], shard_images: Option<usize>) {
     fn sum(bytes: &mut [u8]) {
         if let Some((content, stored)) = bytes.split_last_chunk_mut::<4>() {
             *stored = crc32c::crc32c(content).to_le_bytes();
@@ -148,7 +148,7 @@ fn right_checksums(bytes: &mut [u8], shard_images: Option<usize>) {
     sum(index);
 }
 
-/// Reads a store in every way that a reader has.
+/// Reads a store through every reading function.
 fn read(store: MemoryFiles) {
     let _ = read_description(&store, &|| Ok(()));
     let store = Arc::new(store);
@@ -174,22 +174,22 @@ fn read(store: MemoryFiles) {
     let _ = labels.row_statuses();
 }
 
-/// Changes the value in a place, counted over all values.
-fn change_json(json: &mut Value, place: usize, kind: u8, number: u64) {
-    let count = values_in(json);
-    let mut left = place % count;
+/// Changes the value at a position, counted over all nested values.
+fn change_json(json: &mut Value, position: usize, kind: u8, number: u64) {
+    let count = count_values(json);
+    let mut left = position % count;
     change_at(json, &mut left, kind, number);
 }
 
-fn values_in(value: &Value) -> usize {
+fn count_values(value: &Value) -> usize {
     1 + match value {
-        Value::Array(items) => items.iter().map(values_in).sum(),
-        Value::Object(fields) => fields.values().map(values_in).sum(),
+        Value::Array(items) => items.iter().map(count_values).sum(),
+        Value::Object(fields) => fields.values().map(count_values).sum(),
         _ => 0,
     }
 }
 
-/// True once the change was made.
+/// Returns whether the change was made.
 fn change_at(value: &mut Value, left: &mut usize, kind: u8, number: u64) -> bool {
     if *left == 0 {
         *value = changed_value(value, kind, number);
@@ -226,10 +226,10 @@ fn changed_value(value: &Value, kind: u8, number: u64) -> Value {
     }
 }
 
-/// Changes bytes in a place; one of the upper half is counted from the end, where indices and tables lie.
-fn changed_bytes(mut bytes: Vec<u8>, place: u16, kind: u8, number: u64) -> Vec<u8> {
-    let from_end = usize::from(u16::MAX - place);
-    let at = if place < 1 << 15 { usize::from(place) } else { bytes.len().saturating_sub(1 + from_end) };
+/// Changes bytes at a position. Positions in the upper half count from the end, where indices and tables are.
+fn changed_bytes(mut bytes: Vec<u8>, position: u16, kind: u8, number: u64) -> Vec<u8> {
+    let from_end = usize::from(u16::MAX - position);
+    let at = if position < 1 << 15 { usize::from(position) } else { bytes.len().saturating_sub(1 + from_end) };
     let at = at.min(bytes.len().saturating_sub(1));
     let number = number.to_le_bytes();
     let width = match kind % 4 {

@@ -1,4 +1,4 @@
-//! What happens to bytes: on disks, on the way, and in the hands of people who mean harm.
+//! Random changes of bytes.
 
 use std::ops::Range;
 
@@ -6,10 +6,10 @@ use proptest::prelude::{Strategy, any};
 use proptest::prop_oneof;
 use proptest::sample::Index;
 
-/// Longest range that is copied, moved or deleted: longer ones leave nothing of the file.
+/// Longest range that is copied, moved or deleted.
 const LONGEST_RANGE: usize = 600;
 
-/// One change. Places are drawn before the length is known.
+/// One change. Positions are drawn before the length is known.
 #[derive(Clone, Debug)]
 pub enum Mutation {
     FlipBit {
@@ -41,7 +41,7 @@ pub enum Mutation {
         second: Index,
         length: usize,
     },
-    /// Bytes of another file are put in.
+    /// Inserts bytes of another file.
     Splice {
         from: Index,
         length: usize,
@@ -54,9 +54,9 @@ pub enum Mutation {
     },
 }
 
-/// Numbers that readers stumble over: zeros, ones, the longest varints, lengths of 2 GiB in both byte orders, octal and
-/// decimal digits, ends of lines and quotes.
-const ODD: [&[u8]; 14] = [
+/// Boundary values: zeros, ones, the longest varints, lengths of 2 GiB in both byte orders, octal and decimal digits, line
+/// ends and quotes.
+const BOUNDARY_VALUES: [&[u8]; 14] = [
     &[0],
     &[0xff],
     &[0; 8],
@@ -74,22 +74,22 @@ const ODD: [&[u8]; 14] = [
 ];
 
 pub fn mutation() -> impl Strategy<Value = Mutation> {
-    let place = any::<Index>;
+    let position = any::<Index>;
     let length = || 1..LONGEST_RANGE;
     prop_oneof![
-        4 => (place(), 0..8_u8).prop_map(|(at, bit)| Mutation::FlipBit { at, bit }),
-        4 => (place(), 0..ODD.len()).prop_map(|(at, odd)| Mutation::Overwrite { at, with: ODD[odd] }),
-        4 => (place(), any::<u8>()).prop_map(|(at, byte)| Mutation::Byte { at, byte }),
-        1 => place().prop_map(|at| Mutation::Truncate { at }),
-        1 => (place(), length()).prop_map(|(from, length)| Mutation::Delete { from, length }),
-        1 => (place(), length(), place()).prop_map(|(from, length, to)| Mutation::Duplicate { from, length, to }),
-        1 => (place(), place(), length()).prop_map(|(first, second, length)| Mutation::Swap { first, second, length }),
-        1 => (place(), length(), place()).prop_map(|(from, length, to)| Mutation::Splice { from, length, to }),
-        1 => (place(), place()).prop_map(|(at, other)| Mutation::Cross { at, other }),
+        4 => (position(), 0..8_u8).prop_map(|(at, bit)| Mutation::FlipBit { at, bit }),
+        4 => (position(), 0..BOUNDARY_VALUES.len()).prop_map(|(at, value)| Mutation::Overwrite { at, with: BOUNDARY_VALUES[value] }),
+        4 => (position(), any::<u8>()).prop_map(|(at, byte)| Mutation::Byte { at, byte }),
+        1 => position().prop_map(|at| Mutation::Truncate { at }),
+        1 => (position(), length()).prop_map(|(from, length)| Mutation::Delete { from, length }),
+        1 => (position(), length(), position()).prop_map(|(from, length, to)| Mutation::Duplicate { from, length, to }),
+        1 => (position(), position(), length()).prop_map(|(first, second, length)| Mutation::Swap { first, second, length }),
+        1 => (position(), length(), position()).prop_map(|(from, length, to)| Mutation::Splice { from, length, to }),
+        1 => (position(), position()).prop_map(|(at, other)| Mutation::Cross { at, other }),
     ]
 }
 
-/// The bytes after all changes; `other` is where splices come from.
+/// Applies all changes; splices come from `other`.
 pub fn mutated(bytes: &[u8], other: &[u8], mutations: &[Mutation]) -> Vec<u8> {
     mutations.iter().fold(bytes.to_vec(), |bytes, mutation| mutation.apply(bytes, other))
 }
@@ -133,7 +133,7 @@ impl Mutation {
     }
 }
 
-/// At most `length` bytes from a place on, inside `size`.
+/// At most `length` bytes from a position, inside `size`.
 fn range(from: Index, length: usize, size: usize) -> Range<usize> {
     let from = from.index(size);
     from..size.min(from + length)

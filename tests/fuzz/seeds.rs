@@ -1,4 +1,4 @@
-//! Valid files of each kind, small, made in memory.
+//! Small valid files of each kind.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -11,13 +11,13 @@ use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
 use tar::{Builder, EntryType, Header};
 
 use crate::common::repository;
-use crate::forms::unusual_files;
-use crate::joined::{attention_poolings, joined_heads};
-use crate::teachers::{C, SHAPES, convolution, endings, gemm, scores_out};
+use crate::graph_forms::unusual_files;
+use crate::teachers::{C, SHAPES, convolution, gemm, linear_heads, scores_out};
 use crate::tiny_graphs::Dim::Free;
 use crate::tiny_graphs::{Message, TinyGraph, int, ints, subgraph};
+use crate::token_pooling::{attention_poolings, joined_heads};
 
-/// A list of few rows, one with ids and labels of its own, and one that is compressed to a fraction.
+/// A manifest of few rows, one with ids and folder classes, and a large one that compresses well.
 pub fn manifests() -> Vec<Vec<u8>> {
     let plain = |row: usize| ManifestEntry { path: format!("c/{row}.jpg"), ..ManifestEntry::default() };
     let chosen = |row: usize| ManifestEntry {
@@ -43,7 +43,7 @@ pub fn csv_manifests() -> Vec<Vec<u8>> {
     ]
 }
 
-/// Every ending that is recognised, and what no exporter writes: a branch, weights in files.
+/// Every supported head, and graphs that exporters do not write: a branch, external weights.
 pub fn onnx_files() -> Vec<Vec<u8>> {
     let pooled = || convolution(TinyGraph::new(17), &SHAPES[1].1);
     let branch = TinyGraph::new(17).node("Relu", &["f"], &["y"], &[]).graph();
@@ -58,11 +58,11 @@ pub fn onnx_files() -> Vec<Vec<u8>> {
     let metadata = |key: &str, value: &str| Message::default().text(1, key).text(2, value).finish();
     let mut described = scores_out(gemm(pooled().node("GlobalAveragePool", &["f"], &["v"], &[]), "v"), Free);
     described.extend(Message::default().bytes(14, &metadata("relabel.mean", "[0.1, 0.2, 0.3]")).finish());
-    let endings = SHAPES.iter().flat_map(|(_, shape)| endings(shape)).map(|(_, model)| model);
+    let linear = SHAPES.iter().flat_map(|(_, shape)| linear_heads(shape)).map(|(_, model)| model);
     let joined = joined_heads(&SHAPES[1].1).into_iter().map(|(_, model, _)| model);
     let attention = attention_poolings(&SHAPES[1].1).into_iter().map(|(_, model)| model);
     let more = [scores_out(gemm(branched, "v"), Free), scores_out(external, Free), described];
-    endings.chain(more).chain(joined).chain(attention).chain(unusual_files()).collect()
+    linear.chain(more).chain(joined).chain(attention).chain(unusual_files()).collect()
 }
 
 /// The cards of the models that ship with the project.
@@ -73,7 +73,7 @@ pub fn cards() -> Vec<Vec<u8>> {
     cards.iter().map(|path| std::fs::read(path).unwrap()).collect()
 }
 
-/// Plain, with names too long for a header in both ways of writing them, of tars, with links, and a `WebDataset`.
+/// A plain tar, long names in GNU and pax form, a tar of tars, a `WebDataset`, and links.
 pub fn tars() -> Vec<Vec<u8>> {
     let plain = tar_of(&[file("c/0.jpg", b"first"), file("c/1.jpg", &[7; 700]), file("d/2.png", b"")]);
     let long = format!("{}.jpg", "long/".repeat(40));
@@ -94,7 +94,7 @@ type Member = (Header, Vec<u8>);
 
 fn file(name: &str, content: &[u8]) -> Member {
     let mut header = Header::new_gnu();
-    // `set_path` would refuse what a hostile archive holds.
+    // `set_path` would refuse hostile names.
     header.as_mut_bytes()[..name.len()].copy_from_slice(name.as_bytes());
     header.set_mode(0o644);
     header.set_size(content.len() as u64);
@@ -117,7 +117,7 @@ fn tar_of(members: &[Member]) -> Vec<u8> {
     tar.into_inner().unwrap().into_inner()
 }
 
-/// As Hugging Face writes images, and flat ones without names.
+/// Images as Hugging Face writes them, and a flat column without names.
 pub fn parquet_files() -> Vec<Vec<u8>> {
     let with_names = "message images { optional group image { optional binary bytes; optional binary path (UTF8); } \
                       optional int64 label; }";

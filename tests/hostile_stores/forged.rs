@@ -1,4 +1,4 @@
-//! A good small store of which one thing is changed, sealed again: every reader answers, and never panics, hangs or asks for
+//! A valid small store with one changed and resealed value: every reader returns, and never panics, hangs or allocates
 //! gigabytes.
 
 use std::num::NonZeroUsize;
@@ -17,12 +17,12 @@ use relabel::training::labels::Labels;
 use serde_json::{Value, json};
 
 use crate::common::{hermetic, relabel};
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
-/// Changes the sealed content of a file of JSON, and seals it again.
+/// A change of the content of a sealed JSON file.
 type Change = fn(&mut Value);
 
-const OF_THE_GROUP: &[(&str, Change)] = &[
+const GROUP_CHANGES: &[(&str, Change)] = &[
     ("2^32 images", |info| info["images"] = json!(1_u64 << 32)),
     ("2^64 - 1 images", |info| info["images"] = json!(u64::MAX)),
     ("2^30 images", |info| info["images"] = json!(1_u64 << 30)),
@@ -47,7 +47,7 @@ const OF_THE_GROUP: &[(&str, Change)] = &[
     ("k beyond the classes", |info| info["k"] = json!(21)),
     ("another k", |info| info["k"] = json!(3)),
     ("a negative k", |info| info["k"] = json!(-1)),
-    ("a k that is no whole number", |info| info["k"] = json!(1e300)),
+    ("a fractional k", |info| info["k"] = json!(1e300)),
     ("65,535^2 cells", |info| info["map_size"] = json!([65_535, 65_535])),
     ("8,192^2 cells", |info| info["map_size"] = json!([8192, 8192])),
     ("no cells", |info| info["map_size"] = json!([0, 3])),
@@ -57,16 +57,16 @@ const OF_THE_GROUP: &[(&str, Change)] = &[
     ("fewer names than classes", |info| drop(info["classes"]["names"].as_array_mut().unwrap().pop())),
     ("fewer ids than classes", |info| drop(info["classes"]["ids"].as_array_mut().unwrap().pop())),
     ("no classes", |info| info["classes"] = json!({ "list": "", "count": 0, "ids": [], "names": [] })),
-    ("fewer classes than ids in the maps", |info| {
+    ("fewer classes than in the maps", |info| {
         let none = vec![""; 5];
         info["classes"] = json!({ "list": "", "count": 5, "ids": none, "names": none });
     }),
     ("a zstd level of 0", |info| info["zstd_level"] = json!(0)),
     ("a zstd level of 23", |info| info["zstd_level"] = json!(23)),
     ("steps of 0", |info| info["score_steps"] = json!(0)),
-    ("steps that are no power of two", |info| info["score_steps"] = json!(3)),
+    ("steps that are not a power of two", |info| info["score_steps"] = json!(3)),
     ("steps of 32,768", |info| info["score_steps"] = json!(32_768)),
-    ("an lse that is not there", |info| info["with_lse"] = json!(true)),
+    ("a missing lse", |info| info["with_lse"] = json!(true)),
     ("an empty digest", |info| info["manifest_sha256"] = json!("")),
     ("a digest that is a path", |info| info["manifest_sha256"] = json!("../../../../etc/passwd")),
     ("another digest", |info| info["manifest_sha256"] = json!("0".repeat(64))),
@@ -76,7 +76,7 @@ const OF_THE_GROUP: &[(&str, Change)] = &[
     ("other types", |info| info["classes"]["names"] = json!([[[[]]]])),
 ];
 
-const OF_A_RECORD: &[(&str, Change)] = &[
+const RECORD_CHANGES: &[(&str, Change)] = &[
     ("an agreement of 2^64 - 1", |record| record["agreement"]["compared"] = json!(u64::MAX)),
     ("more in the first five than compared", |record| record["agreement"]["top5"] = json!(3)),
     ("more at the top than in the first five", |record| record["agreement"]["top1"] = json!(1)),
@@ -93,7 +93,7 @@ const OF_A_RECORD: &[(&str, Change)] = &[
     ("a row that failed elsewhere", |record| record["failed"][0]["row"] = json!(9)),
     ("a row that failed at 2^64 - 1", |record| record["failed"][0]["row"] = json!(u64::MAX)),
     ("another image that failed", |record| record["failed"][0]["path"] = json!("../../x")),
-    ("a kind that is none", |record| record["failed"][0]["kind"] = json!("\u{1b}[2J\n")),
+    ("a hostile kind", |record| record["failed"][0]["kind"] = json!("\u{1b}[2J\n")),
     ("a file elsewhere", |record| record["files"][0]["path"] = json!("../../../etc/passwd")),
     ("an absolute file", |record| record["files"][0]["path"] = json!("/etc/passwd")),
     ("a file twice", |record| record["files"][1] = record["files"][0].clone()),
@@ -110,37 +110,37 @@ const OF_A_RECORD: &[(&str, Change)] = &[
     ("another store", |record| record["made_with"] = json!("0".repeat(64))),
 ];
 
-const OF_A_NOTE: &[(&str, Change)] = &[
+const NOTE_CHANGES: &[(&str, Change)] = &[
     ("2^64 - 1 images", |note| note["images"] = json!(u64::MAX)),
-    ("seconds without end", |note| note["seconds"] = json!(1e308)),
+    ("1e308 seconds", |note| note["seconds"] = json!(1e308)),
     ("other types", |note| note["devices"] = json!({})),
 ];
 
 #[test]
-fn a_number_that_was_changed_and_sealed_is_refused_in_words() {
+fn changed_and_resealed_values_are_refused_with_a_message() {
     let folder = tempfile::tempdir().unwrap();
     let (store, good) = (folder.path().join("store"), good_store(&folder.path().join("good")));
     let try_each = |file: &str, changes: &[(&str, Change)], seal: fn(&Path, &str, Change)| {
         for (what, change) in changes {
             copy(&good, &store);
             seal(&store, file, *change);
-            every_reader_answers(&store, &format!("{file}: {what}"));
+            run_every_reader(&store, &format!("{file}: {what}"));
         }
     };
-    try_each("zarr.json", OF_THE_GROUP, |store, _, change| forge_group(store, change));
-    try_each("records/000001.json", OF_A_RECORD, forge);
-    try_each("runs/one.json", OF_A_NOTE, forge);
-    // What was tried is what readers refuse: the good store passes.
+    try_each("zarr.json", GROUP_CHANGES, |store, _, change| forge_group(store, change));
+    try_each("records/000001.json", RECORD_CHANGES, forge);
+    try_each("runs/one.json", NOTE_CHANGES, forge);
+    // The unchanged store passes.
     copy(&good, &store);
-    assert_eq!(every_reader_answers(&store, "nothing"), Vec::<String>::new());
+    assert_eq!(run_every_reader(&store, "nothing"), Vec::<String>::new());
 }
 
 #[test]
-fn a_kind_of_failure_of_another_version_is_read_by_every_reader() {
+fn unknown_failure_kinds_are_accepted_by_every_reader() {
     let folder = tempfile::tempdir().unwrap();
     let store = good_store(folder.path());
     forge(&store, "records/000001.json", |record| record["failed"][0]["kind"] = json!("too-dark"));
-    assert_eq!(every_reader_answers(&store, "an unknown kind"), Vec::<String>::new());
+    assert_eq!(run_every_reader(&store, "an unknown kind"), Vec::<String>::new());
     let (_, status) = StoreStatus::read(&store).unwrap();
     assert_eq!(status.failures_by_kind["too-dark"], 1);
     let out = folder.path().join("merged");
@@ -153,26 +153,26 @@ fn a_kind_of_failure_of_another_version_is_read_by_every_reader() {
 }
 
 #[test]
-fn manifests_that_are_not_what_the_store_says_are_refused() {
+fn manifests_that_do_not_match_the_store_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, good) = (folder.path().join("store"), good_store(&folder.path().join("good")));
     let entry = |row: usize| ManifestEntry { path: format!("c/{row}.jpg"), ..ManifestEntry::default() };
     for rows in [1, 9, 11, 1000] {
         copy(&good, &store);
         let bytes = manifest_bytes(&Manifest::from_entries((0..rows).map(entry).collect()).unwrap()).unwrap();
-        vouch_for(&store, &bytes);
-        let refusals = every_reader_answers(&store, &format!("{rows} rows"));
-        assert!(refusals.iter().any(|words| words.contains(&format!("{rows} rows"))), "{refusals:?}");
+        replace_manifest(&store, &bytes);
+        let refusals = run_every_reader(&store, &format!("{rows} rows"));
+        assert!(refusals.iter().any(|text| text.contains(&format!("{rows} rows"))), "{refusals:?}");
     }
     for bytes in [Vec::new(), b"PAR1".to_vec(), vec![0; 1000]] {
         copy(&good, &store);
-        vouch_for(&store, &bytes);
-        assert!(!every_reader_answers(&store, "no Parquet").is_empty());
+        replace_manifest(&store, &bytes);
+        assert!(!run_every_reader(&store, "no Parquet").is_empty());
     }
 }
 
 #[test]
-fn values_that_no_run_writes_are_errors_when_they_are_read() {
+fn impossible_values_are_errors_when_read() {
     let folder = tempfile::tempdir().unwrap();
     let store = good_store(folder.path());
     forge_group(&store, |info| {
@@ -206,31 +206,31 @@ fn the_program_refuses_a_forged_store_with_little_memory() {
                 info["shard_images"] = json!(1_u64 << 20);
             });
         },
-        |store| vouch_for(store, &run_length_bomb()),
+        |store| replace_manifest(store, &run_length_bomb()),
     ];
     for (number, forgery) in forgeries.into_iter().enumerate() {
         copy(&good, &store);
         forgery(&store);
-        for words in commands {
+        for args in commands {
             let mut command = hermetic("prlimit");
-            command.arg("--as=3000000000").arg(env!("CARGO_BIN_EXE_relabel")).args(*words).current_dir(folder.path());
+            command.arg("--as=3000000000").arg(env!("CARGO_BIN_EXE_relabel")).args(*args).current_dir(folder.path());
             let started = Instant::now();
             let ran = crate::common::Ran::of(&mut command);
-            assert!([1, 3].contains(&ran.code), "{number}, {words:?}: {} {} {}", ran.code, ran.stdout, ran.stderr);
-            assert!(!ran.stderr.contains("panicked"), "{number}, {words:?}: {}", ran.stderr);
-            assert!(started.elapsed() < LONGEST, "{number}, {words:?}: {:?}", started.elapsed());
+            assert!([1, 3].contains(&ran.code), "{number}, {args:?}: {} {} {}", ran.code, ran.stdout, ran.stderr);
+            assert!(!ran.stderr.contains("panicked"), "{number}, {args:?}: {}", ran.stderr);
+            assert!(started.elapsed() < TIME_LIMIT, "{number}, {args:?}: {:?}", started.elapsed());
         }
     }
 }
 
-/// Every reader of stores in turn. Gives what they refuse.
-fn every_reader_answers(store: &Path, what: &str) -> Vec<String> {
+/// Runs every reader of stores. Returns their errors.
+fn run_every_reader(store: &Path, what: &str) -> Vec<String> {
     let refusals = std::cell::RefCell::new(Vec::new());
     let answer = |reader: &str, read: &dyn Fn() -> Result<(), Error>| {
         let started = Instant::now();
         let refused = read().err().map(|error| error.to_string());
-        assert!(started.elapsed() < LONGEST, "{what}: {reader} took {:?}", started.elapsed());
-        refusals.borrow_mut().extend(refused.map(|words| format!("{reader}: {words}")));
+        assert!(started.elapsed() < TIME_LIMIT, "{what}: {reader} took {:?}", started.elapsed());
+        refusals.borrow_mut().extend(refused.map(|message| format!("{reader}: {message}")));
     };
     answer("status", &|| StoreStatus::read(store).map(drop));
     for depth in [Depth::Files, Depth::Values] {
@@ -271,7 +271,8 @@ fn every_reader_answers(store: &Path, what: &str) -> Vec<String> {
     answer("merge", &|| Merge::plan(&[store.to_path_buf()], &out, &|_| Ok(())).map(drop));
     answer("notes", &|| run_notes(store).map(drop));
     answer("resume", &|| {
-        let (writer, _) = StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic::manifest()))?;
+        let (writer, _) =
+            StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic_store::manifest()))?;
         writer.part_state(&|_| ()).map(drop)
     });
     refusals.into_inner()
@@ -281,16 +282,17 @@ fn problems(mut found: impl Iterator<Item = (String, String)>) -> Result<(), Err
     found.next().map_or(Ok(()), |(file, problem)| Err(Error::Usage(format!("{file}: {problem}"))))
 }
 
-/// Far longer than any of these takes, also on a machine that is busy.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Far longer than any reader takes, even on a busy machine.
+const TIME_LIMIT: Duration = Duration::from_secs(30);
 
-/// A finished store of ten images, row 5 of which failed, with a note of a run.
+/// Creates a complete store of ten images, of which row 5 failed, with a run note.
 fn good_store(folder: &Path) -> PathBuf {
     std::fs::create_dir_all(folder).unwrap();
     let store = folder.join("store");
     let writer =
-        StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
+    synthetic_store::fill(&writer).unwrap();
     let Value::Object(note) = json!({ "started": "2026-11-23T19:05:38Z", "images": IMAGES, "seconds": 1.5 }) else {
         panic!("an object");
     };
@@ -301,16 +303,16 @@ fn good_store(folder: &Path) -> PathBuf {
 fn copy(from: &Path, to: &Path) {
     let _ = std::fs::remove_dir_all(to);
     for entry in walkdir::WalkDir::new(from).into_iter().map(Result::unwrap) {
-        let place = to.join(entry.path().strip_prefix(from).unwrap());
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
         if entry.file_type().is_dir() {
-            std::fs::create_dir_all(place).unwrap();
+            std::fs::create_dir_all(target).unwrap();
         } else {
-            std::fs::copy(entry.path(), place).unwrap();
+            std::fs::copy(entry.path(), target).unwrap();
         }
     }
 }
 
-/// Changes a sealed file.
+/// Changes and reseals a file.
 fn forge(store: &Path, file: &str, change: Change) {
     let path = store.join(file);
     let mut object: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -319,7 +321,7 @@ fn forge(store: &Path, file: &str, change: Change) {
     std::fs::write(path, object.to_string()).unwrap();
 }
 
-/// Changes what the store is, and lets its records be of the store that it then is.
+/// Changes the group and updates the records to match it.
 fn forge_group(store: &Path, change: Change) {
     let path = store.join("zarr.json");
     let mut group: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
@@ -337,8 +339,8 @@ fn forge_group(store: &Path, change: Change) {
     }
 }
 
-/// Puts another list in place that the store vouches for.
-fn vouch_for(store: &Path, manifest: &[u8]) {
+/// Replaces the manifest and updates its digest in the group.
+fn replace_manifest(store: &Path, manifest: &[u8]) {
     std::fs::write(store.join("manifest.parquet"), manifest).unwrap();
     let digest = digest_bytes(manifest);
     let path = store.join("zarr.json");
@@ -371,7 +373,7 @@ fn identity(mut info: Value) -> String {
     digest_bytes(&serde_json::to_vec(&info).unwrap()).to_string()
 }
 
-/// A few hundred bytes that say they are 10^9 rows of the same path.
+/// A manifest of a few hundred bytes that declares 10^9 rows of the same path.
 fn run_length_bomb() -> Vec<u8> {
     std::fs::read(crate::common::data("manifests/run_length_bomb.parquet")).unwrap()
 }

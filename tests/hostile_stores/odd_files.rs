@@ -1,4 +1,4 @@
-//! Pipes, sockets, links and folders in the places of files: nothing blocks, and nothing outside of the store is written to.
+//! Pipes, sockets, links and folders in place of files: nothing blocks, and nothing outside the store is written to.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -13,7 +13,7 @@ use relabel::shared::store::{
 };
 
 use crate::common::{Ran, hermetic, relabel};
-use crate::synthetic::{self, IMAGES};
+use crate::synthetic_store::{self, IMAGES};
 
 /// One file of each kind in a store.
 const FILES: [&str; 9] = [
@@ -29,18 +29,18 @@ const FILES: [&str; 9] = [
 ];
 
 #[test]
-fn pipes_sockets_and_folders_in_place_of_files_block_nobody() {
+fn pipes_sockets_and_folders_in_place_of_files_do_not_block() {
     let folder = tempfile::tempdir().unwrap();
-    let store = finished(folder.path());
+    let store = complete_store(folder.path());
     let _listeners: Vec<UnixListener> = FILES
         .iter()
-        .flat_map(|file| [(file, "pipe"), (file, "socket"), (file, "folder"), (file, "circle"), (file, "device")])
+        .flat_map(|file| [(file, "pipe"), (file, "socket"), (file, "folder"), (file, "loop"), (file, "device")])
         .filter_map(|(file, kind)| {
             let path = store.join(file);
             let good = std::fs::read(&path).ok();
             let _ = std::fs::remove_file(&path);
             let listener = put(&path, kind);
-            answers_soon(&store, &format!("{file}, a {kind}"));
+            check_readers_return(&store, &format!("{file}, a {kind}"));
             let _ = std::fs::remove_file(&path).or_else(|_| std::fs::remove_dir(&path));
             if let Some(good) = good {
                 std::fs::write(&path, good).unwrap();
@@ -48,10 +48,10 @@ fn pipes_sockets_and_folders_in_place_of_files_block_nobody() {
             listener
         })
         .collect();
-    // And where nothing should be.
+    // Also at paths where no file belongs.
     for (file, kind) in [("runs/x.json", "pipe"), ("scores/c.9.0.0.0", "pipe"), ("records/000009.json", "pipe")] {
         put(&store.join(file), kind);
-        answers_soon(&store, file);
+        check_readers_return(&store, file);
         let found = verify(&store, Depth::Files, &|_| ()).unwrap();
         assert!(found.problems.iter().any(|problem| problem.file == file), "{file}: {:?}", found.problems);
         std::fs::remove_file(store.join(file)).unwrap();
@@ -67,14 +67,14 @@ fn put(path: &Path, kind: &str) -> Option<UnixListener> {
         }
         "socket" => return Some(UnixListener::bind(path).unwrap()),
         "folder" => std::fs::create_dir(path).unwrap(),
-        "circle" => symlink(path.file_name().unwrap(), path).unwrap(),
+        "loop" => symlink(path.file_name().unwrap(), path).unwrap(),
         _ => symlink("/dev/zero", path).unwrap(),
     }
     None
 }
 
-/// Whatever they say, they say it.
-fn answers_soon(store: &Path, what: &str) {
+/// Checks that every reader returns, with or without an error.
+fn check_readers_return(store: &Path, what: &str) {
     let started = Instant::now();
     let _ = StoreStatus::read(store);
     let _ = verify(store, Depth::Values, &|_| ());
@@ -90,7 +90,9 @@ fn answers_soon(store: &Path, what: &str) {
         let _ = std::fs::remove_dir_all(&out);
     }
     let _ = relabel::release::verify(&FolderFiles::new(store), None, VerifyScope::Everything, &|_| Ok(()));
-    if let Ok((writer, _)) = StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic::manifest())) {
+    if let Ok((writer, _)) =
+        StoreWriter::resume(store, WriterOptions::default(), &mut || Ok(synthetic_store::manifest()))
+    {
         let _ = writer.source_index();
         let _ = writer.part_state(&|_| ());
     }
@@ -111,16 +113,21 @@ fn nothing_is_written_through_a_link_in_a_store() {
     let files = [".staging/0-of-1", "scores/c.0.0.0.0", "records/000000.json", "runs/x.json", ".source-index"];
     for link in links.iter().chain(&files) {
         let store = folder.path().join("store");
-        let writer =
-            StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
+        let writer = StoreWriter::create(
+            &store,
+            synthetic_store::info(),
+            &synthetic_store::manifest(),
+            WriterOptions::default(),
+        )
+        .unwrap();
         drop(writer);
-        let place = store.join(link);
-        let _ = std::fs::remove_dir_all(&place).or_else(|_| std::fs::remove_file(&place));
-        let leads_to_folder = outside.join(place.file_name().unwrap());
-        symlink(if leads_to_folder.is_file() { leads_to_folder } else { outside.clone() }, &place).unwrap();
-        let resumed = StoreWriter::resume(&store, WriterOptions::default(), &mut || Ok(synthetic::manifest()));
+        let path = store.join(link);
+        let _ = std::fs::remove_dir_all(&path).or_else(|_| std::fs::remove_file(&path));
+        let target = outside.join(path.file_name().unwrap());
+        symlink(if target.is_file() { target } else { outside.clone() }, &path).unwrap();
+        let resumed = StoreWriter::resume(&store, WriterOptions::default(), &mut || Ok(synthetic_store::manifest()));
         let written = resumed.and_then(|(writer, _)| {
-            synthetic::fill(&writer)?;
+            synthetic_store::fill(&writer)?;
             writer.write_run_note("x", serde_json::Map::new())?;
             writer.write_source_index(b"x")
         });
@@ -128,7 +135,7 @@ fn nothing_is_written_through_a_link_in_a_store() {
         assert_eq!(problem.is_some(), links.contains(link), "{link}: {problem:?}");
         assert!(problem.is_none_or(|problem| problem.contains("symbolic link")), "{link}");
         let names = std::fs::read_dir(&outside).unwrap().count();
-        assert_eq!(names, mine.len(), "{link}: something came");
+        assert_eq!(names, mine.len(), "{link}: a file was added");
         for name in mine {
             assert_eq!(std::fs::read(outside.join(name)).unwrap(), b"mine", "{link}: {name}");
         }
@@ -139,7 +146,7 @@ fn nothing_is_written_through_a_link_in_a_store() {
 #[test]
 fn linked_folders_of_a_release_are_named() {
     let folder = tempfile::tempdir().unwrap();
-    let store = finished(folder.path());
+    let store = complete_store(folder.path());
     let outside = folder.path().join("outside");
     std::fs::create_dir(&outside).unwrap();
     std::fs::write(outside.join("virus.exe"), "x").unwrap();
@@ -161,30 +168,30 @@ fn linked_folders_of_a_release_are_named() {
     for name in ["dangling", "more", "pipe"] {
         std::fs::remove_file(store.join(name)).unwrap();
     }
-    // A folder of the release that lies elsewhere is not looked into.
+    // A linked folder of the release is not read.
     std::fs::rename(store.join("scores"), outside.join("scores")).unwrap();
     symlink(outside.join("scores"), store.join("scores")).unwrap();
     assert!(problems().iter().any(|problem| problem.file == "scores"), "{:?}", problems());
 }
 
 #[test]
-fn too_many_open_files_are_neither_absence_nor_damage() {
+fn too_many_open_files_are_not_reported_as_damage() {
     let folder = tempfile::tempdir().unwrap();
-    finished(folder.path());
-    for (limit, words) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
+    complete_store(folder.path());
+    for (limit, subcommand) in (3..24).flat_map(|limit| [(limit, "status"), (limit, "verify")]) {
         let mut command = hermetic("prlimit");
         let program = env!("CARGO_BIN_EXE_relabel");
         command
             .arg(format!("--nofile={limit}"))
             .arg(program)
-            .args([words, "store", "--json"])
+            .args([subcommand, "store", "--json"])
             .current_dir(folder.path());
         let ran = Ran::of(&mut command);
         let is_refusal = ran.code == 1 && ran.stderr.contains("open files");
         let is_loader = ran.code == 127 || ran.stderr.contains("shared libraries");
         assert!(
             ran.code == 0 || is_refusal || is_loader,
-            "{limit}, {words}: {} {} {}",
+            "{limit}, {subcommand}: {} {} {}",
             ran.code,
             ran.stdout,
             ran.stderr
@@ -194,18 +201,18 @@ fn too_many_open_files_are_neither_absence_nor_damage() {
 }
 
 #[test]
-fn a_store_that_is_being_written_has_no_strangers() {
+fn a_store_being_written_has_no_stray_files() {
     let folder = tempfile::tempdir().unwrap();
-    let mut info = synthetic::info();
+    let mut info = synthetic_store::info();
     info.shard_images = 1;
     let store = folder.path().join("store");
-    let writer = StoreWriter::create(&store, info, &synthetic::manifest(), WriterOptions::default()).unwrap();
+    let writer = StoreWriter::create(&store, info, &synthetic_store::manifest(), WriterOptions::default()).unwrap();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
             for _ in 0..8 {
                 for shard in 0..IMAGES {
-                    let labels = synthetic::shard_labels(writer.info(), shard);
+                    let labels = synthetic_store::shard_labels(writer.info(), shard);
                     let files = encode_shard(writer.info(), &labels).unwrap();
                     writer.commit(&labels, &files, Agreement::default()).unwrap();
                 }
@@ -230,12 +237,13 @@ fn a_store_that_is_being_written_has_no_strangers() {
     });
 }
 
-/// A finished store of ten images.
-fn finished(folder: &Path) -> PathBuf {
+/// Creates a complete store of ten images.
+fn complete_store(folder: &Path) -> PathBuf {
     let store = folder.join("store");
     let writer =
-        StoreWriter::create(&store, synthetic::info(), &synthetic::manifest(), WriterOptions::default()).unwrap();
-    synthetic::fill(&writer).unwrap();
+        StoreWriter::create(&store, synthetic_store::info(), &synthetic_store::manifest(), WriterOptions::default())
+            .unwrap();
+    synthetic_store::fill(&writer).unwrap();
     let reader = StoreReader::open(&store).unwrap();
     assert!(matches!(reader.row(0), Ok(RowState::Labelled(_))));
     store

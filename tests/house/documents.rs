@@ -3,12 +3,12 @@ use std::path::{Path, PathBuf};
 
 use crate::common::repository;
 
-/// Files that begin a path in the repository; a path in a document that begins otherwise is the reader's own.
+/// Beginnings of paths in the repository. Other paths in documents are examples.
 const TOP_LEVEL: [&str; 9] =
     ["src/", "tests/", "docs/", "models/", "manifests/", "python/", "scripts/", "benches/", "examples/"];
 
 #[test]
-fn every_path_that_a_document_cites_exists() {
+fn every_cited_path_exists() {
     let (mut cited, mut missing) = (0, Vec::new());
     for page in documents().into_iter().chain(files_below("src", "rs")) {
         let text = std::fs::read_to_string(&page).unwrap();
@@ -24,12 +24,12 @@ fn every_path_that_a_document_cites_exists() {
             }
         }
     }
-    assert!(missing.is_empty(), "cited, and not there:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "cited paths that do not exist:\n{}", missing.join("\n"));
     assert!(cited > 50, "only {cited} paths were found");
 }
 
 #[test]
-fn every_link_between_documents_leads_somewhere() {
+fn every_link_between_documents_resolves() {
     let mut broken = Vec::new();
     let mut links = 0;
     for page in documents() {
@@ -47,12 +47,12 @@ fn every_link_between_documents_leads_somewhere() {
             }
         }
     }
-    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+    assert!(broken.is_empty(), "broken links:\n{}", broken.join("\n"));
     assert!(links > 100, "only {links} links were found");
 }
 
 #[test]
-fn every_test_that_is_named_as_a_proof_exists() {
+fn every_cited_test_exists() {
     let main = std::fs::read_to_string(repository("tests/main.rs")).unwrap();
     let modules: Vec<&str> = main
         .lines()
@@ -80,12 +80,12 @@ fn every_test_that_is_named_as_a_proof_exists() {
         }
     }
     assert!(missing.is_empty(), "tests that do not exist:\n{}", missing.join("\n"));
-    assert!(named > 20, "only {named} promises were found");
+    assert!(named > 20, "only {named} cited tests were found");
 }
 
-/// Messages that the guide quotes: the first column of the tables of its troubleshooting pages, in backticks.
+/// The guide quotes messages in the first column of the tables of its troubleshooting pages, in backticks.
 #[test]
-fn every_message_that_the_guide_quotes_is_printed_by_the_program() {
+fn every_quoted_message_exists() {
     let sources = [files_below("src", "rs"), files_below("python", "py"), files_below("scripts", "py")].concat();
     let sources: Vec<_> = sources.iter().map(|file| joined_literals(&std::fs::read_to_string(file).unwrap())).collect();
     let (mut quoted, mut missing) = (0, Vec::new());
@@ -100,11 +100,11 @@ fn every_message_that_the_guide_quotes_is_printed_by_the_program() {
             }
         }
     }
-    assert!(missing.is_empty(), "quoted, and printed nowhere:\n{}", missing.join("\n"));
+    assert!(missing.is_empty(), "quoted messages that no source contains:\n{}", missing.join("\n"));
     assert!(quoted > 50, "only {quoted} messages were found");
 }
 
-/// A source text in which literals that go on in the next line are one line, quotes unescaped.
+/// Joins string literals that continue on the next line, and unescapes quotes.
 fn joined_literals(text: &str) -> String {
     let mut joined = String::with_capacity(text.len());
     for line in text.lines() {
@@ -118,7 +118,7 @@ fn joined_literals(text: &str) -> String {
     joined.replace("\\\"", "\"")
 }
 
-/// Every page of the repository.
+/// Returns every Markdown page.
 fn documents() -> Vec<PathBuf> {
     let top = std::fs::read_dir(repository("")).unwrap().map(|entry| entry.unwrap().path());
     let top = top.filter(|path| path.extension().is_some_and(|extension| extension == "md"));
@@ -136,20 +136,20 @@ fn inside(path: &Path) -> String {
     path.strip_prefix(repository("")).unwrap().to_string_lossy().into_owned()
 }
 
-/// Texts between single backticks, line by line.
+/// Returns the texts between single backticks.
 fn in_backticks(text: &str) -> impl Iterator<Item = String> {
     let lines = text.lines().filter(|line| !line.starts_with("```"));
     lines.flat_map(|line| line.split('`').skip(1).step_by(2)).map(str::to_owned)
 }
 
-/// Targets of `[text](target)` outside of code.
+/// Returns the targets of `[text](target)` outside of code blocks.
 fn link_targets(text: &str) -> impl Iterator<Item = String> {
     let prose = text.split("```").step_by(2).collect::<String>();
     let links = prose.match_indices("](").map(|(at, _)| prose[at + 2..].split(')').next().unwrap().to_owned());
     links.collect::<Vec<_>>().into_iter()
 }
 
-/// Anchors of a page's headings, as GitHub makes them.
+/// Returns the anchors of a page's headings as GitHub generates them.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = page.split("```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
     let anchor = |heading: &str| {

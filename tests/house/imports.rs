@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use super::sources::{Index, SourceFile, library_modules, sources, used_paths};
 use crate::common::repository;
 
-/// The page that shows which module imports which. `RELABEL_BLESS=1` writes it anew.
+/// The page with the import table. `RELABEL_BLESS=1` rewrites it.
 const MODULES_PAGE: &str = "docs/modules.md";
 
 #[test]
@@ -18,7 +18,7 @@ fn modules_import_only_modules_declared_above_them() {
 }
 
 #[test]
-fn the_import_table_of_the_documents_is_true() {
+fn the_import_table_is_up_to_date() {
     let modules = library_modules();
     let mut table = "| module | imports |\n|---|---|\n".to_owned();
     for (at, imported) in imports_by_module() {
@@ -44,7 +44,7 @@ fn files_of_one_module_import_each_other_in_one_direction() {
     for source in sources().iter().filter(|source| source.file != "lib.rs") {
         for used in used_paths(source).iter().filter(|used| !used.is_export) {
             let target = index.defined_in(source, &used.segments);
-            // A module and the files inside it are one unit; what counts is between siblings and their descendants.
+            // Imports between a module and its own files are not counted.
             let is_related = |target: &SourceFile| {
                 target.module.starts_with(&source.module) || source.module.starts_with(&target.module)
             };
@@ -54,11 +54,11 @@ fn files_of_one_module_import_each_other_in_one_direction() {
         }
     }
     assert!(edges.len() > 100, "only {} files import anything", edges.len());
-    let circles: Vec<_> = circles(&edges).into_iter().map(|circle| circle.join(" → ")).collect();
-    assert!(circles.is_empty(), "files import each other in circles:\n{}", circles.join("\n"));
+    let cycles: Vec<_> = cycles(&edges).into_iter().map(|cycle| cycle.join(" → ")).collect();
+    assert!(cycles.is_empty(), "import cycles:\n{}", cycles.join("\n"));
 }
 
-/// Which library modules each library module imports, as positions in [`library_modules`].
+/// Returns the modules that each library module imports, as positions in [`library_modules`].
 fn imports_by_module() -> BTreeMap<usize, BTreeSet<usize>> {
     let modules = library_modules();
     let module_of = |path: &[String]| modules.iter().position(|module| path.starts_with(module));
@@ -79,26 +79,26 @@ fn imports_by_module() -> BTreeMap<usize, BTreeSet<usize>> {
     imports
 }
 
-/// A circle through each file that is part of one, none twice.
-fn circles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>> {
+/// Returns the shortest cycle through each file that is in one, without duplicates.
+fn cycles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>> {
     let mut found: Vec<Vec<&str>> = Vec::new();
     for &start in edges.keys() {
-        if found.iter().any(|circle| circle.contains(&start)) {
+        if found.iter().any(|cycle| cycle.contains(&start)) {
             continue;
         }
-        // The shortest way from a file back to itself.
+        // A breadth-first search from the file back to itself.
         let mut came_from: BTreeMap<&str, &str> = BTreeMap::new();
         let mut front = vec![start];
         'search: while !front.is_empty() {
             for at in std::mem::take(&mut front) {
                 for &next in edges.get(at).into_iter().flatten() {
                     if next == start {
-                        let mut circle = vec![at];
-                        while let Some(&before) = came_from.get(circle.last().unwrap()) {
-                            circle.push(before);
+                        let mut cycle = vec![at];
+                        while let Some(&before) = came_from.get(cycle.last().unwrap()) {
+                            cycle.push(before);
                         }
-                        circle.reverse();
-                        found.push(circle);
+                        cycle.reverse();
+                        found.push(cycle);
                         break 'search;
                     }
                     if !came_from.contains_key(next) {
@@ -113,7 +113,7 @@ fn circles<'a>(edges: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> Vec<Vec<&'a str>
 }
 
 #[test]
-fn circles_are_found() {
+fn cycles_are_found() {
     let edges = |pairs: &[(&'static str, &'static str)]| {
         let mut edges: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for (from, to) in pairs {
@@ -121,6 +121,6 @@ fn circles_are_found() {
         }
         edges
     };
-    assert!(circles(&edges(&[("a", "b"), ("b", "c"), ("a", "c")])).is_empty());
-    assert_eq!(circles(&edges(&[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")])), [["b", "c"]]);
+    assert!(cycles(&edges(&[("a", "b"), ("b", "c"), ("a", "c")])).is_empty());
+    assert_eq!(cycles(&edges(&[("a", "b"), ("b", "c"), ("c", "b"), ("c", "d")])), [["b", "c"]]);
 }

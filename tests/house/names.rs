@@ -2,14 +2,14 @@ use std::collections::BTreeMap;
 
 use super::sources::sources;
 
-/// File names that tell nothing of what a file holds.
-const SAY_LITTLE: &[&str] = &[
+/// File names that do not describe the content.
+const VAGUE_NAMES: &[&str] = &[
     "words", "cells", "places", "place", "folder", "texts", "unique", "utils", "util", "helpers", "misc", "common",
     "things", "stuff",
 ];
 
 #[test]
-fn no_two_public_types_have_one_name() {
+fn public_type_names_are_unique() {
     let mut defined: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in sources() {
         for line in source.code() {
@@ -21,8 +21,8 @@ fn no_two_public_types_have_one_name() {
         }
     }
     assert!(defined.len() > 100, "only {} public types were found", defined.len());
-    let doubles: Vec<_> = defined.iter().filter(|(_, files)| files.len() > 1).collect();
-    assert!(doubles.is_empty(), "public types of one name: {doubles:?}");
+    let duplicates: Vec<_> = defined.iter().filter(|(_, files)| files.len() > 1).collect();
+    assert!(duplicates.is_empty(), "public types with the same name: {duplicates:?}");
 }
 
 #[test]
@@ -30,12 +30,12 @@ fn files_are_named_after_what_they_hold() {
     let mut by_name: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for source in sources() {
         let name = source.module.last().unwrap().as_str();
-        assert!(!SAY_LITTLE.contains(&name), "{}: name the file after what it holds", source.file);
+        assert!(!VAGUE_NAMES.contains(&name), "{}: name the file after its content", source.file);
         by_name.entry(name).or_default().push(&source.file);
     }
-    // A name that many files share is that of none of them.
+    // A name shared by many files describes none of them.
     let shared: Vec<_> = by_name.iter().filter(|(_, files)| files.len() > 3).collect();
-    assert!(shared.is_empty(), "files of one name: {shared:?}");
+    assert!(shared.is_empty(), "files with the same name: {shared:?}");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn files_stay_small() {
     let mut lengths: Vec<_> = sources().iter().map(|source| (source.text.lines().count(), &source.file)).collect();
     lengths.sort();
     let at = |share: usize| lengths[(lengths.len() - 1) * share / 100];
-    assert!(at(50).0 <= 160, "half of the files are longer than {:?}", at(50));
-    assert!(at(90).0 <= 330, "one file in ten is longer than {:?}", at(90));
+    assert!(at(50).0 <= 160, "the median length is {:?}", at(50));
+    assert!(at(90).0 <= 330, "the 90th percentile of lengths is {:?}", at(90));
     assert!(at(100).0 <= 660, "the longest file: {:?}", at(100));
 }

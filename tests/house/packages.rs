@@ -1,6 +1,6 @@
 use super::sources::sources;
 
-/// Packages that only some modules may name, and which.
+/// Packages, and the modules that may use them.
 const ONLY_IN: &[(&str, &[&str])] = &[
     ("ort::", &["labelling/teacher"]),
     ("prost::", &["labelling/teacher"]),
@@ -33,12 +33,12 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("signal_hook::", &["cli"]),
 ];
 
-/// What the library never does, and what the code that does it contains.
+/// Calls that the library must not contain.
 const NEVER_IN_LIBRARY: &[&str] =
     &["println!", "eprintln!", "process::exit", "env::var", "env::current_dir", "Instant::now", "SystemTime::now"];
 
 #[test]
-fn each_package_is_known_to_one_module() {
+fn packages_are_used_only_in_their_modules() {
     for (package, homes) in ONLY_IN {
         let mut is_used = false;
         for source in sources() {
@@ -49,7 +49,7 @@ fn each_package_is_known_to_one_module() {
             let is_home = homes
                 .iter()
                 .any(|home| source.file == format!("{home}.rs") || source.file.starts_with(&format!("{home}/")));
-            assert!(!uses || is_home, "{} uses `{package}`, which only {homes:?} may", source.file);
+            assert!(!uses || is_home, "{} uses `{package}`, which is reserved for {homes:?}", source.file);
             is_used |= uses;
         }
         assert!(is_used, "nothing uses `{package}`");
@@ -57,8 +57,8 @@ fn each_package_is_known_to_one_module() {
 }
 
 #[test]
-fn the_library_neither_prints_nor_exits_nor_reads_its_surroundings() {
-    for source in sources().iter().filter(|source| !source.is_of_program()) {
+fn the_library_does_not_print_exit_or_read_its_environment() {
+    for source in sources().iter().filter(|source| !source.is_program()) {
         for word in NEVER_IN_LIBRARY {
             assert!(!source.code().any(|line| line.contains(word)), "{} uses `{word}`", source.file);
         }

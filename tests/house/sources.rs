@@ -19,12 +19,12 @@ impl SourceFile {
         lines.filter(|line| !line.trim_start().starts_with("//"))
     }
 
-    pub fn is_of_program(&self) -> bool {
+    pub fn is_program(&self) -> bool {
         ["cli", "main"].contains(&self.module[0].as_str())
     }
 }
 
-/// Every source file of the package, but not of the crates nested in it.
+/// Returns every source file of the package, without nested crates.
 pub fn sources() -> &'static [SourceFile] {
     static SOURCES: LazyLock<Vec<SourceFile>> = LazyLock::new(|| {
         let root = repository("src");
@@ -42,8 +42,8 @@ pub fn sources() -> &'static [SourceFile] {
     &SOURCES
 }
 
-/// Modules of the library in the order of their declarations: those of the groups that `lib.rs` declares, or a group
-/// itself where it declares no public modules.
+/// Returns the modules of the library in the order of their declarations: those of the groups in `lib.rs`, or a group
+/// itself if it declares no public modules.
 pub fn library_modules() -> Vec<Vec<String>> {
     let declared = |file: &str| {
         let text = std::fs::read_to_string(repository("src").join(file)).unwrap();
@@ -67,16 +67,16 @@ pub struct UsedPath {
     pub is_export: bool,
 }
 
-/// Paths that a file uses from its own crate: in `use` declarations, and in code where they begin with `crate`, `super`
-/// or one of the file's child modules.
+/// Returns the paths that a file uses from its own crate: in `use` declarations, and in code if they begin with `crate`,
+/// `super` or a child module.
 pub fn used_paths(source: &SourceFile) -> Vec<UsedPath> {
     let code = source.code().collect::<Vec<_>>().join("\n");
     let mut used = Vec::new();
     let mut rest = String::with_capacity(code.len());
     let mut from = 0;
     for (at, _) in code.match_indices("use ") {
-        let begun = code[..at].rfind('\n').map_or(0, |line| line + 1);
-        let before = code[begun..at].trim();
+        let start = code[..at].rfind('\n').map_or(0, |line| line + 1);
+        let before = code[start..at].trim();
         if at < from || !(before.is_empty() || before.starts_with("pub") && !before.contains(' ')) {
             continue;
         }
@@ -84,7 +84,7 @@ pub fn used_paths(source: &SourceFile) -> Vec<UsedPath> {
         for segments in expanded(&code[at + "use ".len()..end]) {
             used.push(UsedPath { segments, is_export: before.starts_with("pub") });
         }
-        rest.push_str(&code[from..begun]);
+        rest.push_str(&code[from..start]);
         from = end;
     }
     rest.push_str(&code[from..]);
@@ -104,14 +104,14 @@ pub fn used_paths(source: &SourceFile) -> Vec<UsedPath> {
     used
 }
 
-/// `store` of `pub(crate) mod store;`
+/// Returns `store` for `pub(crate) mod store;`.
 pub fn declared_module(line: &str) -> Option<&str> {
     let line = line.strip_suffix(';')?;
     let (before, name) = line.split_once("mod ")?;
     (before.is_empty() || before.starts_with("pub")).then_some(name)
 }
 
-/// `a::{b, c::d}` as `[a, b]` and `[a, c, d]`; a name after `as` is dropped.
+/// Expands `a::{b, c::d}` to `[a, b]` and `[a, c, d]`; a name after `as` is dropped.
 fn expanded(tree: &str) -> Vec<Vec<String>> {
     let tree = tree.trim();
     let Some(open) = tree.find('{') else {
@@ -124,19 +124,19 @@ fn expanded(tree: &str) -> Vec<Vec<String>> {
         .filter(|segment| !segment.is_empty())
         .collect();
     let inner = &tree[open + 1..tree.rfind('}').unwrap()];
-    let (mut depth, mut begun, mut branches) = (0, 0, Vec::new());
+    let (mut depth, mut start, mut branches) = (0, 0, Vec::new());
     for (at, letter) in inner.char_indices() {
         match letter {
             '{' => depth += 1,
             '}' => depth -= 1,
             ',' if depth == 0 => {
-                branches.push(&inner[begun..at]);
-                begun = at + 1;
+                branches.push(&inner[start..at]);
+                start = at + 1;
             }
             _ => {}
         }
     }
-    branches.push(&inner[begun..]);
+    branches.push(&inner[start..]);
     let branches = branches.into_iter().filter(|branch| !branch.trim().is_empty());
     branches.flat_map(expanded).map(|branch| [head.clone(), branch].concat()).collect()
 }
@@ -160,14 +160,14 @@ impl Index {
         Self { files, exports }
     }
 
-    /// The file in which the item of a path is defined; `None` for a path into another crate.
+    /// Returns the file that defines the item of a path; `None` for a path into another crate.
     pub fn defined_in(&self, source: &SourceFile, segments: &[String]) -> Option<&'static SourceFile> {
         let path = absolute(source, segments);
         self.resolved(&path, 0)
     }
 
     fn resolved(&self, path: &[String], depth: usize) -> Option<&'static SourceFile> {
-        assert!(depth < 20, "{path:?} is re-exported in a circle");
+        assert!(depth < 20, "{path:?} is re-exported in a cycle");
         let known = (1..=path.len()).rev().find(|&length| self.files.contains_key(&path[..length]))?;
         let file = self.files[&path[..known]];
         let Some(name) = path.get(known) else { return Some(file) };
@@ -179,7 +179,7 @@ impl Index {
     }
 }
 
-/// A path from the crate's root. In the file of `a::b`, `super` is `a`, and a child module is named without anything.
+/// Converts a path to one from the crate's root. In the file of `a::b`, `super` is `a`, and a child module has no prefix.
 fn absolute(source: &SourceFile, segments: &[String]) -> Vec<String> {
     let mut path = source.module.clone();
     let root = ["lib", "main"].contains(&path[0].as_str());

@@ -47,7 +47,7 @@ pub enum ImagesToDo {
     All,
     /// Those of these rows; the others keep their labels. Batches that contain one of them are run completely, so that an
     /// image gets the same labels as when all are labelled
-    /// (test `mishaps::what_failed_is_labelled_again_to_the_bytes_of_a_run_without_failures`).
+    /// (test `faults::retried_failures_give_the_bytes_of_a_run_without_failures`).
     These(Vec<usize>),
 }
 

@@ -44,7 +44,7 @@ pub struct WrongImage {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Tolerance {
     /// None: the same program on the same device gives identical bits
-    /// (test `damage::recomputed_labels_are_the_stored_ones_to_the_bit`).
+    /// (test `damage::recomputed_labels_equal_the_stored_ones_bit_for_bit`).
     Exact,
     /// Differences of scores relative to the largest score of the map, plus those of rounding: another device sums in
     /// another order.

@@ -85,7 +85,7 @@ impl Decoder {
         catching_panics(|| {
             let limits = DecodeLimits::new(&self.budget, Some((to, filter))).with_callback(before_grant);
             let image = decode_within(bytes, exif, &limits)?;
-            resize_rgb8(&image.data, image.sides, out, to, filter).map_err(broken)
+            resize_rgb8(&image.data, image.sides, out, to, filter).map_err(|error| broken(error.to_string()))
         })
     }
 

@@ -43,7 +43,7 @@ impl RgbImage {
     pub fn resized(&self, height_pixels: u32, width_pixels: u32, filter: Filter) -> Result<Self, ImageError> {
         let sides = Sides { height_pixels, width_pixels };
         let mut data = vec![0; height_pixels as usize * width_pixels as usize * 3];
-        resize_rgb8(&self.data, self.sides, &mut data, sides, filter).map_err(broken)?;
+        resize_rgb8(&self.data, self.sides, &mut data, sides, filter).map_err(|error| broken(error.to_string()))?;
         Self::new(height_pixels, width_pixels, data)
     }
 

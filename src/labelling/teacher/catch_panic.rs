@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::shared::error::Error;
 
 /// Runs code that calls the binding. A negative dimension in a shape that ONNX Runtime inferred, for example, makes it panic
-/// (test `hostile::what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal`).
+/// (test `hostile_models::graphs_that_crash_onnx_runtime_are_refused`).
 pub(super) fn catch_panic<T>(action: &'static str, run: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let message = format!("its Rust binding panicked on this graph: {}", panic_message(panic.as_ref()));

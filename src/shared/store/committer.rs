@@ -2,7 +2,7 @@
 //!
 //! A file is written in `.staging/`, flushed to disk and then renamed to its final path; then its folder is flushed too.
 //! A file at its final path is therefore complete, whenever the machine stops
-//! (tests `kill::a_killed_run_resumes_to_the_same_bytes`, `mishaps::a_failure_at_any_step_of_a_commit_loses_nothing`).
+//! (tests `kill::a_killed_run_resumes_to_the_same_bytes`, `faults::a_failure_at_any_step_of_a_commit_loses_nothing`).
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read as _, Write as _};

@@ -60,7 +60,7 @@ impl StoreReader {
     ///
     /// Label maps are read without the rest of their shard, so that the digest of the file is verified only if `files`
     /// reads all of it. Every chunk and index is verified by its own checksum either way
-    /// (test `remote::a_store_elsewhere_reads_as_the_folder_does`).
+    /// (test `remote::a_remote_store_reads_like_the_folder`).
     ///
     /// # Errors
     /// As for [`StoreReader::open`]; returns [`Error::Remote`] if the server cannot be reached.
@@ -111,7 +111,7 @@ impl StoreReader {
     }
 
     /// Reads a row. Verifies checksums, and that the shard's files match its record (test
-    /// `damage::every_damage_is_named_and_repaired`).
+    /// `damage::every_damage_is_reported_and_repaired`).
     ///
     /// # Errors
     /// Returns [`Error::Usage`] if the row does not exist; [`Error::Store`] if its shard is damaged; [`Error::File`] or

@@ -1,5 +1,5 @@
 //! The files whose digests were verified, and their metadata at that time, so that resuming a store does not read all of
-//! it again. A file that was touched since is verified again (test `damage::every_damage_is_named_and_repaired`).
+//! it again. A file that was touched since is verified again (test `damage::every_damage_is_reported_and_repaired`).
 //!
 //! A cache: without it, the next run reads every file once.
 

@@ -1,5 +1,5 @@
 //! Pools the same crops of many maps: the targets of [`Pooler`](super::Pooler), for many crops at a time (test
-//! `pooling::crops_that_are_pooled_together_have_the_labels_of_each_alone`).
+//! `pooling::crops_pooled_together_equal_crops_pooled_alone`).
 
 use half::slice::HalfFloatSliceExt as _;
 

@@ -4,7 +4,7 @@
 
 OUT gets the files and `verdicts.json`, which lists the size and the SHA-256 of `Image.open(file).convert("RGB")` for each
 file, or PIL's error. If `exif` is true, `ImageOps.exif_transpose` is applied first. The Rust test
-`decode::pixels_are_pils_or_the_file_is_refused` decodes the same files. A seed always makes the same files.
+`decode::random_files_decode_as_pil_or_are_refused` decodes the same files. A seed always makes the same files.
 """
 
 import argparse

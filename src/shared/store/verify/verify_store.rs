@@ -13,7 +13,7 @@ use crate::shared::store::layout;
 /// Verifies everything in a store that readers rely on. Writes nothing. `on_progress` is called from several threads.
 ///
 /// Damage is not an error but part of the result. A run may write the store meanwhile
-/// (test `hostile_stores::a_store_that_is_being_written_has_no_strangers`).
+/// (test `hostile_stores::a_store_being_written_has_no_stray_files`).
 ///
 /// # Errors
 /// Returns [`Error::Store`] if it is not a store, or of another format version or program; [`Error::File`] if the system

@@ -13,7 +13,7 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{TinyGraph, float, int, ints, tensor};
 
-/// Teachers that are loaded in this process.
+/// Loads teachers in this process.
 struct Loader {
     runtime: &'static Runtime,
     folder: tempfile::TempDir,
@@ -43,7 +43,7 @@ impl Loader {
             Error::Teacher { problem, advice, .. } | Error::Proof { problem, advice, .. } => {
                 format!("{problem}; {advice}")
             }
-            other => format!("not refused but broken: {other}"),
+            other => format!("not a refusal: {other}"),
         })
     }
 }
@@ -54,8 +54,8 @@ fn noise() -> PixelBatch {
     PixelBatch::new(2, size, (0..2 * size.rgb_bytes()).map(byte).collect())
 }
 
-/// Scores of every cell by class, from labels that hold all classes.
-fn by_class(labels: &BatchLabels) -> Vec<f32> {
+/// Scores of every cell in class order, from labels of all classes.
+fn scores_by_class(labels: &BatchLabels) -> Vec<f32> {
     let k = labels.k;
     let mut scores = vec![0.0; labels.scores.len()];
     for (at, (&score, &class)) in labels.scores.iter().zip(&labels.classes).enumerate() {
@@ -75,7 +75,7 @@ fn linear(opset: i64) -> TinyGraph {
 }
 
 /// The scores as `[n, class, 1, 1]`, called `s4`.
-fn by_convolution() -> TinyGraph {
+fn linear_by_convolution() -> TinyGraph {
     convolution(TinyGraph::new(17), &SHAPES[1].1)
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .shape("w_shape", &[CLASSES, C, 1, 1])
@@ -93,57 +93,81 @@ fn softmax(graph: TinyGraph, from: &str, to: &str) -> TinyGraph {
     graph.node("Softmax", &[from], &[to], &[int("axis", 1)])
 }
 
-/// Graphs that end in probabilities, what is said of them, and the classes that are left, in the output's order.
-fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
-    let all: Vec<usize> = (0..CLASSES as usize).collect();
-    let same = |name, graph: TinyGraph| (name, finish(graph, CLASSES as usize), all.clone());
-    let probs = || softmax(linear(17), "scores", "probs");
-    let minus_one = |graph: TinyGraph| graph.shape("minus_one", &[-1]);
+/// The name of a model, its file, and the classes of its output, in order.
+type ActivatedModel = (&'static str, Vec<u8>, Vec<usize>);
+
+/// Graphs that end in probabilities.
+fn activated() -> Vec<ActivatedModel> {
+    [activations_as_operators(), activations_spelled_out(), activations_with_fewer_classes()].concat()
+}
+
+fn all_classes(name: &'static str, graph: TinyGraph) -> ActivatedModel {
+    (name, finish(graph, CLASSES as usize), (0..CLASSES as usize).collect())
+}
+
+fn probabilities() -> TinyGraph {
+    softmax(linear(17), "scores", "probs")
+}
+
+/// Activations that are operators, and what exporters put after them.
+fn activations_as_operators() -> Vec<ActivatedModel> {
     vec![
-        same("LogSoftmax", linear(17).node("LogSoftmax", &["scores"], &["out"], &[int("axis", 1)])),
-        same("Sigmoid", linear(17).node("Sigmoid", &["scores"], &["out"], &[])),
-        same("Hardmax", linear(17).node("Hardmax", &["scores"], &["out"], &[int("axis", 1)])),
-        same("Log", probs().node("Log", &["probs"], &["out"], &[])),
-        same("Reshape", probs().shape("to", &[-1, CLASSES]).node("Reshape", &["probs", "to"], &["out"], &[])),
-        same(
-            "Reshape to its own shape",
-            probs().node("Shape", &["probs"], &["to"], &[]).node("Reshape", &["probs", "to"], &["out"], &[]),
+        all_classes("LogSoftmax", linear(17).node("LogSoftmax", &["scores"], &["out"], &[int("axis", 1)])),
+        all_classes("Sigmoid", linear(17).node("Sigmoid", &["scores"], &["out"], &[])),
+        all_classes("Hardmax", linear(17).node("Hardmax", &["scores"], &["out"], &[int("axis", 1)])),
+        all_classes("Log", probabilities().node("Log", &["probs"], &["out"], &[])),
+        all_classes(
+            "Reshape",
+            probabilities().shape("to", &[-1, CLASSES]).node("Reshape", &["probs", "to"], &["out"], &[]),
         ),
-        same("Identity and Cast", {
-            let graph = probs().node("Identity", &["probs"], &["i"], &[]);
+        all_classes(
+            "Reshape to its own shape",
+            probabilities().node("Shape", &["probs"], &["to"], &[]).node("Reshape", &["probs", "to"], &["out"], &[]),
+        ),
+        all_classes("Identity and Cast", {
+            let graph = probabilities().node("Identity", &["probs"], &["i"], &[]);
             graph.node("Cast", &["i"], &["d"], &[int("to", 11)]).node("Cast", &["d"], &["out"], &[int("to", 1)])
         }),
-        same("Squeeze", {
-            let graph = softmax(by_convolution(), "s4", "probs").shape("axes", &[2, 3]);
+        all_classes("Squeeze", {
+            let graph = softmax(linear_by_convolution(), "s4", "probs").shape("axes", &[2, 3]);
             graph.node("Squeeze", &["probs", "axes"], &["out"], &[])
         }),
-        same("Transpose, Flatten", {
-            let graph = softmax(by_convolution(), "s4", "probs");
+        all_classes("Transpose, Flatten", {
+            let graph = softmax(linear_by_convolution(), "s4", "probs");
             let last = graph.node("Transpose", &["probs"], &["last"], &[ints("perm", &[0, 2, 3, 1])]);
             last.node("Flatten", &["last"], &["out"], &[])
         }),
-        same("Unsqueeze, Squeeze, Log", {
-            let graph = probs().shape("axes", &[2]).node("Unsqueeze", &["probs", "axes"], &["u"], &[]);
+        all_classes("Unsqueeze, Squeeze, Log", {
+            let graph = probabilities().shape("axes", &[2]).node("Unsqueeze", &["probs", "axes"], &["u"], &[]);
             graph.node("Squeeze", &["u", "axes"], &["s"], &[]).node("Log", &["s"], &["out"], &[])
         }),
-        same("percent", probs().number("hundred", 100.0).node("Mul", &["hundred", "probs"], &["out"], &[])),
-        same("Clip, Log", {
-            let graph = probs().number("least", 1e-7).number("most", 1.0);
+        all_classes(
+            "percent",
+            probabilities().number("hundred", 100.0).node("Mul", &["hundred", "probs"], &["out"], &[]),
+        ),
+        all_classes("Clip, Log", {
+            let graph = probabilities().number("least", 1e-7).number("most", 1.0);
             graph.node("Clip", &["probs", "least", "most"], &["c"], &[]).node("Log", &["c"], &["out"], &[])
         }),
-        same("a Softmax twice", {
-            let graph = probs().node("Identity", &["probs"], &["i"], &[]);
+        all_classes("a Softmax twice", {
+            let graph = probabilities().node("Identity", &["probs"], &["i"], &[]);
             softmax(graph, "i", "out")
         }),
-        same(
+        all_classes(
             "a Sigmoid, then Softmax",
             softmax(linear(17).node("Sigmoid", &["scores"], &["sigmoid"], &[]), "sigmoid", "out"),
         ),
-        same("spelled out: Exp, ReduceSum, Div", {
+    ]
+}
+
+/// Activations spelled out in single steps, and rounded ones.
+fn activations_spelled_out() -> Vec<ActivatedModel> {
+    vec![
+        all_classes("spelled out: Exp, ReduceSum, Div", {
             let graph = linear(17).shape("axes", &[1]).node("Exp", &["scores"], &["e"], &[]);
             graph.node("ReduceSum", &["e", "axes"], &["sum"], &[]).node("Div", &["e", "sum"], &["out"], &[])
         }),
-        same("spelled out from the largest score on, opset 11", {
+        all_classes("spelled out from the largest score on, opset 11", {
             linear(11)
                 .node("ReduceMax", &["scores"], &["most"], &[ints("axes", &[1])])
                 .node("Sub", &["scores", "most"], &["below"], &[])
@@ -152,7 +176,7 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
                 .node("Reciprocal", &["sum"], &["share"], &[])
                 .node("Mul", &["e", "share"], &["out"], &[])
         }),
-        same("spelled out: a log-softmax", {
+        all_classes("spelled out: a log-softmax", {
             linear(17)
                 .shape("axes", &[1])
                 .node("ReduceMax", &["scores"], &["most"], &[ints("axes", &[1])])
@@ -162,17 +186,17 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
                 .node("Log", &["sum"], &["log"], &[])
                 .node("Sub", &["below", "log"], &["out"], &[])
         }),
-        same("spelled out: ReduceLogSumExp", {
+        all_classes("spelled out: ReduceLogSumExp", {
             let graph = linear(17).node("ReduceLogSumExp", &["scores"], &["lse"], &[ints("axes", &[1])]);
             graph.node("Sub", &["scores", "lse"], &["out"], &[])
         }),
-        same("spelled out: a sigmoid", {
+        all_classes("spelled out: a sigmoid", {
             let graph = linear(17).number("one", 1.0).node("Neg", &["scores"], &["n"], &[]);
             let graph = graph.node("Exp", &["n"], &["e"], &[]).node("Add", &["e", "one"], &["d"], &[]);
             graph.node("Div", &["one", "d"], &["out"], &[])
         }),
-        same("rounded to 8 bits", {
-            let graph = probs().number("step", 1.0 / 255.0).raw(5, &tensor("zero", 2, &[]).bytes(9, &[0]));
+        all_classes("rounded to 8 bits", {
+            let graph = probabilities().number("step", 1.0 / 255.0).raw(5, &tensor("zero", 2, &[]).bytes(9, &[0]));
             graph.node("QuantizeLinear", &["probs", "step", "zero"], &["q"], &[]).node(
                 "DequantizeLinear",
                 &["q", "step", "zero"],
@@ -180,10 +204,20 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
                 &[],
             )
         }),
+    ]
+}
+
+/// Outputs that have only some of the classes.
+fn activations_with_fewer_classes() -> Vec<ActivatedModel> {
+    vec![
         (
             "Slice that drops the first class",
             {
-                let graph = minus_one(probs()).shape("from", &[1]).shape("to", &[i64::MAX]).shape("axes", &[1]);
+                let graph = probabilities()
+                    .shape("minus_one", &[-1])
+                    .shape("from", &[1])
+                    .shape("to", &[i64::MAX])
+                    .shape("axes", &[1]);
                 finish(graph.node("Slice", &["probs", "from", "to", "axes"], &["out"], &[]), 8)
             },
             (1..9).collect(),
@@ -191,7 +225,7 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
         (
             "Gather of some classes in another order",
             {
-                let graph = probs().shape("some", &[4, 0, 8]);
+                let graph = probabilities().shape("some", &[4, 0, 8]);
                 finish(graph.node("Gather", &["probs", "some"], &["out"], &[int("axis", 1)]), 3)
             },
             vec![4, 0, 8],
@@ -199,7 +233,7 @@ fn activated() -> Vec<(&'static str, Vec<u8>, Vec<usize>)> {
         (
             "Split",
             {
-                let graph = probs().shape("parts", &[4, 5]);
+                let graph = probabilities().shape("parts", &[4, 5]);
                 finish(graph.node("Split", &["probs", "parts"], &["background", "out"], &[int("axis", 1)]), 5)
             },
             (4..9).collect(),
@@ -214,15 +248,15 @@ fn the_scores_before_a_final_activation_are_kept() {
     let (mut teacher, description) = loader.load(&finish(plain, 9), 9).unwrap();
     assert!(!description.rewrite.iter().any(|line| line.contains("scores are raw")));
     let batch = noise();
-    let expected = by_class(&teacher.label(&batch).unwrap());
+    let expected = scores_by_class(&teacher.label(&batch).unwrap());
     for (name, model, classes) in activated() {
         let (mut teacher, description) =
-            loader.load(&model, classes.len()).unwrap_or_else(|why| panic!("{name}: {why}"));
+            loader.load(&model, classes.len()).unwrap_or_else(|problem| panic!("{name}: {problem}"));
         assert!(description.proof.linear(), "{name}: {:?}", description.proof.linearity);
-        let told = description.rewrite.iter().find(|line| line.contains("scores are raw"));
-        assert!(told.is_some(), "{name}: {:?}", description.rewrite);
+        let line = description.rewrite.iter().find(|line| line.contains("scores are raw"));
+        assert!(line.is_some(), "{name}: {:?}", description.rewrite);
         let labels = teacher.label(&batch).unwrap();
-        let scores = by_class(&labels);
+        let scores = scores_by_class(&labels);
         assert_eq!(scores.len(), expected.len() / 9 * classes.len(), "{name}");
         for (cell, expected) in scores.chunks_exact(classes.len()).zip(expected.chunks_exact(9)) {
             for (score, &class) in cell.iter().zip(&classes) {
@@ -233,7 +267,7 @@ fn the_scores_before_a_final_activation_are_kept() {
 }
 
 #[test]
-fn score_maps_go_without_their_activation_too() {
+fn activations_are_removed_from_score_maps() {
     let loader = Loader::new();
     let map = || {
         let graph = convolution(TinyGraph::new(17), &SHAPES[1].1).weight("w_head", &[CLASSES, C, 1, 1]);
@@ -242,7 +276,7 @@ fn score_maps_go_without_their_activation_too() {
     let load = |graph: TinyGraph, classes: i64| {
         loader.load(&graph.output("out", &[Free, Fixed(classes), Free, Free]).finish(), classes as usize)
     };
-    let label = |graph, classes| by_class(&load(graph, classes).unwrap().0.label(&noise()).unwrap());
+    let label = |graph, classes| scores_by_class(&load(graph, classes).unwrap().0.label(&noise()).unwrap());
     let expected = label(map().node("Identity", &["map"], &["out"], &[]), 9);
     let softmax = softmax(map(), "map", "probs");
     assert_eq!(label(softmax.clone().node("Log", &["probs"], &["out"], &[]), 9), expected);
@@ -250,8 +284,11 @@ fn score_maps_go_without_their_activation_too() {
     let picked: Vec<f32> = expected.chunks_exact(9).flat_map(|cell| [cell[7], cell[2]]).collect();
     assert_eq!(label(some, 2), picked);
     let rows = map().node("Softmax", &["map"], &["out"], &[int("axis", 3)]);
-    let why = load(rows, 9).err().unwrap();
-    assert!(why.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"), "{why}");
+    let problem = load(rows, 9).err().unwrap();
+    assert!(
+        problem.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"),
+        "{problem}"
+    );
 }
 
 #[test]
@@ -266,7 +303,7 @@ fn probabilities_are_never_kept_as_scores() {
             "Mul (node `Mul_out`) after the final Softmax (node `Softmax_probs`) may change",
         ),
         (
-            "the other way round",
+            "reversed",
             { out(probs().number("one", 1.0).node("Sub", &["one", "probs"], &["out"], &[])) },
             "Sub (node `Sub_out`) after the final Softmax",
         ),
@@ -276,7 +313,7 @@ fn probabilities_are_never_kept_as_scores() {
             "Neg (node `Neg_out`) after",
         ),
         (
-            "one class more",
+            "an additional class",
             {
                 let graph = probs().number("nought", 0.0).shape("pads", &[0, 0, 0, 1]);
                 finish(graph.node("Pad", &["probs", "pads", "nought"], &["out"], &[]), 10)
@@ -292,7 +329,7 @@ fn probabilities_are_never_kept_as_scores() {
             "follows the last weights",
         ),
         (
-            "two predictions that are averaged",
+            "two averaged predictions",
             {
                 let graph = probs().node("Gemm", &["v", "w_fc"], &["s2"], &[int("transB", 1)]);
                 let graph = softmax(graph, "s2", "probs2").number("two", 2.0);
@@ -318,7 +355,7 @@ fn probabilities_are_never_kept_as_scores() {
             },
             "ArgMax (node `ArgMax_best`) selects classes",
         ),
-        // Nothing in these graphs shows what they are; the numbers do.
+        // The structure of these graphs does not show probabilities; the values do.
         (
             "a softmax with another base",
             {
@@ -349,44 +386,44 @@ fn probabilities_are_never_kept_as_scores() {
             "all values lie between 0 and 1, as after a sigmoid",
         ),
     ];
-    for (name, model, words) in cases {
-        let why = loader.load(&model, 3).err().unwrap_or_else(|| panic!("{name} is accepted"));
-        assert!(why.contains(words) && why.contains("raw scores (logits)"), "{name}: {why}");
+    for (name, model, text) in cases {
+        let problem = loader.load(&model, 3).err().unwrap_or_else(|| panic!("{name} is accepted"));
+        assert!(problem.contains(text) && problem.contains("raw scores (logits)"), "{name}: {problem}");
     }
 }
 
-/// What outsiders brought: a Softmax behind which a Reshape, a Squeeze or a Log stands.
+/// Files of users: a Softmax followed by Reshape, Squeeze or Log.
 #[test]
-fn teachers_that_were_brought_with_probabilities_are_stripped() {
-    for (name, word) in
+fn activations_are_removed_from_contributed_teachers() {
+    for (name, node) in
         [("prob_softmax_reshape", "Softmax"), ("prob_softmax_squeeze", "Softmax"), ("prob_softmax_log", "Log (node")]
     {
         let path = repository(&format!("tests/data/teachers/{name}.onnx"));
         let here = tempfile::tempdir().unwrap();
         let description = Ran::of(relabel(here.path()).args(["teacher", "--top-k", "3", "--json"]).arg(path)).expect(0);
         let description = description.json();
-        let told = description["rewrite"]
+        let line = description["rewrite"]
             .as_array()
             .unwrap()
             .iter()
             .find_map(|line| line.as_str().filter(|line| line.starts_with("scores are raw")));
-        assert!(told.is_some_and(|line| line.contains(word)), "{name}: {description}");
+        assert!(line.is_some_and(|line| line.contains(node)), "{name}: {description}");
         assert_eq!(description["verification"]["linear_head"], true, "{name}");
     }
 }
 
-/// Rounds `from` to 8 bits and back; a range of 255 steps from 0 on, or around 0.
+/// Quantises `from` to 8 bits and back, with 255 steps in `range`.
 fn rounded(graph: TinyGraph, from: &str, to: &str, range: f32, zero: u8) -> TinyGraph {
-    let (step, zero_point, whole) = (format!("{to}_step"), format!("{to}_zero"), format!("{to}_q"));
+    let (step, zero_point, quantised) = (format!("{to}_step"), format!("{to}_zero"), format!("{to}_q"));
     graph
         .number(&step, range / 255.0)
         .raw(5, &tensor(&zero_point, 2, &[]).bytes(9, &[zero]))
-        .node("QuantizeLinear", &[from, &step, &zero_point], &[&whole], &[])
-        .node("DequantizeLinear", &[&whole, &step, &zero_point], &[to], &[])
+        .node("QuantizeLinear", &[from, &step, &zero_point], &[&quantised], &[])
+        .node("DequantizeLinear", &[&quantised, &step, &zero_point], &[to], &[])
 }
 
-/// A convolution whose input and features are rounded to 8 bits. With a mean and a standard deviation of 0.5, each pixel
-/// lies half way between two steps of the input.
+/// A convolution with its input and features quantised to 8 bits. With mean and standard deviation 0.5, each pixel value is
+/// halfway between two steps of the input.
 fn rounded_features() -> TinyGraph {
     let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 8, 8]).weight("b_conv", &[C]);
     let graph = rounded(graph, "x", "rx", 2.0, 127);
@@ -405,13 +442,13 @@ fn rounded_head(range: Option<f32>) -> Vec<u8> {
 }
 
 #[test]
-fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
+fn static_quantisation_before_the_pooling_is_verified_on_the_same_features() {
     let loader = Loader::new();
     let (_, description) = loader.load(&rounded_head(None), 3).unwrap();
     let proof = description.proof;
     assert!(proof.linear() && proof.cell_difference < 1e-4 && proof.mean_difference < 1e-4, "{proof:?}");
     assert!(proof.normalised_difference < 1e-6, "{proof:?}");
-    let quantised = proof.quantised.expect("it is compared from pixels on too");
+    let quantised = proof.quantised.expect("the comparison from pixels on");
     assert!(quantised.score_difference <= quantised.tolerance, "{quantised:?}");
     assert_eq!(proof.warnings, Vec::<String>::new());
     let map = rounded_features().weight("w_head", &[CLASSES, C, 1, 1]);
@@ -421,13 +458,13 @@ fn static_quantisation_before_the_pooling_is_proved_on_the_same_features() {
 }
 
 #[test]
-fn quantisers_behind_the_pooling_are_refused_where_they_cut_cells_off() {
+fn quantisers_after_the_pooling_are_refused_if_they_clip_cells() {
     let loader = Loader::new();
-    let why = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
-    for words in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
-        assert!(why.contains(words), "{why}");
+    let problem = loader.load(&rounded_head(Some(1.0)), 3).err().unwrap();
+    for text in ["QuantizeLinear (node `QuantizeLinear_rp_q`)", "clips single cells", "in float", "\"Gemm_scores\""] {
+        assert!(problem.contains(text), "{problem}");
     }
-    // As wide as the features' own range: nothing is cut off.
+    // As wide as the range of the features: nothing is clipped.
     let (_, description) = loader.load(&rounded_head(Some(16.0)), 3).unwrap();
     assert_eq!(description.proof.warnings, Vec::<String>::new());
 }
@@ -435,7 +472,7 @@ fn quantisers_behind_the_pooling_are_refused_where_they_cut_cells_off() {
 #[test]
 fn cells_that_saturate_float16_fail_the_image_with_their_number() {
     let folder = tempfile::tempdir().unwrap();
-    // White cells score beyond 65,504; the proof's random images have none.
+    // White cells score above 65,504; the random images of the verification have none.
     let graph = TinyGraph::new(17)
         .input("x", &SHAPES[1].1)
         .number("nearly_white", 0.95)
@@ -466,12 +503,12 @@ fn cells_that_saturate_float16_fail_the_image_with_their_number() {
 }
 
 #[test]
-fn teacher_tells_what_was_left_out_and_how_pixels_are_normalised() {
+fn teacher_reports_removed_nodes_and_the_normalisation() {
     let folder: &Path = &tempfile::tempdir().unwrap().keep();
     let (_, model, _) = activated().remove(3);
     let description = describe(folder, &model, &[]).expect(0).json();
     assert!(number(&description["verification"]["max_input_error"]) < 1e-6);
-    let words = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
-    assert!(words.contains("they are taken before Softmax (node `Softmax_probs`), Log (node `Log_out`)"), "{words}");
+    let output = Ran::of(relabel(folder).args(["teacher", "tiny.onnx", "--top-k", "3"])).expect(0).stdout;
+    assert!(output.contains("they are taken before Softmax (node `Softmax_probs`), Log (node `Log_out`)"), "{output}");
     std::fs::remove_dir_all(folder).unwrap();
 }

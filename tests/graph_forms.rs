@@ -7,31 +7,31 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, s
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Message, TinyGraph, attribute_of_call, float, function, int, ints, node, subgraph};
 
-/// The description of a file of `tests/data/teachers`.
-fn of_file(file: &str, size: &str) -> Ran {
+/// Runs `relabel teacher` on a file of `tests/data/teachers`.
+fn describe_file(file: &str, size: &str) -> Ran {
     let path = data("teachers").join(file).display().to_string();
     let how = ["--input-size", size, "--mean", "0.5,0.4,0.3", "--std", "0.2,0.25,0.3", "--top-k", "3", "--json"];
     Ran::of(relabel(Path::new(".")).args(["teacher", path.as_str()]).args(how))
 }
 
 #[test]
-fn files_in_unusual_forms_are_read_and_proved() {
+fn files_in_unusual_forms_are_read_and_verified() {
     let files = [
         // No node has a name.
         ("file_unnamed_nodes_small.onnx", true),
-        // A branch around Squeeze behind the pooling, as older PyTorch writes it.
+        // A branch around Squeeze after the pooling, as older PyTorch versions write it.
         ("file_if_in_head.onnx", true),
-        // As `onnx.compose.merge_models` leaves it.
+        // Written by `onnx.compose.merge_models`.
         ("file_same_opset_twice.onnx", true),
-        // The float16 converter puts its casts at the end of the list of nodes.
+        // The float16 converter appends its casts to the list of nodes.
         ("file_fp16_converter_order.onnx", true),
         // Pooling and head are a function of the model.
         ("file_local_function_head.onnx", true),
-        // `F.normalize`, then products with the classes' vectors.
+        // `F.normalize`, then products with the class vectors.
         ("head_cosine_expand.onnx", false),
     ];
     for (file, linear) in files {
-        let description = of_file(file, "32x32").expect(0).json();
+        let description = describe_file(file, "32x32").expect(0).json();
         let proof = &description["verification"];
         assert_eq!(
             (&proof["linear_head"], &description["map_size"]),
@@ -44,27 +44,28 @@ fn files_in_unusual_forms_are_read_and_proved() {
 }
 
 #[test]
-fn an_operator_set_that_is_too_new_is_named_with_those_that_are_supported() {
-    let refusal = of_file("file_opset25.onnx", "32x32").expect(1).stderr;
+fn an_unsupported_opset_is_refused_with_the_supported_ones() {
+    let refusal = describe_file("file_opset25.onnx", "32x32").expect(1).stderr;
     assert!(refusal.contains("opset 25") && refusal.contains("opsets 9 to 24 are supported"), "{refusal}");
     assert!(refusal.contains("version_converter") && !refusal.contains("is complete"), "{refusal}");
 }
 
 #[test]
-fn a_window_that_does_not_cover_the_map_names_the_input_size_that_fits() {
-    let refusal = of_file("avgpool7_larger_input.onnx", "32x32").expect(1).stderr;
-    for words in ["averages 7x7 cells", "32x32 pixels gives a map of 8x8", "--input-size 28x28"] {
-        assert!(refusal.contains(words), "{refusal}");
+fn a_window_smaller_than_the_map_is_refused_with_a_fitting_input_size() {
+    let refusal = describe_file("avgpool7_larger_input.onnx", "32x32").expect(1).stderr;
+    for text in ["averages 7x7 cells", "32x32 pixels gives a map of 8x8", "--input-size 28x28"] {
+        assert!(refusal.contains(text), "{refusal}");
     }
-    let fits = of_file("avgpool7_larger_input.onnx", "28x28").expect(0).json();
+    let fits = describe_file("avgpool7_larger_input.onnx", "28x28").expect(0).json();
     assert_eq!(fits["map_size"], serde_json::json!([7, 7]));
 }
 
-fn plain() -> TinyGraph {
+fn backbone() -> TinyGraph {
     convolution(TinyGraph::new(17), &SHAPES[1].1)
 }
 
-/// The largest score of the proof's random images: another graph with the same has computed the same.
+/// Returns the largest score of the verification's random images, which identifies what a graph computes, and the
+/// description.
 fn largest_score(model: &[u8]) -> (f64, Value) {
     let folder = tempfile::tempdir().unwrap();
     let description = describe(folder.path(), model, &[]).expect(0).json();
@@ -87,7 +88,7 @@ fn functions_are_inlined_with_attributes_and_optional_ports() {
         17,
     )
     .message(11, &float("slope", 0.5));
-    // A function of a function, in whose body an outer name means something else.
+    // A function that calls a function and reuses an outer name in its body.
     let head = function(
         "Head",
         &["f", "w"],
@@ -100,12 +101,12 @@ fn functions_are_inlined_with_attributes_and_optional_ports() {
     )
     .text(6, "slope");
     let calls = |attributes: &[Message]| {
-        let graph = plain().weight("w_fc", &[CLASSES, C]).weight("p", &[1]);
+        let graph = backbone().weight("w_fc", &[CLASSES, C]).weight("p", &[1]);
         let graph = graph.node_of("tiny", "Head", &["conv", "w_fc"], &["scores"], attributes);
         graph.output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[("tiny", 1)], &[mean.clone(), head.clone()])
     };
-    let by_hand = |slope: f32| {
-        let graph = plain()
+    let inlined = |slope: f32| {
+        let graph = backbone()
             .node("GlobalAveragePool", &["conv"], &["mean"], &[])
             .node("LeakyRelu", &["mean"], &["l"], &[float("alpha", slope)])
             .node("Flatten", &["l"], &["v"], &[]);
@@ -114,7 +115,7 @@ fn functions_are_inlined_with_attributes_and_optional_ports() {
     };
     for (attributes, slope) in [(vec![], 0.5), (vec![float("slope", 0.125)], 0.125)] {
         let (score, description) = largest_score(&calls(&attributes));
-        assert!((score - largest_score(&by_hand(slope)).0).abs() < 1e-6, "slope {slope}");
+        assert!((score - largest_score(&inlined(slope)).0).abs() < 1e-6, "slope {slope}");
         assert!(description["rewrite"].to_string().contains("LeakyRelu"), "{description}");
     }
 }
@@ -132,20 +133,20 @@ fn functions_with_branches_and_outputs_that_are_inputs_are_inlined() {
         17,
     );
     let truth = Message::default().int(1, 1).int(2, 9).text(8, "truth").bytes(9, &[1]);
-    let graph = plain()
+    let graph = backbone()
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .node("Flatten", &["p"], &["v"], &[])
         .raw(5, &truth)
         .node_of("tiny", "Branch", &["v", "truth"], &["y", "same"], &[])
         .node("Add", &["y", "same"], &["sum"], &[]);
     let model = gemm(graph, "sum").output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[("tiny", 1)], &[branch]);
-    let by_hand = plain()
+    let inlined = backbone()
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .node("Flatten", &["p"], &["v"], &[])
         .node("Tanh", &["v"], &["y"], &[])
         .node("Add", &["y", "v"], &["sum"], &[]);
     let (score, description) = largest_score(&model);
-    assert!((score - largest_score(&scores_out(gemm(by_hand, "sum"), Free)).0).abs() < 1e-6);
+    assert!((score - largest_score(&scores_out(gemm(inlined, "sum"), Free)).0).abs() < 1e-6);
     assert!(
         description["rewrite"].to_string().contains("Tanh"),
         "a constant condition leaves one branch: {description}"
@@ -155,7 +156,7 @@ fn functions_with_branches_and_outputs_that_are_inputs_are_inlined() {
 #[test]
 fn functions_that_cannot_be_inlined_are_refused_by_name() {
     let call = |functions: &[Message], inputs: &[&str]| {
-        let graph = plain().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
+        let graph = backbone().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
         let graph = graph.node_of("tiny", "F0", inputs, &["u"], &[]);
         check_onnx(gemm(graph, "u").output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[("tiny", 1)], functions))
     };
@@ -185,14 +186,14 @@ fn functions_that_cannot_be_inlined_are_refused_by_name() {
             "`F0` uses version 13 of the operator set `ai.onnx`, and the graph version 17",
         ),
     ];
-    for (refusal, words) in cases {
-        let refusal = refusal.expect_err(words);
-        assert!(refusal.contains(words), "{words}: {refusal}");
+    for (refusal, text) in cases {
+        let refusal = refusal.expect_err(text);
+        assert!(refusal.contains(text), "{text}: {refusal}");
     }
 }
 
 #[test]
-fn nodes_are_sorted_and_named_and_what_cannot_be_is_told() {
+fn nodes_are_sorted_and_named_or_the_graph_is_refused() {
     let last_first = gemm(TinyGraph::new(17), "v").unnamed("Flatten", &["p"], &["v"], &[]).unnamed(
         "GlobalAveragePool",
         &["f"],
@@ -200,26 +201,26 @@ fn nodes_are_sorted_and_named_and_what_cannot_be_is_told() {
         &[],
     );
     let (score, description) = largest_score(&scores_out(convolution(last_first, &SHAPES[1].1), Free));
-    let sorted = plain().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
+    let sorted = backbone().node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
     assert!((score - largest_score(&scores_out(gemm(sorted, "v"), Free)).0).abs() < 1e-6);
     assert_eq!(description["verification"]["linear_head"], true);
 
-    let circle = plain().node("Add", &["f", "b"], &["a"], &[]).node("Relu", &["a"], &["b"], &[]);
-    let circle = check_onnx(scores_out(gemm(circle, "b"), Free)).unwrap_err();
-    assert!(circle.contains("a cycle: Add `Add_a` ← Relu `Relu_b`"), "{circle}");
-    let missing = check_onnx(scores_out(gemm(plain(), "nowhere"), Free)).unwrap_err();
+    let cycle = backbone().node("Add", &["f", "b"], &["a"], &[]).node("Relu", &["a"], &["b"], &[]);
+    let cycle = check_onnx(scores_out(gemm(cycle, "b"), Free)).unwrap_err();
+    assert!(cycle.contains("a cycle: Add `Add_a` ← Relu `Relu_b`"), "{cycle}");
+    let missing = check_onnx(scores_out(gemm(backbone(), "nowhere"), Free)).unwrap_err();
     assert!(
         missing.contains("reads `nowhere`, which is neither an input nor a weight nor produced by another node"),
         "{missing}"
     );
-    let twice = plain().node("Relu", &["f"], &["f"], &[]);
+    let twice = backbone().node("Relu", &["f"], &["f"], &[]);
     assert!(check_onnx(scores_out(gemm(twice, "f"), Free)).unwrap_err().contains("produces `f` twice"));
-    let contradiction = gemm(plain(), "f").output("scores", &[Free]).finish_with(&[("ai.onnx", 13)], &[]);
+    let contradiction = gemm(backbone(), "f").output("scores", &[Free]).finish_with(&[("ai.onnx", 13)], &[]);
     let contradiction = check_onnx(contradiction).unwrap_err();
     assert!(contradiction.contains("`ai.onnx` in two versions, 17 and 13"), "{contradiction}");
 }
 
-/// Files whose reading takes more than looking at nodes: functions, branches, nodes out of order.
+/// Files with functions, branches and nodes out of order.
 pub fn unusual_files() -> Vec<Vec<u8>> {
     let files =
         ["file_unnamed_nodes_small", "file_if_in_head", "file_fp16_converter_order", "file_local_function_head"];
@@ -229,10 +230,10 @@ pub fn unusual_files() -> Vec<Vec<u8>> {
     files.into_iter().chain([branch]).collect()
 }
 
-/// A graph whose pooled vector `v` goes through an If into `q`; branches are made of a node and its output.
+/// A graph whose pooled vector `v` goes through an If into `q`. Each branch is one node.
 fn branched(condition: &str, then: &Message, other: &Message) -> Vec<u8> {
     let body = |node: &Message| TinyGraph::new(17).raw(1, node).raw(12, &Message::default().text(1, "inner")).graph();
-    let graph = plain()
+    let graph = backbone()
         .node("GlobalAveragePool", &["f"], &["p"], &[])
         .node("Flatten", &["p"], &["v"], &[])
         .node("Shape", &["v"], &["sides"], &[])
@@ -248,19 +249,19 @@ fn branched(condition: &str, then: &Message, other: &Message) -> Vec<u8> {
 }
 
 #[test]
-fn branches_behind_the_pooling_work_or_are_refused_in_words() {
+fn branches_after_the_pooling_are_rewritten_or_refused() {
     let simple = |op: &str| node(op, &["v"], &["inner"], &[]);
     let (_, linear) = largest_score(&branched("by_shape", &simple("Identity"), &simple("Neg")));
     assert_eq!(linear["verification"]["linear_head"], true);
-    let (_, bent) = largest_score(&branched("by_shape", &simple("Identity"), &simple("Tanh")));
-    assert_eq!(bent["verification"]["linear_head"], false);
+    let (_, nonlinear) = largest_score(&branched("by_shape", &simple("Identity"), &simple("Tanh")));
+    assert_eq!(nonlinear["verification"]["linear_head"], false);
     let mixing = node("Softmax", &["v"], &["inner"], &[int("axis", 0)]);
     for (condition, then) in [("by_shape", &mixing), ("by_value", &simple("Identity"))] {
         let refusal = check_onnx(branched(condition, then, &simple("Neg"))).unwrap_err();
         assert!(refusal.contains("mixes vectors"), "{condition}: {refusal}");
     }
     let loops = TinyGraph::new(17).unnamed("Relu", &["v"], &["inner"], &[]).graph();
-    let graph = plain()
+    let graph = backbone()
         .node("ReduceMean", &["f"], &["v"], &[ints("axes", &[2, 3]), int("keepdims", 0)])
         .scalar("times", 1)
         .node("Loop", &["times", "", "v"], &["q"], &[subgraph("body", &loops)]);

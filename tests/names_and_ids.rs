@@ -7,21 +7,21 @@ use relabel::shared::store::StoreReader;
 
 use crate::common::{Ran, data, lite0, python, relabel, run, small_photographs};
 
-/// Every refusal here comes before the teacher is read, so that none is needed.
-fn refused(folder: &Path, source: &str, words: &[&str], texts: &[&str]) {
+/// Checks a refusal that comes before the teacher is read.
+fn refused(folder: &Path, source: &str, args: &[&str], texts: &[&str]) {
     let mut command = relabel(folder);
-    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "refused.labels"]).args(words);
+    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "refused.labels"]).args(args);
     let ran = Ran::of(&mut command).expect(1);
     for text in texts {
-        assert!(ran.stderr.contains(text), "{source} {words:?}: {text} in {}", ran.stderr);
+        assert!(ran.stderr.contains(text), "{source} {args:?}: {text} in {}", ran.stderr);
     }
     assert!(!folder.join("refused.labels").exists());
 }
 
-/// Passes everything that is looked at before the teacher, which is missing.
-fn listed(folder: &Path, source: &str, words: &[&str]) -> String {
+/// Lists a source; the run then fails because the teacher is missing.
+fn listed(folder: &Path, source: &str, args: &[&str]) -> String {
     let mut command = relabel(folder);
-    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "listed.labels"]).args(words);
+    command.args(["run", "--teacher", "none.onnx", "--in", source, "--out", "listed.labels"]).args(args);
     let ran = Ran::of(&mut command).expect(2);
     assert!(ran.stderr.contains("teacher none.onnx: file not found"), "{source}: {}", ran.stderr);
     ran.stderr
@@ -31,12 +31,12 @@ fn touch(folder: &Path, files: &[&str]) {
     for file in files {
         let file = folder.join(file);
         fs::create_dir_all(file.parent().unwrap()).unwrap();
-        fs::write(file, b"not looked at").unwrap();
+        fs::write(file, b"not read").unwrap();
     }
 }
 
 #[test]
-fn a_folder_that_holds_several_splits_is_refused_unless_that_is_asked_for() {
+fn a_folder_with_several_splits_is_refused_unless_all_are_requested() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     for part in ["train", "val"] {
@@ -66,7 +66,7 @@ fn a_folder_that_holds_several_splits_is_refused_unless_that_is_asked_for() {
 }
 
 #[test]
-fn archives_that_hold_several_splits_are_refused_unless_each_is_named() {
+fn archives_with_several_splits_are_refused_unless_each_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     let script = at.join("make.py");
@@ -109,7 +109,7 @@ fn archives_that_hold_several_splits_are_refused_unless_each_is_named() {
 }
 
 #[test]
-fn images_of_two_tars_never_become_one() {
+fn images_of_two_tars_are_never_merged() {
     let file = |name: &str, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
@@ -131,14 +131,14 @@ fn images_of_two_tars_never_become_one() {
         let refusal = list_tar_bytes(&tar_of(members)).unwrap_err().to_string();
         assert!(refusal.contains("another name"), "{refusal}");
     }
-    // The same member again is a newer one, as in `tar --append`.
+    // A repeated member replaces the earlier one, as with `tar --append`.
     let appended =
         list_tar_bytes(&tar_of(vec![file("n01.tar", &inner(b"1")), file("n01.tar", &inner(b"22"))])).unwrap();
     assert_eq!(appended, [("n01/x.jpg".to_owned(), 2)]);
 }
 
 #[test]
-fn lists_that_would_be_misread_are_refused_with_both_names() {
+fn ambiguous_lists_are_refused_with_both_names() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["in/a/x.jpg", "in/a/y.jpg"]);
     for (text, expected) in [
@@ -163,7 +163,7 @@ fn lists_that_would_be_misread_are_refused_with_both_names() {
 }
 
 #[test]
-fn a_card_whose_keys_are_slips_is_refused() {
+fn misspelt_card_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     touch(folder.path(), &["in/a/x.jpg"]);
     let card = folder.path().join("card.toml");
@@ -181,7 +181,7 @@ fn a_card_whose_keys_are_slips_is_refused() {
 }
 
 #[test]
-fn ids_of_a_store_given_back_are_its_rows() {
+fn ids_of_a_store_resolve_to_their_rows() {
     let folder = tempfile::tempdir().unwrap();
     let at = folder.path();
     small_photographs(&at.join("in"), 2);
@@ -206,7 +206,7 @@ fn ids_of_a_store_given_back_are_its_rows() {
     for (row, id) in ids.iter().enumerate().filter(|(_, id)| **id != "a.jpg") {
         assert!(inspect(id).expect(0).stdout.contains(&format!("(row {row}, {})", paths[row])), "{id}");
     }
-    // Path of one image, id of the other.
+    // The path of one image and the id of the other.
     let both = inspect("a.jpg").expect(1).stderr;
     assert!(both.contains("a.jpg)") && both.contains("a.jpg.png)") && both.contains("`row:"), "{both}");
     assert!(inspect("x.gif").expect(1).stderr.contains("`x.png`"), "either of two");

@@ -1,35 +1,35 @@
-//! Checksums as somebody who means harm would write them: without them hardly any change gets past the first check.
+//! Corrects checksums, which would otherwise reject almost every change.
 
-/// The same tar, with a checksum that is right in every header.
-pub fn in_tar(tar: &[u8]) -> Vec<u8> {
-    let mut mended = tar.to_vec();
-    for block in mended.as_chunks_mut::<512>().0 {
+/// Corrects the checksum of every header of a tar.
+pub fn correct_tar_checksums(tar: &[u8]) -> Vec<u8> {
+    let mut corrected = tar.to_vec();
+    for block in corrected.as_chunks_mut::<512>().0 {
         if &block[257..262] == b"ustar" {
             block[148..156].fill(b' ');
             let sum: u32 = block.iter().map(|&byte| u32::from(byte)).sum();
             block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
         }
     }
-    mended
+    corrected
 }
 
-/// The same PNG, with a checksum that is right in every chunk; `None` for anything but a PNG.
-pub fn in_png(png: &[u8]) -> Option<Vec<u8>> {
+/// Corrects the checksum of every chunk of a PNG. Returns `None` for other files.
+pub fn correct_png_checksums(png: &[u8]) -> Option<Vec<u8>> {
     const SIGNATURE_BYTES: usize = 8;
     if !png.starts_with(b"\x89PNG\r\n\x1a\n") {
         return None;
     }
-    let mut mended = png.to_vec();
+    let mut corrected = png.to_vec();
     let mut at = SIGNATURE_BYTES;
-    while let Some(header) = mended.get(at..at + 4) {
+    while let Some(header) = corrected.get(at..at + 4) {
         let length = header.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
         let end = at + 8 + length;
-        let Some(sum) = mended.get(at + 4..end).map(crc32) else { break };
-        let Some(stored) = mended.get_mut(end..end + 4) else { break };
+        let Some(sum) = corrected.get(at + 4..end).map(crc32) else { break };
+        let Some(stored) = corrected.get_mut(end..end + 4) else { break };
         stored.copy_from_slice(&sum.to_be_bytes());
         at = end + 4;
     }
-    Some(mended)
+    Some(corrected)
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

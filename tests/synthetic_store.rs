@@ -10,7 +10,7 @@ use relabel::shared::store::{
     encode_shard,
 };
 
-/// Images of the synthetic store, and of each of its shards.
+/// Images of the store, and of each shard except the last.
 pub const IMAGES: usize = 10;
 pub const SHARD_IMAGES: usize = 4;
 const CLASSES: usize = 20;
@@ -20,7 +20,7 @@ pub fn manifest() -> Manifest {
     Manifest::from_entries((0..IMAGES).map(entry).collect()).unwrap()
 }
 
-/// A store without a teacher behind it.
+/// Description of a store without a teacher.
 pub fn info() -> StoreInfo {
     StoreInfo {
         format_version: FORMAT_VERSION,
@@ -56,7 +56,7 @@ pub fn info() -> StoreInfo {
     }
 }
 
-/// Labels that depend on the row; row 5 failed.
+/// Labels of a shard, which depend on the row. Row 5 failed.
 pub fn shard_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
     let image = |row: usize| {
         if row == 5 {
@@ -74,7 +74,7 @@ pub fn shard_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
     ShardLabels { shard, images: info.shard_rows(shard).map(image).collect() }
 }
 
-/// Commits every shard that is to do.
+/// Commits every missing shard.
 pub fn fill(store: &StoreWriter) -> Result<(), relabel::shared::error::Error> {
     for shard in store.part_state(&|_| ())?.to_do {
         let labels = shard_labels(store.info(), shard);

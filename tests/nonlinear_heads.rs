@@ -5,28 +5,52 @@ use crate::teachers::{C, SHAPES, convolution, describe, gemm, number, scores_out
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Dim, TinyGraph, float, int, ints};
 
-/// A teacher with features of some name, whose channels come last or not.
-struct Bent {
+/// A teacher with a nonlinear head; name and axis order of its features.
+struct NonlinearHead {
     name: &'static str,
     model: Vec<u8>,
     features: &'static str,
     axes: &'static str,
 }
 
-/// Heads that are not linear, as exporters write them.
-fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
+/// Nonlinear heads as exporters write them.
+fn nonlinear_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
+    let mut all = convnext_heads(input);
+    all.extend(mobilenet_heads(input));
+    all.extend(channels_last_heads(input));
+    all
+}
+
+fn channels_first(name: &'static str, model: Vec<u8>) -> NonlinearHead {
+    NonlinearHead { name, model, features: "f", axes: "channels-first" }
+}
+
+fn channels_last(name: &'static str, model: Vec<u8>, features: &'static str) -> NonlinearHead {
+    NonlinearHead { name, model, features, axes: "channels-last" }
+}
+
+fn backbone(opset: i64, input: &[Dim; 4]) -> TinyGraph {
+    convolution(TinyGraph::new(opset), input)
+}
+
+fn pooled(opset: i64, input: &[Dim; 4]) -> TinyGraph {
+    backbone(opset, input).node("GlobalAveragePool", &["f"], &["p"], &[])
+}
+
+/// Flattens a tensor and adds the linear layer.
+fn flat(graph: TinyGraph, tensor: &str) -> TinyGraph {
+    gemm(graph.node("Flatten", &[tensor], &["v"], &[]), "v")
+}
+
+/// Heads of `ConvNeXt`: a norm between pooling and linear layer.
+fn convnext_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
     let batch = input[0];
-    let at = |opset| convolution(TinyGraph::new(opset), input);
-    let pooled = |opset| at(opset).node("GlobalAveragePool", &["f"], &["p"], &[]);
-    let flat = |graph: TinyGraph, tensor: &str| gemm(graph.node("Flatten", &[tensor], &["v"], &[]), "v");
-    let bent = |name, model, features, axes| Bent { name, model, features, axes };
-    let first = |name, model| bent(name, model, "f", "channels-first");
     let last_axis = [ints("perm", &[0, 2, 3, 1])];
     let first_axis = [ints("perm", &[0, 3, 1, 2])];
     let norm = [int("axis", -1), float("epsilon", 1e-6)];
     vec![
-        first("ConvNeXt, legacy", {
-            let graph = pooled(17)
+        channels_first("ConvNeXt, legacy", {
+            let graph = pooled(17, input)
                 .node("Transpose", &["p"], &["t"], &last_axis)
                 .weight("scale", &[C])
                 .weight("shift", &[C])
@@ -34,8 +58,8 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
                 .node("Transpose", &["n"], &["back"], &first_axis);
             scores_out(flat(graph, "back"), batch)
         }),
-        first("ConvNeXt, opset 16: the norm in single steps", {
-            let graph = pooled(16)
+        channels_first("ConvNeXt, opset 16: the norm in single steps", {
+            let graph = pooled(16, input)
                 .number("two", 2.0)
                 .number("epsilon", 1e-6)
                 .weight("scale", &[C, 1, 1])
@@ -51,8 +75,8 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
                 .node("Add", &["scaled", "shift"], &["n"], &[]);
             scores_out(flat(graph, "n"), batch)
         }),
-        first("ConvNeXt, dynamo: flatten to one axis and gather", {
-            let graph = at(20)
+        channels_first("ConvNeXt, dynamo: flatten to one axis and gather", {
+            let graph = backbone(20, input)
                 .shape("axes", &[-1, -2])
                 .node("ReduceMean", &["f", "axes"], &["p"], &[int("keepdims", 1)])
                 .shape("flat", &[-1])
@@ -79,16 +103,23 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
                 .node("Reshape", &["back", "target"], &["v"], &[int("allowzero", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        first("MobileNetV3 of timm", {
-            let graph = pooled(17)
+    ]
+}
+
+/// Heads of `MobileNetV3`: a layer and its activation between pooling and linear layer.
+fn mobilenet_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
+    let batch = input[0];
+    vec![
+        channels_first("MobileNetV3 of timm", {
+            let graph = pooled(17, input)
                 .weight("w_conv2", &[C, C, 1, 1])
                 .weight("b_conv2", &[C])
                 .node("Conv", &["p", "w_conv2", "b_conv2"], &["c"], &[ints("kernel_shape", &[1, 1])])
                 .node("HardSwish", &["c"], &["h"], &[]);
             scores_out(flat(graph, "h"), batch)
         }),
-        first("MobileNetV3 of torchvision, HardSwish in two steps", {
-            let graph = pooled(13)
+        channels_first("MobileNetV3 of torchvision, HardSwish in two steps", {
+            let graph = pooled(13, input)
                 .node("Flatten", &["p"], &["flat"], &[])
                 .weight("w_fc1", &[C, C])
                 .weight("b_fc1", &[C])
@@ -97,8 +128,8 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
                 .node("Mul", &["g", "gate"], &["h"], &[]);
             scores_out(gemm(graph, "h"), batch)
         }),
-        first("HardSwish by Clip, opset 11", {
-            let graph = pooled(11)
+        channels_first("HardSwish by Clip, opset 11", {
+            let graph = pooled(11, input)
                 .number("three", 3.0)
                 .number("six", 6.0)
                 .number("nought", 0.0)
@@ -108,10 +139,19 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
                 .node("Mul", &["p", "gate"], &["h"], &[]);
             scores_out(flat(graph, "h"), batch)
         }),
-        bent(
+    ]
+}
+
+/// Features with channels last.
+fn channels_last_heads(input: &[Dim; 4]) -> Vec<NonlinearHead> {
+    let batch = input[0];
+    let last_axis = [ints("perm", &[0, 2, 3, 1])];
+    let norm = [int("axis", -1), float("epsilon", 1e-6)];
+    vec![
+        channels_last(
             "a ViT with mean pooling: prefix tokens dropped, norm after the mean",
             {
-                let graph = tokens(at(17))
+                let graph = tokens(backbone(17, input))
                     .shape("zero", &[0])
                     .shape("one", &[1])
                     .shape("end", &[i64::MAX])
@@ -124,27 +164,25 @@ fn bent_heads(input: &[Dim; 4]) -> Vec<Bent> {
                 scores_out(gemm(graph, "v"), batch)
             },
             "cells",
-            "channels-last",
         ),
-        bent(
+        channels_last(
             "channels last, Tanh after the mean",
             {
-                let graph = at(17)
+                let graph = backbone(17, input)
                     .node("Transpose", &["f"], &["last"], &last_axis)
                     .node("ReduceMean", &["last"], &["m"], &[ints("axes", &[1, 2]), int("keepdims", 0)])
                     .node("Tanh", &["m"], &["v"], &[]);
                 scores_out(gemm(graph, "v"), batch)
             },
             "last",
-            "channels-last",
         ),
     ]
 }
 
 #[test]
-fn heads_that_are_not_linear_are_proved_cell_by_cell() {
+fn nonlinear_heads_are_verified_cell_by_cell() {
     for (shape, input) in SHAPES {
-        for Bent { name, model, .. } in bent_heads(&input) {
+        for NonlinearHead { name, model, .. } in nonlinear_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             let description = describe(folder.path(), &model, &["--input-size", "32x48"]).expect(0).json();
             let proof = &description["verification"];
@@ -155,33 +193,33 @@ fn heads_that_are_not_linear_are_proved_cell_by_cell() {
             );
             let (cells, mean) = (number(&proof["max_cell_error"]), number(&proof["max_mean_error"]));
             assert!(cells < 1e-4, "{name}, {shape}: cells {cells:e}");
-            assert!(mean > 1e-4, "{name}, {shape}: the mean is said to differ, by {mean:e}");
+            assert!(mean > 1e-4, "{name}, {shape}: the mean should differ, but only by {mean:e}");
         }
     }
 }
 
 #[test]
-fn labels_of_bent_heads_are_those_of_the_plain_teacher_on_one_cell() {
-    for bent in bent_heads(&SHAPES[1].1) {
+fn labels_equal_the_reference_on_single_cells() {
+    for head in nonlinear_heads(&SHAPES[1].1) {
         let folder = tempfile::tempdir().unwrap();
-        label_and_check(folder.path(), &bent, &[], "straight");
+        label_and_check(folder.path(), &head, &[], "straight");
     }
 }
 
 #[test]
 fn flip_average_is_the_mean_with_the_mirrored_image() {
     for input in [SHAPES[1].1, [Fixed(2), Fixed(3), Fixed(32), Fixed(48)]] {
-        for bent in bent_heads(&input) {
+        for head in nonlinear_heads(&input) {
             let fixed = matches!(input[0], Fixed(_));
-            if fixed && bent.name.contains("gather") {
-                continue; // the check in Python would have to run one cell in a batch of two
+            if fixed && head.name.contains("gather") {
+                continue; // check_labels.py cannot run one cell in a batch of two
             }
             let folder = tempfile::tempdir().unwrap();
             if fixed {
-                let described = describe(folder.path(), &bent.model, &["--flip-average"]).expect(0).json();
+                let described = describe(folder.path(), &head.model, &["--flip-average"]).expect(0).json();
                 assert_eq!((&described["fixed_batch"], &described["verification"]["images"]), (&1.into(), &1.into()));
             } else {
-                label_and_check(folder.path(), &bent, &["--flip-average", "--with-lse"], "flip");
+                label_and_check(folder.path(), &head, &["--flip-average", "--with-lse"], "flip");
             }
         }
     }
@@ -190,8 +228,8 @@ fn flip_average_is_the_mean_with_the_mirrored_image() {
 #[test]
 fn flip_average_refuses_an_odd_batch() {
     let folder = tempfile::tempdir().unwrap();
-    let bent = bent_heads(&SHAPES[0].1).remove(0);
-    let refusal = describe(folder.path(), &bent.model, &["--flip-average"]).expect(1);
+    let head = nonlinear_heads(&SHAPES[0].1).remove(0);
+    let refusal = describe(folder.path(), &head.model, &["--flip-average"]).expect(1);
     assert!(
         refusal.stderr.contains("the batch size is fixed at 1") && refusal.stderr.contains("help:"),
         "{}",
@@ -201,12 +239,12 @@ fn flip_average_refuses_an_odd_batch() {
 
 #[test]
 fn log_sum_exp_gives_true_probabilities() {
-    let bents = bent_heads(&SHAPES[1].1);
+    let heads = nonlinear_heads(&SHAPES[1].1);
     // With the axes of ReduceSum as an attribute, and as an input.
-    for bent in bents.iter().filter(|bent| bent.name.contains("opset 11") || bent.name.contains("legacy")) {
+    for head in heads.iter().filter(|head| head.name.contains("opset 11") || head.name.contains("legacy")) {
         let folder = tempfile::tempdir().unwrap();
-        label_and_check(folder.path(), bent, &["--with-lse", "--score-steps", "1024"], "straight");
-        let described = describe(folder.path(), &bent.model, &["--with-lse"]).expect(0).json();
+        label_and_check(folder.path(), head, &["--with-lse", "--score-steps", "1024"], "straight");
+        let described = describe(folder.path(), &head.model, &["--with-lse"]).expect(0).json();
         assert!(number(&described["verification"]["max_lse_error"]) < 1e-4);
         let reader = relabel::shared::store::StoreReader::open(&folder.path().join("labels")).unwrap();
         let relabel::shared::store::RowState::Labelled(labels) = reader.row(0).unwrap() else {
@@ -222,13 +260,13 @@ fn log_sum_exp_gives_true_probabilities() {
 }
 
 #[test]
-fn a_store_with_other_views_or_without_lse_is_not_gone_on_with() {
+fn a_store_with_different_views_or_lse_is_not_resumed() {
     let folder = tempfile::tempdir().unwrap();
-    let bent = bent_heads(&SHAPES[1].1).remove(0);
-    label_and_check(folder.path(), &bent, &[], "straight");
+    let head = nonlinear_heads(&SHAPES[1].1).remove(0);
+    label_and_check(folder.path(), &head, &[], "straight");
     let other = label(folder.path(), &["--flip-average", "--with-lse"]).expect(1);
-    for words in ["flip average: off in the store, on asked for", "lse: off in the store, on asked for"] {
-        assert!(other.stderr.contains(words), "{}", other.stderr);
+    for text in ["flip average: off in the store, on asked for", "lse: off in the store, on asked for"] {
+        assert!(other.stderr.contains(text), "{}", other.stderr);
     }
 }
 
@@ -251,7 +289,7 @@ fn every_opset_from_9_to_21_works() {
 }
 
 #[test]
-fn the_card_says_which_grid_tokens_form() {
+fn the_card_sets_the_token_grid() {
     let folder = tempfile::tempdir().unwrap();
     // Cells of 16 x 8 pixels.
     let graph = TinyGraph::new(17).input("x", &SHAPES[1].1).weight("w_conv", &[C, 3, 16, 8]);
@@ -267,7 +305,7 @@ fn the_card_says_which_grid_tokens_form() {
         (&description["map_size"], &description["card"]["grid"]),
         (&serde_json::json!([2, 6]), &serde_json::json!([2, 6]))
     );
-    // The structure knows better than a card that is wrong.
+    // A card that contradicts the structure is refused.
     std::fs::write(folder.path().join("tiny.toml"), "grid = [3, 4]\n").unwrap();
     let refusal = describe(folder.path(), &model, &[]).expect(1);
     assert!(refusal.stderr.contains("grid = 3x4") && refusal.stderr.contains("2x6 cells"), "{}", refusal.stderr);
@@ -277,20 +315,20 @@ fn the_card_says_which_grid_tokens_form() {
 fn at_most_256_cells_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let free = [Free, Fixed(3), Free, Free];
-    let model = bent_heads(&free).remove(0).model;
+    let model = nonlinear_heads(&free).remove(0).model;
     let description = describe(folder.path(), &model, &["--input-size", "480x320"]).expect(0).json();
     let proof = &description["verification"];
     assert_eq!((&proof["cells_compared"], &proof["cells_total"]), (&256.into(), &(2 * 60 * 40).into()));
 }
 
-fn label(folder: &Path, words: &[&str]) -> Ran {
+fn label(folder: &Path, args: &[&str]) -> Ran {
     let run = ["run", "--teacher", "tiny.onnx", "--in", "in", "--out", "labels", "--top-k", "3"];
-    Ran::of(relabel(folder).args(run).args(words))
+    Ran::of(relabel(folder).args(run).args(args))
 }
 
-/// Labels two random images and has Python look at the store.
-fn label_and_check(folder: &Path, bent: &Bent, words: &[&str], views: &str) {
-    std::fs::write(folder.join("tiny.onnx"), &bent.model).unwrap();
+/// Labels two random images and checks the store with `check_labels.py`.
+fn label_and_check(folder: &Path, head: &NonlinearHead, args: &[&str], views: &str) {
+    std::fs::write(folder.join("tiny.onnx"), &head.model).unwrap();
     std::fs::create_dir(folder.join("in")).unwrap();
     for number in 0..2_u32 {
         let colour = |x: u32, y: u32| {
@@ -299,10 +337,10 @@ fn label_and_check(folder: &Path, bent: &Bent, words: &[&str], views: &str) {
         };
         image::RgbImage::from_fn(48, 32, colour).save(folder.join(format!("in/{number}.png"))).unwrap();
     }
-    label(folder, words).expect(0);
+    label(folder, args).expect(0);
     let script = repository("tests/python/check_labels.py");
     let path = |inside: &str| folder.join(inside).display().to_string();
-    let checked = python(&script, &[&path("tiny.onnx"), &path("labels"), &path("in"), bent.features, bent.axes, views]);
-    assert!(checked.code == 0, "{}: {}", bent.name, checked.stderr);
+    let checked = python(&script, &[&path("tiny.onnx"), &path("labels"), &path("in"), head.features, head.axes, views]);
+    assert!(checked.code == 0, "{}: {}", head.name, checked.stderr);
     assert_eq!(checked.stdout.trim(), "2 images agree");
 }

@@ -3,11 +3,11 @@ use crate::teachers::{C, CLASSES, SHAPES, convolution, describe, gemm, number, s
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{Dim, TinyGraph, float, int, ints, text};
 
-fn opset(opset: i64) -> TinyGraph {
+fn backbone(opset: i64) -> TinyGraph {
     convolution(TinyGraph::new(opset), &SHAPES[1].1)
 }
 
-/// Tokens `[batch, 25, C]` called `sequence`: a class token, which knows the image, and 24 cells.
+/// Tokens `[batch, 25, C]` called `sequence`: a class token, computed from all cells, and 24 cells.
 fn with_class_token(graph: TinyGraph) -> TinyGraph {
     tokens(graph)
         .node("ReduceMax", &["tokens"], &["class"], &[ints("axes", &[1]), int("keepdims", 1)])
@@ -20,11 +20,11 @@ fn with_class_token(graph: TinyGraph) -> TinyGraph {
 }
 
 /// The linear layer on `2 C` features.
-fn gemm_of_both(graph: TinyGraph, features: &str) -> TinyGraph {
+fn gemm_on_joined(graph: TinyGraph, features: &str) -> TinyGraph {
     graph.weight("w_fc", &[CLASSES, 2 * C]).node("Gemm", &[features, "w_fc"], &["scores"], &[int("transB", 1)])
 }
 
-/// Heads on a class token and the mean of the patches, with whether they are linear.
+/// Heads on a class token and the mean of the patches, and whether they are linear.
 pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
     let batch = input[0];
     let legacy = || with_class_token(convolution(TinyGraph::new(17), input));
@@ -35,18 +35,18 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
             {
                 let graph =
                     legacy().scalar("first", 0).node("Gather", &["sequence", "first"], &["t"], &[int("axis", 1)]);
-                scores_out(gemm_of_both(joined(graph, "t"), "v"), batch)
+                scores_out(gemm_on_joined(joined(graph, "t"), "v"), batch)
             },
             true,
         ),
         (
-            "a token that is sliced and bent before it is joined",
+            "a token that is sliced and passed through Tanh before it is joined",
             {
                 let graph = legacy()
                     .node("Slice", &["sequence", "zero", "one", "one"], &["t3"], &[])
-                    .node("Tanh", &["t3"], &["bent"], &[])
-                    .node("Squeeze", &["bent", "one"], &["t"], &[]);
-                scores_out(gemm_of_both(joined(graph, "t"), "v"), batch)
+                    .node("Tanh", &["t3"], &["activated"], &[])
+                    .node("Squeeze", &["activated", "one"], &["t"], &[]);
+                scores_out(gemm_on_joined(joined(graph, "t"), "v"), batch)
             },
             true,
         ),
@@ -74,7 +74,7 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
                     &["n"],
                     &[int("axis", -1), float("epsilon", 1e-6)],
                 );
-                scores_out(gemm_of_both(graph, "n"), batch)
+                scores_out(gemm_on_joined(graph, "n"), batch)
             },
             false,
         ),
@@ -82,7 +82,7 @@ pub fn joined_heads(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>, bool)> {
 }
 
 #[test]
-fn class_tokens_beside_a_mean_are_repeated_in_each_cell() {
+fn class_tokens_next_to_a_mean_are_repeated_in_each_cell() {
     for (shape, input) in [SHAPES[0], SHAPES[1], ("batch 2", [Fixed(2), Fixed(3), Fixed(32), Fixed(48)])] {
         for (name, model, linear) in joined_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
@@ -104,26 +104,27 @@ fn class_tokens_beside_a_mean_are_repeated_in_each_cell() {
     describe(folder.path(), &model, &["--flip-average", "--with-lse"]).expect(0);
 }
 
+/// Keys and values of two heads from one layer: `[batch, 24, 2 C]` to `[2, batch, heads, 24, C / heads]`.
+fn split_heads(graph: TinyGraph) -> TinyGraph {
+    graph
+        .weight("w_kv", &[C, 2 * C])
+        .weight("b_kv", &[2 * C])
+        .node("MatMul", &["tokens", "w_kv"], &["kv_0"], &[])
+        .node("Add", &["b_kv", "kv_0"], &["kv_1"], &[])
+        .shape("kv_shape", &[0, 24, 2, 2, C / 2])
+        .node("Reshape", &["kv_1", "kv_shape"], &["kv_2"], &[])
+        .node("Transpose", &["kv_2"], &["kv"], &[ints("perm", &[2, 0, 3, 1, 4])])
+        .scalar("zero", 0)
+        .scalar("one", 1)
+        .node("Gather", &["kv", "zero"], &["k"], &[int("axis", 0)])
+        .node("Gather", &["kv", "one"], &["values"], &[int("axis", 0)])
+        .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 1, 3, 2])])
+}
+
 /// Attention poolings as exporters write them: heads in one product, keys and values from one layer.
 pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
     let batch = input[0];
     let with_tokens = || tokens(convolution(TinyGraph::new(17), input));
-    let split_heads = |graph: TinyGraph| {
-        // [batch, 24, 2 C] -> [2, batch, heads, 24, C / heads]
-        graph
-            .weight("w_kv", &[C, 2 * C])
-            .weight("b_kv", &[2 * C])
-            .node("MatMul", &["tokens", "w_kv"], &["kv_0"], &[])
-            .node("Add", &["b_kv", "kv_0"], &["kv_1"], &[])
-            .shape("kv_shape", &[0, 24, 2, 2, C / 2])
-            .node("Reshape", &["kv_1", "kv_shape"], &["kv_2"], &[])
-            .node("Transpose", &["kv_2"], &["kv"], &[ints("perm", &[2, 0, 3, 1, 4])])
-            .scalar("zero", 0)
-            .scalar("one", 1)
-            .node("Gather", &["kv", "zero"], &["k"], &[int("axis", 0)])
-            .node("Gather", &["kv", "one"], &["values"], &[int("axis", 0)])
-            .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 1, 3, 2])])
-    };
     vec![
         ("one head, values not projected", {
             let graph = with_tokens()
@@ -136,7 +137,7 @@ pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Gather", &["one", "zero"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("AIMv2: what one query gives is averaged", {
+        ("AIMv2: the result of the single query is averaged", {
             let graph = with_tokens()
                 .weight("query", &[1, 1, C])
                 .weight("w_v", &[C, C])
@@ -175,54 +176,57 @@ pub fn attention_poolings(input: &[Dim; 4]) -> Vec<(&'static str, Vec<u8>)> {
                 .node("Gather", &["sum", "zero"], &["v"], &[int("axis", 1)]);
             scores_out(gemm(graph, "v"), batch)
         }),
-        ("torch.nn.MultiheadAttention: heads beside the batch, the sequence first", {
-            // [batch, 24, C] -> [24, batch, C] -> [24, batch * heads, C / heads] -> [batch * heads, 24, C / heads]
-            let project = |graph: TinyGraph, name: &str| {
-                let of = |part: &str| format!("{name}_{part}");
-                graph
-                    .weight(&of("w"), &[C, C])
-                    .node("MatMul", &["turned", &of("w")], &[&of("p")], &[])
-                    .node("Reshape", &[&of("p"), "heads_shape"], &[&of("h")], &[])
-                    .node("Transpose", &[&of("h")], &[name], &[ints("perm", &[1, 0, 2])])
-            };
-            let graph = with_tokens()
-                .node("Transpose", &["tokens"], &["turned"], &[ints("perm", &[1, 0, 2])])
-                .node("Shape", &["turned"], &["sides"], &[])
-                .shape("at1", &[1])
-                .node("Gather", &["sides", "at1"], &["count"], &[int("axis", 0)])
-                .shape("two", &[2])
-                .node("Mul", &["count", "two"], &["twice"], &[])
-                .shape("cells", &[24])
-                .shape("half", &[C / 2])
-                .node("Concat", &["cells", "twice", "half"], &["heads_shape"], &[int("axis", 0)]);
-            let graph = project(project(graph, "k"), "values")
-                .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 2, 1])])
-                .weight("probe", &[2, 1, C / 2])
-                .shape("each", &[1, 1])
-                .node("Concat", &["count", "each"], &["repeats"], &[int("axis", 0)])
-                .node("Tile", &["probe", "repeats"], &["query"], &[])
-                .node("MatMul", &["query", "keys"], &["products"], &[])
-                .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
-                .node("MatMul", &["weights", "values"], &["heads"], &[])
-                .node("Transpose", &["heads"], &["heads_t"], &[ints("perm", &[1, 0, 2])])
-                .shape("c", &[C])
-                .node("Concat", &["count", "c"], &["rows_shape"], &[int("axis", 0)])
-                .node("Reshape", &["heads_t", "rows_shape"], &["rows"], &[])
-                .weight("w_out", &[C, C])
-                .node("Gemm", &["rows", "w_out"], &["projected"], &[])
-                .shape("first", &[1])
-                .node("Concat", &["first", "count", "c"], &["sequence_shape"], &[int("axis", 0)])
-                .node("Reshape", &["projected", "sequence_shape"], &["first_axis"], &[])
-                .node("Transpose", &["first_axis"], &["back"], &[ints("perm", &[1, 0, 2])])
-                .scalar("zero", 0)
-                .node("Gather", &["back", "zero"], &["v"], &[int("axis", 1)]);
-            scores_out(gemm(graph, "v"), batch)
-        }),
+        ("torch.nn.MultiheadAttention: heads next to the batch, the sequence first", multihead_attention(input)),
     ]
 }
 
-/// torch.nn.MultiheadAttention with the sides that the newer exporter writes as numbers, -1 or the batch.
-fn multihead_in_numbers(input: &[Dim; 4], side: i64) -> Vec<u8> {
+/// `torch.nn.MultiheadAttention`: sequence first, heads in one axis with the batch.
+fn multihead_attention(input: &[Dim; 4]) -> Vec<u8> {
+    // [batch, 24, C] -> [24, batch, C] -> [24, batch * heads, C / heads] -> [batch * heads, 24, C / heads]
+    let project = |graph: TinyGraph, name: &str| {
+        let of = |part: &str| format!("{name}_{part}");
+        graph
+            .weight(&of("w"), &[C, C])
+            .node("MatMul", &["turned", &of("w")], &[&of("p")], &[])
+            .node("Reshape", &[&of("p"), "heads_shape"], &[&of("h")], &[])
+            .node("Transpose", &[&of("h")], &[name], &[ints("perm", &[1, 0, 2])])
+    };
+    let graph = tokens(convolution(TinyGraph::new(17), input))
+        .node("Transpose", &["tokens"], &["turned"], &[ints("perm", &[1, 0, 2])])
+        .node("Shape", &["turned"], &["sides"], &[])
+        .shape("at1", &[1])
+        .node("Gather", &["sides", "at1"], &["count"], &[int("axis", 0)])
+        .shape("two", &[2])
+        .node("Mul", &["count", "two"], &["twice"], &[])
+        .shape("cells", &[24])
+        .shape("half", &[C / 2])
+        .node("Concat", &["cells", "twice", "half"], &["heads_shape"], &[int("axis", 0)]);
+    let graph = project(project(graph, "k"), "values")
+        .node("Transpose", &["k"], &["keys"], &[ints("perm", &[0, 2, 1])])
+        .weight("probe", &[2, 1, C / 2])
+        .shape("each", &[1, 1])
+        .node("Concat", &["count", "each"], &["repeats"], &[int("axis", 0)])
+        .node("Tile", &["probe", "repeats"], &["query"], &[])
+        .node("MatMul", &["query", "keys"], &["products"], &[])
+        .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
+        .node("MatMul", &["weights", "values"], &["heads"], &[])
+        .node("Transpose", &["heads"], &["heads_t"], &[ints("perm", &[1, 0, 2])])
+        .shape("c", &[C])
+        .node("Concat", &["count", "c"], &["rows_shape"], &[int("axis", 0)])
+        .node("Reshape", &["heads_t", "rows_shape"], &["rows"], &[])
+        .weight("w_out", &[C, C])
+        .node("Gemm", &["rows", "w_out"], &["projected"], &[])
+        .shape("first", &[1])
+        .node("Concat", &["first", "count", "c"], &["sequence_shape"], &[int("axis", 0)])
+        .node("Reshape", &["projected", "sequence_shape"], &["first_axis"], &[])
+        .node("Transpose", &["first_axis"], &["back"], &[ints("perm", &[1, 0, 2])])
+        .scalar("zero", 0)
+        .node("Gather", &["back", "zero"], &["v"], &[int("axis", 1)]);
+    scores_out(gemm(graph, "v"), input[0])
+}
+
+/// `torch.nn.MultiheadAttention` with constant shapes, as the newer exporter writes them: -1 or the batch size.
+fn multihead_with_fixed_shapes(input: &[Dim; 4], side: i64) -> Vec<u8> {
     let swap = [ints("perm", &[1, 0, 2])];
     let graph = tokens(convolution(TinyGraph::new(17), input))
         .node("Transpose", &["tokens"], &["turned"], &swap)
@@ -250,9 +254,9 @@ fn multihead_in_numbers(input: &[Dim; 4], side: i64) -> Vec<u8> {
 }
 
 #[test]
-fn attention_with_a_learned_query_is_the_value_of_each_cell() {
+fn attention_with_a_learned_query_uses_the_value_of_each_cell() {
     for (side, batch) in [(-1, Free), (1, Fixed(1)), (2, Fixed(2))] {
-        let model = multihead_in_numbers(&[batch, Fixed(3), Fixed(32), Fixed(48)], side);
+        let model = multihead_with_fixed_shapes(&[batch, Fixed(3), Fixed(32), Fixed(48)], side);
         let folder = tempfile::tempdir().unwrap();
         let description = describe(folder.path(), &model, &[]).expect(0).json();
         assert_eq!(description["verification"]["linear_head"], false, "{side}");
@@ -274,9 +278,9 @@ fn attention_with_a_learned_query_is_the_value_of_each_cell() {
 }
 
 #[test]
-fn heads_of_onnx_runtimes_own_operators_are_known() {
+fn onnx_runtime_operators_in_heads_are_supported() {
     let ours = "com.microsoft";
-    let pooled = || opset(17).node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
+    let pooled = || backbone(17).node("GlobalAveragePool", &["f"], &["p"], &[]).node("Flatten", &["p"], &["v"], &[]);
     let cases = [
         ("FusedMatMul", true, {
             let graph = pooled().weight("w", &[CLASSES, C]);
@@ -291,7 +295,7 @@ fn heads_of_onnx_runtimes_own_operators_are_known() {
             gemm(graph.node_of(ours, "FusedGemm", &["v", "w", "b"], &["g"], &attributes), "g")
         }),
         ("FusedConv", false, {
-            let graph = opset(17).node("GlobalAveragePool", &["f"], &["p"], &[]).weight("w", &[C, C, 1, 1]);
+            let graph = backbone(17).node("GlobalAveragePool", &["f"], &["p"], &[]).weight("w", &[C, C, 1, 1]);
             let attributes = [ints("kernel_shape", &[1, 1]), text("activation", "Relu")];
             let graph = graph.node_of(ours, "FusedConv", &["p", "w"], &["c"], &attributes);
             gemm(graph.node("Flatten", &["c"], &["g"], &[]), "g")
@@ -312,7 +316,7 @@ fn heads_of_onnx_runtimes_own_operators_are_known() {
             graph.node("Einsum", &["v", "w"], &["scores"], &[text("equation", "bc, kc -> bk")])
         }),
         ("LpNormalization", false, gemm(pooled().node("LpNormalization", &["v"], &["g"], &[int("axis", 1)]), "g")),
-        ("Expand to a shape of the input's", true, {
+        ("Expand to a shape of the input", true, {
             let graph = pooled()
                 .node("Shape", &["x"], &["sides"], &[])
                 .shape("at0", &[0])
@@ -326,7 +330,7 @@ fn heads_of_onnx_runtimes_own_operators_are_known() {
                 .node("Add", &["moved", "zeros"], &["g"], &[]);
             gemm(graph, "g")
         }),
-        ("Expand of what is pooled", true, {
+        ("Expand of the pooled vector", true, {
             let graph = pooled()
                 .node("Shape", &["x"], &["count"], &[int("start", 0), int("end", 1)])
                 .shape("c", &[C])
@@ -353,8 +357,8 @@ fn heads_of_onnx_runtimes_own_operators_are_known() {
 }
 
 #[test]
-fn refusals_tell_what_is_pooled_instead() {
-    let sequence = || with_class_token(opset(17));
+fn refusals_name_what_is_pooled_instead() {
+    let sequence = || with_class_token(backbone(17));
     let token = |graph: TinyGraph, of: &str, to: &str| {
         graph.scalar(&format!("{to}_at"), 0).node("Gather", &[of, &format!("{to}_at")], &[to], &[int("axis", 1)])
     };
@@ -376,7 +380,7 @@ fn refusals_tell_what_is_pooled_instead() {
             let graph = sequence().node("Relu", &["sequence"], &["other_scale"], &[]);
             both(token(token(graph, "sequence", "a"), "other_scale", "b"))
         }),
-        ("a class token that is normed behind (an older ViT)", "class token", {
+        ("a class token with a norm after it (an older ViT)", "class token", {
             let graph = token(sequence(), "sequence", "t").node(
                 "ReduceMean",
                 &["t"],
@@ -389,26 +393,26 @@ fn refusals_tell_what_is_pooled_instead() {
             "means of two maps (EfficientViM, CrossViT with mean pooling)",
             "averages 2 feature maps and joins the means",
             {
-                let graph = tokens(opset(17)).node("Tanh", &["tokens"], &["other_scale"], &[]);
+                let graph = tokens(backbone(17)).node("Tanh", &["tokens"], &["other_scale"], &[]);
                 both(mean(mean(graph, "tokens", "a"), "other_scale", "b"))
             },
         ),
         ("attention over tokens with positions", "positions are added just before", {
-            let graph = tokens(opset(17))
-                .weight("places", &[1, 24, C])
-                .node("Add", &["tokens", "places"], &["placed"], &[])
+            let graph = tokens(backbone(17))
+                .weight("positions", &[1, 24, C])
+                .node("Add", &["tokens", "positions"], &["positioned"], &[])
                 .weight("query", &[1, 1, C])
-                .node("Transpose", &["placed"], &["keys"], &[ints("perm", &[0, 2, 1])])
+                .node("Transpose", &["positioned"], &["keys"], &[ints("perm", &[0, 2, 1])])
                 .node("MatMul", &["query", "keys"], &["products"], &[])
                 .node("Softmax", &["products"], &["weights"], &[int("axis", -1)])
-                .node("MatMul", &["weights", "placed"], &["one"], &[]);
+                .node("MatMul", &["weights", "positioned"], &["one"], &[]);
             token(graph, "one", "v")
         }),
         (
             "attention whose query is the mean (CLIP's ResNets)",
             "whose query is not known to be a single learned vector",
             {
-                let graph = tokens(opset(17))
+                let graph = tokens(backbone(17))
                     .node("ReduceMean", &["tokens"], &["mean"], &[ints("axes", &[1]), int("keepdims", 1)])
                     .node("Concat", &["mean", "tokens"], &["all"], &[int("axis", 1)])
                     .node("Transpose", &["all"], &["keys"], &[ints("perm", &[0, 2, 1])])
@@ -419,8 +423,8 @@ fn refusals_tell_what_is_pooled_instead() {
             },
         ),
     ];
-    for (name, words, graph) in cases {
+    for (name, text, graph) in cases {
         let refusal = check_onnx(scores_out(gemm(graph, "v"), Free)).expect_err(name);
-        assert!(refusal.contains(words) && !refusal.contains("VGG"), "{name}: {refusal}");
+        assert!(refusal.contains(text) && !refusal.contains("VGG"), "{name}: {refusal}");
     }
 }

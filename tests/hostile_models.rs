@@ -16,11 +16,11 @@ fn pooled(opset: i64) -> TinyGraph {
     )
 }
 
-fn whole() -> Vec<u8> {
+fn valid_model() -> Vec<u8> {
     scores_out(gemm(pooled(17), "v"), Free)
 }
 
-/// A graph whose last layer has a weight of the tester's making.
+/// A graph whose last layer has the given weight.
 fn with_weight(weight: &Message) -> Vec<u8> {
     let graph = pooled(17).raw(5, weight).node("Gemm", &["v", "w"], &["scores"], &[int("transB", 1)]);
     scores_out(graph, Free)
@@ -33,21 +33,21 @@ fn external(entries: &[(&str, &str)]) -> Vec<u8> {
 }
 
 #[test]
-fn models_that_contradict_themselves_are_refused_before_onnx_runtime_sees_them() {
+fn inconsistent_models_are_refused_before_onnx_runtime_loads_them() {
     let weight = |dims: &[i64], bytes: usize| with_weight(&tensor("w", FLOAT, dims).bytes(9, &vec![0; bytes]));
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("data too short", weight(&[CLASSES, C], 8), "requires 216 bytes, but it has 8"),
         ("dimensions that overflow", weight(&[i64::MAX, i64::MAX], 8), "an impossible number of values"),
         ("a negative dimension", weight(&[-9, 6], 216), "an impossible number of values"),
         (
-            "float values that are too few",
+            "too few float values",
             with_weight(&tensor("w", FLOAT, &[CLASSES, C]).bytes(4, &[0; 16])),
             "requires 54 values, but it has 4",
         ),
         ("opset 8", scores_out(gemm(pooled(8), "v"), Free), "opsets 9 to 24 are supported"),
         ("opset 9999", scores_out(gemm(pooled(9999), "v"), Free), "opsets 9 to 24 are supported"),
         (
-            "a version of the format from the future",
+            "a future version of the format",
             Message::default().int(1, 4000).message(7, &pooled(17).graph()).finish(),
             "version 4000 of the ONNX format; 3 to 13 are supported",
         ),
@@ -69,19 +69,19 @@ fn models_that_contradict_themselves_are_refused_before_onnx_runtime_sees_them()
             scores_out(gemm(pooled(17).weight("w_fc", &[CLASSES, C]), "v"), Free),
             "two weights named `w_fc`",
         ),
-        ("a batch that no memory holds", huge_batch(), "which exceeds the memory limit"),
+        ("a batch that exceeds memory", huge_batch(), "which exceeds the memory limit"),
         ("a file without a name", external(&[("offset", "0")]), "but the file is not named"),
-        ("an offset that is no number", external(&[("location", "w"), ("offset", "-1")]), "has the offset `-1`"),
+        ("an offset that is not a number", external(&[("location", "w"), ("offset", "-1")]), "has the offset `-1`"),
         ("an absolute path", external(&[("location", "/etc/passwd")]), "outside its own folder"),
         ("a path upwards", external(&[("location", "../w")]), "outside its own folder"),
         ("the memory of ONNX Runtime", external(&[("location", "*/_ORT_MEM_ADDR_/*")]), "outside its own folder"),
     ];
-    for (name, model, words) in cases {
-        let told = check_onnx(model.clone()).expect_err(name);
-        assert!(told.contains(words), "{name}: {told}");
+    for (name, model, text) in cases {
+        let problem = check_onnx(model.clone()).expect_err(name);
+        assert!(problem.contains(text), "{name}: {problem}");
         let folder = tempfile::tempdir().unwrap();
         let refusal = describe(folder.path(), &model, &[]).expect(1);
-        assert!(refusal.stderr.contains(words) && refusal.stderr.contains("help:"), "{name}: {}", refusal.stderr);
+        assert!(refusal.stderr.contains(text) && refusal.stderr.contains("help:"), "{name}: {}", refusal.stderr);
     }
 }
 
@@ -93,7 +93,7 @@ fn huge_batch() -> Vec<u8> {
 }
 
 #[test]
-fn weights_that_lie_elsewhere_than_they_should_are_refused() {
+fn misplaced_weights_are_refused() {
     let refused =
         |folder: &Path, entries: &[(&str, &str)]| -> Ran { describe(folder, &external(entries), &[]).expect(1) };
     let folder = tempfile::tempdir().unwrap();
@@ -113,9 +113,9 @@ fn weights_that_lie_elsewhere_than_they_should_are_refused() {
 }
 
 #[test]
-fn limits_are_checked_before_memory_is_asked_for() {
+fn limits_are_checked_before_memory_is_allocated() {
     let graph = |inside: Vec<u8>| Message::default().int(1, 8).bytes(7, &inside).finish();
-    // Two bytes each in the file, and hundreds in memory.
+    // Each takes two bytes in the file and hundreds in memory.
     let nodes = graph([10, 0].repeat(4_000_000));
     assert!(check_onnx(nodes).unwrap_err().contains("more than 1000000 parts"));
     let long = Message::default().text(4, &"a".repeat(100 << 20)).finish();
@@ -130,14 +130,14 @@ fn limits_are_checked_before_memory_is_asked_for() {
 
 #[test]
 fn no_file_makes_the_reader_panic() {
-    let whole = whole();
-    assert_eq!(check_onnx(whole.clone()), Ok(()));
-    for end in (0..whole.len()).step_by(7) {
-        assert!(check_onnx(whole[..end].to_vec()).is_err(), "{end} bytes of {}", whole.len());
+    let valid = valid_model();
+    assert_eq!(check_onnx(valid.clone()), Ok(()));
+    for end in (0..valid.len()).step_by(7) {
+        assert!(check_onnx(valid[..end].to_vec()).is_err(), "{end} bytes of {}", valid.len());
     }
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
     for _ in 0..20_000 {
-        let mut broken = whole.clone();
+        let mut broken = valid.clone();
         for _ in 0..4 {
             random ^= random << 13;
             random ^= random >> 7;
@@ -145,21 +145,21 @@ fn no_file_makes_the_reader_panic() {
             let at = (random >> 8) as usize % broken.len();
             broken[at] = random as u8;
         }
-        // Most changes are in weights and leave a model that is whole; what counts is that there is an answer.
-        if let Err(told) = check_onnx(broken) {
-            assert!(!told.is_empty());
+        // Most changes are in weights and leave a valid model; only a panic would be wrong.
+        if let Err(problem) = check_onnx(broken) {
+            assert!(!problem.is_empty());
         }
     }
 }
 
-/// A graph whose features go through one more node before they are pooled.
+/// A graph with additional nodes before the pooling.
 fn with_node_before_pooling(add: impl FnOnce(TinyGraph) -> TinyGraph) -> Vec<u8> {
     let graph = add(convolution(TinyGraph::new(17), &SHAPES[1].1)).node("GlobalAveragePool", &["odd"], &["p"], &[]);
     scores_out(gemm(graph.node("Flatten", &["p"], &["v"], &[int("axis", 1)]), "v"), Free)
 }
 
 #[test]
-fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
+fn graphs_that_crash_onnx_runtime_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let kernel = [i64::from(i32::MAX); 2];
     let pooled = |op: &'static str, sides: &[i64]| {
@@ -168,10 +168,10 @@ fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
     };
     let cases = [
         ("a kernel that makes sides negative", pooled("MaxPool", &kernel), "panicked on this graph"),
-        ("a larger one", pooled("AveragePool", &[1 << 62; 2]), "panicked on this graph"),
+        ("a larger kernel", pooled("AveragePool", &[1 << 62; 2]), "panicked on this graph"),
         ("a kernel without cells", pooled("AveragePool", &[0, 0]), "kernel_shape must only contain positive values"),
         (
-            "2 kB that ask for 60,000 times the features",
+            "2 kB that expand to 60,000 times the features",
             with_node_before_pooling(|graph| {
                 let graph = graph.shape("times", &[60_000, 1, C, 4, 6]).shape("first", &[0]);
                 let graph = graph.node("Expand", &["f", "times"], &["many"], &[]);
@@ -192,9 +192,9 @@ fn what_makes_onnx_runtime_or_its_binding_give_up_is_a_refusal() {
             "raise the limit with --teacher-memory 8192",
         ),
     ];
-    for (what, model, reason) in cases {
+    for (name, model, reason) in cases {
         let refused = describe(folder.path(), &model, &["--mean", "0,0,0", "--std", "1,1,1"]).expect(1);
-        assert!(refused.stderr.contains(reason), "{what}: {}", refused.stderr);
-        assert!(refused.json()["error"].is_string(), "{what}");
+        assert!(refused.stderr.contains(reason), "{name}: {}", refused.stderr);
+        assert!(refused.json()["error"].is_string(), "{name}");
     }
 }
