@@ -20,16 +20,42 @@ pub(crate) enum Found<T> {
     There(T),
     /// There is nothing.
     Absent,
-    /// Something other than the expected file, with the reason.
-    Unusable(String),
+    /// Something other than the expected file.
+    Unusable(UnusableFile),
+}
+
+/// Why what is at a path cannot be used as a file. The subject of each message is the path that the caller names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum UnusableFile {
+    /// There is nothing.
+    #[error("it is missing")]
+    Missing,
+    /// A folder, pipe, socket or device.
+    #[error("it is {0}, not a regular file")]
+    NotRegular(&'static str),
+    /// A symbolic link that leads back to itself.
+    #[error("it is a symbolic link that leads back to itself")]
+    LinkLoop,
+    /// More bytes than the file may have.
+    #[error("it has {}; at most {} were expected", exact_bytes(*.bytes), exact_bytes(*.max_bytes))]
+    TooLong {
+        /// Length of the file.
+        bytes: u64,
+        /// Largest length accepted.
+        max_bytes: u64,
+    },
 }
 
 impl<T> Found<T> {
-    /// Returns the file, or why it cannot be used.
-    pub(crate) fn or_problem(self) -> Result<T, String> {
+    /// Returns the file.
+    ///
+    /// # Errors
+    /// Returns [`UnusableFile`] if there is nothing, or something else.
+    pub(crate) fn usable(self) -> Result<T, UnusableFile> {
         match self {
             Self::There(found) => Ok(found),
-            Self::Absent => Err("it is missing".to_owned()),
+            Self::Absent => Err(UnusableFile::Missing),
             Self::Unusable(problem) => Err(problem),
         }
     }
@@ -63,32 +89,34 @@ pub(crate) fn open(path: &Path) -> Result<Found<(File, Metadata)>, Error> {
     let (file, metadata) = match open_any(path) {
         Ok(opened) => opened,
         Err(error) if is_absence(&error) => return Ok(Found::Absent),
-        Err(error) if is_errno(&error, Errno::NXIO) => return Ok(Found::Unusable(NOT_REGULAR.to_owned())),
+        Err(error) if is_errno(&error, Errno::NXIO) => {
+            return Ok(Found::Unusable(UnusableFile::NotRegular(NOT_REGULAR)));
+        }
         Err(error) if is_errno(&error, Errno::LOOP) => {
-            return Ok(Found::Unusable("it is a symbolic link that leads back to itself".to_owned()));
+            return Ok(Found::Unusable(UnusableFile::LinkLoop));
         }
         Err(error) => return Err(Error::file("open", path)(error)),
     };
     Ok(if metadata.is_file() { Found::There((file, metadata)) } else { Found::Unusable(kind_of(&metadata)) })
 }
 
-/// Reads a file that has at most `most_bytes` bytes.
+/// Reads a file that has at most `max_bytes` bytes.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the file cannot be read.
-pub(crate) fn read(path: &Path, most_bytes: u64) -> Result<Found<Vec<u8>>, Error> {
+pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Found<Vec<u8>>, Error> {
     let (file, metadata) = match open(path)? {
         Found::There(there) => there,
         Found::Absent => return Ok(Found::Absent),
         Found::Unusable(problem) => return Ok(Found::Unusable(problem)),
     };
-    if metadata.len() > most_bytes {
-        return Ok(Found::Unusable(too_long(metadata.len(), most_bytes)));
+    if metadata.len() > max_bytes {
+        return Ok(Found::Unusable(UnusableFile::TooLong { bytes: metadata.len(), max_bytes }));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
-    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::file("read", path))?;
-    if bytes.len() as u64 > most_bytes {
-        return Ok(Found::Unusable(too_long(bytes.len() as u64, most_bytes)));
+    file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::file("read", path))?;
+    if bytes.len() as u64 > max_bytes {
+        return Ok(Found::Unusable(UnusableFile::TooLong { bytes: bytes.len() as u64, max_bytes }));
     }
     Ok(Found::There(bytes))
 }
@@ -101,8 +129,11 @@ pub(crate) fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Resul
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = options.custom_flags(flags).open(path).map_err(|error| {
         let is_link = is_errno(&error, Errno::LOOP);
-        let what = if is_link { "it is a symbolic link, which is not followed for writing" } else { NOT_REGULAR };
-        if is_link || is_errno(&error, Errno::NXIO) { io::Error::new(ErrorKind::InvalidInput, what) } else { error }
+        if is_link {
+            return io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link, which is not followed for writing");
+        }
+        let is_special = is_errno(&error, Errno::NXIO);
+        if is_special { io::Error::new(ErrorKind::InvalidInput, UnusableFile::NotRegular(NOT_REGULAR)) } else { error }
     })?;
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok(file) } else { Err(io::Error::new(ErrorKind::InvalidInput, kind_of(&metadata))) }
@@ -166,24 +197,18 @@ pub fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
 }
 
 /// Describes something that is not a regular file.
-pub(crate) fn kind_of(metadata: &Metadata) -> String {
+pub(crate) fn kind_of(metadata: &Metadata) -> UnusableFile {
     let kind = metadata.file_type();
-    let what = match kind {
+    UnusableFile::NotRegular(match kind {
         _ if kind.is_dir() => "a folder",
         _ if kind.is_fifo() => "a pipe",
         _ if kind.is_socket() => "a socket",
         _ if kind.is_symlink() => "a symbolic link",
         _ => "a device",
-    };
-    format!("it is {what}, not a regular file")
+    })
 }
 
-/// Describes a file that is longer than it should be.
-pub(crate) fn too_long(bytes: u64, most_bytes: u64) -> String {
-    format!("it has {}; at most {} were expected", exact_bytes(bytes), exact_bytes(most_bytes))
-}
-
-const NOT_REGULAR: &str = "it is a pipe, a socket or a device, not a regular file";
+const NOT_REGULAR: &str = "a pipe, a socket or a device";
 
 fn is_errno(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno.raw_os_error())
@@ -209,7 +234,9 @@ mod tests {
         let _socket = UnixListener::bind(at("socket")).unwrap();
         for name in ["file", "link"] {
             assert!(matches!(read(&at(name), 4), Ok(Found::There(bytes)) if bytes == b"1234"), "{name}");
-            assert!(matches!(read(&at(name), 3), Ok(Found::Unusable(problem)) if problem.contains("at most 3")));
+            assert!(
+                matches!(read(&at(name), 3), Ok(Found::Unusable(problem)) if problem.to_string().contains("at most 3"))
+            );
         }
         for name in ["nowhere", "file/below", "dangling"] {
             assert!(matches!(read(&at(name), 4), Ok(Found::Absent)), "{name}");
@@ -217,11 +244,11 @@ mod tests {
         for (name, what) in
             [("pipe", "a pipe"), ("socket", "a socket"), (".", "a folder"), ("circle", "back to itself")]
         {
-            let problem = read(&at(name), 4).unwrap().or_problem().unwrap_err();
+            let problem = read(&at(name), 4).unwrap().usable().unwrap_err().to_string();
             assert!(problem.contains(what), "{name}: {problem}");
         }
         assert!(
-            matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.contains("a device"))
+            matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.to_string().contains("a device"))
         );
         assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "not absent, but a failure");
     }

@@ -5,6 +5,7 @@ use parquet::errors::ParquetError;
 use super::page_sizes::PageSizeError;
 use super::row_budget::RowBudgetError;
 use crate::shared::digest::Digest;
+use crate::shared::regular_file::UnusableFile;
 
 /// Why a manifest cannot be read, or lists what no manifest may.
 #[derive(Debug, thiserror::Error)]
@@ -156,8 +157,8 @@ pub enum ManifestError {
         expected: Digest,
     },
     /// The file is missing, or is something other than a regular file.
-    #[error("{0}")]
-    Unusable(String),
+    #[error(transparent)]
+    Unusable(#[from] UnusableFile),
     /// The CSV cannot be read.
     #[error("{0}")]
     Csv(#[source] ::csv::Error),

@@ -93,7 +93,7 @@ fn write_column<T: DataType>(
 /// Returns [`Error::File`] if the file cannot be read, and [`Error::Manifest`] if it is not a manifest.
 pub fn read_manifest_parquet(path: &Path) -> Result<Manifest, Error> {
     let refused = |problem: ManifestError| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
-    let bytes = regular_file::read(path, u64::MAX)?.or_problem().map_err(ManifestError::Unusable).map_err(refused)?;
+    let bytes = regular_file::read(path, u64::MAX)?.usable().map_err(ManifestError::Unusable).map_err(refused)?;
     read_manifest_bytes(bytes).map_err(refused)
 }
 
@@ -121,7 +121,7 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result
 /// # Errors
 /// Returns [`Error::File`] if the system fails to open it.
 pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
-    let Ok((file, _)) = regular_file::open(path)?.or_problem() else { return Ok(None) };
+    let Ok((file, _)) = regular_file::open(path)?.usable() else { return Ok(None) };
     Ok(rows_in(file))
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn read_known_manifest(
     images: usize,
 ) -> Result<Manifest, Error> {
     let refused = |problem: ManifestError| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
-    let bytes = regular_file::read(path, most_bytes)?.or_problem().map_err(ManifestError::Unusable).map_err(refused)?;
+    let bytes = regular_file::read(path, most_bytes)?.usable().map_err(ManifestError::Unusable).map_err(refused)?;
     let found = digest_bytes(&bytes);
     if found != *sha256 {
         return Err(refused(ManifestError::OtherDigest { found, expected: sha256.clone() }));

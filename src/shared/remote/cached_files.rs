@@ -64,7 +64,7 @@ impl CachedFiles {
 
     /// Returns the copy of a file, if its content matches its name.
     fn copy(&self, sha256: &Digest, max_bytes: u64) -> Option<Vec<u8>> {
-        let copy = regular_file::read(&self.copy_path(sha256)?, max_bytes).ok()?.or_problem().ok()?;
+        let copy = regular_file::read(&self.copy_path(sha256)?, max_bytes).ok()?.usable().ok()?;
         Some(copy).filter(|bytes| digest_bytes(bytes) == *sha256)
     }
 
@@ -144,7 +144,7 @@ impl Files for CachedFiles {
 
 /// Reads a range of a copy that was verified when it was written.
 fn range_of_copy(path: &Path, bytes: u64, range: &Range<u64>) -> Option<Vec<u8>> {
-    let (copy, metadata) = regular_file::open(path).ok()?.or_problem().ok()?;
+    let (copy, metadata) = regular_file::open(path).ok()?.usable().ok()?;
     if metadata.len() != bytes || range.end > bytes {
         return None;
     }

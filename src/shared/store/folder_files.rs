@@ -77,7 +77,7 @@ impl Files for FolderFiles {
                 let what = "it is a symbolic link to a folder, which is not followed: nothing below it was checked";
                 entries.push((name, what.to_owned()));
             }
-            Some(metadata) => entries.push((name, regular_file::kind_of(metadata))),
+            Some(metadata) => entries.push((name, regular_file::kind_of(metadata).to_string())),
             None => entries.push((name, "it is a dangling link".to_owned())),
         })?;
         entries.sort();

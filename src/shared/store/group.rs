@@ -112,7 +112,7 @@ impl GroupState {
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
             Found::There(text) => text,
             Found::Absent => return Ok(Self::Absent),
-            Found::Unusable(problem) => return Ok(Self::Damaged(problem)),
+            Found::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         let refused = |problem: String| Error::Store { path: store.to_path_buf(), problem: problem.into() };
         match StoreInfo::from_json(&text) {

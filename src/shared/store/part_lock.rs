@@ -110,7 +110,7 @@ fn parts_in(store: &Path) -> Result<Vec<Part>, Error> {
 }
 
 fn held(store: &Path, path: &Path, part: Part) -> Error {
-    let read = regular_file::read(path, MAX_HOLDER_BYTES).ok().and_then(|found| found.or_problem().ok());
+    let read = regular_file::read(path, MAX_HOLDER_BYTES).ok().and_then(|found| found.usable().ok());
     let holder = read.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
     let holder =
         if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().escape_debug().to_string() };

@@ -281,7 +281,7 @@ impl StoreReader {
         }
         let Some(record) = self.record(shard)? else { return Ok(None) };
         let open = OpenShard::verify(&self.location, &self.info, record)?;
-        let open = Arc::new(open.map_err(|problem| self.damaged(shard, &problem))?);
+        let open = Arc::new(open.map_err(|problem| self.damaged(shard, &problem.to_string()))?);
         self.shards.write().unwrap_or_else(PoisonError::into_inner).insert(shard, Arc::clone(&open));
         Ok(Some(open))
     }
@@ -355,7 +355,7 @@ impl StoreReader {
     /// Returns one image's values of an array without inner chunks, in native byte order.
     fn small_values<'a>(&self, shard: &'a OpenShard, array: StoreArray, row: usize) -> Result<&'a [u8], ReadFailure> {
         let values = shard.values(&self.location, array, |encoded| {
-            self.decoders.decode(array, encoded, &mut DecodeScratch::default()).map_err(|problem| problem.to_string())
+            self.decoders.decode(array, encoded, &mut DecodeScratch::default())
         })?;
         let image_bytes = values.len() / self.info.shard_images;
         let first = (row % self.info.shard_images) * image_bytes;

@@ -109,7 +109,7 @@ impl RecordState {
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
             Found::There(text) => text,
             Found::Absent => return Ok(Self::Absent),
-            Found::Unusable(problem) => return Ok(Self::Damaged(problem)),
+            Found::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         let record = ShardRecord::from_json(&text, of, shard);
         Ok(record.map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid))

@@ -65,9 +65,9 @@ pub(super) enum NoteState {
 
 impl NoteState {
     fn read(path: &Path) -> Result<Self, Error> {
-        let bytes = match regular_file::read(path, MAX_NOTE_BYTES)?.or_problem() {
+        let bytes = match regular_file::read(path, MAX_NOTE_BYTES)?.usable() {
             Ok(bytes) => bytes,
-            Err(problem) => return Ok(Self::Damaged(problem)),
+            Err(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         Ok(match parse_note(&bytes) {
             Ok(note) => Self::Valid { bytes, note: Box::new(note) },

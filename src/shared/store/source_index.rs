@@ -10,5 +10,5 @@ const MAX_BYTES: u64 = 1 << 32;
 /// Returns the cached index of where the images are in the source's archives; `None` if it cannot be read, since nothing
 /// depends on it.
 pub(super) fn read_source_index(store: &Path) -> Option<Vec<u8>> {
-    regular_file::read(&store.join(layout::SOURCE_INDEX), MAX_BYTES).ok()?.or_problem().ok()
+    regular_file::read(&store.join(layout::SOURCE_INDEX), MAX_BYTES).ok()?.usable().ok()
 }

@@ -32,7 +32,7 @@ impl VerifiedFiles {
         let mut fingerprints = HashMap::new();
         let entries = std::fs::read_dir(store.join(layout::VERIFIED)).into_iter().flatten();
         for log in entries.filter_map(Result::ok) {
-            let read = regular_file::read(&log.path(), MAX_LOG_BYTES).ok().and_then(|found| found.or_problem().ok());
+            let read = regular_file::read(&log.path(), MAX_LOG_BYTES).ok().and_then(|found| found.usable().ok());
             let text = read.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
             // A line that a crash cut off has no line break, and is ignored.
             let lines = text.split_inclusive('\n').filter_map(|line| line.strip_suffix('\n'));

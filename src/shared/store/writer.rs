@@ -2,6 +2,7 @@
 
 mod copy_shard;
 
+use std::fs::Metadata;
 use std::path::{Path, PathBuf};
 
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
@@ -19,7 +20,7 @@ use super::seal::{pretty, sealed};
 use super::shard_encoder::ShardLabels;
 use super::source_index::read_source_index;
 use super::verified_files::{VerifiedFiles, VerifiedFilesLog};
-use crate::shared::digest::{Digest, digest_bytes, digest_opened};
+use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
 use crate::shared::manifest::{Manifest, manifest_bytes, read_known_manifest_bytes};
 use crate::shared::regular_file;
@@ -159,7 +160,7 @@ impl StoreWriter {
         for &array in StoreArray::stored_in(&store.info) {
             create_own_folder(&path.join(array.name()))?;
             let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
-            let there = regular_file::read(&path.join(&file), SMALL_FILE_BYTES)?.or_problem();
+            let there = regular_file::read(&path.join(&file), SMALL_FILE_BYTES)?.usable();
             if there.as_ref() != Ok(&wanted) {
                 store.committer.write_file(&file, &wanted)?;
                 store.repaired.push(file);
@@ -197,7 +198,7 @@ impl StoreWriter {
 
     fn manifest(&mut self, list_again: &mut dyn FnMut() -> Result<Manifest, Error>) -> Result<Manifest, Error> {
         let path = self.path.join(layout::MANIFEST);
-        let there = match regular_file::read(&path, self.info.max_manifest_bytes())?.or_problem() {
+        let there = match regular_file::read(&path, self.info.max_manifest_bytes())?.usable() {
             Ok(bytes) => {
                 let digest = digest_bytes(&bytes);
                 if digest == self.info.manifest_sha256 {
@@ -206,7 +207,7 @@ impl StoreWriter {
                 }
                 format!("sha256 {digest}")
             }
-            Err(problem) => problem,
+            Err(problem) => problem.to_string(),
         };
         let manifest = list_again()?;
         let bytes = manifest_bytes(&manifest).map_err(|problem| Error::Manifest { path, problem: problem.into() })?;
@@ -312,24 +313,20 @@ impl StoreWriter {
 
     /// Compares a file with its record. Returns the difference, if there is one.
     fn compare(&self, file: &RecordedFile) -> Result<Option<String>, Error> {
-        let path = self.path.join(&file.path);
-        let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
-            Ok(there) => there,
-            Err(problem) => return Ok(Some(format!("{}: {problem}", file.path))),
+        let mut was_known = false;
+        let is_known = |metadata: &Metadata| {
+            was_known = self.verified.contains(&file.path, metadata);
+            was_known
         };
-        if metadata.len() != file.bytes {
-            let bytes = metadata.len();
-            return Ok(Some(format!("{} has {bytes} bytes, its record lists {}", file.path, file.bytes)));
+        match file.open_matching(&self.path, is_known)? {
+            Ok((_, metadata)) => {
+                if !was_known {
+                    self.verified_log.add(&file.path, &metadata);
+                }
+                Ok(None)
+            }
+            Err(mismatch) => Ok(Some(format!("{}: {mismatch}", file.path))),
         }
-        if self.verified.contains(&file.path, &metadata) {
-            return Ok(None);
-        }
-        let (digest, _) = digest_opened(&mut opened, &path)?;
-        if digest != file.sha256 {
-            return Ok(Some(format!("{} does not have the sha256 that its record lists", file.path)));
-        }
-        self.verified_log.add(&file.path, &metadata);
-        Ok(None)
     }
 
     /// Commits a shard: its files first, each atomically, and its record last. The old record of a shard that is labelled

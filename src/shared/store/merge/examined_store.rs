@@ -43,7 +43,7 @@ impl ExaminedStore {
         }
         // A missing or unreadable manifest is already among the problems.
         let path = store.join(layout::MANIFEST);
-        let manifest = regular_file::read(&path, info.max_manifest_bytes())?.or_problem().unwrap_or_default();
+        let manifest = regular_file::read(&path, info.max_manifest_bytes())?.usable().unwrap_or_default();
         Ok(Self { store: store.to_path_buf(), records, manifest, found })
     }
 

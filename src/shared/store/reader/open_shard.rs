@@ -1,6 +1,6 @@
 //! A finished shard, open for reading.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -9,15 +9,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::shared::digest::digest_opened;
 use crate::shared::error::Error;
 use crate::shared::regular_file::{self, Found};
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::StoreArray;
 use crate::shared::store::location::StoreLocation;
 use crate::shared::store::record::ShardRecord;
-use crate::shared::store::recorded_file::RecordedFile;
+use crate::shared::store::recorded_file::{FileMismatch, RecordedFile};
 use crate::shared::store::shard_index::{InnerChunk, ShardIndex};
+use crate::shared::store::store_error::StoreError;
 use crate::shared::store::verified_files::{FileFingerprint, VerifiedFiles};
 
 /// A finished shard. In a folder, its files were verified against its record.
@@ -70,6 +70,15 @@ impl OpenFileBudget {
     }
 }
 
+/// A file of a shard that is not what its record lists.
+#[derive(Debug, thiserror::Error)]
+#[error("{path}: {mismatch}")]
+pub(super) struct DamagedFile {
+    path: String,
+    #[source]
+    mismatch: FileMismatch,
+}
+
 /// Why something could not be read from a shard.
 #[derive(Debug)]
 pub(super) enum ReadFailure {
@@ -94,7 +103,7 @@ impl OpenShard {
         location: &StoreLocation,
         info: &StoreInfo,
         record: ShardRecord,
-    ) -> Result<Result<Self, String>, Error> {
+    ) -> Result<Result<Self, DamagedFile>, Error> {
         let mut files = [const { None }; StoreArray::ALL.len()];
         for (recorded, &array) in record.files.iter().zip(StoreArray::stored_in(info)) {
             let max_chunk_bytes = array.max_chunk_bytes(info);
@@ -104,7 +113,7 @@ impl OpenShard {
             };
             match open {
                 Ok(open) => files[array as usize] = Some(open),
-                Err(what) => return Ok(Err(format!("{}: {what}", recorded.path))),
+                Err(mismatch) => return Ok(Err(DamagedFile { path: recorded.path.clone(), mismatch })),
             }
         }
         Ok(Ok(Self { record, images: info.shard_images, files }))
@@ -169,7 +178,7 @@ impl OpenShard {
         &self,
         location: &StoreLocation,
         array: StoreArray,
-        decode: impl Fn(Vec<u8>) -> Result<Vec<u8>, String>,
+        decode: impl Fn(Vec<u8>) -> Result<Vec<u8>, StoreError>,
     ) -> Result<&[u8], ReadFailure> {
         let known = self.known(array)?;
         if let Some(values) = known.values.get() {
@@ -186,7 +195,7 @@ impl OpenShard {
                 files.read_verified(&recorded.path, &recorded.sha256, recorded.bytes).map_err(ReadFailure::Failed)?
             }
         };
-        let values = decode(encoded).map_err(ReadFailure::Damaged)?;
+        let values = decode(encoded).map_err(|problem| ReadFailure::Damaged(problem.to_string()))?;
         Ok(known.values.get_or_init(|| values))
     }
 
@@ -226,31 +235,27 @@ impl ShardFile {
         verified: &VerifiedFiles,
         recorded: &RecordedFile,
         array: StoreArray,
-    ) -> Result<Result<Self, String>, Error> {
-        let path = store.join(&recorded.path);
-        let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
-            Ok(there) => there,
-            Err(problem) => return Ok(Err(problem)),
+    ) -> Result<Result<Self, FileMismatch>, Error> {
+        let is_known = |metadata: &Metadata| verified.contains(&recorded.path, metadata);
+        let (opened, metadata) = match recorded.open_matching(store, is_known)? {
+            Ok(matching) => matching,
+            Err(mismatch) => return Ok(Err(mismatch)),
         };
         let bytes = metadata.len();
-        if bytes != recorded.bytes {
-            return Ok(Err(format!("it has {bytes} bytes, its record lists {}", recorded.bytes)));
-        }
-        if !verified.contains(&recorded.path, &metadata) && digest_opened(&mut opened, &path)?.0 != recorded.sha256 {
-            return Ok(Err("it does not have the sha256 that its record lists".to_owned()));
-        }
         let file = Self::new(recorded, Some(FileFingerprint::from_metadata(&metadata)), array.max_chunk_bytes(info));
         if array.is_map() {
             let index_at = bytes.saturating_sub(ShardIndex::bytes(info.shard_images) as u64);
             let mut index = vec![0; (bytes - index_at) as usize];
             match opened.read_exact_at(&mut index, index_at) {
                 Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(Err(error.to_string())),
-                Err(error) => return Err(Error::file("read", &path)(error)),
+                Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+                    return Ok(Err(FileMismatch::Truncated));
+                }
+                Err(error) => return Err(Error::file("read", &store.join(&recorded.path))(error)),
             }
             match ShardIndex::parse(&index, index_at) {
                 Ok(index) => drop(file.index.set(index)),
-                Err(problem) => return Ok(Err(problem.to_string())),
+                Err(problem) => return Ok(Err(problem.into())),
             }
         }
         Ok(Ok(file))

@@ -25,14 +25,16 @@ pub(in crate::shared::store) fn check_fixed_files(
     for &array in StoreArray::stored_in(info) {
         let file = array.metadata_file();
         found.files += 1;
-        match regular_file::read(&store.join(&file), SMALL_FILE_BYTES)?.or_problem() {
+        match regular_file::read(&store.join(&file), SMALL_FILE_BYTES)?.usable() {
             Ok(bytes) if bytes == array.metadata_json(info) => {}
             Ok(_) => found.add(file, WRONG_ARRAY_METADATA, Repair::Run),
-            Err(problem) => found.add(file, problem, Repair::Run),
+            Err(problem) => found.add(file, problem.to_string(), Repair::Run),
         }
     }
     let bytes = regular_file::read(&store.join(layout::MANIFEST), info.max_manifest_bytes())?;
-    let manifest = bytes.or_problem().map_or_else(ManifestState::Damaged, |bytes| ManifestState::read(bytes, info));
+    let manifest = bytes
+        .usable()
+        .map_or_else(|problem| ManifestState::Damaged(problem.to_string()), |bytes| ManifestState::read(bytes, info));
     match &manifest {
         ManifestState::Valid(_) => found.files += 1,
         ManifestState::Damaged(problem) | ManifestState::OtherLength(problem) => {

@@ -8,14 +8,12 @@ use rayon::iter::{IntoParallelIterator as _, ParallelIterator as _};
 
 use super::label_values::ValueChecker;
 use super::verification::{Depth, Problem, Repair, Verification, VerifyProgress};
-use crate::shared::digest::digest_opened;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::regular_file;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::{self, StoreArray, record_file, record_path};
 use crate::shared::store::record::{FailedImage, IdentifiedStore, RecordState, ShardRecord};
-use crate::shared::store::recorded_file::RecordedFile;
 
 /// Verifies every shard, and that the folders contain no files of other stores.
 ///
@@ -230,11 +228,11 @@ fn check_recorded(
     }
     let mut files_match = true;
     for file in &record.files {
-        match compare(store, file)? {
+        match file.open_matching(store, |_| false)?.err() {
             None => checked.compared_bytes += file.bytes,
             Some(problem) => {
                 files_match = false;
-                checked.add(file.path.clone(), problem);
+                checked.add(file.path.clone(), problem.to_string());
             }
         }
     }
@@ -256,19 +254,4 @@ pub(super) fn contradicts_manifest(record: &ShardRecord, manifest: &Manifest) ->
     Some(format!(
         "failed row {row} is `{path}` (id `{id}`) in it, but `{manifest_path}` (id `{manifest_id}`) in the manifest"
     ))
-}
-
-/// Compares a file with its record. Returns the difference, if there is one.
-fn compare(store: &Path, file: &RecordedFile) -> Result<Option<String>, Error> {
-    let path = store.join(&file.path);
-    let (mut opened, metadata) = match regular_file::open(&path)?.or_problem() {
-        Ok(there) => there,
-        Err(problem) => return Ok(Some(problem)),
-    };
-    let bytes = metadata.len();
-    if bytes != file.bytes {
-        return Ok(Some(format!("it has {bytes} bytes, its record lists {}", file.bytes)));
-    }
-    let (digest, _) = digest_opened(&mut opened, &path)?;
-    Ok((digest != file.sha256).then(|| format!("its sha256 is {digest}, its record lists {}", file.sha256)))
 }
