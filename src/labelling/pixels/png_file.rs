@@ -12,7 +12,7 @@ use super::orientation::{self, ExifOrientation};
 use super::rgb_image::RgbImage;
 use super::samples::{Palette, SampleLayout};
 use crate::shared::error::ImageError;
-use chunk::Chunk;
+use chunk::PngChunk;
 use chunk_reader::ChunkReader;
 use inflate::{FrameArea, PixelInflater};
 
@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits)
 }
 
 /// Reads the chunks before the pixels and returns the first chunk with pixels.
-fn open(reader: &mut ChunkReader) -> Result<Chunk, ImageError> {
+fn open(reader: &mut ChunkReader) -> Result<PngChunk, ImageError> {
     loop {
         let chunk = reader.next()?;
         match &chunk.kind {

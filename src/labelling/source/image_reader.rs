@@ -80,9 +80,9 @@ impl ReadError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthCheck {
     /// It must, if the manifest records one: labels are for the images that were listed.
-    AsListed,
+    MatchManifest,
     /// The current image is read whatever its length.
-    AsItIs,
+    Ignore,
 }
 
 impl LengthCheck {
@@ -91,7 +91,7 @@ impl LengthCheck {
     /// # Errors
     /// Returns an error if the image has changed, or is too long to read.
     pub(super) fn check(self, listed_bytes: u64, bytes: u64) -> Result<(), ImageError> {
-        if self == Self::AsListed && listed_bytes != 0 && bytes != listed_bytes {
+        if self == Self::MatchManifest && listed_bytes != 0 && bytes != listed_bytes {
             return Err(ImageError {
                 kind: ImageErrorKind::Changed,
                 reason: format!("it has {} now, {} when it was listed", exact_bytes(bytes), exact_bytes(listed_bytes)),

@@ -5,7 +5,6 @@ mod append;
 mod branches;
 mod constants;
 mod functions;
-mod limits;
 mod names;
 mod normalise;
 mod reach;
@@ -25,7 +24,7 @@ pub(crate) use super::onnx_proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, bodies, bodies_mut, element,
     is_standard_domain, proto,
 };
-pub(crate) use reach::Reach;
+pub(crate) use reach::Reachability;
 pub(crate) use scopes::{Scopes, captured_names};
 
 /// A graph in normal form, with indices: nodes are in topological order and have unique names, functions are inlined.

@@ -5,7 +5,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::super::exif::{Orientation, OrientationMetadata};
 use super::super::image_error::{inexact, too_large};
 use super::super::samples::SampleLayout;
-use super::chunk::Chunk;
+use super::chunk::PngChunk;
 use super::refuse_text_name;
 use crate::shared::error::ImageError;
 
@@ -67,7 +67,7 @@ impl PngMetadata<'_> {
 
 impl<'a> PngMetadata<'a> {
     /// Reads a chunk like `PngStream.chunk_*`, or returns an error if PIL refuses it.
-    pub(super) fn read_chunk(&mut self, chunk: Chunk, content: &'a [u8]) -> Result<(), ImageError> {
+    pub(super) fn read_chunk(&mut self, chunk: PngChunk, content: &'a [u8]) -> Result<(), ImageError> {
         let at_least = |bytes: usize| {
             if content.len() < bytes { Err(chunk.refuse("too short")) } else { Ok(()) }
         };
@@ -134,7 +134,7 @@ enum TextKind {
 }
 
 impl PngMetadata<'_> {
-    fn header(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    fn header(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         self.size = (number(content, 0), number(content, 4));
         if let Some(layout) = layout(content[8], content[9]) {
             self.layout = Some(layout);
@@ -171,7 +171,7 @@ impl PngMetadata<'_> {
         }
     }
 
-    fn frame(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    fn frame(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         let sequence = number(content, 0);
         let expected = self.sequence.map_or(Some(0), |last| last.checked_add(1));
         if expected != Some(sequence) {
@@ -190,7 +190,7 @@ impl PngMetadata<'_> {
         Ok(())
     }
 
-    fn unpacked(&mut self, chunk: Chunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+    fn unpacked(&mut self, chunk: PngChunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
         let text = unpacked(chunk, packed)?;
         // Broken data also took work.
         self.unpacked_bytes += text.as_ref().map_or(packed.len(), Vec::len);
@@ -200,7 +200,7 @@ impl PngMetadata<'_> {
         Ok(text)
     }
 
-    fn international_text(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    fn international_text(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         let Some((name, [is_packed, method, rest @ ..])) = split_at_nul(content) else { return Ok(()) };
         let Some((language, rest)) = split_at_nul(rest) else { return Ok(()) };
         let Some((translated, text)) = split_at_nul(rest) else { return Ok(()) };
@@ -222,7 +222,7 @@ impl PngMetadata<'_> {
 
     fn text(
         &mut self,
-        chunk: Chunk,
+        chunk: PngChunk,
         name: &[u8],
         text: Vec<u8>,
         length: usize,
@@ -234,7 +234,7 @@ impl PngMetadata<'_> {
     /// PIL stores texts in the same dictionary as its own attributes, so names can collide.
     fn store_text(
         &mut self,
-        chunk: Chunk,
+        chunk: PngChunk,
         name: &[u8],
         text: Vec<u8>,
         length: usize,
@@ -274,7 +274,7 @@ fn layout(bits: u8, colour_type: u8) -> Option<SampleLayout> {
 }
 
 /// `_safe_zlib_decompress`: `None` for broken data, which PIL ignores.
-fn unpacked(chunk: Chunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+fn unpacked(chunk: PngChunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
     let mut inflate = Decompress::new(true);
     let mut text = Vec::new();
     loop {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::Deserialize as _;
 
-use super::keys::{KEYS, Key, key_of, meant_key};
+use super::keys::{CardKey, KEYS, key_of, meant_key};
 use super::{CardError, CardValueError, CardValues};
 use crate::shared::classes::ClassList;
 
@@ -46,7 +46,7 @@ fn check_table(name: &str, inner: &toml::Table, card: &toml::Table) -> Result<()
 }
 
 /// Checks one value alone, so that an error can name its key.
-fn check_value(key: &Key, value: &toml::Value) -> Result<(), CardValueError> {
+fn check_value(key: &CardKey, value: &toml::Value) -> Result<(), CardValueError> {
     let alone = toml::Table::from_iter([(key.name.to_owned(), value.clone())]);
     CardValues::deserialize(alone).map(drop).map_err(|error| {
         let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
@@ -97,7 +97,7 @@ fn parse_value(text: &str) -> toml::Value {
     parsed.unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-fn check_metadata(key: &Key, value: &toml::Value) -> Result<(), CardValueError> {
+fn check_metadata(key: &CardKey, value: &toml::Value) -> Result<(), CardValueError> {
     if !key.is_in_metadata {
         return Err(CardValueError::NotInMetadata { key: key.name });
     }

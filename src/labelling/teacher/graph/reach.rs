@@ -3,13 +3,13 @@
 use super::Graph;
 
 /// Whether the results of each node depend on values of one tensor. Shapes are not values, as in [`Graph::depends_on`].
-pub(crate) struct Reach<'a> {
+pub(crate) struct Reachability<'a> {
     graph: &'a Graph,
     source: &'a str,
     nodes: Vec<bool>,
 }
 
-impl<'a> Reach<'a> {
+impl<'a> Reachability<'a> {
     pub(crate) fn from_source(graph: &'a Graph, source: &'a str) -> Self {
         let mut reach = Self { graph, source, nodes: Vec::with_capacity(graph.nodes().len()) };
         // Nodes are sorted, so that the producers of all inputs are done already.

@@ -9,8 +9,8 @@ use super::structure::{self, Structure};
 use super::traced::Traced;
 use super::{photographs, trace};
 use crate::labelling::teacher::card::{LocalityCheck, ScoreMapLayout};
-use crate::labelling::teacher::proof::ReferenceTeacher;
 use crate::labelling::teacher::refusal::Refusal;
+use crate::labelling::teacher::rewrite_check::ReferenceTeacher;
 use crate::labelling::teacher::runtime::Runtime;
 use crate::labelling::teacher::tail::{CellGrid, Ending, FeatureLayout, describe_node};
 use crate::shared::error::Error;
@@ -24,7 +24,7 @@ pub enum Locality {
     /// The structure is inconclusive; patches of photographs were changed, and the cells at their positions responded.
     Probe {
         /// Operator and name of the first node after which the structure is inconclusive.
-        unsettled_by: String,
+        inconclusive_node: String,
         /// The measured responses.
         result: ProbeResult,
     },
@@ -119,11 +119,11 @@ pub(crate) fn locate_cells(
     if dims.len() != layout.rank() {
         return Err(no_positions(format!("the features have shape {dims:?}, expected {layout}")).into());
     }
-    let must_be_shown = card.locality == LocalityCheck::Proved;
+    let must_be_shown = card.locality == LocalityCheck::Required;
     let structure = traced.map(|traced| {
         structure::conclude(graph, &traced, layout, card.input_size, card.grid, &averaging(teacher, &dims, cell_axes))
     });
-    let unsettled_by = match structure {
+    let inconclusive_node = match structure {
         Some(Structure::Located(grid)) => {
             check_card_grid(card.grid, grid.size)?;
             return Ok(LocatedCells { locality: Locality::Structure, grid });
@@ -143,11 +143,11 @@ pub(crate) fn locate_cells(
     }
     let result = probe_photographs(runtime, teacher, features, layout, size, options.photographs)?;
     if result.passes() {
-        return Ok(LocatedCells { locality: Locality::Probe { unsettled_by, result }, grid });
+        return Ok(LocatedCells { locality: Locality::Probe { inconclusive_node, result }, grid });
     }
     Err(Refusal::new(
         format!(
-            "cannot map cells to image positions: the structure of the graph is inconclusive after {unsettled_by}, and {}",
+            "cannot map cells to image positions: the structure of the graph is inconclusive after {inconclusive_node}, and {}",
             result.explain_failure(size)
         ),
         "use a teacher whose tokens stay in row-major order; if you know that they do (a probe shows nothing with random \
@@ -193,7 +193,7 @@ fn probe_photographs(
     let mut session = teacher.features_session(runtime, features)?;
     let batch_images = teacher.input.fixed_batch.unwrap_or(8);
     let mut run_probe = |most: usize| {
-        let photographs = photographs::decoded(files, teacher.card, most)?;
+        let photographs = probe_photographs::decoded(files, teacher.card, most)?;
         probe::probe(&photographs, size, batch_images, teacher.input.fixed_batch.is_some(), &mut |batch| {
             let values = teacher.run_features(&mut session, features, batch)?;
             Ok(layout.cells_last(&values))
