@@ -286,7 +286,7 @@ fn activations_are_removed_from_score_maps() {
     let rows = map().node("Softmax", &["map"], &["out"], &[int("axis", 3)]);
     let problem = load(rows, 9).err().unwrap();
     assert!(
-        problem.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"),
+        problem.contains("the scores before Softmax (node `Softmax_out`) rank them in the opposite order"),
         "{problem}"
     );
 }

@@ -2,6 +2,10 @@
 //!
 //! An ordinary classifier is rewritten in memory so that its head runs on every cell, and the rewrite is verified before
 //! anything is labelled. `docs/teacher-endings.md` lists the supported endings.
+//!
+//! Modules: `graph` parses, `tail` recognises the ending, `quantisation` treats rounded values, `rewrite` builds the graph that
+//! labels, `rewrite_check` verifies it, `locality` finds the positions of cells, `card` describes the input, `device`, `cuda`
+//! and `placement` concern devices.
 
 mod refusal;
 mod onnx_proto;

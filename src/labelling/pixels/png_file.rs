@@ -1,5 +1,5 @@
 //! PNG, as `PngImagePlugin` reads it. PIL tolerates a missing end and rows missing after a complete stream; it refuses wrong
-//! checksums before the pixels, short chunks, and texts and profiles that unpack to more than its limits.
+//! checksums before the pixels, short chunks, and text chunks and profiles that unpack to more than its limits.
 
 mod chunk;
 mod metadata;
@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits)
         return Err(broken("PNG: first frame has no pixels"));
     }
     let mut pixels = vec![0; height as usize * width as usize * 3];
-    // Pixels without a row have the first colour. Black is not written, so that no memory is touched yet.
+    // Pixels without a row have the first colour. Black is not written, so no memory is touched yet.
     if matches!(layout, SampleLayout::Index { .. }) && palette.colour(0) != [0; 3] {
         pixels.as_chunks_mut::<3>().0.fill(palette.colour(0));
     }

@@ -152,7 +152,7 @@ impl CardValues {
     /// Parses a card.
     ///
     /// # Errors
-    /// Returns a [`CardError`] if it is not TOML, if a value is out of range, or if a key is a misspelling of another.
+    /// Returns a [`CardError`] if it is not TOML, if a value is out of range, or if a key is a misspelling of a different one.
     pub fn from_toml(text: &str) -> Result<Self, CardError> {
         parse::parse_card(text)
     }
@@ -163,7 +163,7 @@ impl CardValues {
 pub struct CardFile {
     /// The file; `None` if the teacher has no card.
     pub path: Option<PathBuf>,
-    /// Its values.
+    /// Values of the card.
     pub values: CardValues,
 }
 

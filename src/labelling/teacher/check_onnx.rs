@@ -17,7 +17,7 @@ use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
 
 /// Runs the first steps of loading a teacher on the bytes of an ONNX file: the file is parsed, its ending is recognised and
-/// its rewrite is built. It opens no file and does not use ONNX Runtime, so that it can be fuzzed.
+/// its rewrite is built. It opens no file and does not use ONNX Runtime, so it can be fuzzed.
 ///
 /// # Errors
 /// Returns [`Error::Teacher`] or [`Error::Card`] if the file is refused.

@@ -75,7 +75,7 @@ pub(super) fn describe_rewrite(
     }
     if let Linearity::NotLinear { because_of } = tail.linearity() {
         lines.push(format!(
-            "the head is not linear ({because_of}), so that the mean of the cells' scores is not the score of the image"
+            "the head is not linear ({because_of}), so the mean of the cells' scores is not the score of the image"
         ));
     }
     if spec.views == Views::ImageAndMirror {

@@ -185,7 +185,7 @@ impl Graph {
             ..GraphProto::default()
         };
         let model = ModelProto {
-            // Before version 4 every weight had to be an input too.
+            // Before version 4 every weight was required to be an input too.
             ir_version: Some(self.model.ir_version().max(4)),
             graph: Some(graph),
             metadata_props: Vec::new(),
@@ -235,7 +235,7 @@ impl Graph {
     }
 
     /// Returns the tensors among `stops` at which a search from `target` for `source` ends, in no particular order; `None`
-    /// if it reaches `source` around them. Shapes are not values, as in [`Graph::depends_on`].
+    /// if it reaches `source` without passing through them. Shapes are not values, as in [`Graph::depends_on`].
     pub(crate) fn boundary<'a>(
         &'a self,
         target: &'a str,

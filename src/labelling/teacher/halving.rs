@@ -5,7 +5,7 @@ use super::teacher_trait::Teacher;
 use crate::shared::error::Error;
 
 /// A teacher that halves its batches for good if its device has too little memory for them. Labels differ at most in the last
-/// bits of scores, since sums may be computed in another order.
+/// bits of scores, since sums may be computed in a different order.
 pub struct HalvingTeacher<T> {
     inner: T,
     /// Most images in a run; `None` as long as complete batches fit.

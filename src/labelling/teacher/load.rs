@@ -33,7 +33,7 @@ use crate::shared::geometry::InputSize;
 pub struct TeacherRequest {
     /// The ONNX file.
     pub path: PathBuf,
-    /// Its card file.
+    /// Card file of the teacher.
     pub card: CardFile,
     /// Values of command-line flags, which take precedence over the card.
     pub flags: CardValues,
@@ -48,7 +48,7 @@ pub struct TeacherRequest {
     /// Files of photographs like those that will be labelled. If the structure of the graph does not determine the positions
     /// of its cells, patches of these are changed to find out. If empty, built-in photographs are used.
     pub photographs: Vec<Vec<u8>>,
-    /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on another
+    /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on a different
     /// device; `None` skips both, and the positions of cells are then verified by changing photographs only.
     pub scratch_folder: Option<PathBuf>,
 }
@@ -160,7 +160,12 @@ impl TeacherLoader<'_> {
         if !metadata.is_file() {
             return Err(self.refused(Refusal::damaged("not a regular file")));
         }
-        wire::check_length(metadata.len()).map_err(|problem| self.refused(Refusal::damaged(problem)))?;
+        wire::check_length(metadata.len()).map_err(|problem| {
+            self.refused(Refusal::new(
+                problem,
+                "export with external data, which stores the weights in a separate file",
+            ))
+        })?;
         Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?))
     }
 
@@ -209,7 +214,7 @@ impl TeacherLoader<'_> {
         Ok(card)
     }
 
-    /// What the rewrite has to return.
+    /// Returns the outputs that the rewrite must return.
     fn rewrite_spec(
         &self,
         scores: &ReferenceScores,
@@ -218,7 +223,9 @@ impl TeacherLoader<'_> {
     ) -> Result<RewriteSpec, Error> {
         let (k, class_count) = (self.request.k, scores.class_count);
         if k == 0 || k > class_count {
-            return Err(Error::Usage(format!("--top-k {k} is out of range: the teacher has {class_count} classes")));
+            return Err(Error::Usage(format!(
+                "--top-k {k} is out of range: the teacher has {class_count} classes\n  help: choose --top-k from 1 to {class_count}"
+            )));
         }
         Ok(RewriteSpec {
             input_size,
@@ -289,7 +296,7 @@ impl TeacherLoader<'_> {
     }
 }
 
-/// What all sessions of a teacher have in common.
+/// Shared settings of all sessions of a teacher.
 struct Sessions<'a> {
     runtime: &'a Runtime,
     /// The rewritten model, serialised.
@@ -368,7 +375,7 @@ fn check_classifier(graph: &Graph, tail: &Tail, card: &TeacherCard, class_count:
                 "there are no weights between the pooling and the output: the {class_count} outputs are features, not scores \
                  of classes"
             ),
-            "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, one \
+            "export it with its classifier; if these are classes, list them: `classes = \"my_classes.txt\"` in the card, one \
              class per line",
         )),
         _ => Ok(()),

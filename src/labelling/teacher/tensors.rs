@@ -12,7 +12,7 @@ use crate::shared::error::Error;
 pub(crate) struct FloatTensor {
     pub(crate) dims: Vec<usize>,
     pub(crate) values: Vec<f32>,
-    /// Its element type in the graph.
+    /// Element type in the graph.
     pub(crate) element: i32,
 }
 
@@ -48,7 +48,7 @@ impl FloatTensor {
     }
 }
 
-/// Copies values of which a graph can produce any number, so that the allocation may fail.
+/// Copies values of which a graph can produce any number, so the allocation may fail.
 fn copied<T>(values: &[T], float: impl Fn(&T) -> f32) -> Result<Vec<f32>, Error> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(values.len())

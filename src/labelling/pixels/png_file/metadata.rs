@@ -9,11 +9,11 @@ use super::chunk::PngChunk;
 use super::refuse_text_name;
 use crate::shared::error::ImageError;
 
-/// `PngImagePlugin.MAX_TEXT_CHUNK`: limit of one unpacked text or profile, in bytes.
+/// `PngImagePlugin.MAX_TEXT_CHUNK`: limit of one unpacked text chunk or profile, in bytes.
 const MAX_TEXT_CHUNK: usize = 1 << 20;
-/// `PngImagePlugin.MAX_TEXT_MEMORY`: limit of all texts, in characters.
+/// `PngImagePlugin.MAX_TEXT_MEMORY`: limit of all text chunks, in characters.
 const MAX_TEXT_MEMORY: usize = 64 * MAX_TEXT_CHUNK;
-/// Limit of all unpacked texts and profiles, in bytes. PIL has no such limit and would unpack ten thousand profiles.
+/// Limit of all unpacked text chunks and profiles, in bytes. PIL has no such limit and would unpack ten thousand profiles.
 const MAX_UNPACKED_BYTES: usize = 2 * MAX_TEXT_MEMORY;
 
 /// Metadata from all chunks read so far.
@@ -35,13 +35,13 @@ pub(super) struct PngMetadata<'a> {
     /// Sequence number of the last frame chunk.
     pub(super) sequence: Option<u32>,
     text_memory: usize,
-    /// Total size of unpacked texts and profiles.
+    /// Total size of unpacked text chunks and profiles.
     unpacked_bytes: usize,
     exif: Option<Vec<u8>>,
     raw_profile: Option<Vec<u8>>,
     xmp_text: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
-    /// A text named like metadata that PIL does not treat as such.
+    /// A text chunk named like metadata that PIL does not treat as such.
     odd_metadata: Option<Vec<u8>>,
 }
 
@@ -195,7 +195,9 @@ impl PngMetadata<'_> {
         // Broken data also took work.
         self.unpacked_bytes += text.as_ref().map_or(packed.len(), Vec::len);
         if self.unpacked_bytes > MAX_UNPACKED_BYTES {
-            return Err(too_large(format!("PNG: texts and profiles unpack to more than {MAX_UNPACKED_BYTES} bytes")));
+            return Err(too_large(format!(
+                "PNG: text chunks and profiles unpack to more than {MAX_UNPACKED_BYTES} bytes"
+            )));
         }
         Ok(text)
     }
@@ -231,7 +233,7 @@ impl PngMetadata<'_> {
         if name.is_empty() { Ok(()) } else { self.store_text(chunk, name, text, length, kind) }
     }
 
-    /// PIL stores texts in the same dictionary as its own attributes, so names can collide.
+    /// PIL stores text chunks in the same dictionary as its own attributes, so names can collide.
     fn store_text(
         &mut self,
         chunk: PngChunk,

@@ -7,7 +7,7 @@ pub(super) struct CardKey {
     pub(super) name: &'static str,
     /// The accepted values, for error messages.
     pub(super) expected: &'static str,
-    /// Whether its name is specific to the preparation of the input or the interpretation of the output, so that no other
+    /// Whether its name is specific to the preparation of the input or the interpretation of the output, so no other
     /// table of a card would use it.
     pub(super) is_specific: bool,
     /// Whether it is read from a model's metadata.

@@ -7,7 +7,7 @@ use super::probe::{self, ProbeResult};
 use super::shapes::Shapes;
 use super::structure::{self, Structure};
 use super::traced::Traced;
-use super::{photographs, trace};
+use super::{probe_photographs, trace};
 use crate::labelling::teacher::card::{LocalityCheck, ScoreMapLayout};
 use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite_check::ReferenceTeacher;
@@ -16,7 +16,7 @@ use crate::labelling::teacher::tail::{CellGrid, Ending, FeatureLayout, describe_
 use crate::shared::error::Error;
 use crate::shared::geometry::MapSize;
 
-/// How it was shown that the cells of a teacher correspond to image positions.
+/// How it was verified that the cells of a teacher correspond to image positions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Locality {
     /// The structure of the graph determines the position of each cell.
@@ -28,7 +28,7 @@ pub enum Locality {
         /// The measured responses.
         result: ProbeResult,
     },
-    /// It was not shown: the card waives the check (`locality = "unchecked"`).
+    /// Not verified: the card waives the check (`locality = "unchecked"`).
     Unchecked,
 }
 
@@ -44,14 +44,14 @@ impl Locality {
     }
 }
 
-/// The cells of a teacher and how their positions were shown.
+/// The cells of a teacher and how their positions were verified.
 #[derive(Debug)]
 pub(crate) struct LocatedCells {
     pub(crate) locality: Locality,
     pub(crate) grid: CellGrid,
 }
 
-/// Why cells could not be located.
+/// Errors of locating cells.
 pub(crate) enum LocalityError {
     /// The teacher is refused.
     Refused(Refusal),
@@ -119,7 +119,7 @@ pub(crate) fn locate_cells(
     if dims.len() != layout.rank() {
         return Err(no_positions(format!("the features have shape {dims:?}, expected {layout}")).into());
     }
-    let must_be_shown = card.locality == LocalityCheck::Required;
+    let must_be_verified = card.locality == LocalityCheck::Required;
     let structure = traced.map(|traced| {
         structure::conclude(graph, &traced, layout, card.input_size, card.grid, &averaging(teacher, &dims, cell_axes))
     });
@@ -128,14 +128,14 @@ pub(crate) fn locate_cells(
             check_card_grid(card.grid, grid.size)?;
             return Ok(LocatedCells { locality: Locality::Structure, grid });
         }
-        Some(Structure::Contradicts(refusal)) if must_be_shown => return Err(refusal.into()),
+        Some(Structure::Contradicts(refusal)) if must_be_verified => return Err(refusal.into()),
         Some(Structure::Inconclusive { after }) => after,
         _ => "the input".to_owned(),
     };
 
     let size = size_by_dims(layout, &dims, card.input_size, card.grid)?;
     let grid = CellGrid::raster(layout, size);
-    if !must_be_shown {
+    if !must_be_verified {
         return Ok(LocatedCells { locality: Locality::Unchecked, grid });
     }
     if size.cells() == 1 {

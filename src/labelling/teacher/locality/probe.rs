@@ -1,6 +1,6 @@
 //! Probes which features respond when a patch of a photograph changes.
 //!
-//! If cells correspond to image positions, the cell that responds most lies at the patch. Some tokens respond to every change,
+//! If cells correspond to image positions, the cell that responds most is at the patch. Some tokens respond to every change,
 //! so each cell is compared with its own usual response.
 
 use std::fmt;

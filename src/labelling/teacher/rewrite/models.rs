@@ -122,7 +122,7 @@ fn inputs_after(
 ) -> (Vec<ValueInfoProto>, bool) {
     let declared = given.iter().map(|(name, floats)| declare(name, floats.element, &vec![None; floats.dims.len()]));
     let mut inputs: Vec<ValueInfoProto> = declared.collect();
-    // A teacher may pool its input as it is.
+    // A teacher may pool its input unchanged.
     let reads_image =
         |node: &NodeProto| node.input.contains(&input.name) || captured_names(node).contains(&input.name.as_str());
     let takes_image = input.name != pooling.features && nodes.iter().any(reads_image);

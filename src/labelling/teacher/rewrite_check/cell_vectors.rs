@@ -67,7 +67,7 @@ pub(super) fn cell_vectors(
                 "the features before the pooling are a single cell ({dims:?}): either the layers before it mix all positions, \
                  as in VGG, or the input of {input_size} pixels is too small"
             ),
-            "use a larger --input-size if the graph accepts one, or another teacher",
+            "use a larger --input-size if the graph accepts one, or a different teacher",
         ));
     }
     let vectors = grid.in_order(pooling.layout.cells_last(features), channels);
@@ -117,7 +117,7 @@ const ONE_CELL_PIXELS: u32 = 32;
 fn not_entire_map(problem: String) -> Refusal {
     Refusal::new(
         problem,
-        "use a teacher that averages its features over the entire map before its head, or another --input-size if the \
+        "use a teacher that averages its features over the entire map before its head, or a different --input-size if the \
          export fixed one",
     )
 }

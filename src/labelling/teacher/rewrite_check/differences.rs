@@ -53,7 +53,7 @@ impl RewriteCheck {
     /// Largest number of cells compared. The reference runs once per cell on a map of its own, so the time for all cells
     /// grows with the square of their number.
     pub const MAX_CELLS: usize = 256;
-    /// float32 sums in another order differ by a few parts in a million.
+    /// float32 sums in a different order differ by a few parts in a million.
     pub(super) const RELATIVE_TOLERANCE: f32 = 1e-4;
     /// float16 has 11 significant bits.
     pub(super) const RELATIVE_TOLERANCE_HALF: f32 = 1e-2;

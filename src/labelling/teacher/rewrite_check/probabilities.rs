@@ -16,7 +16,7 @@ pub(super) struct ScoreRows<'a> {
 }
 
 impl ScoreRows<'_> {
-    /// Smallest number of classes for which values between 0 and 1 indicate a sigmoid: a few scores may lie there by chance.
+    /// Smallest number of classes for which values between 0 and 1 indicate a sigmoid: a few scores may be in this range by chance.
     const MIN_SIGMOID_CLASSES: usize = 5;
 
     /// Refuses rows that all contain probabilities. Raw scores sum to 1 in less than one row of a hundred, and never in
@@ -58,7 +58,7 @@ impl ScoreRows<'_> {
         let largest = self.values.iter().copied().fold(0.0, f32::max);
         let zeros = self.values.contains(&0.0);
         if self.classes >= Self::MIN_SIGMOID_CLASSES && inside && (!zeros || self.half || largest > 0.99) {
-            return Some("all values lie between 0 and 1, as after a sigmoid,".to_owned());
+            return Some("all values are between 0 and 1, as after a sigmoid,".to_owned());
         }
         self.same_sum(&sums)
             .filter(|_| none_below_zero)
@@ -116,7 +116,7 @@ pub(super) fn check_order(
         let is_reversed = |pair: &[usize]| own.values[at(pair[0])] - own.values[at(pair[1])] > accepted * largest;
         if let Some(&[a, b]) = ranked.windows(2).find(|pair| is_reversed(pair)) {
             return Err(refused(format!(
-                "the output ranks class {a} above class {b}, but the scores before {left_out} rank them the other way round"
+                "the output ranks class {a} above class {b}, but the scores before {left_out} rank them in the opposite order"
             )));
         }
     }

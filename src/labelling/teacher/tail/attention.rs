@@ -20,7 +20,7 @@ pub(super) struct LearnedQuery {
     pub(super) softmax: usize,
 }
 
-/// Whether `node` multiplies the result of a Softmax with another tensor.
+/// Whether `node` multiplies the result of a Softmax with a different tensor.
 pub(super) fn is_weighted_sum(graph: &Graph, node: &NodeProto) -> bool {
     softmax_of(graph, node).is_some()
 }

@@ -228,7 +228,7 @@ fn class_token(node: &NodeProto) -> Refusal {
              reach the head",
             describe_node(node)
         ),
-        "export it with mean pooling if it was trained that way (timm: global_pool='avg'), or use another teacher",
+        "export it with mean pooling if it was trained that way (timm: global_pool='avg'), or use a different teacher",
     )
 }
 
