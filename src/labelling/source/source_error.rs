@@ -26,7 +26,7 @@ pub enum SourceError {
     /// A file is compressed.
     #[error(
         "compressed ({format}): images cannot be read from the middle of the file\n  help: decompress it once ({command} \
-         {}); images hardly compress",
+         {}); this needs little extra space",
         printable_path(path)
     )]
     Compressed {
@@ -96,9 +96,7 @@ pub enum SourceError {
     #[error("contains no images (looked for {})\n  help: check the folder or archive; {ACCEPTED}", IMAGE_EXTENSIONS.join(", "))]
     NoImages,
     /// Parquet files without rows.
-    #[error(
-        "contains no images: there are no rows\n  help: check that the files are complete, and that the pattern matches the right ones"
-    )]
+    #[error("contains no images: there are no rows\n  help: check that the files are complete")]
     NoRows,
     /// A folder inside the source cannot be read: an incomplete manifest would be permanent.
     #[error(

@@ -145,7 +145,7 @@ pub(super) fn of_paths(list: &Manifest, root: &Path, is_folder: bool) -> Option<
         }
         if first.as_ref().is_none_or(|(was_certain, _)| is_certain && !was_certain) {
             let problem = format!(
-                "contains several splits of a data set{}: {}. They would become one manifest, with the splits as folders in \
+                "contains several splits of a data set{}: {}; they would become one manifest, with the splits as folders in \
                  every id\n  help: {}; or label all of them with --all-splits",
                 if above.is_empty() { String::new() } else { format!(" in `{above}`") },
                 counted(&splits),
@@ -270,7 +270,7 @@ pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a P
         })
         .collect();
     let problem = format!(
-        "contains several splits of a data set: {}. They would become one manifest\n  help: choose one, as in --in '{}'; or \
+        "contains several splits of a data set: {}; they would become one manifest\n  help: choose one, as in --in '{}'; or \
          label all of them with --all-splits",
         named.join(", "),
         by_split.values().next().map_or("", |(_, _, pattern)| pattern),
@@ -297,7 +297,7 @@ pub fn splits_of_column(counts: &SplitCounts) -> Option<SplitsFound> {
     }
     let named: Vec<(String, usize)> = counts.iter().map(|(name, rows)| (name.clone(), *rows)).collect();
     let problem = format!(
-        "column `split` contains several splits of a data set: {}. They would become one manifest\n  help: pass a list of one \
+        "column `split` contains several splits of a data set: {}; they would become one manifest\n  help: pass a list of one \
          split with --manifest; or label all of them with --all-splits",
         counted(&named)
     );

@@ -224,7 +224,8 @@ impl TeacherLoader<'_> {
         let (k, class_count) = (self.request.k, scores.class_count);
         if k == 0 || k > class_count {
             return Err(Error::Usage(format!(
-                "--top-k {k} is out of range: the teacher has {class_count} classes\n  help: choose --top-k from 1 to {class_count}"
+                "--top-k {k} is out of range: the teacher has {class_count} classes\n  \
+                 help: choose --top-k from 1 to {class_count}"
             )));
         }
         Ok(RewriteSpec {

@@ -1,7 +1,7 @@
 //! Reads the headers of one tar's members; their data is skipped.
 //!
-//! Any inconsistency is refused with its offset: after a wrong header, nothing that follows can be trusted, and
-//! an incomplete manifest would be permanent.
+//! Any inconsistency is refused with its offset: after a wrong header, nothing that follows can be trusted, and an
+//! incomplete manifest would be permanent.
 
 use std::borrow::Cow;
 use std::io;

@@ -104,7 +104,7 @@ pub(crate) fn resolve(
     Ok(resolved)
 }
 
-/// Returns the length of the class list that a flag or the card names, before the number of outputs is known; `None` if
+/// Returns the length of the class list set by a flag or the card, before the number of outputs is known; `None` if
 /// none is named or it cannot be read.
 pub(crate) fn named_class_count(flags: &CardValues, card: &CardFile, facts: &GraphFacts) -> Option<usize> {
     let (name, origin) = class_list_name(flags, card, facts)?;

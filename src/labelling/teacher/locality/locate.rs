@@ -87,7 +87,7 @@ pub(crate) struct LocalityOptions<'a> {
     pub(crate) photographs: &'a [Vec<u8>],
     /// Folder for a temporary file; without it the structure is not traced.
     pub(crate) scratch_folder: Option<&'a Path>,
-    /// Number of classes that the card names.
+    /// Number of classes of the list set in the card.
     pub(crate) named_classes: Option<usize>,
 }
 
