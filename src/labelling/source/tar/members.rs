@@ -71,7 +71,7 @@ pub struct TarDamage {
 #[non_exhaustive]
 pub enum TarProblem {
     /// The archive ends without the blocks that mark its end.
-    #[error("it ends without the empty blocks that end a tar, so it is cut off")]
+    #[error("the end-of-archive blocks are missing: the tar is cut off")]
     NoEnd,
     /// The archive ends inside a header.
     #[error("a header is cut off: {} are left, {BLOCK_BYTES} are needed", exact_bytes(*left_bytes))]

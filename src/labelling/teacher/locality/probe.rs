@@ -65,7 +65,7 @@ impl ProbeResult {
         if self.is_shifted() {
             let [down, right] = self.shift;
             return format!(
-                "{self}; the responding cells lie {down:.1} rows below and {right:.1} columns right of the patch on average"
+                "{self}; the responding cells are {down:.1} rows below and {right:.1} columns right of the patch on average"
             );
         }
         let Some((patch, response)) = self.example else { return self.to_string() };
