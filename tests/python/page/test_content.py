@@ -81,4 +81,4 @@ def test_changed_photographs_are_listed_and_their_maps_shown(chrome, photos, tmp
         assert "2 photographs cannot be shown" in page.locator("#missing").inner_text()
         assert page.locator(".tile img").count() == 3 and page.locator(".no-photograph").count() == 2
         page.evaluate("relabel.view.open(2)")
-        assert "it has 11 bytes now" in page.locator("#view-note").inner_text()
+        assert "11 bytes now" in page.locator("#view-note").inner_text()
