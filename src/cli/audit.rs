@@ -96,7 +96,7 @@ fn compared_text(summary: &AuditSummary) -> String {
     }
     if let Some(crops) = &summary.crops {
         text += &format!(
-            "crops    wrong label in {:.1} % of random crops, nothing of the folder class in {:.1} %\n",
+            "crops    wrong label in {:.1} % of random crops, no overlap with the folder class in {:.1} %\n",
             crops.wrong * 100.0,
             crops.miss * 100.0
         );

@@ -49,8 +49,8 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
     Err(Error::Store {
         path: out.to_path_buf(),
         problem: format!(
-            "the merge ended, but only {} of {} exist: written files were changed or removed meanwhile\n  help: re-run the same \
-             command",
+            "the merge finished, but only {} of {} exist: written files were changed or removed in the meantime\n  help: re-run the \
+             same command",
             thousands(status.shards_done),
             count(expected, "shard")
         ).into(),
@@ -139,7 +139,7 @@ impl MergeSummary<'_> {
         );
         if to_do > 0 {
             text += &format!(
-                "to do    {} of {} ({}); merge the parts that have them, or label them with relabel run --out {out}\n",
+                "to do    {} of {} ({})\n  help: merge the parts that have them, or label them with relabel run --out {out}\n",
                 count(plan.shards_to_do().count(), "shard"),
                 thousands(plan.info().shards()),
                 ranges(plan.shards_to_do())

@@ -11,7 +11,7 @@ use relabel::shared::printable::{acts_on_terminal, printable, printable_lines};
 use relabel::shared::store::Agreement;
 use serde_json::{Value, json};
 
-/// Where results go.
+/// Output format of results.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
@@ -96,7 +96,7 @@ fn json_text(document: &Value) -> String {
     safe_json(&format!("{document:#}\n"))
 }
 
-/// Escapes characters that JSON allows and a terminal acts on.
+/// Escapes the control characters that JSON allows.
 fn safe_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -109,7 +109,7 @@ fn safe_json(text: &str) -> String {
     safe
 }
 
-/// Escapes everything that a terminal acts on, except line breaks, tabs and the program's own colours. Names are escaped where
+/// Escapes control characters, except line breaks, tabs and the program's own colours. Names are escaped where
 /// they are inserted; this is the second line of defence.
 fn safe_text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -232,7 +232,7 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// Returns the line with the agreement between teacher and folder classes, or nothing if no folder is a known class.
+/// Returns the line with the agreement between teacher and folder classes, or an empty string if no folder is a known class.
 pub fn agreement_line(agreement: Agreement) -> String {
     if agreement.compared == 0 {
         return String::new();

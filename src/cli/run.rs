@@ -129,7 +129,11 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
 
 /// Returns the teacher's path, which clap requires.
 pub fn teacher_path(arguments: &RunArguments) -> Result<&Path, Error> {
-    arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher is missing".to_owned()))
+    arguments
+        .teacher
+        .teacher
+        .as_deref()
+        .ok_or_else(|| Error::Usage("--teacher is missing\n  help: pass --teacher MODEL.onnx".to_owned()))
 }
 
 /// Failures in a row that stop a run without `--max-failures`.

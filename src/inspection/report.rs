@@ -12,15 +12,13 @@ mod row_selection;
 mod photographs;
 mod script;
 mod page_row;
-mod content;
 mod block;
 mod page_data;
 mod page;
 mod report_folder;
 mod report_writer;
 
-pub use content::Report;
 pub use photographs::{Photographs, exif_orientation};
 pub use report_folder::ReportFolder;
-pub use report_writer::WrittenReport;
+pub use report_writer::{Report, WrittenReport};
 pub use row_selection::{RowQuery, RowSelection, SampleMode};

@@ -50,9 +50,9 @@ pub enum OverviewPicture {
     Automatic,
     /// One image.
     Image {
-        /// Its row.
+        /// Row of the image.
         row: usize,
-        /// Its pixels, which the release then contains.
+        /// Pixels of the photograph, which the release then contains.
         photo: Option<RgbImage>,
     },
 }
@@ -62,14 +62,14 @@ pub enum OverviewPicture {
 pub enum HubLimits {
     /// It is refused.
     Enforced,
-    /// It is published with a warning, for another host.
+    /// It is published with a warning, for a different host.
     Ignored,
 }
 
 /// The publishing program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolVersion {
-    /// Its version.
+    /// Version of the program.
     pub version: String,
     /// The commit that it was built from, if known; ends with `-dirty` if the sources were modified.
     pub commit: Option<String>,

@@ -9,7 +9,7 @@ use crate::cli::args::PublishArguments;
 use crate::cli::output::{bytes, count, thousands};
 use crate::cli::shell::shell_quote;
 
-/// Returns the text about a release that was delivered or planned.
+/// Describes a release that was delivered or planned.
 pub fn text(arguments: &PublishArguments, release: &Release, result: PublishResult, signed_by: Option<&str>) -> String {
     let mut text = String::new();
     if let PublishResult::Planned { .. } = result {

@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::release::escape::markdown;
 use crate::release::licence::Licence;
-use crate::release::metadata::ReleaseMetadata;
-use crate::release::overview::OVERVIEW;
+use crate::release::overview_picture::OVERVIEW;
 use crate::release::publish_options::OverviewPicture;
+use crate::release::release_metadata::ReleaseMetadata;
 use crate::shared::numbers::{bytes, thousands};
 
 /// What the data set contains, and a table of its files.
@@ -218,8 +218,8 @@ pub(super) fn licence(metadata: &ReleaseMetadata<'_>) -> String {
         }
     };
     format!(
-        "## Licence\n\n{labels} The images are not part of this release; [SOURCE_TERMS.md](SOURCE_TERMS.md) contains what the \
-         publisher states about their licence. The teacher has its own licence.\n\n"
+        "## Licence\n\n{labels} The images are not part of this release; [SOURCE_TERMS.md](SOURCE_TERMS.md) contains the \
+         publisher's statement about their licence. The teacher has its own licence.\n\n"
     )
 }
 

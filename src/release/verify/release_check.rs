@@ -32,7 +32,7 @@ pub fn verify(
     let mut found = ReleaseVerification::default();
     let lengths = files.list()?.map(|list| list.into_iter().collect::<BTreeMap<String, u64>>());
     if files.file_bytes(MARKER)?.is_some() {
-        let problem = "it exists only during publication: this release is incomplete";
+        let problem = "exists only during publication: this release is incomplete";
         found.add(MARKER, problem, ReleaseRemedy::AskPublisher);
     }
     let Some(checksums) = files.read_up_to(CHECKSUMS, CHECKSUMS_BYTES)? else {
@@ -91,7 +91,7 @@ fn verify_signature(
     match files.read(SIGNATURE)? {
         Some(signature) => match check_signature(checksums, &signature, trusted) {
             Ok(signed_by) => found.signed = Some(signed_by),
-            Err(problem) => found.add(SIGNATURE, problem.to_string(), ReleaseRemedy::AskPublisher),
+            Err(problem) => found.add(SIGNATURE, problem.to_string(), problem.remedy()),
         },
         None if trusted.is_some() => {
             found.add(SIGNATURE, "missing: this release is not signed", ReleaseRemedy::AskPublisher);
