@@ -132,8 +132,8 @@ fn invalid_options_and_damaged_stores_are_refused() {
         (&["--license", "MIT", "--picture", "zebra"], 1, "zebra"),
         (&["--license", "MIT", "--picture", "c/5"], 2, "has no labels"),
         (&["--license", "MIT", "--image-root", "."], 2, "--picture"),
-        (&["--license", "MIT", "--to", "labels/release"], 2, "cannot be inside the store"),
-        (&["--license", "MIT", "--to", "."], 2, "cannot be inside the store"),
+        (&["--license", "MIT", "--to", "labels/release"], 2, "cannot publish into the store"),
+        (&["--license", "MIT", "--to", "."], 2, "cannot publish into the store"),
         (&["--license", "MIT", "--to", "mine"], 1, "thesis.txt"),
     ];
     for (args, code, expected) in cases {

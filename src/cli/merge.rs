@@ -139,7 +139,7 @@ impl MergeSummary<'_> {
         );
         if to_do > 0 {
             text += &format!(
-                "to do    {} of {} ({})\n  help: merge the parts that have them, or label them with relabel run --out {out}\n",
+                "to do    {} of {} ({})\nnext     merge the parts that have them, or label them with relabel run --out {out}\n",
                 count(plan.shards_to_do().count(), "shard"),
                 thousands(plan.info().shards()),
                 ranges(plan.shards_to_do())

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 
-use super::checksums::{CHECKSUMS, SIGNATURE};
+use super::checksums::CHECKSUMS;
 use super::signer::SIGNED_NAMESPACE;
 use super::trusted_keys::TrustedKeys;
 
@@ -75,19 +75,6 @@ pub enum SignatureError {
         /// File of trusted keys.
         trusted: String,
     },
-}
-
-impl SignatureError {
-    /// Returns what the consumer of the release can do.
-    pub(super) fn remedy(&self) -> ReleaseRemedy {
-        match self {
-            Self::NotTrusted { .. } => ReleaseRemedy::CheckSigner,
-            Self::OtherAlgorithm { .. } => ReleaseRemedy::UseSshKeygen,
-            Self::NotASignature { .. } | Self::OtherNamespace { .. } | Self::Mismatch { .. } => {
-                ReleaseRemedy::AskPublisher
-            }
-        }
-    }
 }
 
 /// Checks the content of a signature file against that of `SHA256SUMS`. Without `trusted`, this proves only that the owner
