@@ -287,10 +287,10 @@ fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     verify_checksums(&target);
 }
 
-fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
-    let target = FolderDestination::new(target.to_path_buf(), LinkMode::Copy);
+fn deliver_to(release: &Release, folder: &Path) -> Result<Delivery, Error> {
+    let destination = FolderDestination::new(folder.to_path_buf(), LinkMode::Copy);
     let callbacks = DeliveryCallbacks { on_progress: &|_| (), should_stop: &|| false };
-    deliver(&release.files, &target, Existing::Keep, NonZeroUsize::MIN, &callbacks)
+    deliver(&release.files, &destination, Existing::Keep, NonZeroUsize::MIN, &callbacks)
 }
 
 #[test]

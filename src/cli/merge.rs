@@ -22,7 +22,7 @@ pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Resul
     let plan = with_bar(global, &stop, |on_step| Merge::plan(&arguments.parts, &arguments.out, on_step))?;
     let to_copy = plan.bytes_to_copy(by);
     if by == CopyMode::Link && to_copy > 0 {
-        message(&format!("copying {} from another file system", bytes(to_copy)));
+        message(&format!("copying {} from a different file system", bytes(to_copy)));
     }
     check_free_space(&arguments.out, plan.space_needed(by), by)?;
     let merged = if arguments.dry_run {

@@ -17,7 +17,7 @@ pub struct Output {
     json: bool,
 }
 
-/// Set by the thread that prints the result, so that only one is printed.
+/// Set by the thread that prints the result, so only one is printed.
 static PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Set when the program exits without waiting for its threads.
@@ -148,7 +148,7 @@ pub fn use_json_lines() {
 /// Set by `--quiet`.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Makes [`message`] and [`warning`] print nothing, so that only errors are printed.
+/// Silences [`message`] and [`warning`]: only errors are printed.
 pub fn use_quiet() {
     QUIET.store(true, Ordering::Release);
 }

@@ -165,7 +165,7 @@ fn store_or_manifest(
     Ok((None, manifest, manifest_sha256))
 }
 
-/// Stores the positions of the images in the source's archives, so that the next run does not list the archives again.
+/// Stores the positions of the images in the source's archives, so the next run does not list the archives again.
 fn write_source_index(store: &StoreWriter, new_index: Option<&[u8]>) {
     if let Some(index) = new_index
         && let Err(error) = store.write_source_index(index)

@@ -8,7 +8,7 @@ pub(super) const LICENCE: &str = "LICENSE";
 pub enum Licence {
     /// A licence that the Hugging Face Hub has an id for.
     Known {
-        /// The licence.
+        /// Entry in the list of the Hub.
         licence: &'static KnownLicence,
         /// `-only` or `-or-later` of the GNU licences, which the Hub does not distinguish; otherwise empty.
         versions: &'static str,
@@ -29,7 +29,7 @@ pub enum Licence {
 pub struct KnownLicence {
     /// The Hub's id.
     pub id: &'static str,
-    /// Its identifier on the SPDX list; empty if there is none, or several.
+    /// Identifier on the SPDX list; empty if there is none, or several.
     pub spdx: &'static str,
 }
 

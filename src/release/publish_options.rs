@@ -19,7 +19,7 @@ pub struct PublishOptions<'a> {
     pub hub_repo: Option<String>,
     /// Whether shards may be missing.
     pub completeness: Completeness,
-    /// How thoroughly the store is verified first.
+    /// Depth of the verification of the store before publication.
     pub depth: Depth,
     /// Content of `overview.png`.
     pub picture: OverviewPicture,
@@ -57,7 +57,7 @@ pub enum OverviewPicture {
     },
 }
 
-/// What happens if a release exceeds the limits of the Hugging Face Hub.
+/// Treatment of a release that exceeds the limits of the Hugging Face Hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HubLimits {
     /// It is refused.

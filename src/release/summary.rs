@@ -62,7 +62,7 @@ pub(super) const SUMMARY_COLUMNS: [(&str, ColumnType, &str); 10] = [
 ];
 
 const VERDICT_MEANING: &str = "Agreement of the target of the full image with the folder class: agrees (it is the best class), \
-                               differs (another class is the best, but some cell contains it), absent (no cell contains it), \
+                               differs (a different class is the best, but some cell contains it), absent (no cell contains it), \
                                not-compared (no folder class, or unknown to the teacher), failed (the image could not be \
                                labelled), to-do (not labelled yet)";
 

@@ -71,7 +71,7 @@ impl AuditFile {
         self.with_pred_probs
     }
 
-    /// Creates the files under temporary names in the same folder, so that errors appear before the audit starts.
+    /// Creates the files under temporary names in the same folder, so errors appear before the audit starts.
     ///
     /// # Errors
     /// Returns [`Error::File`] if the folder does not exist or cannot be written, or if the path of a file is a folder;

@@ -13,7 +13,7 @@ use crate::training::pool::{CropPooler, CropWeights, SparseTarget};
 pub struct AuditedImage {
     /// Row in the manifest.
     pub row: usize,
-    /// How its target compares with its folder class.
+    /// Comparison of the target with the folder class.
     pub verdict: Verdict,
     /// Best class of the target of the full image.
     pub best: ClassProb,

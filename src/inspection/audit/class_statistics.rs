@@ -31,16 +31,16 @@ pub struct ClassStatistics {
     pub confused_with: Option<Confusion>,
 }
 
-/// Number of images with one folder class whose best class is a certain different class.
+/// Number of images of one folder class whose best class is one other class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Confusion {
-    /// The folder class.
+    /// Folder class.
     pub folder_class: u32,
-    /// Its name.
+    /// Name of the folder class.
     pub folder_class_name: String,
-    /// The best class of the targets.
+    /// Best class of the targets.
     pub best_class: u32,
-    /// Its name.
+    /// Name of the best class.
     pub best_name: String,
     /// Number of images.
     pub images: usize,

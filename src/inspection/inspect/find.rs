@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(find_image(&manifest, name), Ok(row), "{name}");
         }
         assert_eq!(find_image(&manifest, "row:1"), Ok(1));
-        assert_eq!(find_image(&manifest, "a/one.webp"), Ok(0), "another extension");
+        assert_eq!(find_image(&manifest, "a/one.webp"), Ok(0), "a different extension");
         let refusal = |name: &str| find_image(&manifest, name).unwrap_err().to_string();
         assert!(refusal("data/a/one.jpg").contains("`a/one.jpg` is the image `a/one`"));
         assert!(refusal("two").contains("a/two, b/two"));

@@ -36,7 +36,7 @@ pub struct ImageStatistics {
     pub entropy: f32,
 }
 
-/// How an image's target compares with its folder class.
+/// Comparison of an image's target with its folder class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {

@@ -9,7 +9,7 @@ use crate::release::publish_options::OverviewPicture;
 use crate::release::release_metadata::ReleaseMetadata;
 use crate::shared::numbers::{bytes, thousands};
 
-/// What the data set contains, and a table of its files.
+/// Content of the data set, and a table of its files.
 pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
     let info = metadata.info;
     format!(
@@ -168,7 +168,7 @@ pub(super) fn statistics(metadata: &ReleaseMetadata<'_>) -> String {
              | verdict | images | meaning |\n|---|---:|---|\n";
     for (verdict, images, meaning) in [
         ("agrees", verdicts.agrees, "the folder class is the best class"),
-        ("differs", verdicts.differs, "another class is the best, but some cell contains the folder class"),
+        ("differs", verdicts.differs, "a different class is the best, but some cell contains the folder class"),
         ("absent", verdicts.absent, "no cell contains the folder class"),
         ("not-compared", verdicts.not_compared, "there is no folder class, or the teacher does not know it"),
         ("failed", status.failed, "the image could not be labelled"),

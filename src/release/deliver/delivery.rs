@@ -119,7 +119,7 @@ pub fn deliver(
     Ok(delivery)
 }
 
-/// Returns the files that a delivery would send: those that are missing or have another length.
+/// Returns the files that a delivery would send: those that are missing or have a different length.
 ///
 /// # Errors
 /// Returns the errors of [`deliver`] that occur before anything is written.

@@ -35,7 +35,7 @@ impl Marker {
     }
 }
 
-/// What happens to an existing release at the destination.
+/// Treatment of an existing release at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
     /// It is kept, and a different release is refused.
@@ -45,7 +45,7 @@ pub enum Existing {
     Replace,
 }
 
-/// What a delivery does, decided before anything is written.
+/// Plan of a delivery, decided before anything is written.
 pub(super) struct DeliveryPlan {
     /// Whether this release is already there, judging by names, lengths and checksums.
     pub(super) is_delivered: bool,
@@ -98,7 +98,7 @@ impl DeliveryPlan {
 /// Refuses a location with files but without a release, before any work is done.
 ///
 /// # Errors
-/// Returns [`Error::Release`] if it has such files; another error if it cannot be listed.
+/// Returns [`Error::Release`] if it has such files, and the errors of listing it.
 pub fn check_destination(destination: &dyn Destination) -> Result<(), Error> {
     let there = destination.list()?;
     let is_release = [CHECKSUMS, MARKER].iter().any(|path| there.contains_key(*path));

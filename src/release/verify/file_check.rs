@@ -8,7 +8,7 @@ use crate::shared::digest::Digest;
 use crate::shared::error::Error;
 use crate::shared::store::{Files, RecordedFile};
 
-/// What is known about files before they are checked.
+/// Known properties of files before they are checked.
 pub(super) struct KnownFiles<'a> {
     /// Digests and lengths of files that were already read.
     pub(super) digests: &'a BTreeMap<String, (Digest, u64)>,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::release::signature::SignedBy;
 use crate::shared::store::{ShardRecord, StoreDescription, StoreInfo};
 
-/// Which files of a release are read.
+/// Files of a release to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyScope {
     /// All files; each is compared with its digest.
@@ -70,7 +70,7 @@ pub struct ReleaseProblem {
     pub remedy: ReleaseRemedy,
 }
 
-/// What the consumer of a release can do about a problem.
+/// Advice for the consumer of a release about a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReleaseRemedy {
