@@ -20,5 +20,20 @@ mod report_writer;
 
 pub use photographs::{Photographs, exif_orientation};
 pub use report_folder::ReportFolder;
-pub use report_writer::{Report, WrittenReport};
+pub use report_writer::WrittenReport;
 pub use row_selection::{RowQuery, RowSelection, SampleMode};
+
+use crate::shared::manifest::Manifest;
+use crate::shared::store::StoreReader;
+
+/// The content of a report.
+pub struct Report<'a> {
+    /// Labelled store.
+    pub store: &'a StoreReader,
+    /// Manifest of the store.
+    pub manifest: &'a Manifest,
+    /// Rows on the page.
+    pub selection: &'a RowSelection,
+    /// Photographs; without them the page shows maps only.
+    pub photographs: Option<Photographs<'a>>,
+}

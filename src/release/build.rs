@@ -277,7 +277,7 @@ fn licence_warnings(options: &PublishOptions<'_>) -> Vec<String> {
     }
     if let Licence::Named(name) = &options.licence {
         warnings.push(format!(
-            "the Hub does not know the licence `{name}`, so the data-set card lists `other`\n  help: check the spelling, or pass \
+            "the Hub does not know the licence `{name}`, so the dataset card lists `other`\n  help: check the spelling, or pass \
              a file with the text of the licence"
         ));
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
+use super::Report;
 use super::page_row::{PageRow, PageRowState, PageRowStatistics};
-use super::report_writer::Report;
 use super::script::{base64, call, class_ids, numbers};
 use crate::inspection::inspect::{Examiner, StatisticsError};
 use crate::shared::classes::ClassList;

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::Report;
 use super::block::{self, ScoreCounts, are_wide};
 use super::page_row::{PageRow, PageRowState, PageRowStatistics};
 use super::photographs::Photographs;
-use super::report_writer::Report;
 use super::row_selection::SampleMode;
 use super::script::{call, class_ids, numbers};
 use crate::inspection::inspect::{PALETTE, Verdict, class_color};

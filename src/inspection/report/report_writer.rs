@@ -1,34 +1,21 @@
-//! The content of a report, and how it is written.
+//! Writing of a report.
 
 use std::sync::{Mutex, PoisonError};
 
 use rayon::iter::{IndexedParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSlice as _;
 
+use super::Report;
 use super::block::{self, BlockMaker, ScoreCounts};
 use super::page;
 use super::page_data::PageData;
 use super::page_row::PageRow;
 use super::photographs::Photographs;
 use super::report_folder::ReportFolder;
-use super::row_selection::RowSelection;
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
-use crate::shared::manifest::Manifest;
 use crate::shared::monitor::Monitor;
-use crate::shared::store::{Agreement, StoreReader};
-
-/// The content of a report.
-pub struct Report<'a> {
-    /// Labelled store.
-    pub store: &'a StoreReader,
-    /// Manifest of the store.
-    pub manifest: &'a Manifest,
-    /// Rows on the page.
-    pub selection: &'a RowSelection,
-    /// Photographs; without them the page shows maps only.
-    pub photographs: Option<Photographs<'a>>,
-}
+use crate::shared::store::Agreement;
 
 /// Counts of a report that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
