@@ -28,8 +28,8 @@ mod verify;
 pub use build::{Release, build_release};
 pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{
-    BucketDestination, Delivery, DeliveryCallbacks, DeliveryProgress, Destination, Existing, FolderDestination,
-    LinkMode, MARKER, check_destination, deliver, files_to_send,
+    BucketDestination, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderDestination, LinkMode, MARKER,
+    ReleaseDestination, check_destination, deliver, files_to_send,
 };
 pub use licence::{KnownLicence, Licence, LicenceError};
 pub use private_text::Redaction;

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use relabel::release::{
-    BucketDestination, CHECKSUMS, Delivery, DeliveryCallbacks, DeliveryProgress, Destination, Existing, FileContent,
-    FolderDestination, LinkMode, MARKER, ReleaseFile, deliver, files_to_send,
+    BucketDestination, CHECKSUMS, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FileContent,
+    FolderDestination, LinkMode, MARKER, ReleaseDestination, ReleaseFile, deliver, files_to_send,
 };
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
@@ -55,13 +55,13 @@ fn files(folder: &Path, version: &str) -> Vec<ReleaseFile> {
     files
 }
 
-fn send(files: &[ReleaseFile], destination: &dyn Destination, existing: Existing) -> Result<Delivery, Error> {
+fn send(files: &[ReleaseFile], destination: &dyn ReleaseDestination, existing: Existing) -> Result<Delivery, Error> {
     let callbacks = DeliveryCallbacks { on_progress: &|_| (), should_stop: &|| false };
     deliver(files, destination, existing, NonZeroUsize::new(4).unwrap(), &callbacks)
 }
 
 /// Delivers, and stops after `some` files.
-fn send_some(files: &[ReleaseFile], destination: &dyn Destination, some: usize) -> Result<Delivery, Error> {
+fn send_some(files: &[ReleaseFile], destination: &dyn ReleaseDestination, some: usize) -> Result<Delivery, Error> {
     let done = AtomicUsize::new(0);
     let on_progress = |progress: DeliveryProgress| {
         if matches!(progress, DeliveryProgress::FileDone { .. }) {
@@ -74,7 +74,7 @@ fn send_some(files: &[ReleaseFile], destination: &dyn Destination, some: usize) 
 }
 
 /// Checks that the destination contains exactly these files.
-fn check_delivered(files: &[ReleaseFile], destination: &dyn Destination) {
+fn check_delivered(files: &[ReleaseFile], destination: &dyn ReleaseDestination) {
     let there = destination.list().unwrap();
     let mut expected: Vec<_> = files.iter().map(|file| (file.path.clone(), file.bytes)).collect();
     expected.sort();
@@ -84,7 +84,7 @@ fn check_delivered(files: &[ReleaseFile], destination: &dyn Destination) {
     }
 }
 
-fn resume_and_replace(folder: &Path, destination: &dyn Destination) {
+fn resume_and_replace(folder: &Path, destination: &dyn ReleaseDestination) {
     let first = files(folder, "first");
     assert_eq!(files_to_send(&first, destination, Existing::Keep).unwrap().len(), FILES + 1);
     let stopped = send_some(&first, destination, 10);

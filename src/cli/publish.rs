@@ -9,8 +9,8 @@ use std::sync::atomic::AtomicBool;
 
 use relabel::inspection::inspect::find_image;
 use relabel::release::{
-    BucketDestination, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Destination, Existing,
-    FolderDestination, HubLimits, Licence, LinkMode, OverviewPicture, PublishOptions, Release, SignFn, Signer,
+    BucketDestination, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderDestination,
+    HubLimits, Licence, LinkMode, OverviewPicture, PublishOptions, Release, ReleaseDestination, SignFn, Signer,
     ToolVersion, build_release, check_destination, deliver, files_to_send,
 };
 use relabel::shared::error::Error;
@@ -87,7 +87,7 @@ const UPLOADS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
 const COPIES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Returns the destination of the release.
-fn destination(arguments: &PublishArguments) -> Result<Box<dyn Destination>, Error> {
+fn destination(arguments: &PublishArguments) -> Result<Box<dyn ReleaseDestination>, Error> {
     if is_address(&arguments.to) {
         if arguments.link {
             return Err(Error::Usage(
@@ -136,7 +136,7 @@ fn build_with_progress(
 
 fn deliver_with_progress(
     release: &Release,
-    destination: &dyn Destination,
+    destination: &dyn ReleaseDestination,
     existing: Existing,
     concurrency: NonZeroUsize,
     global: &Global,

@@ -15,5 +15,5 @@ mod delivery;
 pub use bucket_destination::BucketDestination;
 pub use delivery::{Delivery, DeliveryCallbacks, DeliveryProgress, deliver, files_to_send};
 pub use delivery_plan::{Existing, MARKER, check_destination};
-pub use destination::Destination;
+pub use destination::ReleaseDestination;
 pub use folder_destination::{FolderDestination, LinkMode};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::destination::Destination;
+use super::destination::ReleaseDestination;
 use crate::release::checksums::digest_of;
 use crate::release::release_file::{FileContent, ReleaseFile};
 use crate::shared::digest::Digest;
@@ -24,7 +24,7 @@ impl BucketDestination {
     }
 }
 
-impl Destination for BucketDestination {
+impl ReleaseDestination for BucketDestination {
     fn name(&self) -> String {
         self.remote.name().to_owned()
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use super::delivery_plan::{DeliveryPlan, Existing, MARKER};
-use super::destination::{DeliveryError, Destination};
+use super::destination::{DeliveryError, ReleaseDestination};
 use super::parallel::for_each;
 use crate::release::checksums::{CHECKSUMS, SIGNATURE, is_checksums_or_signature};
 use crate::release::release_file::ReleaseFile;
@@ -60,7 +60,7 @@ pub struct Delivery {
 /// destination.
 pub fn deliver(
     files: &[ReleaseFile],
-    destination: &dyn Destination,
+    destination: &dyn ReleaseDestination,
     existing: Existing,
     concurrency: NonZeroUsize,
     callbacks: &DeliveryCallbacks<'_>,
@@ -125,7 +125,7 @@ pub fn deliver(
 /// Returns the errors of [`deliver`] that occur before anything is written.
 pub fn files_to_send<'a>(
     files: &'a [ReleaseFile],
-    destination: &dyn Destination,
+    destination: &dyn ReleaseDestination,
     existing: Existing,
 ) -> Result<Vec<&'a ReleaseFile>, Error> {
     let there = destination.list()?;
@@ -142,7 +142,7 @@ fn started(files: &[ReleaseFile]) -> DeliveryProgress {
 /// Reads and compares every file of a release that is already delivered.
 fn verify_all(
     files: &[ReleaseFile],
-    destination: &dyn Destination,
+    destination: &dyn ReleaseDestination,
     concurrency: NonZeroUsize,
     callbacks: &DeliveryCallbacks<'_>,
 ) -> Result<(), Error> {
@@ -154,7 +154,7 @@ fn verify_all(
     })
 }
 
-fn verify_sent(file: &ReleaseFile, destination: &dyn Destination) -> Result<(), Error> {
+fn verify_sent(file: &ReleaseFile, destination: &dyn ReleaseDestination) -> Result<(), Error> {
     let found = destination.digest_of(file)?;
     if found == file.sha256 {
         return Ok(());

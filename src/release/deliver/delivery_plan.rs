@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::destination::{DeliveryError, Destination};
+use super::destination::{DeliveryError, ReleaseDestination};
 use crate::release::checksums::{CHECKSUMS, is_checksums_or_signature};
 use crate::release::release_file::ReleaseFile;
 use crate::shared::digest::digest_bytes;
@@ -55,7 +55,7 @@ pub(super) struct DeliveryPlan {
 impl DeliveryPlan {
     pub(super) fn new(
         files: &[ReleaseFile],
-        destination: &dyn Destination,
+        destination: &dyn ReleaseDestination,
         there: &BTreeMap<String, u64>,
         existing: Existing,
     ) -> Result<Self, Error> {
@@ -99,7 +99,7 @@ impl DeliveryPlan {
 ///
 /// # Errors
 /// Returns [`Error::Release`] if it has such files, and the errors of listing it.
-pub fn check_destination(destination: &dyn Destination) -> Result<(), Error> {
+pub fn check_destination(destination: &dyn ReleaseDestination) -> Result<(), Error> {
     let there = destination.list()?;
     let is_release = [CHECKSUMS, MARKER].iter().any(|path| there.contains_key(*path));
     match there.keys().find(|path| !is_of_a_tool(path)) {

@@ -9,7 +9,7 @@ use crate::shared::error::Error;
 use crate::shared::numbers::{bytes, thousands};
 
 /// A location that a release can be delivered to.
-pub trait Destination: Sync {
+pub trait ReleaseDestination: Sync {
     /// Name of the location, for messages.
     fn name(&self) -> String;
 
@@ -87,7 +87,7 @@ pub(super) enum DeliveryError {
 
 impl DeliveryError {
     /// Adds the location.
-    pub(super) fn at(self, destination: &dyn Destination) -> Error {
+    pub(super) fn at(self, destination: &dyn ReleaseDestination) -> Error {
         Error::Release { place: destination.name(), problem: self.into() }
     }
 }

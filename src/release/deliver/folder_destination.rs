@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::destination::{DeliveryError, Destination};
+use super::destination::{DeliveryError, ReleaseDestination};
 use crate::release::release_file::{FileContent, ReleaseFile};
 use crate::shared::digest::{Digest, digest_file};
 use crate::shared::error::Error;
@@ -54,7 +54,7 @@ impl FolderDestination {
     }
 }
 
-impl Destination for FolderDestination {
+impl ReleaseDestination for FolderDestination {
     fn name(&self) -> String {
         self.path.display().to_string()
     }
