@@ -46,7 +46,7 @@ use args::{Arguments, Command, Global, LogFormat};
 use exit_code::{DONE, PROBLEMS, USAGE, exit_code};
 use output::{Logs, Output, written};
 
-/// How a command that did not fail ended.
+/// Outcome of a successful command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Done,
@@ -110,7 +110,7 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
     }
 }
 
-/// Returns whether `--json` and `--log-format json` are given, also in a command line that clap refuses.
+/// Returns whether `--json` and `--log-format json` are given, even if clap refuses the command line.
 fn json_requested() -> (bool, bool) {
     let arguments: Vec<_> = std::env::args_os().skip(1).take_while(|argument| argument != "--").collect();
     let is_format = |pair: &[_]| pair[0] == OsStr::new("--log-format") && pair[1] == OsStr::new("json");

@@ -12,9 +12,9 @@ mod publish_options;
 mod release_file;
 mod checksums;
 mod hub_limits;
-mod overview;
+mod overview_picture;
 mod summary;
-mod metadata;
+mod release_metadata;
 mod dataset_card;
 mod croissant;
 mod provenance;
@@ -28,8 +28,8 @@ mod verify;
 pub use build::{Release, build_release};
 pub use checksums::{CHECKSUMS, SIGNATURE};
 pub use deliver::{
-    BucketTarget, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderTarget, LinkMode, MARKER, Target,
-    check_target, deliver, files_to_send,
+    BucketDestination, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderDestination, LinkMode, MARKER,
+    ReleaseDestination, check_destination, deliver, files_to_send,
 };
 pub use licence::{KnownLicence, Licence, LicenceError};
 pub use private_text::Redaction;

@@ -6,8 +6,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use relabel::release::{
-    BucketTarget, CHECKSUMS, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FileContent, FolderTarget,
-    LinkMode, MARKER, ReleaseFile, Target, deliver, files_to_send,
+    BucketDestination, CHECKSUMS, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FileContent,
+    FolderDestination, LinkMode, MARKER, ReleaseDestination, ReleaseFile, deliver, files_to_send,
 };
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::Error;
@@ -55,13 +55,13 @@ fn files(folder: &Path, version: &str) -> Vec<ReleaseFile> {
     files
 }
 
-fn send(files: &[ReleaseFile], target: &dyn Target, existing: Existing) -> Result<Delivery, Error> {
+fn send(files: &[ReleaseFile], destination: &dyn ReleaseDestination, existing: Existing) -> Result<Delivery, Error> {
     let callbacks = DeliveryCallbacks { on_progress: &|_| (), should_stop: &|| false };
-    deliver(files, target, existing, NonZeroUsize::new(4).unwrap(), &callbacks)
+    deliver(files, destination, existing, NonZeroUsize::new(4).unwrap(), &callbacks)
 }
 
 /// Delivers, and stops after `some` files.
-fn send_some(files: &[ReleaseFile], target: &dyn Target, some: usize) -> Result<Delivery, Error> {
+fn send_some(files: &[ReleaseFile], destination: &dyn ReleaseDestination, some: usize) -> Result<Delivery, Error> {
     let done = AtomicUsize::new(0);
     let on_progress = |progress: DeliveryProgress| {
         if matches!(progress, DeliveryProgress::FileDone { .. }) {
@@ -70,46 +70,46 @@ fn send_some(files: &[ReleaseFile], target: &dyn Target, some: usize) -> Result<
     };
     let callbacks =
         DeliveryCallbacks { on_progress: &on_progress, should_stop: &|| done.load(Ordering::Relaxed) >= some };
-    deliver(files, target, Existing::Keep, NonZeroUsize::MIN, &callbacks)
+    deliver(files, destination, Existing::Keep, NonZeroUsize::MIN, &callbacks)
 }
 
-/// Checks that the target contains exactly these files.
-fn check_delivered(files: &[ReleaseFile], target: &dyn Target) {
-    let there = target.list().unwrap();
+/// Checks that the destination contains exactly these files.
+fn check_delivered(files: &[ReleaseFile], destination: &dyn ReleaseDestination) {
+    let there = destination.list().unwrap();
     let mut expected: Vec<_> = files.iter().map(|file| (file.path.clone(), file.bytes)).collect();
     expected.sort();
     assert_eq!(there.into_iter().collect::<Vec<_>>(), expected);
     for file in files {
-        assert_eq!(target.digest_of(file).unwrap(), file.sha256, "{}", file.path);
+        assert_eq!(destination.digest_of(file).unwrap(), file.sha256, "{}", file.path);
     }
 }
 
-fn resume_and_replace(folder: &Path, target: &dyn Target) {
+fn resume_and_replace(folder: &Path, destination: &dyn ReleaseDestination) {
     let first = files(folder, "first");
-    assert_eq!(files_to_send(&first, target, Existing::Keep).unwrap().len(), FILES + 1);
-    let stopped = send_some(&first, target, 10);
+    assert_eq!(files_to_send(&first, destination, Existing::Keep).unwrap().len(), FILES + 1);
+    let stopped = send_some(&first, destination, 10);
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
-    let there = target.list().unwrap();
+    let there = destination.list().unwrap();
     assert!(there.contains_key(MARKER) && !there.contains_key(CHECKSUMS) && there.len() < FILES, "{there:?}");
-    let resumed = send(&first, target, Existing::Keep).unwrap();
+    let resumed = send(&first, destination, Existing::Keep).unwrap();
     assert_eq!((resumed.files, resumed.sent, resumed.kept), (FILES + 1, FILES + 1 - 10, 10));
-    check_delivered(&first, target);
+    check_delivered(&first, destination);
     // Delivering again changes nothing.
-    let again = send(&first, target, Existing::Keep).unwrap();
+    let again = send(&first, destination, Existing::Keep).unwrap();
     assert_eq!((again.sent, again.kept), (0, FILES + 1));
-    assert!(files_to_send(&first, target, Existing::Keep).unwrap().is_empty());
+    assert!(files_to_send(&first, destination, Existing::Keep).unwrap().is_empty());
 
     // Another release replaces it only on request.
     let second = files(folder, "second");
-    let refusal = send(&second, target, Existing::Keep).unwrap_err().to_string();
+    let refusal = send(&second, destination, Existing::Keep).unwrap_err().to_string();
     assert!(
-        refusal.contains("another release is already at this location") && refusal.contains("--replace"),
+        refusal.contains("a different release is already at this location") && refusal.contains("--replace"),
         "{refusal}"
     );
-    check_delivered(&first, target);
-    let replaced = send(&second, target, Existing::Replace).unwrap();
+    check_delivered(&first, destination);
+    let replaced = send(&second, destination, Existing::Replace).unwrap();
     assert_eq!((replaced.sent, replaced.removed), (FILES / 2 + 1, FILES / 2));
-    check_delivered(&second, target);
+    check_delivered(&second, destination);
 
     // Files that belong to no release are not touched.
     let foreign = b"mine".to_vec();
@@ -119,32 +119,32 @@ fn resume_and_replace(folder: &Path, target: &dyn Target) {
         sha256: digest_bytes(&foreign),
         content: FileContent::Memory(foreign),
     };
-    target.put(&foreign).unwrap();
+    destination.put(&foreign).unwrap();
     for (release, existing) in [(&second, Existing::Keep), (&first, Existing::Replace)] {
-        let refusal = send(release, target, existing).unwrap_err().to_string();
+        let refusal = send(release, destination, existing).unwrap_err().to_string();
         assert!(refusal.contains("thesis.md"), "{refusal}");
     }
-    target.remove("thesis.md").unwrap();
+    destination.remove("thesis.md").unwrap();
 
     // A missing file is sent again; a changed file of the same length is found.
-    target.remove("scores/c.4").unwrap();
-    assert_eq!(send(&second, target, Existing::Keep).unwrap().sent, 2);
+    destination.remove("scores/c.4").unwrap();
+    assert_eq!(send(&second, destination, Existing::Keep).unwrap().sent, 2);
     let changed = vec![9; second[2].bytes as usize];
     let changed =
         ReleaseFile { sha256: digest_bytes(&changed), content: FileContent::Memory(changed), ..second[2].clone() };
-    target.put(&changed).unwrap();
-    let found = send(&second, target, Existing::Keep).unwrap_err().to_string();
+    destination.put(&changed).unwrap();
+    let found = send(&second, destination, Existing::Keep).unwrap_err().to_string();
     assert!(found.contains("scores/c.2") && found.contains("--replace"), "{found}");
-    send(&second, target, Existing::Replace).unwrap();
-    check_delivered(&second, target);
+    send(&second, destination, Existing::Replace).unwrap();
+    check_delivered(&second, destination);
 }
 
 #[test]
 fn a_folder_contains_a_complete_release_or_the_marker() {
     let folder = tempfile::tempdir().unwrap();
     for (name, link_mode) in [("copies", LinkMode::Copy), ("links", LinkMode::Hardlink)] {
-        let target = FolderTarget::new(folder.path().join(name).join("release"), link_mode);
-        resume_and_replace(&folder.path().join(name), &target);
+        let destination = FolderDestination::new(folder.path().join(name).join("release"), link_mode);
+        resume_and_replace(&folder.path().join(name), &destination);
     }
 }
 
@@ -152,8 +152,9 @@ fn a_folder_contains_a_complete_release_or_the_marker() {
 fn a_stopped_delivery_to_a_bucket_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
     let s3 = Server::s3();
-    let target = BucketTarget::new(RemoteFiles::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
-    resume_and_replace(folder.path(), &target);
+    let destination =
+        BucketDestination::new(RemoteFiles::open("s3://bucket/sets/one", s3.settings(Access::Write)).unwrap());
+    resume_and_replace(folder.path(), &destination);
 }
 
 #[test]
@@ -165,31 +166,31 @@ fn network_faults_lose_nothing() {
     for (how, every) in [("503", 4), ("drop", 4), ("cut", 7)] {
         faults.inject_faults(&format!(r#"{{"every": {every}, "how": "{how}"}}"#));
         let url = format!("s3://bucket/sets/{how}");
-        let target = BucketTarget::new(RemoteFiles::open(&url, faults.settings(Access::Write)).unwrap());
-        send(&release, &target, Existing::Keep).unwrap();
+        let destination = BucketDestination::new(RemoteFiles::open(&url, faults.settings(Access::Write)).unwrap());
+        send(&release, &destination, Existing::Keep).unwrap();
         // Every second request fails, so that each kind of request fails once.
         faults.inject_faults(&format!(r#"{{"every": 2, "how": "{how}"}}"#));
-        target.remove("never/there").unwrap();
-        target.put(&release[3]).unwrap();
-        assert_eq!(target.digest_of(&release[3]).unwrap(), release[3].sha256);
-        assert!(target.has(&release[3].path, &release[3].sha256).unwrap());
-        assert_eq!(target.list().unwrap().len(), release.len());
-        target.remove("never/there").unwrap();
+        destination.remove("never/there").unwrap();
+        destination.put(&release[3]).unwrap();
+        assert_eq!(destination.digest_of(&release[3]).unwrap(), release[3].sha256);
+        assert!(destination.has(&release[3].path, &release[3].sha256).unwrap());
+        assert_eq!(destination.list().unwrap().len(), release.len());
+        destination.remove("never/there").unwrap();
         faults.inject_faults("{}");
-        check_delivered(&release, &target);
+        check_delivered(&release, &destination);
     }
     // Refused half-way: the release is recognised as incomplete, and the delivery can be resumed.
     faults.inject_faults(r#"{"after": 30, "how": "403"}"#);
-    let target =
-        BucketTarget::new(RemoteFiles::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
-    let refusal = send(&release, &target, Existing::Keep).unwrap_err().to_string();
+    let destination =
+        BucketDestination::new(RemoteFiles::open("s3://bucket/sets/refused", faults.settings(Access::Write)).unwrap());
+    let refusal = send(&release, &destination, Existing::Keep).unwrap_err().to_string();
     assert!(refusal.contains("denies access") && !refusal.contains("SECRETKEY"), "{refusal}");
     faults.inject_faults("{}");
-    let there = target.list().unwrap();
+    let there = destination.list().unwrap();
     assert!(there.contains_key(MARKER) && !there.contains_key(CHECKSUMS));
-    let resumed = send(&release, &target, Existing::Keep).unwrap();
+    let resumed = send(&release, &destination, Existing::Keep).unwrap();
     assert!(resumed.kept > 0 && resumed.sent < FILES, "{resumed:?}");
-    check_delivered(&release, &target);
+    check_delivered(&release, &destination);
 }
 
 #[test]
@@ -198,12 +199,12 @@ fn files_that_change_in_transfer_are_found_when_read_back() {
     let mut release = files(folder.path(), "first");
     // The store's file no longer matches its digest.
     std::fs::write(folder.path().join("store-first/6"), vec![7; release[6].bytes as usize]).unwrap();
-    let target = FolderTarget::new(folder.path().join("release"), LinkMode::Copy);
-    let found = send(&release, &target, Existing::Keep).unwrap_err().to_string();
+    let destination = FolderDestination::new(folder.path().join("release"), LinkMode::Copy);
+    let found = send(&release, &destination, Existing::Keep).unwrap_err().to_string();
     assert!(found.contains("scores/c.6") && found.contains(&release[6].sha256.to_string()), "{found}");
-    assert!(!target.list().unwrap().contains_key(CHECKSUMS));
+    assert!(!destination.list().unwrap().contains_key(CHECKSUMS));
     release.pop();
-    let refusal = send(&release, &target, Existing::Keep).unwrap_err().to_string();
+    let refusal = send(&release, &destination, Existing::Keep).unwrap_err().to_string();
     assert!(refusal.contains(CHECKSUMS), "{refusal}");
 }
 

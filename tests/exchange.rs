@@ -186,7 +186,7 @@ fn a_missing_or_incomplete_python_is_reported_with_help() {
     let bare = python_without_packages(folder.path());
     let output = import_with(nowhere, None, &IMPORT).expect(1).stderr;
     assert!(
-        output.contains("cannot use Python /nowhere/python3: cannot start it") && output.contains("RELABEL_PYTHON"),
+        output.contains("cannot use Python /nowhere/python3: cannot start") && output.contains("RELABEL_PYTHON"),
         "{output}"
     );
     let output = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;

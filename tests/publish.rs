@@ -2,7 +2,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use relabel::release::{
-    CHECKSUMS, Completeness, Delivery, DeliveryCallbacks, Existing, FileContent, FolderTarget, HubLimits, Licence,
+    CHECKSUMS, Completeness, Delivery, DeliveryCallbacks, Existing, FileContent, FolderDestination, HubLimits, Licence,
     LinkMode, MARKER, OverviewPicture, PublishOptions, Release, SIGNATURE, ToolVersion, build_release, deliver,
 };
 use relabel::shared::classes::ClassList;
@@ -127,13 +127,13 @@ fn invalid_options_and_damaged_stores_are_refused() {
         (&["--license", "other"], 2, "is not a licence"),
         (&["--license", "no/such/file"], 2, "file not found"),
         (&["--license", "empty.txt"], 2, "is empty"),
-        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "neither a text nor an existing file"),
+        (&["--license", "MIT", "--source-terms", "no/terms.md"], 2, "file not found"),
         (&["--license", "MIT", "--hub-repo", "me"], 2, "a user and a name"),
         (&["--license", "MIT", "--picture", "zebra"], 1, "zebra"),
         (&["--license", "MIT", "--picture", "c/5"], 2, "has no labels"),
         (&["--license", "MIT", "--image-root", "."], 2, "--picture"),
-        (&["--license", "MIT", "--to", "labels/release"], 2, "cannot be inside the store"),
-        (&["--license", "MIT", "--to", "."], 2, "cannot be inside the store"),
+        (&["--license", "MIT", "--to", "labels/release"], 2, "cannot publish into the store"),
+        (&["--license", "MIT", "--to", "."], 2, "cannot publish into the store"),
         (&["--license", "MIT", "--to", "mine"], 1, "thesis.txt"),
     ];
     for (args, code, expected) in cases {
@@ -287,10 +287,10 @@ fn the_signature_covers_the_checksums_and_is_not_listed_in_them() {
     verify_checksums(&target);
 }
 
-fn deliver_to(release: &Release, target: &Path) -> Result<Delivery, Error> {
-    let target = FolderTarget::new(target.to_path_buf(), LinkMode::Copy);
+fn deliver_to(release: &Release, folder: &Path) -> Result<Delivery, Error> {
+    let destination = FolderDestination::new(folder.to_path_buf(), LinkMode::Copy);
     let callbacks = DeliveryCallbacks { on_progress: &|_| (), should_stop: &|| false };
-    deliver(&release.files, &target, Existing::Keep, NonZeroUsize::MIN, &callbacks)
+    deliver(&release.files, &destination, Existing::Keep, NonZeroUsize::MIN, &callbacks)
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn tasks_with_different_settings_are_refused() {
     small_photographs(&folder.path().join("in"), 8);
     Ran::of(&mut task(folder.path(), "out", 0, 2)).expect(0);
     let refused = Ran::of(task(folder.path(), "out", 1, 2).args(["--top-k", "3"])).expect(1);
-    assert!(refused.stderr.contains("top-k: 5 in the store, 3 asked for"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("top-k: 5 in the store, 3 requested"), "{}", refused.stderr);
 }
 
 fn task(folder: &Path, out: &str, index: usize, count: usize) -> Command {

@@ -64,7 +64,7 @@ Examples:
 
 Exit codes:
   0    done
-  1    failed; a retry may help, and the message tells what to do
+  1    failed; a retry may help, see the help line of the message
   2    wrong usage
   3    finished, but some images could not be labelled or a check found problems
   130  interrupted; committed shards are kept, re-run the command to resume"
@@ -130,7 +130,7 @@ pub enum Command {
     Export(ExportArguments),
 }
 
-/// Upper limit of `--threads`. Each thread decodes an image at the same time, so that a typing error in the number could
+/// Upper limit of `--threads`. Each thread decodes an image at the same time, so a typing error in the number could
 /// exhaust memory.
 const MAX_THREADS: usize = 1024;
 

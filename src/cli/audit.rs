@@ -88,7 +88,7 @@ fn compared_text(summary: &AuditSummary) -> String {
         format!("{what:<8} {percent:>7}  {:>9}  {meaning}\n", thousands(share.images))
     };
     let mut text = line("agree", summary.agree, "the folder class is the best class");
-    text += &line("differ", summary.differ, "another class is the best, but some cells have the folder class");
+    text += &line("differ", summary.differ, "a different class is the best, but some cells have the folder class");
     text += &line("absent", summary.absent, "no cell has the folder class");
     if summary.not_compared > 0 {
         let not_compared = ImageShare { images: summary.not_compared, share: None };
@@ -96,7 +96,7 @@ fn compared_text(summary: &AuditSummary) -> String {
     }
     if let Some(crops) = &summary.crops {
         text += &format!(
-            "crops    wrong label in {:.1} % of random crops, nothing of the folder class in {:.1} %\n",
+            "crops    wrong label in {:.1} % of random crops, no overlap with the folder class in {:.1} %\n",
             crops.wrong * 100.0,
             crops.miss * 100.0
         );

@@ -10,7 +10,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// The command finished, but some images could not be labelled or a check found problems.
 pub const PROBLEMS: u8 = 3;
-/// A signal ended the command. Committed shards are kept.
+/// The command was interrupted by a signal. Committed shards are kept.
 pub const INTERRUPTED: u8 = 130;
 
 /// Returns the exit code of an error. Nothing else maps errors to exit codes.

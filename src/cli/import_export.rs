@@ -1,4 +1,4 @@
-//! `relabel import` and `relabel export`. Only PyTorch reads and writes its files, so that the Python package does the work and
+//! `relabel import` and `relabel export`. Only PyTorch reads and writes its files, so the Python package does the work and
 //! this process becomes that Python.
 
 use std::convert::Infallible;
@@ -37,7 +37,7 @@ pub fn export(arguments: &ExportArguments, global: &Global) -> Result<Outcome, E
     match become_python(&arguments.python, python.finish(global, &arguments.store))? {}
 }
 
-/// Arguments of `python -m relabel`. Values are joined to their flags, so that a value may begin with a dash.
+/// Arguments of `python -m relabel`. Values are joined to their flags, so a value may begin with a dash.
 struct PythonArguments(Vec<OsString>);
 
 impl PythonArguments {
@@ -75,10 +75,10 @@ impl PythonArguments {
     }
 }
 
-/// Why a Python cannot run the command.
+/// Reason a Python cannot run the command.
 #[derive(Debug, thiserror::Error)]
 enum PythonError {
-    #[error("cannot start it: {0}")]
+    #[error("cannot start: {0}")]
     Start(#[from] std::io::Error),
     #[error(
         "the package relabel is not installed\n  help: pip install ./python, or choose another Python with --python or RELABEL_PYTHON"
@@ -94,17 +94,17 @@ enum PythonError {
         env!("CARGO_PKG_VERSION")
     )]
     OtherVersion { found: String },
-    #[error("it failed to start: {message}")]
+    #[error("failed to start: {message}")]
     Failed { message: String },
 }
 
 impl PythonError {
-    /// Adds which Python was tried, and how to choose another if the message does not tell.
+    /// Adds which Python was tried, and how to choose another if the message does not mention it.
     fn of(self, python: &Path) -> Error {
         let help = match self {
             Self::Start(_) | Self::Failed { .. } => {
                 "\n  help: import and export require a Python with PyTorch and the package relabel (pip install torch \
-                 ./python); activate its environment, or pass it as --python or RELABEL_PYTHON"
+                 ./python): activate its environment, or pass it as --python or RELABEL_PYTHON"
             }
             _ => "",
         };

@@ -23,7 +23,7 @@ use super::args::{CropArgument, InspectArguments};
 use super::output::{Output, path_json};
 use super::photo_source::PhotoSource;
 use super::store_access::open_store;
-use super::terminal_colors::Painter;
+use super::terminal_colors::ColourSupport;
 
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
     let store = open_store(&arguments.store)?;
@@ -45,8 +45,8 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
                 path: arguments.store.clone(),
                 problem: format!("row {row}: {problem}").into(),
             })?;
-            let painter = Painter::for_stdout(arguments.color);
-            let text = image_summary::text(&view, &classes, painter);
+            let colours = ColourSupport::for_stdout(arguments.color);
+            let text = image_summary::text(&view, &classes, colours);
             let mut state = image_summary::document(&view, &classes);
             if let Some(file) = picture_draft {
                 write_picture(file, &view, &classes, store.info().teacher.name.as_str(), photo.as_ref())?;
@@ -128,7 +128,7 @@ fn write_page(
     Ok(())
 }
 
-/// Returns the lines about the files that were written, or not.
+/// Lists the files that were written, or not.
 fn files_text(arguments: &InspectArguments, outcome: Outcome) -> String {
     let index = arguments.html.as_ref().map(|folder| folder.join("index.html"));
     let mut text = String::new();

@@ -59,7 +59,10 @@ pub fn load_teacher(
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
     if !metadata(path)?.is_some_and(|found| found.is_file()) {
-        return Err(Error::Usage(format!("cannot read teacher {}: file not found", printable_path(path))));
+        return Err(Error::Usage(format!(
+            "cannot read teacher {}: file not found\n  help: check the path of the ONNX file",
+            printable_path(path)
+        )));
     }
     let card = CardFile::find(path, flags.card.as_deref())?;
     if flags.cuda.is_some() && !flags.device.may_use_cuda() {
@@ -79,7 +82,7 @@ pub fn load_teacher(
         scratch_folder: Some(std::env::temp_dir()),
     };
     let Loaded { devices, teachers, description } =
-        Loader { flags, runtime: &runtime, request: &request, stop }.load()?;
+        CliTeacherLoader { flags, runtime: &runtime, request: &request, stop }.load()?;
     let loaded = LoadedTeacher {
         teachers,
         description,
@@ -99,14 +102,14 @@ struct Loaded {
     description: TeacherDescription,
 }
 
-struct Loader<'a> {
+struct CliTeacherLoader<'a> {
     flags: &'a TeacherFlags,
     runtime: &'a Runtime,
     request: &'a TeacherRequest,
     stop: &'a AtomicBool,
 }
 
-impl Loader<'_> {
+impl CliTeacherLoader<'_> {
     /// Loads on the chosen devices. `--device auto` falls back to the CPU.
     fn load(&self) -> Result<Loaded, Error> {
         let tuning = self.flags.cuda.unwrap_or_default();
@@ -138,9 +141,9 @@ impl Loader<'_> {
         let (teachers, description) = result.map_err(|error| match error {
             Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
                 path: path.clone(),
-                problem: format!("not enough memory to load and verify it: {message}").into(),
+                problem: format!("not enough memory to load and verify: {message}").into(),
                 advice: format!(
-                    "raise the limit with --teacher-memory {}; beware of small files that request much memory",
+                    "raise the limit with --teacher-memory {}, if you trust the file: a small one can request much memory",
                     4 * self.flags.teacher_memory
                 ),
             },
@@ -192,8 +195,8 @@ fn card_values(flags: &TeacherFlags) -> CardValues {
     }
 }
 
-/// Reads files of a few images, spread over the list. They are used to check that cells match image positions, if the graph
-/// structure does not show it.
+/// Reads files of a few images, spread over the list. They are used to check that cells match image positions if the graph
+/// structure is inconclusive.
 ///
 /// # Errors
 /// Returns an error if an image cannot be read for a reason other than the image itself.

@@ -22,7 +22,7 @@ pub fn run(arguments: &MergeArguments, global: &Global, output: Output) -> Resul
     let plan = with_bar(global, &stop, |on_step| Merge::plan(&arguments.parts, &arguments.out, on_step))?;
     let to_copy = plan.bytes_to_copy(by);
     if by == CopyMode::Link && to_copy > 0 {
-        message(&format!("copying {} from another file system", bytes(to_copy)));
+        message(&format!("copying {} from a different file system", bytes(to_copy)));
     }
     check_free_space(&arguments.out, plan.space_needed(by), by)?;
     let merged = if arguments.dry_run {
@@ -49,8 +49,8 @@ fn check_merged(plan: &Merge, out: &Path) -> Result<(), Error> {
     Err(Error::Store {
         path: out.to_path_buf(),
         problem: format!(
-            "the merge ended, but only {} of {} exist: written files were changed or removed meanwhile\n  help: re-run the same \
-             command",
+            "the merge finished, but only {} of {} exist: written files were changed or removed in the meantime\n  help: re-run the \
+             same command",
             thousands(status.shards_done),
             count(expected, "shard")
         ).into(),
@@ -139,7 +139,7 @@ impl MergeSummary<'_> {
         );
         if to_do > 0 {
             text += &format!(
-                "to do    {} of {} ({}); merge the parts that have them, or label them with relabel run --out {out}\n",
+                "to do    {} of {} ({})\nnext     merge the parts that have them, or label them with relabel run --out {out}\n",
                 count(plan.shards_to_do().count(), "shard"),
                 thousands(plan.info().shards()),
                 ranges(plan.shards_to_do())

@@ -144,7 +144,7 @@ fn teacher_info(description: &TeacherDescription) -> TeacherInfo {
     }
 }
 
-/// Returns the effective card as JSON: first the keys of input preparation, then all other keys.
+/// Returns the effective card as JSON: first the keys of input preparation, then the extra keys.
 pub fn card_json(card: &TeacherCard) -> serde_json::Map<String, Value> {
     let mut json = serde_json::Map::new();
     json.insert("name".into(), json!(card.name));

@@ -8,7 +8,7 @@ use relabel::labelling::teacher::{DeviceChoice, Runtime, RuntimeSearch};
 use relabel::shared::error::Error;
 
 /// Finds and loads ONNX Runtime: the given library, or the first found next to the program, in the system folders, in `.venv`
-/// or the active Python environment, and last in whatever `python3` on the PATH imports.
+/// or the active Python environment, and last the package that `python3` on the PATH imports.
 ///
 /// If a GPU may be used, a CUDA build is preferred: the active environment often has the CPU build.
 pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Error> {

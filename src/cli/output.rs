@@ -11,13 +11,13 @@ use relabel::shared::printable::{acts_on_terminal, printable, printable_lines};
 use relabel::shared::store::Agreement;
 use serde_json::{Value, json};
 
-/// Where results go.
+/// Output format of results.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
     json: bool,
 }
 
-/// Set by the thread that prints the result, so that only one is printed.
+/// Set by the thread that prints the result, so only one is printed.
 static PRINTED: AtomicBool = AtomicBool::new(false);
 
 /// Set when the program exits without waiting for its threads.
@@ -96,7 +96,7 @@ fn json_text(document: &Value) -> String {
     safe_json(&format!("{document:#}\n"))
 }
 
-/// Escapes characters that JSON allows and a terminal acts on.
+/// Escapes the control characters that JSON allows.
 fn safe_json(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -109,7 +109,7 @@ fn safe_json(text: &str) -> String {
     safe
 }
 
-/// Escapes everything that a terminal acts on, except line breaks, tabs and the program's own colours. Names are escaped where
+/// Escapes control characters, except line breaks, tabs and the program's own colours. Names are escaped where
 /// they are inserted; this is the second line of defence.
 fn safe_text(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
@@ -148,7 +148,7 @@ pub fn use_json_lines() {
 /// Set by `--quiet`.
 static QUIET: AtomicBool = AtomicBool::new(false);
 
-/// Makes [`message`] and [`warning`] print nothing, so that only errors are printed.
+/// Silences [`message`] and [`warning`]: only errors are printed.
 pub fn use_quiet() {
     QUIET.store(true, Ordering::Release);
 }
@@ -232,7 +232,7 @@ pub fn count(number: usize, noun: &str) -> String {
     format!("{} {noun}{}", thousands(number), if number == 1 { "" } else { "s" })
 }
 
-/// Returns the line with the agreement between teacher and folder classes, or nothing if no folder is a known class.
+/// Returns the line with the agreement between teacher and folder classes, or an empty string if no folder is a known class.
 pub fn agreement_line(agreement: Agreement) -> String {
     if agreement.compared == 0 {
         return String::new();

@@ -50,7 +50,7 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Error> {
 /// The standard library's message if a scoped thread panicked.
 const SCOPED_THREAD: &str = "a scoped thread panicked";
 
-/// Returns the panic behind a message: the last one with it, or for a scoped thread the last one with another message.
+/// Returns the panic behind a message: the last one with it, or for a scoped thread the last one with a different message.
 fn cause<'a>(message: &str, records: impl DoubleEndedIterator<Item = &'a PanicRecord>) -> Option<PanicRecord> {
     let is_cause = |record: &&PanicRecord| {
         if message == SCOPED_THREAD { record.message != SCOPED_THREAD } else { record.message == message }

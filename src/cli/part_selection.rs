@@ -1,4 +1,4 @@
-//! Which part of a store this process labels, and the name that other processes see.
+//! Part of the store that this process labels, and its name for other processes.
 
 use std::env;
 
@@ -7,12 +7,12 @@ use relabel::shared::store::Part;
 
 use super::args::PartFlags;
 
-/// Why flags or the environment select no part. All are wrong usage.
+/// Reason flags or the environment select no part. All are wrong usage.
 #[derive(Debug, thiserror::Error)]
 enum PartError {
-    #[error("no task {index} of {count}: tasks are counted from 0 to {}", count.saturating_sub(1))]
+    #[error("no task {index} of {count}\n  help: pass a --task-index from 0 to {}", count.saturating_sub(1))]
     OutOfRange { index: usize, count: usize },
-    #[error("environment variable {name} is not a number: `{value}`")]
+    #[error("environment variable {name} is not a number: `{value}`\n  help: {HELP}")]
     NotANumber { name: &'static str, value: String },
     #[error("environment variable {index} is set, but {count} is not\n  help: {HELP}")]
     NoCount { index: &'static str, count: &'static str },
@@ -26,7 +26,7 @@ const HELP: &str = "pass --task-index and --task-count (0 and 1 to label everyth
 /// flag or variable that selected it.
 ///
 /// # Errors
-/// Returns [`Error::Usage`] if there is no such part, or the scheduler's variables are incomplete.
+/// Returns [`Error::Usage`] if the part does not exist, or the scheduler's variables are incomplete.
 pub fn selected_part(flags: PartFlags) -> Result<(Part, Option<&'static str>), Error> {
     select(flags, |name| env::var(name).ok()).map_err(|error| Error::Usage(error.to_string()))
 }

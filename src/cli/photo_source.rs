@@ -76,7 +76,7 @@ impl<'a> PhotoSource<'a> {
     fn unusable(&self, path: &str, error: &ImageError) -> Error {
         let help = match error.kind {
             ImageErrorKind::Changed => {
-                "\n  help: this is not the file that was labelled; pass --any-size to show it anyway, or omit --image-root for a \
+                "\n  help: pass --any-size to show this file, which was not the one labelled, or omit --image-root for a \
                  picture without the photograph"
             }
             ImageErrorKind::Unreadable => {

@@ -9,9 +9,9 @@ use std::sync::atomic::AtomicBool;
 
 use relabel::inspection::inspect::find_image;
 use relabel::release::{
-    BucketTarget, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderTarget, HubLimits,
-    Licence, LinkMode, OverviewPicture, PublishOptions, Release, SignFn, Signer, Target, ToolVersion, build_release,
-    check_target, deliver, files_to_send,
+    BucketDestination, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderDestination,
+    HubLimits, Licence, LinkMode, OverviewPicture, PublishOptions, Release, ReleaseDestination, SignFn, Signer,
+    ToolVersion, build_release, check_destination, deliver, files_to_send,
 };
 use relabel::shared::error::Error;
 use relabel::shared::regular_file::concerns_file;
@@ -27,8 +27,8 @@ use super::store_access::{network_settings, warn_if_unchecked};
 use super::{Outcome, raised, stop_flag};
 
 pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
-    let target = target(arguments)?;
-    check_target(&*target)?;
+    let destination = destination(arguments)?;
+    check_destination(&*destination)?;
     let licence = licence(&arguments.license)?;
     let source_terms = arguments.source_terms.as_deref().map(source_terms).transpose()?;
     let signer = arguments.sign.as_deref().map(signer).transpose()?;
@@ -58,11 +58,11 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     }
     let existing = if arguments.replace { Existing::Replace } else { Existing::Keep };
     let result = if arguments.dry_run {
-        let missing = files_to_send(&release.files, &*target, existing)?;
+        let missing = files_to_send(&release.files, &*destination, existing)?;
         PublishResult::Planned { files: missing.len(), bytes: missing.iter().map(|file| file.bytes).sum() }
     } else {
-        let at_a_time = arguments.at_a_time.unwrap_or(if is_address(&arguments.to) { UPLOADS } else { COPIES });
-        PublishResult::Delivered(deliver_with_progress(&release, &*target, existing, at_a_time, global, &stop)?)
+        let concurrency = arguments.at_a_time.unwrap_or(if is_address(&arguments.to) { UPLOADS } else { COPIES });
+        PublishResult::Delivered(deliver_with_progress(&release, &*destination, existing, concurrency, global, &stop)?)
     };
     let signed_by = signer.as_ref().map(|signer| format!("{} ({})", signer.fingerprint(), signer.public_key()));
     let text = release_summary::text(arguments, &release, result, signed_by.as_deref());
@@ -70,7 +70,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     Ok(Outcome::Done)
 }
 
-/// What was done with a release.
+/// Result of publishing.
 #[derive(Clone, Copy)]
 enum PublishResult {
     /// Nothing was written; these files would be.
@@ -81,18 +81,23 @@ enum PublishResult {
     Delivered(Delivery),
 }
 
-/// Concurrent files to an object store, which has a high latency.
+/// Concurrent uploads to an object store, which has a high latency.
 const UPLOADS: NonZeroUsize = NonZeroUsize::new(16).unwrap();
-/// Concurrent files into a folder.
+/// Concurrent copies into a folder.
 const COPIES: NonZeroUsize = NonZeroUsize::new(4).unwrap();
 
 /// Returns the destination of the release.
-fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
+fn destination(arguments: &PublishArguments) -> Result<Box<dyn ReleaseDestination>, Error> {
     if is_address(&arguments.to) {
         if arguments.link {
-            return Err(Error::Usage("--link requires a folder as --to; uploads are copies".to_owned()));
+            return Err(Error::Usage(
+                "--link requires a folder as --to, and this is a URL\n  help: omit --link".to_owned(),
+            ));
         }
-        return Ok(Box::new(BucketTarget::new(RemoteFiles::open(&arguments.to, network_settings(Access::Write))?)));
+        return Ok(Box::new(BucketDestination::new(RemoteFiles::open(
+            &arguments.to,
+            network_settings(Access::Write),
+        )?)));
     }
     let folder = PathBuf::from(&arguments.to);
     let real = |path: &Path| path.canonicalize().ok();
@@ -102,10 +107,13 @@ fn target(arguments: &PublishArguments) -> Result<Box<dyn Target>, Error> {
     if let (Some(existing), Some(store)) = (existing, real(&arguments.store))
         && (existing.starts_with(&store) || real(&folder).is_some_and(|folder| store.starts_with(folder)))
     {
-        return Err(Error::Usage(format!("--to {}: a release cannot be inside the store or contain it", arguments.to)));
+        return Err(Error::Usage(format!(
+            "--to {}: cannot publish into the store or a folder that contains it\n  help: choose another --to",
+            arguments.to
+        )));
     }
     let link_mode = if arguments.link { LinkMode::Hardlink } else { LinkMode::Copy };
-    Ok(Box::new(FolderTarget::new(folder, link_mode)))
+    Ok(Box::new(FolderDestination::new(folder, link_mode)))
 }
 
 fn build_with_progress(
@@ -128,9 +136,9 @@ fn build_with_progress(
 
 fn deliver_with_progress(
     release: &Release,
-    target: &dyn Target,
+    destination: &dyn ReleaseDestination,
     existing: Existing,
-    at_a_time: NonZeroUsize,
+    concurrency: NonZeroUsize,
     global: &Global,
     stop: &AtomicBool,
 ) -> Result<Delivery, Error> {
@@ -140,10 +148,10 @@ fn deliver_with_progress(
         DeliveryProgress::FileDone { bytes } => bar.inc(bytes),
     };
     let callbacks = DeliveryCallbacks { on_progress: &on_progress, should_stop: &|| raised(stop) };
-    let delivered = deliver(&release.files, target, existing, at_a_time, &callbacks);
+    let delivered = deliver(&release.files, destination, existing, concurrency, &callbacks);
     bar.finish_and_clear();
     if matches!(delivered, Err(Error::Interrupted)) {
-        message(&format!("{} is incomplete; re-run the same command to resume", target.name()));
+        message(&format!("{} is incomplete; re-run the same command to resume", destination.name()));
     }
     delivered
 }
@@ -165,23 +173,25 @@ fn licence(given: &str) -> Result<Licence, Error> {
     licence.map_err(|problem| Error::Usage(format!("--license: {problem}")))
 }
 
-/// Returns the given text, or that of the given file.
+/// Returns the given statement, or that of the given file.
 fn source_terms(given: &str) -> Result<String, Error> {
     let path = Path::new(given);
     if is_file(path)? {
         return read_text(path);
     }
-    // `CC-BY-4.0` is a text, and `terms.md` a missing file.
+    // `CC-BY-4.0` is a statement, `terms.md` a missing file.
     let is_page =
         path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("md") || ending.eq_ignore_ascii_case("txt"));
     let is_path = !given.contains(char::is_whitespace) && (given.contains('/') || is_page);
     if given.trim().is_empty() || (is_path && !given.contains("://")) {
-        return Err(Error::Usage(format!("--source-terms {given}: neither a text nor an existing file")));
+        return Err(Error::Usage(format!(
+            "--source-terms {given}: file not found\n  help: pass an existing file, or the statement itself"
+        )));
     }
     Ok(given.to_owned())
 }
 
-/// Returns whether there is a file of this name. A text that is too long for a name is not a file.
+/// Returns whether the file exists. A statement that is too long for a file name is not a file.
 fn is_file(path: &Path) -> Result<bool, Error> {
     match std::fs::metadata(path) {
         Ok(found) => Ok(found.is_file()),
@@ -198,7 +208,7 @@ fn read_text(path: &Path) -> Result<String, Error> {
 fn picture(arguments: &PublishArguments, store: &StoreReader) -> Result<OverviewPicture, Error> {
     let Some(wanted) = &arguments.picture else {
         if arguments.photos.image_root.is_some() {
-            let problem = "--image-root requires --picture, the image whose photograph is published";
+            let problem = "--image-root requires --picture\n  help: choose the image whose photograph is published with --picture IMAGE";
             return Err(Error::Usage(problem.to_owned()));
         }
         return Ok(OverviewPicture::Automatic);

@@ -129,7 +129,11 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
 
 /// Returns the teacher's path, which clap requires.
 pub fn teacher_path(arguments: &RunArguments) -> Result<&Path, Error> {
-    arguments.teacher.teacher.as_deref().ok_or_else(|| Error::Usage("--teacher is missing".to_owned()))
+    arguments
+        .teacher
+        .teacher
+        .as_deref()
+        .ok_or_else(|| Error::Usage("--teacher is missing\n  help: pass --teacher MODEL.onnx".to_owned()))
 }
 
 /// Failures in a row that stop a run without `--max-failures`.
@@ -161,7 +165,7 @@ fn store_or_manifest(
     Ok((None, manifest, manifest_sha256))
 }
 
-/// Stores the positions of the images in the source's archives, so that the next run does not list the archives again.
+/// Stores the positions of the images in the source's archives, so the next run does not list the archives again.
 fn write_source_index(store: &StoreWriter, new_index: Option<&[u8]>) {
     if let Some(index) = new_index
         && let Err(error) = store.write_source_index(index)

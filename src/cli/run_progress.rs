@@ -21,7 +21,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 pub struct RunProgress {
     stop: Arc<AtomicBool>,
     display: Display,
-    state: Mutex<State>,
+    counters: Mutex<Counters>,
     started: Instant,
     workers: Workers,
 }
@@ -41,7 +41,7 @@ enum Display {
     Hidden,
 }
 
-struct State {
+struct Counters {
     images: usize,
     done_before: usize,
     done: usize,
@@ -83,7 +83,7 @@ impl RunProgress {
             }
         };
         let now = Instant::now();
-        let state = State {
+        let counters = Counters {
             images,
             done_before,
             done: done_before,
@@ -93,7 +93,7 @@ impl RunProgress {
             history: VecDeque::from([(now, done_before)]),
             busy: Busy::default(),
         };
-        Self { stop, display, state: Mutex::new(state), started: now, workers }
+        Self { stop, display, counters: Mutex::new(counters), started: now, workers }
     }
 
     /// Removes the bar. Returns the seconds since the start, and the images per second of this run.
@@ -101,24 +101,24 @@ impl RunProgress {
         if let Display::Bar(bar) = &self.display {
             bar.finish_and_clear();
         }
-        let state = self.state();
+        let counters = self.counters();
         let seconds = self.started.elapsed().as_secs_f64();
-        (seconds, (state.done - state.done_before) as f64 / seconds.max(1e-9))
+        (seconds, (counters.done - counters.done_before) as f64 / seconds.max(1e-9))
     }
 
     /// Returns the number of images that this run labelled or that failed in it.
     pub fn images_done_now(&self) -> usize {
-        let state = self.state();
-        state.done - state.done_before
+        let counters = self.counters();
+        counters.done - counters.done_before
     }
 
     /// Returns the name of the stage with the longest busy time.
     pub fn slowest_stage(&self) -> &'static str {
-        self.state().busy.longest()
+        self.counters().busy.longest()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn counters(&self) -> MutexGuard<'_, Counters> {
+        self.counters.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn warn(&self, text: &str) {
@@ -140,7 +140,7 @@ impl Monitor for RunProgress {
 
     fn worked(&self, stage: Stage, time: Duration) {
         let each = |workers: usize| time / u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
-        let busy = &mut self.state().busy;
+        let busy = &mut self.counters().busy;
         match stage {
             Stage::Decoding => busy.decoding += each(self.workers.threads),
             Stage::Teacher => busy.teacher += each(self.workers.sessions),
@@ -151,24 +151,24 @@ impl Monitor for RunProgress {
     }
 
     fn images_done(&self, labelled: usize, failed: usize, agreement: Agreement) {
-        let mut state = self.state();
-        state.done += labelled + failed;
-        state.failed += failed;
-        state.agreement.add(agreement);
+        let mut counters = self.counters();
+        counters.done += labelled + failed;
+        counters.failed += failed;
+        counters.agreement.add(agreement);
         let now = Instant::now();
-        let done = state.done;
-        state.history.push_back((now, done));
-        while state.history.len() > 2 && state.history.front().is_some_and(|(then, _)| now - *then > WINDOW) {
-            state.history.pop_front();
+        let done = counters.done;
+        counters.history.push_back((now, done));
+        while counters.history.len() > 2 && counters.history.front().is_some_and(|(then, _)| now - *then > WINDOW) {
+            counters.history.pop_front();
         }
         match &self.display {
             Display::Bar(bar) => {
                 bar.set_position(done as u64);
-                bar.set_message(state.line());
+                bar.set_message(counters.line());
             }
-            Display::Lines if now - state.last_line >= LINE_INTERVAL => {
-                state.last_line = now;
-                message(&state.line());
+            Display::Lines if now - counters.last_line >= LINE_INTERVAL => {
+                counters.last_line = now;
+                message(&counters.line());
             }
             _ => {}
         }
@@ -190,7 +190,7 @@ impl Monitor for RunProgress {
         self.warn(&format!(
             "after {} images, the teacher agrees with the folder class in {:.1} % (top 5: {:.1} %): its input is probably \
              prepared incorrectly\n  help: check mean, std, channel_order, input_size and filter in the card, and that the \
-             class list is in the order of the teacher's outputs; `relabel teacher` shows all of them",
+             class list is in the order of the teacher's outputs (`relabel teacher` shows all of them)",
             thousands(agreement.compared),
             agreement.percent(agreement.top1),
             agreement.percent(agreement.top5),
@@ -198,7 +198,7 @@ impl Monitor for RunProgress {
     }
 }
 
-impl State {
+impl Counters {
     fn line(&self) -> String {
         let images_per_s = self.images_per_s();
         let left_s = (self.images - self.done.min(self.images)) as f64 / images_per_s.max(1e-9);

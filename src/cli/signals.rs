@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: every command ends within seconds, whatever it is doing.
+//! Ctrl-C and SIGTERM: every command exits within seconds.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,7 +13,7 @@ use signal_hook::iterator::Signals;
 use super::exit_code::INTERRUPTED;
 use super::output::Output;
 
-/// Time that a command has to end by itself. Committed shards are kept either way.
+/// Time for a command to exit by itself. Committed shards are kept either way.
 const GRACE: Duration = Duration::from_secs(3);
 
 /// Time to print the last message: the reader of a pipe may have stopped reading.

@@ -16,7 +16,8 @@ use super::{Outcome, stop_flag};
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
-    let path = path.ok_or_else(|| Error::Usage("MODEL is missing".to_owned()))?;
+    let path =
+        path.ok_or_else(|| Error::Usage("MODEL is missing\n  help: pass the ONNX file of the teacher".to_owned()))?;
     let loaded = load_teacher(&arguments.flags, path, photographs(arguments)?, &stop_flag())?;
     output.result(&text(path, &loaded), &document(arguments, path, &loaded))?;
     Ok(Outcome::Done)

@@ -9,7 +9,7 @@ use super::args::Color;
 
 /// Colour support of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Painter {
+pub enum ColourSupport {
     /// No colours.
     Plain,
     /// 256 colours.
@@ -18,7 +18,7 @@ pub enum Painter {
     True,
 }
 
-impl Painter {
+impl ColourSupport {
     /// Returns the support of stdout, according to `NO_COLOR`, `CLICOLOR_FORCE`, `TERM` and `COLORTERM`.
     pub fn for_stdout(when: Color) -> Self {
         let has_colors = match when {
@@ -83,8 +83,11 @@ mod tests {
     #[test]
     fn colours_match_the_terminal() {
         let yellow = Rgb([242, 227, 47]);
-        assert_eq!(Painter::Plain.on_background("A", yellow), "A");
-        assert_eq!(Painter::True.on_background("A", yellow), "\u{1b}[38;2;0;0;0m\u{1b}[48;2;242;227;47mA\u{1b}[0m");
+        assert_eq!(ColourSupport::Plain.on_background("A", yellow), "A");
+        assert_eq!(
+            ColourSupport::True.on_background("A", yellow),
+            "\u{1b}[38;2;0;0;0m\u{1b}[48;2;242;227;47mA\u{1b}[0m"
+        );
         assert_eq!([yellow, Rgb([0; 3]), Rgb([255; 3])].map(nearest_indexed), [220, 16, 231]);
     }
 }

@@ -51,12 +51,17 @@ fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<VerifyRe
         if is_given {
             return Err(Error::Release {
                 place: arguments.store.display().to_string(),
-                problem: format!("{flag} is for releases, and this folder has no {CHECKSUMS}").into(),
+                problem: format!(
+                    "{flag} is for releases, and this folder has no {CHECKSUMS}\n  help: omit {flag}, or pass a release"
+                )
+                .into(),
             });
         }
     }
     if arguments.seed.is_some() && arguments.recompute.is_none() {
-        return Err(Error::Usage("--seed of a store requires --recompute".to_owned()));
+        return Err(Error::Usage(
+            "--seed of a store requires --recompute\n  help: pass --recompute N, or omit --seed".to_owned(),
+        ));
     }
     let depth = if arguments.full { Depth::Values } else { Depth::Files };
     if let Ok(reader) = StoreReader::open(&arguments.store) {
@@ -81,15 +86,18 @@ const REQUESTS: usize = 16;
 /// Verifies a remote release, without the local cache.
 fn verify_remote(arguments: &VerifyArguments, global: &Global, url: &str) -> Result<VerifyReport, Error> {
     if arguments.recompute.is_some() {
-        return Err(Error::Usage("--recompute requires a store or release in a folder".to_owned()));
+        return Err(Error::Usage(
+            "--recompute requires a store or release in a folder\n  help: download the release, or omit --recompute"
+                .to_owned(),
+        ));
     }
     let files = Arc::new(RemoteFiles::open(url, network_settings(Access::Read))?);
     if !release::is_release(&*files)? {
         return Err(Error::Release {
             place: files.name().to_owned(),
             problem: format!(
-                "{CHECKSUMS} not found\n  help: pass the URL that the release was published to; an unpublished store is \
-                 verified in its folder"
+                "{CHECKSUMS} not found\n  help: pass the URL that the release was published to, or verify \
+                 an unpublished store in its folder"
             )
             .into(),
         });

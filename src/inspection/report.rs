@@ -12,15 +12,28 @@ mod row_selection;
 mod photographs;
 mod script;
 mod page_row;
-mod content;
 mod block;
 mod page_data;
 mod page;
 mod report_folder;
 mod report_writer;
 
-pub use content::Report;
 pub use photographs::{Photographs, exif_orientation};
 pub use report_folder::ReportFolder;
 pub use report_writer::WrittenReport;
 pub use row_selection::{RowQuery, RowSelection, SampleMode};
+
+use crate::shared::manifest::Manifest;
+use crate::shared::store::StoreReader;
+
+/// The content of a report.
+pub struct Report<'a> {
+    /// Labelled store.
+    pub store: &'a StoreReader,
+    /// Manifest of the store.
+    pub manifest: &'a Manifest,
+    /// Rows on the page.
+    pub selection: &'a RowSelection,
+    /// Photographs; without them the page shows maps only.
+    pub photographs: Option<Photographs<'a>>,
+}

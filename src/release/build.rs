@@ -7,12 +7,12 @@ use super::croissant::{CROISSANT, croissant};
 use super::dataset_card::{DATASET_CARD, dataset_card};
 use super::hub_limits::check_hub_limits;
 use super::licence::{LICENCE, Licence};
-use super::metadata::ReleaseMetadata;
-use super::overview::{OVERVIEW, overview};
+use super::overview_picture::{OVERVIEW, overview};
 use super::private_text::{Redaction, redact, redacted, redacted_json};
 use super::provenance::{PROVENANCE, provenance};
 use super::publish_options::{Completeness, HubLimits, OverviewPicture, PublishOptions};
 use super::release_file::{FileContent, ReleaseFile};
+use super::release_metadata::ReleaseMetadata;
 use super::source_terms::{SOURCE_TERMS, has_imagenet_folders, source_terms};
 use super::summary::{SUMMARY, VerdictCounts, summarise};
 use crate::shared::classes::ClassList;
@@ -25,17 +25,17 @@ use crate::shared::store::{Part, Repair, ShardRecord, StoreReader, StoreStatus, 
 /// A release that is ready to be delivered.
 #[derive(Clone, Debug)]
 pub struct Release {
-    /// Its files, sorted by path, except that the list of checksums is last.
+    /// Files of the release, sorted by path, except that the list of checksums is last.
     pub files: Vec<ReleaseFile>,
-    /// Its name.
+    /// Name of the release.
     pub name: String,
     /// Counts over the store.
     pub status: StoreStatus,
     /// Number of images by verdict.
     pub verdicts: VerdictCounts,
-    /// Ids of the images in its picture.
+    /// Ids of the images in the picture.
     pub pictured: Vec<String>,
-    /// Private texts that were shortened.
+    /// Private strings that were shortened.
     pub redactions: Vec<Redaction>,
     /// Warnings for the publisher.
     pub warnings: Vec<String>,
@@ -59,21 +59,21 @@ impl Release {
     }
 }
 
-/// Why no release is made of a store.
+/// Reason a store cannot be published.
 #[derive(Debug, thiserror::Error)]
 enum BuildError {
     #[error(
-        "{shards_to_do} of its {shards} shards are still to do ({} images), and only complete stores are published\n  \
+        "{shards_to_do} of {shards} shards are still to do ({} images), and only complete stores are published\n  \
          help: finish it with `relabel run`, or publish it as a partial release with --allow-partial",
         thousands(*images_to_do)
     )]
     Incomplete { shards_to_do: usize, shards: usize, images_to_do: usize },
-    #[error("none of its images is labelled, so there is nothing to publish\n  help: label images with `relabel run`")]
+    #[error("no image is labelled, so there is nothing to publish\n  help: label images with `relabel run`")]
     NothingLabelled,
-    #[error("it is damaged, and nothing was published:\n{}", list(problems))]
+    #[error("damaged, nothing was published:\n{}", list(problems))]
     Damaged { problems: Vec<String> },
     #[error(
-        "it exceeds the limits of the Hugging Face Hub:\n{}\n  help: --beyond-hub-limits publishes it for other hosts",
+        "exceeds the limits of the Hugging Face Hub:\n{}\n  help: pass --beyond-hub-limits to publish for other hosts",
         list(exceeded)
     )]
     ExceedsHubLimits { exceeded: Vec<String> },
@@ -175,7 +175,7 @@ fn check_picture(store: &StoreReader, options: &PublishOptions<'_>) -> Result<()
     if has_labels {
         return Ok(());
     }
-    let problem = "cannot draw the image of --picture: it has no labels\n  help: choose another image";
+    let problem = "cannot draw the image of --picture: it has no labels\n  help: choose a labelled image";
     Err(Error::Usage(problem.to_owned()))
 }
 
@@ -271,19 +271,21 @@ fn enforce_hub_limits(
 fn licence_warnings(options: &PublishOptions<'_>) -> Vec<String> {
     let mut warnings = Vec::new();
     if options.source_terms.is_none() {
-        warnings.push(format!("{SOURCE_TERMS} does not state a licence of the images; use --source-terms to state it"));
+        warnings.push(format!(
+            "{SOURCE_TERMS} does not state a licence of the images\n  help: state it with --source-terms"
+        ));
     }
     if let Licence::Named(name) = &options.licence {
         warnings.push(format!(
-            "the Hub does not know the licence `{name}`, so the dataset card lists `other`; check the spelling, or give a \
-             file with the text of the licence"
+            "the Hub does not know the licence `{name}`, so the dataset card lists `other`\n  help: check the spelling, or pass \
+             a file with the text of the licence"
         ));
     }
     warnings
 }
 
-/// Returns a warning if a name in the manifest looks like a path. Rows are found by ids and folder classes, so that these
-/// are never shortened.
+/// Returns a warning if a name in the manifest looks like a path. Rows are found by ids and folder classes, so
+/// these are never shortened.
 fn private_name_warning(manifest: &Manifest) -> Option<String> {
     let is_path = |text: &str| text.starts_with('/') && redact(text).is_some();
     let row = (0..manifest.len())

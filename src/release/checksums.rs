@@ -34,7 +34,7 @@ pub(super) fn digest_of(files: &dyn Files, path: &str, bytes: u64) -> Result<Dig
     Ok(digest.finish())
 }
 
-/// A parsed `SHA256SUMS` of a release that somebody else wrote.
+/// A parsed `SHA256SUMS` of an untrusted release.
 #[derive(Debug, Default)]
 pub(super) struct ListedFiles {
     /// Digests by file name, from the valid lines.
@@ -43,11 +43,11 @@ pub(super) struct ListedFiles {
     pub(super) refused: BTreeSet<String>,
 }
 
-/// Why a `SHA256SUMS`, or a line of it, is not valid.
+/// Errors of parsing `SHA256SUMS` or one of its lines.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum ChecksumsError {
     /// The list has no lines.
-    #[error("it lists no files")]
+    #[error("no files are listed")]
     Empty,
     /// The line is not UTF-8.
     #[error("not UTF-8")]
@@ -58,31 +58,31 @@ pub(super) enum ChecksumsError {
     /// The name cannot belong to a file of a release.
     #[error("`{}` is not a valid file name for a release", name.escape_debug())]
     InvalidName {
-        /// The name.
+        /// Name on the line.
         name: String,
     },
-    /// The name leads out of the release, or has components without meaning.
+    /// The name points outside the release, or has components without meaning.
     #[error("`{}` contains an empty component, `.` or `..`", name.escape_debug())]
     UnsafePath {
-        /// The name.
+        /// Name on the line.
         name: String,
     },
     /// The list or its signature is listed.
     #[error("`{name}` must not be listed")]
     ListsItself {
-        /// The name.
+        /// Name on the line.
         name: String,
     },
     /// A name occurs twice.
     #[error("`{}` is listed twice", name.escape_debug())]
     Duplicate {
-        /// The name.
+        /// Name on the line.
         name: String,
     },
 }
 
 impl ListedFiles {
-    /// Parses the list. Returns the valid lines, and one error for each other line, as text with the line number.
+    /// Parses the list. Returns the valid lines, and one error message, with the line number, for each invalid line.
     pub(super) fn parse(bytes: &[u8]) -> (Self, Vec<String>) {
         let mut listed = Self::default();
         let mut problems = Vec::new();
@@ -115,7 +115,7 @@ impl ListedFiles {
     }
 }
 
-/// Checks that a name leads to a file in the release and nowhere else.
+/// Checks that a name points to a file inside the release.
 fn check_name(name: &str) -> Result<(), ChecksumsError> {
     let owned = || name.to_owned();
     if name.is_empty() || name.starts_with('/') || name.contains('\\') || name.chars().any(char::is_control) {

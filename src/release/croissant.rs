@@ -5,9 +5,9 @@ use serde_json::{Map, Value, json};
 use super::dataset_card::DATASET_CARD;
 use super::escape::one_line;
 use super::licence::LICENCE;
-use super::metadata::ReleaseMetadata;
 use super::provenance::PROVENANCE;
 use super::release_file::ReleaseFile;
+use super::release_metadata::ReleaseMetadata;
 use super::summary::{ColumnType, SUMMARY, SUMMARY_COLUMNS};
 
 /// Name of the file.

@@ -4,7 +4,7 @@ mod front_matter;
 mod sections;
 
 use super::escape::markdown;
-use super::metadata::ReleaseMetadata;
+use super::release_metadata::ReleaseMetadata;
 use crate::shared::numbers::thousands;
 
 /// Name of the file.

@@ -1,6 +1,6 @@
 //! Escapes untrusted names for Markdown and YAML.
 
-/// Returns Markdown that shows the text literally, on one line.
+/// Returns Markdown that shows a string literally, on one line.
 pub(super) fn markdown(text: &str) -> String {
     let mut shown = String::new();
     for letter in one_line(text).chars() {
@@ -13,12 +13,12 @@ pub(super) fn markdown(text: &str) -> String {
     shown.replace("://", ":\\//")
 }
 
-/// Whether this is a dash or dot inside a word, where Markdown gives it no meaning.
+/// Returns whether this is a dash or dot inside a word, where Markdown gives it no meaning.
 fn is_plain_dash(before: &str, letter: char) -> bool {
     "-.".contains(letter) && before.ends_with(|before: char| before.is_alphanumeric()) && !is_number(before)
 }
 
-/// Whether the text consists of digits only: `1.` may begin a list.
+/// Returns whether the string consists of digits only: `1.` may begin a list.
 fn is_number(before: &str) -> bool {
     before.chars().all(|letter| letter.is_ascii_digit())
 }
@@ -45,7 +45,7 @@ pub(super) fn yaml_string(text: &str) -> String {
     scalar
 }
 
-/// Returns the text without line breaks, control characters and direction marks.
+/// Returns a string without line breaks, control characters and direction marks.
 pub(super) fn one_line(text: &str) -> String {
     let is_direction_mark =
         |letter: &char| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');

@@ -11,7 +11,7 @@ const MAX_FILE_BYTES: u64 = 200_000_000_000;
 /// Above this size the Hub accepts a file, but advises against it.
 const ADVISED_FILE_BYTES: u64 = 20_000_000_000;
 
-/// Which limits of the Hub a release exceeds.
+/// Limits of the Hub that a release exceeds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct HubLimitFindings {
     /// One line for each limit that is exceeded.

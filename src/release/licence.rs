@@ -1,4 +1,4 @@
-//! `LICENSE`: the licence of the labels, as the publisher states it. Nothing is guessed.
+//! `LICENSE`: the licence of the labels, as the publisher states it.
 
 /// Name of the file.
 pub(super) const LICENCE: &str = "LICENSE";
@@ -8,12 +8,12 @@ pub(super) const LICENCE: &str = "LICENSE";
 pub enum Licence {
     /// A licence that the Hugging Face Hub has an id for.
     Known {
-        /// The licence.
+        /// Entry in the list of the Hub.
         licence: &'static KnownLicence,
         /// `-only` or `-or-later` of the GNU licences, which the Hub does not distinguish; otherwise empty.
         versions: &'static str,
     },
-    /// Another licence, by the id that was given.
+    /// A different licence, by the id that was given.
     Named(String),
     /// The text of a file.
     Text {
@@ -29,29 +29,29 @@ pub enum Licence {
 pub struct KnownLicence {
     /// The Hub's id.
     pub id: &'static str,
-    /// Its identifier on the SPDX list; empty if there is none, or several.
+    /// Identifier on the SPDX list; empty if there is none, or several.
     pub spdx: &'static str,
 }
 
-/// Why a licence is refused.
+/// Reason a licence was refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LicenceError {
     /// The id does not name a licence.
-    #[error("`{id}` is not a licence\n  help: give an id such as CC-BY-4.0, or a file with the text of the licence")]
+    #[error("`{id}` is not a licence\n  help: pass an id such as CC-BY-4.0, or a file with the text of the licence")]
     NotALicence {
-        /// The id.
+        /// Id that was given.
         id: String,
     },
     /// The id looks like a path, but the file does not exist.
-    #[error("file not found: {}\n  help: give an existing file, or an id such as CC-BY-4.0", id.escape_debug())]
+    #[error("file not found: {}\n  help: pass an existing file, or an id such as CC-BY-4.0", id.escape_debug())]
     FileNotFound {
-        /// The id.
+        /// Id that was given.
         id: String,
     },
     /// The file is empty.
-    #[error("{file_name} is empty\n  help: give a file with the text of the licence")]
+    #[error("{file_name} is empty\n  help: pass a file with the text of the licence")]
     EmptyFile {
-        /// The file.
+        /// Name of the file.
         file_name: String,
     },
 }
@@ -80,7 +80,7 @@ impl Licence {
         Ok(known.unwrap_or_else(|| Self::Named(id.trim().to_owned())))
     }
 
-    /// Makes a licence of the text of a file.
+    /// Creates a licence from the text of a file.
     ///
     /// # Errors
     /// Returns [`LicenceError::EmptyFile`] if the text is empty.

@@ -3,23 +3,23 @@
 
 use serde_json::Value;
 
-/// A private text that was shortened.
+/// A private string that was shortened.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Redaction {
-    /// File and key of the text.
+    /// File and key of the string.
     pub location: String,
     /// The original, with `***` instead of secrets.
     pub from: String,
-    /// What is published.
+    /// Published replacement.
     pub to: String,
 }
 
-/// Returns the text without private parts.
+/// Returns a string without private parts.
 pub(super) fn redacted(text: &str) -> String {
     redact(text).map_or_else(|| text.to_owned(), |(text, _)| text)
 }
 
-/// Returns the value with every text in it redacted.
+/// Returns the value with every string in it redacted.
 pub(super) fn redacted_json(value: &Value) -> Value {
     match value {
         Value::String(text) => redacted(text).into(),
@@ -33,8 +33,8 @@ pub(super) fn redacted_json(value: &Value) -> Value {
     }
 }
 
-/// Shortens every absolute path in a text to its last component, and removes credentials (`user:password@`) and queries
-/// that grant access (`?sig=...`, `?X-Amz-Signature=...`) from URLs. Returns the new text and each private text with its
+/// Shortens every absolute path in a string to its last component, and removes credentials (`user:password@`) and queries
+/// that grant access (`?sig=...`, `?X-Amz-Signature=...`) from URLs. Returns the new string and each private part with its
 /// replacement, or `None` if nothing is private.
 ///
 /// A path begins with `/`, `~/`, `C:\`, `\\server\` or `file:` at the start of a word, and ends with the word, or with the
@@ -68,11 +68,11 @@ pub(super) fn redact(text: &str) -> Option<(String, Vec<(String, String)>)> {
     (!found.is_empty()).then_some((out, found))
 }
 
-/// A URL in a text.
+/// A URL in a string.
 struct Url {
-    /// Its length in bytes.
+    /// Length in bytes.
     bytes: usize,
-    /// Its public part.
+    /// Public part.
     public: String,
     /// The original, with `***` instead of secrets.
     masked: String,
@@ -142,7 +142,7 @@ fn secret_query(rest: &str) -> Option<usize> {
     query.split(['?', '#', '&', ';']).any(is_secret).then_some(query.len())
 }
 
-/// Whether a character ends every URL.
+/// Returns whether a character ends every URL.
 fn ends_query(letter: char) -> bool {
     letter.is_whitespace() || QUOTES.contains(&letter) || "<>|".contains(letter)
 }
@@ -184,7 +184,7 @@ fn path<'a>(before: &str, rest: &'a str) -> Option<(usize, &'a str)> {
 
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 
-/// Whether a path may begin after this text.
+/// Returns whether a path may begin after this prefix.
 fn may_begin(before: &str) -> bool {
     let mut back = before.chars().rev();
     match back.next() {

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::metadata::ReleaseMetadata;
 use super::private_text::{redacted, redacted_json};
+use super::release_metadata::ReleaseMetadata;
 
 /// Name of the file.
 pub(super) const PROVENANCE: &str = "provenance.json";

@@ -19,7 +19,7 @@ pub struct PublishOptions<'a> {
     pub hub_repo: Option<String>,
     /// Whether shards may be missing.
     pub completeness: Completeness,
-    /// How thoroughly the store is verified first.
+    /// Depth of the verification of the store before publication.
     pub depth: Depth,
     /// Content of `overview.png`.
     pub picture: OverviewPicture,
@@ -50,26 +50,26 @@ pub enum OverviewPicture {
     Automatic,
     /// One image.
     Image {
-        /// Its row.
+        /// Row of the image.
         row: usize,
-        /// Its pixels, which the release then contains.
+        /// Pixels of the photograph, which the release then contains.
         photo: Option<RgbImage>,
     },
 }
 
-/// What happens if a release exceeds the limits of the Hugging Face Hub.
+/// Treatment of a release that exceeds the limits of the Hugging Face Hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HubLimits {
     /// It is refused.
     Enforced,
-    /// It is published with a warning, for another host.
+    /// It is published with a warning, for a different host.
     Ignored,
 }
 
 /// The publishing program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToolVersion {
-    /// Its version.
+    /// Version of the program.
     pub version: String,
     /// The commit that it was built from, if known; ends with `-dirty` if the sources were modified.
     pub commit: Option<String>,

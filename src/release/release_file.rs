@@ -12,13 +12,13 @@ pub struct ReleaseFile {
     pub path: String,
     /// Length in bytes.
     pub bytes: u64,
-    /// Digest of its content.
+    /// Digest of the content.
     pub sha256: Digest,
-    /// Its content.
+    /// Content of the file.
     pub content: FileContent,
 }
 
-/// Where the content of a [`ReleaseFile`] is.
+/// Location of the content of a [`ReleaseFile`].
 #[derive(Clone, Debug)]
 pub enum FileContent {
     /// Generated for the release, in memory.

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use ssh_key::{Algorithm, HashAlg, PublicKey, SshSig};
 
-use super::checksums::{CHECKSUMS, SIGNATURE};
+use super::checksums::CHECKSUMS;
 use super::signer::SIGNED_NAMESPACE;
 use super::trusted_keys::TrustedKeys;
 
@@ -18,7 +18,7 @@ pub struct SignedBy {
     pub trust: Trust,
 }
 
-/// Whether a key that signed is trusted.
+/// Trust in the key that signed a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Trust {
@@ -39,49 +39,46 @@ impl fmt::Display for SignedBy {
     }
 }
 
-/// Why a signature is not accepted.
+/// Reason a signature was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SignatureError {
     /// The file is not a signature.
     #[error("not an OpenSSH signature: {source}")]
     NotASignature {
-        /// The parser's reason.
+        /// Error of the parser.
         source: ssh_key::Error,
     },
-    /// The signature was made for another purpose.
-    #[error("it is a signature for `{namespace}`, expected `{SIGNED_NAMESPACE}`", namespace = namespace.escape_debug())]
+    /// The signature was made for a different purpose.
+    #[error("signature for `{namespace}`, expected `{SIGNED_NAMESPACE}`", namespace = namespace.escape_debug())]
     OtherNamespace {
-        /// The purpose that it states.
+        /// Purpose of the signature.
         namespace: String,
     },
     /// The key is of a type that is not supported.
-    #[error(
-        "it was made by a key of type {algorithm}, only ed25519 is supported; check it with ssh-keygen -Y verify -n \
-         {SIGNED_NAMESPACE} -f ALLOWED_SIGNERS -I NAME -s {SIGNATURE} < {CHECKSUMS}"
-    )]
+    #[error("signed by a key of type {algorithm}, only ed25519 is supported")]
     OtherAlgorithm {
-        /// The type of the key.
+        /// Type of the key.
         algorithm: String,
     },
     /// The signature does not match the signed bytes.
-    #[error("it does not match this {CHECKSUMS} and the key {fingerprint}: one of the files was changed")]
+    #[error("does not match this {CHECKSUMS} and the key {fingerprint}: one of the files was changed")]
     Mismatch {
-        /// The key that the signature names.
+        /// Fingerprint of the key in the signature.
         fingerprint: String,
     },
     /// The key is not trusted.
-    #[error("it was made by {fingerprint}, a key that is not in {trusted}: somebody else signed this release")]
+    #[error("signed by an untrusted key: {fingerprint} is not in {trusted}")]
     NotTrusted {
-        /// The key.
+        /// Fingerprint of the key.
         fingerprint: String,
-        /// The file of trusted keys.
+        /// File of trusted keys.
         trusted: String,
     },
 }
 
 /// Checks the content of a signature file against that of `SHA256SUMS`. Without `trusted`, this proves only that the owner
-/// of the key signed these bytes, and anybody can create a key.
+/// of the key signed these bytes, and anyone can create a key.
 ///
 /// # Errors
 /// Returns [`SignatureError`] if it is not a valid signature of these bytes for this purpose, or was made by a key that is

@@ -8,7 +8,7 @@ use ssh_key::{Algorithm, HashAlg, LineEnding, PrivateKey};
 
 use crate::shared::error::Error;
 
-/// The purpose that a signature states, so that one made for something else does not count. OpenSSH allows any text; this
+/// Purpose of a signature: one that was made for a different purpose is rejected. OpenSSH allows any string; this
 /// is the one that its manual recommends for files.
 pub const SIGNED_NAMESPACE: &str = "file";
 
@@ -17,20 +17,20 @@ pub struct Signer {
     key: PrivateKey,
 }
 
-/// Why a private key cannot sign.
+/// Reason a private key cannot sign.
 #[derive(Debug, thiserror::Error)]
 enum PrivateKeyError {
-    #[error("it is a public key ({kind})\n  help: give the private key, the file without .pub")]
+    #[error("public key ({kind}), expected a private key\n  help: pass the private key, the file without .pub")]
     PublicKey { kind: String },
-    #[error("it is not an OpenSSH private key, but `{kind}`\n  {MAKE_A_KEY}")]
+    #[error("not an OpenSSH private key, but `{kind}`\n  {MAKE_A_KEY}")]
     OtherFormat { kind: String },
-    #[error("it is not an OpenSSH private key\n  {MAKE_A_KEY}")]
+    #[error("not an OpenSSH private key\n  {MAKE_A_KEY}")]
     NotAKey,
-    #[error("it is a key of type {algorithm}, only ed25519 is supported\n  {MAKE_A_KEY}")]
+    #[error("key of type {algorithm}, only ed25519 is supported\n  {MAKE_A_KEY}")]
     OtherAlgorithm { algorithm: String },
     #[error("cannot parse the key: {source}; only ed25519 keys are supported\n  {MAKE_A_KEY}")]
     Unreadable { source: ssh_key::Error },
-    #[error("it is encrypted, and no passphrase was given\n  help: set RELABEL_KEY_PASSPHRASE in the environment")]
+    #[error("encrypted, and no passphrase was given\n  help: set RELABEL_KEY_PASSPHRASE in the environment")]
     PassphraseMissing,
     #[error("wrong passphrase\n  help: check RELABEL_KEY_PASSPHRASE")]
     WrongPassphrase,

@@ -1,4 +1,4 @@
-//! `SOURCE_TERMS.md`: what the publisher states about the licence of the images. Nothing is guessed.
+//! `SOURCE_TERMS.md`: what the publisher states about the licence of the images.
 
 use std::collections::BTreeSet;
 

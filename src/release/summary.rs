@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::overview::{Candidate, Candidates};
+use super::overview_picture::{Candidate, Candidates};
 use crate::inspection::inspect::{Examiner, FinishedRow, Verdict, walk};
 use crate::inspection::table::{ColumnValues, Table, TableColumn, TableFormat, TableWriter};
 use crate::shared::classes::ClassList;
@@ -15,7 +15,7 @@ use crate::shared::store::StoreReader;
 pub(super) const SUMMARY: &str = "summary.parquet";
 /// Rows of a row group, the number held in memory. The Hub's viewer also reads one row group at a time.
 const GROUP_ROWS: usize = 50_000;
-/// Number of classes listed of the prediction and of the target.
+/// Number of classes listed for the prediction and for the target.
 const CLASSES_LISTED: usize = 5;
 
 /// Number of images by verdict.
@@ -23,11 +23,11 @@ const CLASSES_LISTED: usize = 5;
 pub struct VerdictCounts {
     /// The folder class is the best class of the target of the full image.
     pub agrees: usize,
-    /// Another class is the best, but some cell contains the folder class.
+    /// A different class is the best, but some cell contains the folder class.
     pub differs: usize,
     /// No cell contains the folder class.
     pub absent: usize,
-    /// There is no folder class, or the teacher does not know it.
+    /// The image has no folder class, or the teacher does not know it.
     pub not_compared: usize,
 }
 
@@ -62,7 +62,7 @@ pub(super) const SUMMARY_COLUMNS: [(&str, ColumnType, &str); 10] = [
 ];
 
 const VERDICT_MEANING: &str = "Agreement of the target of the full image with the folder class: agrees (it is the best class), \
-                               differs (another class is the best, but some cell contains it), absent (no cell contains it), \
+                               differs (a different class is the best, but some cell contains it), absent (no cell contains it), \
                                not-compared (no folder class, or unknown to the teacher), failed (the image could not be \
                                labelled), to-do (not labelled yet)";
 
@@ -76,7 +76,7 @@ pub(super) enum ColumnType {
     RealList,
 }
 
-/// Makes the summary of all images, on the threads of the current rayon pool.
+/// Computes the summary of all images, on the threads of the current rayon pool.
 pub(super) fn summarise(
     store: &StoreReader,
     manifest: &Manifest,
@@ -104,16 +104,16 @@ pub(super) fn summarise(
         let mut table_rows = Vec::with_capacity(rows.len());
         for &row in rows {
             // The walk skips rows that are still to do.
-            let state = match seen.next_if(|(seen_row, _)| *seen_row == row) {
-                Some((_, Some(image))) => State::Labelled(image),
-                Some((_, None)) => State::Failed,
-                None => State::ToDo,
+            let outcome = match seen.next_if(|(seen_row, _)| *seen_row == row) {
+                Some((_, Some(image))) => RowOutcome::Labelled(image),
+                Some((_, None)) => RowOutcome::Failed,
+                None => RowOutcome::ToDo,
             };
-            if let State::Labelled(image) = &state {
+            if let RowOutcome::Labelled(image) = &outcome {
                 summarised.verdicts.count(image.verdict);
                 summarised.candidates.add(image.candidate);
             }
-            table_rows.push(SummaryRow { row, folder_class: folder_class(row), state, names: &names });
+            table_rows.push(SummaryRow { row, folder_class: folder_class(row), outcome, names: &names });
         }
         writer.write(&table_rows, None).map_err(write_error)?;
     }
@@ -140,11 +140,11 @@ struct Names<'a> {
 struct SummaryRow<'a> {
     row: usize,
     folder_class: Option<u32>,
-    state: State,
+    outcome: RowOutcome,
     names: &'a Names<'a>,
 }
 
-enum State {
+enum RowOutcome {
     Labelled(LabelledImage),
     Failed,
     ToDo,
@@ -189,17 +189,17 @@ fn examine_image(
 
 impl SummaryRow<'_> {
     fn labelled(&self) -> Option<&LabelledImage> {
-        match &self.state {
-            State::Labelled(image) => Some(image),
-            State::Failed | State::ToDo => None,
+        match &self.outcome {
+            RowOutcome::Labelled(image) => Some(image),
+            RowOutcome::Failed | RowOutcome::ToDo => None,
         }
     }
 
     fn verdict(&self) -> &'static str {
-        match &self.state {
-            State::Labelled(image) => image.verdict.as_str(),
-            State::Failed => "failed",
-            State::ToDo => "to-do",
+        match &self.outcome {
+            RowOutcome::Labelled(image) => image.verdict.as_str(),
+            RowOutcome::Failed => "failed",
+            RowOutcome::ToDo => "to-do",
         }
     }
 

@@ -18,27 +18,32 @@ pub struct TrustedKeys {
 #[derive(Clone, Debug)]
 pub(super) struct TrustedKey {
     key: PublicKey,
-    /// The name under which the list trusts it; a public key file has none.
+    /// Name of the key in the list; `None` in a public key file.
     pub(super) name: Option<String>,
 }
 
-/// Why a file contains no usable keys.
+/// Reason a file has no usable keys.
 #[derive(Debug, thiserror::Error)]
 enum TrustedKeysError {
-    #[error("it is a private key\n  help: give the public key, the file with .pub")]
+    #[error("private key, expected a public key\n  help: pass the public key, the file with .pub")]
     PrivateKey,
-    #[error("line {line}: the key is missing, expected NAME [OPTIONS] ssh-ed25519 AAAA...")]
+    #[error("line {line}: the key is missing\n  help: write each line as NAME [OPTIONS] ssh-ed25519 AAAA...")]
     KeyMissing { line: usize },
     #[error(
         "line {line}: the option `{option}` is not supported\n  help: remove it from the list, or check the signature with \
          ssh-keygen -Y verify"
     )]
     UnsupportedOption { line: usize, option: String },
-    #[error("line {line}: cannot parse the key: {source}")]
+    #[error("line {line}: cannot parse the key: {source}\n  help: copy the key again, or ask the publisher for it")]
     InvalidKey { line: usize, source: ssh_key::Error },
-    #[error("it contains a key of type {kind}, only ed25519 is supported")]
+    #[error(
+        "key of type {kind}, only ed25519 is supported\n  help: ask the publisher for an ed25519 key, or check the signature with \
+         ssh-keygen -Y verify"
+    )]
     OtherType { kind: String },
-    #[error("it contains no key that is trusted for `{SIGNED_NAMESPACE}`")]
+    #[error(
+        "no key that is trusted for `{SIGNED_NAMESPACE}`\n  help: ask the publisher for the key, or pass another --signer"
+    )]
     NoKey,
 }
 
@@ -101,9 +106,9 @@ impl TrustedKeys {
 /// One line of a list of allowed signers.
 struct AllowedSigner<'a> {
     name: Option<String>,
-    /// Whether it may sign for [`SIGNED_NAMESPACE`].
+    /// Whether the key may sign for [`SIGNED_NAMESPACE`].
     is_for_files: bool,
-    /// The line from the type of the key to its end.
+    /// Rest of the line, from the type of the key.
     key: &'a str,
 }
 
@@ -152,7 +157,7 @@ fn split_options(options: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Matches a text against a pattern of OpenSSH: `*` is any number of characters, `?` is one.
+/// Returns whether a string matches a pattern of OpenSSH: `*` is any number of characters, `?` is one.
 fn matches(pattern: &str, text: &str) -> bool {
     fn matches_bytes(pattern: &[u8], text: &[u8]) -> bool {
         match (pattern.split_first(), text.split_first()) {
@@ -192,7 +197,7 @@ mod tests {
             ("ada\n".to_owned(), "the key is missing"),
             ("ecdsa-sha2-nistp256 AAAA\n".to_owned(), "of type ecdsa-sha2-nistp256"),
             ("ssh-ed25519 AAAA\n".to_owned(), "line 1: cannot parse the key"),
-            ("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned(), "it is a private key"),
+            ("-----BEGIN OPENSSH PRIVATE KEY-----\n".to_owned(), "private key, expected a public key"),
             (String::new(), "no key"),
         ] {
             let problem = parse(&text).unwrap_err().to_string();

@@ -1,4 +1,4 @@
-//! Verifies a release from the receiver's side: whether it is complete, as published, and signed by a trusted key.
+//! Verifies a release as its consumer: whether it is complete, as published, and signed by a trusted key.
 
 mod verification;
 mod digesting_files;

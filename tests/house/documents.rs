@@ -53,18 +53,13 @@ fn every_link_between_documents_resolves() {
 
 #[test]
 fn every_cited_test_exists() {
-    let main = std::fs::read_to_string(repository("tests/main.rs")).unwrap();
-    let modules: Vec<&str> = main
-        .lines()
-        .filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'))
-        .filter(|name| *name != "common")
-        .collect();
+    let modules = test_modules();
     let (mut named, mut missing) = (0, Vec::new());
     for page in documents().into_iter().chain(files_below("src", "rs")) {
         let text = std::fs::read_to_string(&page).unwrap();
         for quoted in in_backticks(&text) {
             let Some((module, name)) = quoted.split_once("::") else { continue };
-            if !modules.contains(&module) || inside(&page).starts_with("src/cli") {
+            if !modules.iter().any(|known| known == module) || inside(&page).starts_with("src/cli") {
                 continue;
             }
             named += 1;
@@ -81,6 +76,29 @@ fn every_cited_test_exists() {
     }
     assert!(missing.is_empty(), "tests that do not exist:\n{}", missing.join("\n"));
     assert!(named > 20, "only {named} cited tests were found");
+}
+
+/// `docs/testing.md` lists the test modules by boundary, each as one word in backticks in the last column.
+#[test]
+fn every_listed_test_module_exists() {
+    let modules = test_modules();
+    let text = std::fs::read_to_string(repository("docs/testing.md")).unwrap();
+    let section = text.split("\n## ").find(|section| section.starts_with("Tests\n")).unwrap();
+    let rows = section.lines().filter_map(|line| line.strip_prefix("| ")?.split_once(" | "));
+    let cells: Vec<String> = rows.flat_map(|(_, tests)| in_backticks(tests).collect::<Vec<_>>()).collect();
+    let is_word = |quoted: &str| quoted.chars().all(|letter| letter.is_ascii_lowercase() || letter == '_');
+    let listed: BTreeSet<&str> = cells.iter().map(String::as_str).filter(|quoted| is_word(quoted)).collect();
+    let unknown: Vec<_> = listed.iter().filter(|name| !modules.iter().any(|known| known == *name)).collect();
+    assert!(unknown.is_empty(), "docs/testing.md lists test modules that do not exist: {unknown:?}");
+    let unlisted: Vec<_> = modules.iter().filter(|name| !listed.contains(name.as_str())).collect();
+    assert!(unlisted.is_empty(), "docs/testing.md does not list the test modules {unlisted:?}");
+}
+
+/// Returns the modules of the integration tests, except `common`.
+fn test_modules() -> Vec<String> {
+    let main = std::fs::read_to_string(repository("tests/main.rs")).unwrap();
+    let modules = main.lines().filter_map(|line| line.strip_prefix("mod ")?.strip_suffix(';'));
+    modules.filter(|name| *name != "common").map(str::to_owned).collect()
 }
 
 /// The guide quotes messages in the first column of the tables of its troubleshooting pages, in backticks.

@@ -30,10 +30,10 @@ pub struct ImportArguments {
     /// Position of the rank axis: first for [2, k, h, w], last for [2, h, w, k]
     #[arg(long, value_enum, value_name = "AXIS", default_value = "auto", help_heading = INPUT)]
     pub rank_axis: FileRanks,
-    /// Height and width of the maps in cells; tells y from x if they differ
+    /// Height and width of the maps in cells; distinguishes y from x if they differ
     #[arg(long, value_name = "HxW", value_parser = map_size, help_heading = INPUT)]
     pub map_size: Option<String>,
-    /// Store labelled from some of the same images; tells y from x
+    /// Store labelled from some of the same images; distinguishes y from x
     #[arg(long, value_name = "STORE", help_heading = INPUT)]
     pub reference: Option<PathBuf>,
     /// Class list: imagenet-1k, a file with one class per line, or a number of classes
@@ -85,7 +85,7 @@ pub struct ExportArguments {
     pub python: PythonFlags,
 }
 
-/// Which Python runs the commands that need PyTorch.
+/// Python for the commands that need PyTorch.
 #[derive(Debug, Args)]
 pub struct PythonFlags {
     /// Python with PyTorch and the package relabel

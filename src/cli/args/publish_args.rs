@@ -85,15 +85,15 @@ pub struct PublishArguments {
     #[arg(long, help_heading = OUTPUT)]
     pub dry_run: bool,
     /// Files to write concurrently [default: 4 for a folder, 16 for a URL]
-    #[arg(long, value_name = "N", value_parser = at_a_time, hide_short_help = true, help_heading = SCHEDULING)]
+    #[arg(long, value_name = "N", value_parser = concurrency, hide_short_help = true, help_heading = SCHEDULING)]
     pub at_a_time: Option<NonZeroUsize>,
 }
 
 /// Each file has a thread and a connection of its own.
-const MAX_AT_A_TIME: usize = 256;
+const MAX_CONCURRENCY: usize = 256;
 
-fn at_a_time(text: &str) -> Result<NonZeroUsize, ValueError> {
-    up_to::<MAX_AT_A_TIME>(text).map(|files| NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN))
+fn concurrency(text: &str) -> Result<NonZeroUsize, ValueError> {
+    up_to::<MAX_CONCURRENCY>(text).map(|files| NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN))
 }
 
 fn hub_repo(text: &str) -> Result<String, ValueError> {

@@ -95,7 +95,7 @@ pub struct RunArguments {
     pub max_failures: Option<usize>,
 }
 
-/// Which part of the store one of several processes labels.
+/// Part of the store that one of several processes labels.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct PartFlags {
     /// Label only this part of the store, counted from 0

@@ -2,7 +2,7 @@
 
 use relabel::shared::error::Cause;
 
-/// Why the value of a flag is refused.
+/// Reason the value of a flag was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ValueError {
     #[error("expected a whole number of at least 1")]
@@ -19,7 +19,7 @@ pub enum ValueError {
     NotCrop,
     #[error(transparent)]
     CropBox(Cause),
-    #[error("pictures are written as PNG: name a file that ends in .png")]
+    #[error("pictures are written as PNG: choose a file that ends in .png")]
     NotPng,
     #[error("expected height and width in cells, such as 15x15")]
     NotMapSize,

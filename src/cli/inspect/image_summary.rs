@@ -6,7 +6,7 @@ use relabel::shared::printable::printable;
 use relabel::training::pool::SparseTarget;
 use serde_json::{Value, json};
 
-use crate::cli::terminal_colors::Painter;
+use crate::cli::terminal_colors::ColourSupport;
 
 /// Classes that are printed per label.
 const PRINTED_CLASSES: usize = 5;
@@ -14,23 +14,23 @@ const PRINTED_CLASSES: usize = 5;
 const BAR_WIDTH: f32 = 30.0;
 
 /// Returns everything as text.
-pub(super) fn text(view: &ImageView, classes: &ClassList, painter: Painter) -> String {
+pub(super) fn text(view: &ImageView, classes: &ClassList, colours: ColourSupport) -> String {
     let regions = regions(&view.labels.map);
     let mut text = sentence(view, &regions, classes);
     if let Some(verdict) = view.verdict_text(classes) {
         text += &printable(&verdict);
         text.push('\n');
     }
-    text += &cells(view, &regions, classes, painter);
+    text += &cells(view, &regions, classes, colours);
     text += "\ntarget of the full image\n";
-    text += &bars(&ranked(&view.statistics.target), classes, painter);
+    text += &bars(&ranked(&view.statistics.target), classes, colours);
     if let Some((unit_box, pooled)) = &view.crop {
         let sides = [unit_box.x0(), unit_box.y0(), unit_box.x1(), unit_box.y1()].map(|side| format!("{side:.3}"));
         text += &format!("\ntarget of the crop {}\n", sides.join(","));
-        text += &bars(&ranked(pooled), classes, painter);
+        text += &bars(&ranked(pooled), classes, colours);
     }
     text += "\nprediction of the teacher for the full image\n";
-    text + &bars(&predicted(view), classes, painter)
+    text + &bars(&predicted(view), classes, colours)
 }
 
 /// Returns everything as JSON. Labels are lists of classes, best first.
@@ -96,11 +96,11 @@ fn sentence(view: &ImageView, regions: &[Region], classes: &ClassList) -> String
     )
 }
 
-fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String {
-    let full = if painter == Painter::Plain { "#" } else { "█" };
+fn bars(ranked: &[(u32, f32)], classes: &ClassList, colours: ColourSupport) -> String {
+    let full = if colours == ColourSupport::Plain { "#" } else { "█" };
     let line = |&(class, prob): &(u32, f32)| {
         let bar = full.repeat((prob * BAR_WIDTH).round() as usize);
-        let bar = painter.in_color(&bar, class_color(class));
+        let bar = colours.in_color(&bar, class_color(class));
         format!("  {:>5.1} %  {:<26} {bar}", prob * 100.0, printable(&classes.short_name(class))).trim_end().to_owned()
             + "\n"
     };
@@ -108,18 +108,18 @@ fn bars(ranked: &[(u32, f32)], classes: &ClassList, painter: Painter) -> String 
 }
 
 /// Returns the map with a letter for the best class of each cell, on its colour, and the legend.
-fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, painter: Painter) -> String {
+fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, colours: ColourSupport) -> String {
     let (map, letters) = (&view.labels.map, ClassLetters::new(regions));
     let size = map.size();
     let mut text = format!("\nbest class of each of {size} cells\n");
-    // Wide maps have no gaps, so that their lines fit the terminal.
+    // Wide maps have no gaps, so their lines fit the terminal.
     let gap = if size.width_cells() > 40 { "" } else { " " };
     for y in 0..size.height_cells() {
         text += "  ";
         for x in 0..size.width_cells() {
             let class = map.at(0, y, x).1;
             let letter = letters.letter(class).unwrap_or('.');
-            text += &painter.on_background(&format!("{letter}{gap}"), class_color(class));
+            text += &colours.on_background(&format!("{letter}{gap}"), class_color(class));
         }
         text.truncate(text.trim_end_matches(' ').len());
         text.push('\n');
@@ -128,7 +128,7 @@ fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, painter: Pai
         let letter = letters.letter(region.class).unwrap_or('.');
         text += &format!(
             "  {} {:<26} {:>3} {}, {} (score up to {:.1})\n",
-            painter.on_background(&format!("{letter} "), class_color(region.class)),
+            colours.on_background(&format!("{letter} "), class_color(region.class)),
             printable(&classes.short_name(region.class)),
             region.cells,
             if region.cells == 1 { "cell" } else { "cells" },

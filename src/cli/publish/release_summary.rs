@@ -9,7 +9,7 @@ use crate::cli::args::PublishArguments;
 use crate::cli::output::{bytes, count, thousands};
 use crate::cli::shell::shell_quote;
 
-/// Returns the text about a release that was delivered or planned.
+/// Describes a release that was delivered or planned.
 pub fn text(arguments: &PublishArguments, release: &Release, result: PublishResult, signed_by: Option<&str>) -> String {
     let mut text = String::new();
     if let PublishResult::Planned { .. } = result {
@@ -64,7 +64,7 @@ fn pictured(arguments: &PublishArguments, release: &Release) -> String {
     format!("{}; {pixels}", printable(&release.pictured.join(", ")))
 }
 
-/// Paths that are printed.
+/// Maximum number of paths that are printed.
 const MAX_SHORTENED: usize = 10;
 
 fn shortened(release: &Release) -> String {
@@ -83,10 +83,10 @@ fn shortened(release: &Release) -> String {
     text
 }
 
-/// Lines of a text that are printed.
+/// Maximum number of lines of an excerpt.
 const EXCERPT_LINES: usize = 8;
 
-/// Returns the first non-empty lines of a text, indented.
+/// Returns the first non-empty lines of a string, indented.
 fn excerpt(text: &str) -> String {
     let mut lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with("# "));
     let first: Vec<&str> = lines.by_ref().take(EXCERPT_LINES).collect();

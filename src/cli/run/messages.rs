@@ -23,7 +23,7 @@ pub fn print_repairs(store: &StoreWriter, state: &PartState) {
     }
 }
 
-/// Names the images that were being decoded when the last run died.
+/// Names the images that were being decoded when the last run crashed.
 pub fn print_crash(store: &StoreWriter, manifest: &Manifest) {
     const MAX_NAMES: usize = 8;
     let rows: Vec<usize> =
@@ -82,7 +82,7 @@ pub fn print_start(store: &StoreWriter, is_new: bool, before: &StoreStatus, load
     });
 }
 
-/// Prints which part this process labels, unless it is the entire store.
+/// Prints the part that this process labels, unless it is the entire store.
 pub fn print_part(store: &StoreWriter, part: Part, origin: Option<&str>) {
     if part.is_whole() {
         return;

@@ -115,7 +115,7 @@ pub fn check_complete(status: &StoreStatus, out: &Path) -> Result<(), Error> {
     Err(Error::Store {
         path: out.to_path_buf(),
         problem: format!(
-            "the run ended, but only {} of {} are done{with_damage}: committed files were changed or removed meanwhile\n  \
+            "the run finished, but only {} of {} are done{with_damage}: committed files were changed or removed in the meantime\n  \
              help: make sure that nothing else writes to the store, and re-run the same command",
             thousands(done),
             count(total, "shard")

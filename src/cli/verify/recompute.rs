@@ -81,7 +81,7 @@ pub fn recompute_labels(
     Ok((seed, recomputed))
 }
 
-/// Accepts no differences from runs on the same devices, threads and ONNX Runtime, and small ones from all others.
+/// Returns the accepted differences: none for runs on the same devices, threads and ONNX Runtime, small ones for others.
 fn accepted_differences(notes: &[RunNote], loaded: &LoadedTeacher) -> Tolerance {
     let devices = loaded.device_names();
     let is_same = |note: &RunNote| {
@@ -91,7 +91,7 @@ fn accepted_differences(notes: &[RunNote], loaded: &LoadedTeacher) -> Tolerance 
         return Tolerance::Exact;
     }
     message(
-        "the store was labelled on another device, with other threads or another ONNX Runtime: small differences are accepted",
+        "the store was labelled on a different device, or with different threads or a different ONNX Runtime: small differences are accepted",
     );
     Tolerance::Relative(loaded.description.rewrite_check.relative_tolerance())
 }

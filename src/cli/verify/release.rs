@@ -15,7 +15,7 @@ use crate::cli::output::{bytes, count, thousands};
 use crate::cli::progress_bar::step_bar;
 use crate::cli::{Outcome, raised, stop_flag};
 
-/// How much of a release is read, without `--sample`.
+/// Scope of the checks, without `--sample`.
 pub struct ReleaseChecks {
     pub scope: VerifyScope,
     /// Random rows to decode; all if there are fewer.

@@ -31,23 +31,23 @@ pub struct AuditDrafts<'a> {
 }
 
 impl AuditFile {
-    /// Creates the file for a path that ends in `.parquet`, `.csv` or `.json`.
+    /// Checks a path that ends in `.parquet`, `.csv` or `.json`.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if it has another extension, or if `with_pred_probs` is set for CSV.
+    /// Returns [`Error::Usage`] if it has a different extension, or if `with_pred_probs` is set for CSV.
     pub fn new(path: &Path, with_pred_probs: bool) -> Result<Self, Error> {
         let refuse = |problem: &str| Err(Error::Usage(format!("{}: {problem}", printable_path(path))));
         let format = match extension(path).to_ascii_lowercase().as_str() {
             "parquet" => TableFormat::Parquet,
             "csv" if with_pred_probs => {
                 return refuse(
-                    "cannot write pred_probs to CSV, which has no lists\n  help: name a .parquet file, or a .json file for \
+                    "cannot write pred_probs to CSV, which has no lists\n  help: choose a .parquet file, or a .json file for \
                      few images",
                 );
             }
             "csv" => TableFormat::Csv,
             "json" => TableFormat::Json,
-            _ => return refuse("unknown extension\n  help: name a file that ends in .parquet, .csv or .json"),
+            _ => return refuse("unknown extension\n  help: choose a file that ends in .parquet, .csv or .json"),
         };
         Ok(Self { path: path.to_path_buf(), format, with_pred_probs })
     }
@@ -71,7 +71,7 @@ impl AuditFile {
         self.with_pred_probs
     }
 
-    /// Creates the files under temporary names in the same folder, so that errors appear before the audit starts.
+    /// Creates the files under temporary names in the same folder, so errors appear before the audit starts.
     ///
     /// # Errors
     /// Returns [`Error::File`] if the folder does not exist or cannot be written, or if the path of a file is a folder;
@@ -80,7 +80,7 @@ impl AuditFile {
         let folder = folder_of(&self.path);
         let found = folder.canonicalize().map_err(Error::file("write into the folder", folder))?;
         if store.canonicalize().is_ok_and(|store| found.starts_with(store)) {
-            let problem = "cannot write into the store\n  help: name a file outside the store";
+            let problem = "cannot write into the store\n  help: choose a file outside the store";
             return Err(Error::Usage(format!("{}: {problem}", printable_path(&self.path))));
         }
         let images = AtomicFile::create(&self.path)?;

@@ -44,7 +44,7 @@ pub struct AuditSummary {
 pub struct ImageShare {
     /// Number of images.
     pub images: usize,
-    /// Their fraction; `None` if no image is compared.
+    /// Fraction of the compared images; `None` if no image is compared.
     pub share: Option<f64>,
 }
 
@@ -66,11 +66,11 @@ pub struct CropSummary {
 /// An image whose best class is not its folder class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Contradiction {
-    /// Its row.
+    /// Row in the manifest.
     pub row: usize,
-    /// Its id.
+    /// Id of the image.
     pub id: String,
-    /// Its folder.
+    /// Folder of the image.
     pub label: String,
     /// Name of the folder class.
     pub folder_class_name: String,

@@ -8,12 +8,12 @@ use crate::shared::geometry::{MapSize, UnitBox};
 use crate::shared::label_map::{ImageLabels, LabelMap};
 use crate::training::pool::{CropPooler, CropWeights, SparseTarget};
 
-/// What an audit keeps of one image. Texts stay in the manifest, as a data set can have millions of images.
+/// Audit of one image. Its id and folder stay in the manifest, as a data set can have millions of images.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditedImage {
-    /// Its row.
+    /// Row in the manifest.
     pub row: usize,
-    /// How its target compares with its folder class.
+    /// Comparison of the target with the folder class.
     pub verdict: Verdict,
     /// Best class of the target of the full image.
     pub best: ClassProb,
@@ -32,9 +32,9 @@ pub struct AuditedImage {
 /// A class and its probability.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClassProb {
-    /// The class.
+    /// Class id.
     pub class: u32,
-    /// Its probability.
+    /// Probability of the class.
     pub prob: f32,
 }
 
@@ -43,10 +43,10 @@ pub struct ClassProb {
 pub struct FolderClassStatistics {
     /// The folder class.
     pub class: u32,
-    /// Its probability in the target of the full image.
+    /// Probability of the folder class in the target of the full image.
     pub prob: f32,
     /// Probability of the best other class minus that of the folder class, from -1 to 1. Only classes that some cell
-    /// contains count as others, so it is above 0 only if another class is the best.
+    /// contains count as others, so it is above 0 only if a different class is the best.
     pub contradiction: f32,
     /// Fraction of cells whose best class is the folder class.
     pub cells: f32,
@@ -59,7 +59,7 @@ pub struct FolderClassStatistics {
 pub struct CropStatistics {
     /// Mean probability of the folder class.
     pub folder_class_prob: f32,
-    /// Fraction of crops whose best class is another class.
+    /// Fraction of crops whose best class is a different class.
     pub wrong: f32,
     /// Fraction of crops that do not overlap the region of the folder class: the bounding box of the cells whose best
     /// class it is.
@@ -161,7 +161,7 @@ impl<'a> Auditor<'a> {
 }
 
 impl AuditedImage {
-    /// Returns whether there is a folder class and another class is the best.
+    /// Returns whether there is a folder class and a different class is the best.
     #[must_use]
     pub fn contradicts(&self) -> bool {
         matches!(self.verdict, Verdict::Differs | Verdict::Absent)

@@ -11,11 +11,11 @@ use crate::inspection::inspect::Verdict;
 /// Statistics of the images with one folder class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ClassStatistics {
-    /// The class.
+    /// Class id.
     pub class: u32,
-    /// Name of its folder; empty if the class list has no folders.
+    /// Name of the class's folder; empty if the class list has no folders.
     pub folder: String,
-    /// Its name.
+    /// Name of the class.
     pub name: String,
     /// Number of audited images with this folder class; at least one.
     pub images: usize,
@@ -23,24 +23,24 @@ pub struct ClassStatistics {
     pub agreement: f32,
     /// Fraction of these whose verdict is [`Verdict::Absent`].
     pub absent: f32,
-    /// Mean of its probability in the targets of the full images.
+    /// Mean probability of the class in the targets of the full images.
     pub folder_class_prob: f32,
-    /// Fraction of random crops whose best class is another class; `None` without crops.
+    /// Fraction of random crops whose best class is a different class; `None` without crops.
     pub crop_wrong: Option<f32>,
     /// The class that is most often the best instead; `None` if all images agree.
     pub confused_with: Option<Confusion>,
 }
 
-/// Number of images with one folder class whose best class is another one.
+/// Number of images of one folder class whose best class is one other class.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Confusion {
-    /// The folder class.
+    /// Folder class.
     pub folder_class: u32,
-    /// Its name.
+    /// Name of the folder class.
     pub folder_class_name: String,
-    /// The best class of the targets.
+    /// Best class of the targets.
     pub best_class: u32,
-    /// Its name.
+    /// Name of the best class.
     pub best_name: String,
     /// Number of images.
     pub images: usize,

@@ -17,7 +17,7 @@ pub(super) const PRED_PROBS: &str = "pred_probs";
 ///
 /// # Errors
 /// Returns [`Error::Interrupted`] if a stop was requested, [`Error::NotLabelled`] if a row was labelled when the audit read
-/// it and is not any more, and [`Error::Store`] if a shard is damaged.
+/// it and no longer is, and [`Error::Store`] if a shard is damaged.
 pub(super) fn pred_probs(
     store: &StoreReader,
     images: &[AuditedImage],

@@ -11,10 +11,10 @@ use crate::shared::manifest::Manifest;
 use crate::shared::monitor::Monitor;
 use crate::shared::store::StoreReader;
 
-/// What an audit examines.
+/// Options of an audit.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditOptions {
-    /// The rows.
+    /// Rows to audit.
     pub rows: Vec<usize>,
     /// Number of random crops per image, the same for all images; 0 for none.
     pub crops: usize,
@@ -66,8 +66,7 @@ impl<'a> Audit<'a> {
         let to_do = options.rows.len() - finished.len();
         let mut images: Vec<AuditedImage> = finished.into_iter().flatten().collect();
         if images.is_empty() {
-            let problem = "cannot audit: no image is labelled yet\n  help: label them with `relabel run`; `relabel status` \
-                           shows the progress";
+            let problem = "cannot audit: no image is labelled yet\n  help: label images with `relabel run`, then audit";
             return Err(Error::Store { path: store.path().to_path_buf(), problem: problem.into() });
         }
         images.sort_by(AuditedImage::by_contradiction);
@@ -82,7 +81,7 @@ impl<'a> Audit<'a> {
         &self.images
     }
 
-    /// Returns the short name of a class; an empty text if the teacher has no such class.
+    /// Returns the short name of a class; an empty string if the teacher has no such class.
     #[must_use]
     pub fn name(&self, class: u32) -> &str {
         self.names.get(class as usize).map_or("", String::as_str)

@@ -8,29 +8,29 @@ use crate::shared::manifest::{Manifest, NameKind, RowIndex, TwoImages};
 /// Maximum number of similar names in an error.
 const MAX_SIMILAR: usize = 5;
 
-/// Minimum Jaro-Winkler similarity (1 for equal texts) of a suggested name.
+/// Minimum Jaro-Winkler similarity (1 for equal strings) of a suggested name.
 const MIN_SIMILARITY: f64 = 0.85;
 
-/// Why a name does not identify an image.
+/// Reason a name does not identify an image.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FindImageError {
     /// Two images have this name.
     #[error(
-        "`{name}` could mean two images: {} and {}\n  help: name one by its row: `row:{}` or `row:{}`",
+        "`{name}` could mean two images: {} and {}\n  help: pass the row: `row:{}` or `row:{}`",
         images[0], images[1], rows[0], rows[1]
     )]
     TwoImages {
-        /// The name.
+        /// Name that was given.
         name: String,
         /// Descriptions of the images, with id and path.
         images: [String; 2],
-        /// Their rows.
+        /// Rows of the images.
         rows: [usize; 2],
     },
     /// Several files have this name.
-    #[error("`{name}` is the name of several images: {}\n  help: name one by its id", ids.join(", "))]
+    #[error("`{name}` is the name of several images: {}\n  help: pass the id of one", ids.join(", "))]
     SeveralImages {
-        /// The name.
+        /// Name that was given.
         name: String,
         /// Ids of some of the images.
         ids: Vec<String>,
@@ -38,43 +38,43 @@ pub enum FindImageError {
     /// No image has this name.
     #[error("image `{name}` not found\n  help: {advice}")]
     NotFound {
-        /// The name.
+        /// Name that was given.
         name: String,
         /// Similar names, or which names are accepted.
         advice: String,
     },
 }
 
-/// Why a name does not identify a class.
+/// Reason a name does not identify a class.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FindClassError {
     /// Several classes have this name.
     #[error(
-        "`{name}` is the name of several classes, such as {} ({}) and {} ({})\n  help: name one by its id or its folder",
+        "`{name}` is the name of several classes, such as {} ({}) and {} ({})\n  help: pass the id or the folder of one",
         classes[0], folders[0], classes[1], folders[1]
     )]
     SeveralClasses {
-        /// The name.
+        /// Name that was given.
         name: String,
-        /// The first two classes.
+        /// First two classes.
         classes: [u32; 2],
-        /// Their folders.
+        /// Folders of these classes.
         folders: [String; 2],
     },
     /// No class has this name, but some names contain it.
     #[error("class `{name}` not found\n  help: similar names: {}", similar.join(", "))]
     SimilarNames {
-        /// The name.
+        /// Name that was given.
         name: String,
         /// Names of classes that contain it, with their ids.
         similar: Vec<String>,
     },
     /// No class has this name or a similar one.
-    #[error("class `{name}` not found\n  help: give a folder, a name or a class id (0 to {last})")]
+    #[error("class `{name}` not found\n  help: pass a folder, a name or a class id (0 to {last})")]
     NotFound {
-        /// The name.
+        /// Name that was given.
         name: String,
-        /// The highest class id.
+        /// Highest class id.
         last: u32,
     },
 }
@@ -159,7 +159,7 @@ fn similar_ids(manifest: &Manifest, name: &str) -> String {
     }
     let example = if manifest.is_empty() { Default::default() } else { manifest.id(0) };
     format!(
-        "give an id, a path, a file name or a row (0 to {}), for example {example}",
+        "pass an id, a path, a file name or a row (0 to {}), for example {example}",
         manifest.len().saturating_sub(1)
     )
 }
@@ -210,7 +210,7 @@ mod tests {
             assert_eq!(find_image(&manifest, name), Ok(row), "{name}");
         }
         assert_eq!(find_image(&manifest, "row:1"), Ok(1));
-        assert_eq!(find_image(&manifest, "a/one.webp"), Ok(0), "another extension");
+        assert_eq!(find_image(&manifest, "a/one.webp"), Ok(0), "a different extension");
         let refusal = |name: &str| find_image(&manifest, name).unwrap_err().to_string();
         assert!(refusal("data/a/one.jpg").contains("`a/one.jpg` is the image `a/one`"));
         assert!(refusal("two").contains("a/two, b/two"));

@@ -14,21 +14,21 @@ use crate::training::pool::SparseTarget;
 /// A labelled image with its statistics.
 #[derive(Clone, Debug)]
 pub struct ImageView {
-    /// Its row.
+    /// Row in the manifest.
     pub row: usize,
-    /// Its id.
+    /// Id of the image.
     pub id: String,
-    /// Its path below the source.
+    /// Path below the source.
     pub path: String,
-    /// Its folder: the manifest's `label`.
+    /// Folder of the image: the manifest's `label`.
     pub folder: Option<String>,
-    /// Its folder class; `None` if the folder is not a class of the teacher.
+    /// Folder class of the image; `None` if the folder is not a class of the teacher.
     pub folder_class: Option<u32>,
-    /// Its labels.
+    /// Label map and prediction.
     pub labels: ImageLabels,
-    /// Statistics of its map.
+    /// Statistics of the label map.
     pub statistics: ImageStatistics,
-    /// Objects of its map.
+    /// Objects of the label map.
     pub objects: Vec<Object>,
     /// The requested crop and its target.
     pub crop: Option<(UnitBox, SparseTarget)>,

@@ -9,7 +9,7 @@ use crate::shared::label_map::LabelMap;
 /// The cells of a map in which one class is the best.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Region {
-    /// The class.
+    /// Class id.
     pub class: u32,
     /// Number of cells.
     pub cells: usize,
@@ -22,7 +22,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Returns the position of the centre in words: `upper left`, `middle`, ...
+    /// Returns the position of the centre as text: `upper left`, `middle`, ...
     #[must_use]
     pub fn position(&self) -> &'static str {
         let third = |at: f64| if at < 0.38 { 0 } else { 1 + usize::from(at > 0.62) };
@@ -64,7 +64,7 @@ pub fn regions(map: &LabelMap) -> Vec<Region> {
 /// class that touch. Cells are connected at their sides, not at their corners.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Object {
-    /// The class.
+    /// Class id.
     pub class: u32,
     /// Number of cells.
     pub cells: usize,

@@ -36,13 +36,13 @@ pub struct ImageStatistics {
     pub entropy: f32,
 }
 
-/// How an image's target compares with its folder class.
+/// Comparison of an image's target with its folder class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// The folder class is the best class of the target.
     Agrees,
-    /// Another class is the best, but the top `k` of some cell contains the folder class.
+    /// A different class is the best, but the top `k` of some cell contains the folder class.
     Differs,
     /// No cell contains the folder class.
     Absent,
@@ -50,14 +50,14 @@ pub enum Verdict {
     NotCompared,
 }
 
-/// Why statistics of a label map cannot be computed.
+/// Reason the statistics of a label map cannot be computed.
 #[derive(Debug, thiserror::Error)]
 pub enum StatisticsError {
-    /// The label map does not fit the teacher: a class id is out of range, or the map has another size.
+    /// The label map does not fit the teacher: a class id is out of range, or the map has a different size.
     #[error("cannot pool the label map: {0}")]
     Pool(#[source] Cause),
     /// The target or the prediction is empty.
-    #[error("it has no best class")]
+    #[error("the target or the prediction is empty")]
     NoBestClass,
 }
 
@@ -88,7 +88,7 @@ impl Examiner {
     /// Computes the statistics of an image with this folder class.
     ///
     /// # Errors
-    /// As for [`Examiner::pool`].
+    /// See [`Examiner::pool`].
     pub fn statistics(
         &mut self,
         map: &LabelMap,
@@ -124,7 +124,7 @@ impl Verdict {
         }
     }
 
-    /// Returns the name that it is serialised as.
+    /// Returns the serialised name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

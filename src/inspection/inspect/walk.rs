@@ -14,9 +14,9 @@ const ROWS_AT_ONCE: usize = 64;
 /// A row of a finished shard.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FinishedRow {
-    /// Its labels.
+    /// Label map and prediction.
     Labelled(ImageLabels),
-    /// Why it could not be labelled.
+    /// Reason the image could not be labelled.
     Failed(FailedImage),
 }
 

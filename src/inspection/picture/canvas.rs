@@ -21,7 +21,7 @@ pub(super) const HEADER_PIXELS: f32 = 78.0;
 /// Width of a legend.
 pub(super) const LEGEND_PIXELS: f32 = 310.0;
 
-/// Why a picture cannot be drawn.
+/// Reason a picture cannot be drawn.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
     /// The size is 0 or too large.

@@ -19,7 +19,7 @@ const MAX_HEATS: usize = 4;
 /// The content of a picture.
 #[derive(Clone, Copy, Debug)]
 pub struct Scene<'a> {
-    /// The image.
+    /// Image to draw.
     pub view: &'a ImageView,
     /// The teacher's classes.
     pub classes: &'a ClassList,

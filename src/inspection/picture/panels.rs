@@ -149,7 +149,7 @@ fn cells(size: MapSize) -> impl Iterator<Item = (usize, usize)> {
     (0..size.height_cells()).flat_map(move |y| (0..size.width_cells()).map(move |x| (y, x)))
 }
 
-/// Returns the area of a cell, rounded to pixels so that cells neither overlap nor leave gaps.
+/// Returns the area of a cell, rounded to pixels, so cells neither overlap nor leave gaps.
 fn cell_area(area: PixelRect, size: MapSize, y: usize, x: usize) -> PixelRect {
     let side = |at: usize, cells: usize, length: f32| (at as f32 * length / cells as f32).round();
     let (left, right) = (side(x, size.width_cells(), area.width), side(x + 1, size.width_cells(), area.width));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Map, Value, json};
 
-use super::content::Report;
+use super::Report;
 use super::page_row::{PageRow, PageRowState, PageRowStatistics};
 use super::script::{base64, call, class_ids, numbers};
 use crate::inspection::inspect::{Examiner, StatisticsError};
@@ -16,7 +16,7 @@ use crate::shared::store::{DecodeScratch, FailedImage, RowState, StoreReader};
 /// Rows per block. `rows.js` contains this number, too.
 pub(super) const ROWS: usize = 16;
 
-/// Makes blocks; use one per thread.
+/// Builds blocks; use one per thread.
 pub(super) struct BlockMaker<'a> {
     report: &'a Report<'a>,
     class_of_label: HashMap<String, u32>,
@@ -24,7 +24,7 @@ pub(super) struct BlockMaker<'a> {
     scratch: DecodeScratch,
 }
 
-/// What remains in memory of a block.
+/// Part of a block that stays in memory.
 pub(super) struct Block {
     pub(super) rows: Vec<PageRow>,
     pub(super) scores: ScoreCounts,
@@ -46,11 +46,11 @@ impl<'a> BlockMaker<'a> {
         }
     }
 
-    /// Makes the block of these rows. Returns it and its script.
+    /// Builds the block of these rows. Returns it and its script.
     ///
     /// # Errors
-    /// Returns [`Error::Store`] if a shard is damaged or not done any more, and an error of the machine if a photograph
-    /// cannot be read because of it.
+    /// Returns [`Error::Store`] if a shard is damaged or no longer done, and the I/O errors of the host when a
+    /// photograph is read.
     pub(super) fn make(&mut self, number: usize, rows: &[usize]) -> Result<(Block, Vec<u8>), Error> {
         let mut block = Block { rows: Vec::with_capacity(rows.len()), scores: ScoreCounts::default() };
         let mut images = Vec::with_capacity(rows.len());
@@ -98,8 +98,7 @@ impl<'a> BlockMaker<'a> {
     }
 
     fn not_done_any_more(&self, row: usize) -> Error {
-        let problem =
-            format!("row {row} is not done any more\n  help: write the report when no run writes to the store");
+        let problem = format!("row {row} is no longer done\n  help: write the report when no run writes to the store");
         Error::Store { path: self.report.store.path().to_path_buf(), problem: problem.into() }
     }
 }

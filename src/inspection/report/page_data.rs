@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value, json};
 
+use super::Report;
 use super::block::{self, ScoreCounts, are_wide};
-use super::content::Report;
 use super::page_row::{PageRow, PageRowState, PageRowStatistics};
 use super::photographs::Photographs;
 use super::row_selection::SampleMode;

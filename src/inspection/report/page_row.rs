@@ -9,7 +9,7 @@ use crate::shared::label_map::LabelMap;
 pub(super) struct PageRow {
     pub(super) row: usize,
     pub(super) state: PageRowState,
-    /// Why its photograph cannot be shown.
+    /// Reason the photograph cannot be shown.
     pub(super) no_photograph: Option<ImageError>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct PageRowStatistics {
     pub(super) best_prob: f32,
     /// Probability of the folder class.
     pub(super) folder_class_prob: Option<f32>,
-    /// Highest probability of another class.
+    /// Highest probability of a different class.
     pub(super) other_prob: Option<f32>,
     pub(super) folder_class_cells: Option<usize>,
     pub(super) objects: usize,

@@ -13,11 +13,11 @@ use crate::shared::store::{RowState, StoreInfo, StoreReader};
 pub struct Photographs<'a> {
     /// Path of the source as the user gave it, for errors.
     pub root: PathBuf,
-    /// Reads them by row.
+    /// Reader of the photographs by row.
     pub images: Box<dyn ImageReader + 'a>,
-    /// Whether their lengths must match the manifest.
+    /// Whether lengths of files must match the manifest.
     pub length_check: LengthCheck,
-    /// Whether they are rotated as EXIF states, as they were for the teacher.
+    /// Whether photographs are rotated as EXIF states, as they were for the teacher.
     pub exif_orientation: ExifOrientation,
     /// Maximum length of the longer side on the page, in pixels.
     pub side_pixels: u32,
@@ -84,18 +84,17 @@ impl<'a> Photographs<'a> {
         Err(Error::Source {
             path: self.root.clone(),
             problem: format!(
-                "cannot show any of {tried} photographs, the last one is {path} ({error})\n  help: give the source of the \
-                 store as --image-root; --any-size accepts photographs of other lengths; without --image-root the page \
-                 shows maps only"
+                "cannot show any of {tried} photographs, the last one is {path} ({error})\n  help: pass the source of the \
+                 store as --image-root, accept files of other sizes with --any-size, or omit --image-root to show maps only"
             ).into(),
         })
     }
 
-    /// Reads and shrinks one photograph. The inner error states why it cannot be shown: it cannot be read, does not match
+    /// Reads and shrinks one photograph. The inner error is the reason it cannot be shown: it cannot be read, does not match
     /// the manifest, or cannot be decoded.
     ///
     /// # Errors
-    /// Returns an error if the machine is at fault, not the photograph.
+    /// Returns the I/O errors of the host, which are not the photograph's fault.
     pub(super) fn photograph(&self, row: usize) -> Result<Result<Photograph, ImageError>, Error> {
         let photograph = match self.read_shrunk(row) {
             Ok(photograph) => Ok(photograph),

@@ -65,7 +65,7 @@ impl ReportFolder {
     }
 }
 
-/// Deletes a folder that was created for a report that was not begun.
+/// Deletes a folder that was created for a report that was never started.
 impl Drop for ReportFolder {
     fn drop(&mut self) {
         if self.is_new {
@@ -100,7 +100,7 @@ impl PageWriter {
 fn refuse_foreign_files(path: &Path) -> Result<(), Error> {
     let refuse = |problem: &str| Err(Error::Usage(format!("--out {}: {problem}", printable_path(path))));
     if !path.is_dir() {
-        return refuse("it is a file\n  help: name a folder for the report");
+        return refuse("not a folder\n  help: choose a folder for the report");
     }
     let names = names_in(path)?;
     // An interrupted report leaves its data only.
@@ -115,7 +115,7 @@ fn refuse_foreign_files(path: &Path) -> Result<(), Error> {
     if is_ours {
         Ok(())
     } else {
-        refuse("it contains other files than an earlier report\n  help: name a new or empty folder")
+        refuse("contains other files than an earlier report\n  help: choose a new or empty folder")
     }
 }
 
@@ -152,7 +152,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let claim = |name: &str| ReportFolder::claim(&folder.path().join(name)).map(|_| ()).map_err(|e| e.to_string());
         claim("new/deeper").unwrap();
-        assert!(!folder.path().join("new/deeper").exists(), "a report that was not begun leaves nothing");
+        assert!(!folder.path().join("new/deeper").exists(), "a report that was never started leaves nothing");
         fs::create_dir(folder.path().join("empty")).unwrap();
         claim("empty").unwrap();
         assert!(folder.path().join("empty").exists());
@@ -160,7 +160,7 @@ mod tests {
         fs::write(folder.path().join("mine/index.html"), "<p>my page").unwrap();
         assert!(claim("mine").unwrap_err().contains("other files"));
         fs::write(folder.path().join("file"), "").unwrap();
-        assert!(claim("file").unwrap_err().contains("it is a file"));
+        assert!(claim("file").unwrap_err().contains("not a folder"));
     }
 
     #[test]

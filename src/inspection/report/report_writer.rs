@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 use rayon::iter::{IndexedParallelIterator as _, ParallelIterator as _};
 use rayon::slice::ParallelSlice as _;
 
+use super::Report;
 use super::block::{self, BlockMaker, ScoreCounts};
-use super::content::Report;
 use super::page;
 use super::page_data::PageData;
 use super::page_row::PageRow;

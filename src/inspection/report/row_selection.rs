@@ -12,29 +12,29 @@ use crate::shared::store::StoreReader;
 /// Query for rows. All conditions apply together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowQuery {
-    /// How many of the matching rows to take.
+    /// Which of the matching rows to take.
     pub mode: SampleMode,
     /// Folder classes; any if empty.
     pub folder_classes: Vec<u32>,
-    /// Text that the id contains.
+    /// Substring of the id.
     pub matching: Option<String>,
 }
 
-/// How many of the matching rows to take.
+/// Which of the matching rows to take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SampleMode {
     /// A random sample.
     Sample {
         /// Maximum number of rows.
         count: usize,
-        /// The same seed gives the same rows.
+        /// Seed of the sample.
         seed: u64,
     },
     /// All rows.
     All,
     /// One row; the other conditions do not apply.
     One {
-        /// The row.
+        /// Row to show.
         row: usize,
         /// Initial crop of its full view.
         crop: Option<UnitBox>,

@@ -25,7 +25,7 @@ pub enum ColumnValues<R> {
     Reals(fn(&R) -> Option<f32>),
     /// Parquet's `string`.
     Texts(fn(&R) -> Option<&str>),
-    /// Lists of texts. An empty list differs from null.
+    /// Lists of strings. An empty list differs from null.
     TextLists(fn(&R) -> Option<Vec<&str>>),
     /// Lists of numbers.
     RealLists(fn(&R) -> Option<&[f32]>),

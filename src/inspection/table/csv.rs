@@ -1,5 +1,5 @@
-//! Tables as CSV. Null is an empty field, numbers have as many digits as are needed to read the same value back, and
-//! items of lists are separated by `;`. Texts that a spreadsheet would read as formulas get a leading `'`.
+//! Tables as CSV. Null is an empty field, numbers have as many digits as are needed for an exact round trip, and
+//! items of lists are separated by `;`. Strings that a spreadsheet would read as formulas get a leading `'`.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -49,7 +49,7 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
     }
 }
 
-/// Adds a leading `'` to a text that a spreadsheet would read as a formula.
+/// Adds a leading `'` to a string that a spreadsheet would read as a formula.
 fn escape_formula(text: &str) -> Cow<'_, str> {
     const FORMULA_STARTS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
     if text.starts_with(FORMULA_STARTS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }

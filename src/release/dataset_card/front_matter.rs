@@ -2,9 +2,9 @@
 
 use crate::release::escape::yaml_string;
 use crate::release::licence::{LICENCE, Licence};
-use crate::release::metadata::ReleaseMetadata;
+use crate::release::release_metadata::ReleaseMetadata;
 
-/// Returns the header, including both `---` lines. Every scalar is quoted, so that no name is parsed as another type.
+/// Returns the header, including both `---` lines. Every scalar is quoted, so no name is parsed as a different type.
 pub(super) fn front_matter(metadata: &ReleaseMetadata<'_>) -> String {
     let mut lines = vec!["---".to_owned()];
     let mut scalar = |key: &str, value: &str| lines.push(format!("{key}: {}", yaml_string(value)));

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use crate::release::escape::markdown;
 use crate::release::licence::Licence;
-use crate::release::metadata::ReleaseMetadata;
-use crate::release::overview::OVERVIEW;
+use crate::release::overview_picture::OVERVIEW;
 use crate::release::publish_options::OverviewPicture;
+use crate::release::release_metadata::ReleaseMetadata;
 use crate::shared::numbers::{bytes, thousands};
 
-/// What the data set contains, and a table of its files.
+/// Content of the data set, and a table of its files.
 pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
     let info = metadata.info;
     format!(
@@ -168,7 +168,7 @@ pub(super) fn statistics(metadata: &ReleaseMetadata<'_>) -> String {
              | verdict | images | meaning |\n|---|---:|---|\n";
     for (verdict, images, meaning) in [
         ("agrees", verdicts.agrees, "the folder class is the best class"),
-        ("differs", verdicts.differs, "another class is the best, but some cell contains the folder class"),
+        ("differs", verdicts.differs, "a different class is the best, but some cell contains the folder class"),
         ("absent", verdicts.absent, "no cell contains the folder class"),
         ("not-compared", verdicts.not_compared, "there is no folder class, or the teacher does not know it"),
         ("failed", status.failed, "the image could not be labelled"),
@@ -218,8 +218,8 @@ pub(super) fn licence(metadata: &ReleaseMetadata<'_>) -> String {
         }
     };
     format!(
-        "## Licence\n\n{labels} The images are not part of this release; [SOURCE_TERMS.md](SOURCE_TERMS.md) contains what the \
-         publisher states about their licence. The teacher has its own licence.\n\n"
+        "## Licence\n\n{labels} The images are not part of this release; [SOURCE_TERMS.md](SOURCE_TERMS.md) contains the \
+         publisher's statement about their licence. The teacher has its own licence.\n\n"
     )
 }
 

@@ -1,4 +1,4 @@
-//! Sends the files of a release to a target and reads them back.
+//! Sends the files of a release to a destination and reads them back.
 
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use serde::Serialize;
 
 use super::delivery_plan::{DeliveryPlan, Existing, MARKER};
+use super::destination::{DeliveryError, ReleaseDestination};
 use super::parallel::for_each;
-use super::target::{DeliveryError, Target};
 use crate::release::checksums::{CHECKSUMS, SIGNATURE, is_checksums_or_signature};
 use crate::release::release_file::ReleaseFile;
 use crate::shared::error::Error;
@@ -19,12 +19,12 @@ pub enum DeliveryProgress {
     Started {
         /// Number of files of the release.
         files: usize,
-        /// Their total size.
+        /// Total size of the files in bytes.
         bytes: u64,
     },
     /// A file is delivered and verified, or already was there.
     FileDone {
-        /// Its size.
+        /// Size of the file in bytes.
         bytes: u64,
     },
 }
@@ -33,7 +33,7 @@ pub enum DeliveryProgress {
 pub struct DeliveryCallbacks<'a> {
     /// Receives the progress, from several threads.
     pub on_progress: &'a (dyn Fn(DeliveryProgress) + Sync),
-    /// Returns whether the delivery should stop.
+    /// Returns whether a stop was requested.
     pub should_stop: &'a (dyn Fn() -> bool + Sync),
 }
 
@@ -55,50 +55,50 @@ pub struct Delivery {
 /// Delivers the files of a release, up to `concurrency` at a time. Every file that is sent is read back and compared.
 ///
 /// # Errors
-/// Returns [`Error::Release`] if other files are at the target, or a file that was read back differs;
+/// Returns [`Error::Release`] if the destination contains other files, or a file that was read back differs;
 /// [`Error::Interrupted`] if a stop was requested; [`Error::Threads`] if no thread can be started; and the errors of the
-/// target.
+/// destination.
 pub fn deliver(
     files: &[ReleaseFile],
-    target: &dyn Target,
+    destination: &dyn ReleaseDestination,
     existing: Existing,
     concurrency: NonZeroUsize,
     callbacks: &DeliveryCallbacks<'_>,
 ) -> Result<Delivery, Error> {
-    let there = target.list()?;
-    let plan = DeliveryPlan::new(files, target, &there, existing)?;
+    let there = destination.list()?;
+    let plan = DeliveryPlan::new(files, destination, &there, existing)?;
     let mut delivery = Delivery { files: files.len(), ..Delivery::default() };
     if plan.is_delivered {
-        verify_all(files, target, concurrency, callbacks)?;
+        verify_all(files, destination, concurrency, callbacks)?;
         delivery.kept = files.len();
         return Ok(delivery);
     }
     let has_same_length = |file: &ReleaseFile| there.get(&file.path) == Some(&file.bytes);
-    target.check_space(files.iter().filter(|file| !has_same_length(file)).map(|file| file.bytes).sum())?;
-    target.put(&plan.marker.file())?;
-    // From here on the target contains no valid release until its checksums are written.
+    destination.check_space(files.iter().filter(|file| !has_same_length(file)).map(|file| file.bytes).sum())?;
+    destination.put(&plan.marker.file())?;
+    // From here on the destination contains no valid release until its checksums are written.
     for old in [CHECKSUMS, SIGNATURE].iter().filter(|path| there.contains_key(**path)) {
-        target.remove(old)?;
+        destination.remove(old)?;
     }
     for old in &plan.marker.remove {
-        target.remove(old)?;
+        destination.remove(old)?;
         delivery.removed += usize::from(there.contains_key(old));
     }
     let (last, content): (Vec<_>, Vec<_>) = files.iter().partition(|file| is_checksums_or_signature(&file.path));
     (callbacks.on_progress)(started(files));
     let (sent, sent_bytes) = (AtomicUsize::new(0), AtomicU64::new(0));
     let send = |file: &ReleaseFile| {
-        target.put(file)?;
-        verify_sent(file, target)?;
+        destination.put(file)?;
+        verify_sent(file, destination)?;
         sent.fetch_add(1, Ordering::Relaxed);
         sent_bytes.fetch_add(file.bytes, Ordering::Relaxed);
         Ok::<(), Error>(())
     };
     let is_there = |file: &ReleaseFile| match existing {
         _ if !has_same_length(file) => Ok(false),
-        Existing::Keep => target.has(&file.path, &file.sha256),
+        Existing::Keep => destination.has(&file.path, &file.sha256),
         // The old release may be replaced because it was damaged.
-        Existing::Replace => Ok(target.digest_of(file)? == file.sha256),
+        Existing::Replace => Ok(destination.digest_of(file)? == file.sha256),
     };
     for_each(&content, concurrency, callbacks.should_stop, |file| {
         if !is_there(file)? {
@@ -113,23 +113,23 @@ pub fn deliver(
             (callbacks.on_progress)(DeliveryProgress::FileDone { bytes: file.bytes });
         }
     }
-    target.remove(MARKER)?;
+    destination.remove(MARKER)?;
     (delivery.sent, delivery.sent_bytes) = (sent.into_inner(), sent_bytes.into_inner());
     delivery.kept = delivery.files - delivery.sent;
     Ok(delivery)
 }
 
-/// Returns the files that a delivery would send: those that are missing or have another length.
+/// Returns the files that a delivery would send: those that are missing or have a different length.
 ///
 /// # Errors
 /// Returns the errors of [`deliver`] that occur before anything is written.
 pub fn files_to_send<'a>(
     files: &'a [ReleaseFile],
-    target: &dyn Target,
+    destination: &dyn ReleaseDestination,
     existing: Existing,
 ) -> Result<Vec<&'a ReleaseFile>, Error> {
-    let there = target.list()?;
-    if DeliveryPlan::new(files, target, &there, existing)?.is_delivered {
+    let there = destination.list()?;
+    if DeliveryPlan::new(files, destination, &there, existing)?.is_delivered {
         return Ok(Vec::new());
     }
     Ok(files.iter().filter(|file| there.get(&file.path) != Some(&file.bytes)).collect())
@@ -142,23 +142,23 @@ fn started(files: &[ReleaseFile]) -> DeliveryProgress {
 /// Reads and compares every file of a release that is already delivered.
 fn verify_all(
     files: &[ReleaseFile],
-    target: &dyn Target,
+    destination: &dyn ReleaseDestination,
     concurrency: NonZeroUsize,
     callbacks: &DeliveryCallbacks<'_>,
 ) -> Result<(), Error> {
     (callbacks.on_progress)(started(files));
     for_each(files, concurrency, callbacks.should_stop, |file| {
-        verify_sent(file, target)?;
+        verify_sent(file, destination)?;
         (callbacks.on_progress)(DeliveryProgress::FileDone { bytes: file.bytes });
         Ok(())
     })
 }
 
-fn verify_sent(file: &ReleaseFile, target: &dyn Target) -> Result<(), Error> {
-    let found = target.digest_of(file)?;
+fn verify_sent(file: &ReleaseFile, destination: &dyn ReleaseDestination) -> Result<(), Error> {
+    let found = destination.digest_of(file)?;
     if found == file.sha256 {
         return Ok(());
     }
     let (path, expected) = (file.path.clone(), file.sha256.clone());
-    Err(DeliveryError::ReadBack { path, found, expected }.at(target))
+    Err(DeliveryError::ReadBack { path, found, expected }.at(destination))
 }

@@ -1,16 +1,16 @@
-//! Decides what a delivery does with the files that are already at the target.
+//! Decides what a delivery does with the files that are already at the destination.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::target::{DeliveryError, Target};
+use super::destination::{DeliveryError, ReleaseDestination};
 use crate::release::checksums::{CHECKSUMS, is_checksums_or_signature};
 use crate::release::release_file::ReleaseFile;
 use crate::shared::digest::digest_bytes;
 use crate::shared::error::Error;
 
-/// Name of the file that exists at the target while a release is being delivered.
+/// Name of the file that exists at the destination while a release is being delivered.
 pub const MARKER: &str = ".publishing";
 
 /// Content of [`MARKER`], by which an interrupted delivery is recognised and resumed.
@@ -20,7 +20,7 @@ pub(super) struct Marker {
     checksums: String,
     /// Files of the release.
     files: Vec<String>,
-    /// Files of an older release that have to be removed.
+    /// Files of an older release that must be removed.
     pub(super) remove: Vec<String>,
 }
 
@@ -35,17 +35,17 @@ impl Marker {
     }
 }
 
-/// What happens to an existing release at the target.
+/// Treatment of an existing release at the destination.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Existing {
-    /// It is kept, and another release is refused.
+    /// It is kept, and a different release is refused.
     #[default]
     Keep,
     /// It is replaced. Files that belong to no release are never touched.
     Replace,
 }
 
-/// What a delivery does, decided before anything is written.
+/// Plan of a delivery, decided before anything is written.
 pub(super) struct DeliveryPlan {
     /// Whether this release is already there, judging by names, lengths and checksums.
     pub(super) is_delivered: bool,
@@ -55,14 +55,14 @@ pub(super) struct DeliveryPlan {
 impl DeliveryPlan {
     pub(super) fn new(
         files: &[ReleaseFile],
-        target: &dyn Target,
+        destination: &dyn ReleaseDestination,
         there: &BTreeMap<String, u64>,
         existing: Existing,
     ) -> Result<Self, Error> {
         let ours: BTreeMap<&str, &ReleaseFile> = files.iter().map(|file| (file.path.as_str(), file)).collect();
-        let checksums = ours.get(CHECKSUMS).ok_or_else(|| DeliveryError::NoChecksums.at(target))?.sha256.clone();
-        let unfinished = target.read(MARKER)?.map(|text| Marker::parse(&text).unwrap_or_default());
-        let old_checksums = target.read(CHECKSUMS)?;
+        let checksums = ours.get(CHECKSUMS).ok_or_else(|| DeliveryError::NoChecksums.at(destination))?.sha256.clone();
+        let unfinished = destination.read(MARKER)?.map(|text| Marker::parse(&text).unwrap_or_default());
+        let old_checksums = destination.read(CHECKSUMS)?;
         let is_ours = old_checksums.as_ref().is_some_and(|text| digest_bytes(text) == checksums);
         let is_complete = files.iter().all(|file| there.get(&file.path) == Some(&file.bytes));
         // The files of an existing release are listed in its checksums, or in the marker if it is being replaced.
@@ -77,13 +77,13 @@ impl DeliveryPlan {
             return Ok(Self { is_delivered: true, marker: Marker::default() });
         }
         if let Some(&path) = unknown {
-            return Err(DeliveryError::UnknownFile { path: path.clone() }.at(target));
+            return Err(DeliveryError::UnknownFile { path: path.clone() }.at(destination));
         }
         let is_empty = there.keys().all(|path| is_of_a_tool(path));
         if existing == Existing::Keep && unfinished.is_none() && !is_empty && !is_ours {
             let first = there.keys().next().cloned().unwrap_or_default();
             let is_release = old_checksums.is_some();
-            return Err(DeliveryError::Occupied { is_release, files: there.len(), first }.at(target));
+            return Err(DeliveryError::Occupied { is_release, files: there.len(), first }.at(destination));
         }
         let is_removed = |path: &&String| !is_checksums_or_signature(path) && path.as_str() != MARKER;
         let marker = Marker {
@@ -98,17 +98,17 @@ impl DeliveryPlan {
 /// Refuses a location with files but without a release, before any work is done.
 ///
 /// # Errors
-/// Returns [`Error::Release`] if it has such files; another error if it cannot be listed.
-pub fn check_target(target: &dyn Target) -> Result<(), Error> {
-    let there = target.list()?;
+/// Returns [`Error::Release`] if it has such files, and the errors of listing it.
+pub fn check_destination(destination: &dyn ReleaseDestination) -> Result<(), Error> {
+    let there = destination.list()?;
     let is_release = [CHECKSUMS, MARKER].iter().any(|path| there.contains_key(*path));
     match there.keys().find(|path| !is_of_a_tool(path)) {
-        Some(path) if !is_release => Err(DeliveryError::UnknownFile { path: path.clone() }.at(target)),
+        Some(path) if !is_release => Err(DeliveryError::UnknownFile { path: path.clone() }.at(destination)),
         _ => Ok(()),
     }
 }
 
-/// Whether a file belongs to a tool such as git or the Hub's client. Their names start with a dot, and they are left alone.
+/// Returns whether a file belongs to a tool such as git or the Hub's client. Their names start with a dot, and they are left alone.
 fn is_of_a_tool(path: &str) -> bool {
     path.starts_with('.') && path != MARKER
 }

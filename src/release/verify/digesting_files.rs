@@ -1,4 +1,4 @@
-//! Computes the digests of files while others read them, so that no file is read twice.
+//! Computes the digests of files while others read them, so no file is read twice.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -8,7 +8,7 @@ use crate::shared::digest::Digest;
 use crate::shared::error::Error;
 use crate::shared::store::{Files, RecordedFile};
 
-/// What is known about files before they are checked.
+/// Known properties of files before they are checked.
 pub(super) struct KnownFiles<'a> {
     /// Digests and lengths of files that were already read.
     pub(super) digests: &'a BTreeMap<String, (Digest, u64)>,
@@ -20,11 +20,11 @@ pub(super) struct KnownFiles<'a> {
 
 /// Result of checking one file.
 pub(super) enum FileCheck {
-    /// It was read and matches its digest; its length.
+    /// The file was read and matches its digest; with its length.
     Compared(u64),
     /// Only its length was checked.
     ByLength,
-    /// It is missing or differs.
+    /// The file is missing or differs.
     Wrong(String),
 }
 
@@ -49,10 +49,10 @@ pub(super) fn check_file(
     let Some(bytes) = bytes else { return Ok(FileCheck::Wrong("missing".to_owned())) };
     let recorded = known.recorded.get(name);
     if let Some(recorded) = recorded.filter(|recorded| recorded.bytes != bytes) {
-        return Ok(FileCheck::Wrong(format!("it has {bytes} bytes, but its record lists {}", recorded.bytes)));
+        return Ok(FileCheck::Wrong(format!("{bytes} bytes, but its record lists {}", recorded.bytes)));
     }
     if recorded.is_none() && bytes > MAX_UNRECORDED_BYTES {
-        return Ok(FileCheck::Wrong(format!("it has {bytes} bytes, expected at most {MAX_UNRECORDED_BYTES}")));
+        return Ok(FileCheck::Wrong(format!("{bytes} bytes, expected at most {MAX_UNRECORDED_BYTES}")));
     }
     if scope == VerifyScope::SmallFiles && (recorded.is_some() || is_shard_file(name)) {
         return Ok(FileCheck::ByLength);
@@ -63,7 +63,7 @@ pub(super) fn check_file(
 /// Maximum length of a file that no record lists; even the summary of a billion images is shorter.
 const MAX_UNRECORDED_BYTES: u64 = 1 << 38;
 
-/// Whether this is the name of a shard file, whether or not a record lists it.
+/// Returns whether this is the name of a shard file, whether or not a record lists it.
 pub(super) fn is_shard_file(name: &str) -> bool {
     name.split_once('/').is_some_and(|(_, file)| file.starts_with("c."))
 }

@@ -10,7 +10,7 @@ use super::verification::{ReleaseRemedy, ReleaseVerification, ReleaseVerifyProgr
 use crate::release::checksums::{CHECKSUMS, ListedFiles, SIGNATURE, is_checksums_or_signature};
 use crate::release::deliver::MARKER;
 use crate::release::provenance::PROVENANCE;
-use crate::release::signature::check_signature;
+use crate::release::signature::{SignatureError, check_signature};
 use crate::release::trusted_keys::TrustedKeys;
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
@@ -32,7 +32,7 @@ pub fn verify(
     let mut found = ReleaseVerification::default();
     let lengths = files.list()?.map(|list| list.into_iter().collect::<BTreeMap<String, u64>>());
     if files.file_bytes(MARKER)?.is_some() {
-        let problem = "it exists only during publication: this release is incomplete";
+        let problem = "exists only during publication: this release is incomplete";
         found.add(MARKER, problem, ReleaseRemedy::AskPublisher);
     }
     let Some(checksums) = files.read_up_to(CHECKSUMS, CHECKSUMS_BYTES)? else {
@@ -82,6 +82,16 @@ pub fn verify(
     Ok(found)
 }
 
+fn remedy_of(problem: &SignatureError) -> ReleaseRemedy {
+    match problem {
+        SignatureError::NotTrusted { .. } => ReleaseRemedy::CheckSigner,
+        SignatureError::OtherAlgorithm { .. } => ReleaseRemedy::UseSshKeygen,
+        SignatureError::NotASignature { .. }
+        | SignatureError::OtherNamespace { .. }
+        | SignatureError::Mismatch { .. } => ReleaseRemedy::AskPublisher,
+    }
+}
+
 fn verify_signature(
     files: &dyn Files,
     checksums: &[u8],
@@ -91,7 +101,7 @@ fn verify_signature(
     match files.read(SIGNATURE)? {
         Some(signature) => match check_signature(checksums, &signature, trusted) {
             Ok(signed_by) => found.signed = Some(signed_by),
-            Err(problem) => found.add(SIGNATURE, problem.to_string(), ReleaseRemedy::AskPublisher),
+            Err(problem) => found.add(SIGNATURE, problem.to_string(), remedy_of(&problem)),
         },
         None if trusted.is_some() => {
             found.add(SIGNATURE, "missing: this release is not signed", ReleaseRemedy::AskPublisher);

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::release::signature::SignedBy;
 use crate::shared::store::{ShardRecord, StoreDescription, StoreInfo};
 
-/// Which files of a release are read.
+/// Files of a release to read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VerifyScope {
     /// All files; each is compared with its digest.
@@ -19,9 +19,9 @@ pub enum VerifyScope {
 /// Progress of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReleaseVerifyProgress {
-    /// This many more files or rows will be checked.
+    /// Number of further files or rows that will be checked.
     More(usize),
-    /// One of them is done.
+    /// One file or row was checked.
     Done,
 }
 
@@ -34,7 +34,7 @@ pub struct ReleaseVerification {
     pub files: usize,
     /// Number of listed files that were read and match their digest.
     pub compared: usize,
-    /// Their total size.
+    /// Total size of these files in bytes.
     pub compared_bytes: u64,
     /// Number of listed files whose length was checked, but not their content.
     pub by_length: usize,
@@ -62,15 +62,15 @@ pub struct ReleaseVerification {
 /// A problem of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ReleaseProblem {
-    /// The file, relative to the release.
+    /// Path of the file, relative to the release.
     pub file: String,
-    /// What is wrong with it.
+    /// Description of the problem.
     pub problem: String,
-    /// What the receiver can do.
+    /// Advice for the consumer.
     pub remedy: ReleaseRemedy,
 }
 
-/// What the receiver of a release can do about a problem.
+/// Advice for the consumer of a release about a problem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReleaseRemedy {
@@ -78,15 +78,24 @@ pub enum ReleaseRemedy {
     DownloadAgain,
     /// The release was published with this problem.
     AskPublisher,
+    /// The release was signed by an untrusted key.
+    CheckSigner,
+    /// The signature is of a type that only `ssh-keygen` can check.
+    UseSshKeygen,
     /// The file does not belong to the release.
     Delete,
 }
+
+const SSH_KEYGEN_ADVICE: &str =
+    "check it with: ssh-keygen -Y verify -n file -f ALLOWED_SIGNERS -I NAME -s SHA256SUMS.sig < SHA256SUMS";
 
 impl fmt::Display for ReleaseRemedy {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DownloadAgain => "download the file again; if the problem remains, ask the publisher",
             Self::AskPublisher => "ask the publisher",
+            Self::CheckSigner => "ask the publisher which key is right, or pass another --signer",
+            Self::UseSshKeygen => SSH_KEYGEN_ADVICE,
             Self::Delete => "do not rely on this file; it can be deleted",
         })
     }
@@ -102,7 +111,7 @@ impl ReleaseVerification {
         }
     }
 
-    /// Takes the counts from the description of the store.
+    /// Sets the counts from the description of the store.
     pub(super) fn set_counts(&mut self, description: StoreDescription) {
         self.labelled = description.records.iter().map(|record| record.labelled).sum();
         self.failed = description.records.iter().map(|record| record.failed.len()).sum();

@@ -1,5 +1,5 @@
 // Loads maps and photographs when they are shown, in blocks of sixteen rows. The latest request is served first and
-// obsolete requests are dropped, so that after scrolling through thousands of rows only the visible ones are loaded.
+// obsolete requests are dropped, so after scrolling through thousands of rows only the visible ones are loaded.
 relabel.blocks = (() => {
   const { table } = relabel;
   const { make, classIds, scores } = relabel.base;

@@ -94,7 +94,7 @@ relabel.crop = (() => {
     stage.addEventListener("pointercancel", end);
   }
 
-  // Coordinates are rounded as they are displayed, so that the displayed box is the one that is pooled.
+  // Coordinates are rounded as they are displayed, so the displayed box is the one that is pooled.
   const rounded = (side) => Math.round(Math.max(-MAX_OUTSIDE, Math.min(side, 1 + MAX_OUTSIDE)) / STEP) * STEP;
   const tidy = (side) => Number(rounded(side).toFixed(3));
 

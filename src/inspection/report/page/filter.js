@@ -1,4 +1,4 @@
-// Filters and order of the images. The state is stored in the URL, so that a view can be linked.
+// Filters and order of the images. The state is stored in the URL, so a view can be linked.
 relabel.filter = (() => {
   const { table } = relabel;
   const { make, byId, count, formatInteger } = relabel.base;
@@ -79,7 +79,7 @@ relabel.filter = (() => {
     apply();
   };
 
-  // Shows the images with a folder class and another best class.
+  // Shows the images with a folder class and a different best class.
   filter.showPair = (folderClass, best) => {
     filter.set({ pair: `${folderClass}-${best}`, tab: "images" });
     show();

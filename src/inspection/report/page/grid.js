@@ -57,7 +57,7 @@ relabel.grid = (() => {
     const first = Math.max(0, Math.floor(top / lineHeight) - 1) * columns;
     const last = Math.min(filter.matches.length, (Math.ceil((top + scroller.clientHeight) / lineHeight) + 1) * columns);
     for (const [index, tile] of tiles) {
-      // The focused tile is kept, so that keyboard navigation continues from it.
+      // The focused tile is kept, so keyboard navigation continues from it.
       if ((index < first || index >= last) && !tile.node.contains(document.activeElement)) {
         tile.node.remove();
         tiles.delete(index);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::target::Target;
+use super::destination::ReleaseDestination;
 use crate::release::checksums::digest_of;
 use crate::release::release_file::{FileContent, ReleaseFile};
 use crate::shared::digest::Digest;
@@ -12,11 +12,11 @@ use crate::shared::store::{CHECKSUMS_BYTES, Files as _};
 
 /// A prefix in a bucket.
 #[derive(Debug)]
-pub struct BucketTarget {
+pub struct BucketDestination {
     remote: RemoteFiles,
 }
 
-impl BucketTarget {
+impl BucketDestination {
     /// Wraps a prefix that was opened for writing.
     #[must_use]
     pub fn new(remote: RemoteFiles) -> Self {
@@ -24,7 +24,7 @@ impl BucketTarget {
     }
 }
 
-impl Target for BucketTarget {
+impl ReleaseDestination for BucketDestination {
     fn name(&self) -> String {
         self.remote.name().to_owned()
     }

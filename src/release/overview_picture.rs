@@ -15,7 +15,7 @@ pub(super) const OVERVIEW: &str = "overview.png";
 /// Number of label maps side by side.
 const SHOWN: usize = 3;
 
-/// How interesting the label map of an image is to look at.
+/// Score of an image as an example in the picture.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Candidate {
     row: usize,
@@ -74,7 +74,9 @@ pub(super) fn overview(
         RowState::Labelled(labels) => {
             ImageView::new(manifest, row, labels, classes, None).map_err(|error| failed(format!("row {row}: {error}")))
         }
-        RowState::Failed(_) | RowState::ToDo => Err(failed(format!("the labels of row {row} were deleted meanwhile"))),
+        RowState::Failed(_) | RowState::ToDo => {
+            Err(failed(format!("the labels of row {row} were deleted during publication")))
+        }
     };
     let draw_error = |error: PictureError| failed(format!("cannot draw {OVERVIEW}: {error}"));
     match picture {

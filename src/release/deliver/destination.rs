@@ -1,4 +1,4 @@
-//! Where a release is delivered to.
+//! Destinations of a release: what a delivery requires of a folder or an object store.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::shared::error::Error;
 use crate::shared::numbers::{bytes, thousands};
 
 /// A location that a release can be delivered to.
-pub trait Target: Sync {
+pub trait ReleaseDestination: Sync {
     /// Name of the location, for messages.
     fn name(&self) -> String;
 
@@ -57,27 +57,27 @@ pub trait Target: Sync {
     fn remove(&self, path: &str) -> Result<(), Error>;
 }
 
-/// Why a release cannot be delivered.
+/// Reason a release cannot be delivered.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DeliveryError {
-    #[error("it has no {CHECKSUMS}")]
+    #[error("{CHECKSUMS} is missing")]
     NoChecksums,
     #[error("`{path}` does not belong to any release\n  help: publish to a new or empty location")]
     UnknownFile { path: String },
     #[error(
-        "{} already at this location ({} files, the first is `{first}`)\n  help: name another location, or replace the \
+        "{} already at this location ({} files, the first is `{first}`)\n  help: choose another --to, or replace the \
          content with --replace",
-        if *is_release { "another release is" } else { "files are" },
+        if *is_release { "a different release is" } else { "files are" },
         thousands(*files)
     )]
     Occupied { is_release: bool, files: usize, first: String },
     #[error(
-        "{path} was read back with SHA-256 {found}, expected {expected}: it was changed during or after the transfer, or the \
-         store was changed meanwhile\n  help: verify the store, and publish again with --replace"
+        "{path} was read back with SHA-256 {found}, expected {expected}: the file was changed during or after the transfer, or \
+         the store was changed in the meantime\n  help: verify the store, and publish again with --replace"
     )]
     ReadBack { path: String, found: Digest, expected: Digest },
     #[error(
-        "not enough disk space: {} needed, {} available\n  help: free some space, name another location, or use --link if \
+        "not enough disk space: {} needed, {} available\n  help: free disk space, choose another --to, or pass --link if \
          the store is on the same file system",
         bytes(*needed),
         bytes(*available)
@@ -87,7 +87,7 @@ pub(super) enum DeliveryError {
 
 impl DeliveryError {
     /// Adds the location.
-    pub(super) fn at(self, target: &dyn Target) -> Error {
-        Error::Release { place: target.name(), problem: self.into() }
+    pub(super) fn at(self, destination: &dyn ReleaseDestination) -> Error {
+        Error::Release { place: destination.name(), problem: self.into() }
     }
 }

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::target::{DeliveryError, Target};
+use super::destination::{DeliveryError, ReleaseDestination};
 use crate::release::release_file::{FileContent, ReleaseFile};
 use crate::shared::digest::{Digest, digest_file};
 use crate::shared::error::Error;
@@ -14,12 +14,12 @@ use crate::shared::store::CHECKSUMS_BYTES;
 
 /// A folder.
 #[derive(Clone, Debug)]
-pub struct FolderTarget {
+pub struct FolderDestination {
     path: PathBuf,
     link_mode: LinkMode,
 }
 
-/// How files of the store get into the release.
+/// How files of the store are added to the release.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LinkMode {
     /// They are copied.
@@ -29,8 +29,8 @@ pub enum LinkMode {
     Hardlink,
 }
 
-impl FolderTarget {
-    /// A folder, which does not have to exist yet.
+impl FolderDestination {
+    /// Creates the destination of a folder, which may not exist yet.
     #[must_use]
     pub fn new(path: PathBuf, link_mode: LinkMode) -> Self {
         Self { path, link_mode }
@@ -41,7 +41,7 @@ impl FolderTarget {
         match &file.content {
             FileContent::Memory(bytes) => File::create_new(draft)?.write_all(bytes)?,
             FileContent::Disk(path) => {
-                // A hard link to a symbolic link is a symbolic link, which leads out of the release.
+                // A hard link to a symbolic link is a symbolic link, which points outside the release.
                 let is_file = fs::symlink_metadata(path)?.is_file();
                 if self.link_mode == LinkMode::Hardlink && is_file && fs::hard_link(path, draft).is_ok() {
                     return Ok(());
@@ -54,7 +54,7 @@ impl FolderTarget {
     }
 }
 
-impl Target for FolderTarget {
+impl ReleaseDestination for FolderDestination {
     fn name(&self) -> String {
         self.path.display().to_string()
     }
