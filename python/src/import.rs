@@ -118,8 +118,8 @@ impl Import {
 
 /// Returns a class list as JSON.
 #[pyfunction]
-pub(crate) fn class_list(py: Python<'_>, words: &str) -> PyResult<String> {
-    let list = py.detach(|| exchange::class_list(words)).map_err(python)?;
+pub(crate) fn class_list(py: Python<'_>, name: &str) -> PyResult<String> {
+    let list = py.detach(|| exchange::class_list(name)).map_err(python)?;
     serde_json::to_string(&ClassesInfo::from(&list)).map_err(not_json)
 }
 

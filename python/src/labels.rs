@@ -15,7 +15,7 @@ use relabel::training::labels::{PastedBatch, RowStatus};
 use relabel::training::pool::{PoolOptions, TargetValue};
 
 use crate::errors::python;
-use crate::options::{self, BatchWords, PoolingWords};
+use crate::options::{self, BatchArgs, PoolingArgs};
 
 #[pyclass(frozen)]
 pub(crate) struct Labels {
@@ -121,8 +121,8 @@ impl Labels {
     fn pool<'py>(
         &self,
         py: Python<'py>,
-        batch: BatchWords<'py>,
-        pooling: PoolingWords,
+        batch: BatchArgs<'py>,
+        pooling: PoolingArgs,
         dtype: &str,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -138,8 +138,8 @@ impl Labels {
     fn pool_sparse<'py>(
         &self,
         py: Python<'py>,
-        batch: BatchWords<'py>,
-        pooling: PoolingWords,
+        batch: BatchArgs<'py>,
+        pooling: PoolingArgs,
         threads: usize,
     ) -> PyResult<SparseArrays<'py>> {
         let (rows, crops) = options::batch(&batch)?;
@@ -158,11 +158,11 @@ impl Labels {
     fn cutmix<'py>(
         &self,
         py: Python<'py>,
-        batch: BatchWords<'py>,
+        batch: BatchArgs<'py>,
         partners: PyReadonlyArray1<'py, i64>,
         rects: PyReadonlyArray2<'py, u32>,
         input: (u32, u32),
-        pooling: PoolingWords,
+        pooling: PoolingArgs,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (rows, crops) = options::batch(&batch)?;
@@ -206,7 +206,7 @@ impl Labels {
     fn pool_as<'py, T: TargetValue + numpy::Element>(
         &self,
         py: Python<'py>,
-        batch: &BatchWords<'py>,
+        batch: &BatchArgs<'py>,
         pooling: PoolOptions,
         threads: NonZeroUsize,
     ) -> PyResult<Bound<'py, PyAny>> {

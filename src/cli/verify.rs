@@ -50,7 +50,7 @@ fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<VerifyRe
     for (flag, is_given) in [("--signer", arguments.signer.is_some()), ("--sample", arguments.sample.is_some())] {
         if is_given {
             return Err(Error::Release {
-                place: arguments.store.display().to_string(),
+                location: arguments.store.display().to_string(),
                 problem: format!("{flag} is for releases, and this folder has no {CHECKSUMS}").into(),
             });
         }
@@ -86,7 +86,7 @@ fn verify_remote(arguments: &VerifyArguments, global: &Global, url: &str) -> Res
     let files = Arc::new(RemoteFiles::open(url, network_settings(Access::Read))?);
     if !release::is_release(&*files)? {
         return Err(Error::Release {
-            place: files.name().to_owned(),
+            location: files.name().to_owned(),
             problem: format!(
                 "{CHECKSUMS} not found\n  help: pass the URL that the release was published to; an unpublished store is \
                  verified in its folder"

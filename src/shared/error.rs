@@ -135,7 +135,7 @@ pub enum Error {
         printable_path(path),
         list(differences)
     )]
-    OtherRun {
+    SettingsDiffer {
         /// The store.
         path: PathBuf,
         /// One line per setting that differs, with both values.
@@ -161,19 +161,19 @@ pub enum Error {
         problem: Cause,
     },
     /// An address in the network cannot be reached, refuses access, or returns something unexpected.
-    #[error("{}: {}", printable(place), cause(problem))]
+    #[error("{}: {}", printable(location), cause(problem))]
     Remote {
         /// The address, without credentials.
-        place: String,
+        location: String,
         /// What went wrong.
         #[source]
         problem: Cause,
     },
     /// A release cannot be created, delivered or used.
-    #[error("release {}: {}", printable(place), cause(problem))]
+    #[error("release {}: {}", printable(location), cause(problem))]
     Release {
         /// The folder or address.
-        place: String,
+        location: String,
         /// What is wrong.
         #[source]
         problem: Cause,
@@ -296,7 +296,7 @@ impl Error {
             | Self::Proof { .. }
             | Self::Runtime(_)
             | Self::Device { .. }
-            | Self::OtherRun { .. }
+            | Self::SettingsDiffer { .. }
             | Self::Key { .. } => ErrorClass::Configuration,
             Self::File { .. }
             | Self::Remote { .. }

@@ -285,7 +285,7 @@ impl UnitBox {
     /// Returns the box with this left, upper, right and lower side, given in float32.
     ///
     /// # Errors
-    /// Returns an error as [`UnitBox::new`] does.
+    /// See [`UnitBox::new`].
     pub fn from_float32(sides: [f32; 4]) -> Result<Self, GeometryError> {
         let [x0, y0, x1, y1] = sides.map(f64::from);
         Self { x0, y0, x1, y1, given_in: Precision::Float32 }.checked()

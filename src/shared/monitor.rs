@@ -62,6 +62,6 @@ impl dyn Monitor + '_ {
 
 /// Ignores progress and never stops a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoopMonitor;
 
-impl Monitor for Silent {}
+impl Monitor for NoopMonitor {}

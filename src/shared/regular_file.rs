@@ -15,9 +15,9 @@ use crate::shared::numbers::exact_bytes;
 
 /// What was found at a path. A failure of the system to look there is an error instead.
 #[derive(Debug)]
-pub(crate) enum Found<T> {
+pub(crate) enum Lookup<T> {
     /// A regular file.
-    There(T),
+    Found(T),
     /// There is nothing.
     Absent,
     /// Something other than the expected file.
@@ -47,14 +47,14 @@ pub enum UnusableFile {
     },
 }
 
-impl<T> Found<T> {
+impl<T> Lookup<T> {
     /// Returns the file.
     ///
     /// # Errors
     /// Returns [`UnusableFile`] if there is nothing, or something else.
     pub(crate) fn usable(self) -> Result<T, UnusableFile> {
         match self {
-            Self::There(found) => Ok(found),
+            Self::Found(found) => Ok(found),
             Self::Absent => Err(UnusableFile::Missing),
             Self::Unusable(problem) => Err(problem),
         }
@@ -66,7 +66,7 @@ impl<T> Found<T> {
     /// Returns [`Error::File`] if there is something else.
     pub(crate) fn or_none(self, action: &'static str, path: &Path) -> Result<Option<T>, Error> {
         match self {
-            Self::There(found) => Ok(Some(found)),
+            Self::Found(found) => Ok(Some(found)),
             Self::Absent => Ok(None),
             Self::Unusable(problem) => Err(Error::file(action, path)(io::Error::new(ErrorKind::InvalidData, problem))),
         }
@@ -84,41 +84,41 @@ fn open_any(path: &Path) -> io::Result<(File, Metadata)> {
 /// Opens a file to read it.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to look there.
-pub(crate) fn open(path: &Path) -> Result<Found<(File, Metadata)>, Error> {
+/// Returns [`Error::File`] if the path cannot be inspected.
+pub(crate) fn open(path: &Path) -> Result<Lookup<(File, Metadata)>, Error> {
     let (file, metadata) = match open_any(path) {
         Ok(opened) => opened,
-        Err(error) if is_absence(&error) => return Ok(Found::Absent),
+        Err(error) if is_absence(&error) => return Ok(Lookup::Absent),
         Err(error) if is_errno(&error, Errno::NXIO) => {
-            return Ok(Found::Unusable(UnusableFile::NotRegular(NOT_REGULAR)));
+            return Ok(Lookup::Unusable(UnusableFile::NotRegular(NOT_REGULAR)));
         }
         Err(error) if is_errno(&error, Errno::LOOP) => {
-            return Ok(Found::Unusable(UnusableFile::LinkLoop));
+            return Ok(Lookup::Unusable(UnusableFile::LinkLoop));
         }
         Err(error) => return Err(Error::file("open", path)(error)),
     };
-    Ok(if metadata.is_file() { Found::There((file, metadata)) } else { Found::Unusable(kind_of(&metadata)) })
+    Ok(if metadata.is_file() { Lookup::Found((file, metadata)) } else { Lookup::Unusable(kind_of(&metadata)) })
 }
 
 /// Reads a file that has at most `max_bytes` bytes.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the file cannot be read.
-pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Found<Vec<u8>>, Error> {
+pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Lookup<Vec<u8>>, Error> {
     let (file, metadata) = match open(path)? {
-        Found::There(there) => there,
-        Found::Absent => return Ok(Found::Absent),
-        Found::Unusable(problem) => return Ok(Found::Unusable(problem)),
+        Lookup::Found(there) => there,
+        Lookup::Absent => return Ok(Lookup::Absent),
+        Lookup::Unusable(problem) => return Ok(Lookup::Unusable(problem)),
     };
     if metadata.len() > max_bytes {
-        return Ok(Found::Unusable(UnusableFile::TooLong { bytes: metadata.len(), max_bytes }));
+        return Ok(Lookup::Unusable(UnusableFile::TooLong { bytes: metadata.len(), max_bytes }));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::file("read", path))?;
     if bytes.len() as u64 > max_bytes {
-        return Ok(Found::Unusable(UnusableFile::TooLong { bytes: bytes.len() as u64, max_bytes }));
+        return Ok(Lookup::Unusable(UnusableFile::TooLong { bytes: bytes.len() as u64, max_bytes }));
     }
-    Ok(Found::There(bytes))
+    Ok(Lookup::Found(bytes))
 }
 
 /// Opens a file of this program to write to it. Symbolic links are not followed: their target may belong to someone else.
@@ -187,7 +187,7 @@ pub(crate) fn is_absence(error: &io::Error) -> bool {
 /// Returns the metadata of a path, following symbolic links; `None` if there is nothing.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to look there.
+/// Returns [`Error::File`] if the path cannot be inspected.
 pub fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -233,13 +233,13 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         let _socket = UnixListener::bind(at("socket")).unwrap();
         for name in ["file", "link"] {
-            assert!(matches!(read(&at(name), 4), Ok(Found::There(bytes)) if bytes == b"1234"), "{name}");
+            assert!(matches!(read(&at(name), 4), Ok(Lookup::Found(bytes)) if bytes == b"1234"), "{name}");
             assert!(
-                matches!(read(&at(name), 3), Ok(Found::Unusable(problem)) if problem.to_string().contains("at most 3"))
+                matches!(read(&at(name), 3), Ok(Lookup::Unusable(problem)) if problem.to_string().contains("at most 3"))
             );
         }
         for name in ["nowhere", "file/below", "dangling"] {
-            assert!(matches!(read(&at(name), 4), Ok(Found::Absent)), "{name}");
+            assert!(matches!(read(&at(name), 4), Ok(Lookup::Absent)), "{name}");
         }
         for (name, what) in
             [("pipe", "a pipe"), ("socket", "a socket"), (".", "a folder"), ("circle", "back to itself")]
@@ -248,7 +248,7 @@ mod tests {
             assert!(problem.contains(what), "{name}: {problem}");
         }
         assert!(
-            matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.to_string().contains("a device"))
+            matches!(read(Path::new("/dev/zero"), 4), Ok(Lookup::Unusable(problem)) if problem.to_string().contains("a device"))
         );
         assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "not absent, but a failure");
     }

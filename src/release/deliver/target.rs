@@ -88,6 +88,6 @@ pub(super) enum DeliveryError {
 impl DeliveryError {
     /// Adds the location.
     pub(super) fn at(self, target: &dyn Target) -> Error {
-        Error::Release { place: target.name(), problem: self.into() }
+        Error::Release { location: target.name(), problem: self.into() }
     }
 }

@@ -119,7 +119,7 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result
 /// Returns the number of rows that the footer of a manifest records; `None` if the file is missing or damaged.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to open it.
+/// Returns [`Error::File`] if it cannot be opened.
 pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
     let Ok((file, _)) = regular_file::open(path)?.usable() else { return Ok(None) };
     Ok(rows_in(file))

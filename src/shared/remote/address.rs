@@ -60,7 +60,7 @@ impl RemoteAddress {
         let path =
             if self.prefix.as_ref().is_empty() { inside.to_owned() } else { format!("{}/{inside}", self.prefix) };
         Path::parse(&path)
-            .map_err(|error| Error::Remote { place: self.name.clone(), problem: error.to_string().into() })
+            .map_err(|error| Error::Remote { location: self.name.clone(), problem: error.to_string().into() })
     }
 
     pub(super) fn prefix(&self) -> Option<&Path> {

@@ -27,13 +27,13 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: &RemoteAddress, settings: &RemoteSettings) -> Result<Self, Error> {
-        let unusable = |problem: String| Error::Remote { place: address.name.clone(), problem: problem.into() };
+        let unusable = |problem: String| Error::Remote { location: address.name.clone(), problem: problem.into() };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| unusable(format!("cannot prepare a connection: {error}")))?;
         check_credentials(address, settings)
-            .map_err(|problem| Error::Remote { place: address.name.clone(), problem: problem.into() })?;
+            .map_err(|problem| Error::Remote { location: address.name.clone(), problem: problem.into() })?;
         let store = build(address, settings).map_err(|error| {
             unusable(format!("cannot use these settings: {}", super::failure::root_cause(&error, settings)))
         })?;

@@ -49,7 +49,7 @@ pub(super) fn failure(
     } else {
         RequestError::Failed { action, response }
     };
-    Error::Remote { place: name, problem: problem.into() }
+    Error::Remote { location: name, problem: problem.into() }
 }
 
 /// Returns a short text of what the server or the network reported.

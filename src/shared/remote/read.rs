@@ -73,7 +73,7 @@ impl Files for RemoteFiles {
             let listed = tokio::time::timeout(LIST_TIMEOUT, list.try_collect::<Vec<_>>()).await;
             Ok((listed, bytes))
         })?;
-        let endless = |problem: String| Error::Remote { place: self.name().to_owned(), problem: problem.into() };
+        let endless = |problem: String| Error::Remote { location: self.name().to_owned(), problem: problem.into() };
         let (listed, bytes) = listed.map_err(|error| self.failure("", "list the files", &error))?;
         let listed = listed
             .map_err(|_| endless(format!("the list of files did not end within {} s", LIST_TIMEOUT.as_secs())))?;
@@ -109,7 +109,7 @@ impl RemoteFiles {
         })?;
         let bytes = found(read).map_err(|error| self.failure(inside, "read the file", &error))?;
         let bytes = bytes.ok_or_else(|| Error::Remote {
-            place: format!("{}/{inside}", self.name()),
+            location: format!("{}/{inside}", self.name()),
             problem: "it is missing".into(),
         })?;
         if bytes.len() as u64 == wanted {
@@ -120,7 +120,7 @@ impl RemoteFiles {
 
     fn too_short(&self, inside: &str, there: u64, wanted: u64) -> Error {
         Error::Remote {
-            place: format!("{}/{inside}", self.name()),
+            location: format!("{}/{inside}", self.name()),
             problem: format!("it has {there} bytes, expected at least {wanted}: it is another file").into(),
         }
     }

@@ -7,7 +7,7 @@ use zarrs::array::{Array, ArrayMetadata};
 
 use super::info::StoreInfo;
 use super::layout::{self, StoreArray};
-use super::seal::pretty;
+use super::json_digest::pretty;
 use super::store_error::StoreError;
 
 impl StoreArray {

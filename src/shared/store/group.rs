@@ -8,16 +8,16 @@ use serde_json::{Value, json};
 use super::info::{FORMAT_VERSION, StoreInfo};
 use super::layout::{self, SMALL_FILE_BYTES};
 use super::location::Files;
-use super::seal::{pretty, sealed, unsealed};
+use super::json_digest::{pretty, with_digest, verify_digest};
 use crate::shared::error::Error;
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 
 impl StoreInfo {
     /// Returns the group's `zarr.json`.
     #[must_use]
     pub(super) fn group_json(&self) -> Vec<u8> {
         let Ok(Value::Object(info)) = serde_json::to_value(self) else { return Vec::new() };
-        pretty(&json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": sealed(info) } }))
+        pretty(&json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": with_digest(info) } }))
     }
 
     /// Reads the group's `zarr.json`.
@@ -43,7 +43,7 @@ impl StoreInfo {
     /// Reads the `zarr.json` of a store that is not in a folder.
     ///
     /// # Errors
-    /// As for [`StoreInfo::read`].
+    /// See [`StoreInfo::read`].
     pub(super) fn from_files(files: &dyn Files) -> Result<Self, Error> {
         let problem = |problem: String| Error::Store { path: files.name().into(), problem: problem.into() };
         let Some(text) = files.read(layout::GROUP)? else {
@@ -75,7 +75,7 @@ impl StoreInfo {
         if group["zarr_format"] != 3 || group["node_type"] != "group" {
             return Err(GroupError::Damaged("it does not describe a Zarr v3 group".to_owned()));
         }
-        let content = unsealed(attributes.clone()).map_err(|error| damaged(&error))?;
+        let content = verify_digest(attributes.clone()).map_err(|error| damaged(&error))?;
         let info: Self = serde_json::from_value(content.into()).map_err(|error| damaged(&error))?;
         info.check().map_err(|error| damaged(&error))?;
         Ok(info)
@@ -110,9 +110,9 @@ impl GroupState {
     pub(super) fn read(store: &Path) -> Result<Self, Error> {
         let path = store.join(layout::GROUP);
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
-            Found::There(text) => text,
-            Found::Absent => return Ok(Self::Absent),
-            Found::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
+            Lookup::Found(text) => text,
+            Lookup::Absent => return Ok(Self::Absent),
+            Lookup::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         let refused = |problem: String| Error::Store { path: store.to_path_buf(), problem: problem.into() };
         match StoreInfo::from_json(&text) {

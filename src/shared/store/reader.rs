@@ -63,7 +63,7 @@ impl StoreReader {
     /// (test `remote::a_remote_store_reads_like_the_folder`).
     ///
     /// # Errors
-    /// As for [`StoreReader::open`]; returns [`Error::Remote`] if the server cannot be reached.
+    /// See [`StoreReader::open`]. Returns [`Error::Remote`] if the server cannot be reached.
     pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
         let info = StoreInfo::from_files(&*files)?;
         Self::new(PathBuf::from(files.name()), StoreLocation::Files { files }, info)
@@ -123,7 +123,7 @@ impl StoreReader {
     /// As [`StoreReader::row`], with buffers that are reused for each row.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn row_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.checked_map_in(shard, row, scratch)?;
@@ -142,7 +142,7 @@ impl StoreReader {
     /// Reads the label map of a row.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
         self.labelled(row, |shard| self.checked_map_in(shard, row, scratch))
     }
@@ -150,7 +150,7 @@ impl StoreReader {
     /// Reads the prediction of a row.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn prediction(&self, row: usize) -> Result<RowState<ImagePrediction>, Error> {
         self.labelled(row, |shard| self.checked_prediction_in(shard, row))
     }
@@ -158,7 +158,7 @@ impl StoreReader {
     /// Returns the compressed length of a row's label map in bytes.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn map_bytes(&self, row: usize) -> Result<RowState<usize>, Error> {
         let arrays = StoreArray::stored_in(&self.info).iter().filter(|array| array.is_map());
         let at = row % self.info.shard_images;
@@ -188,7 +188,7 @@ impl StoreReader {
     /// Reads the records of all finished shards, in order.
     ///
     /// # Errors
-    /// As for [`StoreReader::record`]; returns [`Error::Threads`] if threads cannot be started.
+    /// See [`StoreReader::record`]. Returns [`Error::Threads`] if threads cannot be started.
     pub fn records(&self) -> Result<Vec<ShardRecord>, Error> {
         let shards: Vec<usize> = (0..self.info.shards()).collect();
         let read = |shards: &[usize]| shards.iter().filter_map(|&shard| self.record(shard).transpose()).collect();
@@ -209,7 +209,7 @@ impl StoreReader {
     /// returns the array that has values, and which.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read a file, and [`Error::Store`] if the shard is damaged.
+    /// Returns [`Error::File`] if a file cannot be read, and [`Error::Store`] if the shard is damaged.
     pub(super) fn check_unlabelled(&self, row: usize) -> Result<Result<(), (StoreArray, String)>, Error> {
         let Some(shard) = self.shard(row / self.info.shard_images)? else { return Ok(Ok(())) };
         for &array in StoreArray::stored_in(&self.info) {

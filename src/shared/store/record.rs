@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use super::info::StoreInfo;
 use super::layout::{SMALL_FILE_BYTES, StoreArray, record_file, record_path};
 use super::recorded_file::RecordedFile;
-use super::seal::{pretty, sealed, unsealed};
+use super::json_digest::{pretty, with_digest, verify_digest};
 use super::store_error::StoreError;
 use crate::shared::digest::Digest;
 use crate::shared::error::{Error, ImageError};
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 
 /// Result of one shard. It contains no times, so that a shard that is labelled again gets the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,13 +103,13 @@ impl RecordState {
     /// Reads a shard's record.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read it.
+    /// Returns [`Error::File`] if it cannot be read.
     pub(super) fn read(store: &Path, of: &IdentifiedStore<'_>, shard: usize) -> Result<Self, Error> {
         let path = record_path(store, shard);
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
-            Found::There(text) => text,
-            Found::Absent => return Ok(Self::Absent),
-            Found::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
+            Lookup::Found(text) => text,
+            Lookup::Absent => return Ok(Self::Absent),
+            Lookup::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         let record = ShardRecord::from_json(&text, of, shard);
         Ok(record.map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid))
@@ -124,7 +124,7 @@ impl RecordState {
 impl ShardRecord {
     pub(super) fn to_json(&self) -> Vec<u8> {
         match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(object)) => pretty(&sealed(object)),
+            Ok(serde_json::Value::Object(object)) => pretty(&with_digest(object)),
             _ => Vec::new(),
         }
     }
@@ -132,7 +132,7 @@ impl ShardRecord {
     /// Parses a record and checks it against the store and the shard.
     pub(super) fn from_json(text: &[u8], of: &IdentifiedStore<'_>, shard: usize) -> Result<Self, StoreError> {
         let object = serde_json::from_slice(text).map_err(StoreError::NotJson)?;
-        let record: Self = serde_json::from_value(unsealed(object)?.into()).map_err(StoreError::NotARecord)?;
+        let record: Self = serde_json::from_value(verify_digest(object)?.into()).map_err(StoreError::NotARecord)?;
         if record.shard != shard {
             return Err(StoreError::OtherShard(record.shard));
         }
@@ -172,7 +172,7 @@ impl ShardRecord {
     /// Whether the shard's files exist with the recorded lengths.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to look at one.
+    /// Returns [`Error::File`] if one cannot be inspected.
     pub(super) fn files_exist(&self, store: &Path) -> Result<bool, Error> {
         for file in &self.files {
             let there = regular_file::metadata(&store.join(&file.path))?;

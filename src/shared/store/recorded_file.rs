@@ -29,7 +29,7 @@ impl RecordedFile {
     /// Opens the file and compares it with its record. Its digest is not computed if `is_known` accepts its metadata.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read it.
+    /// Returns [`Error::File`] if it cannot be read.
     pub(super) fn open_matching(
         &self,
         store: &Path,

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use super::info::INPUT_KEYS;
 use super::layout::{self, SMALL_FILE_BYTES, record_file};
 use super::reader::StoreReader;
-use super::seal::{pretty, sealed, unsealed};
+use super::json_digest::{pretty, with_digest, verify_digest};
 use crate::shared::error::Error;
 use crate::shared::regular_file;
 
@@ -26,7 +26,7 @@ impl StoreReader {
             path: self.path().to_path_buf(),
             problem: "its zarr.json has no attributes of relabel".into(),
         })?;
-        let mut object = self.unseal(std::mem::take(info).as_object().cloned().unwrap_or_default())?;
+        let mut object = self.verify(std::mem::take(info).as_object().cloned().unwrap_or_default())?;
         let mut has_changed = false;
         if let Some(source) = object.get_mut("source") {
             has_changed |= redact_value("source", source, redact);
@@ -47,7 +47,7 @@ impl StoreReader {
                 };
             }
         }
-        *info = sealed(object).into();
+        *info = with_digest(object).into();
         Ok(has_changed.then(|| pretty(&group)))
     }
 
@@ -56,7 +56,7 @@ impl StoreReader {
     /// # Errors
     /// Returns [`Error::File`] if it cannot be read; [`Error::Store`] if it is damaged.
     pub fn redacted_record(&self, shard: usize, redact: &mut Redact<'_>) -> Result<Option<Vec<u8>>, Error> {
-        let mut record = self.unseal(self.read_object(&record_file(shard))?)?;
+        let mut record = self.verify(self.read_object(&record_file(shard))?)?;
         let mut has_changed = false;
         for failed in record.get_mut("failed").and_then(Value::as_array_mut).into_iter().flatten() {
             let row = failed["row"].clone();
@@ -64,7 +64,7 @@ impl StoreReader {
                 has_changed |= redact_value(&format!("the reason of row {row}"), reason, redact);
             }
         }
-        Ok(has_changed.then(|| pretty(&sealed(record))))
+        Ok(has_changed.then(|| pretty(&with_digest(record))))
     }
 
     fn read_object(&self, inside: &str) -> Result<Map<String, Value>, Error> {
@@ -76,8 +76,8 @@ impl StoreReader {
         })
     }
 
-    fn unseal(&self, object: Map<String, Value>) -> Result<Map<String, Value>, Error> {
-        unsealed(object).map_err(|problem| Error::Store { path: self.path().to_path_buf(), problem: problem.into() })
+    fn verify(&self, object: Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        verify_digest(object).map_err(|problem| Error::Store { path: self.path().to_path_buf(), problem: problem.into() })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::layout;
-use super::seal::unsealed;
+use super::json_digest::verify_digest;
 use super::store_error::StoreError;
 use crate::shared::error::Error;
 use crate::shared::regular_file;
@@ -78,7 +78,7 @@ impl NoteState {
 
 fn parse_note(bytes: &[u8]) -> Result<RunNote, StoreError> {
     let object = serde_json::from_slice(bytes).map_err(StoreError::NotJson)?;
-    let note: RunNote = serde_json::from_value(unsealed(object)?.into()).map_err(StoreError::NotARunNote)?;
+    let note: RunNote = serde_json::from_value(verify_digest(object)?.into()).map_err(StoreError::NotARunNote)?;
     if note.images > MAX_IMAGES {
         return Err(StoreError::RunNoteImages { images: note.images, max_images: MAX_IMAGES });
     }

@@ -13,10 +13,10 @@ pub enum StoreError {
     NotJson(#[source] serde_json::Error),
     /// A JSON object has no digest of itself.
     #[error("it has no sha256 of itself")]
-    NoSeal,
+    NoChecksum,
     /// A JSON object was changed after it was written.
     #[error("its sha256 of itself is {stated}, but its content has {computed}")]
-    Seal {
+    Checksum {
         /// Digest in the object, as JSON.
         stated: String,
         /// Digest of its content.

@@ -16,7 +16,7 @@ use super::part::Part;
 use super::part_lock::{PartLock, StartLock};
 use super::record::{Agreement, IdentifiedStore, RecordState, ShardRecord};
 use super::recorded_file::RecordedFile;
-use super::seal::{pretty, sealed};
+use super::json_digest::{pretty, with_digest};
 use super::shard_encoder::ShardLabels;
 use super::source_index::read_source_index;
 use super::verified_files::{VerifiedFiles, VerifiedFilesLog};
@@ -96,7 +96,7 @@ impl StoreWriter {
     ///
     /// # Errors
     /// Returns [`Error::Store`] if the folder contains other files or another process writes this part;
-    /// [`Error::OtherRun`] if another process has just created a store with other settings; [`Error::File`] if the folder
+    /// [`Error::SettingsDiffer`] if another process has just created a store with other settings; [`Error::File`] if the folder
     /// cannot be written.
     pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, options: WriterOptions) -> Result<Self, Error> {
         let manifest = manifest_bytes(manifest)
@@ -118,7 +118,7 @@ impl StoreWriter {
         if let GroupState::Valid(there) = GroupState::read(path)? {
             let differences = there.differences_to_new(&info);
             if !differences.is_empty() {
-                return Err(Error::OtherRun {
+                return Err(Error::SettingsDiffer {
                     path: path.to_path_buf(),
                     differences,
                     advice: "another process has just created this store: give all of them the same flags",
@@ -382,7 +382,7 @@ impl StoreWriter {
     /// # Errors
     /// Returns [`Error::File`] if it cannot be written.
     pub fn write_run_note(&self, name: &str, note: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
-        self.committer.write_file(&format!("{}/{name}.json", layout::RUNS), &pretty(&sealed(note)))
+        self.committer.write_file(&format!("{}/{name}.json", layout::RUNS), &pretty(&with_digest(note)))
     }
 }
 

@@ -32,7 +32,7 @@ impl Import {
     /// Creates the store at `out`, or resumes it. `holder` describes this process to other writers.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if files and classes do not match; [`Error::OtherRun`] if the store was made of other files;
+    /// Returns [`Error::Usage`] if files and classes do not match; [`Error::SettingsDiffer`] if the store was made of other files;
     /// [`Error::Store`] if `out` contains other files.
     pub fn open(out: &Path, published: &PublishedFiles, manifest: Manifest, holder: String) -> Result<Self, Error> {
         let wanted = published.store_info(&manifest)?;
@@ -51,7 +51,7 @@ impl Import {
             }
             if !differences.is_empty() {
                 let advice = "give the folder and the flags that the store was created with, or name another --out";
-                return Err(Error::OtherRun { path: out.to_path_buf(), differences, advice });
+                return Err(Error::SettingsDiffer { path: out.to_path_buf(), differences, advice });
             }
             store
         };

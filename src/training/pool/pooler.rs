@@ -41,7 +41,7 @@ impl Pooler {
     /// Returns the sparse target of each part of the output, row by row.
     ///
     /// # Errors
-    /// As for [`Pooler::pool`].
+    /// See [`Pooler::pool`].
     pub fn pool_sparse(&mut self, map: &LabelMap, crop: Crop) -> Result<Vec<SparseTarget>, PoolError> {
         let mut targets = vec![SparseTarget::default(); self.options.output.parts()];
         self.for_each_part(map, crop, |part, sums, temperature| targets[part] = sums.sparse(temperature))?;
@@ -53,7 +53,7 @@ impl Pooler {
     /// [`crate::training::cutmix`].
     ///
     /// # Errors
-    /// As for [`Pooler::pool`].
+    /// See [`Pooler::pool`].
     ///
     /// # Panics
     /// Panics if `target` has another length, or if the output is not 1×1.

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Resource, getrlimit};
 
 use crate::shared::error::Error;
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::StoreArray;
 use crate::shared::store::location::StoreLocation;
@@ -98,7 +98,7 @@ impl OpenShard {
     /// files are read in ranges.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read a file.
+    /// Returns [`Error::File`] if a file cannot be read.
     pub(super) fn verify(
         location: &StoreLocation,
         info: &StoreInfo,
@@ -263,7 +263,7 @@ impl ShardFile {
 
     fn reopen(&self, store: &Path) -> Result<File, ReadFailure> {
         match regular_file::open(&store.join(&self.recorded.path)).map_err(ReadFailure::Failed)? {
-            Found::There((file, metadata)) if Some(FileFingerprint::from_metadata(&metadata)) == self.fingerprint => {
+            Lookup::Found((file, metadata)) if Some(FileFingerprint::from_metadata(&metadata)) == self.fingerprint => {
                 Ok(file)
             }
             _ => Err(ReadFailure::Changed),

@@ -16,7 +16,7 @@ use crate::shared::store::run_notes::{NoteState, all_notes};
 /// Verifies the arrays' `zarr.json` and the manifest.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to read one.
+/// Returns [`Error::File`] if one cannot be read.
 pub(in crate::shared::store) fn check_fixed_files(
     store: &Path,
     info: &StoreInfo,

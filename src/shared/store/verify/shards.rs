@@ -191,7 +191,7 @@ impl CheckedShard {
 /// Verifies a shard's record against store and manifest, and its files against the record; `None` if it has no record.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to read a file.
+/// Returns [`Error::File`] if a file cannot be read.
 pub(in crate::shared::store) fn check_shard(
     store: &Path,
     of: &IdentifiedStore<'_>,
