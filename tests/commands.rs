@@ -134,11 +134,11 @@ fn another_teacher_card_k_or_manifest_is_refused() {
     let cases: &[(&str, &[&str], &[&str])] = &[
         ("in", &["--mean", "0.4,0.5,0.5"], &["card, mean", "[0.5,0.5,0.5]", "[0.4,0.5,0.5]"]),
         ("in", &["--filter", "bicubic"], &["card, filter", "bilinear", "bicubic"]),
-        ("in", &["--top-k", "3"], &["top-k: 5 in the store, 3 asked for"]),
-        ("in", &["--limit", "4"], &["limit: none in the store, 4 asked for"]),
+        ("in", &["--top-k", "3"], &["top-k: 5 in the store, 3 requested"]),
+        ("in", &["--limit", "4"], &["limit: none in the store, 4 requested"]),
         ("in", &["--manifest", "list.csv"], &["manifest: 12 images there, 1 here"]),
-        ("in", &["--score-steps", "8"], &["score steps: none in the store, 8 asked for"]),
-        ("in", &["--batch", "3"], &["batch: 16 in the store, 3 asked for"]),
+        ("in", &["--score-steps", "8"], &["score steps: none in the store, 8 requested"]),
+        ("in", &["--batch", "3"], &["batch: 16 in the store, 3 requested"]),
         ("in", &["--shard-size", "5"], &["shard size"]),
         ("elsewhere", &[], &["manifest: of a sample of 12 images", "0 are in"]),
     ];
@@ -149,7 +149,7 @@ fn another_teacher_card_k_or_manifest_is_refused() {
         }
     }
     let larger = LabelRun::new(folder.path()).args(&["--input-size", "96"]).run().expect(1);
-    assert!(larger.stderr.contains("card, input_size: [64,64] in the store, [96,96] asked for"), "{}", larger.stderr);
+    assert!(larger.stderr.contains("card, input_size: [64,64] in the store, [96,96] requested"), "{}", larger.stderr);
     let mut other = std::fs::read(lite0()).unwrap();
     other.extend([0x12, 0x01, b'x']); // producer_name: the same weights in a different file
     std::fs::write(folder.path().join("other.onnx"), other).unwrap();

@@ -265,7 +265,7 @@ fn a_store_with_different_views_or_lse_is_not_resumed() {
     let head = nonlinear_heads(&SHAPES[1].1).remove(0);
     label_and_check(folder.path(), &head, &[], "straight");
     let other = label(folder.path(), &["--flip-average", "--with-lse"]).expect(1);
-    for text in ["flip average: off in the store, on asked for", "lse: off in the store, on asked for"] {
+    for text in ["flip average: off in the store, on requested", "lse: off in the store, on requested"] {
         assert!(other.stderr.contains(text), "{}", other.stderr);
     }
 }

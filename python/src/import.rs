@@ -72,7 +72,7 @@ impl Import {
         self.import.is_new()
     }
 
-    /// Returns the pending shards: number, first row, and end of the half-open range of rows.
+    /// Returns the shards to do: number, first row, and end of the half-open range of rows.
     fn to_do(&self) -> Vec<(usize, usize, usize)> {
         let info = self.import.store().info();
         let of = |&shard: &usize| (shard, info.shard_rows(shard).start, info.shard_rows(shard).end);

@@ -105,7 +105,7 @@ impl Labels {
         Ok((0..manifest.len()).map(class).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// Returns the state of each row (0 pending, 1 labelled, 2 failed), and (row, reason) of failed images.
+    /// Returns the state of each row (0 to do, 1 labelled, 2 failed), and (row, reason) of failed images.
     fn states<'py>(&self, py: Python<'py>) -> PyResult<StateArrays<'py>> {
         let states = py.detach(|| self.labels.row_statuses()).map_err(python)?;
         let number = |state: &RowStatus| match state {
@@ -131,7 +131,9 @@ impl Labels {
             "float32" => self.pool_as::<f32>(py, &batch, pooling, threads),
             "float64" => self.pool_as::<f64>(py, &batch, pooling, threads),
             "float16" => self.pool_as::<f16>(py, &batch, pooling, threads),
-            other => Err(PyValueError::new_err(format!("dtype is `{other}`; it is float32, float16 or float64"))),
+            other => {
+                Err(PyValueError::new_err(format!("dtype is `{other}`\n  help: pass float32, float16 or float64")))
+            }
         }
     }
 

@@ -24,18 +24,20 @@ pub(crate) fn pooling(args: PoolingArgs) -> PyResult<PoolOptions> {
     let fill = match fill {
         FillArg::Constant(score) if score.is_finite() => Fill::Constant(score),
         FillArg::Constant(score) => {
-            return Err(PyValueError::new_err(format!("fill is {score}; it is a finite score")));
+            return Err(PyValueError::new_err(format!("fill is {score}\n  help: pass a finite score")));
         }
         FillArg::Named(name) if name == "rest" => Fill::Rest,
         FillArg::Named(name) => {
-            return Err(PyValueError::new_err(format!("fill is `{name}`; it is a score or \"rest\"")));
+            return Err(PyValueError::new_err(format!("fill is `{name}`\n  help: pass a score or \"rest\"")));
         }
     };
     let convention = match convention.as_str() {
         "relabel" => Convention::XFirst,
         "naver" => Convention::Naver,
         name => {
-            return Err(PyValueError::new_err(format!("convention is `{name}`; it is \"relabel\" or \"naver\"")));
+            return Err(PyValueError::new_err(format!(
+                "convention is `{name}`\n  help: pass \"relabel\" or \"naver\""
+            )));
         }
     };
     Ok(PoolOptions {
@@ -85,7 +87,7 @@ fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Ve
 /// Returns an iterator over the rows of an array with four columns.
 pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Iterator<Item = [T; 4]>> {
     if array.ncols() != 4 {
-        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", array.ncols())));
+        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; got {}", array.ncols())));
     }
     Ok((0..array.nrows()).map(move |row| [0, 1, 2, 3].map(|side| array[[row, side]])))
 }
@@ -93,13 +95,14 @@ pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Ite
 /// Converts row numbers, which must not be negative.
 pub(crate) fn rows(rows: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     let row = |&row: &i64| {
-        usize::try_from(row).map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows count from 0")))
+        usize::try_from(row)
+            .map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows are counted from 0")))
     };
     rows.as_array().iter().map(row).collect()
 }
 
 pub(crate) fn threads(threads: usize) -> PyResult<NonZeroUsize> {
-    NonZeroUsize::new(threads).ok_or_else(|| PyValueError::new_err("threads is 0; it is at least 1"))
+    NonZeroUsize::new(threads).ok_or_else(|| PyValueError::new_err("threads is 0\n  help: pass at least 1"))
 }
 
 pub(crate) fn input_size(height: u32, width: u32) -> PyResult<InputSize> {

@@ -19,7 +19,7 @@ pub enum Stage {
 
 /// Receives the progress of a run, and may request a stop. Called from several threads.
 pub trait Monitor: Sync {
-    /// Returns true if the run should stop. Committed shards are kept.
+    /// Returns whether the run should stop. Committed shards are kept.
     fn stop_requested(&self) -> bool {
         false
     }

@@ -27,7 +27,7 @@ use ndarray::Array2;
 use crate::shared::error::Error;
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::label_map::{ImagePrediction, LabelMap};
-use crate::shared::manifest::{Manifest, NameKind, LookupError, RowIndex};
+use crate::shared::manifest::{LookupError, Manifest, NameKind, RowIndex};
 use crate::shared::store::{DecodeScratch, Files, RowState, StoreInfo, StoreReader};
 use crate::training::cutmix::{CutRect, mix};
 use crate::training::pool::{Fill, PoolError, PoolOptions, Pooler, SparseTarget, TargetValue};
@@ -105,7 +105,7 @@ impl Labels {
     /// Returns the rows of images by names of any kind, such as the paths of a data set's files.
     ///
     /// # Errors
-    /// See [`Labels::rows`]. Also returns [`Error::AmbiguousName`] if two files are named and the store has only one of them.
+    /// See [`Labels::rows`]. Also returns [`Error::AmbiguousName`] if two names are different files and the store has only one of them.
     pub fn rows_of_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<usize>, Error> {
         let found = self.find_names(names, kind)?;
         let Some(first) = found.iter().position(Option::is_none) else {
@@ -132,21 +132,21 @@ impl Labels {
     /// Returns the rows of images by names of any kind, `None` for those that the store does not have.
     ///
     /// # Errors
-    /// As for [`Labels::rows_of_names`], except for names of unknown images.
+    /// See [`Labels::rows_of_names`]. Unknown names are not errors.
     pub fn find_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<Option<usize>>, Error> {
         let (manifest, index) = self.indexed_manifest()?;
         index.find_all(manifest, names, kind).map_err(|problem| {
             let image = |row: usize| format!("`{}` (row {row}, {})", manifest.id(row), manifest.path(row));
             let problem = match problem {
                 LookupError::Ambiguous(at, two) => format!(
-                    "`{}` could mean two images: {} and {}\n  help: name images by their ids or rows",
+                    "`{}` could mean two images: {} and {}\n  help: pass ids or rows",
                     names[at].as_ref(),
                     image(two.first),
                     image(two.second)
                 ),
                 LookupError::OneImage { first, second, row } => format!(
                     "`{}` and `{}` are two files, but the store has one image for both: {}\n  help: label the folder that \
-                     has both, or name images by their ids",
+                     has both, or pass ids",
                     names[first].as_ref(),
                     names[second].as_ref(),
                     image(row)
@@ -228,7 +228,7 @@ impl Labels {
     }
 
     /// Computes targets of CutMix by region into `targets`, `[image, class]`: for `crops[i]`, into which the part `rects[i]`
-    /// of crop `partners[i]` was pasted. Definition: [`crate::training::cutmix`].
+    /// of crop `partners[i]` was pasted. Definition: [`cutmix`](crate::training::cutmix).
     ///
     /// # Errors
     /// See [`Labels::pool_into`]. Also returns [`Error::Usage`] if a partner does not exist or the output is not 1×1.

@@ -58,7 +58,7 @@ pub fn early_differences(
 }
 
 fn difference(setting: &str, in_store: impl std::fmt::Display, given: impl std::fmt::Display) -> String {
-    format!("{setting}: {in_store} in the store, {given} asked for")
+    format!("{setting}: {in_store} in the store, {given} requested")
 }
 
 /// Returns a difference if less than half of a sample of the manifest's images is in the source.

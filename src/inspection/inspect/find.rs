@@ -3,7 +3,7 @@
 use strsim::jaro_winkler;
 
 use crate::shared::classes::ClassList;
-use crate::shared::manifest::{Manifest, NameKind, RowIndex, AmbiguousName};
+use crate::shared::manifest::{AmbiguousName, Manifest, NameKind, RowIndex};
 
 /// Maximum number of similar names in an error.
 const MAX_SIMILAR: usize = 5;

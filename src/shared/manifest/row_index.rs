@@ -20,43 +20,43 @@ pub struct RowIndex {
     stems: HashTable<u32>,
 }
 
-/// What kind of name it is.
+/// Kind of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
-    /// An id; a path only if there is no such id.
+    /// An id; a path only if no image has this id.
     Id,
     /// A file's path below the source, as a data set lists it. Its extension may differ from that of the labelled file.
     Path,
-    /// Either.
+    /// An id or a path.
     IdOrPath,
 }
 
 /// The rows of two images that a name could refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AmbiguousName {
-    /// One of them.
+    /// First matching row.
     pub first: usize,
-    /// The other.
+    /// Second matching row.
     pub second: usize,
 }
 
-/// Why the rows of a list of names cannot be found.
+/// Errors of looking up a list of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookupError {
     /// The name at this position could refer to two images.
     Ambiguous(usize, AmbiguousName),
     /// The names at these two positions are different files, but only one image matches.
     OneImage {
-        /// One of the names.
+        /// Position of the first name.
         first: usize,
-        /// The other.
+        /// Position of the second name.
         second: usize,
-        /// The image.
+        /// Row of the image that matches both.
         row: usize,
     },
 }
 
-/// Extensions that a file of the same image may have, in upper or lower case. Other text after a dot is part of the name
+/// Extensions that a file of the same image may have, in upper or lower case. Anything else after a dot is part of the name
 /// (`frame_0.25`).
 const EXTENSIONS: [&str; 23] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "ppm", "bmp", "dib", "pgm", "tif", "tiff", "webp", "gif", "avif", "heic",
@@ -87,7 +87,7 @@ impl RowIndex {
         found.map(|&row| row as usize)
     }
 
-    /// Returns the row of the image that a name refers to; `None` if there is none.
+    /// Returns the row of the image that a name refers to; `None` if it refers to no image.
     ///
     /// # Errors
     /// Returns [`AmbiguousName`] if the name could refer to either of two.
@@ -186,7 +186,7 @@ impl RowIndex {
     }
 }
 
-/// Returns the only row, `None` if there is none.
+/// Returns the only row; `None` if there are no rows.
 fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, AmbiguousName> {
     let mut found = None;
     for row in rows {
@@ -301,7 +301,7 @@ mod tests {
             prop_assert_eq!(index.find_all(&manifest, &paths, NameKind::Path), Ok(expected.clone()));
             for kind in [NameKind::Id, NameKind::Path, NameKind::IdOrPath] {
                 for name in ids.iter().chain(&paths) {
-                    // Never a third image, whatever kind of name it is.
+                    // No name may resolve to a third image.
                     let named = |names: &[&str], row: usize| names[row] == *name;
                     let means = |row: usize| named(&ids, row) || named(&paths, row);
                     let fits = match index.find(&manifest, name, kind) {

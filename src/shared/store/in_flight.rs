@@ -38,13 +38,13 @@ pub struct InFlight {
     heartbeats: AtomicU64,
     slots: Mutex<Slots>,
     strikes: Mutex<BTreeMap<usize, u8>>,
-    /// Held for writing by an image that is decoded alone.
+    /// Locked for writing by an image that is decoded alone.
     decode_lock: RwLock<()>,
     /// Rows that were being decoded when the last run crashed.
     crashed_rows: Vec<usize>,
 }
 
-/// Interval at which [`InFlight::heartbeat`] has to be called.
+/// Interval at which [`InFlight::heartbeat`] must be called.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
 const MAX_STRIKES: u8 = 3;
@@ -107,7 +107,7 @@ impl InFlight {
         &self.crashed_rows
     }
 
-    /// Leaves one strike of rows that are to be tried again.
+    /// Resets rows that are to be tried again to one strike.
     pub(crate) fn reset_strikes(&self, rows: &[usize]) {
         let mut strikes = self.strikes();
         for row in rows {
@@ -118,7 +118,7 @@ impl InFlight {
         self.save_strikes(&strikes);
     }
 
-    /// Lists an image as being decoded until the returned guard is dropped. Waits for other images if it has to be decoded
+    /// Lists an image as being decoded until the returned guard is dropped. Waits for other images if it must be decoded
     /// alone.
     ///
     /// # Errors
@@ -201,7 +201,7 @@ pub(crate) struct DecodingImage<'a> {
     guard: DecodeGuard<'a>,
 }
 
-/// Guards that are only held.
+/// Guard of `decode_lock`, held until it is dropped.
 #[derive(Debug)]
 enum DecodeGuard<'a> {
     Shared(#[expect(dead_code)] RwLockReadGuard<'a, ()>),
@@ -283,7 +283,7 @@ impl CrashedRun {
     }
 }
 
-/// Reads a text file. Anything but a regular text file of bounded length counts as missing.
+/// Reads a UTF-8 file. Anything but a regular file of bounded length counts as missing.
 fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(match regular_file::read(path, MAX_BYTES)? {
         Lookup::Found(bytes) => String::from_utf8(bytes).ok(),

@@ -1,4 +1,4 @@
-//! JSON objects that contain a digest of themselves, so that changed bits are detected.
+//! JSON objects that contain a digest of their content, so that changed bits are detected.
 
 use serde_json::{Map, Value};
 

@@ -22,7 +22,7 @@ use crate::shared::threads::run_concurrently;
 
 use open_shard::{OpenFileBudget, OpenShard, ReadFailure};
 
-/// A store, open for reading. Threads can share it. A finished shard that is labelled again meanwhile keeps the labels it
+/// A store, open for reading. Threads can share it. A finished shard that is labelled again in the meantime keeps the labels it
 /// had when it was first read; open the store again for the new ones.
 pub struct StoreReader {
     /// Folder or address, for messages.
@@ -58,7 +58,7 @@ impl StoreReader {
 
     /// Opens a store that is not in a folder. Only the requested data is read.
     ///
-    /// Label maps are read without the rest of their shard, so that the digest of the file is verified only if `files`
+    /// Label maps are read without the rest of their shard, so the digest of the file is verified only if `files`
     /// reads all of it. Every chunk and index is verified by its own checksum either way
     /// (test `remote::a_remote_store_reads_like_the_folder`).
     ///
@@ -120,7 +120,7 @@ impl StoreReader {
         self.row_with(row, &mut DecodeScratch::default())
     }
 
-    /// As [`StoreReader::row`], with buffers that are reused for each row.
+    /// Reads a row as [`StoreReader::row`] does, with buffers that are reused for each row.
     ///
     /// # Errors
     /// See [`StoreReader::row`].
@@ -131,7 +131,7 @@ impl StoreReader {
         })
     }
 
-    /// As [`StoreReader::row`] without checks of values, for a verification that reports each wrong one.
+    /// Reads a row as [`StoreReader::row`] does, without checks of values, for a verification that reports each wrong one.
     pub(super) fn stored_row(&self, row: usize) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.map_in(shard, row, &mut DecodeScratch::default())?;
@@ -165,7 +165,7 @@ impl StoreReader {
         self.labelled(row, |shard| arrays.clone().map(|&array| shard.chunk_bytes(&self.location, array, at)).sum())
     }
 
-    /// Returns the cached index of where the images are in the source's archives, if there is one.
+    /// Returns the cached positions of the images in the source's archives, if the store has them.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
         match &self.location {
@@ -206,7 +206,7 @@ impl StoreReader {
     }
 
     /// Checks that a row without labels has no values: no inner chunk, and fill values in the small arrays. Otherwise
-    /// returns the array that has values, and which.
+    /// returns the array that has values, and the problem.
     ///
     /// # Errors
     /// Returns [`Error::File`] if a file cannot be read, and [`Error::Store`] if the shard is damaged.
@@ -252,7 +252,7 @@ impl StoreReader {
         }
         let shard_number = row / self.info.shard_images;
         let damaged = |problem: &str| self.damaged(shard_number, &format!("row {row}: {problem}"));
-        // A shard that was labelled again meanwhile is read again, once.
+        // A shard that was labelled again in the meantime is read again, once.
         for _ in 0..2 {
             let Some(shard) = self.shard(shard_number)? else { return Ok(RowState::ToDo) };
             if let Some(failed) = shard.record.failed.iter().find(|failed| failed.row == row) {
@@ -342,7 +342,10 @@ impl StoreReader {
         let count = self.info.classes.count;
         match classes.iter().find(|&&class| class as usize >= count) {
             None => Ok(()),
-            Some(class) => Err(ReadFailure::Damaged(format!("it has class {class} of {count}"))),
+            Some(class) => Err(ReadFailure::Damaged(format!(
+                "class id {class} is out of range (0 to {})",
+                count.saturating_sub(1)
+            ))),
         }
     }
 
@@ -391,5 +394,5 @@ fn halves(bytes: &[u8]) -> Vec<f16> {
 }
 
 fn wrong_shape() -> ReadFailure {
-    ReadFailure::Damaged("its arrays have another shape".to_owned())
+    ReadFailure::Damaged("its arrays have a different shape".to_owned())
 }

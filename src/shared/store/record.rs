@@ -5,18 +5,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::info::StoreInfo;
+use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::{SMALL_FILE_BYTES, StoreArray, record_file, record_path};
 use super::recorded_file::RecordedFile;
-use super::json_digest::{pretty, with_digest, verify_digest};
 use super::store_error::StoreError;
 use crate::shared::digest::Digest;
 use crate::shared::error::{Error, ImageError};
 use crate::shared::regular_file::{self, Lookup};
 
-/// Result of one shard. It contains no times, so that a shard that is labelled again gets the same record.
+/// Result of one shard. It contains no times, so a shard that is labelled again gets the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRecord {
-    /// Identity of the store ([`StoreInfo::identity`]). A record of another store is refused.
+    /// Identity of the store ([`StoreInfo::identity`]). A record of a different store is refused.
     pub made_with: Digest,
     /// Number of the shard.
     pub shard: usize,
@@ -43,7 +43,7 @@ pub struct FailedImage {
     pub id: String,
     /// Path below the source.
     pub path: String,
-    /// Reason.
+    /// Reason of the failure.
     #[serde(flatten)]
     pub error: ImageError,
 }
@@ -91,7 +91,7 @@ pub(super) struct IdentifiedStore<'a> {
 /// State of a shard's record.
 #[derive(Debug)]
 pub(super) enum RecordState {
-    /// There is no record: the shard is to do.
+    /// The record is missing: the shard is to do.
     Absent,
     /// The shard is done if its files match the record.
     Valid(ShardRecord),
@@ -115,7 +115,7 @@ impl RecordState {
         Ok(record.map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid))
     }
 
-    /// Whether the record is valid and equal to `record`.
+    /// Returns whether the record is valid and equal to `record`.
     pub(super) fn is(&self, record: &ShardRecord) -> bool {
         matches!(self, Self::Valid(there) if there == record)
     }
@@ -169,7 +169,7 @@ impl ShardRecord {
         Ok(record)
     }
 
-    /// Whether the shard's files exist with the recorded lengths.
+    /// Returns whether the shard's files exist with the recorded lengths.
     ///
     /// # Errors
     /// Returns [`Error::File`] if one cannot be inspected.

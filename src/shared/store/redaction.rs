@@ -1,20 +1,20 @@
-//! Copies of a store's small files for publication, with other texts.
+//! Copies of a store's small files for publication, with replaced strings.
 
 use serde_json::{Map, Value};
 
 use super::info::INPUT_KEYS;
+use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::{self, SMALL_FILE_BYTES, record_file};
 use super::reader::StoreReader;
-use super::json_digest::{pretty, with_digest, verify_digest};
 use crate::shared::error::Error;
 use crate::shared::regular_file;
 
-/// Returns the replacement of a text, `None` to keep it. Arguments: where the text appears, and the text.
+/// Returns the replacement of a string, `None` to keep it. Arguments: where the string appears, and the string.
 pub type Redact<'a> = dyn FnMut(&str, &str) -> Option<String> + 'a;
 
 impl StoreReader {
-    /// Returns the group's `zarr.json` with replaced texts: the names of teacher and source, and the free keys of the card.
-    /// The identity of the store does not depend on them, so that its records stay valid (test
+    /// Returns the group's `zarr.json` with replaced strings: the names of teacher and source, and the free keys of the card.
+    /// The identity of the store does not depend on them, so its records stay valid (test
     /// `publish::no_local_path_is_published`). `None` if nothing changes.
     ///
     /// # Errors
@@ -77,11 +77,12 @@ impl StoreReader {
     }
 
     fn verify(&self, object: Map<String, Value>) -> Result<Map<String, Value>, Error> {
-        verify_digest(object).map_err(|problem| Error::Store { path: self.path().to_path_buf(), problem: problem.into() })
+        verify_digest(object)
+            .map_err(|problem| Error::Store { path: self.path().to_path_buf(), problem: problem.into() })
     }
 }
 
-/// Redacts every text in a value. Returns whether any changed.
+/// Redacts every string in a value. Returns whether any changed.
 fn redact_value(key_path: &str, value: &mut Value, redact: &mut Redact<'_>) -> bool {
     match value {
         Value::String(text) => match redact(key_path, text) {

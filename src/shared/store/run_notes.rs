@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::layout;
 use super::json_digest::verify_digest;
+use super::layout;
 use super::store_error::StoreError;
 use crate::shared::error::Error;
 use crate::shared::regular_file;
@@ -107,7 +107,7 @@ pub(super) fn all_notes(store: &Path) -> Result<Vec<(String, NoteState)>, Error>
 /// # Errors
 /// Returns [`Error::File`] if the folder or a note cannot be read.
 pub fn run_notes(store: &Path) -> Result<Vec<RunNote>, Error> {
-    // The sort below is stable, so that notes of the same second keep the order of their names.
+    // The sort below is stable, so notes of the same second keep the order of their names.
     let notes = all_notes(store)?.into_iter().filter_map(|(_, state)| match state {
         NoteState::Valid { note, .. } => Some(*note),
         NoteState::Damaged(_) => None,

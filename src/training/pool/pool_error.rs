@@ -2,23 +2,23 @@
 
 use crate::shared::geometry::MapSize;
 
-/// Why a label map cannot be pooled, or why an option is refused.
+/// Errors of pooling a label map, or of an option of pooling.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
     /// The map has a class id that is not below the number of classes.
-    #[error("it has class {class}, but there are {class_count} classes")]
+    #[error("class id {class} is out of range (0 to {})", class_count.saturating_sub(1))]
     ClassId {
-        /// The class id.
+        /// Class id of the map.
         class: u32,
         /// Number of classes.
         class_count: usize,
     },
     /// The fill needs a log-sum-exp, and the map has none.
-    #[error("it has no log-sum-exp, which the fill needs")]
+    #[error("no log-sum-exp, which the fill `rest` needs\n  help: label with --with-lse")]
     NoLse,
-    /// The map has another size than the crops were prepared for.
-    #[error("it is a map of {found} cells, not {expected}")]
+    /// The size of the map is not the one that the crops were prepared for.
+    #[error("a map of {found} cells, expected {expected}")]
     MapSize {
         /// Size of the map.
         found: MapSize,

@@ -79,19 +79,19 @@ pub(super) struct DamagedFile {
     mismatch: FileMismatch,
 }
 
-/// Why something could not be read from a shard.
+/// Reason that a read from a shard failed.
 #[derive(Debug)]
 pub(super) enum ReadFailure {
     /// The file was replaced since it was verified.
     Changed,
     /// The file is damaged, with the reason.
     Damaged(String),
-    /// The system or the network failed, which is not evidence of damage.
+    /// An I/O error of the host or the network, which is not evidence of damage.
     Failed(Error),
 }
 
 impl OpenShard {
-    /// Opens a shard and verifies its files against its record; returns what is wrong with them.
+    /// Opens a shard and verifies its files against its record; returns the first mismatch.
     ///
     /// Inner chunks have checksums, but those of another shard's file are valid too. A file is therefore verified when it is
     /// first read, unless it was verified before and not touched since. Outside folders nothing is verified here, since
