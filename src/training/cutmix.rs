@@ -4,9 +4,11 @@
 //! targets of the two entire crops and λ the visible share of the host ([`mix`]). By region, each of the two targets is
 //! that of the visible part of its image:
 //!
-//! * pasted: LabelPooling over the pasted part of its crop ([`Pooler::pool`](crate::training::pool::Pooler::pool) of [`CutRect::pasted_crop`]);
+//! * pasted: LabelPooling over the pasted part of its crop
+//!   ([`Pooler::pool`](crate::training::pool::Pooler::pool) of [`CutRect::pasted_crop`]);
 //! * host: the mean over the `RoIAlign` samples of its crop, each weighted by the visible fraction of its interval of the
-//!   crop, then softmax ([`Pooler::pool_visible`](crate::training::pool::Pooler::pool_visible) under [`CutRect::unit_from_input`]).
+//!   crop, then softmax ([`Pooler::pool_visible`](crate::training::pool::Pooler::pool_visible) under
+//!   [`CutRect::unit_from_input`]).
 //!
 //! `docs/label-pooling.md` has the derivation, and test `pooling::visible_regions_pool_as_brute_force_does` verifies it.
 

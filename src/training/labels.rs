@@ -105,7 +105,8 @@ impl Labels {
     /// Returns the rows of images by names of any kind, such as the paths of a data set's files.
     ///
     /// # Errors
-    /// See [`Labels::rows`]. Also returns [`Error::AmbiguousName`] if two names are different files and the store has only one of them.
+    /// See [`Labels::rows`]. Also returns [`Error::AmbiguousName`] if two names are different files and the store has
+    /// only one of them.
     pub fn rows_of_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<usize>, Error> {
         let found = self.find_names(names, kind)?;
         let Some(first) = found.iter().position(Option::is_none) else {

@@ -29,8 +29,8 @@ impl RemoteFiles {
     /// `hf://datasets/user/name`. Sends no request.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if the scheme is unknown or the location is not writable; [`Error::Remote`] if credentials are
-    /// missing or the settings contradict each other.
+    /// Returns [`Error::Usage`] if the scheme is unknown or the location is not writable; [`Error::Remote`] if credentials
+    /// are missing or the settings contradict each other.
     pub fn open(address: &str, settings: RemoteSettings) -> Result<Self, Error> {
         let address = RemoteAddress::parse(address, &settings)?;
         let first = Client::new(&address, &settings)?;

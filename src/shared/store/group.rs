@@ -106,7 +106,8 @@ impl GroupState {
     /// Reads the `zarr.json` of a folder.
     ///
     /// # Errors
-    /// Returns [`Error::Store`] if it is of a different format version or not written by relabel; [`Error::File`] if it cannot be read.
+    /// Returns [`Error::Store`] if it is of a different format version or not written by relabel; [`Error::File`] if it
+    /// cannot be read.
     pub(super) fn read(store: &Path) -> Result<Self, Error> {
         let path = store.join(layout::GROUP);
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {

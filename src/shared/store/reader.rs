@@ -22,8 +22,8 @@ use crate::shared::threads::run_concurrently;
 
 use open_shard::{OpenFileBudget, OpenShard, ReadFailure};
 
-/// A store, open for reading. Threads can share it. A finished shard that is labelled again in the meantime keeps the labels it
-/// had when it was first read; open the store again for the new ones.
+/// A store, open for reading. Threads can share it. A finished shard that is labelled again in the meantime keeps the
+/// labels it had when it was first read; open the store again for the new ones.
 pub struct StoreReader {
     /// Folder or address, for messages.
     path: PathBuf,

@@ -19,6 +19,7 @@ use super::record::{Agreement, IdentifiedStore, RecordState, ShardRecord};
 use super::recorded_file::RecordedFile;
 use super::shard_encoder::ShardLabels;
 use super::source_index::read_source_index;
+use super::store_error::StoreError;
 use super::verified_files::{VerifiedFiles, VerifiedFilesLog};
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
@@ -96,8 +97,8 @@ impl StoreWriter {
     ///
     /// # Errors
     /// Returns [`Error::Store`] if the folder contains other files or another process writes this part;
-    /// [`Error::SettingsDiffer`] if another process has just created a store with different settings; [`Error::File`] if the folder
-    /// cannot be written.
+    /// [`Error::SettingsDiffer`] if another process has just created a store with different settings; [`Error::File`] if
+    /// the folder cannot be written.
     pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, options: WriterOptions) -> Result<Self, Error> {
         let manifest = manifest_bytes(manifest)
             .map_err(|problem| Error::Manifest { path: path.join(layout::MANIFEST), problem: problem.into() })?;

@@ -32,8 +32,8 @@ impl Import {
     /// Creates the store at `out`, or resumes it. `holder` describes this process to other writers.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if files and classes do not match; [`Error::SettingsDiffer`] if the store was made of different files;
-    /// [`Error::Store`] if `out` contains other files.
+    /// Returns [`Error::Usage`] if files and classes do not match; [`Error::SettingsDiffer`] if the store was made of
+    /// different files; [`Error::Store`] if `out` contains other files.
     pub fn open(out: &Path, published: &PublishedFiles, manifest: Manifest, holder: String) -> Result<Self, Error> {
         let wanted = published.store_info(&manifest)?;
         let options = WriterOptions { holder, ..WriterOptions::default() };

@@ -26,7 +26,7 @@ pub enum PoolError {
         expected: MapSize,
     },
     /// The output has no parts or too many.
-    #[error("an output of {rows}x{columns} parts is out of range: each side is 1 to {max_side}")]
+    #[error("an output of {rows}x{columns} parts is out of range\n  help: use 1 to {max_side} for each side")]
     OutputSize {
         /// Rows of parts.
         rows: usize,
@@ -36,6 +36,6 @@ pub enum PoolError {
         max_side: usize,
     },
     /// The temperature is not a finite number above 0.
-    #[error("the temperature is {0}, and must be a finite number above 0")]
+    #[error("the temperature is {0}\n  help: use a finite number above 0")]
     Temperature(f32),
 }

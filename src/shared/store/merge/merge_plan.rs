@@ -73,8 +73,9 @@ impl Merge {
     ///
     /// # Errors
     /// Returns [`Error::Usage`] if a part is passed twice or is `out`; [`Error::Store`] if a part is not a store or `out`
-    /// contains other files; [`Error::Merge`] if a part is damaged or has settings that differ from the first, or if two stores
-    /// have different versions of a shard; [`Error::File`] if a file cannot be read; and the errors of `on_progress`.
+    /// contains other files; [`Error::Merge`] if a part is damaged or has settings that differ from the first, or if
+    /// two stores have different versions of a shard; [`Error::File`] if a file cannot be read; and the errors of
+    /// `on_progress`.
     pub fn plan(
         parts: &[PathBuf],
         out: &Path,
@@ -211,8 +212,8 @@ impl Merge {
     /// (test `merge::a_failure_at_any_step_of_a_merge_loses_nothing`).
     ///
     /// # Errors
-    /// Returns [`Error::File`] if a file cannot be written; [`Error::Store`] if a part changes in the meantime, another process
-    /// writes the merged store, or that store is damaged afterwards; and the errors of `on_progress`.
+    /// Returns [`Error::File`] if a file cannot be written; [`Error::Store`] if a part changes in the meantime, another
+    /// process writes the merged store, or that store is damaged afterwards; and the errors of `on_progress`.
     pub fn run(
         &self,
         mode: CopyMode,

@@ -130,7 +130,8 @@ struct UnfinishedShards<'a> {
 }
 
 impl UnfinishedShards<'_> {
-    /// Adds shards without a record. A shard that has files already is reported separately, unless it was finished in the meantime.
+    /// Adds shards without a record. A shard that has files already is reported separately, unless it was
+    /// finished in the meantime.
     fn add(&mut self, shards: Range<usize>, present: &PresentFiles, found: &mut Verification) -> Result<(), Error> {
         let mut first = shards.start;
         for (&shard, _) in present.files.range(shards.clone()) {
