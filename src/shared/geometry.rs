@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub enum GeometryError {
     /// A side of an input is 0 or too large.
     #[error(
-        "an input of {height_pixels}x{width_pixels} pixels is out of range\n  help: use 1 to {} for each side",
+        "an input of {height_pixels}x{width_pixels} pixels is out of range: each side must be 1 to {}",
         InputSize::MAX_SIDE_PIXELS
     )]
     InputSize {
@@ -40,7 +40,7 @@ pub enum GeometryError {
     },
     /// A side of a label map is too large.
     #[error(
-        "a label map of {height_cells}x{width_cells} cells is out of range\n  help: use 1 to {} for each side",
+        "a label map of {height_cells}x{width_cells} cells is out of range: each side must be 1 to {}",
         MapSize::MAX_SIDE_CELLS
     )]
     MapSize {
