@@ -127,7 +127,7 @@ fn pixels(flags: &HashMap<&str, &str>) -> (usize, Measured) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(number(flags, "--threads")).build().unwrap();
     let one = |row: usize| {
         let mut pixels = vec![0; size.rgb_bytes()];
-        let bytes = images.read(row, LengthCheck::AsListed).unwrap();
+        let bytes = images.read(row, LengthCheck::MatchManifest).unwrap();
         // Broken files are measured as well.
         let _ = decode_into(&bytes, ExifOrientation::Ignore, size, Filter::Bilinear, &mut pixels);
         pixels

@@ -314,8 +314,8 @@ def row_of(network: Network, folder: Path, counts: collections.Counter[str]) -> 
         counts["refused by `relabel teacher`"] += 1
         return f"{start} | | | {file} | | refused: {short(document['refused'])} |"
     counts["verified"] += 1
-    proof = document["verification"]
-    cells = f"{proof['max_cell_error'] / max(proof['max_score'], 1e-30):.0e}"
+    verification = document["verification"]
+    cells = f"{verification['max_cell_error'] / max(verification['max_score'], 1e-30):.0e}"
     size, grid = (words(document[key]) for key in ("input_size", "map_size"))
     return f"{start} {grid} of {size} | {head_of(document)} | {locality_of(document)} | {file} | {cells} | verified |"
 

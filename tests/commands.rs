@@ -264,7 +264,7 @@ fn invalid_arguments_are_refused_before_work_begins() {
         ("in", "full", &[], 1, "not empty (it contains `thesis.txt`)"),
         ("nowhere", "out", &[], 1, "nowhere"),
         ("empty", "out", &[], 1, "contains no images"),
-        ("in", "out", &["--device", "gpu"], 2, "no device"),
+        ("in", "out", &["--device", "gpu"], 2, "is not a device"),
         ("in", "out", &["--top-k", "1001"], 2, "1000 classes"),
         ("in", "out", &["--score-steps", "9"], 2, "power of two"),
         ("in", "out", &["--std", "0,1,1"], 1, "positive"),

@@ -32,14 +32,14 @@ fn files_in_unusual_forms_are_read_and_verified() {
     ];
     for (file, linear) in files {
         let description = describe_file(file, "32x32").expect(0).json();
-        let proof = &description["verification"];
+        let verification = &description["verification"];
         assert_eq!(
-            (&proof["linear_head"], &description["map_size"]),
+            (&verification["linear_head"], &description["map_size"]),
             (&linear.into(), &serde_json::json!([8, 8])),
             "{file}"
         );
-        let bound = number(&proof["tolerance"]);
-        assert!(number(&proof["max_cell_error"]) <= bound, "{file}: {proof}");
+        let bound = number(&verification["tolerance"]);
+        assert!(number(&verification["max_cell_error"]) <= bound, "{file}: {verification}");
     }
 }
 

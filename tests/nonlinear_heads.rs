@@ -185,13 +185,13 @@ fn nonlinear_heads_are_verified_cell_by_cell() {
         for NonlinearHead { name, model, .. } in nonlinear_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             let description = describe(folder.path(), &model, &["--input-size", "32x48"]).expect(0).json();
-            let proof = &description["verification"];
+            let verification = &description["verification"];
             assert_eq!(
-                (&proof["linear_head"], &description["map_size"]),
+                (&verification["linear_head"], &description["map_size"]),
                 (&false.into(), &serde_json::json!([4, 6])),
                 "{name}"
             );
-            let (cells, mean) = (number(&proof["max_cell_error"]), number(&proof["max_mean_error"]));
+            let (cells, mean) = (number(&verification["max_cell_error"]), number(&verification["max_mean_error"]));
             assert!(cells < 1e-4, "{name}, {shape}: cells {cells:e}");
             assert!(mean > 1e-4, "{name}, {shape}: the mean should differ, but only by {mean:e}");
         }
@@ -317,8 +317,8 @@ fn at_most_256_cells_are_compared() {
     let free = [Free, Fixed(3), Free, Free];
     let model = nonlinear_heads(&free).remove(0).model;
     let description = describe(folder.path(), &model, &["--input-size", "480x320"]).expect(0).json();
-    let proof = &description["verification"];
-    assert_eq!((&proof["cells_compared"], &proof["cells_total"]), (&256.into(), &(2 * 60 * 40).into()));
+    let verification = &description["verification"];
+    assert_eq!((&verification["cells_compared"], &verification["cells_total"]), (&256.into(), &(2 * 60 * 40).into()));
 }
 
 fn label(folder: &Path, args: &[&str]) -> Ran {

@@ -40,7 +40,7 @@ impl Loader {
         };
         let loaded = OnnxTeacher::load(self.runtime, &request, &[Device::Cpu], &|| false);
         loaded.map(|(mut teachers, description)| (teachers.remove(0), description)).map_err(|error| match error {
-            Error::Teacher { problem, advice, .. } | Error::Proof { problem, advice, .. } => {
+            Error::Teacher { problem, advice, .. } | Error::RewriteCheck { problem, advice, .. } => {
                 format!("{problem}; {advice}")
             }
             other => format!("not a refusal: {other}"),
@@ -252,7 +252,7 @@ fn the_scores_before_a_final_activation_are_kept() {
     for (name, model, classes) in activated() {
         let (mut teacher, description) =
             loader.load(&model, classes.len()).unwrap_or_else(|problem| panic!("{name}: {problem}"));
-        assert!(description.proof.linear(), "{name}: {:?}", description.proof.linearity);
+        assert!(description.rewrite_check.linear(), "{name}: {:?}", description.rewrite_check.linearity);
         let line = description.rewrite.iter().find(|line| line.contains("scores are raw"));
         assert!(line.is_some(), "{name}: {:?}", description.rewrite);
         let labels = teacher.label(&batch).unwrap();
@@ -286,7 +286,7 @@ fn activations_are_removed_from_score_maps() {
     let rows = map().node("Softmax", &["map"], &["out"], &[int("axis", 3)]);
     let problem = load(rows, 9).err().unwrap();
     assert!(
-        problem.contains("the scores before Softmax (node `Softmax_out`) rank them the other way round"),
+        problem.contains("the scores before Softmax (node `Softmax_out`) rank them in the opposite order"),
         "{problem}"
     );
 }
@@ -445,16 +445,16 @@ fn rounded_head(range: Option<f32>) -> Vec<u8> {
 fn static_quantisation_before_the_pooling_is_verified_on_the_same_features() {
     let loader = Loader::new();
     let (_, description) = loader.load(&rounded_head(None), 3).unwrap();
-    let proof = description.proof;
-    assert!(proof.linear() && proof.cell_difference < 1e-4 && proof.mean_difference < 1e-4, "{proof:?}");
-    assert!(proof.normalised_difference < 1e-6, "{proof:?}");
-    let quantised = proof.quantised.expect("the comparison from pixels on");
+    let check = description.rewrite_check;
+    assert!(check.linear() && check.cell_difference < 1e-4 && check.mean_difference < 1e-4, "{check:?}");
+    assert!(check.normalised_difference < 1e-6, "{check:?}");
+    let quantised = check.quantised.expect("the comparison from pixels on");
     assert!(quantised.score_difference <= quantised.tolerance, "{quantised:?}");
-    assert_eq!(proof.warnings, Vec::<String>::new());
+    assert_eq!(check.warnings, Vec::<String>::new());
     let map = rounded_features().weight("w_head", &[CLASSES, C, 1, 1]);
     let map = map.node("Conv", &["f", "w_head"], &["map"], &[ints("kernel_shape", &[1, 1])]);
     let map = rounded(map, "map", "out", 64.0, 128).output("out", &[Free, Fixed(CLASSES), Free, Free]);
-    assert!(loader.load(&map.finish(), 3).unwrap().1.proof.quantised.is_some());
+    assert!(loader.load(&map.finish(), 3).unwrap().1.rewrite_check.quantised.is_some());
 }
 
 #[test]
@@ -466,7 +466,7 @@ fn quantisers_after_the_pooling_are_refused_if_they_clip_cells() {
     }
     // As wide as the range of the features: nothing is clipped.
     let (_, description) = loader.load(&rounded_head(Some(16.0)), 3).unwrap();
-    assert_eq!(description.proof.warnings, Vec::<String>::new());
+    assert_eq!(description.rewrite_check.warnings, Vec::<String>::new());
 }
 
 #[test]

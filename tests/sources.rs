@@ -366,8 +366,8 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
         RowState::Failed(failed) => failed.error.to_string(),
         other => panic!("row {row}: {other:?}"),
     };
-    assert!(reason(9).starts_with("changed: it has 79,975 bytes now"), "{}", reason(9));
-    assert!(reason(10).starts_with("unreadable: it is not in in"), "{}", reason(10));
+    assert!(reason(9).starts_with("changed: 79,975 bytes now"), "{}", reason(9));
+    assert!(reason(10).starts_with("unreadable: not in in"), "{}", reason(10));
     assert!(matches!(store().row(8).unwrap(), RowState::Labelled(_)));
 
     // Changed without a difference in length and time: the header shows it, and no other image is read.
@@ -382,7 +382,7 @@ fn an_archive_that_changed_gives_image_errors_and_never_another_image() {
     tar.set_modified(modified).unwrap();
     fs::remove_file(at("out/records/000001.json")).unwrap();
     LabelRun::new(folder.path()).source("in.tar").args(&args).run().expect(3);
-    assert!(reason(11).starts_with("changed: in.tar was changed since it was listed"), "{}", reason(11));
+    assert!(reason(11).starts_with("changed: in.tar changed since it was listed"), "{}", reason(11));
 }
 
 fn source_index(store: &Path) -> Vec<u8> {

@@ -340,9 +340,9 @@ fn every_linear_head_is_rewritten_and_verified() {
             let description = describe(folder.path(), &model, &args).expect(0).json();
             assert_eq!(description["map_size"], serde_json::json!([4, 6]), "{name}, {shape}");
             assert_eq!(description["classes"], CLASSES, "{name}, {shape}");
-            let proof = &description["verification"];
-            assert_eq!(proof["linear_head"], true, "{name}, {shape}");
-            let (cells, mean) = (number(&proof["max_cell_error"]), number(&proof["max_mean_error"]));
+            let verification = &description["verification"];
+            assert_eq!(verification["linear_head"], true, "{name}, {shape}");
+            let (cells, mean) = (number(&verification["max_cell_error"]), number(&verification["max_mean_error"]));
             let bound = if name == "float16" { 0.05 } else { 1e-4 };
             assert!(cells < bound && mean < bound, "{name}, {shape}: cells {cells:e}, mean {mean:e}");
         }

@@ -87,14 +87,14 @@ fn class_tokens_next_to_a_mean_are_repeated_in_each_cell() {
         for (name, model, linear) in joined_heads(&input) {
             let folder = tempfile::tempdir().unwrap();
             let description = describe(folder.path(), &model, &[]).expect(0).json();
-            let proof = &description["verification"];
+            let verification = &description["verification"];
             assert_eq!(
-                (&proof["linear_head"], &description["map_size"]),
+                (&verification["linear_head"], &description["map_size"]),
                 (&linear.into(), &serde_json::json!([4, 6])),
                 "{name}, {shape}"
             );
-            assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}, {shape}: {proof}");
-            assert!(number(&proof["max_mean_error"]) < 1e-4 || !linear, "{name}, {shape}: {proof}");
+            assert!(number(&verification["max_cell_error"]) < 1e-4, "{name}, {shape}: {verification}");
+            assert!(number(&verification["max_mean_error"]) < 1e-4 || !linear, "{name}, {shape}: {verification}");
             let rewrite = description["rewrite"].to_string();
             assert!(rewrite.contains("only the contribution of the pooled features varies"), "{name}: {rewrite}");
         }
@@ -264,14 +264,14 @@ fn attention_with_a_learned_query_uses_the_value_of_each_cell() {
     for (name, model) in attention_poolings(&SHAPES[1].1) {
         let folder = tempfile::tempdir().unwrap();
         let description = describe(folder.path(), &model, &["--flip-average"]).expect(0).json();
-        let proof = &description["verification"];
+        let verification = &description["verification"];
         assert_eq!(
-            (&proof["linear_head"], &description["map_size"]),
+            (&verification["linear_head"], &description["map_size"]),
             (&false.into(), &serde_json::json!([4, 6])),
             "{name}"
         );
-        assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}: {proof}");
-        assert!(number(&proof["max_mean_error"]) > 1e-4, "{name}: {proof}");
+        assert!(number(&verification["max_cell_error"]) < 1e-4, "{name}: {verification}");
+        assert!(number(&verification["max_mean_error"]) > 1e-4, "{name}: {verification}");
         let rewrite = description["rewrite"].to_string();
         assert!(rewrite.contains("attention pooling") && rewrite.contains("not linear"), "{name}: {rewrite}");
     }
@@ -345,9 +345,9 @@ fn onnx_runtime_operators_in_heads_are_supported() {
         let folder = tempfile::tempdir().unwrap();
         let model = graph.output("scores", &[Free, Fixed(CLASSES)]).finish_with(&[(ours, 1)], &[]);
         let description = describe(folder.path(), &model, &[]).expect(0).json();
-        let proof = &description["verification"];
-        assert_eq!(proof["linear_head"], linear, "{name}");
-        assert!(number(&proof["max_cell_error"]) < 1e-4, "{name}: {proof}");
+        let verification = &description["verification"];
+        assert_eq!(verification["linear_head"], linear, "{name}");
+        assert!(number(&verification["max_cell_error"]) < 1e-4, "{name}: {verification}");
     }
     let einsum = |equation: &str| {
         let graph = pooled().weight("w", &[CLASSES, C]);

@@ -68,7 +68,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     let teachers = boxed(std::mem::take(&mut loaded.teachers));
     let mut job = Job {
         images: &*images,
-        length_check: LengthCheck::AsListed,
+        length_check: LengthCheck::MatchManifest,
         manifest: &manifest,
         info: &info,
         shards: sample_batches(&info, part, loaded.devices.len()),

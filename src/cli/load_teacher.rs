@@ -9,8 +9,8 @@ use relabel::labelling::pipeline::Preprocessing;
 use relabel::labelling::pixels::Decoder;
 use relabel::labelling::source::{ImageReader, LengthCheck};
 use relabel::labelling::teacher::{
-    CardFile, CardValues, Device, DeviceChoice, Halving, Locality, OnnxTeacher, Runtime, Teacher, TeacherDescription,
-    TeacherRequest, Views, weights_bytes,
+    CardFile, CardValues, Device, DeviceChoice, HalvingTeacher, Locality, OnnxTeacher, Runtime, Teacher,
+    TeacherDescription, TeacherRequest, Views, weights_bytes,
 };
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
@@ -158,7 +158,7 @@ fn print_warnings(flags: &TeacherFlags, path: &Path, loaded: &LoadedTeacher) {
     if let Locality::Unchecked = description.locality {
         warning("the card has locality = \"unchecked\": whether cells match image positions is not checked");
     }
-    for text in &description.proof.warnings {
+    for text in &description.rewrite_check.warnings {
         warning(text);
     }
     if loaded.card.path.is_none() && !REQUIRED_CARD_FLAGS.iter().all(|is_given| is_given(flags)) {
@@ -206,7 +206,7 @@ pub fn sample_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Resu
     let rows = (0..sample).map(|at| at * manifest.len() / sample).filter(|&row| manifest.bytes(row) <= MAX_BYTES);
     let mut photographs = Vec::new();
     for row in rows {
-        match images.read(row, LengthCheck::AsItIs) {
+        match images.read(row, LengthCheck::Ignore) {
             Ok(bytes) => photographs.push(bytes),
             Err(error) => drop(error.into_image_error()?),
         }
@@ -216,5 +216,5 @@ pub fn sample_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Resu
 
 /// Boxes the teachers for the pipeline. If the memory of a device is full, it gets smaller batches.
 pub fn boxed(teachers: Vec<OnnxTeacher>) -> Vec<Box<dyn Teacher>> {
-    teachers.into_iter().map(|teacher| Box::new(Halving::new(teacher)) as Box<dyn Teacher>).collect()
+    teachers.into_iter().map(|teacher| Box::new(HalvingTeacher::new(teacher)) as Box<dyn Teacher>).collect()
 }

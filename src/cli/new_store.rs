@@ -30,8 +30,8 @@ pub fn new_manifest(arguments: &RunArguments, source: &dyn Source) -> Result<Man
         let found = source.splits(&manifest);
         (manifest, found.map(|found| (&arguments.source, found)))
     };
-    if let Some((path, SplitsFound { problem, is_clear })) = found.filter(|_| !arguments.all_splits) {
-        if is_clear {
+    if let Some((path, SplitsFound { problem, is_certain })) = found.filter(|_| !arguments.all_splits) {
+        if is_certain {
             let path = path.clone();
             return Err(match arguments.manifest {
                 Some(_) => Error::Manifest { path, problem: problem.into() },

@@ -25,7 +25,7 @@ impl<'a> PhotoSource<'a> {
     /// Returns [`Error::Source`] if it is missing or has no images.
     pub fn open(flags: &'a PhotoFlags) -> Result<Option<Self>, Error> {
         let Some(root) = &flags.image_root else { return Ok(None) };
-        let check = if flags.any_size { LengthCheck::AsItIs } else { LengthCheck::AsListed };
+        let check = if flags.any_size { LengthCheck::Ignore } else { LengthCheck::MatchManifest };
         Ok(Some(Self { root, source: source::open(root)?, check }))
     }
 

@@ -75,7 +75,7 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
     let job = Job {
         images: &*images,
         // Images may have been repaired, and differ from the manifest's sizes.
-        length_check: if arguments.retry_failed { LengthCheck::AsItIs } else { LengthCheck::AsListed },
+        length_check: if arguments.retry_failed { LengthCheck::Ignore } else { LengthCheck::MatchManifest },
         manifest: &manifest,
         info: store.info(),
         shards: shards_to_do(state, arguments.retry_failed),

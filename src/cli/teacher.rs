@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use relabel::labelling::source::{self, ListedImages, Located};
-use relabel::labelling::teacher::{Linearity, Locality, Placement, Proof, Runtime};
+use relabel::labelling::teacher::{Linearity, Locality, Placement, RewriteCheck, Runtime};
 use relabel::shared::error::Error;
 use relabel::shared::printable::{printable, printable_path};
 use serde_json::{Value, json};
@@ -61,7 +61,7 @@ fn text(path: &Path, loaded: &LoadedTeacher) -> String {
         text += &format!("  {:<17} {}\n", printable(key), printable(&first_line));
     }
     text += &format!("\ncells\n  {}\n", locality_text(&description.locality));
-    text += &verification_text(&description.proof);
+    text += &verification_text(&description.rewrite_check);
     text + &placement_text(description.placement.as_ref(), &devices[0])
 }
 
@@ -88,32 +88,32 @@ fn document(arguments: &TeacherArguments, path: &Path, loaded: &LoadedTeacher) -
         "card": card_json(&description.card),
         "card_file": loaded.card.path.as_deref().map(path_json),
         "card_origins": description.card.origins,
-        "verification": verification_json(&description.proof),
+        "verification": verification_json(&description.rewrite_check),
         "locality": locality_json(&description.locality),
         "placement": description.placement,
     })
 }
 
-fn verification_json(proof: &Proof) -> Value {
+fn verification_json(check: &RewriteCheck) -> Value {
     json!({
         "verified": true,
-        "images": proof.images,
-        "cells_compared": proof.compared_cells,
-        "cells_total": proof.cells,
-        "linear_head": proof.linear(),
-        "max_cell_error": proof.cell_difference,
-        "max_mean_error": proof.mean_difference,
-        "max_probability_error": proof.image_difference,
-        "max_lse_error": proof.lse_difference,
-        "max_input_error": proof.normalised_difference,
-        "tolerance": proof.tolerance,
-        "max_score": proof.largest_score,
-        "quantised": proof.quantised.as_ref().map(|quantised| json!({
+        "images": check.images,
+        "cells_compared": check.compared_cells,
+        "cells_total": check.cells,
+        "linear_head": check.linear(),
+        "max_cell_error": check.cell_difference,
+        "max_mean_error": check.mean_difference,
+        "max_probability_error": check.image_difference,
+        "max_lse_error": check.lse_difference,
+        "max_input_error": check.normalised_difference,
+        "tolerance": check.tolerance,
+        "max_score": check.largest_score,
+        "quantised": check.quantised.as_ref().map(|quantised| json!({
             "max_score_error": quantised.score_difference,
             "max_probability_error": quantised.image_difference,
             "tolerance": quantised.tolerance,
         })),
-        "warnings": proof.warnings,
+        "warnings": check.warnings,
     })
 }
 
@@ -131,9 +131,9 @@ fn photographs(arguments: &TeacherArguments) -> Result<Vec<Vec<u8>>, Error> {
 fn locality_text(locality: &Locality) -> String {
     match locality {
         Locality::Structure => "match image positions, as shown by the graph structure".to_owned(),
-        Locality::Probe { unsettled_by, result } => format!(
+        Locality::Probe { inconclusive_node, result } => format!(
             "match image positions, as shown by changing patches of photographs; the graph structure is inconclusive \
-             after\n  {unsettled_by}. {result}",
+             after\n  {inconclusive_node}. {result}",
         ),
         Locality::Unchecked => {
             "not checked to match image positions (`locality = \"unchecked\"` in the card)".to_owned()
@@ -143,9 +143,9 @@ fn locality_text(locality: &Locality) -> String {
 
 fn locality_json(locality: &Locality) -> Value {
     match locality {
-        Locality::Probe { unsettled_by, result } => json!({
+        Locality::Probe { inconclusive_node, result } => json!({
             "method": locality.name(),
-            "inconclusive_node": unsettled_by,
+            "inconclusive_node": inconclusive_node,
             "photographs": result.photographs,
             "patches": result.patches,
             "same_axis_correlation": result.along,
@@ -157,31 +157,31 @@ fn locality_json(locality: &Locality) -> Value {
     }
 }
 
-fn verification_text(proof: &Proof) -> String {
-    let cells = if proof.compared_cells == proof.cells {
-        format!("all {} cells", thousands(proof.cells))
+fn verification_text(check: &RewriteCheck) -> String {
+    let cells = if check.compared_cells == check.cells {
+        format!("all {} cells", thousands(check.cells))
     } else {
-        format!("{} of {} cells, spread over the map", thousands(proof.compared_cells), thousands(proof.cells))
+        format!("{} of {} cells, spread over the map", thousands(check.compared_cells), thousands(check.cells))
     };
     let mut text = format!(
         "\nverification of the rewrite against the original, on {}\n  max cell error         {:.1e} ({cells})\n",
-        count(proof.images, "random image"),
-        proof.cell_difference
+        count(check.images, "random image"),
+        check.cell_difference
     );
-    text += &match &proof.linearity {
-        Linearity::Linear => format!("  max mean error         {:.1e} (mean over cells)\n", proof.mean_difference),
+    text += &match &check.linearity {
+        Linearity::Linear => format!("  max mean error         {:.1e} (mean over cells)\n", check.mean_difference),
         Linearity::NotLinear { because_of } => format!(
             "  mean over cells        differs from the image scores by up to {:.2}, as expected: the head is not linear\n                         \
              ({because_of})\n",
-            proof.mean_difference
+            check.mean_difference
         ),
     };
-    if let Some(difference) = proof.lse_difference {
+    if let Some(difference) = check.lse_difference {
         text += &format!("  max log-sum-exp error  {difference:.1e}\n");
     }
-    text += &format!("  max probability error  {:.1e} (entire image)\n", proof.image_difference);
-    text += &format!("  max input error        {:.1e} (normalised pixels)\n", proof.normalised_difference);
-    if let Some(quantised) = &proof.quantised {
+    text += &format!("  max probability error  {:.1e} (entire image)\n", check.image_difference);
+    text += &format!("  max input error        {:.1e} (normalised pixels)\n", check.normalised_difference);
+    if let Some(quantised) = &check.quantised {
         text += &format!(
             "  quantised teacher      max score error {:.1e} from pixels on, tolerance {:.1e}: ONNX Runtime rounds\n                         \
              differently in each session, the errors above are from shared features\n",
@@ -190,9 +190,9 @@ fn verification_text(proof: &Proof) -> String {
     }
     text + &format!(
         "  tolerance              {:.1e}, for scores up to {}\nrewrite verified (max cell error {:.0e})\n",
-        proof.tolerance,
-        significant(f64::from(proof.largest_score)),
-        proof.cell_difference
+        check.tolerance,
+        significant(f64::from(check.largest_score)),
+        check.cell_difference
     )
 }
 

@@ -1,6 +1,6 @@
 //! Runs the stages of labelling concurrently: read, decode and resize | teacher | encode and commit.
 //!
-//! The stages pass batches through queues of fixed length, so that memory does not grow with the number of images
+//! The stages pass batches through queues of fixed length, so memory does not grow with the number of images
 //! (`docs/performance.md`). The contents of a batch depend only on manifest and shard: an image that fails leaves its slot
 //! black, and no other image moves.
 

@@ -2,6 +2,10 @@
 //!
 //! An ordinary classifier is rewritten in memory so that its head runs on every cell, and the rewrite is verified before
 //! anything is labelled. `docs/teacher-endings.md` lists the supported endings.
+//!
+//! Modules: `graph` parses, `tail` recognises the ending, `quantisation` treats rounded values, `rewrite` builds the graph that
+//! labels, `rewrite_check` verifies it, `locality` finds the positions of cells, `card` describes the input, `device`, `cuda`
+//! and `placement` concern devices.
 
 mod refusal;
 mod onnx_proto;
@@ -27,10 +31,10 @@ mod cuda_libraries;
 mod device_check;
 mod placement;
 mod scratch_folder;
-mod proof;
+mod rewrite_check;
 mod locality;
 mod transfer_buffers;
-mod catch_panic;
+mod catch_binding_panic;
 mod description;
 mod onnx_teacher;
 mod load;
@@ -43,12 +47,12 @@ pub use check_onnx::check_onnx;
 pub use cuda::CudaTuning;
 pub use description::TeacherDescription;
 pub use device::{Device, DeviceChoice};
-pub use halving::Halving;
+pub use halving::HalvingTeacher;
 pub use load::TeacherRequest;
 pub use locality::{Locality, ProbeResult};
 pub use onnx_teacher::OnnxTeacher;
 pub use placement::{OffDeviceNode, Placement};
-pub use proof::{Proof, QuantisedProof};
+pub use rewrite_check::{QuantisedCheck, RewriteCheck};
 pub use runtime::Runtime;
 pub use runtime_search::RuntimeSearch;
 pub use tail::Linearity;

@@ -275,7 +275,7 @@ fn licence_warnings(options: &PublishOptions<'_>) -> Vec<String> {
     }
     if let Licence::Named(name) = &options.licence {
         warnings.push(format!(
-            "the Hub does not know the licence `{name}`, so the data-set card lists `other`; check the spelling, or give a \
+            "the Hub does not know the licence `{name}`, so the dataset card lists `other`; check the spelling, or give a \
              file with the text of the licence"
         ));
     }

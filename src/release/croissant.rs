@@ -83,7 +83,7 @@ fn distribution(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -> Vec<Va
         object(MANIFEST, PARQUET, "The list of images, in the order of every array"),
         object("zarr.json", "application/json", "Metadata of the Zarr v3 group: teacher, settings and class names"),
         object(PROVENANCE, "application/json", "How the labels were made"),
-        object(DATASET_CARD, "text/markdown", "The data-set card"),
+        object(DATASET_CARD, "text/markdown", "The dataset card"),
     ]
     .into_iter()
     .flatten()

@@ -1,4 +1,4 @@
-//! `README.md`: the data-set card, for the Hub and for readers.
+//! `README.md`: the dataset card, for the Hub and for readers.
 
 mod front_matter;
 mod sections;

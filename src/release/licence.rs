@@ -96,7 +96,7 @@ impl Licence {
         Ok(Self::Text { name: if is_generic { "custom-licence".to_owned() } else { slug }, text })
     }
 
-    /// Returns the id for the data-set card: the Hub's, or `other`.
+    /// Returns the id for the dataset card: the Hub's, or `other`.
     #[must_use]
     pub fn hub_id(&self) -> &str {
         match self {

@@ -1,4 +1,4 @@
-//! The metadata that the data-set card, `croissant.json` and `provenance.json` share.
+//! The metadata that the dataset card, `croissant.json` and `provenance.json` share.
 
 use super::private_text::Redaction;
 use super::publish_options::PublishOptions;

@@ -70,7 +70,7 @@ pub enum Error {
         cause(problem),
         printable_lines(advice)
     )]
-    Proof {
+    RewriteCheck {
         /// Path of the teacher.
         path: PathBuf,
         /// Which comparison failed, with both values.
@@ -293,7 +293,7 @@ impl Error {
             | Self::AmbiguousName { .. } => ErrorClass::Input,
             Self::Card { .. }
             | Self::Teacher { .. }
-            | Self::Proof { .. }
+            | Self::RewriteCheck { .. }
             | Self::Runtime(_)
             | Self::Device { .. }
             | Self::SettingsDiffer { .. }

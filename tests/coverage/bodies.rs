@@ -141,7 +141,7 @@ fn read_source(bytes: &[u8], ending: &str) {
     let listed = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
     let Ok(located) = source.locate(&listed) else { return };
     for row in 0..manifest.len() {
-        if let Ok(image) = located.images.read(row, LengthCheck::AsListed) {
+        if let Ok(image) = located.images.read(row, LengthCheck::MatchManifest) {
             assert!(manifest.bytes(row) == 0 || image.len() as u64 == manifest.bytes(row), "row {row}");
         }
     }

@@ -41,7 +41,7 @@ pub fn print_crash(store: &StoreWriter, manifest: &Manifest) {
 
 pub fn print_start(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &LoadedTeacher, source: &str) {
     let info = store.info();
-    let (shape, proof) = (&loaded.description.shape, &loaded.description.proof);
+    let (shape, check) = (&loaded.description.shape, &loaded.description.rewrite_check);
     message(&format!(
         "teacher {}: {} pixels to {} cells, top {} of {} classes, on {}",
         info.teacher.name,
@@ -53,11 +53,11 @@ pub fn print_start(store: &StoreWriter, is_new: bool, before: &StoreStatus, load
     ));
     message(&format!(
         "rewrite verified (max cell error {:.0e}, {}); {}",
-        proof.cell_difference,
-        if proof.linear() {
-            format!("max mean error {:.0e}", proof.mean_difference)
+        check.cell_difference,
+        if check.linear() {
+            format!("max mean error {:.0e}", check.mean_difference)
         } else {
-            format!("head not linear: mean over cells differs from the image score by {:.2}", proof.mean_difference)
+            format!("head not linear: mean over cells differs from the image score by {:.2}", check.mean_difference)
         },
         match loaded.description.locality {
             Locality::Structure => "cells match image positions by graph structure",

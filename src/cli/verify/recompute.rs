@@ -53,7 +53,7 @@ pub fn recompute_labels(
     let mut job = Job {
         images: &*image_reader,
         // Images that were repaired and labelled again differ from the manifest's sizes.
-        length_check: LengthCheck::AsItIs,
+        length_check: LengthCheck::Ignore,
         manifest: &manifest,
         info,
         shards: Vec::new(),
@@ -93,7 +93,7 @@ fn accepted_differences(notes: &[RunNote], loaded: &LoadedTeacher) -> Tolerance 
     message(
         "the store was labelled on another device, with other threads or another ONNX Runtime: small differences are accepted",
     );
-    Tolerance::Relative(loaded.description.proof.relative_tolerance())
+    Tolerance::Relative(loaded.description.rewrite_check.relative_tolerance())
 }
 
 /// Returns the given seed, or a new one.

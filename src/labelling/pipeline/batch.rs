@@ -9,7 +9,7 @@ use crate::shared::error::ImageError;
 pub(super) struct DecodedBatch {
     pub(super) position: BatchPosition,
     pub(super) pixels: PixelBatch,
-    /// For each slot, why it is black.
+    /// Error of each slot that is black.
     pub(super) failures: Vec<Option<ImageError>>,
 }
 
@@ -28,6 +28,6 @@ pub(super) struct BatchPosition {
     /// Position of its shard in the job.
     pub(super) work: usize,
     pub(super) rows: Range<usize>,
-    /// Whether it is the last batch of its shard.
+    /// Whether this is the last batch of its shard.
     pub(super) ends_shard: bool,
 }

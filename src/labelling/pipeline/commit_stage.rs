@@ -83,7 +83,7 @@ fn commit(
     monitor: &dyn Monitor,
 ) -> Result<(), Error> {
     let info = job.info;
-    // Measured on the pool, so that waiting for busy decoders does not count.
+    // Measured on the pool, so waiting for busy decoders does not count.
     let encoded = pool.install(|| monitor.timed(Stage::Encoding, || encode_shard(info, labels)));
     let files = encoded.map_err(|problem| Error::Internal {
         action: format!("encode shard {}", labels.shard),

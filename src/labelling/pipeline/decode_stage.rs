@@ -107,7 +107,7 @@ fn panicked() -> ImageError {
     ImageError { kind: ImageErrorKind::Broken, reason }
 }
 
-/// Collects a batch. A failure of the machine stops the run, since the image may be intact.
+/// Collects a batch. An I/O error of the host stops the run, since the image may be intact.
 fn collect(
     job: &Job<'_>,
     images: usize,

@@ -1,4 +1,4 @@
-//! What a run labels, and where the labels are stored.
+//! The images that a run labels, and the destination of the labels.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ pub struct Job<'a> {
 /// A shard to label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardWork {
-    /// Its number.
+    /// Number of the shard.
     pub shard: usize,
     /// Which of its images.
     pub images: ImagesToDo,
@@ -45,7 +45,7 @@ pub struct ShardWork {
 pub enum ImagesToDo {
     /// All.
     All,
-    /// Those of these rows; the others keep their labels. Batches that contain one of them are run completely, so that an
+    /// Those of these rows; the others keep their labels. Batches that contain one of them are run completely, so an
     /// image gets the same labels as when all are labelled
     /// (test `faults::retried_failures_give_the_bytes_of_a_run_without_failures`).
     These(Vec<usize>),

@@ -32,9 +32,9 @@ pub struct Recomputed {
 /// An image whose stored labels are wrong.
 #[derive(Clone, Debug, Serialize)]
 pub struct WrongImage {
-    /// Its row.
+    /// Row in the manifest.
     pub row: usize,
-    /// Its path below the source.
+    /// Path below the source.
     pub path: String,
     /// The difference.
     pub problem: String,
@@ -46,8 +46,8 @@ pub enum Tolerance {
     /// None: the same program on the same device gives identical bits
     /// (test `damage::recomputed_labels_equal_the_stored_ones_bit_for_bit`).
     Exact,
-    /// Differences of scores relative to the largest score of the map, plus those of rounding: another device sums in
-    /// another order.
+    /// Differences of scores relative to the largest score of the map, plus those of rounding: a different device sums in
+    /// a different order.
     Relative(f32),
 }
 

@@ -51,7 +51,7 @@ pub fn run(
 /// Labels the job's images and returns the labels by row: for a sample, or a comparison.
 ///
 /// # Errors
-/// Returns an error as [`run`] does.
+/// See [`run`].
 pub fn label(
     job: &Job<'_>,
     teachers: Vec<Box<dyn Teacher>>,
@@ -91,7 +91,7 @@ fn run_stages(
                 label_batches(teacher.as_mut(), &decoded, &labelled, outcome, monitor)
             });
         }
-        // Only the stages own the ends of their queues, so that each notices when its neighbour has ended.
+        // Only the stages own the ends of their queues, so each notices when its neighbour has ended.
         drop((decoded_out, labelled_in));
         let last = start_stage(scope, outcome, "commit labels", move || last_stage(pool, &labelled_out, outcome));
         let Some(last) = last else { return };

@@ -16,7 +16,7 @@ use crate::shared::error::ImageError;
 pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
     let mut file = FileBytes::new(bytes, 0);
     let offset = u64::from(u32_le(file.read(14), 10)?);
-    let header = Header::read(&mut file, offset)?;
+    let header = BmpHeader::read(&mut file, offset)?;
     let (width, height) = (header.width, header.height);
     limits.check(height, width, 4)?;
     let (layout, palette) = header.colours(&mut file)?;
@@ -49,7 +49,7 @@ pub(super) fn decode(bytes: &[u8], limits: &DecodeLimits) -> Result<RgbImage, Im
     RgbImage::new(height, width, rgb)
 }
 
-struct Header {
+struct BmpHeader {
     width: u32,
     height: u32,
     bits: u16,
@@ -69,7 +69,7 @@ const RLE8: u32 = 1;
 const RLE4: u32 = 2;
 const BITFIELDS: u32 = 3;
 
-impl Header {
+impl BmpHeader {
     /// `BmpImageFile._bitmap`, up to the palette.
     fn read(file: &mut FileBytes, mut offset: u64) -> Result<Self, ImageError> {
         let size = u32_le(file.read(4), 0)?;

@@ -2,7 +2,7 @@
 
 /// Converts CMYK samples from libjpeg to RGB.
 ///
-/// PIL reads CMYK JPEGs inverted (`rawmode "CMYK;I"`), whether or not an Adobe marker says so.
+/// PIL reads CMYK JPEGs inverted (`rawmode "CMYK;I"`), regardless of the Adobe marker.
 pub(super) fn to_rgb(inverted: &[u8]) -> Vec<u8> {
     let (pixels, _) = inverted.as_chunks::<4>();
     pixels.iter().flat_map(|pixel| ink_to_rgb(pixel.map(|sample| 255 - sample))).collect()

@@ -2,22 +2,22 @@
 
 use crate::shared::error::{ImageError, ImageErrorKind};
 
-/// The file is damaged.
+/// Returns a `Broken` error.
 pub(super) fn broken(reason: impl Into<String>) -> ImageError {
     ImageError { kind: ImageErrorKind::Broken, reason: reason.into() }
 }
 
-/// The file ends too early.
+/// Returns a `Truncated` error.
 pub(super) fn truncated(reason: impl Into<String>) -> ImageError {
     ImageError { kind: ImageErrorKind::Truncated, reason: reason.into() }
 }
 
-/// A limit is exceeded.
+/// Returns a `TooLarge` error.
 pub(super) fn too_large(reason: impl Into<String>) -> ImageError {
     ImageError { kind: ImageErrorKind::TooLarge, reason: reason.into() }
 }
 
-/// PIL may read the file, but `what` of the format is not known to decode to the same pixels here.
+/// Returns an `Inexact` error: PIL may read the file, but `what` of the format is not known to decode to the same pixels here.
 pub(super) fn inexact(format: &str, what: &str) -> ImageError {
     ImageError {
         kind: ImageErrorKind::Inexact,

@@ -22,14 +22,14 @@ use super::limits::DecodeLimits;
 use super::orientation::{self, ExifOrientation};
 use super::rgb_image::RgbImage;
 use crate::shared::error::ImageError;
-use header::Header;
+use header::JpegHeader;
 
 /// Decodes a JPEG of one, three or four components.
 ///
 /// # Errors
 /// Returns an error if PIL refuses the file: truncated, broken or too large.
 pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits) -> Result<RgbImage, ImageError> {
-    let header = Header::read(bytes)?;
+    let header = JpegHeader::read(bytes)?;
     let (width, height) = (u32::from(header.width_pixels), u32::from(header.height_pixels));
     let upright_bytes = if exif == ExifOrientation::Apply { 3 } else { 0 };
     let stored_bytes = if header.components == 4 { 4 } else { 0 };
@@ -50,7 +50,7 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits)
 }
 
 /// Reads the orientation from the APP1 segments. A long EXIF block is split into several of them.
-fn read_orientation(header: &Header) -> Result<Orientation, ImageError> {
+fn read_orientation(header: &JpegHeader) -> Result<Orientation, ImageError> {
     let (mut exif, mut xmp) = (None, None);
     for payload in header.app1() {
         if let Some(part) = payload.strip_prefix(b"Exif\0\0") {
@@ -106,7 +106,7 @@ const WARNINGS: [&str; 7] = [
 /// Decodes to RGB, or to CMYK as stored for four components.
 ///
 /// `TurboJPEG` has the same defaults as PIL: accurate DCT, fancy upsampling, block smoothing.
-fn decompress(jpeg: &[u8], header: &Header) -> Result<Vec<u8>, DecodeProblem> {
+fn decompress(jpeg: &[u8], header: &JpegHeader) -> Result<Vec<u8>, DecodeProblem> {
     let format = if header.components == 4 { PixelFormat::CMYK } else { PixelFormat::RGB };
     let (width, height) = (usize::from(header.width_pixels), usize::from(header.height_pixels));
     let mut pixels = vec![0; width * height * format.size()];

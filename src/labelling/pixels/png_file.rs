@@ -1,5 +1,5 @@
 //! PNG, as `PngImagePlugin` reads it. PIL tolerates a missing end and rows missing after a complete stream; it refuses wrong
-//! checksums before the pixels, short chunks, and texts and profiles that unpack to more than its limits.
+//! checksums before the pixels, short chunks, and text chunks and profiles that unpack to more than its limits.
 
 mod chunk;
 mod metadata;
@@ -12,7 +12,7 @@ use super::orientation::{self, ExifOrientation};
 use super::rgb_image::RgbImage;
 use super::samples::{Palette, SampleLayout};
 use crate::shared::error::ImageError;
-use chunk::Chunk;
+use chunk::PngChunk;
 use chunk_reader::ChunkReader;
 use inflate::{FrameArea, PixelInflater};
 
@@ -34,7 +34,7 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits)
         return Err(broken("PNG: first frame has no pixels"));
     }
     let mut pixels = vec![0; height as usize * width as usize * 3];
-    // Pixels without a row have the first colour. Black is not written, so that no memory is touched yet.
+    // Pixels without a row have the first colour. Black is not written, so no memory is touched yet.
     if matches!(layout, SampleLayout::Index { .. }) && palette.colour(0) != [0; 3] {
         pixels.as_chunks_mut::<3>().0.fill(palette.colour(0));
     }
@@ -59,7 +59,7 @@ pub(super) fn decode(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits)
 }
 
 /// Reads the chunks before the pixels and returns the first chunk with pixels.
-fn open(reader: &mut ChunkReader) -> Result<Chunk, ImageError> {
+fn open(reader: &mut ChunkReader) -> Result<PngChunk, ImageError> {
     loop {
         let chunk = reader.next()?;
         match &chunk.kind {

@@ -41,7 +41,7 @@ pub(super) trait LocatedImages: Send + Sync {
     /// Reads the bytes of an image. `listed_bytes` is its length in the manifest, 0 if that is not known.
     ///
     /// # Errors
-    /// Returns an error as [`ImageReader::read`] does.
+    /// See [`ImageReader::read`].
     fn read(&self, location: ImageLocation, listed_bytes: u64, check: LengthCheck) -> Result<Vec<u8>, ReadError>;
 
     /// Length of an image, if it is known without reading the image.
@@ -123,7 +123,7 @@ struct ArchiveImages<'a, R> {
 
 impl<R: LocatedImages> ImageReader for ArchiveImages<'_, R> {
     fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ReadError> {
-        let location = self.locations[row].ok_or_else(|| unreadable(format!("it is not in {}", self.archives.name)))?;
+        let location = self.locations[row].ok_or_else(|| unreadable(format!("not in {}", self.archives.name)))?;
         self.reader.read(location, self.manifest.bytes(row), check)
     }
 

@@ -38,7 +38,7 @@ impl ReadAt for &[u8] {
 /// Archives that together are one source.
 #[derive(Debug)]
 pub(super) struct Archives {
-    /// The path or pattern that the user named.
+    /// The path or pattern that the user passed.
     pub(super) given: PathBuf,
     /// Name of the source.
     pub(super) name: String,
@@ -143,7 +143,7 @@ impl Archives {
         Ok(file)
     }
 
-    /// Returns a text that identifies the archives wherever they are stored: names, lengths, and modification times.
+    /// Returns a string that identifies the archives wherever they are stored: names, lengths, and modification times.
     pub(super) fn identity(&self) -> String {
         let line = |(archive, file): (usize, &ArchiveFile)| {
             format!("{}\t{}\t{}\n", self.file_name(archive), file.bytes, file.modified_ns)

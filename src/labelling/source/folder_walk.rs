@@ -25,7 +25,7 @@ pub(super) struct FoundFile {
 /// names that begin with a dot are ignored.
 ///
 /// # Errors
-/// Returns [`SourceError::Unlistable`] if a folder cannot be read, and [`SourceError::LinkLoop`] if a link leads to a folder
+/// Returns [`SourceError::Unlistable`] if a folder cannot be read, and [`SourceError::LinkLoop`] if a link points to a folder
 /// that contains it.
 pub(super) fn image_files(root: &Path) -> Result<Vec<FoundFile>, SourceError> {
     let metadata = std::fs::metadata(root).map_err(unlistable(root))?;

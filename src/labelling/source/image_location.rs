@@ -9,9 +9,9 @@ pub(super) struct ImageLocation {
     pub(super) archive: u32,
     /// In a tar, the offset of its header; in a Parquet file, its row.
     pub(super) offset: u64,
-    /// Its length, 0 if it is known only after reading.
+    /// Length of the image, 0 if it is known only after reading.
     pub(super) bytes: u64,
-    /// Fingerprint of what the archive records there about the image, so that a changed archive never gives another
+    /// Fingerprint of what the archive records there about the image, so a changed archive never gives a different
     /// image's bytes.
     pub(super) check: u64,
 }
@@ -38,7 +38,7 @@ pub(super) enum FolderClass {
 /// Builds the manifest of a source.
 ///
 /// # Errors
-/// Returns an error as [`ManifestBuilder`] does.
+/// See [`ManifestBuilder`].
 pub(super) fn manifest_of(images: &[ArchivedImage]) -> Result<Manifest, ManifestError> {
     let mut list = ManifestBuilder::default();
     for image in images {

@@ -4,7 +4,7 @@
 pub(super) const IMAGE_EXTENSIONS: [&str; 10] =
     ["jpg", "jpeg", "png", "ppm", "bmp", "pgm", "tif", "tiff", "webp", "gif"];
 
-/// True for a path with the extension of an image.
+/// Returns whether a path has the extension of an image.
 pub(super) fn is_image_name(name: &[u8]) -> bool {
     let file = name.rsplit(|&byte| byte == b'/').next().unwrap_or(name);
     let Some(dot) = file.iter().rposition(|&byte| byte == b'.').filter(|&dot| dot > 0) else { return false };

@@ -1,4 +1,4 @@
-//! Reads images by row, and distinguishes failures of an image from failures of the machine.
+//! Reads images by row, and distinguishes failures of an image from I/O errors of the host.
 
 use std::io;
 use std::path::Path;
@@ -7,7 +7,7 @@ use crate::shared::error::{Error, ImageError, ImageErrorKind};
 use crate::shared::numbers::exact_bytes;
 use crate::shared::regular_file::concerns_file;
 
-/// Length of the longest image that is read, so that a stray disk image does not fill the memory.
+/// Length of the longest image that is read, so a stray disk image does not fill the memory.
 pub(super) const MAX_IMAGE_BYTES: u64 = 256 << 20;
 
 /// Reads images by their row in the manifest, from any number of threads.
@@ -15,24 +15,24 @@ pub trait ImageReader: Send + Sync {
     /// Reads the bytes of one image.
     ///
     /// # Errors
-    /// Returns [`ReadError::Image`] if the image is missing, has changed, or cannot be read, and [`ReadError::Machine`] if
-    /// the machine failed.
+    /// Returns [`ReadError::Image`] if the image is missing, has changed, or cannot be read, and [`ReadError::Machine`] for
+    /// an I/O error of the host.
     fn read(&self, row: usize, check: LengthCheck) -> Result<Vec<u8>, ReadError>;
 
-    /// True if an image seems to be the one that was listed: it exists and has its length, as far as lengths are known
+    /// Returns whether an image seems to be the one that was listed: it exists and has its length, as far as lengths are known
     /// without reading it.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the machine failed.
+    /// Returns [`Error::File`] for an I/O error of the host.
     fn looks_as_listed(&self, row: usize) -> Result<bool, Error>;
 }
 
-/// Why an image was not read.
+/// Reason an image was not read.
 #[derive(Debug)]
 pub enum ReadError {
-    /// Something is wrong with the image: it is recorded, and the run continues without it.
+    /// Error of the image: it is recorded, and the run continues without it.
     Image(ImageError),
-    /// The machine failed (`EIO`, `ESTALE`, too many open files), and the image may be intact: the run stops, and reads it
+    /// I/O error of the host (`EIO`, `ESTALE`, too many open files), and the image may be intact: the run stops, and reads it
     /// again when it is resumed.
     Machine(Error),
 }
@@ -53,7 +53,7 @@ impl ReadError {
         }
     }
 
-    /// Classifies an error as [`Self::from_file_error`] does, and names the archive that the image is in.
+    /// Classifies an error as [`Self::from_file_error`] does, and adds the name of the archive that the image is in.
     pub(super) fn from_archive_error(archive: &Path, error: io::Error) -> Self {
         match Self::from_file_error(archive, error) {
             Self::Image(ImageError { kind, reason }) => {
@@ -67,7 +67,7 @@ impl ReadError {
     /// Returns the image's own error.
     ///
     /// # Errors
-    /// Returns the error of the machine, which stops the caller.
+    /// Returns the I/O error of the host, which stops the caller.
     pub fn into_image_error(self) -> Result<ImageError, Error> {
         match self {
             Self::Image(error) => Ok(error),
@@ -79,10 +79,10 @@ impl ReadError {
 /// Whether an image must have the length that the manifest records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LengthCheck {
-    /// It must, if the manifest records one: labels are for the images that were listed.
-    AsListed,
-    /// The current image is read whatever its length.
-    AsItIs,
+    /// Require the recorded length, if the manifest has one: labels are for the images that were listed.
+    MatchManifest,
+    /// Read the current image whatever its length.
+    Ignore,
 }
 
 impl LengthCheck {
@@ -91,15 +91,15 @@ impl LengthCheck {
     /// # Errors
     /// Returns an error if the image has changed, or is too long to read.
     pub(super) fn check(self, listed_bytes: u64, bytes: u64) -> Result<(), ImageError> {
-        if self == Self::AsListed && listed_bytes != 0 && bytes != listed_bytes {
+        if self == Self::MatchManifest && listed_bytes != 0 && bytes != listed_bytes {
             return Err(ImageError {
                 kind: ImageErrorKind::Changed,
-                reason: format!("it has {} now, {} when it was listed", exact_bytes(bytes), exact_bytes(listed_bytes)),
+                reason: format!("{} now, {} when it was listed", exact_bytes(bytes), exact_bytes(listed_bytes)),
             });
         }
         if bytes > MAX_IMAGE_BYTES {
             let limit = exact_bytes(MAX_IMAGE_BYTES);
-            return Err(unreadable(format!("it has {}; at most {limit} are read", exact_bytes(bytes))));
+            return Err(unreadable(format!("{}; at most {limit} are read", exact_bytes(bytes))));
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Recognises what `--in` names.
+//! Opens a source from a path or pattern.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -22,7 +22,7 @@ use crate::shared::regular_file::concerns_file;
 /// over a pattern.
 ///
 /// # Errors
-/// Returns [`Error::File`] if nothing is found, and [`Error::Source`] if it is not a source, or a mixture.
+/// Returns [`Error::File`] if nothing is found, and [`Error::Source`] if it is not a source, or mixes formats.
 pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
     match std::fs::metadata(given) {
         Ok(metadata) if metadata.is_dir() => open_folder(given),
@@ -47,7 +47,7 @@ pub fn open(given: &Path) -> Result<Box<dyn Source>, Error> {
     }
 }
 
-/// What a folder contains directly.
+/// Direct contents of a folder.
 #[derive(Default)]
 struct FolderContents {
     tars: Vec<PathBuf>,

@@ -85,7 +85,7 @@ fn named_rows<R: ChunkReader + Clone + 'static>(file: &R) -> Result<(Vec<NamedRo
 }
 
 /// Arranges the rows of all files in order. A row's path is its recorded name; a row without a name, or with one that
-/// another row also has, is named after its file and its row number there.
+/// is not unique, is named after its file and its row number there.
 fn arrange(files: Vec<Vec<NamedRow>>, stems: &[String]) -> Vec<ArchivedImage> {
     let mut uses: HashMap<&str, u32> = HashMap::new();
     for path in files.iter().flatten().filter_map(|row| row.path.as_deref()) {
@@ -126,7 +126,7 @@ impl LocatedImages for ParquetReader<'_> {
             StoredImage::Null => Err(unreadable(format!("row {row} of {} has no image", name())).into()),
             StoredImage::Changed => Err(ReadError::Image(ImageError {
                 kind: ImageErrorKind::Changed,
-                reason: format!("{} was changed since it was listed: another image is in row {row}", name()),
+                reason: format!("{} changed since it was listed: row {row} contains a different image", name()),
             })),
         }
     }

@@ -6,21 +6,22 @@ use std::path::PathBuf;
 use crate::shared::numbers::thousands;
 use crate::shared::printable::{printable, printable_path};
 
-/// Files that one pattern may name.
+/// Maximum number of files per pattern.
 const MAX_FILES: usize = 1 << 20;
 
-/// Why a pattern names no files.
+/// Reason a pattern matches no files.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PatternError {
     /// A brace is not closed.
-    #[error("`{}`: a `{{` is not closed", printable(pattern))]
+    #[error("`{}`: a `{{` is not closed\n  help: close the brace, and quote the pattern", printable(pattern))]
     UnclosedBrace {
         /// The pattern.
         pattern: String,
     },
     /// A brace is neither a range nor a list.
     #[error(
-        "`{{{}}}` is neither a range of at most {} numbers like {{000..123}} nor a list like {{a,b}}",
+        "`{{{}}}` is neither a range of at most {} numbers like {{000..123}} nor a list like {{a,b}}\n  help: correct the \
+         brace, and quote the pattern",
         printable(inside),
         thousands(MAX_FILES)
     )]
@@ -28,8 +29,12 @@ pub(super) enum PatternError {
         /// The text inside the brace.
         inside: String,
     },
-    /// The braces stand for too many files.
-    #[error("`{}` names more than {} files", printable(pattern), thousands(MAX_FILES))]
+    /// The braces expand to too many files.
+    #[error(
+        "`{}` matches more than {} files\n  help: use a narrower pattern",
+        printable(pattern),
+        thousands(MAX_FILES)
+    )]
     TooManyFiles {
         /// The pattern.
         pattern: String,
@@ -39,7 +44,7 @@ pub(super) enum PatternError {
     Glob {
         /// The glob.
         text: String,
-        /// What is wrong with it.
+        /// Underlying error.
         #[source]
         problem: glob::PatternError,
     },
@@ -51,19 +56,19 @@ pub(super) enum PatternError {
     Access {
         /// The file.
         path: String,
-        /// Why not.
+        /// Underlying error.
         #[source]
         problem: io::Error,
     },
     /// No file matches.
-    #[error("no file matches `{}`", printable(pattern))]
+    #[error("no file matches `{}`\n  help: check the folder and the pattern", printable(pattern))]
     NoMatch {
         /// The pattern.
         pattern: String,
     },
     /// Some files of a range or list are missing.
     #[error(
-        "{} is missing{}; {} files exist\n  help: name only files that exist",
+        "{} is missing{}; {} files exist\n  help: list only files that exist",
         printable_path(first),
         if *others == 0 { String::new() } else { format!(", and {} more", thousands(*others)) },
         thousands(*existing)
@@ -78,12 +83,12 @@ pub(super) enum PatternError {
     },
 }
 
-/// True for a text that names several files.
+/// Returns whether a string matches several files.
 pub(super) fn is_pattern(text: &str) -> bool {
     text.contains(['{', '*', '?', '['])
 }
 
-/// Returns the files that a pattern names: braces in their order, the matches of a glob sorted by name.
+/// Returns the files that a pattern matches: braces in their order, the matches of a glob sorted by name.
 ///
 /// # Errors
 /// Returns [`PatternError`] if a brace or glob is invalid, a file of a range or list is missing, or a glob has no match.
@@ -123,7 +128,7 @@ pub(super) fn fixed_name(pattern: &str) -> &str {
     name.split(['{', '*', '?', '[']).next().unwrap_or(name).trim_end_matches(['-', '_', '.'])
 }
 
-/// Returns every text that a pattern's braces stand for.
+/// Returns every string that a pattern's braces expand to.
 fn braces(pattern: &str) -> Result<Vec<String>, PatternError> {
     let Some((before, rest)) = pattern.split_once('{') else { return Ok(vec![pattern.to_owned()]) };
     let unclosed = || PatternError::UnclosedBrace { pattern: pattern.to_owned() };

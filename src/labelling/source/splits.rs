@@ -11,10 +11,10 @@ use crate::shared::printable::{printable, printable_path};
 /// Several splits, or a superfluous folder, that a source seems to contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SplitsFound {
-    /// What was found, and what to do.
+    /// Problem and advice.
     pub problem: String,
-    /// Whether it is so clear that labelling should not start unless the user confirms it; otherwise it is a warning.
-    pub is_clear: bool,
+    /// Whether it is so certain that labelling should not start unless the user confirms it; otherwise it is a warning.
+    pub is_certain: bool,
 }
 
 /// The splits that data sets have.
@@ -121,42 +121,42 @@ fn splits_among(siblings: &BTreeMap<&str, Sibling>) -> Option<(Vec<(String, usiz
 }
 
 /// Detects splits in the same folder, or one folder around everything, from the paths of a manifest. `is_folder`: whether
-/// the source is a folder on disk, so that a deeper folder can be named.
+/// the source is a folder on disk, so a deeper folder can be suggested.
 pub(super) fn of_paths(list: &Manifest, root: &Path, is_folder: bool) -> Option<SplitsFound> {
     let levels = levels_of(list);
     let deeper = |above: &str, name: &str| if above.is_empty() { name.to_owned() } else { format!("{above}/{name}") };
     let advice = |path: &str| {
         if is_folder {
-            format!("name one: --in '{}'", printable_path(&root.join(path)))
+            format!("choose one: --in '{}'", printable_path(&root.join(path)))
         } else {
-            format!("pack or unpack `{}` separately, and name that", printable(path))
+            format!("pack or unpack `{}` separately, and pass that", printable(path))
         }
     };
     let mut first: Option<(bool, String)> = None;
     // Images in clear splits; folders inside them are not counted again.
     let (mut in_splits, mut counted_below): (usize, Option<&str>) = (0, None);
     for (above, siblings) in &levels {
-        let Some((splits, is_clear)) = splits_among(siblings) else { continue };
+        let Some((splits, is_certain)) = splits_among(siblings) else { continue };
         let is_counted =
             counted_below.is_some_and(|folder| folder.is_empty() || above.starts_with(&format!("{folder}/")));
-        if is_clear && !is_counted {
+        if is_certain && !is_counted {
             in_splits += splits.iter().map(|(_, images)| images).sum::<usize>();
             counted_below = Some(above.as_str());
         }
-        if first.as_ref().is_none_or(|(was_clear, _)| is_clear && !was_clear) {
+        if first.as_ref().is_none_or(|(was_certain, _)| is_certain && !was_certain) {
             let problem = format!(
-                "it contains several splits of a data set{}: {}. They would become one manifest, with the splits as folders in \
+                "contains several splits of a data set{}: {}; they would become one manifest, with the splits as folders in \
                  every id\n  help: {}; or label all of them with --all-splits",
                 if above.is_empty() { String::new() } else { format!(" in `{above}`") },
                 counted(&splits),
                 advice(&deeper(above, &splits[0].0)),
             );
-            first = Some((is_clear, problem));
+            first = Some((is_certain, problem));
         }
     }
     // Deep in a small part of the manifest they may be anything else.
-    let is_clear = counted_below == Some("") || in_splits * 2 >= list.len().max(1);
-    let found = first.map(|(_, problem)| SplitsFound { problem, is_clear });
+    let is_certain = counted_below == Some("") || in_splits * 2 >= list.len().max(1);
+    let found = first.map(|(_, problem)| SplitsFound { problem, is_certain });
     found.or_else(|| one_folder_around_all(&levels, list, advice, is_folder))
 }
 
@@ -185,14 +185,14 @@ fn one_folder_around_all(
         return None;
     }
     let problem = format!(
-        "all {} images are in `{around}`, which has {} folders, so that all would get the folder class `{}`\n  help: {}{}",
+        "all {} images are in `{around}`, which has {} folders, so all would get the folder class `{}`\n  help: {}{}",
         thousands(list.len()),
         thousands(folders),
         around.split('/').next().unwrap_or(&around),
         advice(&around),
-        if is_split && is_folder { "; or label it as it is with --all-splits" } else { "" },
+        if is_split && is_folder { "; or label it unchanged with --all-splits" } else { "" },
     );
-    Some(SplitsFound { problem, is_clear: is_split && is_folder })
+    Some(SplitsFound { problem, is_certain: is_split && is_folder })
 }
 
 /// Returns the folders of a manifest by the folder that contains them, some levels deep.
@@ -238,7 +238,7 @@ pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a P
     for archive in &archives {
         let text = |name: Option<&'a std::ffi::OsStr>| name.and_then(|name| name.to_str()).unwrap_or_default();
         let stem = text(archive.file_stem());
-        // A folder that contains all of them is the split that was asked for.
+        // A folder that contains all of them is the split that was requested.
         let mut folders = archive.ancestors().skip(1).take_while(|folder| Some(*folder) != common);
         let is_split = |folder: &&'a Path| split_of(text(folder.file_name())).is_some();
         let (name, pattern) = match folders.find(is_split) {
@@ -270,18 +270,18 @@ pub(super) fn of_archives<'a>(given: &Path, archives: impl Iterator<Item = &'a P
         })
         .collect();
     let problem = format!(
-        "it contains several splits of a data set: {}. They would become one manifest\n  help: name one, as in --in '{}'; or \
+        "contains several splits of a data set: {}; they would become one manifest\n  help: choose one, as in --in '{}'; or \
          label all of them with --all-splits",
         named.join(", "),
         by_split.values().next().map_or("", |(_, _, pattern)| pattern),
     );
-    // Braces that list splits ask for each of them.
-    let is_asked_for = given.to_str().is_some_and(names_splits);
-    Some(SplitsFound { problem, is_clear: others < in_splits && !is_asked_for })
+    // Braces that list splits request each of them.
+    let is_requested = given.to_str().is_some_and(lists_splits);
+    Some(SplitsFound { problem, is_certain: others < in_splits && !is_requested })
 }
 
-/// True for a pattern that names its splits: `data/{train,test}-*.parquet`.
-fn names_splits(pattern: &str) -> bool {
+/// Returns whether a pattern lists its splits: `data/{train,test}-*.parquet`.
+fn lists_splits(pattern: &str) -> bool {
     pattern.split('{').skip(1).filter_map(|text| text.split_once('}')).any(|(inside, _)| {
         let splits: BTreeSet<Split> = inside.split(',').filter_map(split_of).map(|(split, _)| split).collect();
         splits.len() > 1
@@ -297,11 +297,11 @@ pub fn splits_of_column(counts: &SplitCounts) -> Option<SplitsFound> {
     }
     let named: Vec<(String, usize)> = counts.iter().map(|(name, rows)| (name.clone(), *rows)).collect();
     let problem = format!(
-        "its column `split` has several splits of a data set: {}. They would become one manifest\n  help: give a list of one \
+        "column `split` contains several splits of a data set: {}; they would become one manifest\n  help: pass a list of one \
          split with --manifest; or label all of them with --all-splits",
         counted(&named)
     );
-    Some(SplitsFound { problem, is_clear: true })
+    Some(SplitsFound { problem, is_certain: true })
 }
 
 fn counted(splits: &[(String, usize)]) -> String {
@@ -321,9 +321,9 @@ mod tests {
         Manifest::from_entries(paths.map(|path| ManifestEntry { path, ..ManifestEntry::default() }).collect()).unwrap()
     }
 
-    /// Whether it is clear; `None` if nothing is detected.
+    /// Whether it is certain; `None` if nothing is detected.
     fn clear(folders: &[&str]) -> Option<bool> {
-        of_paths(&list(folders), Path::new("root"), true).map(|found| found.is_clear)
+        of_paths(&list(folders), Path::new("root"), true).map(|found| found.is_certain)
     }
 
     #[test]
@@ -367,13 +367,13 @@ mod tests {
         assert_eq!(clear(&["imagenet/n01", "imagenet/n02"]), Some(false));
         assert_eq!(clear(&["train"]), None, "a class of trains");
         let packed = of_paths(&list(&["train/n01", "train/n02"]), Path::new("train.tar"), false).unwrap();
-        assert!(!packed.is_clear && packed.problem.contains("unpack `train`"), "{packed:?}");
+        assert!(!packed.is_certain && packed.problem.contains("unpack `train`"), "{packed:?}");
     }
 
     #[test]
     fn archives_of_several_splits_are_detected() {
         let clear = |given: &str, files: &[&str]| {
-            of_archives(Path::new(given), files.iter().map(Path::new)).map(|found| found.is_clear)
+            of_archives(Path::new(given), files.iter().map(Path::new)).map(|found| found.is_certain)
         };
         let hub = ["data/train-00000-of-00002-a09b74b3ef9c3b56.parquet", "data/validation-00000-of-00001.parquet"];
         assert_eq!(clear("data/*.parquet", &hub), Some(true));
@@ -396,7 +396,7 @@ mod tests {
         let counts =
             |values: &[(&str, usize)]| values.iter().map(|(value, rows)| ((*value).to_owned(), *rows)).collect();
         let found = splits_of_column(&counts(&[("train", 5), ("test", 1)])).unwrap();
-        assert!(found.is_clear && found.problem.contains("`test` (1 image), `train` (5 images)"), "{found:?}");
+        assert!(found.is_certain && found.problem.contains("`test` (1 image), `train` (5 images)"), "{found:?}");
         assert_eq!(splits_of_column(&counts(&[("train", 5), ("", 1)])), None);
         assert_eq!(splits_of_column(&counts(&[("0", 5), ("1", 1)])), None);
     }

@@ -23,7 +23,7 @@ pub use members::{TarDamage, TarProblem};
 /// The format of tars.
 #[derive(Default)]
 pub(super) struct TarFormat {
-    /// What the tars are, once they have been listed.
+    /// Kind of the tars, once they have been listed.
     kind: OnceLock<TarKind>,
 }
 
@@ -156,7 +156,7 @@ impl TarReader<'_> {
         let name = self.archives.file_name(archive);
         ImageError {
             kind: ImageErrorKind::Changed,
-            reason: format!("{name} was changed since it was listed: the image is not where it was"),
+            reason: format!("{name} changed since it was listed: no image at the recorded offset"),
         }
     }
 }

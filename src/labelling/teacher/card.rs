@@ -44,7 +44,7 @@ pub struct TeacherCard {
     pub grid: Option<MapSize>,
     /// Axis order of a score map, if neither the graph nor the proportions determine it.
     pub layout: Option<ScoreMapLayout>,
-    /// Whether it has to be proved that cells correspond to positions of the image.
+    /// Whether it must be verified that cells correspond to positions of the image.
     pub locality: LocalityCheck,
     /// Names of the classes, in output order.
     pub classes: ClassList,
@@ -74,14 +74,15 @@ pub enum ScoreMapLayout {
     Nhwc,
 }
 
-/// Whether it has to be proved that a teacher's cells correspond to positions of the image: see
+/// Whether it must be verified that a teacher's cells correspond to positions of the image: see
 /// [`Locality`](super::Locality).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LocalityCheck {
-    /// Teachers for which it cannot be proved are refused.
+    /// Teachers for which it cannot be verified are refused.
     #[default]
-    Proved,
+    #[serde(rename = "proved")]
+    Required,
     /// They are accepted; stores, releases and summaries record it.
     Unchecked,
 }
@@ -151,7 +152,7 @@ impl CardValues {
     /// Parses a card.
     ///
     /// # Errors
-    /// Returns a [`CardError`] if it is not TOML, if a value is out of range, or if a key is a misspelling of another.
+    /// Returns a [`CardError`] if it is not TOML, if a value is out of range, or if a key is a misspelling of a different one.
     pub fn from_toml(text: &str) -> Result<Self, CardError> {
         parse::parse_card(text)
     }
@@ -162,7 +163,7 @@ impl CardValues {
 pub struct CardFile {
     /// The file; `None` if the teacher has no card.
     pub path: Option<PathBuf>,
-    /// Its values.
+    /// Values of the card.
     pub values: CardValues,
 }
 

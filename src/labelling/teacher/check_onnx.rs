@@ -11,13 +11,13 @@ use super::ports::{image_input, scores_output};
 use super::refusal::Refusal;
 use super::rewrite::{HeadDims, RewriteSpec, copied_head_model, labelling_model, tail_model};
 use super::tail::{self, CellGrid, Ending, FeatureLayout};
-use super::tensors::Floats;
+use super::tensors::FloatTensor;
 use super::views::Views;
 use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
 
 /// Runs the first steps of loading a teacher on the bytes of an ONNX file: the file is parsed, its ending is recognised and
-/// its rewrite is built. It opens no file and does not use ONNX Runtime, so that it can be fuzzed.
+/// its rewrite is built. It opens no file and does not use ONNX Runtime, so it can be fuzzed.
 ///
 /// # Errors
 /// Returns [`Error::Teacher`] or [`Error::Card`] if the file is refused.
@@ -54,7 +54,7 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), Error> {
         labelling_model(&graph, &tail, &input, &card, &spec);
     }
     if let Ending::Pooled(pooling) = &tail.ending {
-        let features = Floats { dims: vec![1; 4], values: vec![], element: element::FLOAT };
+        let features = FloatTensor { dims: vec![1; 4], values: vec![], element: element::FLOAT };
         let given = [(pooling.features.as_str(), &features)];
         tail_model(&graph, &tail, pooling, &input, &given);
         let grid = CellGrid::raster(pooling.layout, map_size);

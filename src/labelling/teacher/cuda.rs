@@ -61,18 +61,18 @@ pub enum PixelTransfer {
     Pinned,
     /// Into buffers on the GPU that are reused.
     Bound,
-    /// As [`PixelTransfer::Bound`], and all kernels of a run are launched as one CUDA graph. Every node has to run on the GPU.
+    /// As [`PixelTransfer::Bound`], and all kernels of a run are launched as one CUDA graph. Every node must run on the GPU.
     Graph,
 }
 
-/// Why a list of CUDA settings is not valid.
+/// Reason a list of CUDA settings was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CudaTuningError {
     /// A name is not one of a setting.
-    #[error("`{0}` is not a CUDA setting: use exhaustive, nhwc, tf32, pinned, bound or graph")]
+    #[error("`{0}` is not a CUDA setting\n  help: use exhaustive, nhwc, tf32, pinned, bound or graph")]
     UnknownSetting(String),
     /// Settings exclude each other.
-    #[error("`{0}`: pinned, bound and graph exclude each other")]
+    #[error("`{0}`: pinned, bound and graph exclude each other\n  help: pass one of them")]
     Conflict(String),
 }
 

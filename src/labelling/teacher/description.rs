@@ -4,8 +4,8 @@ use super::card::TeacherCard;
 use super::graph::{Graph, element};
 use super::locality::Locality;
 use super::placement::Placement;
-use super::proof::Proof;
 use super::rewrite::{ImageInput, RewriteSpec};
+use super::rewrite_check::RewriteCheck;
 use super::tail::{CellGrid, Ending, Linearity, Tail};
 use super::teacher_trait::TeacherShape;
 use super::views::Views;
@@ -32,8 +32,8 @@ pub struct TeacherDescription {
     /// Sizes of inputs and outputs.
     pub shape: TeacherShape,
     /// The numerical verification of the rewrite.
-    pub proof: Proof,
-    /// How it was proved that cells correspond to positions of the image.
+    pub rewrite_check: RewriteCheck,
+    /// How it was verified that cells correspond to positions of the image.
     pub locality: Locality,
     /// Where the nodes of the first session ran, if it is known.
     pub placement: Option<Placement>,
@@ -75,7 +75,7 @@ pub(super) fn describe_rewrite(
     }
     if let Linearity::NotLinear { because_of } = tail.linearity() {
         lines.push(format!(
-            "the head is not linear ({because_of}), so that the mean of the cells' scores is not the score of the image"
+            "the head is not linear ({because_of}), so the mean of the cells' scores is not the score of the image"
         ));
     }
     if spec.views == Views::ImageAndMirror {

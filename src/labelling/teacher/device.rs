@@ -12,9 +12,9 @@ pub enum Device {
     Cpu,
     /// A CUDA GPU.
     Cuda {
-        /// Its CUDA device number.
+        /// CUDA device number.
         index: u32,
-        /// Its settings.
+        /// CUDA settings.
         tuning: CudaTuning,
     },
 }
@@ -26,7 +26,7 @@ impl Device {
         Self::Cuda { index, tuning: CudaTuning::default() }
     }
 
-    /// Whether the same images give bitwise equal labels in another run.
+    /// Whether the same images give bitwise equal labels in a second run.
     #[must_use]
     pub fn is_deterministic(&self) -> bool {
         match self {
@@ -88,14 +88,16 @@ impl DeviceChoice {
     }
 }
 
-/// Why a list of devices is not valid.
+/// Reason a list of devices was rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceChoiceError {
     /// A name is not one of a device.
-    #[error("`{0}` is not a device: use cpu, cuda, cuda:1, cuda:0,cuda:1 or auto")]
+    #[error("`{0}` is not a device\n  help: use cpu, cuda, cuda:1, cuda:0,cuda:1 or auto")]
     UnknownDevice(String),
     /// The CPU is listed together with a GPU.
-    #[error("`{0}`: the CPU and a GPU cannot be used together, since the GPU would wait for the CPU")]
+    #[error(
+        "`{0}`: the CPU and a GPU cannot be used together, since the GPU would wait for the CPU\n  help: pass only GPUs, or only cpu"
+    )]
     CpuAndGpu(String),
 }
 

@@ -1,4 +1,4 @@
-//! Checks that a device can be used before a teacher is loaded on it, so that an unusable device is not reported as a teacher
+//! Checks that a device can be used before a teacher is loaded on it, so an unusable device is not reported as a teacher
 //! that cannot be run.
 
 use std::path::Path;
@@ -27,14 +27,14 @@ impl Runtime {
     }
 }
 
-/// Why the check failed.
+/// Errors of the check.
 #[derive(Debug, thiserror::Error)]
 enum CheckError {
     /// ONNX Runtime reports an error.
     #[error(transparent)]
     Runtime(#[from] ort::Error),
     /// The result of the convolution is wrong.
-    #[error("{PIXEL} times {WEIGHT} gave {result:?} there")]
+    #[error("{PIXEL} times {WEIGHT} returned {result:?} on the device")]
     WrongResult { result: Vec<f32> },
 }
 
@@ -103,7 +103,7 @@ struct DeviceUnusable {
     report: String,
 }
 
-/// Why a device cannot be used.
+/// Reason a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 enum UnusableCause {
     #[error("{library} is a build of ONNX Runtime for the CPU\n  help: install one for GPUs: {INSTALL_COMMAND}")]
@@ -120,7 +120,7 @@ enum UnusableCause {
     #[error("the GPU does not exist\n  help: list the GPUs with `nvidia-smi -L`, and check CUDA_VISIBLE_DEVICES")]
     NoSuchDevice,
     #[error(
-        "ONNX Runtime ({library}) failed on it\n  help: check with `nvidia-smi` whether the GPU is healthy and free"
+        "ONNX Runtime ({library}) failed on the device\n  help: check with `nvidia-smi` whether the GPU is healthy and free"
     )]
     Unknown { library: String },
 }

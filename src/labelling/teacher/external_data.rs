@@ -16,16 +16,16 @@ pub(crate) struct ExternalData {
     weight: String,
 }
 
-/// Why the external data of a weight cannot be used.
+/// Reason the external data of a weight was rejected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ExternalDataError {
     /// The offset or the length is not a number.
     #[error("the weight `{weight}` has the {key} `{value}`, which is not a number")]
     NotANumber { weight: String, key: &'static str, value: String },
-    /// No file is named.
-    #[error("the weight `{weight}` is stored in a separate file, but the file is not named")]
+    /// No file is given.
+    #[error("the weight `{weight}` is stored in a separate file, but no file is given")]
     NoLocation { weight: String },
-    /// The element type is unknown, so that the size is.
+    /// The element type is unknown, so the size is too.
     #[error("the weight `{weight}` has an unknown type, {data_type}")]
     UnknownType { weight: String, data_type: i32 },
     /// The file would be outside the model's folder.
@@ -39,7 +39,7 @@ pub(crate) enum ExternalDataError {
     FileTooShort { weight: String, start: u64, end: u128, location: String, file_bytes: u64 },
 }
 
-/// A path that leads out of the folder it has to be in.
+/// A path that resolves outside the folder it must be in.
 #[derive(Debug, thiserror::Error)]
 #[error("`{location}` is outside the folder")]
 pub(crate) struct OutsideFolder {
@@ -110,7 +110,7 @@ impl ExternalData {
 /// Returns the file at `location` in `folder`, links followed; `None` if there is no regular file.
 ///
 /// # Errors
-/// Returns [`OutsideFolder`] if a link leads out of the folder.
+/// Returns [`OutsideFolder`] if a link resolves outside the folder.
 pub(crate) fn resolve_in_folder(folder: &Path, location: &str) -> Result<Option<PathBuf>, OutsideFolder> {
     let (Ok(folder), Ok(path)) = (
         std::fs::canonicalize(if folder.as_os_str().is_empty() { Path::new(".") } else { folder }),

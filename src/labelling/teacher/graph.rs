@@ -5,7 +5,6 @@ mod append;
 mod branches;
 mod constants;
 mod functions;
-mod limits;
 mod names;
 mod normalise;
 mod reach;
@@ -25,7 +24,7 @@ pub(crate) use super::onnx_proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, ValueInfoProto, bodies, bodies_mut, element,
     is_standard_domain, proto,
 };
-pub(crate) use reach::Reach;
+pub(crate) use reach::Reachability;
 pub(crate) use scopes::{Scopes, captured_names};
 
 /// A graph in normal form, with indices: nodes are in topological order and have unique names, functions are inlined.
@@ -186,7 +185,7 @@ impl Graph {
             ..GraphProto::default()
         };
         let model = ModelProto {
-            // Before version 4 every weight had to be an input too.
+            // Before version 4 every weight was required to be an input too.
             ir_version: Some(self.model.ir_version().max(4)),
             graph: Some(graph),
             metadata_props: Vec::new(),
@@ -236,7 +235,7 @@ impl Graph {
     }
 
     /// Returns the tensors among `stops` at which a search from `target` for `source` ends, in no particular order; `None`
-    /// if it reaches `source` around them. Shapes are not values, as in [`Graph::depends_on`].
+    /// if it reaches `source` without passing through them. Shapes are not values, as in [`Graph::depends_on`].
     pub(crate) fn boundary<'a>(
         &'a self,
         target: &'a str,

@@ -5,21 +5,21 @@ use super::teacher_trait::Teacher;
 use crate::shared::error::Error;
 
 /// A teacher that halves its batches for good if its device has too little memory for them. Labels differ at most in the last
-/// bits of scores, since sums may be computed in another order.
-pub struct Halving<T> {
+/// bits of scores, since sums may be computed in a different order.
+pub struct HalvingTeacher<T> {
     inner: T,
     /// Most images in a run; `None` as long as complete batches fit.
     max_images: Option<usize>,
 }
 
-impl<T: Teacher> Halving<T> {
+impl<T: Teacher> HalvingTeacher<T> {
     /// Wraps a teacher, starting with complete batches.
     pub fn new(inner: T) -> Self {
         Self { inner, max_images: None }
     }
 }
 
-impl<T: Teacher> Teacher for Halving<T> {
+impl<T: Teacher> Teacher for HalvingTeacher<T> {
     fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error> {
         let mut all = BatchLabels::default();
         let mut first = 0;
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn batches_are_halved_until_they_fit_and_stay_so() {
-        let mut teacher = Halving::new(SmallDevice { capacity: 3, runs: Vec::new() });
+        let mut teacher = HalvingTeacher::new(SmallDevice { capacity: 3, runs: Vec::new() });
         let expected: Vec<f32> = (0..10).map(|image| f32::from(image * 3_u8)).collect();
         let labels = teacher.label(&batch(10)).unwrap();
         assert_eq!((labels.k, labels.scores), (1, expected.clone()));
@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn one_image_that_does_not_fit_is_an_error() {
-        let mut teacher = Halving::new(SmallDevice { capacity: 0, runs: Vec::new() });
+        let mut teacher = HalvingTeacher::new(SmallDevice { capacity: 0, runs: Vec::new() });
         assert!(matches!(teacher.label(&batch(4)), Err(Error::DeviceMemory { .. })));
     }
 }

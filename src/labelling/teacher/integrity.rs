@@ -1,4 +1,4 @@
-//! Checks that a decoded model is consistent, so that ONNX Runtime is never given one that contradicts itself: versions,
+//! Checks that a decoded model is consistent, so ONNX Runtime is never given one that contradicts itself: versions,
 //! dimensions against data, and weights in separate files.
 
 use std::collections::{HashMap, HashSet};
@@ -36,7 +36,7 @@ const DOMAINS: [&str; 12] = [
 /// Functions of a model. Exporters write far fewer, and the limit bounds the time of the search for recursion.
 const MAX_FUNCTIONS: usize = 1000;
 
-/// Why a decoded model contradicts itself.
+/// Reason a decoded model was rejected.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IntegrityError {
     /// More functions than [`MAX_FUNCTIONS`].
@@ -220,10 +220,10 @@ fn check_recursion(model: &ModelProto) -> Result<(), IntegrityError> {
     Ok(())
 }
 
-/// What a tensor of the model is used as.
+/// Use of a tensor of the model.
 #[derive(Clone, Copy, PartialEq)]
 enum TensorRole {
-    /// A weight of a graph; its values may be stored in another file.
+    /// A weight of a graph; its values may be stored in a separate file.
     Weight,
     /// A constant in a node.
     Constant,

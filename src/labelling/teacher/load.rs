@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 
 use super::card::{self, CardFile, CardValues, GraphFacts, TeacherCard};
-use super::catch_panic::catch_panic;
+use super::catch_binding_panic::catch_binding_panic;
 use super::description::{TeacherDescription, describe_rewrite};
 use super::device::Device;
 use super::graph::{Graph, Port};
@@ -13,10 +13,10 @@ use super::locality::{LocalityOptions, LocatedCells, locate_cells};
 use super::onnx_teacher::OnnxTeacher;
 use super::placement::Placement;
 use super::ports::{describe_port, image_input, scores_output};
-use super::proof::{Proof, ReferenceScores, ReferenceTeacher};
 use super::quantisation;
 use super::refusal::Refusal;
 use super::rewrite::{ImageInput, RewriteSpec, labelling_model};
+use super::rewrite_check::{ReferenceScores, ReferenceTeacher, RewriteCheck};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::scratch_folder::create_scratch_folder;
 use super::tail::{self, CellGrid, Ending, Tail};
@@ -33,7 +33,7 @@ use crate::shared::geometry::InputSize;
 pub struct TeacherRequest {
     /// The ONNX file.
     pub path: PathBuf,
-    /// Its card file.
+    /// Card file of the teacher.
     pub card: CardFile,
     /// Values of command-line flags, which take precedence over the card.
     pub flags: CardValues,
@@ -48,8 +48,8 @@ pub struct TeacherRequest {
     /// Files of photographs like those that will be labelled. If the structure of the graph does not determine the positions
     /// of its cells, patches of these are changed to find out. If empty, built-in photographs are used.
     pub photographs: Vec<Vec<u8>>,
-    /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on another
-    /// device; `None` skips both, and the positions of cells are then proved by changing photographs only.
+    /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on a different
+    /// device; `None` skips both, and the positions of cells are then verified by changing photographs only.
     pub scratch_folder: Option<PathBuf>,
 }
 
@@ -58,7 +58,7 @@ impl OnnxTeacher {
     ///
     /// # Errors
     /// Returns [`Error::Teacher`] if the file is not an ONNX model or cannot give label maps, [`Error::Card`] if it contradicts
-    /// its card, [`Error::Proof`] if the verification of the rewrite fails, [`Error::Device`] or [`Error::Inference`] if it
+    /// its card, [`Error::RewriteCheck`] if the verification of the rewrite fails, [`Error::Device`] or [`Error::Inference`] if it
     /// cannot be loaded on a device, and [`Error::Interrupted`] if a stop was requested.
     pub fn load(
         runtime: &Runtime,
@@ -66,13 +66,13 @@ impl OnnxTeacher {
         devices: &[Device],
         stop_requested: &dyn Fn() -> bool,
     ) -> Result<(Vec<Self>, TeacherDescription), Error> {
-        let loader = Loader { runtime, request, devices, stop_requested };
-        catch_panic("load the teacher", || loader.load())
+        let loader = TeacherLoader { runtime, request, devices, stop_requested };
+        catch_binding_panic("load the teacher", || loader.load())
     }
 }
 
 /// The arguments of [`OnnxTeacher::load`].
-struct Loader<'a> {
+struct TeacherLoader<'a> {
     runtime: &'a Runtime,
     request: &'a TeacherRequest,
     devices: &'a [Device],
@@ -92,7 +92,7 @@ struct ParsedModel {
     weights_files: Vec<WeightsFile>,
 }
 
-impl Loader<'_> {
+impl TeacherLoader<'_> {
     /// Number of classes that are kept for the entire image to count top-5 agreement, even if fewer are stored.
     const AGREEMENT_RANKS: usize = 5;
 
@@ -112,9 +112,9 @@ impl Loader<'_> {
         // The graph contains the weights, which the sessions copy.
         drop(model.graph);
 
-        let (teacher, proof, placement) =
+        let (teacher, check, placement) =
             sessions.load_and_verify(first_device, &scores, quantised, self.request.scratch_folder.as_deref())?;
-        self.check_proof(&proof)?;
+        self.fail_if_differs(&check)?;
         let others = self.devices[1..].iter().map(|&device| sessions.load(device, None));
         let teachers = std::iter::once(Ok(teacher)).chain(others).collect::<Result<_, Error>>()?;
         let description = TeacherDescription {
@@ -126,7 +126,7 @@ impl Loader<'_> {
             rewrite,
             card,
             shape: sessions.shape,
-            proof,
+            rewrite_check: check,
             locality,
             placement,
         };
@@ -160,7 +160,12 @@ impl Loader<'_> {
         if !metadata.is_file() {
             return Err(self.refused(Refusal::damaged("not a regular file")));
         }
-        wire::check_length(metadata.len()).map_err(|problem| self.refused(Refusal::damaged(problem)))?;
+        wire::check_length(metadata.len()).map_err(|problem| {
+            self.refused(Refusal::new(
+                problem,
+                "export with external data, which stores the weights in a separate file",
+            ))
+        })?;
         Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?))
     }
 
@@ -189,7 +194,7 @@ impl Loader<'_> {
         self.request.path.parent().unwrap_or(Path::new("."))
     }
 
-    /// Proves that cells correspond to positions of the image.
+    /// Verifies that cells correspond to positions of the image.
     fn locate_cells(&self, reference: &ReferenceTeacher<'_>, facts: &GraphFacts) -> Result<LocatedCells, Error> {
         let request = self.request;
         let options = LocalityOptions {
@@ -209,7 +214,7 @@ impl Loader<'_> {
         Ok(card)
     }
 
-    /// What the rewrite has to return.
+    /// Returns the outputs that the rewrite must return.
     fn rewrite_spec(
         &self,
         scores: &ReferenceScores,
@@ -218,7 +223,10 @@ impl Loader<'_> {
     ) -> Result<RewriteSpec, Error> {
         let (k, class_count) = (self.request.k, scores.class_count);
         if k == 0 || k > class_count {
-            return Err(Error::Usage(format!("--top-k {k} is out of range: the teacher has {class_count} classes")));
+            return Err(Error::Usage(format!(
+                "--top-k {k} is out of range: the teacher has {class_count} classes\n  \
+                 help: choose --top-k from 1 to {class_count}"
+            )));
         }
         Ok(RewriteSpec {
             input_size,
@@ -266,19 +274,19 @@ impl Loader<'_> {
         reference: &ReferenceTeacher<'_>,
         grid: &CellGrid,
         scores: &ReferenceScores,
-    ) -> Result<Option<Proof>, Error> {
+    ) -> Result<Option<RewriteCheck>, Error> {
         let tail = reference.tail;
         if !(tail.has_single_input() && quantisation::is_quantised(reference.graph, tail.head_input())) {
             return Ok(None);
         }
-        let proof = sessions.verify_head(reference, grid, scores)?;
-        proof.map(Some).map_err(|refusal| self.refused(refusal))
+        let check = sessions.verify_head(reference, grid, scores)?;
+        check.map(Some).map_err(|refusal| self.refused(refusal))
     }
 
     /// Refuses a rewrite that was not verified.
-    fn check_proof(&self, proof: &Proof) -> Result<(), Error> {
-        proof.failure().map_or(Ok(()), |problem| {
-            Err(Error::Proof {
+    fn fail_if_differs(&self, check: &RewriteCheck) -> Result<(), Error> {
+        check.failure().map_or(Ok(()), |problem| {
+            Err(Error::RewriteCheck {
                 path: self.request.path.clone(),
                 problem: problem.into(),
                 advice: "the ending is not what it seems to be; export it again without optimisation, or as a graph that ends \
@@ -289,7 +297,7 @@ impl Loader<'_> {
     }
 }
 
-/// What all sessions of a teacher have in common.
+/// Shared settings of all sessions of a teacher.
 struct Sessions<'a> {
     runtime: &'a Runtime,
     /// The rewritten model, serialised.
@@ -304,18 +312,18 @@ struct Sessions<'a> {
 
 impl Sessions<'_> {
     /// Loads a session, and compares its labels of the reference's images. Returns the result, and where its nodes ran.
-    /// `quantised` is the result of [`Loader::verify_quantised`].
+    /// `quantised` is the result of [`TeacherLoader::verify_quantised`].
     fn load_and_verify(
         &self,
         device: Device,
         scores: &ReferenceScores,
-        quantised: Option<Proof>,
+        quantised: Option<RewriteCheck>,
         scratch_folder: Option<&Path>,
-    ) -> Result<(OnnxTeacher, Proof, Option<Placement>), Error> {
+    ) -> Result<(OnnxTeacher, RewriteCheck, Option<Placement>), Error> {
         let profile = scratch_folder.and_then(create_scratch_folder);
         let mut teacher = self.load(device, profile.as_ref().map(tempfile::TempDir::path))?;
         let labels = teacher.label(&scores.pixels)?;
-        let proof = match quantised {
+        let check = match quantised {
             Some(quantised) => scores.compare_from_pixels(&labels, quantised),
             None => scores.compare(&labels),
         };
@@ -323,7 +331,7 @@ impl Sessions<'_> {
             Some(_) => teacher.end_profile(device)?,
             None => None,
         };
-        Ok((teacher, proof, placement))
+        Ok((teacher, check, placement))
     }
 
     /// Compares the heads of a quantised teacher on the features that the rewritten teacher computes, in a session that
@@ -333,7 +341,7 @@ impl Sessions<'_> {
         reference: &ReferenceTeacher<'_>,
         grid: &CellGrid,
         scores: &ReferenceScores,
-    ) -> Result<Result<Proof, Refusal>, Error> {
+    ) -> Result<Result<RewriteCheck, Refusal>, Error> {
         let features = reference.tail.head_input();
         let model = quantisation::with_output(&self.model, features)
             .map_err(|error| Error::Inference { action: "build the verification", message: error.to_string() })?;
@@ -368,7 +376,7 @@ fn check_classifier(graph: &Graph, tail: &Tail, card: &TeacherCard, class_count:
                 "there are no weights between the pooling and the output: the {class_count} outputs are features, not scores \
                  of classes"
             ),
-            "export it with its classifier; if these are classes, name them: `classes = \"my_classes.txt\"` in the card, one \
+            "export it with its classifier; if these are classes, list them: `classes = \"my_classes.txt\"` in the card, one \
              class per line",
         )),
         _ => Ok(()),

@@ -9,7 +9,7 @@ mod shapes;
 mod trace;
 mod grid;
 mod structure;
-mod photographs;
+mod probe_photographs;
 mod probe;
 mod locate;
 

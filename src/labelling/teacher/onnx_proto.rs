@@ -1,4 +1,4 @@
-//! The ONNX schema, generated from `onnx.proto`, and what reads it without a graph's indices.
+//! The ONNX schema, generated from `onnx.proto`, and helpers that need no graph indices.
 
 /// Message types of the ONNX schema.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

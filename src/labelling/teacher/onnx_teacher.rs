@@ -6,12 +6,12 @@ use ort::session::{RunOptions, Session};
 use ort::value::Tensor;
 
 use super::batch::{BatchLabels, PixelBatch};
-use super::catch_panic::catch_panic;
+use super::catch_binding_panic::catch_binding_panic;
 use super::device::Device;
 use super::placement::Placement;
 use super::rewrite::port;
 use super::teacher_trait::{Teacher, TeacherShape};
-use super::tensors::{Floats, failed};
+use super::tensors::{FloatTensor, failed};
 use super::transfer_buffers::{OutputShapes, TransferBuffers, read_output};
 use crate::shared::error::Error;
 
@@ -55,7 +55,7 @@ impl OnnxTeacher {
         &mut self,
         batch: &PixelBatch,
         features: &str,
-    ) -> Result<(BatchLabels, Floats), Error> {
+    ) -> Result<(BatchLabels, FloatTensor), Error> {
         let size = batch.size();
         let shape = [batch.images(), size.height_pixels() as usize, size.width_pixels() as usize, 3];
         let pixels = Tensor::from_array((shape, batch.data().to_vec())).map_err(failed("copy pixels"))?;
@@ -70,7 +70,7 @@ impl OnnxTeacher {
             image_classes: read_output(&outputs, port::IMAGE_CLASSES)?,
             lse: if self.with_lse { Some(read_output(&outputs, port::LSE)?) } else { None },
         };
-        Ok((labels, Floats::from_value(features, &outputs[features])?))
+        Ok((labels, FloatTensor::from_value(features, &outputs[features])?))
     }
 
     /// Runs `run_images` images from `first` on and keeps the labels of the first `kept`; the rest pad a fixed batch.
@@ -128,7 +128,7 @@ impl Teacher for OnnxTeacher {
         };
         for first in (0..images).step_by(run_images.max(1)) {
             let kept = run_images.min(images - first);
-            catch_panic("run the teacher", || self.run(batch, first, run_images, kept, &mut labels))?;
+            catch_binding_panic("run the teacher", || self.run(batch, first, run_images, kept, &mut labels))?;
         }
         Ok(labels)
     }

@@ -25,7 +25,7 @@ pub struct Placement {
     pub copies: usize,
 }
 
-/// A node that ran on another device than the requested one.
+/// A node that ran on a different device than the requested one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct OffDeviceNode {
     /// Name in the graph.
@@ -50,7 +50,7 @@ impl OffDeviceNode {
 }
 
 impl Placement {
-    /// Nodes that compute image content on another device: each copies tensors to the CPU and back.
+    /// Nodes that compute image content on a different device: each copies tensors to the CPU and back.
     pub fn fallback_nodes(&self) -> impl Iterator<Item = &OffDeviceNode> {
         self.elsewhere.iter().filter(|node| !node.is_shape_arithmetic())
     }
@@ -66,7 +66,7 @@ impl Placement {
             format!(
                 "{} of the teacher's {} nodes run on the CPU, since ONNX Runtime has no kernel for them on {device}: {}{more}. \
                  Labels are not affected, but each of these nodes costs two copies\n  help: `relabel teacher --json` lists all; \
-                 another opset or exporter often helps",
+                 a different opset or exporter often helps",
                 nodes.len(),
                 self.nodes,
                 nodes.iter().take(MAX_NAMED).map(String::as_str).collect::<Vec<_>>().join(", "),

@@ -6,7 +6,7 @@ use super::refusal::Refusal;
 use super::rewrite::{ImageInput, InputLayout};
 use super::tail::detector;
 
-/// Returns the image input, which has to be the only input, and what the graph determines of the card.
+/// Returns the image input, which must be the only input, and what the graph determines of the card.
 pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Refusal> {
     let inputs = graph.inputs();
     let [input] = &inputs[..] else {
@@ -49,19 +49,19 @@ pub(super) fn image_input(graph: &Graph) -> Result<(ImageInput, GraphFacts), Ref
     Ok((image, facts))
 }
 
-/// Returns the output with the class scores: the one that the card names, or the only one.
+/// Returns the output with the class scores: the one set in the card, or the only one.
 pub(super) fn scores_output(graph: &Graph, named: Option<&str>) -> Result<Port, Refusal> {
     let outputs = graph.outputs();
     let names = || outputs.iter().map(describe_port).collect::<Vec<_>>().join(", ");
     match (named, &outputs[..]) {
         (Some(name), _) => outputs.iter().find(|output| output.name == name).cloned().ok_or_else(|| {
             let problem = format!("the model has no output `{name}`, only {}", names());
-            Refusal::new(problem, "name one of these as `output` in the card")
+            Refusal::new(problem, "set `output` in the card to one of these")
         }),
         (None, [one]) => Ok(one.clone()),
         (None, _) => Err(detector(graph).unwrap_or_else(|| {
             let problem = format!("the model has {} outputs ({})", outputs.len(), names());
-            Refusal::new(problem, "name the one with the class scores: `output = \"...\"` in the card")
+            Refusal::new(problem, "choose the one with the class scores: `output = \"...\"` in the card")
         })),
     }
 }
@@ -81,7 +81,7 @@ pub(super) fn describe_port(port: &Port) -> String {
         element::UINT8 => "uint8",
         element::INT32 => "int32",
         element::INT64 => "int64",
-        _ => "of another type",
+        _ => "of an unsupported type",
     };
     format!("`{}` {dims} {kind}", port.name)
 }

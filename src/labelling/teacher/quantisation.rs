@@ -7,7 +7,7 @@ use super::onnx_proto::computes_on_integers;
 use super::refusal::Refusal;
 use super::tail::{QuantisedHead, describe_node};
 
-/// Whether values that `tensor` depends on are rounded to integers, so that a difference in the last bit may become one of
+/// Whether values that `tensor` depends on are rounded to integers, so a difference in the last bit may become one of
 /// a quantisation step.
 pub(super) fn is_quantised(graph: &Graph, tensor: &str) -> bool {
     graph.ancestors(&[tensor.to_owned()], &std::collections::HashSet::new()).into_iter().any(|index| {
@@ -27,7 +27,7 @@ pub(super) fn with_output(model: &[u8], tensor: &str) -> Result<Vec<u8>, prost::
     Ok(model.encode_to_vec())
 }
 
-/// How quantisers behind the pooling change the scores of cells.
+/// How quantisers after the pooling change the scores of cells.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct HeadClipping {
     /// Number of compared cells.

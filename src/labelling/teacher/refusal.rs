@@ -1,10 +1,10 @@
-//! Why a model is refused as a teacher.
+//! Refusal of a model as a teacher.
 
 use std::path::Path;
 
 use crate::shared::error::{Cause, Error};
 
-/// Why a model is refused, and what its owner can do.
+/// Reason a model was refused, and advice to its owner.
 #[derive(Debug, thiserror::Error)]
 #[error("{problem}\n  help: {advice}")]
 pub(crate) struct Refusal {

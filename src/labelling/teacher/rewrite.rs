@@ -7,7 +7,7 @@
 
 mod spec;
 mod builder;
-mod normalise;
+mod pixel_normalisation;
 mod reshape;
 mod batch_shapes;
 mod head_on_cells;

@@ -19,7 +19,7 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    /// Loads the library. A process loads only one: a second call with another path keeps the first.
+    /// Loads the library. A process loads only one: a second call with a different path keeps the first.
     ///
     /// # Errors
     /// Returns [`Error::Runtime`] if the file is not ONNX Runtime, or an older version than is required.
@@ -67,7 +67,7 @@ impl Runtime {
     ///
     /// # Errors
     /// Returns [`Error::DeviceMemory`] if there is not enough memory for the weights, [`Error::Inference`] if the model
-    /// cannot be loaded for another reason.
+    /// cannot be loaded for a different reason.
     pub(super) fn session(&self, model: &[u8], options: &SessionOptions<'_>) -> Result<Session, Error> {
         let mut builder = self
             .session_builder(options)
@@ -116,6 +116,6 @@ pub(super) struct SessionOptions<'a> {
 pub(super) enum Optimisation {
     /// Nodes are fused and folded.
     All,
-    /// Nodes run as they are in the graph, so that each tensor can be read.
+    /// Nodes run unchanged, so each tensor can be read.
     None,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
-/// Creates a temporary folder in `parent`; `None` if that fails, for files that are dispensable.
+/// Creates a temporary folder in `parent`; `None` if it cannot be created. For files that are dispensable.
 pub(super) fn create_scratch_folder(parent: &Path) -> Option<TempDir> {
     let created = tempfile::Builder::new().prefix("relabel-").tempdir_in(parent);
     let report = |error: &std::io::Error| {

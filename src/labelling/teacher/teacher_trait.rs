@@ -9,10 +9,10 @@ pub trait Teacher: Send {
     /// Labels a batch.
     ///
     /// # Errors
-    /// Returns [`Error::Interrupted`] if it was stopped, another error if inference fails.
+    /// Returns [`Error::Interrupted`] if it was stopped, a different error if inference fails.
     fn label(&mut self, batch: &PixelBatch) -> Result<BatchLabels, Error>;
 
-    /// Returns a function that makes a running [`Teacher::label`] return soon, for use on another thread.
+    /// Returns a function that makes a running [`Teacher::label`] return soon, for use on a different thread.
     fn stopper(&self) -> Box<dyn Fn() + Send + Sync>;
 }
 

@@ -9,14 +9,14 @@ use crate::shared::error::Error;
 
 /// A dense tensor on the host.
 #[derive(Clone, Debug)]
-pub(crate) struct Floats {
+pub(crate) struct FloatTensor {
     pub(crate) dims: Vec<usize>,
     pub(crate) values: Vec<f32>,
-    /// Its element type in the graph.
+    /// Element type in the graph.
     pub(crate) element: i32,
 }
 
-impl Floats {
+impl FloatTensor {
     /// An empty tensor, for an output that was not requested.
     pub(crate) fn empty() -> Self {
         Self { dims: vec![], values: vec![], element: element::FLOAT }
@@ -48,7 +48,7 @@ impl Floats {
     }
 }
 
-/// Copies values of which a graph can produce any number, so that the allocation may fail.
+/// Copies values of which a graph can produce any number, so the allocation may fail.
 fn copied<T>(values: &[T], float: impl Fn(&T) -> f32) -> Result<Vec<f32>, Error> {
     let mut copy = Vec::new();
     copy.try_reserve_exact(values.len())
@@ -60,9 +60,9 @@ fn copied<T>(values: &[T], float: impl Fn(&T) -> f32) -> Result<Vec<f32>, Error>
 /// Runs a session and returns the named outputs.
 pub(crate) fn run_floats(
     session: &mut Session,
-    inputs: &[(&str, &Floats)],
+    inputs: &[(&str, &FloatTensor)],
     outputs: &[&str],
-) -> Result<Vec<Floats>, Error> {
+) -> Result<Vec<FloatTensor>, Error> {
     let inputs: Vec<(String, SessionInputValue<'static>)> = inputs
         .iter()
         .map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?)))
@@ -75,9 +75,9 @@ pub(crate) fn run_values(
     session: &mut Session,
     inputs: Vec<(String, SessionInputValue<'static>)>,
     outputs: &[&str],
-) -> Result<Vec<Floats>, Error> {
+) -> Result<Vec<FloatTensor>, Error> {
     let results = session.run(inputs).map_err(failed("run the teacher"))?;
-    outputs.iter().map(|&name| Floats::from_value(name, &results[name])).collect()
+    outputs.iter().map(|&name| FloatTensor::from_value(name, &results[name])).collect()
 }
 
 /// Returns the values of an integer tensor; `None` for other types.
@@ -90,9 +90,9 @@ pub(crate) fn ints_of(value: &DynValue) -> Option<Vec<i64>> {
 }
 
 /// Converts a list of tensors to an array; missing ones are empty.
-pub(crate) fn take<const N: usize>(tensors: Vec<Floats>) -> [Floats; N] {
+pub(crate) fn take<const N: usize>(tensors: Vec<FloatTensor>) -> [FloatTensor; N] {
     let mut tensors = tensors.into_iter();
-    std::array::from_fn(|_| tensors.next().unwrap_or_else(Floats::empty))
+    std::array::from_fn(|_| tensors.next().unwrap_or_else(FloatTensor::empty))
 }
 
 /// Returns an [`Error::Inference`], or an [`Error::DeviceMemory`] if an allocation failed. For

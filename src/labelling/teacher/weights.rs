@@ -46,7 +46,7 @@ pub fn weights_bytes(path: &Path) -> Result<u64, Error> {
     Ok(lengths.fold(own_bytes, u64::saturating_add))
 }
 
-/// Hashes the files of external weights of the model at `path`: the same graph with other weights is another teacher.
+/// Hashes the files of external weights of the model at `path`: the same graph with other weights is a different teacher.
 /// ONNX Runtime loads them itself, after their lengths were checked here.
 ///
 /// # Errors

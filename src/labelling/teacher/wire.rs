@@ -1,5 +1,5 @@
 //! Checks the bytes of an ONNX file against limits before it is decoded. Decoding allocates a few hundred bytes for each
-//! message, however small it is in the file, so that a small file could exhaust all memory. Counts, depths and lengths
+//! message, however small it is in the file, so a small file could exhaust all memory. Counts, depths and lengths
 //! are therefore checked here first, without allocating.
 
 /// Longest file that is read. Protobuf itself ends at 2 GiB; larger weights are stored in separate files.
@@ -13,11 +13,11 @@ pub(crate) const MAX_NESTED_GRAPHS: usize = 8;
 /// Bytes of a name. Those of PyTorch's dynamo exporter are a few hundred long.
 const MAX_NAME_BYTES: usize = 1 << 16;
 
-/// Why the bytes of a file are not decoded.
+/// Reason the bytes of a file are not decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum WireError {
     /// The file is longer than [`MAX_BYTES`].
-    #[error("the file has {bytes} bytes; the limit is {MAX_BYTES}. Keep the weights in a separate file")]
+    #[error("the file has {bytes} bytes; the limit is {MAX_BYTES}")]
     TooLong { bytes: u64 },
     /// Graphs are nested deeper than [`MAX_NESTED_GRAPHS`].
     #[error("the graphs are nested more than {MAX_NESTED_GRAPHS} deep")]

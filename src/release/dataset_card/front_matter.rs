@@ -1,4 +1,4 @@
-//! The YAML header of a data-set card, which the Hub reads.
+//! The YAML header of a dataset card, which the Hub reads.
 
 use crate::release::escape::yaml_string;
 use crate::release::licence::{LICENCE, Licence};

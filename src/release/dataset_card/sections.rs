@@ -1,4 +1,4 @@
-//! The sections of a data-set card.
+//! The sections of a dataset card.
 
 use serde_json::Value;
 

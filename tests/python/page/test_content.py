@@ -40,7 +40,7 @@ def photos(tmp_path_factory):
     save_photographs(folder / "images")
     label(folder / "images", folder / "labels", code=3)
     document = report(folder / "labels", folder / "report", "--image-root", folder / "images", "--photo-side", 200)
-    assert (document["rows"], document["photographs"], document["without_photograph"], document["failed"]) == (21, 20, 0, 1)
+    assert (document["rows"], document["photographs"], document["photographs_missing"], document["failed"]) == (21, 20, 0, 1)
     return folder
 
 
@@ -75,10 +75,10 @@ def test_changed_photographs_are_listed_and_their_maps_shown(chrome, photos, tmp
     (images / "more/more_1.JPEG").unlink()
     (images / "more/more_2.JPEG").write_bytes(b"other bytes")
     document = report(photos / "labels", tmp_path / "report", "--image-root", images, code=3)
-    assert (document["photographs"], document["without_photograph"]) == (18, 2)
+    assert (document["photographs"], document["photographs_missing"]) == (18, 2)
     with opened(chrome, tmp_path / "report", "#id=more_") as page:
         page.wait_for_function("document.querySelectorAll('.tile canvas').length === 5")
         assert "2 photographs cannot be shown" in page.locator("#missing").inner_text()
         assert page.locator(".tile img").count() == 3 and page.locator(".no-photograph").count() == 2
         page.evaluate("relabel.view.open(2)")
-        assert "it has 11 bytes now" in page.locator("#view-note").inner_text()
+        assert "11 bytes now" in page.locator("#view-note").inner_text()

@@ -15,7 +15,7 @@ const COM: u8 = 0xfe;
 
 /// Header of a JPEG.
 #[derive(Debug)]
-pub(super) struct Header<'a> {
+pub(super) struct JpegHeader<'a> {
     /// Number of columns, from the frame header; not zero.
     pub(super) width_pixels: u16,
     /// Number of rows; not zero.
@@ -37,7 +37,7 @@ struct Segment<'a> {
     payload: &'a [u8],
 }
 
-impl<'a> Header<'a> {
+impl<'a> JpegHeader<'a> {
     /// Reads the markers. Like PIL, skips junk between segments and repeated `FF`.
     ///
     /// # Errors
@@ -195,7 +195,7 @@ mod tests {
     fn sizes_and_scans_are_read() {
         for progressive in [false, true] {
             let file = sample(progressive);
-            let header = Header::read(&file).unwrap();
+            let header = JpegHeader::read(&file).unwrap();
             assert_eq!((header.width_pixels, header.height_pixels, header.components), (40, 24, 3));
             assert_eq!(header.has_several_scans(), progressive);
             assert!(header.scan_ends_at_marker() && !header.has_restarts());
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn headers_that_pil_refuses_are_refused() {
-        let kind = |bytes: &[u8]| Header::read(bytes).unwrap_err().kind;
+        let kind = |bytes: &[u8]| JpegHeader::read(bytes).unwrap_err().kind;
         let frame = b"\xff\xd8\xff\xc0\0\x0b\x08\0\x01\0\x01\x01\x01\x11\0";
         assert_eq!(kind(frame), ImageErrorKind::Truncated, "no scan");
         assert_eq!(kind(&[frame.as_slice(), b"\xff\x02"].concat()), ImageErrorKind::Broken, "no marker");

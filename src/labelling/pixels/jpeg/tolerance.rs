@@ -15,7 +15,7 @@
 //! corrupt scan data, the corruption is the only warning that libjpeg reports; with restart markers, the search for the next
 //! one warns like the search for the end. Such files are refused rather than decoded half gray.
 
-use super::header::Header;
+use super::header::JpegHeader;
 use super::{DecodeProblem, decompress, libjpeg_error};
 use crate::labelling::pixels::image_error::truncated;
 use crate::shared::error::ImageError;
@@ -26,7 +26,7 @@ use crate::shared::error::ImageError;
 ///
 /// # Errors
 /// Returns an error if PIL refuses the file: truncated or broken.
-pub(super) fn pixels_despite_warning(header: &Header) -> Result<Vec<u8>, ImageError> {
+pub(super) fn pixels_despite_warning(header: &JpegHeader) -> Result<Vec<u8>, ImageError> {
     let end = if header.has_several_scans() {
         // More of them than fit in the longest segment.
         [0xff, 0xd8].repeat(usize::from(u16::MAX))

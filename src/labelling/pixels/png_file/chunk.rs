@@ -5,14 +5,14 @@ use crate::shared::error::ImageError;
 
 /// Header of a chunk.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chunk {
+pub(super) struct PngChunk {
     pub(super) kind: [u8; 4],
     /// Offset of the content in the file.
     pub(super) at: u64,
     pub(super) length: u64,
 }
 
-impl Chunk {
+impl PngChunk {
     /// The error of an invalid chunk.
     pub(super) fn refuse(self, why: &str) -> ImageError {
         broken(format!("PNG: chunk {}: {why}", String::from_utf8_lossy(&self.kind)))

@@ -2,7 +2,7 @@
 
 use super::super::file_bytes::FileBytes;
 use super::super::image_error::{broken, truncated};
-use super::chunk::Chunk;
+use super::chunk::PngChunk;
 use super::inflate::PixelInflater;
 use super::metadata::PngMetadata;
 use crate::shared::error::ImageError;
@@ -15,7 +15,7 @@ const MAX_BLOCK: u64 = 65536;
 pub(super) struct ChunkReader<'a> {
     file: FileBytes<'a>,
     /// A chunk whose header was read ahead.
-    pushed: Option<Chunk>,
+    pushed: Option<PngChunk>,
     pub(super) metadata: PngMetadata<'a>,
 }
 
@@ -28,7 +28,7 @@ impl<'a> ChunkReader<'a> {
     ///
     /// # Errors
     /// Returns an error of kind `Truncated` at the end of the file, `Broken` if the name of the chunk is invalid.
-    pub(super) fn next(&mut self) -> Result<Chunk, ImageError> {
+    pub(super) fn next(&mut self) -> Result<PngChunk, ImageError> {
         if let Some(chunk) = self.pushed.take() {
             self.file.seek(chunk.at);
             return Ok(chunk);
@@ -40,19 +40,19 @@ impl<'a> ChunkReader<'a> {
         let length = u64::from(u32::from_be_bytes([*a, *b, *c, *d]));
         match <[u8; 4]>::try_from(kind) {
             Ok(kind) if kind.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') => {
-                Ok(Chunk { kind, at: self.file.position(), length })
+                Ok(PngChunk { kind, at: self.file.position(), length })
             }
             _ => Err(broken(format!("PNG: invalid chunk name {:?}", String::from_utf8_lossy(kind)))),
         }
     }
 
     /// Reads the content of a chunk.
-    pub(super) fn content(&mut self, chunk: Chunk) -> Result<&'a [u8], ImageError> {
+    pub(super) fn content(&mut self, chunk: PngChunk) -> Result<&'a [u8], ImageError> {
         self.file.exact(chunk.length)
     }
 
     /// Verifies the checksum after a chunk. PIL does so only before the pixels.
-    pub(super) fn verify_checksum(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    pub(super) fn verify_checksum(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         let stored = u32::from_be_bytes(self.file.array()?);
         let mut sum = flate2::Crc::new();
         sum.update(&chunk.kind);
@@ -61,7 +61,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// Passes the pixels to zlib in the same blocks as PIL, which decides whether damaged streams are accepted.
-    pub(super) fn read_pixels(&mut self, first: Chunk, inflater: &mut PixelInflater) -> Result<(), ImageError> {
+    pub(super) fn read_pixels(&mut self, first: PngChunk, inflater: &mut PixelInflater) -> Result<(), ImageError> {
         let mut left = first.length;
         loop {
             while left == 0 {
@@ -110,7 +110,7 @@ impl<'a> ChunkReader<'a> {
     }
 
     /// Checks the sequence number of frame data and returns the rest of the chunk.
-    pub(super) fn frame_data(&mut self, chunk: Chunk) -> Result<Chunk, ImageError> {
+    pub(super) fn frame_data(&mut self, chunk: PngChunk) -> Result<PngChunk, ImageError> {
         if chunk.length < 4 {
             return Err(chunk.refuse("too short"));
         }
@@ -120,6 +120,6 @@ impl<'a> ChunkReader<'a> {
             return Err(chunk.refuse("frames are out of order"));
         }
         self.metadata.sequence = Some(sequence);
-        Ok(Chunk { at: chunk.at + 4, length: chunk.length - 4, ..chunk })
+        Ok(PngChunk { at: chunk.at + 4, length: chunk.length - 4, ..chunk })
     }
 }

@@ -5,15 +5,15 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::super::exif::{Orientation, OrientationMetadata};
 use super::super::image_error::{inexact, too_large};
 use super::super::samples::SampleLayout;
-use super::chunk::Chunk;
+use super::chunk::PngChunk;
 use super::refuse_text_name;
 use crate::shared::error::ImageError;
 
-/// `PngImagePlugin.MAX_TEXT_CHUNK`: limit of one unpacked text or profile, in bytes.
+/// `PngImagePlugin.MAX_TEXT_CHUNK`: limit of one unpacked text chunk or profile, in bytes.
 const MAX_TEXT_CHUNK: usize = 1 << 20;
-/// `PngImagePlugin.MAX_TEXT_MEMORY`: limit of all texts, in characters.
+/// `PngImagePlugin.MAX_TEXT_MEMORY`: limit of all text chunks, in characters.
 const MAX_TEXT_MEMORY: usize = 64 * MAX_TEXT_CHUNK;
-/// Limit of all unpacked texts and profiles, in bytes. PIL has no such limit and would unpack ten thousand profiles.
+/// Limit of all unpacked text chunks and profiles, in bytes. PIL has no such limit and would unpack ten thousand profiles.
 const MAX_UNPACKED_BYTES: usize = 2 * MAX_TEXT_MEMORY;
 
 /// Metadata from all chunks read so far.
@@ -35,13 +35,13 @@ pub(super) struct PngMetadata<'a> {
     /// Sequence number of the last frame chunk.
     pub(super) sequence: Option<u32>,
     text_memory: usize,
-    /// Total size of unpacked texts and profiles.
+    /// Total size of unpacked text chunks and profiles.
     unpacked_bytes: usize,
     exif: Option<Vec<u8>>,
     raw_profile: Option<Vec<u8>>,
     xmp_text: Option<Vec<u8>>,
     xmp: Option<Vec<u8>>,
-    /// A text named like metadata that PIL does not treat as such.
+    /// A text chunk named like metadata that PIL does not treat as such.
     odd_metadata: Option<Vec<u8>>,
 }
 
@@ -67,7 +67,7 @@ impl PngMetadata<'_> {
 
 impl<'a> PngMetadata<'a> {
     /// Reads a chunk like `PngStream.chunk_*`, or returns an error if PIL refuses it.
-    pub(super) fn read_chunk(&mut self, chunk: Chunk, content: &'a [u8]) -> Result<(), ImageError> {
+    pub(super) fn read_chunk(&mut self, chunk: PngChunk, content: &'a [u8]) -> Result<(), ImageError> {
         let at_least = |bytes: usize| {
             if content.len() < bytes { Err(chunk.refuse("too short")) } else { Ok(()) }
         };
@@ -134,7 +134,7 @@ enum TextKind {
 }
 
 impl PngMetadata<'_> {
-    fn header(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    fn header(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         self.size = (number(content, 0), number(content, 4));
         if let Some(layout) = layout(content[8], content[9]) {
             self.layout = Some(layout);
@@ -171,7 +171,7 @@ impl PngMetadata<'_> {
         }
     }
 
-    fn frame(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    fn frame(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         let sequence = number(content, 0);
         let expected = self.sequence.map_or(Some(0), |last| last.checked_add(1));
         if expected != Some(sequence) {
@@ -190,17 +190,19 @@ impl PngMetadata<'_> {
         Ok(())
     }
 
-    fn unpacked(&mut self, chunk: Chunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+    fn unpacked(&mut self, chunk: PngChunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
         let text = unpacked(chunk, packed)?;
         // Broken data also took work.
         self.unpacked_bytes += text.as_ref().map_or(packed.len(), Vec::len);
         if self.unpacked_bytes > MAX_UNPACKED_BYTES {
-            return Err(too_large(format!("PNG: texts and profiles unpack to more than {MAX_UNPACKED_BYTES} bytes")));
+            return Err(too_large(format!(
+                "PNG: text chunks and profiles unpack to more than {MAX_UNPACKED_BYTES} bytes"
+            )));
         }
         Ok(text)
     }
 
-    fn international_text(&mut self, chunk: Chunk, content: &[u8]) -> Result<(), ImageError> {
+    fn international_text(&mut self, chunk: PngChunk, content: &[u8]) -> Result<(), ImageError> {
         let Some((name, [is_packed, method, rest @ ..])) = split_at_nul(content) else { return Ok(()) };
         let Some((language, rest)) = split_at_nul(rest) else { return Ok(()) };
         let Some((translated, text)) = split_at_nul(rest) else { return Ok(()) };
@@ -222,7 +224,7 @@ impl PngMetadata<'_> {
 
     fn text(
         &mut self,
-        chunk: Chunk,
+        chunk: PngChunk,
         name: &[u8],
         text: Vec<u8>,
         length: usize,
@@ -231,10 +233,10 @@ impl PngMetadata<'_> {
         if name.is_empty() { Ok(()) } else { self.store_text(chunk, name, text, length, kind) }
     }
 
-    /// PIL stores texts in the same dictionary as its own attributes, so names can collide.
+    /// PIL stores text chunks in the same dictionary as its own attributes, so names can collide.
     fn store_text(
         &mut self,
-        chunk: Chunk,
+        chunk: PngChunk,
         name: &[u8],
         text: Vec<u8>,
         length: usize,
@@ -274,7 +276,7 @@ fn layout(bits: u8, colour_type: u8) -> Option<SampleLayout> {
 }
 
 /// `_safe_zlib_decompress`: `None` for broken data, which PIL ignores.
-fn unpacked(chunk: Chunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
+fn unpacked(chunk: PngChunk, packed: &[u8]) -> Result<Option<Vec<u8>>, ImageError> {
     let mut inflate = Decompress::new(true);
     let mut text = Vec::new();
     loop {

@@ -1,6 +1,6 @@
 //! PIL's antialiased resize of 8-bit RGB images (`Image.resize` in Pillow's `Resample.c`).
 //!
-//! A separate crate without generics in its interface, so that `fast_image_resize`, which is slow to compile, is
+//! A separate crate without generics in its interface, so `fast_image_resize`, which is slow to compile, is
 //! instantiated once.
 
 use std::fmt;
@@ -94,7 +94,7 @@ pub enum ResampleError {
         buffer: &'static str,
         /// Length of the buffer.
         bytes: usize,
-        /// Its sides.
+        /// Sides of the image.
         sides: Sides,
     },
     /// `fast_image_resize` does not accept a buffer.

@@ -136,7 +136,7 @@ impl<'a> Container<'a> {
     }
 }
 
-struct Chunk<'a> {
+struct RiffChunk<'a> {
     kind: &'a [u8; 4],
     /// Without the padding byte.
     content: &'a [u8],
@@ -163,7 +163,7 @@ impl<'a> Chunks<'a> {
         self.file.get(self.at..)?.first_chunk()
     }
 
-    fn next(&mut self) -> Result<Chunk<'a>, ImageError> {
+    fn next(&mut self) -> Result<RiffChunk<'a>, ImageError> {
         let rest = &self.file[self.at..];
         let (Some(kind), Some(length)) = (rest.first_chunk::<4>(), rest.get(4..8).map(u32_of)) else {
             return Err(malformed("incomplete chunk at the end"));
@@ -173,7 +173,7 @@ impl<'a> Chunks<'a> {
             return Err(malformed("chunk exceeds the file"));
         }
         self.at += 8 + padded as usize;
-        Ok(Chunk { kind, content: &rest[8..8 + length as usize] })
+        Ok(RiffChunk { kind, content: &rest[8..8 + length as usize] })
     }
 
     /// `StoreFrame`: reads an optional ALPH and one image, up to a chunk that is neither. Without `keeps_alpha`, ALPH is

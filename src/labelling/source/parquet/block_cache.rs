@@ -66,12 +66,12 @@ struct OpenFile {
     failure: MachineFailure,
 }
 
-/// The last failure of the machine (its errno, 0 for none) while a file was read: Parquet's own errors hide it.
+/// Last I/O error of the host (its errno, 0 for none) while a file was read: Parquet's own errors hide it.
 #[derive(Clone, Default)]
 struct MachineFailure(Arc<AtomicI32>);
 
 impl MachineFailure {
-    /// Records the error of a read if the machine failed.
+    /// Records the error of a read if it is an I/O error of the host.
     fn record<T>(&self, read: io::Result<T>) -> io::Result<T> {
         if let Err(error) = &read
             && !concerns_file(error)
@@ -103,7 +103,7 @@ struct RowPosition {
     bytes: u64,
 }
 
-/// What is stored in a row now.
+/// Current content of a row.
 pub(super) enum StoredImage {
     Image(Vec<u8>),
     /// The file was changed: it has other rows.

@@ -22,7 +22,7 @@ const SPLIT_COLUMNS: [&str; 1] = ["split"];
 /// Rows that are decoded at a time.
 const ROWS_AT_A_TIME: usize = 1 << 14;
 
-/// Why a Parquet file is not one of images.
+/// Reason a Parquet file is rejected as a source of images.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParquetImagesError {
@@ -30,11 +30,11 @@ pub enum ParquetImagesError {
     #[error("not a readable Parquet file: {0}")]
     Parquet(#[source] ParquetError),
     /// Parquet's reader panicked.
-    #[error("its reader failed in an unexpected way")]
+    #[error("the Parquet reader failed in an unexpected way")]
     ReaderPanicked,
     /// No column contains images.
     #[error(
-        "no column contains images (looked for binary columns {}); it has {}",
+        "no column contains images (looked for binary columns {}); the columns are {}\n  help: rename the image column to `image`",
         IMAGE_COLUMNS.join(", "),
         columns.join(", ")
     )]
@@ -44,12 +44,12 @@ pub enum ParquetImagesError {
     },
     /// A column is named almost like one that is read.
     #[error(
-        "the column `{name}` would not be read: it is not `{column}`\n  help: call it `{column}`, or give it a name that \
+        "the column `{name}` would not be read: it is not `{column}`\n  help: rename it to `{column}`, or to a name that \
          resembles none of {}",
         known.join(", ")
     )]
     MisspelledColumn {
-        /// Its name.
+        /// Name of the column.
         name: String,
         /// The name that was probably meant.
         column: &'static str,
@@ -59,16 +59,16 @@ pub enum ParquetImagesError {
     /// A row group is damaged.
     #[error("row group {row_group}: {problem}")]
     RowGroup {
-        /// Its number.
+        /// Number of the row group.
         row_group: usize,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: ParquetError,
     },
-    /// A row group has another number of images than rows.
+    /// A row group has a different number of images than rows.
     #[error("row group {row_group} declares {rows} rows, but {images} images")]
     ImageCount {
-        /// Its number.
+        /// Number of the row group.
         row_group: usize,
         /// Rows that it declares.
         rows: usize,
@@ -78,7 +78,7 @@ pub enum ParquetImagesError {
     /// A column has fewer values than the row group has rows.
     #[error("row group {row_group} declares {rows} rows, but a column has {values}")]
     TooFewValues {
-        /// Its number.
+        /// Number of the row group.
         row_group: usize,
         /// Rows that it declares.
         rows: usize,
@@ -88,7 +88,7 @@ pub enum ParquetImagesError {
     /// A column has more values than the row group has rows.
     #[error("row group {row_group} declares {rows} rows, but a column has more")]
     TooManyValues {
-        /// Its number.
+        /// Number of the row group.
         row_group: usize,
         /// Rows that it declares.
         rows: usize,
@@ -196,20 +196,20 @@ pub(super) fn read_named_rows(
         if images != count as i64 {
             return Err(ParquetImagesError::ImageCount { row_group: number, rows: count, images });
         }
-        // Without another column, the declared count would be trusted unchecked.
+        // Without a second column, the declared count would be trusted unchecked.
         if columns.path.is_none() && columns.class.is_none() {
             count_images(file, group, columns.image, count).map_err(in_group)?;
         }
-        let texts = |column: Option<ColumnRef>| column.map(|column| TextReader::new(file, group, column)).transpose();
-        let mut path_texts = texts(columns.path).map_err(in_group)?;
-        let mut class_texts = texts(columns.class).map_err(in_group)?;
-        let mut split_texts = texts(columns.split).map_err(in_group)?;
+        let strings = |column: Option<ColumnRef>| column.map(|column| TextReader::new(file, group, column)).transpose();
+        let mut path_strings = strings(columns.path).map_err(in_group)?;
+        let mut class_strings = strings(columns.class).map_err(in_group)?;
+        let mut split_strings = strings(columns.split).map_err(in_group)?;
         let mut left = count;
         while left > 0 {
             let now = left.min(ROWS_AT_A_TIME);
             left -= now;
-            let next = |texts: &mut Option<TextReader>| {
-                let read = texts.as_mut().map(|texts| texts.next(now)).transpose().map_err(in_group)?;
+            let next = |strings: &mut Option<TextReader>| {
+                let read = strings.as_mut().map(|strings| strings.next(now)).transpose().map_err(in_group)?;
                 match read.as_ref().map(Vec::len) {
                     Some(read) if read < now => {
                         let values = count - left - now + read;
@@ -218,8 +218,8 @@ pub(super) fn read_named_rows(
                     _ => Ok(read.into_iter().flatten()),
                 }
             };
-            let (mut paths, mut classes) = (next(&mut path_texts)?, next(&mut class_texts)?);
-            let mut row_splits = next(&mut split_texts)?;
+            let (mut paths, mut classes) = (next(&mut path_strings)?, next(&mut class_strings)?);
+            let mut row_splits = next(&mut split_strings)?;
             for _ in 0..now {
                 let path = paths.next().flatten();
                 // Hugging Face writes -1 for an unknown class.
@@ -232,8 +232,8 @@ pub(super) fn read_named_rows(
                 }
             }
         }
-        for texts in [&mut path_texts, &mut class_texts, &mut split_texts].into_iter().flatten() {
-            if !texts.next(1).map_err(in_group)?.is_empty() {
+        for strings in [&mut path_strings, &mut class_strings, &mut split_strings].into_iter().flatten() {
+            if !strings.next(1).map_err(in_group)?.is_empty() {
                 return Err(ParquetImagesError::TooManyValues { row_group: number, rows: count });
             }
         }
@@ -296,7 +296,7 @@ pub(super) fn next_values<T: DataType>(
     Ok(all)
 }
 
-/// A column that is read as texts.
+/// A column that is read as strings.
 enum TextReader {
     Bytes(ColumnReaderImpl<ByteArrayType>, ColumnRef),
     Int64(ColumnReaderImpl<Int64Type>, ColumnRef),
@@ -312,7 +312,7 @@ impl TextReader {
         })
     }
 
-    /// Reads the next `count` texts, fewer only at the end of the group.
+    /// Reads the next `count` strings, fewer only at the end of the group.
     fn next(&mut self, count: usize) -> Result<Vec<Option<String>>, ParquetError> {
         fn numbers<T: ToString>(values: Vec<Option<T>>) -> Vec<Option<String>> {
             values.into_iter().map(|value| value.map(|value| value.to_string())).collect()

@@ -19,9 +19,9 @@ const MAX_CLASS_BYTES: u64 = 256;
 /// A tar inside a tar.
 #[derive(Debug)]
 pub(super) struct InnerTar {
-    /// Its path.
+    /// Path in the archive.
     pub(super) name: String,
-    /// Its path without `.tar`: the folder of its images.
+    /// Path without `.tar`: the folder of its images.
     pub(super) folder: String,
     pub(super) part: Range<u64>,
 }
@@ -134,7 +134,7 @@ fn last_of_each_name(inner_tars: Vec<InnerTar>) -> Result<Vec<InnerTar>, TarDama
         .collect())
 }
 
-/// Checks that no image of one tar has the path of an image of another one, which unpacking would overwrite.
+/// Checks that no image of one tar has the path of an image of a different one, which unpacking would overwrite.
 fn check_distinct_paths<'a>(tars: impl Iterator<Item = &'a TarContents>) -> Result<(), TarDamage> {
     let mut tar_of_path: HashMap<&str, usize> = HashMap::new();
     for (number, tar) in tars.enumerate() {
@@ -200,10 +200,10 @@ fn list(tar: &impl ReadAt, part: Range<u64>, archive: u32) -> Result<TarContents
                             location,
                         });
                     }
-                    None => contents.ignored.add(&name, "it is a link to a missing file"),
+                    None => contents.ignored.add(&name, "link to a missing file"),
                 }
             }
-            MemberKind::Other if is_image => contents.ignored.add(&name, "it is a link, a device or a sparse file"),
+            MemberKind::Other if is_image => contents.ignored.add(&name, "link, device or sparse file"),
             MemberKind::Folder | MemberKind::HardLink(_) | MemberKind::Other => {}
         }
     }
@@ -261,7 +261,7 @@ fn path_from_name(name: &[u8]) -> MemberPath {
         return MemberPath::Unsafe("its name contains a zero byte");
     }
     if parts().any(|part| part == b"..") {
-        return MemberPath::Unsafe("its name leads out of the archive");
+        return MemberPath::Unsafe("its path resolves outside the archive");
     }
     if parts().any(|part| part.starts_with(b".")) {
         return MemberPath::Hidden;

@@ -1,7 +1,7 @@
 //! Reads the headers of one tar's members; their data is skipped.
 //!
-//! Any inconsistency is refused with its offset: after a wrong header, nothing that follows can be trusted, and a manifest
-//! with holes would be kept forever.
+//! Any inconsistency is refused with its offset: after a wrong header, nothing that follows can be trusted, and an
+//! incomplete manifest would be permanent.
 
 use std::borrow::Cow;
 use std::io;
@@ -28,7 +28,7 @@ const CHECKED_AFTER_END_BYTES: u64 = 1 << 16;
 /// One member.
 #[derive(Debug)]
 pub(super) struct Member {
-    /// Its name as it is stored.
+    /// Name as stored.
     pub(super) name: Vec<u8>,
     pub(super) kind: MemberKind,
     /// Offset of its header.
@@ -49,28 +49,29 @@ pub(super) enum MemberKind {
     Other,
 }
 
-/// What is wrong with a tar, and where.
+/// Damage of a tar, and its location.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "at byte {offset}{}: {problem}. Nothing was listed, since images would be missing",
-    member.as_ref().map_or(String::new(), |member| format!(" in `{}`", printable(member)))
+    "at byte {offset}{}: {problem}; nothing was listed, since images would be missing\n  help: {}",
+    member.as_ref().map_or(String::new(), |member| format!(" in `{}`", printable(member))),
+    problem.help()
 )]
 pub struct TarDamage {
     /// Offset in bytes from the beginning of the archive.
     pub offset: u64,
     /// The member there, as far as it is known.
     pub member: Option<String>,
-    /// What is wrong.
+    /// Underlying error.
     #[source]
     pub problem: TarProblem,
 }
 
-/// What is wrong with a member of a tar.
+/// Damage of a member of a tar.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TarProblem {
     /// The archive ends without the blocks that mark its end.
-    #[error("it ends without the empty blocks that end a tar, so it is cut off")]
+    #[error("the end-of-archive blocks are missing: the tar is cut off")]
     NoEnd,
     /// The archive ends inside a header.
     #[error("a header is cut off: {} are left, {BLOCK_BYTES} are needed", exact_bytes(*left_bytes))]
@@ -113,30 +114,43 @@ pub enum TarProblem {
     /// A name is too long to be read.
     #[error("a name of {}; at most {} are read", exact_bytes(*bytes), exact_bytes(MAX_NAME_BYTES))]
     LongName {
-        /// Its length.
+        /// Length of the name.
         bytes: u64,
     },
     /// A name is not UTF-8.
-    #[error("its name is not UTF-8; pack the images again with other names")]
+    #[error("its name is not UTF-8")]
     NotUtf8,
     /// The archive cannot be read.
-    #[error("cannot read it there: {0}")]
+    #[error("read error: {0}")]
     Read(#[source] io::Error),
     /// The archive continues after its end.
-    #[error("bytes follow its end. If archives were concatenated, name them one by one")]
+    #[error("bytes follow its end")]
     BytesAfterEnd,
     /// Tars are nested too deeply.
-    #[error("a tar inside a tar inside a tar is not read; unpack the outermost one")]
+    #[error("a tar inside a tar inside a tar is not read")]
     TooDeep,
     /// Two inner tars would be the same folder.
-    #[error("its images would have the same names as those of `{}`; give one another name", printable(other))]
+    #[error("its images would have the same names as those of `{}`", printable(other))]
     SameFolder {
-        /// The other inner tar.
+        /// Name of the other inner tar.
         other: String,
     },
     /// Two images have the same path.
-    #[error("an image of another tar inside it has the same path; give one of the tars another name")]
+    #[error("an image of a different inner tar has the same path")]
     SamePath,
+}
+
+impl TarProblem {
+    fn help(&self) -> &'static str {
+        match self {
+            Self::NotUtf8 => "pack the images again with other names",
+            Self::Read(_) => "check the disk or network file system, and run again",
+            Self::BytesAfterEnd => "if archives were concatenated, pass them one by one",
+            Self::TooDeep => "unpack the outermost tar",
+            Self::SameFolder { .. } | Self::SamePath => "rename one of the inner tars",
+            _ => "download or copy the archive again",
+        }
+    }
 }
 
 impl TarDamage {
@@ -239,7 +253,7 @@ impl<'a, R: ReadAt> Members<'a, R> {
         let mut start = header_at + BLOCK_BYTES;
         let mut more = header.entry_type().is_gnu_sparse() && header.as_gnu().is_some_and(GnuHeader::is_extended);
         while more {
-            // The map of a sparse file continues in blocks whose last field tells whether another one follows.
+            // The map of a sparse file continues in blocks whose last field tells whether one more follows.
             more = self.block(start)?[504] == 1;
             start += BLOCK_BYTES;
         }
@@ -341,7 +355,7 @@ fn header_check(header: &Header) -> u64 {
     fingerprint(&[&block[..100], &block[124..136], &block[156..157], &block[345..500]])
 }
 
-/// True if the header at an offset has this fingerprint, so that the member is still the listed one.
+/// Returns whether the header at an offset has this fingerprint, that is, the member is still the listed one.
 pub(super) fn has_header(tar: &impl ReadAt, header_at: u64, check: u64) -> io::Result<bool> {
     let mut block = [0; BLOCK_BYTES as usize];
     tar.read_at(&mut block, header_at)?;

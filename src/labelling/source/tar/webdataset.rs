@@ -7,7 +7,7 @@ use crate::labelling::source::image_location::{ArchivedImage, FolderClass};
 use crate::labelling::source::image_name::IMAGE_EXTENSIONS;
 use crate::shared::manifest::folder_class_from_path;
 
-/// True for a `WebDataset`: some tar contains classes.
+/// Returns whether tars are a `WebDataset`: some tar contains classes.
 pub(super) fn is_webdataset(tars: &[TarContents]) -> bool {
     tars.iter().any(|tar| !tar.classes.is_empty())
 }

@@ -1,4 +1,4 @@
-//! What can be wrong with a teacher card.
+//! Errors of teacher cards.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::shared::error::Error;
 use crate::shared::geometry::InputSize;
 use crate::shared::printable::{printable, printable_path};
 
-/// Why a teacher card, or a card in the metadata of a model, cannot be used.
+/// Reason a teacher card, or a card in the metadata of a model, was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CardError {
@@ -19,9 +19,9 @@ pub enum CardError {
     Value {
         /// The key.
         key: String,
-        /// Its value.
+        /// Value of the key.
         value: toml::Value,
-        /// What is wrong with it.
+        /// Underlying error.
         #[source]
         problem: CardValueError,
     },
@@ -55,9 +55,9 @@ pub enum CardError {
     Metadata {
         /// The key, with its prefix.
         key: String,
-        /// Its value.
+        /// Value of the key.
         value: toml::Value,
-        /// What is wrong with it.
+        /// Underlying error.
         #[source]
         problem: CardValueError,
     },
@@ -75,7 +75,7 @@ pub enum CardError {
          height x width), or add `input_size = [224, 224]` to the card"
     )]
     UnknownInputSize,
-    /// The graph has another input size.
+    /// The graph has a different input size.
     #[error(
         "input_size is {size} ({origin}), but the graph of {} accepts only {}x{}\n  help: use that size, or export the teacher \
          with dynamic height and width",
@@ -94,13 +94,15 @@ pub enum CardError {
         width: Option<usize>,
     },
     /// A mean is not a mean of `x / 255`.
-    #[error("mean has {value}; it is the mean of x/255, about 0.5")]
+    #[error("mean contains {value}, which is not a mean of x/255\n  help: give values from 0 to 1, about 0.5")]
     MeanOutOfRange {
         /// The value.
         value: f64,
     },
     /// A standard deviation is not positive and finite.
-    #[error("std has {value}; it must be positive, and is about 0.2 for x/255")]
+    #[error(
+        "std contains {value}, which is not positive and finite\n  help: give the standard deviation of x/255, about 0.2"
+    )]
     StdOutOfRange {
         /// The value.
         value: f64,
@@ -130,7 +132,10 @@ pub enum CardError {
         meant: &'static str,
     },
     /// The class list is not a regular file.
-    #[error("classes is `{}` ({origin}), which is not a regular file", printable(name))]
+    #[error(
+        "classes is `{}` ({origin}), which is not a regular file\n  help: pass a text file with one class per line",
+        printable(name)
+    )]
     ClassListNotAFile {
         /// The value of `classes`.
         name: String,
@@ -140,7 +145,7 @@ pub enum CardError {
     /// The class list is outside the folder of the card.
     #[error(
         "classes is `{}` ({origin}), which is outside the folder of the card\n  help: copy the list itself, and no link to it, \
-         next to the card; or name it with --classes",
+         next to the card; or pass it with --classes",
         printable(name)
     )]
     ClassListOutside {
@@ -151,7 +156,7 @@ pub enum CardError {
     },
     /// The class list does not match the outputs of the teacher.
     #[error(
-        "the class list {list} ({origin}) has {classes} classes, but the teacher has {outputs} outputs\n  help: name the list \
+        "the class list {list} ({origin}) has {classes} classes, but the teacher has {outputs} outputs\n  help: set the list \
          that it was trained with: `classes = \"my_classes.txt\"`, one class per line in output order"
     )]
     ClassCountMismatch {
@@ -166,7 +171,7 @@ pub enum CardError {
     },
 }
 
-/// Why a value of a key is not usable.
+/// Reason the value of a key was rejected.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum CardValueError {
@@ -177,17 +182,17 @@ pub enum CardValueError {
         key: &'static str,
         /// The reason, as the deserialiser reports it.
         reason: String,
-        /// What is accepted.
+        /// Accepted values.
         expected: &'static str,
     },
     /// The key is read from cards only.
-    #[error("it is not read from metadata\n  help: write `{key}` into the card")]
+    #[error("not read from metadata\n  help: write `{key}` into the card")]
     NotInMetadata {
         /// The key.
         key: &'static str,
     },
-    /// Metadata name a class list that is a file.
-    #[error("metadata can only name the class list \"imagenet-1k\"\n  help: name the file in the card")]
+    /// Metadata refer to a class list that is a file.
+    #[error("metadata can only refer to the class list \"imagenet-1k\"\n  help: set `classes` to the file in the card")]
     ClassListInMetadata,
 }
 

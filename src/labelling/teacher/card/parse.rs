@@ -1,10 +1,10 @@
-//! Parses cards and the metadata of models, so that no value is ignored because of a misspelling.
+//! Parses cards and the metadata of models, so no value is ignored because of a misspelling.
 
 use std::collections::BTreeSet;
 
 use serde::Deserialize as _;
 
-use super::keys::{KEYS, Key, key_of, meant_key};
+use super::keys::{CardKey, KEYS, key_of, meant_key};
 use super::{CardError, CardValueError, CardValues};
 use crate::shared::classes::ClassList;
 
@@ -45,8 +45,8 @@ fn check_table(name: &str, inner: &toml::Table, card: &toml::Table) -> Result<()
     lost.map_or(Ok(()), |key| Err(CardError::KeyInTable { key: key.name, table: name.to_owned() }))
 }
 
-/// Checks one value alone, so that an error can name its key.
-fn check_value(key: &Key, value: &toml::Value) -> Result<(), CardValueError> {
+/// Checks one value alone, so an error can include its key.
+fn check_value(key: &CardKey, value: &toml::Value) -> Result<(), CardValueError> {
     let alone = toml::Table::from_iter([(key.name.to_owned(), value.clone())]);
     CardValues::deserialize(alone).map(drop).map_err(|error| {
         let reason = error.to_string().lines().next().unwrap_or_default().to_owned();
@@ -55,7 +55,7 @@ fn check_value(key: &Key, value: &toml::Value) -> Result<(), CardValueError> {
 }
 
 /// Parses the keys of a card in a model's metadata, where exporters left them: `relabel.mean`, or else `mean`, with the value
-/// as TOML or as plain text. A key without the prefix `relabel.` may belong to another program, so that an unusable value is
+/// as TOML or as plain text. A key without the prefix `relabel.` may belong to another program, so an unusable value is
 /// ignored with a warning.
 ///
 /// # Errors
@@ -97,7 +97,7 @@ fn parse_value(text: &str) -> toml::Value {
     parsed.unwrap_or_else(|| toml::Value::String(text.to_owned()))
 }
 
-fn check_metadata(key: &Key, value: &toml::Value) -> Result<(), CardValueError> {
+fn check_metadata(key: &CardKey, value: &toml::Value) -> Result<(), CardValueError> {
     if !key.is_in_metadata {
         return Err(CardValueError::NotInMetadata { key: key.name });
     }

@@ -11,7 +11,7 @@ use crate::shared::error::Error;
 use crate::shared::geometry::InputSize;
 use crate::shared::spelling::suggestion;
 
-/// What the ONNX file itself determines.
+/// Values that the ONNX file itself determines.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct GraphFacts {
     pub(crate) metadata: CardValues,
@@ -104,7 +104,7 @@ pub(crate) fn resolve(
     Ok(resolved)
 }
 
-/// Returns the length of the class list that a flag or the card names, before the number of outputs is known; `None` if
+/// Returns the length of the class list set by a flag or the card, before the number of outputs is known; `None` if
 /// none is named or it cannot be read.
 pub(crate) fn named_class_count(flags: &CardValues, card: &CardFile, facts: &GraphFacts) -> Option<usize> {
     let (name, origin) = class_list_name(flags, card, facts)?;
@@ -117,7 +117,7 @@ pub(crate) fn named_class_count(flags: &CardValues, card: &CardFile, facts: &Gra
 
 /// Returns the name of the class list with the highest precedence, and its origin.
 fn class_list_name<'a>(flags: &'a CardValues, card: &'a CardFile, facts: &'a GraphFacts) -> Option<(&'a str, Origin)> {
-    // Metadata can only name the embedded list.
+    // Metadata can only refer to the embedded list.
     let in_metadata = facts.metadata.classes.as_ref().filter(|name| *name == ClassList::IMAGENET_1K);
     let named = [
         (flags.classes.as_ref(), Origin::Flag),
@@ -127,7 +127,7 @@ fn class_list_name<'a>(flags: &'a CardValues, card: &'a CardFile, facts: &'a Gra
     named.into_iter().find_map(|(name, origin)| Some((name?.as_str(), origin)))
 }
 
-/// Returns the file of a class list. One that a card names has to be in the card's folder, links followed: stores and
+/// Returns the file of a class list. One that a card refers to must be in the card's folder, links followed: stores and
 /// releases publish its content, and a card from somebody else must not be able to publish arbitrary files.
 fn class_list_path(name: &str, origin: Origin, card: &CardFile) -> Result<PathBuf, Error> {
     if origin == Origin::Flag {
@@ -150,7 +150,7 @@ fn class_list_path(name: &str, origin: Origin, card: &CardFile) -> Result<PathBu
 /// Resolves the class list of a teacher with `class_count` outputs.
 ///
 /// # Errors
-/// Returns [`Error::Card`] if the list is not in the folder of the card or has another number of classes, and the error of
+/// Returns [`Error::Card`] if the list is not in the folder of the card or has a different number of classes, and the error of
 /// reading it.
 pub(crate) fn resolve_classes(
     mut resolved: TeacherCard,

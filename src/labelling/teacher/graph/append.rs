@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::{Graph, NodeProto};
 
 impl Graph {
-    /// Appends a node. Its inputs have to exist, its outputs must not.
+    /// Appends a node. Its inputs must exist, its outputs must not.
     fn append(&mut self, node: NodeProto) {
         let index = self.body.node.len();
         for input in node.input.iter().filter(|input| !input.is_empty()) {

@@ -21,7 +21,7 @@ fn take_constants(body: &mut GraphProto, nodes: &mut Vec<NodeProto>, weights: &m
     for inner in body.node.iter_mut().flat_map(bodies_mut) {
         take_constants(inner, nodes, weights);
     }
-    // The outputs of a body have to be produced in it, and the default value of an input is not a constant.
+    // The outputs of a body must be produced in it, and the default value of an input is not a constant.
     let ports: HashSet<&str> = body.input.iter().chain(&body.output).map(ValueInfoProto::name).collect();
     weights.extend(body.initializer.extract_if(.., |weight| !ports.contains(weight.name())));
     let moves = |node: &mut NodeProto| {

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 
 use prost::Message as _;
 
-use super::limits::{MAX_NODES, check_depth};
 use super::names::MAX_PREFIX_BYTES;
 use super::scopes::Scopes;
 use crate::labelling::teacher::onnx_proto::proto::{FunctionProto, OperatorSetIdProto};
@@ -12,6 +11,11 @@ use crate::labelling::teacher::onnx_proto::{
     AttributeProto, GraphProto, ModelProto, NodeProto, bodies, bodies_mut, is_standard_domain,
 };
 use crate::labelling::teacher::refusal::Refusal;
+use crate::labelling::teacher::wire::{MAX_NESTED_GRAPHS, WireError};
+
+/// Most nodes that are accepted, including those inside `If`, `Loop` and `Scan`; the largest classifiers have a few
+/// thousand.
+pub(super) const MAX_NODES: usize = 100_000;
 
 /// Bytes that inlining may add to a model. Nested functions can double it with each level.
 const MAX_ADDED_BYTES: usize = 1 << 28;
@@ -23,7 +27,7 @@ const MAX_ADDED_BYTES: usize = 1 << 28;
 /// model, or if the graph becomes too large.
 pub(super) fn inline(model: &mut ModelProto, graph: &mut GraphProto) -> Result<(), Refusal> {
     let functions = std::mem::take(&mut model.functions);
-    let mut indices: HashMap<Key<'_>, usize> = HashMap::new();
+    let mut indices: HashMap<FunctionKey<'_>, usize> = HashMap::new();
     for (index, function) in functions.iter().enumerate() {
         let key = (function.domain(), function.name(), function.overload());
         let twice = indices.insert(key, index).is_some();
@@ -40,7 +44,16 @@ pub(super) fn inline(model: &mut ModelProto, graph: &mut GraphProto) -> Result<(
     inliner.expand(graph, 0)
 }
 
-type Key<'a> = (&'a str, &'a str, &'a str);
+/// Refuses graphs that are nested deeper than is accepted.
+pub(super) fn check_depth(depth: usize) -> Result<(), Refusal> {
+    if depth > MAX_NESTED_GRAPHS {
+        return Err(Refusal::new(WireError::NestedTooDeep, "export it without functions of its own"));
+    }
+    Ok(())
+}
+
+/// Domain, name and overload.
+type FunctionKey<'a> = (&'a str, &'a str, &'a str);
 
 /// A function and the size that one call of it adds.
 struct InlinedFunction<'a> {
@@ -70,7 +83,7 @@ impl<'a> InlinedFunction<'a> {
 }
 
 struct Inliner<'a> {
-    indices: HashMap<Key<'a>, usize>,
+    indices: HashMap<FunctionKey<'a>, usize>,
     functions: Vec<InlinedFunction<'a>>,
     imports: &'a mut Vec<OperatorSetIdProto>,
     calls: usize,

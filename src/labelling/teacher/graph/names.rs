@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::scopes::{self, Scopes};
 use crate::labelling::teacher::onnx_proto::{GraphProto, NodeProto, bodies, bodies_mut};
 
-/// Renames tensors that bodies define under a name of the graph or of another body.
+/// Renames tensors that bodies define under a name of the graph or of a different body.
 pub(super) fn make_body_tensors_unique(graph: &mut GraphProto) {
     let mut taken: HashSet<String> = scopes::defined(graph).map(str::to_owned).collect();
     let mut next = HashMap::new();
@@ -19,7 +19,7 @@ pub(super) fn make_body_tensors_unique(graph: &mut GraphProto) {
 
 /// Names unnamed nodes after their operator and index, and renames nodes whose name is used twice.
 pub(super) fn name_every_node(graph: &mut GraphProto) {
-    // A generated name never equals one of the file, so that nodes keep their names where possible.
+    // A generated name never equals one of the file, so nodes keep their names where possible.
     let mut given = HashSet::new();
     collect_names(&graph.node, &mut given);
     let (mut taken, mut next) = (HashSet::new(), HashMap::new());

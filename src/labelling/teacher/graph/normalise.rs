@@ -3,7 +3,7 @@
 //!
 //! The ONNX specification gives exporters and converters more freedom, and ONNX Runtime loads all of it.
 
-use super::limits::{MAX_NODES, check_depth};
+use super::functions::{MAX_NODES, check_depth};
 use super::{branches, functions, names, topological_order};
 use crate::labelling::teacher::onnx_proto::{GraphProto, ModelProto, bodies};
 use crate::labelling::teacher::refusal::Refusal;

@@ -3,16 +3,16 @@
 use super::Graph;
 
 /// Whether the results of each node depend on values of one tensor. Shapes are not values, as in [`Graph::depends_on`].
-pub(crate) struct Reach<'a> {
+pub(crate) struct Reachability<'a> {
     graph: &'a Graph,
     source: &'a str,
     nodes: Vec<bool>,
 }
 
-impl<'a> Reach<'a> {
+impl<'a> Reachability<'a> {
     pub(crate) fn from_source(graph: &'a Graph, source: &'a str) -> Self {
         let mut reach = Self { graph, source, nodes: Vec::with_capacity(graph.nodes().len()) };
-        // Nodes are sorted, so that the producers of all inputs are done already.
+        // Nodes are sorted, so the producers of all inputs are done already.
         for (index, node) in graph.nodes().iter().enumerate() {
             let takes_values = !matches!(node.op_type(), "Shape" | "Size");
             let depends = takes_values && graph.inputs_of(index).any(|input| reach.contains(input));

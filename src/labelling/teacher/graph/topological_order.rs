@@ -9,7 +9,7 @@ use super::scopes::captured_names;
 use crate::labelling::teacher::onnx_proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto, bodies_mut};
 use crate::labelling::teacher::refusal::Refusal;
 
-/// Why the nodes of a graph cannot be sorted.
+/// Reason the nodes of a graph cannot be sorted.
 #[derive(Debug, thiserror::Error)]
 enum OrderError {
     /// Two nodes, or a node and an input, produce the same tensor.
@@ -118,7 +118,7 @@ fn describe_cycle(nodes: &[NodeProto], producers: &HashMap<&str, usize>, waits_f
         inputs(&nodes[index]).filter_map(|name| producers.get(name).copied()).find(waiting)
     };
     let Some(mut index) = waits_for.iter().position(|&count| count > 0) else { return String::new() };
-    // Each node that waits has a predecessor that waits too, so that the walk returns to a node it has visited.
+    // Each node that waits has a predecessor that waits too, so the walk returns to a node it has visited.
     let mut walked = Vec::new();
     let mut seen = HashMap::new();
     while let Entry::Vacant(entry) = seen.entry(index) {

@@ -114,7 +114,7 @@ impl Coordinate {
         self.map_lanes(axis, picked.len(), |lane| picked.iter().map(|&at| lane[at]).collect()).compacted()
     }
 
-    /// Interpolates along an axis at `positions`, counted in elements; they may lie outside.
+    /// Interpolates along an axis at `positions`, counted in elements; they may be outside.
     pub(super) fn resampled(&self, axis: usize, positions: &[f32]) -> Self {
         if !self.varies_along(axis) {
             return self.clone();

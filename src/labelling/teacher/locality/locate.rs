@@ -7,16 +7,16 @@ use super::probe::{self, ProbeResult};
 use super::shapes::Shapes;
 use super::structure::{self, Structure};
 use super::traced::Traced;
-use super::{photographs, trace};
+use super::{probe_photographs, trace};
 use crate::labelling::teacher::card::{LocalityCheck, ScoreMapLayout};
-use crate::labelling::teacher::proof::ReferenceTeacher;
 use crate::labelling::teacher::refusal::Refusal;
+use crate::labelling::teacher::rewrite_check::ReferenceTeacher;
 use crate::labelling::teacher::runtime::Runtime;
 use crate::labelling::teacher::tail::{CellGrid, Ending, FeatureLayout, describe_node};
 use crate::shared::error::Error;
 use crate::shared::geometry::MapSize;
 
-/// How it was shown that the cells of a teacher correspond to image positions.
+/// How it was verified that the cells of a teacher correspond to image positions.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Locality {
     /// The structure of the graph determines the position of each cell.
@@ -24,11 +24,11 @@ pub enum Locality {
     /// The structure is inconclusive; patches of photographs were changed, and the cells at their positions responded.
     Probe {
         /// Operator and name of the first node after which the structure is inconclusive.
-        unsettled_by: String,
+        inconclusive_node: String,
         /// The measured responses.
         result: ProbeResult,
     },
-    /// It was not shown: the card waives the check (`locality = "unchecked"`).
+    /// Not verified: the card waives the check (`locality = "unchecked"`).
     Unchecked,
 }
 
@@ -44,14 +44,14 @@ impl Locality {
     }
 }
 
-/// The cells of a teacher and how their positions were shown.
+/// The cells of a teacher and how their positions were verified.
 #[derive(Debug)]
 pub(crate) struct LocatedCells {
     pub(crate) locality: Locality,
     pub(crate) grid: CellGrid,
 }
 
-/// Why cells could not be located.
+/// Errors of locating cells.
 pub(crate) enum LocalityError {
     /// The teacher is refused.
     Refused(Refusal),
@@ -87,7 +87,7 @@ pub(crate) struct LocalityOptions<'a> {
     pub(crate) photographs: &'a [Vec<u8>],
     /// Folder for a temporary file; without it the structure is not traced.
     pub(crate) scratch_folder: Option<&'a Path>,
-    /// Number of classes that the card names.
+    /// Number of classes of the list set in the card.
     pub(crate) named_classes: Option<usize>,
 }
 
@@ -119,23 +119,23 @@ pub(crate) fn locate_cells(
     if dims.len() != layout.rank() {
         return Err(no_positions(format!("the features have shape {dims:?}, expected {layout}")).into());
     }
-    let must_be_shown = card.locality == LocalityCheck::Proved;
+    let must_be_verified = card.locality == LocalityCheck::Required;
     let structure = traced.map(|traced| {
         structure::conclude(graph, &traced, layout, card.input_size, card.grid, &averaging(teacher, &dims, cell_axes))
     });
-    let unsettled_by = match structure {
+    let inconclusive_node = match structure {
         Some(Structure::Located(grid)) => {
             check_card_grid(card.grid, grid.size)?;
             return Ok(LocatedCells { locality: Locality::Structure, grid });
         }
-        Some(Structure::Contradicts(refusal)) if must_be_shown => return Err(refusal.into()),
+        Some(Structure::Contradicts(refusal)) if must_be_verified => return Err(refusal.into()),
         Some(Structure::Inconclusive { after }) => after,
         _ => "the input".to_owned(),
     };
 
     let size = size_by_dims(layout, &dims, card.input_size, card.grid)?;
     let grid = CellGrid::raster(layout, size);
-    if !must_be_shown {
+    if !must_be_verified {
         return Ok(LocatedCells { locality: Locality::Unchecked, grid });
     }
     if size.cells() == 1 {
@@ -143,11 +143,11 @@ pub(crate) fn locate_cells(
     }
     let result = probe_photographs(runtime, teacher, features, layout, size, options.photographs)?;
     if result.passes() {
-        return Ok(LocatedCells { locality: Locality::Probe { unsettled_by, result }, grid });
+        return Ok(LocatedCells { locality: Locality::Probe { inconclusive_node, result }, grid });
     }
     Err(Refusal::new(
         format!(
-            "cannot map cells to image positions: the structure of the graph is inconclusive after {unsettled_by}, and {}",
+            "cannot map cells to image positions: the structure of the graph is inconclusive after {inconclusive_node}, and {}",
             result.explain_failure(size)
         ),
         "use a teacher whose tokens stay in row-major order; if you know that they do (a probe shows nothing with random \
@@ -193,7 +193,7 @@ fn probe_photographs(
     let mut session = teacher.features_session(runtime, features)?;
     let batch_images = teacher.input.fixed_batch.unwrap_or(8);
     let mut run_probe = |most: usize| {
-        let photographs = photographs::decoded(files, teacher.card, most)?;
+        let photographs = probe_photographs::decoded(files, teacher.card, most)?;
         probe::probe(&photographs, size, batch_images, teacher.input.fixed_batch.is_some(), &mut |batch| {
             let values = teacher.run_features(&mut session, features, batch)?;
             Ok(layout.cells_last(&values))

@@ -1,6 +1,6 @@
 //! Probes which features respond when a patch of a photograph changes.
 //!
-//! If cells correspond to image positions, the cell that responds most lies at the patch. Some tokens respond to every change,
+//! If cells correspond to image positions, the cell that responds most is at the patch. Some tokens respond to every change,
 //! so each cell is compared with its own usual response.
 
 use std::fmt;
@@ -65,7 +65,7 @@ impl ProbeResult {
         if self.is_shifted() {
             let [down, right] = self.shift;
             return format!(
-                "{self}; the responding cells lie {down:.1} rows below and {right:.1} columns right of the patch on average"
+                "{self}; the responding cells are {down:.1} rows below and {right:.1} columns right of the patch on average"
             );
         }
         let Some((patch, response)) = self.example else { return self.to_string() };

@@ -9,7 +9,7 @@ use crate::labelling::teacher::graph::{Graph, NodeProto, ValueInfoProto, declare
 use crate::labelling::teacher::rewrite::ImageInput;
 use crate::labelling::teacher::runtime::{Optimisation, Runtime, SessionOptions};
 use crate::labelling::teacher::scratch_folder::create_scratch_folder;
-use crate::labelling::teacher::tensors::{Floats, failed, ints_of};
+use crate::labelling::teacher::tensors::{FloatTensor, failed, ints_of};
 use crate::shared::error::Error;
 
 /// Dimensions of tensors, and values of small integer tensors that parameterise nodes.
@@ -36,7 +36,7 @@ impl Shapes {
     pub(super) fn observe(
         graph: &Graph,
         wanted: &str,
-        input: (&ImageInput, &Floats),
+        input: (&ImageInput, &FloatTensor),
         runtime: &Runtime,
         options: SessionOptions<'_>,
         scratch_folder: &Path,

@@ -37,7 +37,8 @@ pub(super) fn conclude(
     averaging: &str,
 ) -> Structure {
     if traced.has_unknown() {
-        let after = traced.unsettled_by.map_or_else(|| averaging.to_owned(), |index| describe_node(graph.node(index)));
+        let after =
+            traced.inconclusive_node.map_or_else(|| averaging.to_owned(), |index| describe_node(graph.node(index)));
         return Structure::Inconclusive { after };
     }
     let (dims, cell_axes) = (&traced.dims, layout.cell_axes());

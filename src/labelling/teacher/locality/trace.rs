@@ -38,7 +38,7 @@ fn image_positions(input: &ImageInput, shapes: &Shapes) -> Option<Traced> {
         y: Coordinate::along(4, y_axis, centres(*dims.get(y_axis)?)),
         x: Coordinate::along(4, x_axis, centres(*dims.get(x_axis)?)),
         dims,
-        unsettled_by: None,
+        inconclusive_node: None,
         lost: [0.0; 2],
         cut_by: None,
     })
@@ -73,8 +73,8 @@ impl Tracer<'_> {
         };
         match followed.filter(fits) {
             Some(mut traced) => {
-                if traced.unsettled_by.is_none() && (traced.y.has_unknown() || traced.x.has_unknown()) {
-                    traced.unsettled_by = Some(index);
+                if traced.inconclusive_node.is_none() && (traced.y.has_unknown() || traced.x.has_unknown()) {
+                    traced.inconclusive_node = Some(index);
                 }
                 if traced.cut_by.is_none() && traced.lost.iter().any(|&lost| lost > 0.0) {
                     traced.cut_by = Some(index);
@@ -92,11 +92,12 @@ impl Tracer<'_> {
     /// Records unknown positions for the results of a node.
     fn lose_positions(&mut self, index: usize, node: &NodeProto) {
         let before = self.inputs(node).next().map(|(_, traced)| traced);
-        let unsettled_by = before.and_then(|traced| traced.unsettled_by).or(Some(index));
+        let inconclusive_node = before.and_then(|traced| traced.inconclusive_node).or(Some(index));
         for output in node.output.iter().filter(|output| !output.is_empty()) {
             let dims = self.shapes.dims(output).unwrap_or_default().to_vec();
             let unknown = Coordinate::constant(dims.len(), UNKNOWN);
-            let traced = Traced { y: unknown.clone(), x: unknown, dims, unsettled_by, lost: [0.0; 2], cut_by: None };
+            let traced =
+                Traced { y: unknown.clone(), x: unknown, dims, inconclusive_node, lost: [0.0; 2], cut_by: None };
             self.traced.insert(output.clone(), traced);
         }
     }
@@ -244,7 +245,7 @@ impl Tracer<'_> {
             y: side(|part| &part.y)?,
             x: side(|part| &part.x)?,
             dims: dims.to_vec(),
-            unsettled_by: known.iter().find_map(|part| part.unsettled_by),
+            inconclusive_node: known.iter().find_map(|part| part.inconclusive_node),
             lost: [0.0; 2],
             cut_by: known.iter().find_map(|part| part.cut_by),
         };

@@ -11,7 +11,7 @@ pub(super) struct Traced {
     /// From left to right.
     pub(super) x: Coordinate,
     /// Index of the first node after which positions are unknown.
-    pub(super) unsettled_by: Option<usize>,
+    pub(super) inconclusive_node: Option<usize>,
     /// Fraction of the image that was cut away, vertically and horizontally.
     pub(super) lost: [f32; 2],
     /// Index of the node that cut it away.
@@ -83,7 +83,7 @@ impl Traced {
             dims,
             y: side(&self.y, &other.y)?,
             x: side(&self.x, &other.x)?,
-            unsettled_by: self.unsettled_by.or(other.unsettled_by),
+            inconclusive_node: self.inconclusive_node.or(other.inconclusive_node),
             lost: [0, 1].map(|at| self.lost[at].min(other.lost[at])),
             cut_by: self.cut_by.and(other.cut_by),
         })
@@ -101,7 +101,7 @@ mod tests {
             y: Coordinate::along(3, 1, rows(8)),
             x: Coordinate::constant(3, 0.5),
             dims: vec![1, 8, 4],
-            unsettled_by: None,
+            inconclusive_node: None,
             lost: [0.0; 2],
             cut_by: None,
         };

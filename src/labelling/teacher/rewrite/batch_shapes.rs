@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::builder::{GraphBuilder, int, ints};
-use crate::labelling::teacher::graph::{Graph, Reach, Scopes, attribute_int, bodies_mut};
+use crate::labelling::teacher::graph::{Graph, Reachability, Scopes, attribute_int, bodies_mut};
 
 /// Tensors outside the head that are computed from the batch size.
 pub(super) struct BatchShapes<'a> {
     graph: &'a Graph,
-    reach: Reach<'a>,
+    reach: Reachability<'a>,
     /// For every node, whether it is computed from the shape of a tensor with a batch axis.
     follows_batch: Vec<bool>,
     /// A tensor with one row per cell.
@@ -19,7 +19,7 @@ pub(super) struct BatchShapes<'a> {
 
 impl<'a> BatchShapes<'a> {
     pub(super) fn new(graph: &'a Graph, input: &'a str, rows: &str) -> Self {
-        let reach = Reach::from_source(graph, input);
+        let reach = Reachability::from_source(graph, input);
         let mut follows_batch: Vec<bool> = Vec::with_capacity(graph.nodes().len());
         for (index, node) in graph.nodes().iter().enumerate() {
             let is_shape = matches!(node.op_type(), "Shape" | "Size");

@@ -10,7 +10,7 @@ use crate::labelling::teacher::graph::{
     Graph, NodeProto, ValueInfoProto, captured_names, declare, declare_untyped, element, without_dead_nodes,
 };
 use crate::labelling::teacher::tail::{CellGrid, Ending, Pooling, Tail};
-use crate::labelling::teacher::tensors::Floats;
+use crate::labelling::teacher::tensors::FloatTensor;
 
 /// The rewritten teacher, serialised for ONNX Runtime.
 pub(crate) fn labelling_model(
@@ -77,7 +77,7 @@ pub(crate) fn tail_model(
     tail: &Tail,
     pooling: &Pooling,
     input: &ImageInput,
-    given: &[(&str, &Floats)],
+    given: &[(&str, &FloatTensor)],
 ) -> (Vec<u8>, bool) {
     let nodes = nodes_after(graph, tail, pooling);
     let (inputs, takes_image) = inputs_after(graph, pooling, input, given, &nodes);
@@ -91,7 +91,7 @@ pub(crate) fn copied_head_model(
     tail: &Tail,
     pooling: &Pooling,
     input: &ImageInput,
-    given: &[(&str, &Floats)],
+    given: &[(&str, &FloatTensor)],
     head_dims: HeadDims,
     grid: &CellGrid,
 ) -> (Vec<u8>, bool) {
@@ -117,12 +117,12 @@ fn inputs_after(
     graph: &Graph,
     pooling: &Pooling,
     input: &ImageInput,
-    given: &[(&str, &Floats)],
+    given: &[(&str, &FloatTensor)],
     nodes: &[NodeProto],
 ) -> (Vec<ValueInfoProto>, bool) {
     let declared = given.iter().map(|(name, floats)| declare(name, floats.element, &vec![None; floats.dims.len()]));
     let mut inputs: Vec<ValueInfoProto> = declared.collect();
-    // A teacher may pool its input as it is.
+    // A teacher may pool its input unchanged.
     let reads_image =
         |node: &NodeProto| node.input.contains(&input.name) || captured_names(node).contains(&input.name.as_str());
     let takes_image = input.name != pooling.features && nodes.iter().any(reads_image);

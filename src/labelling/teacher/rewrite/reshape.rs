@@ -4,7 +4,7 @@ use crate::labelling::teacher::graph::{Graph, NodeProto, attribute_int, attribut
 
 /// Counterpart of a shape-changing node of the head in the copy on cells.
 pub(super) enum ReshapeOnCells {
-    /// The node as it is.
+    /// The unchanged node.
     Keep,
     /// A Reshape to this shape.
     To(Vec<i64>),

@@ -1,4 +1,4 @@
-//! What a rewrite starts from and returns: the image input, the outputs, and the dimensions of the head.
+//! Inputs and outputs of a rewrite: the image input, the outputs, and the dimensions of the head.
 
 use crate::labelling::teacher::Views;
 use crate::labelling::teacher::tail::CellGrid;

@@ -235,7 +235,7 @@ impl ImageDependence<'_> {
         }
     }
 
-    /// An activation after the last weights that no chain of known nodes leads to. Its result is neither multiplied with
+    /// An activation after the last weights that no chain of known nodes reaches. Its result is neither multiplied with
     /// weights nor used as a gate, so it must have transformed the scores.
     fn hidden_activation(&self, scores: &str) -> Option<usize> {
         let graph = self.graph;
@@ -268,7 +268,7 @@ impl ImageDependence<'_> {
     }
 }
 
-/// The tensor of which `tensor` is a copy, possibly in another precision.
+/// The tensor of which `tensor` is a copy, possibly in a different precision.
 fn uncast<'a>(graph: &'a Graph, tensor: &'a str) -> &'a str {
     let mut tensor = tensor;
     for _ in 0..MAX_NODES {
@@ -280,7 +280,7 @@ fn uncast<'a>(graph: &'a Graph, tensor: &'a str) -> &'a str {
     tensor
 }
 
-/// Whether a `wanted` node lies on a path from `from` to `to`.
+/// Whether a `wanted` node is on a path from `from` to `to`.
 fn reaches(graph: &Graph, to: &str, from: &str, wanted: impl Fn(&NodeProto) -> bool) -> bool {
     let nodes = graph.ancestors(&[to.to_owned()], &HashSet::from([from.to_owned()]));
     nodes

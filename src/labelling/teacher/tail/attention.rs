@@ -1,6 +1,6 @@
 //! Recognises attention pooling: a learned query, the same for every image, weights the tokens of a map.
 
-use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
+use crate::labelling::teacher::graph::{Graph, NodeProto, Reachability, attribute_int, attribute_ints};
 
 /// Largest number of nodes between two parts of an attention.
 const MAX_STEPS: usize = 64;
@@ -20,7 +20,7 @@ pub(super) struct LearnedQuery {
     pub(super) softmax: usize,
 }
 
-/// Whether `node` multiplies the result of a Softmax with another tensor.
+/// Whether `node` multiplies the result of a Softmax with a different tensor.
 pub(super) fn is_weighted_sum(graph: &Graph, node: &NodeProto) -> bool {
     softmax_of(graph, node).is_some()
 }
@@ -40,7 +40,12 @@ fn softmax_of(graph: &Graph, node: &NodeProto) -> Option<usize> {
 /// does not depend on the image.
 ///
 /// That the weights sum to 1 over the cells is verified later, on maps with the same vector in all cells.
-pub(super) fn learned_query(graph: &Graph, reach: &Reach<'_>, input: &str, node: &NodeProto) -> Option<LearnedQuery> {
+pub(super) fn learned_query(
+    graph: &Graph,
+    reach: &Reachability<'_>,
+    input: &str,
+    node: &NodeProto,
+) -> Option<LearnedQuery> {
     let softmax = softmax_of(graph, node)?;
     let values = node.input.get(1)?;
     let product = product_of_query_and_keys(graph, reach, graph.node(softmax).input.first()?)?;
@@ -54,7 +59,11 @@ pub(super) fn learned_query(graph: &Graph, reach: &Reach<'_>, input: &str, node:
 
 /// The node that adds positions to tokens just before they are pooled, if any: `features` is then the sum of tokens and a
 /// weight that differs between cells, and the score of a token depends on its position.
-pub(super) fn adds_positions<'a>(graph: &'a Graph, reach: &Reach<'_>, features: &'a str) -> Option<&'a NodeProto> {
+pub(super) fn adds_positions<'a>(
+    graph: &'a Graph,
+    reach: &Reachability<'_>,
+    features: &'a str,
+) -> Option<&'a NodeProto> {
     let mut tensor = features;
     for _ in 0..MAX_STEPS {
         let node = graph.node(graph.producer(tensor)?);
@@ -100,7 +109,7 @@ fn is_along_last_axis(graph: &Graph, softmax: &NodeProto) -> bool {
 }
 
 /// The matrix product whose scaled and masked result a Softmax takes.
-fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> Option<usize> {
+fn product_of_query_and_keys(graph: &Graph, reach: &Reachability<'_>, tensor: &str) -> Option<usize> {
     let mut tensor = tensor;
     for _ in 0..MAX_STEPS {
         let index = graph.producer(tensor)?;
@@ -118,7 +127,13 @@ fn product_of_query_and_keys(graph: &Graph, reach: &Reach<'_>, tensor: &str) -> 
 
 /// The tokens from which values are computed: the input of their projection, if there is one. Keys must depend on the image
 /// only through them, too.
-fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &str, values: &'a str) -> Option<&'a str> {
+fn features_of<'a>(
+    graph: &'a Graph,
+    reach: &Reachability<'_>,
+    input: &str,
+    pooled: &str,
+    values: &'a str,
+) -> Option<&'a str> {
     let mut tensor = values;
     for _ in 0..MAX_STEPS {
         let node = graph.node(graph.producer(tensor)?);
@@ -153,7 +168,7 @@ fn features_of<'a>(graph: &'a Graph, reach: &Reach<'_>, input: &str, pooled: &st
 }
 
 /// The only input of a node that depends on the image.
-fn only_image_input<'a>(reach: &Reach<'_>, node: &'a NodeProto) -> Option<&'a str> {
+fn only_image_input<'a>(reach: &Reachability<'_>, node: &'a NodeProto) -> Option<&'a str> {
     let mut dependent = node.input.iter().filter(|taken| reach.contains(taken));
     let one = dependent.next()?;
     dependent.next().is_none().then_some(one)

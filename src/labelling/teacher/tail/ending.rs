@@ -17,7 +17,7 @@ pub(crate) struct Tail {
     pub(crate) quantised_head: Option<QuantisedHead>,
 }
 
-/// Where the cells come from.
+/// Source of the cells.
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// The features are averaged over the map, then the head runs once.
@@ -44,7 +44,7 @@ pub(crate) struct Pooling {
     pub(crate) layout: FeatureLayout,
     /// Shape of the pooled features for a Reshape: 0 keeps the first axis, -1 is inferred.
     pub(crate) pooled_shape: Vec<i64>,
-    /// Indices of the nodes that depend on the pooled features and lead to the scores, in order.
+    /// Indices of the nodes that depend on the pooled features and contribute to the scores, in order.
     pub(crate) head: Vec<usize>,
     pub(crate) linearity: Linearity,
 }

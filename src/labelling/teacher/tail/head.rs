@@ -10,7 +10,7 @@ use crate::labelling::teacher::graph::{
 };
 use crate::labelling::teacher::refusal::Refusal;
 
-/// Indices of the nodes that depend on `pooled` and lead to `logits`, in order.
+/// Indices of the nodes that depend on `pooled` and contribute to `logits`, in order.
 pub(super) fn nodes_between(graph: &Graph, pooled: &str, logits: &str) -> Vec<usize> {
     let given = HashSet::from([pooled.to_owned()]);
     let mut from_pooled: HashSet<&str> = HashSet::from([pooled]);
@@ -29,7 +29,7 @@ pub(crate) fn describe_node(node: &NodeProto) -> String {
     format!("{} (node `{}`)", node.op_type(), node.name())
 }
 
-/// Returns whether a head is linear, or the node for which it is refused. This is what the graph alone can tell; running
+/// Returns whether a head is linear, or the node for which it is refused. This uses the graph alone; running
 /// the rewrite verifies that vectors are processed independently.
 pub(super) fn linearity(graph: &Graph, pooling: &Pooling) -> Result<Linearity, Refusal> {
     // The rank of an attention's result is not known.
@@ -49,7 +49,7 @@ struct HeadWalk<'a> {
     graph: &'a Graph,
     /// Tensors that depend on the pooled features, with their ranks if known.
     ranks: HashMap<&'a str, Option<usize>>,
-    /// Set for attention pooling, which moves the batch to another axis for a while; only running the rewrite can then
+    /// Set for attention pooling, which moves the batch to a different axis temporarily; only running the rewrite can then
     /// tell whether vectors are mixed.
     batch_may_move: bool,
     linearity: Linearity,

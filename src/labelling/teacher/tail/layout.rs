@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::labelling::teacher::tensors::Floats;
+use crate::labelling::teacher::tensors::FloatTensor;
 use crate::shared::geometry::MapSize;
 
 /// Order of the axes of a feature tensor.
@@ -50,7 +50,7 @@ impl FeatureLayout {
     }
 
     /// Returns the values as `[image, cell, channel]`, cells in the order of the features.
-    pub(crate) fn cells_last(self, features: &Floats) -> Vec<f32> {
+    pub(crate) fn cells_last(self, features: &FloatTensor) -> Vec<f32> {
         if self.channels_last() {
             return features.values.clone();
         }

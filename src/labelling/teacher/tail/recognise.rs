@@ -6,7 +6,7 @@ use super::activation::{self, RawScores};
 use super::ending::{Ending, Linearity, Pooling, Tail};
 use super::layout::FeatureLayout;
 use super::{attention, average, head, quantised_head, single_tokens, unsupported};
-use crate::labelling::teacher::graph::{Graph, Reach};
+use crate::labelling::teacher::graph::{Graph, Reachability};
 use crate::labelling::teacher::refusal::Refusal;
 
 /// Largest number of poolings examined, from the output backwards. The last one is among the first few; the limit bounds
@@ -22,7 +22,7 @@ pub(crate) fn recognise(
 ) -> Result<Tail, Refusal> {
     let RawScores { tensor: logits, left_out } = activation::raw_scores(graph, input, output)?;
     unsupported::check_nodes(graph, &logits)?;
-    let reach = Reach::from_source(graph, input);
+    let reach = Reachability::from_source(graph, input);
     let pooling = last_pooling(graph, &reach, input, &logits);
     if let Some(refusal) = pooling.as_ref().and_then(|pooling| unsupported::pooling(graph, &reach, input, pooling)) {
         return Err(refusal);
@@ -56,7 +56,7 @@ pub(crate) fn recognise(
 
 /// The pooling closest to the output through which the scores depend on the image, apart from single tokens such as a
 /// class token. (The features of squeeze-and-excitation blocks also bypass their pooling.)
-fn last_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Option<Pooling> {
+fn last_pooling(graph: &Graph, reach: &Reachability<'_>, input: &str, logits: &str) -> Option<Pooling> {
     let upstream = graph.ancestors(&[logits.to_owned()], &HashSet::new());
     let tokens = single_tokens::find(graph, reach, &upstream);
     let candidates = upstream.into_iter().rev().filter_map(|index| {

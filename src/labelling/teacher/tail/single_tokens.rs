@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
+use crate::labelling::teacher::graph::{Graph, NodeProto, Reachability, attribute_int, attribute_ints};
 
 /// Largest number of tokens examined; networks have a few.
 const MAX_TOKENS: usize = 256;
@@ -11,7 +11,7 @@ const MAX_TOKENS: usize = 256;
 const MAX_PARTS: usize = 16;
 
 /// Names of the tensors made by the nodes of `upstream` that hold a single token of a sequence `[batch, token, channel]`.
-pub(super) fn find<'a>(graph: &'a Graph, reach: &Reach<'_>, upstream: &[usize]) -> HashSet<&'a str> {
+pub(super) fn find<'a>(graph: &'a Graph, reach: &Reachability<'_>, upstream: &[usize]) -> HashSet<&'a str> {
     let tokens = upstream.iter().rev().flat_map(|&index| tokens_selected_by(graph, graph.node(index)));
     let of_features = tokens.filter(|(data, _)| reach.contains(data) && is_computed(graph, data));
     of_features.take(MAX_TOKENS).map(|(_, token)| token).collect()
@@ -36,7 +36,7 @@ pub(super) fn complete(graph: &Graph, input: &str, logits: &str, pooled: &str, t
 }
 
 /// The inputs of the head that depend on the image but not on the pooling.
-pub(super) fn image_parts(graph: &Graph, reach: &Reach<'_>, head: &[usize], pooled: &str) -> Vec<String> {
+pub(super) fn image_parts(graph: &Graph, reach: &Reachability<'_>, head: &[usize], pooled: &str) -> Vec<String> {
     let inside: HashSet<&str> =
         head.iter().flat_map(|&index| &graph.node(index).output).map(String::as_str).chain([pooled]).collect();
     let mut parts: Vec<String> = Vec::new();

@@ -6,7 +6,7 @@ use super::average::average_over_map;
 use super::ending::Pooling;
 use super::head::describe_node;
 use super::{attention, single_tokens};
-use crate::labelling::teacher::graph::{Graph, NodeProto, Reach, attribute_int, attribute_ints};
+use crate::labelling::teacher::graph::{Graph, NodeProto, Reachability, attribute_int, attribute_ints};
 use crate::labelling::teacher::refusal::Refusal;
 
 const OTHER_TEACHER: &str = "use a teacher with global average pooling (EfficientNet, ResNet, RegNet, DenseNet, ConvNeXt, Swin, \
@@ -69,7 +69,7 @@ fn a_detector(node: &NodeProto) -> Refusal {
 }
 
 /// Explains why cells have no scores of their own despite a recognised pooling, if so.
-pub(super) fn pooling(graph: &Graph, reach: &Reach<'_>, input: &str, pooling: &Pooling) -> Option<Refusal> {
+pub(super) fn pooling(graph: &Graph, reach: &Reachability<'_>, input: &str, pooling: &Pooling) -> Option<Refusal> {
     let upstream = graph.ancestors(std::slice::from_ref(&pooling.features), &HashSet::new());
     let tokens = single_tokens::find(graph, reach, &upstream);
     if let Some(token) = only_tokens(graph, input, &pooling.features, &tokens) {
@@ -94,7 +94,7 @@ fn only_tokens<'a>(graph: &'a Graph, input: &str, tensor: &str, tokens: &HashSet
 }
 
 /// Explains why no pooling was found.
-pub(super) fn no_pooling(graph: &Graph, reach: &Reach<'_>, input: &str, logits: &str) -> Refusal {
+pub(super) fn no_pooling(graph: &Graph, reach: &Reachability<'_>, input: &str, logits: &str) -> Refusal {
     if let Some(detector) = detector(graph) {
         return detector;
     }
@@ -228,7 +228,7 @@ fn class_token(node: &NodeProto) -> Refusal {
              reach the head",
             describe_node(node)
         ),
-        "export it with mean pooling if it was trained that way (timm: global_pool='avg'), or use another teacher",
+        "export it with mean pooling if it was trained that way (timm: global_pool='avg'), or use a different teacher",
     )
 }
 

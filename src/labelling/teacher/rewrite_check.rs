@@ -4,7 +4,6 @@
 //! The reference runs on maps that hold the vector of one cell everywhere. Any pooling of such a map returns that vector, so
 //! the result is the head applied to that cell.
 
-mod log_sum_exp;
 mod differences;
 mod images;
 mod reference_teacher;
@@ -16,6 +15,6 @@ mod probabilities;
 mod reference_scores;
 mod compare;
 
-pub use differences::{Proof, QuantisedProof};
+pub use differences::{QuantisedCheck, RewriteCheck};
 pub(crate) use reference_scores::ReferenceScores;
 pub(crate) use reference_teacher::ReferenceTeacher;

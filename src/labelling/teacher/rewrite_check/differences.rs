@@ -4,12 +4,12 @@ use crate::labelling::teacher::tail::Linearity;
 
 /// Measured differences between the rewrite and the reference. Differences are absolute, in units of the score.
 #[derive(Clone, Debug)]
-pub struct Proof {
+pub struct RewriteCheck {
     /// Number of random images compared.
     pub images: usize,
     /// Number of cells of these images.
     pub cells: usize,
-    /// Number of cells compared: all, or [`Proof::MAX_CELLS`] spread over the maps.
+    /// Number of cells compared: all, or [`RewriteCheck::MAX_CELLS`] spread over the maps.
     pub compared_cells: usize,
     /// Largest absolute score of any compared cell and class, as a scale for the differences.
     pub largest_score: f32,
@@ -29,7 +29,7 @@ pub struct Proof {
     /// Largest difference between the pixels normalised by the rewrite and `(x / 255 - mean) / std`.
     pub normalised_difference: f32,
     /// Additional measurements of a quantised teacher.
-    pub quantised: Option<QuantisedProof>,
+    pub quantised: Option<QuantisedCheck>,
     /// Warnings, one sentence each.
     pub warnings: Vec<String>,
 }
@@ -40,7 +40,7 @@ pub struct Proof {
 /// becomes one of a whole step. The heads are therefore compared on the features of one session, as strictly as for any
 /// teacher, and the labels computed from pixels are compared with these looser tolerances.
 #[derive(Clone, Debug)]
-pub struct QuantisedProof {
+pub struct QuantisedCheck {
     /// Largest difference between a kept score and that of the reference, both computed from pixels.
     pub score_difference: f32,
     /// Largest difference between a kept image probability and that of the reference.
@@ -49,11 +49,11 @@ pub struct QuantisedProof {
     pub tolerance: f32,
 }
 
-impl Proof {
+impl RewriteCheck {
     /// Largest number of cells compared. The reference runs once per cell on a map of its own, so the time for all cells
     /// grows with the square of their number.
     pub const MAX_CELLS: usize = 256;
-    /// float32 sums in another order differ by a few parts in a million.
+    /// float32 sums in a different order differ by a few parts in a million.
     pub(super) const RELATIVE_TOLERANCE: f32 = 1e-4;
     /// float16 has 11 significant bits.
     pub(super) const RELATIVE_TOLERANCE_HALF: f32 = 1e-2;
@@ -75,31 +75,31 @@ impl Proof {
     }
 
     /// Returns the first comparison that failed.
-    pub(crate) fn failure(&self) -> Option<ProofFailure> {
+    pub(crate) fn failure(&self) -> Option<CheckFailure> {
         let tolerance = self.tolerance;
         let fails = |difference: f32| !(difference <= tolerance);
         if fails(self.cell_difference) {
-            return Some(ProofFailure::Cells { difference: self.cell_difference, tolerance });
+            return Some(CheckFailure::Cells { difference: self.cell_difference, tolerance });
         }
         if self.linear() && fails(self.mean_difference) {
-            return Some(ProofFailure::Means { difference: self.mean_difference, tolerance });
+            return Some(CheckFailure::Means { difference: self.mean_difference, tolerance });
         }
         if let Some(difference) = self.lse_difference.filter(|&difference| fails(difference)) {
-            return Some(ProofFailure::LogSumExp { difference, tolerance });
+            return Some(CheckFailure::LogSumExp { difference, tolerance });
         }
         if fails(self.image_difference) {
-            return Some(ProofFailure::ImageProbabilities { difference: self.image_difference, tolerance });
+            return Some(CheckFailure::ImageProbabilities { difference: self.image_difference, tolerance });
         }
         let quantised = self.quantised.as_ref()?;
         let differs = !(quantised.score_difference <= quantised.tolerance)
             || !(quantised.image_difference <= Self::PROBABILITY_TOLERANCE_QUANTISED);
-        differs.then(|| ProofFailure::Quantised(quantised.clone()))
+        differs.then(|| CheckFailure::Quantised(quantised.clone()))
     }
 }
 
 /// A comparison of the rewrite with the reference that failed.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ProofFailure {
+pub(crate) enum CheckFailure {
     #[error(
         "cell scores differ from those of the reference head by up to {difference:.1e}, above the tolerance of {tolerance:.1e}"
     )]
@@ -119,9 +119,9 @@ pub(crate) enum ProofFailure {
     #[error(
         "from pixels to labels, scores of the quantised teacher differ from those of the reference by up to {:.1e} (tolerance \
          {:.1e}), and image probabilities by up to {:.1e} (tolerance {:.1e})",
-        .0.score_difference, .0.tolerance, .0.image_difference, Proof::PROBABILITY_TOLERANCE_QUANTISED
+        .0.score_difference, .0.tolerance, .0.image_difference, RewriteCheck::PROBABILITY_TOLERANCE_QUANTISED
     )]
-    Quantised(QuantisedProof),
+    Quantised(QuantisedCheck),
 }
 
 /// Running maximum of absolute differences. Once NaN it stays NaN, which fails every comparison with a tolerance.

@@ -1,16 +1,16 @@
 //! Comparison of the rewritten teacher's labels with the reference.
 
-use super::differences::{LargestDifference, Proof, QuantisedProof};
-use super::log_sum_exp::{log_sum_exp, softmax};
+use super::differences::{LargestDifference, QuantisedCheck, RewriteCheck};
+use super::probabilities::{log_sum_exp, softmax};
 use super::reference_scores::ReferenceScores;
 use crate::labelling::teacher::BatchLabels;
 
 impl ReferenceScores {
     /// Compares the labels that the rewritten teacher gives for the same images with the reference.
-    pub(crate) fn compare(&self, labels: &BatchLabels) -> Proof {
+    pub(crate) fn compare(&self, labels: &BatchLabels) -> RewriteCheck {
         let (images, classes) = (self.pixels.images(), self.class_count);
         let largest_score = self.cell_scores.iter().fold(0.0_f32, |largest, score| largest.max(score.abs()));
-        let relative = if self.half { Proof::RELATIVE_TOLERANCE_HALF } else { Proof::RELATIVE_TOLERANCE };
+        let relative = if self.half { RewriteCheck::RELATIVE_TOLERANCE_HALF } else { RewriteCheck::RELATIVE_TOLERANCE };
         let mut cell_difference = LargestDifference(self.copy_difference);
         let mut mean_difference = LargestDifference::default();
         let mut image_difference = LargestDifference::default();
@@ -43,7 +43,7 @@ impl ReferenceScores {
                 image_difference.add(labels.image_probs[at], truth);
             }
         }
-        Proof {
+        RewriteCheck {
             images,
             cells: images * self.map_size.cells(),
             compared_cells: self.cells.len(),
@@ -62,13 +62,13 @@ impl ReferenceScores {
 
     /// Compares the labels of a quantised teacher, computed from pixels, and adds the result to `on_features`, the comparison
     /// on the features of one session.
-    pub(crate) fn compare_from_pixels(&self, labels: &BatchLabels, on_features: Proof) -> Proof {
+    pub(crate) fn compare_from_pixels(&self, labels: &BatchLabels, on_features: RewriteCheck) -> RewriteCheck {
         let own = self.compare(labels);
-        let quantised = QuantisedProof {
+        let quantised = QuantisedCheck {
             score_difference: own.cell_difference,
             image_difference: own.image_difference,
-            tolerance: Proof::RELATIVE_TOLERANCE_QUANTISED * own.largest_score,
+            tolerance: RewriteCheck::RELATIVE_TOLERANCE_QUANTISED * own.largest_score,
         };
-        Proof { quantised: Some(quantised), ..on_features }
+        RewriteCheck { quantised: Some(quantised), ..on_features }
     }
 }

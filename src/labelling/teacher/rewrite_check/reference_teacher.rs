@@ -10,7 +10,7 @@ use crate::labelling::teacher::graph::Graph;
 use crate::labelling::teacher::rewrite::{self, ImageInput};
 use crate::labelling::teacher::runtime::{Optimisation, Runtime, SessionOptions};
 use crate::labelling::teacher::tail::Tail;
-use crate::labelling::teacher::tensors::{Floats, run_floats, take};
+use crate::labelling::teacher::tensors::{FloatTensor, run_floats, take};
 use crate::labelling::teacher::{PixelBatch, TeacherCard, Views};
 use crate::shared::error::Error;
 
@@ -43,7 +43,7 @@ impl ReferenceTeacher<'_> {
     }
 
     /// Normalised random images: `images`, or as many as a fixed batch has.
-    pub(crate) fn random_input(&self, images: usize) -> Floats {
+    pub(crate) fn random_input(&self, images: usize) -> FloatTensor {
         let images = self.input.fixed_batch.unwrap_or(images);
         normalised(&random_images(images, self.card.input_size), self.card, self.input)
     }
@@ -59,7 +59,7 @@ impl ReferenceTeacher<'_> {
         session: &mut Session,
         tensor: &str,
         batch: &PixelBatch,
-    ) -> Result<Floats, Error> {
+    ) -> Result<FloatTensor, Error> {
         if (self.stop_requested)() {
             return Err(Error::Interrupted);
         }
@@ -69,7 +69,7 @@ impl ReferenceTeacher<'_> {
     }
 
     /// Computes one tensor of the reference from normalised images.
-    pub(crate) fn features(&self, runtime: &Runtime, tensor: &str, image: &Floats) -> Result<Floats, Error> {
+    pub(crate) fn features(&self, runtime: &Runtime, tensor: &str, image: &FloatTensor) -> Result<FloatTensor, Error> {
         let mut session = self.features_session(runtime, tensor)?;
         let [features] = take(run_floats(&mut session, &[(&self.input.name, image)], &[tensor])?);
         Ok(features)

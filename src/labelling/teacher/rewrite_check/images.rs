@@ -7,13 +7,13 @@ use crate::labelling::teacher::card::ChannelOrder;
 use crate::labelling::teacher::graph::element;
 use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite::{ImageInput, InputLayout, port};
-use crate::labelling::teacher::tensors::{Floats, failed, run_values, take};
+use crate::labelling::teacher::tensors::{FloatTensor, failed, run_values, take};
 use crate::labelling::teacher::{PixelBatch, TeacherCard};
 use crate::shared::error::Error;
 use crate::shared::geometry::InputSize;
 use crate::shared::random::SplitMix64;
 
-/// Images with large and small structures, so that cells differ: 4 x 4 blocks of random colour, and noise.
+/// Images with large and small structures, so cells differ: 4 x 4 blocks of random colour, and noise.
 pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
     let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
     let mut random = SplitMix64::new(0x7265_6c61_6265_6c00);
@@ -35,7 +35,7 @@ pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
 /// and standard deviation 0.5, put pixels where the last bit decides in which direction a quantiser rounds.
 #[derive(Clone, Debug)]
 pub(super) struct NormalisedImages {
-    pub(super) floats: Floats,
+    pub(super) floats: FloatTensor,
     /// Largest difference from `(x / 255 - mean) / std`.
     pub(super) difference: f32,
     /// Largest absolute value.
@@ -92,7 +92,7 @@ impl NormalisedImages {
 }
 
 /// Computes `(x / 255 - mean) / std` in float64.
-pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> Floats {
+pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> FloatTensor {
     let size = card.input_size;
     let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
     let source_channel = |channel: usize| match card.channel_order {
@@ -121,7 +121,7 @@ pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageI
             vec![images, height, width, 3]
         }
     };
-    Floats { dims, values, element: input.element }
+    FloatTensor { dims, values, element: input.element }
 }
 
 /// Returns the images followed by their mirror images.

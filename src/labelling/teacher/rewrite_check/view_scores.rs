@@ -4,7 +4,7 @@ use super::sampled_cells::{SampledCell, sample, with_mirrored_cells};
 use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite::HeadDims;
 use crate::labelling::teacher::tail::CellGrid;
-use crate::labelling::teacher::tensors::Floats;
+use crate::labelling::teacher::tensors::FloatTensor;
 use crate::shared::geometry::MapSize;
 
 /// Scores of the reference and the copied head, each view counted as an image.
@@ -25,7 +25,7 @@ pub(super) struct ViewScores {
 
 impl ViewScores {
     /// The scores of a teacher whose output is a score map.
-    pub(super) fn from_score_map(scores: &Floats, images: usize, grid: &CellGrid) -> Result<Self, Refusal> {
+    pub(super) fn from_score_map(scores: &FloatTensor, images: usize, grid: &CellGrid) -> Result<Self, Refusal> {
         let (shown, class_count, map_size) =
             (scores.dims.first().copied().unwrap_or(0), grid.layout.channels_of(&scores.dims), grid.size);
         if scores.dims.len() != 4 || scores.values.len() != shown * class_count * map_size.cells() {

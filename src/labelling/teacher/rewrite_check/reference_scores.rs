@@ -1,7 +1,7 @@
 //! Runs the reference on random images.
 
 use super::cell_vectors::{PoolingTensors, TailInputs, cell_vectors};
-use super::differences::{LargestDifference, Proof};
+use super::differences::{LargestDifference, RewriteCheck};
 use super::images::{NormalisedImages, random_images, with_mirrors};
 use super::pooling_window;
 use super::probabilities::{ScoreRows, check_order};
@@ -15,7 +15,7 @@ use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite::{self, HeadDims};
 use crate::labelling::teacher::runtime::Runtime;
 use crate::labelling::teacher::tail::{CellGrid, Ending, Linearity, Pooling, Tail};
-use crate::labelling::teacher::tensors::{Floats, run_floats, take};
+use crate::labelling::teacher::tensors::{FloatTensor, run_floats, take};
 use crate::shared::error::Error;
 use crate::shared::geometry::MapSize;
 
@@ -80,8 +80,8 @@ impl ReferenceScores {
         drop(session);
         let mut tensors = tensors.into_iter();
         let [scores, own, features, pooled, values] =
-            std::array::from_fn(|_| tensors.next().unwrap_or_else(Floats::empty));
-        let parts: Vec<Floats> = tensors.collect();
+            std::array::from_fn(|_| tensors.next().unwrap_or_else(FloatTensor::empty));
+        let parts: Vec<FloatTensor> = tensors.collect();
         if !tail.left_out.is_empty()
             && let Err(refusal) = check_order(tail, grid.layout, &own, &scores)
         {
@@ -103,7 +103,7 @@ impl ReferenceScores {
         runtime: &Runtime,
         teacher: &ReferenceTeacher<'_>,
         grid: &CellGrid,
-        features: &Floats,
+        features: &FloatTensor,
     ) -> Result<Result<Self, Refusal>, Error> {
         let run = ImageRun { pixels: self.pixels.clone(), normalised: self.input.clone() };
         match &teacher.tail.ending {
@@ -132,7 +132,7 @@ impl ReferenceScores {
         run: ImageRun,
         teacher: &ReferenceTeacher<'_>,
         grid: &CellGrid,
-        scores: &Floats,
+        scores: &FloatTensor,
     ) -> Result<Self, Refusal> {
         let views = ViewScores::from_score_map(scores, run.pixels.images(), grid)?;
         Self::from_views(views, run, teacher, scores.element == element::FLOAT16, Vec::new())
@@ -144,7 +144,7 @@ impl ReferenceScores {
         (teacher, grid): (&ReferenceTeacher<'_>, &CellGrid),
         pooling: &Pooling,
         run: ImageRun,
-        (scores, tensors): (&Floats, &PoolingTensors<'_>),
+        (scores, tensors): (&FloatTensor, &PoolingTensors<'_>),
     ) -> Result<Result<Self, Refusal>, Error> {
         let (views, images, features) = (teacher.views.count(), run.pixels.images(), tensors.features);
         let vectors = match cell_vectors(pooling, tensors, teacher.card.input_size, grid) {
@@ -152,7 +152,7 @@ impl ReferenceScores {
             Err(refusal) => return Ok(Err(pooling_window::explain_refusal(runtime, teacher, pooling, refusal))),
         };
         let (map_size, head_dims) = (vectors.map_size, vectors.head_dims);
-        let cells = sample(images, map_size, Proof::MAX_CELLS / views);
+        let cells = sample(images, map_size, RewriteCheck::MAX_CELLS / views);
         let cells_of_views = with_mirrored_cells(&cells, images, map_size, views);
         let mut given = vec![(pooling.features.as_str(), features)];
         given.extend(pooling.image_parts.iter().map(String::as_str).zip(tensors.parts));
@@ -215,8 +215,8 @@ impl ReferenceScores {
         runtime: &Runtime,
         teacher: &ReferenceTeacher<'_>,
         pooling: &Pooling,
-        features: &Floats,
-        input: &Floats,
+        features: &FloatTensor,
+        input: &FloatTensor,
     ) -> Result<Vec<String>, Error> {
         let quantisers = Quantiser::find_before(teacher.graph, &pooling.features);
         if quantisers.is_empty() {

@@ -1,11 +1,10 @@
 //! Tells probabilities from scores by their values, whatever the graph looks like, and compares recovered raw scores with
 //! the probabilities that the teacher returns.
 
-use super::log_sum_exp::log_sum_exp;
 use crate::labelling::teacher::graph::element;
 use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::tail::{Ending, FeatureLayout, Tail};
-use crate::labelling::teacher::tensors::Floats;
+use crate::labelling::teacher::tensors::FloatTensor;
 
 /// Scores, one row per image or cell.
 pub(super) struct ScoreRows<'a> {
@@ -17,7 +16,7 @@ pub(super) struct ScoreRows<'a> {
 }
 
 impl ScoreRows<'_> {
-    /// Smallest number of classes for which values between 0 and 1 indicate a sigmoid: a few scores may lie there by chance.
+    /// Smallest number of classes for which values between 0 and 1 indicate a sigmoid: a few scores may be in this range by chance.
     const MIN_SIGMOID_CLASSES: usize = 5;
 
     /// Refuses rows that all contain probabilities. Raw scores sum to 1 in less than one row of a hundred, and never in
@@ -59,7 +58,7 @@ impl ScoreRows<'_> {
         let largest = self.values.iter().copied().fold(0.0, f32::max);
         let zeros = self.values.contains(&0.0);
         if self.classes >= Self::MIN_SIGMOID_CLASSES && inside && (!zeros || self.half || largest > 0.99) {
-            return Some("all values lie between 0 and 1, as after a sigmoid,".to_owned());
+            return Some("all values are between 0 and 1, as after a sigmoid,".to_owned());
         }
         self.same_sum(&sums)
             .filter(|_| none_below_zero)
@@ -86,7 +85,12 @@ impl ScoreRows<'_> {
 
 /// Refuses scores that rank the classes of an image or cell differently than the teacher's own output: the nodes left out
 /// were then not a final activation.
-pub(super) fn check_order(tail: &Tail, layout: FeatureLayout, own: &Floats, scores: &Floats) -> Result<(), Refusal> {
+pub(super) fn check_order(
+    tail: &Tail,
+    layout: FeatureLayout,
+    own: &FloatTensor,
+    scores: &FloatTensor,
+) -> Result<(), Refusal> {
     let refused = |problem: String| {
         Refusal::new(problem, "export raw scores (logits) as the output, without Softmax, Sigmoid or Log after them")
     };
@@ -112,11 +116,24 @@ pub(super) fn check_order(tail: &Tail, layout: FeatureLayout, own: &Floats, scor
         let is_reversed = |pair: &[usize]| own.values[at(pair[0])] - own.values[at(pair[1])] > accepted * largest;
         if let Some(&[a, b]) = ranked.windows(2).find(|pair| is_reversed(pair)) {
             return Err(refused(format!(
-                "the output ranks class {a} above class {b}, but the scores before {left_out} rank them the other way round"
+                "the output ranks class {a} above class {b}, but the scores before {left_out} rank them in the opposite order"
             )));
         }
     }
     Ok(())
+}
+
+/// Returns the softmax, computed in float64.
+pub(super) fn softmax(scores: &[f32]) -> Vec<f32> {
+    let lse = f64::from(log_sum_exp(scores));
+    scores.iter().map(|&score| (f64::from(score) - lse).exp() as f32).collect()
+}
+
+/// Returns the log-sum-exp, computed in float64.
+pub(super) fn log_sum_exp(scores: &[f32]) -> f32 {
+    let largest = f64::from(scores.iter().copied().fold(f32::NEG_INFINITY, f32::max));
+    let sum: f64 = scores.iter().map(|&score| (f64::from(score) - largest).exp()).sum();
+    (largest + sum.ln()) as f32
 }
 
 #[cfg(test)]
@@ -143,7 +160,7 @@ mod tests {
     fn probabilities_of_every_kind_are_recognised() {
         for (classes, scale) in [(10, 0.01), (10, 1.0), (10, 20.0), (1000, 1e-3), (1000, 8.0)] {
             let raw = scores(classes, scale);
-            let softmax = by_row(&raw, classes, super::super::log_sum_exp::softmax);
+            let softmax = by_row(&raw, classes, softmax);
             let logs: Vec<f32> = by_row(&raw, classes, |row| {
                 let lse = log_sum_exp(row);
                 row.iter().map(|score| score - lse).collect()
@@ -165,5 +182,12 @@ mod tests {
         }
         assert_eq!(found(&[0.0; 90], 9, false), None, "all zero");
         assert_eq!(found(&[1.0; 9], 9, false), None, "a single row is not enough");
+    }
+
+    #[test]
+    fn log_sum_exp_neither_overflows_nor_underflows() {
+        assert!((log_sum_exp(&[1000.0, 1000.0]) - (1000.0 + 2.0_f32.ln())).abs() < 1e-3);
+        assert!((log_sum_exp(&[-1000.0, -1000.0]) - (-1000.0 + 2.0_f32.ln())).abs() < 1e-3);
+        assert!((softmax(&[0.0, 0.0])[0] - 0.5).abs() < 1e-6);
     }
 }

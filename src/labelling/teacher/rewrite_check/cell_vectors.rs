@@ -6,7 +6,7 @@ use super::sampled_cells::SampledCell;
 use crate::labelling::teacher::refusal::Refusal;
 use crate::labelling::teacher::rewrite::HeadDims;
 use crate::labelling::teacher::tail::{CellGrid, Pooling};
-use crate::labelling::teacher::tensors::{Floats, run_floats, take};
+use crate::labelling::teacher::tensors::{FloatTensor, run_floats, take};
 use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
 
@@ -24,12 +24,12 @@ pub(super) struct CellVectors {
 
 /// Tensors of the reference around its pooling.
 pub(super) struct PoolingTensors<'a> {
-    pub(super) features: &'a Floats,
-    pub(super) pooled: &'a Floats,
+    pub(super) features: &'a FloatTensor,
+    pub(super) pooled: &'a FloatTensor,
     /// Values of an attention; the features for a mean.
-    pub(super) values: &'a Floats,
+    pub(super) values: &'a FloatTensor,
     /// Per-image vectors that the head takes in addition.
-    pub(super) parts: &'a [Floats],
+    pub(super) parts: &'a [FloatTensor],
 }
 
 /// Splits the features into cells, if the pooling covers the entire map.
@@ -67,7 +67,7 @@ pub(super) fn cell_vectors(
                 "the features before the pooling are a single cell ({dims:?}): either the layers before it mix all positions, \
                  as in VGG, or the input of {input_size} pixels is too small"
             ),
-            "use a larger --input-size if the graph accepts one, or another teacher",
+            "use a larger --input-size if the graph accepts one, or a different teacher",
         ));
     }
     let vectors = grid.in_order(pooling.layout.cells_last(features), channels);
@@ -99,7 +99,7 @@ fn attention_dims(tensors: &PoolingTensors<'_>, images: usize, map_size: MapSize
 }
 
 /// Checks that the other inputs of the head are one vector per image, which can be repeated for each cell.
-fn check_image_parts(pooling: &Pooling, parts: &[Floats], images: usize) -> Result<(), Refusal> {
+fn check_image_parts(pooling: &Pooling, parts: &[FloatTensor], images: usize) -> Result<(), Refusal> {
     let is_vector =
         |dims: &[usize]| dims.len() >= 2 && dims[0] == images && dims[1..dims.len() - 1].iter().all(|&side| side == 1);
     match pooling.image_parts.iter().zip(parts).find(|(_, part)| !is_vector(&part.dims)) {
@@ -117,7 +117,7 @@ const ONE_CELL_PIXELS: u32 = 32;
 fn not_entire_map(problem: String) -> Refusal {
     Refusal::new(
         problem,
-        "use a teacher that averages its features over the entire map before its head, or another --input-size if the \
+        "use a teacher that averages its features over the entire map before its head, or a different --input-size if the \
          export fixed one",
     )
 }
@@ -155,9 +155,9 @@ impl CellVectors {
                     }
                 }
             }
-            let everywhere = Floats { dims: dims.clone(), values, element: self.element };
+            let everywhere = FloatTensor { dims: dims.clone(), values, element: self.element };
             // Each slot gets the per-image vectors of the image of its cell.
-            let parts: Vec<(&str, Floats)> = run
+            let parts: Vec<(&str, FloatTensor)> = run
                 .parts
                 .iter()
                 .map(|&(name, part)| {
@@ -167,7 +167,7 @@ impl CellVectors {
                         (0..batch).flat_map(|slot| &part.values[first_value(slot)..][..row]).copied().collect();
                     let mut dims = part.dims.clone();
                     dims[0] = batch;
-                    (name, Floats { dims, values, element: part.element })
+                    (name, FloatTensor { dims, values, element: part.element })
                 })
                 .collect();
             let mut inputs = vec![(pooling.features.as_str(), &everywhere)];
@@ -185,9 +185,9 @@ impl CellVectors {
 pub(super) struct TailInputs<'a> {
     pub(super) logits: &'a str,
     /// The image, if the graph uses its shape.
-    pub(super) image: Option<(&'a str, &'a Floats)>,
+    pub(super) image: Option<(&'a str, &'a FloatTensor)>,
     /// Per-image vectors that the head takes, one row per image.
-    pub(super) parts: &'a [(&'a str, &'a Floats)],
+    pub(super) parts: &'a [(&'a str, &'a FloatTensor)],
     pub(super) fixed_batch: Option<usize>,
     pub(super) stop_requested: &'a dyn Fn() -> bool,
 }
