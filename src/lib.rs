@@ -39,7 +39,7 @@
 //! # }
 //! ```
 //!
-//! [`labelling::pipeline::run`] does this for a whole data set, into a store. Reads one row of a store:
+//! [`labelling::pipeline::run`] does this for an entire data set and writes a store. Reads one row of a store:
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -52,7 +52,7 @@
 //! let classes: ClassList = (&store.info().classes).into();
 //! match store.row(24)? {
 //!     RowState::Labelled(labels) => {
-//!         println!("the whole image: {}", classes.short_name(labels.prediction.classes()[0]));
+//!         println!("the entire image: {}", classes.short_name(labels.prediction.classes()[0]));
 //!         println!("its upper left cell: {}", classes.short_name(labels.map.at(0, 0, 0).1));
 //!     }
 //!     RowState::Failed(failed) => println!("{} could not be labelled: {}", failed.path, failed.error),
@@ -64,15 +64,15 @@
 //!
 //! # Modules
 //!
-//! Five, in the order of the data flow; an item may use what is above it, and [`shared`] uses nothing else:
+//! Five, in the order of declaration. Each module imports only modules declared above it:
 //!
-//! | module | what it is for | feature |
+//! | module | purpose | feature |
 //! |---|---|---|
-//! | [`shared`] | vocabulary of all: [`Error`], geometry, [`LabelMap`], [`Manifest`], [`StoreReader`], addresses in the network | – |
+//! | [`shared`] | common types: [`Error`], geometry, [`LabelMap`], [`Manifest`], [`StoreReader`], remote stores | – |
 //! | [`training`] | pooled targets of crops: [`Labels`], [`Pooler`], [`CutRect`] | – |
 //! | [`labelling`] | from images to label maps: [`Source`], [`OnnxTeacher`], [`Job`] | `label` |
 //! | [`inspection`] | what a store contains: one image, pictures, pages, audits | `label` |
-//! | [`release`] | a store as a data set for others: descriptions, checksums, signatures, delivery | `label` |
+//! | [`release`] | a store as a data set for publication: descriptions, checksums, signatures, delivery | `label` |
 //!
 //! Without the feature `label` only what training needs is compiled. The program (`src/main.rs`, `src/cli/`) uses the
 //! library as any other caller does.

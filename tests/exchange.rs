@@ -113,7 +113,7 @@ fn an_import_with_different_settings_does_not_resume() {
     ];
     for (other, text) in others {
         let refusal = open(&store, &other).unwrap_err();
-        assert!(matches!(refusal, Error::OtherRun { .. }) && refusal.to_string().contains(text), "{refusal}");
+        assert!(matches!(refusal, Error::SettingsDiffer { .. }) && refusal.to_string().contains(text), "{refusal}");
     }
 }
 

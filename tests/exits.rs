@@ -17,7 +17,7 @@ use relabel::labelling::teacher::{BatchLabels, PixelBatch, Teacher};
 use relabel::shared::error::{Error, ImageError, ImageErrorKind};
 use relabel::shared::geometry::InputSize;
 use relabel::shared::label_map::ScoreRounding;
-use relabel::shared::monitor::Silent;
+use relabel::shared::monitor::NoopMonitor;
 use relabel::shared::store::{StoreWriter, WriterOptions};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, small_photographs};
@@ -363,7 +363,7 @@ fn run_synthetic(
         threads: 2,
     };
     let to = Destination { store: &store, classes: HashMap::new(), failure_limit: FailureLimit::Never };
-    let run = || pipeline::run(&job, &to, vec![Box::new(Fixed { batch: 0, panics_at })], &Silent);
+    let run = || pipeline::run(&job, &to, vec![Box::new(Fixed { batch: 0, panics_at })], &NoopMonitor);
     let outcome = catch_unwind(AssertUnwindSafe(run));
     let records = std::fs::read_dir(path.join("records")).unwrap().map(|entry| entry.unwrap().path());
     (outcome, records.map(|record| std::fs::read_to_string(record).unwrap()).collect())

@@ -49,7 +49,7 @@ fn every_corpus_input_is_handled() {
 #[test]
 fn row_and_page_counts_without_data_are_refused() {
     let bytes = |name: &str| std::fs::read(data("fuzz").join(name)).unwrap();
-    for (file, text) in [("run_lengths", "unpack to more rows"), ("large_page", "unpacks to 7")] {
+    for (file, text) in [("run_lengths", "expand to more rows"), ("large_page", "unpacks to 7")] {
         let refusal = read_manifest_bytes(bytes(&format!("manifest/{file}"))).unwrap_err().to_string();
         assert!(refusal.contains(text), "{refusal}");
         let refusal = list_parquet_bytes(bytes(&format!("parquet/{file}"))).unwrap_err().to_string();

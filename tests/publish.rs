@@ -11,7 +11,7 @@ use relabel::shared::error::Error;
 use relabel::shared::geometry::MapSize;
 use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
 use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
-use relabel::shared::monitor::Silent;
+use relabel::shared::monitor::NoopMonitor;
 use relabel::shared::random::SplitMix64;
 use relabel::shared::store::{
     Agreement, Depth, RowState, ShardLabels, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard, verify,
@@ -442,7 +442,7 @@ fn options<'a>() -> PublishOptions<'a> {
 }
 
 fn built(store: &Path, options: &PublishOptions<'_>) -> Release {
-    build_release(&StoreReader::open(store).unwrap(), options, &|_| (), &Silent).unwrap()
+    build_release(&StoreReader::open(store).unwrap(), options, &|_| (), &NoopMonitor).unwrap()
 }
 
 /// Checks that `sha256sum -c` passes and lists every file except the list and its signature.

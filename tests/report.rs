@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode};
 use relabel::shared::error::Error;
 use relabel::shared::manifest::{Manifest, ManifestEntry, manifest_bytes};
-use relabel::shared::monitor::{Monitor, Silent};
+use relabel::shared::monitor::{Monitor, NoopMonitor};
 use relabel::shared::store::{Agreement, StoreInfo, StoreReader, StoreWriter, WriterOptions, encode_shard};
 use serde_json::Value;
 
@@ -205,7 +205,7 @@ fn a_page_can_show_a_single_row() {
     let selection = RowSelection::new(&store, &manifest, query).unwrap();
     let page = folder.path().join("page");
     let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
-    let written = report.write(ReportFolder::claim(&page).unwrap(), &Silent).unwrap();
+    let written = report.write(ReportFolder::claim(&page).unwrap(), &NoopMonitor).unwrap();
     assert_eq!((written.rows, written.failed, written.photographs), (1, 0, 0));
     assert_eq!(page_data(&page.join("data/rows.js"))["rows"]["id"], serde_json::json!(["c/9"]));
 }
@@ -236,7 +236,7 @@ fn an_interrupted_page_has_no_index_and_is_rewritten() {
     let selection = RowSelection::new(&store, &manifest, query).unwrap();
     let report = || Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
     let write = |monitor: &dyn Monitor| report().write(ReportFolder::claim(&page).unwrap(), monitor);
-    write(&Silent).unwrap();
+    write(&NoopMonitor).unwrap();
     let complete = files(&page);
     // The ten rows are one block: stop before it and after it.
     for blocks in [0, 1] {
@@ -245,7 +245,7 @@ fn an_interrupted_page_has_no_index_and_is_rewritten() {
         assert!(!page.join("index.html").exists());
         assert_eq!(page.join("data/block-00000.js").exists(), blocks == 1);
     }
-    write(&Silent).unwrap();
+    write(&NoopMonitor).unwrap();
     assert_eq!(files(&page), complete);
 }
 

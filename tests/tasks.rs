@@ -58,7 +58,7 @@ fn a_part_with_a_live_writer_is_refused_and_a_dead_writers_is_not() {
     }
     for (index, count) in [(0, 2), (0, 4), (1, 4), (0, 1)] {
         let refused = Ran::of(&mut task(folder.path(), "out", index, count)).expect(1);
-        let holder = format!("part 0-of-2 of it is being written by process {}", first.id());
+        let holder = format!("part 0-of-2 is being written by process {}", first.id());
         assert!(refused.stderr.contains(&holder), "{index} of {count}: {}", refused.stderr);
     }
     first.kill().unwrap();

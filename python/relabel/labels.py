@@ -18,7 +18,7 @@ Ids = Union[str, int, Sequence[str], Sequence[int], NDArray[Any]]
 """Images: ids (paths below the source without extension) or row numbers; a single one or a sequence.
 
 A string is looked up unchanged first, among the ids and then among the paths, and then without an image file's extension.
-Lookups distinguish case, spaces and Unicode form. A string that could mean two images is an error that names both."""
+Lookups distinguish case, spaces and Unicode form. A string that could mean two images is an error; its message lists both."""
 
 Fill = Union[float, Literal["rest"]]
 """Score of the classes outside a cell's top-k: a number (0 in the paper), or ``"rest"``, the score at which these classes
@@ -119,7 +119,7 @@ class Labels:
             int64 ``[B]``.
 
         Raises:
-            KeyError: If an id is missing in the store, or a name could mean two images; the message names both.
+            KeyError: If an id is missing in the store, or a name could mean two images; the message lists both.
             ValueError: If ids mix strings and numbers.
         """
         if isinstance(ids, str):
@@ -197,7 +197,7 @@ class Labels:
             classes.
 
         Raises:
-            ValueError: If a box is empty, reversed or not finite (the message names its row), or another value is invalid.
+            ValueError: If a box is empty, reversed or not finite (the message contains its row), or another value is invalid.
             KeyError: If an id is missing in the store.
             NotLabelled: If an image failed or is not done yet.
             StoreError: If a shard is damaged.
@@ -390,8 +390,8 @@ def _output_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
 def _checked(convention: Convention) -> Convention:
     if convention == "naver":
         warnings.warn(
-            'convention="naver" pools the box with x and y swapped, as the public reader of Re-labeling ImageNet does. Use it '
-            "only to reproduce results of that reader",
+            'convention="naver" pools the box with x and y swapped, as the public reader of Re-labeling ImageNet does\n'
+            "  help: use it only to reproduce results of that reader",
             stacklevel=3,
         )
     return convention

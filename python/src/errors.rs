@@ -25,13 +25,13 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 
 /// Returns the exception for an error, for use with `map_err`.
 pub(crate) fn python(error: Error) -> PyErr {
-    let words = error.to_string();
+    let message = error.to_string();
     match error {
-        Error::Usage(_) => PyValueError::new_err(words),
-        Error::UnknownId { .. } | Error::AmbiguousName { .. } => PyKeyError::new_err(words),
-        Error::NotLabelled { .. } => NotLabelled::new_err(words),
-        Error::File { .. } | Error::Remote { .. } => PyOSError::new_err(words),
-        Error::Interrupted => PyKeyboardInterrupt::new_err(words),
-        _ => StoreError::new_err(words),
+        Error::Usage(_) => PyValueError::new_err(message),
+        Error::UnknownId { .. } | Error::AmbiguousName { .. } => PyKeyError::new_err(message),
+        Error::NotLabelled { .. } => NotLabelled::new_err(message),
+        Error::File { .. } | Error::Remote { .. } => PyOSError::new_err(message),
+        Error::Interrupted => PyKeyboardInterrupt::new_err(message),
+        _ => StoreError::new_err(message),
     }
 }

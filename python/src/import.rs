@@ -72,7 +72,7 @@ impl Import {
         self.import.is_new()
     }
 
-    /// Returns the pending shards: number, first row, and end of the half-open range of rows.
+    /// Returns the shards to do: number, first row, and end of the half-open range of rows.
     fn to_do(&self) -> Vec<(usize, usize, usize)> {
         let info = self.import.store().info();
         let of = |&shard: &usize| (shard, info.shard_rows(shard).start, info.shard_rows(shard).end);
@@ -118,8 +118,8 @@ impl Import {
 
 /// Returns a class list as JSON.
 #[pyfunction]
-pub(crate) fn class_list(py: Python<'_>, words: &str) -> PyResult<String> {
-    let list = py.detach(|| exchange::class_list(words)).map_err(python)?;
+pub(crate) fn class_list(py: Python<'_>, name: &str) -> PyResult<String> {
+    let list = py.detach(|| exchange::class_list(name)).map_err(python)?;
     serde_json::to_string(&ClassesInfo::from(&list)).map_err(not_json)
 }
 

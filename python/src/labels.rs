@@ -15,7 +15,7 @@ use relabel::training::labels::{PastedBatch, RowStatus};
 use relabel::training::pool::{PoolOptions, TargetValue};
 
 use crate::errors::python;
-use crate::options::{self, BatchWords, PoolingWords};
+use crate::options::{self, BatchArgs, PoolingArgs};
 
 #[pyclass(frozen)]
 pub(crate) struct Labels {
@@ -105,7 +105,7 @@ impl Labels {
         Ok((0..manifest.len()).map(class).collect::<Vec<_>>().into_pyarray(py))
     }
 
-    /// Returns the state of each row (0 pending, 1 labelled, 2 failed), and (row, reason) of failed images.
+    /// Returns the state of each row (0 to do, 1 labelled, 2 failed), and (row, reason) of failed images.
     fn states<'py>(&self, py: Python<'py>) -> PyResult<StateArrays<'py>> {
         let states = py.detach(|| self.labels.row_statuses()).map_err(python)?;
         let number = |state: &RowStatus| match state {
@@ -121,8 +121,8 @@ impl Labels {
     fn pool<'py>(
         &self,
         py: Python<'py>,
-        batch: BatchWords<'py>,
-        pooling: PoolingWords,
+        batch: BatchArgs<'py>,
+        pooling: PoolingArgs,
         dtype: &str,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
@@ -131,15 +131,17 @@ impl Labels {
             "float32" => self.pool_as::<f32>(py, &batch, pooling, threads),
             "float64" => self.pool_as::<f64>(py, &batch, pooling, threads),
             "float16" => self.pool_as::<f16>(py, &batch, pooling, threads),
-            other => Err(PyValueError::new_err(format!("dtype is `{other}`; it is float32, float16 or float64"))),
+            other => {
+                Err(PyValueError::new_err(format!("dtype is `{other}`\n  help: pass float32, float16 or float64")))
+            }
         }
     }
 
     fn pool_sparse<'py>(
         &self,
         py: Python<'py>,
-        batch: BatchWords<'py>,
-        pooling: PoolingWords,
+        batch: BatchArgs<'py>,
+        pooling: PoolingArgs,
         threads: usize,
     ) -> PyResult<SparseArrays<'py>> {
         let (rows, crops) = options::batch(&batch)?;
@@ -158,11 +160,11 @@ impl Labels {
     fn cutmix<'py>(
         &self,
         py: Python<'py>,
-        batch: BatchWords<'py>,
+        batch: BatchArgs<'py>,
         partners: PyReadonlyArray1<'py, i64>,
         rects: PyReadonlyArray2<'py, u32>,
         input: (u32, u32),
-        pooling: PoolingWords,
+        pooling: PoolingArgs,
         threads: usize,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (rows, crops) = options::batch(&batch)?;
@@ -206,7 +208,7 @@ impl Labels {
     fn pool_as<'py, T: TargetValue + numpy::Element>(
         &self,
         py: Python<'py>,
-        batch: &BatchWords<'py>,
+        batch: &BatchArgs<'py>,
         pooling: PoolOptions,
         threads: NonZeroUsize,
     ) -> PyResult<Bound<'py, PyAny>> {

@@ -11,31 +11,33 @@ use relabel::training::pool::{Convention, Fill, OutputSize, PoolOptions, Tempera
 
 /// Score of classes outside the top-k: a number, or `"rest"`.
 #[derive(FromPyObject)]
-pub(crate) enum FillWord {
+pub(crate) enum FillArg {
     Constant(f32),
     Named(String),
 }
 
 /// Options of pooling: output size (rows, columns), fill, temperature, convention.
-pub(crate) type PoolingWords = ((usize, usize), FillWord, f32, String);
+pub(crate) type PoolingArgs = ((usize, usize), FillArg, f32, String);
 
-pub(crate) fn pooling(words: PoolingWords) -> PyResult<PoolOptions> {
-    let ((rows, columns), fill, temperature, convention) = words;
+pub(crate) fn pooling(args: PoolingArgs) -> PyResult<PoolOptions> {
+    let ((rows, columns), fill, temperature, convention) = args;
     let fill = match fill {
-        FillWord::Constant(score) if score.is_finite() => Fill::Constant(score),
-        FillWord::Constant(score) => {
-            return Err(PyValueError::new_err(format!("fill is {score}; it is a finite score")));
+        FillArg::Constant(score) if score.is_finite() => Fill::Constant(score),
+        FillArg::Constant(score) => {
+            return Err(PyValueError::new_err(format!("fill is {score}\n  help: pass a finite score")));
         }
-        FillWord::Named(word) if word == "rest" => Fill::Rest,
-        FillWord::Named(word) => {
-            return Err(PyValueError::new_err(format!("fill is `{word}`; it is a score or \"rest\"")));
+        FillArg::Named(name) if name == "rest" => Fill::Rest,
+        FillArg::Named(name) => {
+            return Err(PyValueError::new_err(format!("fill is `{name}`\n  help: pass a score or \"rest\"")));
         }
     };
     let convention = match convention.as_str() {
         "relabel" => Convention::XFirst,
         "naver" => Convention::Naver,
-        word => {
-            return Err(PyValueError::new_err(format!("convention is `{word}`; it is \"relabel\" or \"naver\"")));
+        name => {
+            return Err(PyValueError::new_err(format!(
+                "convention is `{name}`\n  help: pass \"relabel\" or \"naver\""
+            )));
         }
     };
     Ok(PoolOptions {
@@ -54,10 +56,10 @@ pub(crate) enum Boxes<'py> {
 }
 
 /// Crops of a batch: row numbers, boxes, and whether each was mirrored.
-pub(crate) type BatchWords<'py> = (PyReadonlyArray1<'py, i64>, Boxes<'py>, PyReadonlyArray1<'py, bool>);
+pub(crate) type BatchArgs<'py> = (PyReadonlyArray1<'py, i64>, Boxes<'py>, PyReadonlyArray1<'py, bool>);
 
 /// Converts a batch to rows and crops.
-pub(crate) fn batch((row_numbers, boxes, flipped): &BatchWords<'_>) -> PyResult<(Vec<usize>, Vec<Crop>)> {
+pub(crate) fn batch((row_numbers, boxes, flipped): &BatchArgs<'_>) -> PyResult<(Vec<usize>, Vec<Crop>)> {
     Ok((rows(row_numbers)?, crops(boxes, flipped)?))
 }
 
@@ -72,8 +74,8 @@ fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Ve
     };
     let flipped = flipped.as_array();
     if unit_boxes.len() != flipped.len() {
-        let words = format!("the numbers of boxes and of flips differ: {} and {}", unit_boxes.len(), flipped.len());
-        return Err(PyValueError::new_err(words));
+        let message = format!("the numbers of boxes and of flips differ: {} and {}", unit_boxes.len(), flipped.len());
+        return Err(PyValueError::new_err(message));
     }
     let crop = |(at, (unit_box, &is_flipped)): (usize, (Result<UnitBox, GeometryError>, &bool))| {
         let unit_box = unit_box.map_err(|problem| PyValueError::new_err(format!("row {at} of boxes: {problem}")))?;
@@ -85,7 +87,7 @@ fn crops(boxes: &Boxes<'_>, flipped: &PyReadonlyArray1<'_, bool>) -> PyResult<Ve
 /// Returns an iterator over the rows of an array with four columns.
 pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Iterator<Item = [T; 4]>> {
     if array.ncols() != 4 {
-        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; here are {}", array.ncols())));
+        return Err(PyValueError::new_err(format!("a box has 4 numbers, x0, y0, x1, y1; got {}", array.ncols())));
     }
     Ok((0..array.nrows()).map(move |row| [0, 1, 2, 3].map(|side| array[[row, side]])))
 }
@@ -93,13 +95,14 @@ pub(crate) fn quadruples<T: Copy>(array: ArrayView2<'_, T>) -> PyResult<impl Ite
 /// Converts row numbers, which must not be negative.
 pub(crate) fn rows(rows: &PyReadonlyArray1<'_, i64>) -> PyResult<Vec<usize>> {
     let row = |&row: &i64| {
-        usize::try_from(row).map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows count from 0")))
+        usize::try_from(row)
+            .map_err(|_| PyValueError::new_err(format!("row {row} does not exist; rows are counted from 0")))
     };
     rows.as_array().iter().map(row).collect()
 }
 
 pub(crate) fn threads(threads: usize) -> PyResult<NonZeroUsize> {
-    NonZeroUsize::new(threads).ok_or_else(|| PyValueError::new_err("threads is 0; it is at least 1"))
+    NonZeroUsize::new(threads).ok_or_else(|| PyValueError::new_err("threads is 0\n  help: pass at least 1"))
 }
 
 pub(crate) fn input_size(height: u32, width: u32) -> PyResult<InputSize> {

@@ -13,7 +13,7 @@ use relabel::shared::classes::ClassList;
 use relabel::shared::error::Error;
 use relabel::shared::geometry::UnitBox;
 use relabel::shared::manifest::Manifest;
-use relabel::shared::monitor::Silent;
+use relabel::shared::monitor::NoopMonitor;
 use relabel::shared::printable::{printable, printable_path};
 use relabel::shared::store::{RowState, StoreReader};
 use serde_json::{Value, json};
@@ -124,7 +124,7 @@ fn write_page(
     let query = RowQuery { mode: SampleMode::One { row, crop }, folder_classes: Vec::new(), matching: None };
     let selection = RowSelection::new(store, manifest, query)?;
     let photographs = photos.map(|photos| photos.for_page(store, manifest, PAGE_PHOTO_PIXELS)).transpose()?;
-    Report { store, manifest, selection: &selection, photographs }.write(folder, &Silent)?;
+    Report { store, manifest, selection: &selection, photographs }.write(folder, &NoopMonitor)?;
     Ok(())
 }
 

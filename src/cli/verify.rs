@@ -50,7 +50,7 @@ fn verify_store(arguments: &VerifyArguments, global: &Global) -> Result<VerifyRe
     for (flag, is_given) in [("--signer", arguments.signer.is_some()), ("--sample", arguments.sample.is_some())] {
         if is_given {
             return Err(Error::Release {
-                place: arguments.store.display().to_string(),
+                location: arguments.store.display().to_string(),
                 problem: format!(
                     "{flag} is for releases, and this folder has no {CHECKSUMS}\n  help: omit {flag}, or pass a release"
                 )
@@ -94,7 +94,7 @@ fn verify_remote(arguments: &VerifyArguments, global: &Global, url: &str) -> Res
     let files = Arc::new(RemoteFiles::open(url, network_settings(Access::Read))?);
     if !release::is_release(&*files)? {
         return Err(Error::Release {
-            place: files.name().to_owned(),
+            location: files.name().to_owned(),
             problem: format!(
                 "{CHECKSUMS} not found\n  help: pass the URL that the release was published to, or verify \
                  an unpublished store in its folder"

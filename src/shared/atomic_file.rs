@@ -45,7 +45,7 @@ impl AtomicFile {
             match file.try_lock() {
                 Err(TryLockError::WouldBlock) => {
                     let problem =
-                        "another process is writing it\n  help: wait until it has finished, or choose another file";
+                        "another process is writing it\n  help: wait until it has finished, or choose a different file";
                     return Err(refused(io::Error::other(problem)));
                 }
                 // On a file system without locks, other processes cannot be detected.
@@ -73,7 +73,7 @@ impl AtomicFile {
     /// Flushes the file to disk and gives it its name, replacing an older file.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if that fails.
+    /// Returns [`Error::File`] if the file cannot be flushed or renamed.
     pub fn commit(mut self) -> Result<(), Error> {
         let committed = self.file.sync_all().and_then(|()| fs::rename(&self.temporary_path, &self.path));
         self.is_committed = committed.is_ok();
@@ -116,10 +116,15 @@ fn open(temporary_path: &Path) -> io::Result<File> {
         return Ok(file);
     }
     let name = temporary_path.file_name().unwrap_or_default().to_string_lossy();
-    Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("`{name}` is in the way in its folder")))
+    Err(io::Error::new(
+        io::ErrorKind::AlreadyExists,
+        format!(
+            "`{name}` already exists in this folder and is not a temporary file of relabel\n  help: delete it or move it away"
+        ),
+    ))
 }
 
-/// Whether an open file still has this name: another process may have renamed it in the meantime.
+/// Returns whether an open file still has this name: another process may have renamed it in the meantime.
 fn is_at(file: &File, path: &Path) -> io::Result<bool> {
     let identity = |metadata: fs::Metadata| (metadata.dev(), metadata.ino());
     let opened = identity(file.metadata()?);

@@ -12,37 +12,41 @@ pub struct ClassList {
     entries: Vec<ClassEntry>,
 }
 
-/// One class: the id that folders are named after, and a name for people.
+/// One class: the id that folders are named after, and a display name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClassEntry {
     /// Name of this class's folder: a `WordNet` id such as `n01440764`, or the name itself.
     pub id: String,
-    /// A name for people: `tench, Tinca tinca`.
+    /// Display name: `tench, Tinca tinca`.
     pub name: String,
 }
 
-/// Why a file is not a class list.
+/// Errors of parsing a class list.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClassListError {
     /// A line in the middle is empty.
-    #[error("class list: line {line} is empty: each line is one class, in the order of the outputs")]
+    #[error(
+        "class list: line {line} is empty\n  help: write one class per line, in the order of the teacher's outputs"
+    )]
     EmptyLine {
-        /// Its number, from 1.
+        /// Line number, from 1.
         line: usize,
     },
     /// An id is listed twice.
-    #[error("class list: `{id}` is on line {first} and again on line {second}")]
+    #[error(
+        "class list: `{id}` is on line {first} and again on line {second}\n  help: write one class per line, each once, in the order of the teacher's outputs"
+    )]
     Duplicate {
-        /// The id.
+        /// Id of the class.
         id: String,
-        /// Number of the first line, from 1.
+        /// First line with this id, from 1.
         first: usize,
-        /// Number of the other line, from 1.
+        /// Second line with this id, from 1.
         second: usize,
     },
     /// The file is empty.
-    #[error("class list: it contains no classes")]
+    #[error("class list: no classes\n  help: write one class per line, in the order of the teacher's outputs")]
     NoClasses,
 }
 
@@ -100,7 +104,7 @@ impl ClassList {
         Ok(Self { source: source.to_owned(), entries })
     }
 
-    /// True if the classes have no known names.
+    /// Returns whether the classes have no known names.
     #[must_use]
     pub fn is_unnamed(&self) -> bool {
         self.source == "unnamed"
@@ -135,7 +139,7 @@ impl ClassList {
 
     /// Returns the classes by folder class: by id, name or position among the outputs, in this order.
     ///
-    /// A name that two classes share stands for neither of them. Positions are used only if no id or name is a number: in
+    /// A name that two classes share is ambiguous and matches neither. Positions are used only if no id or name is a number: in
     /// a list of `1`, `2`, `3` the folder class `2` is the second class, and `0` is none.
     #[must_use]
     pub fn by_folder_class(&self) -> HashMap<String, u32> {
@@ -196,11 +200,7 @@ mod tests {
         let from_one = ClassList::parse("digits.txt", "1\n2\n3\n").unwrap().by_folder_class();
         assert_eq!((from_one.get("0"), from_one["3"]), (None, 2), "no class has the id 0");
         let cranes = ClassList::parse("x", "n01\tcrane\nn02\tcrane\n").unwrap().by_folder_class();
-        assert_eq!(
-            (cranes.get("crane"), cranes["n02"], cranes["1"]),
-            (None, 1, 1),
-            "a shared name stands for no class"
-        );
+        assert_eq!((cranes.get("crane"), cranes["n02"], cranes["1"]), (None, 1, 1), "a shared name matches no class");
         assert!(ClassList::parse("x", "cat\n\ndog").unwrap_err().to_string().contains("line 2 is empty"));
         assert!(ClassList::parse("x", "cat\ndog\ncat").unwrap_err().to_string().contains("line 1 and again on line 3"));
         assert!(ClassList::parse("x", "\n").is_err());

@@ -16,9 +16,9 @@ use crate::shared::regular_file;
 #[serde(into = "String", try_from = "String")]
 pub struct Digest(String);
 
-/// Text that is not a SHA-256 digest.
+/// A string that is not a SHA-256 digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` is not a sha256: expected 64 digits of 0-9 and a-f", text.escape_debug())]
+#[error("`{}` is not a SHA-256 digest: expected 64 digits of 0-9 and a-f", text.escape_debug())]
 pub struct DigestError {
     text: String,
 }
@@ -29,7 +29,7 @@ impl From<Digest> for String {
     }
 }
 
-/// Only valid digests are parsed: files are named after them, and the input may be hostile.
+/// Only valid digests are parsed: files are named after them, and the input is untrusted.
 impl TryFrom<String> for Digest {
     type Error = DigestError;
 
@@ -52,7 +52,7 @@ impl Digest {
         (text.len() == 64 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
     }
 
-    /// Returns its digits.
+    /// Returns the digits.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -20,47 +20,47 @@ pub enum Error {
     File {
         /// The operation, as a verb: "read", "create", "rename".
         action: &'static str,
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// The operating system's error.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A source of images cannot be opened or listed.
     #[error("source {}: {}", printable_path(path), cause(problem))]
     Source {
-        /// The folder, archive or pattern.
+        /// Path of the folder or archive, or the pattern.
         path: PathBuf,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
     /// A manifest cannot be read, or is invalid.
     #[error("manifest {}: {}", printable_path(path), cause(problem))]
     Manifest {
-        /// The manifest's file.
+        /// Path of the manifest.
         path: PathBuf,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
     /// A teacher card cannot be read or contradicts the teacher.
     #[error("teacher card {}: {}", printable_path(path), cause(problem))]
     Card {
-        /// The card's file.
+        /// Path of the card.
         path: PathBuf,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
     /// A teacher's file is not an ONNX model, or is one that cannot produce label maps.
     #[error("teacher {}: {}\n  help: {}", printable_path(path), cause(problem), printable_lines(advice))]
     Teacher {
-        /// The teacher's file.
+        /// Path of the teacher.
         path: PathBuf,
-        /// Why it is refused.
+        /// Underlying error.
         #[source]
         problem: Cause,
-        /// What to do about it.
+        /// Advice for the user.
         advice: String,
     },
     /// The rewritten teacher differs from the reference, the unmodified one.
@@ -71,12 +71,12 @@ pub enum Error {
         printable_lines(advice)
     )]
     RewriteCheck {
-        /// The teacher's file.
+        /// Path of the teacher.
         path: PathBuf,
         /// Which comparison failed, with both values.
         #[source]
         problem: Cause,
-        /// What to do about it.
+        /// Advice for the user.
         advice: String,
     },
     /// ONNX Runtime is missing or cannot be loaded.
@@ -117,15 +117,15 @@ pub enum Error {
         in_a_row: bool,
         /// The last one's path below the source.
         path: String,
-        /// Why the last one failed.
+        /// Reason of the last one.
         error: ImageError,
     },
     /// A device is missing or cannot be used.
     #[error("device {}: {}", printable(device), cause(problem))]
     Device {
-        /// The device as it was named.
+        /// Device as given by the caller.
         device: String,
-        /// Why it cannot be used.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
@@ -135,12 +135,12 @@ pub enum Error {
         printable_path(path),
         list(differences)
     )]
-    OtherRun {
-        /// The store.
+    SettingsDiffer {
+        /// Path or URL of the store.
         path: PathBuf,
         /// One line per setting that differs, with both values.
         differences: Vec<String>,
-        /// What to do about it.
+        /// Advice for the user.
         advice: &'static str,
     },
     /// Stores that should be merged do not fit together, or are damaged.
@@ -148,59 +148,59 @@ pub enum Error {
     Merge {
         /// One line per obstacle: the stores, what differs, and both values.
         problems: Vec<String>,
-        /// What to do about it.
+        /// Advice for the user.
         advice: &'static str,
     },
     /// A store is missing or damaged, or of an unknown format version.
     #[error("store {}: {}", printable_path(path), cause(problem))]
     Store {
-        /// The store.
+        /// Path or URL of the store.
         path: PathBuf,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
-    /// An address in the network cannot be reached, refuses access, or returns something unexpected.
-    #[error("{}: {}", printable(place), cause(problem))]
+    /// A remote store or release cannot be reached, refuses access, or returns something unexpected.
+    #[error("{}: {}", printable(location), cause(problem))]
     Remote {
-        /// The address, without credentials.
-        place: String,
-        /// What went wrong.
+        /// URL, without credentials.
+        location: String,
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
     /// A release cannot be created, delivered or used.
-    #[error("release {}: {}", printable(place), cause(problem))]
+    #[error("release {}: {}", printable(location), cause(problem))]
     Release {
-        /// The folder or address.
-        place: String,
-        /// What is wrong.
+        /// Path or URL of the release.
+        location: String,
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
     /// A key cannot be used to sign, or to verify signatures.
     #[error("key {}: {}", printable_path(path), cause(problem))]
     Key {
-        /// The key's file.
+        /// Path of the key.
         path: PathBuf,
-        /// Why not.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
     /// A row has no labels.
     #[error("store {}: row {row} has no labels: {}", printable_path(store), printable_lines(reason))]
     NotLabelled {
-        /// The store.
+        /// Path or URL of the store.
         store: PathBuf,
-        /// The row.
+        /// Row in the manifest.
         row: usize,
-        /// Why not.
+        /// Reason, as shown to the user.
         reason: String,
     },
-    /// No image has this name.
+    /// No image with this name was found.
     #[error("store {}: found no image `{}`{}", printable_path(store), printable(name), unknown_name_details(name, advice.as_deref(), example))]
     UnknownId {
-        /// The store.
+        /// Path or URL of the store.
         store: PathBuf,
         /// The name that was looked up.
         name: String,
@@ -212,7 +212,7 @@ pub enum Error {
     /// A name could refer to two images, or two names to only one.
     #[error("store {}: {}", printable_path(store), cause(problem))]
     AmbiguousName {
-        /// The store.
+        /// Path or URL of the store.
         store: PathBuf,
         /// The names, and the images that they could refer to.
         #[source]
@@ -220,22 +220,22 @@ pub enum Error {
     },
     /// Threads cannot be started, because of a temporary shortage or a limit of the session.
     #[error(
-        "cannot start {count} threads: {problem}\n  help: try again when the machine is less busy, use a smaller --threads, \
+        "cannot start {count} threads: {problem}\n  help: close other programs, use a smaller --threads, \
          or raise the limit of processes (ulimit -u)"
     )]
     Threads {
         /// Number of threads.
         count: usize,
-        /// Why not.
+        /// Error of the operating system.
         #[source]
         problem: Cause,
     },
-    /// Memory, a signal handler or another resource of the machine is unavailable; trying again may succeed.
-    #[error("cannot {action}: {}\n  help: try again when the machine is less busy", cause(problem))]
+    /// Memory, a signal handler or another resource of the host is unavailable; trying again may succeed.
+    #[error("cannot {action}: {}\n  help: close other programs, or try again later", cause(problem))]
     Resource {
         /// The operation, as a verb with its object: "watch for signals".
         action: &'static str,
-        /// Why it failed.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
@@ -248,7 +248,7 @@ pub enum Error {
     Internal {
         /// The operation, as a verb with its object: "encode shard 17".
         action: String,
-        /// Why it failed.
+        /// Underlying error.
         #[source]
         problem: Cause,
     },
@@ -269,7 +269,7 @@ pub enum ErrorClass {
     Input,
     /// Fix the configuration: teacher, card, device, ONNX Runtime, keys, settings.
     Configuration,
-    /// Retry: the machine, a disk or the network was at fault, and may recover.
+    /// Retry: an I/O error of the host, a disk or the network, which may be temporary.
     Retry,
     /// Report a bug.
     Internal,
@@ -296,7 +296,7 @@ impl Error {
             | Self::RewriteCheck { .. }
             | Self::Runtime(_)
             | Self::Device { .. }
-            | Self::OtherRun { .. }
+            | Self::SettingsDiffer { .. }
             | Self::Key { .. } => ErrorClass::Configuration,
             Self::File { .. }
             | Self::Remote { .. }
@@ -329,7 +329,7 @@ fn unknown_name_details(name: &str, advice: Option<&str>, example: &str) -> Stri
     format!("{nor}\n  help: {}", printable(&advice))
 }
 
-/// Returns the text of a cause, safe to print.
+/// Returns the message of a cause, safe to print.
 fn cause(problem: &Cause) -> String {
     printable_lines(&problem.to_string()).into_owned()
 }
@@ -338,12 +338,12 @@ fn list(lines: &[String]) -> String {
     lines.iter().map(|line| format!("  - {}", printable_lines(line))).collect::<Vec<_>>().join("\n")
 }
 
-/// Why one image could not be labelled. It is written into the shard's record, and the run continues.
+/// Reason that one image could not be labelled. It is written into the shard's record, and the run continues.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageError {
     /// The kind of failure, for counting.
     pub kind: ImageErrorKind,
-    /// What happened.
+    /// Description of the failure.
     pub reason: String,
 }
 
@@ -360,7 +360,7 @@ impl fmt::Display for ImageError {
 pub enum ImageErrorKind {
     /// The file is missing, or reading it failed.
     Unreadable,
-    /// The image is not the one that was listed: it has another length, or its archive was changed.
+    /// The image is not the one that was listed: its length differs, or its archive was changed.
     Changed,
     /// The file is empty.
     Empty,
@@ -376,11 +376,11 @@ pub enum ImageErrorKind {
     Inexact,
     /// The process crashed repeatedly while it was decoding the image.
     Crashed,
-    /// The file is not a label map of the imported kind: it has another type, other sizes, or invalid class ids.
+    /// The file is not a label map of the imported kind: its type or sizes differ, or class ids are invalid.
     NotAMap,
     /// The teacher's scores are not finite or saturate float16.
     Scores,
-    /// A kind that another version of relabel recorded.
+    /// A kind that a different version of relabel recorded.
     Other(OtherKind),
 }
 
@@ -404,7 +404,7 @@ impl ImageErrorKind {
         Self::Scores,
     ];
 
-    /// Returns its name in records.
+    /// Returns the name in records.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -424,7 +424,7 @@ impl ImageErrorKind {
     }
 }
 
-/// A text that is not the name of a kind of failure.
+/// A string that is not the name of a kind of failure.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{}` is not a kind of failure: expected lower-case words joined by hyphens", name.escape_debug())]
 pub struct ImageErrorKindError {

@@ -1,7 +1,7 @@
 //! Sizes and boxes, one type for each space.
 //!
 //! There are four spaces: `image` (pixels of the decoded file), `input` (pixels of the teacher's input), `map` (cells of
-//! the label map) and `unit` (0..1 of the image). The entire image is resized to the input, so that a `unit`
+//! the label map) and `unit` (0..1 of the image). The entire image is resized to the input, so a `unit`
 //! coordinate refers to the same position in all of them. Heights come before widths, as in an array shape.
 
 use std::fmt;
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub enum GeometryError {
     /// A side of an input is 0 or too large.
     #[error(
-        "an input of {height_pixels}x{width_pixels} pixels is out of range: each side is 1 to {}",
+        "an input of {height_pixels}x{width_pixels} pixels is out of range: each side must be 1 to {}",
         InputSize::MAX_SIDE_PIXELS
     )]
     InputSize {
@@ -24,10 +24,10 @@ pub enum GeometryError {
         /// Width in pixels.
         width_pixels: u32,
     },
-    /// A text is not an input size.
-    #[error("`{text}` is not an input size: write 475 or 475x640 (height x width, in pixels)")]
+    /// A string is not an input size.
+    #[error("`{text}` is not an input size\n  help: write 475 or 475x640 (height x width, in pixels)")]
     InputSizeText {
-        /// The text.
+        /// The rejected string.
         text: String,
     },
     /// A label map has no cells.
@@ -40,7 +40,7 @@ pub enum GeometryError {
     },
     /// A side of a label map is too large.
     #[error(
-        "a label map of {height_cells}x{width_cells} cells is out of range: each side is 1 to {}",
+        "a label map of {height_cells}x{width_cells} cells is out of range: each side must be 1 to {}",
         MapSize::MAX_SIDE_CELLS
     )]
     MapSize {
@@ -54,8 +54,8 @@ pub enum GeometryError {
     NotFinite([f64; 4]),
     /// A box is far outside of the image.
     #[error(
-        "the box is far outside of the image, which is 0..1 in both directions: {}. Are these pixels? Divide x by the \
-         image's width and y by its height",
+        "the box is far outside of the image, which is 0..1 in both directions: {}\n  help: if these are pixels, divide x \
+         by the image's width and y by its height",
         sides(.0)
     )]
     FarOutside([f64; 4]),
@@ -69,7 +69,7 @@ pub enum GeometryError {
     },
     /// Two opposite sides of a box are swapped.
     #[error(
-        "the box is reversed, {axis}0 is larger than {axis}1: {}. The order is x0, y0, x1, y1, not left, upper, width, height",
+        "the box is reversed, {axis}0 is larger than {axis}1: {}\n  help: pass x0, y0, x1, y1, not left, upper, width, height",
         sides(sides_of_box)
     )]
     ReversedBox {
@@ -285,7 +285,7 @@ impl UnitBox {
     /// Returns the box with this left, upper, right and lower side, given in float32.
     ///
     /// # Errors
-    /// Returns an error as [`UnitBox::new`] does.
+    /// See [`UnitBox::new`].
     pub fn from_float32(sides: [f32; 4]) -> Result<Self, GeometryError> {
         let [x0, y0, x1, y1] = sides.map(f64::from);
         Self { x0, y0, x1, y1, given_in: Precision::Float32 }.checked()

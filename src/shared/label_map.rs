@@ -120,7 +120,7 @@ impl LabelMap {
     /// Scores and class ids of a cell, best first. Cells are counted row by row.
     ///
     /// # Panics
-    /// Panics if there is no such cell.
+    /// Panics if the cell is outside the map.
     #[must_use]
     pub fn cell(&self, cell: usize) -> (&[f16], &[u32]) {
         let ranks = cell * self.k..(cell + 1) * self.k;
@@ -229,7 +229,7 @@ pub enum ScoreRounding {
     /// To the nearest float16.
     Float16,
     /// To multiples of `1 / steps_per_unit`, then to float16: fewer distinct values compress better. The rounding error is
-    /// diffused to the same class in neighbouring cells, so that sums over an area, which pooling computes, change far
+    /// diffused to the same class in neighbouring cells, so sums over an area, which pooling computes, change far
     /// less than single scores.
     Steps {
         /// Steps for each unit of score, a power of two, so that float16 represents the multiples exactly.

@@ -28,4 +28,4 @@ pub(crate) use page_sizes::check_pages;
 #[cfg(feature = "label")]
 pub(crate) use row_budget::RowBudget;
 pub use row_budget::RowBudgetError;
-pub use row_index::{NameKind, NamesProblem, RowIndex, TwoImages};
+pub use row_index::{AmbiguousName, LookupError, NameKind, RowIndex};

@@ -19,7 +19,7 @@ pub enum Stage {
 
 /// Receives the progress of a run, and may request a stop. Called from several threads.
 pub trait Monitor: Sync {
-    /// Returns true if the run should stop. Committed shards are kept.
+    /// Returns whether the run should stop. Committed shards are kept.
     fn stop_requested(&self) -> bool {
         false
     }
@@ -62,6 +62,6 @@ impl dyn Monitor + '_ {
 
 /// Ignores progress and never stops a run.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
+pub struct NoopMonitor;
 
-impl Monitor for Silent {}
+impl Monitor for NoopMonitor {}

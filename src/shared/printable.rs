@@ -1,9 +1,9 @@
-//! Makes foreign text safe to print: characters that control a terminal, or could fake another line, are escaped.
+//! Makes untrusted input safe to print: characters that control a terminal, or could fake another line, are escaped.
 
 use std::borrow::Cow;
 use std::path::Path;
 
-/// Returns a text as one line: control characters (including line breaks and tabs), line separators and marks that change
+/// Returns a string as one line: control characters (including line breaks and tabs), line separators and marks that change
 /// the writing direction are escaped, as `\n` and `\u{1b}`.
 #[must_use]
 pub fn printable(text: &str) -> Cow<'_, str> {
@@ -17,13 +17,13 @@ pub fn printable_path(path: &Path) -> String {
 }
 
 /// Returns a message that may have several lines: lines indented by two spaces, as advice and lists are, are kept. All
-/// else is escaped as by [`printable`], so that no name in it can look like a message.
+/// else is escaped as by [`printable`], so no name in it can look like a message.
 #[must_use]
 pub fn printable_lines(text: &str) -> Cow<'_, str> {
     escaped(text, |letter, rest| letter == '\n' && rest.trim_start_matches('\n').starts_with("  "))
 }
 
-/// True for a character that controls a terminal or changes the writing direction.
+/// Returns whether a character controls a terminal or changes the writing direction.
 #[must_use]
 pub fn acts_on_terminal(letter: char) -> bool {
     letter.is_control()

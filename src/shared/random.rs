@@ -15,10 +15,10 @@ impl SplitMix64 {
         Self { state: seed }
     }
 
-    /// Returns number `at` of the sequence of a seed, counted from 0, without computing those before it.
+    /// Returns the number at `index` (from 0) in the sequence of a seed, without computing those before it.
     #[must_use]
-    pub fn number(seed: u64, at: u64) -> u64 {
-        Self::new(seed.wrapping_add(at.wrapping_mul(STEP))).next_u64()
+    pub fn nth(seed: u64, index: u64) -> u64 {
+        Self::new(seed.wrapping_add(index.wrapping_mul(STEP))).next_u64()
     }
 
     /// Returns the next 64 bits.
@@ -48,7 +48,7 @@ mod tests {
         let mut random = SplitMix64::new(1_234_567);
         assert_eq!(random.next_u64(), 6_457_827_717_110_365_317);
         assert_eq!(random.next_u64(), 3_203_168_211_198_807_973);
-        assert_eq!(SplitMix64::number(1_234_567, 1), 3_203_168_211_198_807_973);
+        assert_eq!(SplitMix64::nth(1_234_567, 1), 3_203_168_211_198_807_973);
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Opens files that others made. Reading a pipe could block forever, and a device may never end: only regular files are
-//! read, including through symbolic links, and never more bytes than expected. A failure of the machine is never reported
+//! Opens untrusted files. Reading a pipe could block forever, and a device may never end: only regular files are
+//! read, including through symbolic links, and never more bytes than expected. An I/O error of the host is never reported
 //! as a missing file.
 
 use std::fs::{File, Metadata, OpenOptions};
@@ -13,32 +13,32 @@ use rustix::io::Errno;
 use crate::shared::error::Error;
 use crate::shared::numbers::exact_bytes;
 
-/// What was found at a path. A failure of the system to look there is an error instead.
+/// Result of looking up a path. I/O errors of the host are reported as errors instead.
 #[derive(Debug)]
-pub(crate) enum Found<T> {
+pub(crate) enum Lookup<T> {
     /// A regular file.
-    There(T),
-    /// There is nothing.
+    Found(T),
+    /// The path does not exist.
     Absent,
     /// Something other than the expected file.
     Unusable(UnusableFile),
 }
 
-/// Why what is at a path cannot be used as a file. The subject of each message is the path that the caller names.
+/// Reason that a path cannot be used as a file. The caller prints the path before the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnusableFile {
-    /// There is nothing.
-    #[error("it is missing")]
+    /// The path does not exist.
+    #[error("missing")]
     Missing,
     /// A folder, pipe, socket or device.
-    #[error("it is {0}, not a regular file")]
+    #[error("{0}, not a regular file")]
     NotRegular(&'static str),
-    /// A symbolic link that leads back to itself.
-    #[error("it is a symbolic link that leads back to itself")]
+    /// A symbolic link that points to itself, directly or through others.
+    #[error("symlink loop")]
     LinkLoop,
     /// More bytes than the file may have.
-    #[error("it has {}; at most {} were expected", exact_bytes(*.bytes), exact_bytes(*.max_bytes))]
+    #[error("{}, expected at most {}", exact_bytes(*.bytes), exact_bytes(*.max_bytes))]
     TooLong {
         /// Length of the file.
         bytes: u64,
@@ -47,33 +47,33 @@ pub enum UnusableFile {
     },
 }
 
-impl<T> Found<T> {
+impl<T> Lookup<T> {
     /// Returns the file.
     ///
     /// # Errors
-    /// Returns [`UnusableFile`] if there is nothing, or something else.
+    /// Returns [`UnusableFile`] if the path does not exist or is not a regular file.
     pub(crate) fn usable(self) -> Result<T, UnusableFile> {
         match self {
-            Self::There(found) => Ok(found),
+            Self::Found(found) => Ok(found),
             Self::Absent => Err(UnusableFile::Missing),
             Self::Unusable(problem) => Err(problem),
         }
     }
 
-    /// Returns the file; `None` if there is nothing.
+    /// Returns the file; `None` if the path does not exist.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if there is something else.
+    /// Returns [`Error::File`] if the path is not a regular file.
     pub(crate) fn or_none(self, action: &'static str, path: &Path) -> Result<Option<T>, Error> {
         match self {
-            Self::There(found) => Ok(Some(found)),
+            Self::Found(found) => Ok(Some(found)),
             Self::Absent => Ok(None),
             Self::Unusable(problem) => Err(Error::file(action, path)(io::Error::new(ErrorKind::InvalidData, problem))),
         }
     }
 }
 
-/// Opens whatever is at a path to read it. Opening a pipe does not wait for its other end.
+/// Opens a path for reading, whatever its file type. Opening a pipe does not wait for its other end.
 fn open_any(path: &Path) -> io::Result<(File, Metadata)> {
     let nonblocking = OFlags::NONBLOCK.bits().cast_signed();
     let file = OpenOptions::new().read(true).custom_flags(nonblocking).open(path)?;
@@ -81,56 +81,56 @@ fn open_any(path: &Path) -> io::Result<(File, Metadata)> {
     Ok((file, metadata))
 }
 
-/// Opens a file to read it.
+/// Opens a file for reading.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to look there.
-pub(crate) fn open(path: &Path) -> Result<Found<(File, Metadata)>, Error> {
+/// Returns [`Error::File`] if the path cannot be inspected.
+pub(crate) fn open(path: &Path) -> Result<Lookup<(File, Metadata)>, Error> {
     let (file, metadata) = match open_any(path) {
         Ok(opened) => opened,
-        Err(error) if is_absence(&error) => return Ok(Found::Absent),
+        Err(error) if is_absence(&error) => return Ok(Lookup::Absent),
         Err(error) if is_errno(&error, Errno::NXIO) => {
-            return Ok(Found::Unusable(UnusableFile::NotRegular(NOT_REGULAR)));
+            return Ok(Lookup::Unusable(UnusableFile::NotRegular(NOT_REGULAR)));
         }
         Err(error) if is_errno(&error, Errno::LOOP) => {
-            return Ok(Found::Unusable(UnusableFile::LinkLoop));
+            return Ok(Lookup::Unusable(UnusableFile::LinkLoop));
         }
         Err(error) => return Err(Error::file("open", path)(error)),
     };
-    Ok(if metadata.is_file() { Found::There((file, metadata)) } else { Found::Unusable(kind_of(&metadata)) })
+    Ok(if metadata.is_file() { Lookup::Found((file, metadata)) } else { Lookup::Unusable(kind_of(&metadata)) })
 }
 
 /// Reads a file that has at most `max_bytes` bytes.
 ///
 /// # Errors
 /// Returns [`Error::File`] if the file cannot be read.
-pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Found<Vec<u8>>, Error> {
+pub(crate) fn read(path: &Path, max_bytes: u64) -> Result<Lookup<Vec<u8>>, Error> {
     let (file, metadata) = match open(path)? {
-        Found::There(there) => there,
-        Found::Absent => return Ok(Found::Absent),
-        Found::Unusable(problem) => return Ok(Found::Unusable(problem)),
+        Lookup::Found(there) => there,
+        Lookup::Absent => return Ok(Lookup::Absent),
+        Lookup::Unusable(problem) => return Ok(Lookup::Unusable(problem)),
     };
     if metadata.len() > max_bytes {
-        return Ok(Found::Unusable(UnusableFile::TooLong { bytes: metadata.len(), max_bytes }));
+        return Ok(Lookup::Unusable(UnusableFile::TooLong { bytes: metadata.len(), max_bytes }));
     }
     let mut bytes = Vec::with_capacity(metadata.len() as usize);
     file.take(max_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(Error::file("read", path))?;
     if bytes.len() as u64 > max_bytes {
-        return Ok(Found::Unusable(UnusableFile::TooLong { bytes: bytes.len() as u64, max_bytes }));
+        return Ok(Lookup::Unusable(UnusableFile::TooLong { bytes: bytes.len() as u64, max_bytes }));
     }
-    Ok(Found::There(bytes))
+    Ok(Lookup::Found(bytes))
 }
 
-/// Opens a file of this program to write to it. Symbolic links are not followed: their target may belong to someone else.
+/// Opens a file of this program for writing. Symbolic links are not followed: their target may belong to someone else.
 ///
 /// # Errors
-/// Returns the system's error, or one of kind `InvalidInput` if it is not a regular file.
+/// Returns the operating system's error, or one of kind `InvalidInput` if it is not a regular file.
 pub(crate) fn open_to_write(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed();
     let file = options.custom_flags(flags).open(path).map_err(|error| {
         let is_link = is_errno(&error, Errno::LOOP);
         if is_link {
-            return io::Error::new(ErrorKind::InvalidInput, "it is a symbolic link, which is not followed for writing");
+            return io::Error::new(ErrorKind::InvalidInput, "a symbolic link, which is not followed for writing");
         }
         let is_special = is_errno(&error, Errno::NXIO);
         if is_special { io::Error::new(ErrorKind::InvalidInput, UnusableFile::NotRegular(NOT_REGULAR)) } else { error }
@@ -154,15 +154,15 @@ pub fn open_regular(path: &Path) -> io::Result<File> {
 /// Reads a regular file as text.
 ///
 /// # Errors
-/// Returns an error as [`open_regular`] does, or if the file cannot be read or is not UTF-8.
+/// See [`open_regular`]. Also fails if the file cannot be read or is not UTF-8.
 pub fn read_regular_text(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     open_regular(path)?.read_to_string(&mut text)?;
     Ok(text)
 }
 
-/// True if an error is about the file itself: it is missing, forbidden, or of another kind. Every other error is a failure
-/// or a shortage of the machine (`EIO`, `ESTALE`, `EMFILE`, `ENOMEM`, ...), and the file may be intact.
+/// Returns whether an error is about the file itself: it is missing, forbidden, or of a different type. Every other error
+/// is an I/O error or a shortage of the host (`EIO`, `ESTALE`, `EMFILE`, `ENOMEM`, ...), and the file may be intact.
 #[must_use]
 pub fn concerns_file(error: &io::Error) -> bool {
     const FILE_ERRORS: [Errno; 4] = [Errno::LOOP, Errno::NAMETOOLONG, Errno::NXIO, Errno::OVERFLOW];
@@ -179,15 +179,15 @@ pub fn concerns_file(error: &io::Error) -> bool {
     is_kind || FILE_ERRORS.iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
-/// True if an error means that the file is missing.
+/// Returns whether an error means that the file is missing.
 pub(crate) fn is_absence(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
 }
 
-/// Returns the metadata of a path, following symbolic links; `None` if there is nothing.
+/// Returns the metadata of a path, following symbolic links; `None` if it does not exist.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to look there.
+/// Returns [`Error::File`] if the path cannot be inspected.
 pub fn metadata(path: &Path) -> Result<Option<Metadata>, Error> {
     match std::fs::metadata(path) {
         Ok(metadata) => Ok(Some(metadata)),
@@ -233,24 +233,23 @@ mod tests {
         rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo, rustix::fs::Mode::RUSR, 0).unwrap();
         let _socket = UnixListener::bind(at("socket")).unwrap();
         for name in ["file", "link"] {
-            assert!(matches!(read(&at(name), 4), Ok(Found::There(bytes)) if bytes == b"1234"), "{name}");
+            assert!(matches!(read(&at(name), 4), Ok(Lookup::Found(bytes)) if bytes == b"1234"), "{name}");
             assert!(
-                matches!(read(&at(name), 3), Ok(Found::Unusable(problem)) if problem.to_string().contains("at most 3"))
+                matches!(read(&at(name), 3), Ok(Lookup::Unusable(problem)) if problem.to_string().contains("at most 3"))
             );
         }
         for name in ["nowhere", "file/below", "dangling"] {
-            assert!(matches!(read(&at(name), 4), Ok(Found::Absent)), "{name}");
+            assert!(matches!(read(&at(name), 4), Ok(Lookup::Absent)), "{name}");
         }
-        for (name, what) in
-            [("pipe", "a pipe"), ("socket", "a socket"), (".", "a folder"), ("circle", "back to itself")]
+        for (name, what) in [("pipe", "a pipe"), ("socket", "a socket"), (".", "a folder"), ("circle", "symlink loop")]
         {
             let problem = read(&at(name), 4).unwrap().usable().unwrap_err().to_string();
             assert!(problem.contains(what), "{name}: {problem}");
         }
         assert!(
-            matches!(read(Path::new("/dev/zero"), 4), Ok(Found::Unusable(problem)) if problem.to_string().contains("a device"))
+            matches!(read(Path::new("/dev/zero"), 4), Ok(Lookup::Unusable(problem)) if problem.to_string().contains("a device"))
         );
-        assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "not absent, but a failure");
+        assert!(matches!(read(&at(&"x".repeat(300)), 4), Err(Error::File { .. })), "an error, not absent");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Stores and releases in the network: object stores (S3 and compatible ones, Google Cloud Storage, Azure) and web
+//! Remote stores and releases: object stores (S3 and compatible ones, Google Cloud Storage, Azure) and web
 //! servers. The only module that uses `object_store` and asynchronous code; its public functions block.
 //!
 //! Credentials come from the variables that the caller passes, and no message contains one

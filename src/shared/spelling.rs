@@ -1,4 +1,4 @@
-//! Finds names that are almost another name: a misspelled key, or the same text in another Unicode form.
+//! Finds names that nearly match a known name: a misspelled key, or the same string in a different Unicode form.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 use strsim::osa_distance;
@@ -58,7 +58,7 @@ pub fn folded(name: &str) -> String {
     parts.collect::<Vec<_>>().join("/").to_lowercase()
 }
 
-/// Describes how two texts with the same folded form differ.
+/// Describes how two strings with the same folded form differ.
 #[must_use]
 pub fn difference_of_form(one: &str, other: &str) -> &'static str {
     let nfc = |text: &str| ComposingNormalizerBorrowed::new_nfc().normalize(text).into_owned();

@@ -7,7 +7,7 @@
 
 mod store_error;
 mod layout;
-mod seal;
+mod json_digest;
 mod part;
 mod recorded_file;
 mod imported;

@@ -1,4 +1,4 @@
-//! Starts threads. If the system refuses, that is an error, never a panic.
+//! Starts threads. A refusal by the operating system is an error, never a panic.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};

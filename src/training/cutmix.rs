@@ -4,9 +4,11 @@
 //! targets of the two entire crops and λ the visible share of the host ([`mix`]). By region, each of the two targets is
 //! that of the visible part of its image:
 //!
-//! * pasted: LabelPooling over the pasted part of its crop ([`crate::training::pool::Pooler::pool`] of [`CutRect::pasted_crop`]);
+//! * pasted: LabelPooling over the pasted part of its crop
+//!   ([`Pooler::pool`](crate::training::pool::Pooler::pool) of [`CutRect::pasted_crop`]);
 //! * host: the mean over the `RoIAlign` samples of its crop, each weighted by the visible fraction of its interval of the
-//!   crop, then softmax ([`crate::training::pool::Pooler::pool_visible`] under [`CutRect::unit_from_input`]).
+//!   crop, then softmax ([`Pooler::pool_visible`](crate::training::pool::Pooler::pool_visible) under
+//!   [`CutRect::unit_from_input`]).
 //!
 //! `docs/label-pooling.md` has the derivation, and test `pooling::visible_regions_pool_as_brute_force_does` verifies it.
 
@@ -22,25 +24,27 @@ pub struct CutRect {
     y1: u32,
 }
 
-/// Why a box is refused.
+/// Errors of creating a pasted box.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CutRectError {
     /// λ is not a share.
-    #[error("lambda is {0}, and must be 0 to 1")]
+    #[error("lambda is {0}, expected 0 to 1\n  help: pass the visible share of the host")]
     Lambda(f64),
     /// The centre is outside the input.
-    #[error("the centre x = {x}, y = {y} is outside the input of {input} pixels")]
+    #[error(
+        "the centre x = {x}, y = {y} is outside the input of {input} pixels\n  help: pass a centre inside the input, in pixels"
+    )]
     Centre {
-        /// Column.
+        /// Column of the centre.
         x: u32,
-        /// Row.
+        /// Row of the centre.
         y: u32,
         /// Size of the input.
         input: InputSize,
     },
     /// The box is reversed or leaves the input.
-    #[error("x0 = {}, y0 = {}, x1 = {}, y1 = {} is not a box in an input of {input} pixels", sides[0], sides[1], sides[2], sides[3])]
+    #[error("x0 = {}, y0 = {}, x1 = {}, y1 = {} is not a box in an input of {input} pixels\n  help: pass x0 <= x1 and y0 <= y1 inside the input, in pixels", sides[0], sides[1], sides[2], sides[3])]
     Sides {
         /// `x0, y0, x1, y1` in pixels.
         sides: [u32; 4],
@@ -100,7 +104,7 @@ impl CutRect {
         1.0 - area as f64 / all as f64
     }
 
-    /// Whether nothing is pasted.
+    /// Returns whether nothing is pasted.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.x0 == self.x1 || self.y0 == self.y1

@@ -27,7 +27,7 @@ use ndarray::Array2;
 use crate::shared::error::Error;
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::label_map::{ImagePrediction, LabelMap};
-use crate::shared::manifest::{Manifest, NameKind, NamesProblem, RowIndex};
+use crate::shared::manifest::{LookupError, Manifest, NameKind, RowIndex};
 use crate::shared::store::{DecodeScratch, Files, RowState, StoreInfo, StoreReader};
 use crate::training::cutmix::{CutRect, mix};
 use crate::training::pool::{Fill, PoolError, PoolOptions, Pooler, SparseTarget, TargetValue};
@@ -53,7 +53,7 @@ impl Labels {
     /// Opens a store that is not in a folder. Only the requested data is read.
     ///
     /// # Errors
-    /// As for [`Labels::open`]; returns [`Error::Remote`] if the server cannot be reached.
+    /// See [`Labels::open`]. Returns [`Error::Remote`] if the server cannot be reached.
     pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
         Ok(Self { reader: StoreReader::open_files(files)?, threads: NonZeroUsize::MIN, manifest: OnceLock::new() })
     }
@@ -105,7 +105,8 @@ impl Labels {
     /// Returns the rows of images by names of any kind, such as the paths of a data set's files.
     ///
     /// # Errors
-    /// As for [`Labels::rows`]; also [`Error::AmbiguousName`] if two files are named and the store has only one of them.
+    /// See [`Labels::rows`]. Also returns [`Error::AmbiguousName`] if two names are different files and the store has
+    /// only one of them.
     pub fn rows_of_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<usize>, Error> {
         let found = self.find_names(names, kind)?;
         let Some(first) = found.iter().position(Option::is_none) else {
@@ -132,21 +133,21 @@ impl Labels {
     /// Returns the rows of images by names of any kind, `None` for those that the store does not have.
     ///
     /// # Errors
-    /// As for [`Labels::rows_of_names`], except for names of unknown images.
+    /// See [`Labels::rows_of_names`]. Unknown names are not errors.
     pub fn find_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<Option<usize>>, Error> {
         let (manifest, index) = self.indexed_manifest()?;
         index.find_all(manifest, names, kind).map_err(|problem| {
             let image = |row: usize| format!("`{}` (row {row}, {})", manifest.id(row), manifest.path(row));
             let problem = match problem {
-                NamesProblem::TwoImages(at, two) => format!(
-                    "`{}` could mean two images: {} and {}\n  help: name images by their ids or rows",
+                LookupError::Ambiguous(at, two) => format!(
+                    "`{}` could mean two images: {} and {}\n  help: pass ids or rows",
                     names[at].as_ref(),
                     image(two.first),
                     image(two.second)
                 ),
-                NamesProblem::OneImage { first, second, row } => format!(
+                LookupError::OneImage { first, second, row } => format!(
                     "`{}` and `{}` are two files, but the store has one image for both: {}\n  help: label the folder that \
-                     has both, or name images by their ids",
+                     has both, or pass ids",
                     names[first].as_ref(),
                     names[second].as_ref(),
                     image(row)
@@ -172,7 +173,7 @@ impl Labels {
     /// Pools crops with any options into `targets`, `[image, class, y, x]` with the rows and columns of the output.
     ///
     /// # Errors
-    /// As for [`Labels::pool`]; also [`Error::Usage`] if the fill needs a log-sum-exp that the store does not have, and
+    /// See [`Labels::pool`]. Also returns [`Error::Usage`] if the fill needs a log-sum-exp that the store does not have, and
     /// [`Error::Threads`] if threads cannot be started.
     pub fn pool_into<T: TargetValue>(
         &self,
@@ -202,7 +203,7 @@ impl Labels {
     /// Pools crops into sparse targets, for each row one for each part of the output.
     ///
     /// # Errors
-    /// As for [`Labels::pool_into`].
+    /// See [`Labels::pool_into`].
     pub fn pool_sparse(
         &self,
         rows: &[usize],
@@ -228,10 +229,10 @@ impl Labels {
     }
 
     /// Computes targets of CutMix by region into `targets`, `[image, class]`: for `crops[i]`, into which the part `rects[i]`
-    /// of crop `partners[i]` was pasted. Definition: [`crate::training::cutmix`].
+    /// of crop `partners[i]` was pasted. Definition: [`cutmix`](crate::training::cutmix).
     ///
     /// # Errors
-    /// As for [`Labels::pool_into`]; also [`Error::Usage`] if a partner does not exist or the output is not 1×1.
+    /// See [`Labels::pool_into`]. Also returns [`Error::Usage`] if a partner does not exist or the output is not 1×1.
     pub fn cutmix_into(
         &self,
         batch: &PastedBatch<'_>,
@@ -284,7 +285,7 @@ impl Labels {
     /// classes; the rest of the probability is distributed evenly over the others.
     ///
     /// # Errors
-    /// As for [`Labels::pool`].
+    /// See [`Labels::pool`].
     pub fn image_targets_into<T: TargetValue>(
         &self,
         rows: &[usize],
@@ -317,7 +318,7 @@ impl Labels {
     /// Reads the label map of a row.
     ///
     /// # Errors
-    /// As for [`Labels::pool`].
+    /// See [`Labels::pool`].
     pub fn map(&self, row: usize) -> Result<LabelMap, Error> {
         self.map_with(row, &mut DecodeScratch::default())
     }
@@ -329,7 +330,7 @@ impl Labels {
     /// Reads the teacher's prediction of a row.
     ///
     /// # Errors
-    /// As for [`Labels::pool`].
+    /// See [`Labels::pool`].
     pub fn prediction(&self, row: usize) -> Result<ImagePrediction, Error> {
         self.labelled(row, self.reader.prediction(row)?)
     }

@@ -1,7 +1,7 @@
 //! LabelPooling (*Re-labeling ImageNet*, section 3.2): the target of a crop, from the label map of its image.
 //!
 //! It is `torchvision.ops.roi_align` of the densified map with the settings of `docs/label-pooling.md`, then softmax. The map
-//! never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is the product of a row weight and a
+//! is never densified: `RoIAlign` to one value is a weighted sum over cells, each weight is the product of a row weight and a
 //! column weight, and all classes that no cell has share one value. It equals torchvision to 1e-5
 //! (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
 //! `pooling::random_maps_and_boxes_pool_like_dense_maps`).

@@ -33,7 +33,7 @@ impl Files for MemoryFiles {
         match self.files.get(inside) {
             Some(bytes) if bytes.len() as u64 > most_bytes => {
                 let problem = format!("it has {} bytes; at most {most_bytes} are read", bytes.len());
-                Err(Error::Remote { place: format!("memory/{inside}"), problem: problem.into() })
+                Err(Error::Remote { location: format!("memory/{inside}"), problem: problem.into() })
             }
             found => Ok(found.cloned()),
         }
@@ -41,7 +41,7 @@ impl Files for MemoryFiles {
 
     fn read_range(&self, inside: &str, range: Range<u64>) -> Result<Vec<u8>, Error> {
         let part = self.files.get(inside).and_then(|bytes| bytes.get(range.start as usize..range.end as usize));
-        let problem = || Error::Remote { place: format!("memory/{inside}"), problem: "no such bytes".into() };
+        let problem = || Error::Remote { location: format!("memory/{inside}"), problem: "no such bytes".into() };
         part.map(<[u8]>::to_vec).ok_or_else(problem)
     }
 

@@ -33,7 +33,7 @@ impl FaultyFiles {
 
     fn bytes(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
         if self.unreachable == Some(inside) {
-            return Err(Error::Remote { place: format!("remote/{inside}"), problem: "no answer".into() });
+            return Err(Error::Remote { location: format!("remote/{inside}"), problem: "no answer".into() });
         }
         if self.missing == Some(inside) {
             return Ok(None);
@@ -67,7 +67,7 @@ impl Files for FaultyFiles {
         self.read.lock().unwrap().push(inside.to_owned());
         let bytes = self.bytes(inside)?.unwrap_or_default();
         bytes.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec).ok_or_else(|| Error::Remote {
-            place: format!("remote/{inside}"),
+            location: format!("remote/{inside}"),
             problem: format!("it has no bytes {range:?}").into(),
         })
     }

@@ -17,7 +17,7 @@ from relabel.labels import default_threads
 from .output import FAILED, INTERRUPTED, Output, Refusal, Usage
 
 GRACE_S = 3.0
-"""Seconds that a command has to end by itself after a signal."""
+"""Seconds in which a command must end by itself after a signal."""
 
 MAX_THREADS = 1024
 MAX_SHARD_IMAGES = 1 << 20
@@ -58,7 +58,7 @@ def _report_bug(output: Output, error: BaseException) -> int:
     location = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "unknown location"
     output.error(
         f"internal error: {type(error).__name__}: {error} (relabel {relabel.__version__}, {location})\n  help: committed "
-        "shards are kept, and the same command resumes. Please report this line and the command"
+        "shards are kept, and the same command resumes; please report this line and the command"
     )
     return FAILED
 
@@ -69,7 +69,7 @@ def _run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -
     except ImportError as error:
         output.error(
             f"cannot import torch: {error}\n  help: this command reads and writes PyTorch files. Install PyTorch (pip install "
-            "torch), or name another Python with --python"
+            "torch), or pass a different Python with --python"
         )
         return FAILED
     from . import exporting, importing
@@ -157,5 +157,5 @@ def _up_to(limit: int) -> Callable[[str], int]:
 def _map_size(text: str) -> tuple[int, int]:
     sides = text.split("x")
     if len(sides) != 2 or not all(side.isascii() and side.isdecimal() and len(side) < 6 and 0 < int(side) < 65536 for side in sides):
-        raise argparse.ArgumentTypeError(f"`{text}` is not a map size: expected 15x15 (height x width, in cells)")
+        raise argparse.ArgumentTypeError(f"`{text}` is not a map size\n  help: write it as 15x15 (height x width, in cells)")
     return int(sides[0]), int(sides[1])

@@ -26,7 +26,7 @@ class Finding:
     origin: str
     """``flag``, ``detected``, ``map-size``, ``note``, ``reference`` or ``assumed``."""
     text: str
-    """Description for people."""
+    """Description for the user."""
     agreement: dict[str, Any] | None = field(default=None)
     """Comparison with the reference store, if there is one."""
 
@@ -63,14 +63,14 @@ def rank_axis(maps: Maps, flag: str) -> Finding:
     if len(ranked) == 1:
         return Finding(ranked[0], "detected", f"rank axis {RANK_AXES[ranked[0]]}: detected, scores fall along it")
     if ranked:
-        return Finding("first", "assumed", f"rank axis {RANK_AXES['first']}: ASSUMED, as in most published files; these files "
+        return Finding("first", "assumed", f"rank axis {RANK_AXES['first']}: assumed, as in most published files; these files "
                        "fit both layouts")
     different = most(lambda found, axis: _all_different(found[1], axis - 1))
     if len(different) == 1:
         return Finding(different[0], "detected", f"rank axis {RANK_AXES[different[0]]}: detected, classes are distinct along it; "
                        "its scores are not sorted, the import sorts them")
     raise Refusal(
-        "cannot detect the rank axis: scores fall and classes are distinct along no axis\n  help: if these are label maps, give "
+        "cannot detect the rank axis: scores fall and classes are distinct along no axis\n  help: if these are label maps, pass "
         "--rank-axis first for [2, k, h, w] or --rank-axis last for [2, h, w, k]"
     )
 
@@ -96,7 +96,8 @@ def orientation(
         fitting = {name: size for name, size in fitting.items() if size == map_size}
         if not fitting or (flag != "auto" and flag not in fitting):
             given = "" if flag == "auto" else f" with --orientation {flag}"
-            raise Usage(f"--map-size {map_size[0]}x{map_size[1]}{given} does not match the files: {cells[0]}x{cells[1]} cells")
+            raise Usage(f"--map-size {map_size[0]}x{map_size[1]}{given} does not match the files: {cells[0]}x{cells[1]} cells"
+                        "\n  help: pass the height and width of the files' maps, in cells")
     if flag != "auto":
         return Finding(flag, "flag", f"cells [{', '.join(flag)}]: from --orientation", agreement)
     if len(fitting) == 1:
@@ -109,7 +110,7 @@ def orientation(
     return Finding(
         "yx",
         "assumed",
-        "cells [y, x]: ASSUMED, the files do not show it; --reference STORE (labels of some of the same images) can show it, "
+        "cells [y, x]: assumed, the files do not show it; --reference STORE (labels of some of the same images) can show it, "
         "--orientation sets it",
     )
 
@@ -136,7 +137,7 @@ def compare_with_reference(pairs: Sequence[tuple[NDArray[np.int64], NDArray[np.i
     for value, more in [("yx", int((straight > transposed).sum())), ("xy", int((transposed > straight).sum()))]:
         if more >= 3 and more >= 0.7 * decided and abs(straight.mean() - transposed.mean()) >= 0.02:
             return Finding(value, "reference", f"cells [{', '.join(value)}]: from {evidence}", agreement)
-    return Finding("yx", "assumed", f"cells [y, x]: ASSUMED, the reference does not decide it ({evidence})", agreement)
+    return Finding("yx", "assumed", f"cells [y, x]: assumed, the reference does not decide it ({evidence})", agreement)
 
 
 def _agreement(ours: NDArray[np.int64], theirs: NDArray[np.int64]) -> float:

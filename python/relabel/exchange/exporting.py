@@ -80,7 +80,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
     }
     text = f"exported {len(rows):,} of {len(ids):,} images, {written:,} of them now, in {seconds:.1f} s\n"
     if failed or to_do:
-        text += f"skipped  {len(failed):,} failed and {to_do:,} pending images, which have no file\n"
+        text += f"skipped  {len(failed):,} failed and {to_do:,} images to do, which have no file\n"
     text += f"files    {folder}/<id>.pt, each [2, {labels.k}, {labels.map_size[0]}, {labels.map_size[1]}] {arguments.dtype}\n"
     output.result(text, document)
     return DONE_WITH_PROBLEMS if failed or to_do else DONE
@@ -139,13 +139,13 @@ def _claim(folder: Path, wanted: dict[str, Any]) -> Iterator[None]:
             foreign = next((name for name in sorted(os.listdir(folder)) if name != f".{note.NAME}.part"), None)
             if foreign is not None:
                 raise Refusal(
-                    f"{folder} is not empty and not an earlier export: it contains `{foreign}`\n  help: name another --out"
+                    f"{folder} is not empty and not an earlier export: it contains `{foreign}`\n  help: choose another --out"
                 )
             note.write(folder, wanted)
         elif found != wanted:
             differing = [key for key in wanted if found.get(key) != wanted[key]]
             lines = "".join(f"\n  - {key}: {_short(found.get(key))} there, {_short(wanted[key])} requested" for key in differing)
-            raise Refusal(f"{folder} contains a different export:{lines}\n  help: name another --out")
+            raise Refusal(f"{folder} contains a different export:{lines}\n  help: choose another --out")
         yield
     finally:
         os.close(descriptor)
@@ -160,7 +160,8 @@ def _check_ids(ids: list[str]) -> None:
     """Refuses ids that are not paths below a folder: ids may come from a user's list."""
     for name in ids:
         if "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-            raise Refusal(f"cannot write a file for the id `{name}`: it is not a path below a folder")
+            raise Refusal(f"cannot write a file for the id `{name}`: not a path below a folder\n  help: label again with ids "
+                          "that are relative paths without `..` and `//`")
 
 
 def _check_distinct_files(ids: list[str], folder: Path) -> None:
@@ -174,7 +175,7 @@ def _check_distinct_files(ids: list[str], folder: Path) -> None:
         with tempfile.TemporaryDirectory(prefix=".relabel-", dir=folder) as probe:
             (Path(probe) / "\u00c9").touch()
             if any((Path(probe) / same).exists() for same in ("\u00e9", "E\u0301")):
-                raise Refusal(f"`{other}.pt` and `{name}.pt` are the same file in {folder}\n  help: name an --out on a file system "
+                raise Refusal(f"`{other}.pt` and `{name}.pt` are the same file in {folder}\n  help: choose an --out on a file system "
                               "that distinguishes them")
         return
 

@@ -68,7 +68,7 @@ def list_files(folder: Path) -> list[Listed]:
         status = os.stat(directory)
         here = (status.st_dev, status.st_ino)
         if here in ancestors:
-            raise Refusal(f"{directory} is a link to a folder that contains it")
+            raise Refusal(f"cannot list {directory}: symlink loop\n  help: remove the link")
         with os.scandir(directory) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
@@ -79,18 +79,18 @@ def list_files(folder: Path) -> list[Listed]:
                     found.append(Listed(below + entry.name, _length(entry)))
 
     if not folder.exists():
-        raise Refusal(f"{folder} does not exist")
+        raise Refusal(f"{folder} does not exist\n  help: pass the folder that contains the class folders")
     if not folder.is_dir():
         raise Refusal(
-            f"{folder} is not a folder\n  help: unpack an archive first, and name the folder that contains the class folders"
+            f"{folder} is not a folder\n  help: unpack an archive first, and pass the folder that contains the class folders"
         )
     try:
         walk(str(folder), "", ())
     except OSError as error:
-        raise Refusal(f"cannot list {folder}: {error}") from error
+        raise Refusal(f"cannot list {folder}: {error}\n  help: make every folder below it readable") from error
     if not found:
         raise Refusal(
-            f"{folder} contains no .pt file\n  help: name the folder that contains the class folders (n01440764, ...)"
+            f"{folder} contains no .pt file\n  help: pass the folder that contains the class folders (n01440764, ...)"
         )
     try:
         return sorted(found, key=lambda file: file.path.encode())
@@ -99,7 +99,7 @@ def list_files(folder: Path) -> list[Listed]:
 
 
 def _length(entry: os.DirEntry[str]) -> int:
-    """Returns the length of a file. A dangling link is listed with length 0, so that it is reported as unreadable."""
+    """Returns the length of a file. A dangling link is listed with length 0, so it is reported as unreadable."""
     try:
         return entry.stat().st_size
     except OSError as error:
@@ -146,7 +146,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def _concerns_file(error: OSError) -> bool:
-    """Whether an error is about the file itself, not about the machine (``EIO``, ``ESTALE``, ``EMFILE``, ...)."""
+    """Returns whether an error is about the file itself, not an I/O error of the host (``EIO``, ``ESTALE``, ``EMFILE``, ...)."""
     return error.errno in {
         errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EINVAL,
         errno.ENXIO, errno.EOVERFLOW,
@@ -159,7 +159,7 @@ def read_map(folder: Path, file: Listed) -> PublishedMap:
     Raises:
         FileProblem: If it is missing, has changed since it was listed, or is not a tensor ``[2, ., ., .]`` of float16 or
             float32.
-        OSError: If the machine failed.
+        OSError: If reading fails with an I/O error of the host.
     """
     if file.length > MAX_FILE_BYTES:
         raise FileProblem("too-large", f"{file.length} bytes; a map has at most {MAX_FILE_BYTES}")
@@ -222,7 +222,7 @@ def read_alike(folder: Path, file: Listed, lengths: tuple[int, ...], dtype: str)
         float32 ``[2, *lengths]``.
 
     Raises:
-        FileProblem: As :func:`read_map`, or if shape or dtype differ.
+        FileProblem: See :func:`read_map`. Also if shape or dtype differ.
     """
     found = read_map(folder, file)
     if found.values.shape[1:] != lengths:

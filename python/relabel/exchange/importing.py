@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         )
     if status["to_do"] > 0 or status["damaged_shards"]:
         raise Refusal(
-            f"import incomplete: {status['to_do']:,} images are not done, because committed files were changed or deleted"
+            f"import incomplete: {status['to_do']:,} images are still to do: committed files were changed or deleted"
             "\n  help: make sure that nothing else writes to the store, and run the same command again"
         )
     document = {
@@ -174,7 +174,8 @@ def _read_sample(folder: Path, sample: Sequence[Listed]) -> list[files.Published
         except FileProblem as problem:
             problems.append(f"{file.path}: {problem}")
     if not found:
-        raise Refusal(f"{folder} contains no label maps: none of {count(len(sample), 'sampled file')} is one; {problems[0]}")
+        raise Refusal(f"{folder} contains no label maps: none of {count(len(sample), 'sampled file')} is one; {problems[0]}"
+                      "\n  help: pass the folder of the published .pt files")
     return found
 
 
@@ -212,18 +213,19 @@ def _compare_with_reference(
         reference = relabel.open(path)
         if reference.info.get("imported"):
             raise Usage(
-                f"--reference {path} was imported itself and shows no orientation\n  help: name a store that `relabel run` made"
+                f"--reference {path} was imported itself and shows no orientation\n  help: pass a store that `relabel run` made"
             )
         if reference.info["classes"]["ids"] != classes["ids"]:
             ours, theirs = classes["count"], reference.num_classes
             raise Usage(f"--reference {path} has different classes: {theirs} of {reference.info['classes']['list']}, the files "
-                        f"have {ours} of {classes['list']}")
+                        f"have {ours} of {classes['list']}\n  help: pass the class list of the files with --classes, or a "
+                        "different --reference")
         rows = reference.find_rows([file.path.removesuffix(".pt") for file in listed])
         has_labels = reference.labelled()
         shared = [(file, int(row)) for file, row in zip(listed, rows) if row >= 0 and has_labels[row]]
         if not shared:
             raise Usage(f"--reference {path} has labels of none of these images: its first image is `{reference.ids()[0]}`, the "
-                        f"first file is `{listed[0].path.removesuffix('.pt')}`")
+                        f"first file is `{listed[0].path.removesuffix('.pt')}`\n  help: pass a store of the same images")
         step = max(1, len(shared) // REFERENCE_IMAGES)
         pairs = []
         for file, row in shared[::step][:REFERENCE_IMAGES]:
@@ -235,7 +237,8 @@ def _compare_with_reference(
     except relabel.StoreError as error:
         raise Refusal(f"--reference: {error}") from error
     if not pairs:
-        raise Refusal(f"cannot read any of the files that --reference {path} has labels of")
+        raise Refusal(f"cannot read any of the files that --reference {path} has labels of"
+                      "\n  help: pass a --reference with labels of other images, or --orientation")
     return detect.compare_with_reference(pairs, path)
 
 
@@ -264,7 +267,7 @@ def _warnings(listed: Sequence[Listed], classes: dict[str, Any], orientation: Fi
     if classes["list"] != "unnamed" and not folders & known:
         warnings.append(
             f"no folder is a class of {classes['list']}; the first file is {listed[0].path}\n  help: training code finds a map by "
-            "its path: name the folder that contains the class folders, and with --classes the class list of the teacher"
+            "its path: pass the folder that contains the class folders, and with --classes the class list of the teacher"
         )
     if orientation.agreement and orientation.origin != "reference":
         straight, transposed = orientation.agreement["yx"], orientation.agreement["xy"]
@@ -300,7 +303,7 @@ def _write_run_note(
 
 
 def _document(finding: Finding) -> dict[str, Any]:
-    return {"value": finding.value, "from": finding.origin, "words": finding.text}
+    return {"value": finding.value, "from": finding.origin, "description": finding.text}
 
 
 def _summary(document: dict[str, Any]) -> str:

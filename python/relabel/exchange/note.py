@@ -28,9 +28,9 @@ def read(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise Refusal(f"cannot read {path}: {error}\n  help: remove it, or name another folder") from error
+        raise Refusal(f"cannot read {path}: {error}\n  help: remove it, or choose a different folder") from error
     if not isinstance(note, dict):
-        raise Refusal(f"{path} is not a note of an export\n  help: remove it, or name another folder")
+        raise Refusal(f"{path} is not a note of an export\n  help: remove it, or choose a different folder")
     return note
 
 
@@ -44,7 +44,7 @@ def write(folder: Path, note: dict[str, Any]) -> None:
 def of_store(info: dict[str, Any], dtype: str) -> dict[str, Any]:
     """Returns the note for an export of a store. Two exports may share a folder only if their notes are equal."""
     return {
-        "what": "label maps, one .pt file an image: a tensor [2, k, y, x], scores and class ids",
+        "what": "label maps, one .pt file per image: a tensor [2, k, y, x], scores and class ids",
         "teacher": {"name": info["teacher"]["name"], "sha256": info["teacher"]["sha256"]},
         "manifest_sha256": info["manifest_sha256"],
         "k": info["k"],

@@ -102,7 +102,7 @@ class Output:
 
 
 def escaped(text: str) -> str:
-    """Returns a text as one line without characters that a terminal acts on."""
+    """Returns a string as one line without characters that a terminal acts on."""
     return ACTS_ON_TERMINAL.sub(_escape, text)
 
 

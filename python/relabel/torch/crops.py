@@ -47,7 +47,7 @@ class RandomResizedCrop(v2.RandomResizedCrop):
     def forward(self, *inputs: Any) -> tuple[Any, Crop]:
         image = inputs[0]
         if len(inputs) != 1 or isinstance(image, (tuple, list, dict)):
-            raise TypeError("RandomResizedCrop takes one image and no label: put it first")
+            raise TypeError("RandomResizedCrop takes one image and no label\n  help: put it first")
         height, width = functional.get_size(image)
         # Its name was `_get_params` before torchvision 0.21.
         make = self.make_params if hasattr(self, "make_params") else self._get_params
@@ -93,5 +93,5 @@ class OnImage(torch.nn.Module):
 def _image_and_crop(inputs: tuple[Any, ...], name: str) -> tuple[Any, Crop]:
     pair = inputs[0] if len(inputs) == 1 else inputs
     if not (isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[1], Crop)):
-        raise TypeError(f"{name} takes (image, Crop): put it after relabel.torch.RandomResizedCrop")
+        raise TypeError(f"{name} takes (image, Crop)\n  help: put it after relabel.torch.RandomResizedCrop")
     return pair[0], pair[1]

@@ -89,7 +89,7 @@ class CropDataset(Dataset[Any]):
             image = self.transform(image)
         if not _is_pair(image):
             raise TypeError(
-                f"the transform returned {type(image).__name__}, expected (image, Crop): begin it with "
+                f"the transform returned {type(image).__name__}, expected (image, Crop)\n  help: begin it with "
                 "relabel.torch.RandomResizedCrop, and wrap transforms that take only an image in relabel.torch.OnImage"
             )
         image, crop = image
@@ -179,7 +179,7 @@ def _files(dataset: Any) -> list[tuple[str, str]]:
         files = _files(dataset.dataset)
         return [files[index] for index in dataset.indices]
     raise TypeError(
-        f"{type(dataset).__name__} has no `samples` and `root`, which name its images: pass ids=, one for each image"
+        f"{type(dataset).__name__} has no `samples` and `root`, which list its images\n  help: pass ids=, one for each image"
     )
 
 
@@ -199,8 +199,8 @@ def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], files: Sequenc
     others = sum(there != length for there, length in pairs)
     if 2 * others > len(pairs):
         warnings.warn(
-            f"{labels.path}: {others} of {len(pairs)} sampled files of the data set differ in length from the labelled files. "
-            "Ignore this for resized or converted copies. Otherwise these are other images with the same names, such as those of "
-            "another split",
+            f"{labels.path}: {others} of {len(pairs)} sampled files of the data set differ in length from the labelled files\n"
+            "  help: ignore this for resized or converted copies. Otherwise these are different images with the same names, such "
+            "as those of a different split",
             stacklevel=4,
         )

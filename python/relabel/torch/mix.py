@@ -64,7 +64,7 @@ class CutMix(torch.nn.Module):
     def forward(self, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Returns mixed images ``[B, channels, height, width]`` and targets ``[B, classes]``; the inputs are not modified."""
         if self.region:
-            raise ValueError("CutMix by region needs the crops: use relabel.torch.PoolCollate(dataset, cutmix=...)")
+            raise ValueError("CutMix by region needs the crops\n  help: use relabel.torch.PoolCollate(dataset, cutmix=...)")
         _check_soft(images, targets)
         paste = self.paste(images)
         if paste is None:

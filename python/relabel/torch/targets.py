@@ -112,7 +112,7 @@ def rows_of_names(labels: Labels, names: Sequence[str], *, are_paths: bool) -> N
     rows: NDArray[np.int64] = labels._core.find_names([os.fspath(name) for name in names], are_paths)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
-        # Its error names the first one and a similar name.
+        # Its error contains the first one and a similar name.
         try:
             labels.rows([os.fspath(names[int(missing[0])])])
         except KeyError as unknown:
@@ -133,8 +133,8 @@ def without_labels(labels: Labels, rows: NDArray[np.int64], missing: Missing) ->
         row = int(rows[unlabelled][0])
         reason = labels.failed().get(row, "its shard is not done yet")
         raise NotLabelled(
-            f"{labels.path}: {int(unlabelled.sum())} of {len(rows)} images have no labels; the first is row {row} ({reason}). "
-            'missing="drop" leaves them out, missing="hard" uses their folder class'
+            f"{labels.path}: {int(unlabelled.sum())} of {len(rows)} images have no labels; the first is row {row} ({reason})\n"
+            '  help: missing="drop" leaves them out, missing="hard" uses their folder class'
         )
     return unlabelled
 

@@ -13,12 +13,12 @@ use crate::cli::output::thousands;
 /// Refuses to resume a store whose settings differ.
 ///
 /// # Errors
-/// Returns [`Error::OtherRun`] if there are differences.
+/// Returns [`Error::SettingsDiffer`] if there are differences.
 pub fn refuse_differences(out: &Path, differences: Vec<String>) -> Result<(), Error> {
     if differences.is_empty() {
         return Ok(());
     }
-    Err(Error::OtherRun {
+    Err(Error::SettingsDiffer {
         path: out.to_path_buf(),
         differences,
         advice: "pass the flags that the store was created with, or another --out",

@@ -3,7 +3,7 @@
 use strsim::jaro_winkler;
 
 use crate::shared::classes::ClassList;
-use crate::shared::manifest::{Manifest, NameKind, RowIndex, TwoImages};
+use crate::shared::manifest::{AmbiguousName, Manifest, NameKind, RowIndex};
 
 /// Maximum number of similar names in an error.
 const MAX_SIMILAR: usize = 5;
@@ -91,7 +91,7 @@ pub fn find_image(manifest: &Manifest, name: &str) -> Result<usize, FindImageErr
     match index.find(manifest, name, NameKind::IdOrPath) {
         Ok(Some(row)) => return Ok(row),
         Ok(None) => {}
-        Err(TwoImages { first, second }) => {
+        Err(AmbiguousName { first, second }) => {
             let images = [image(first), image(second)];
             return Err(FindImageError::TwoImages { name: name.to_owned(), images, rows: [first, second] });
         }

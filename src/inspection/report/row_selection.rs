@@ -124,7 +124,7 @@ impl RowSelection {
 /// sample contains a smaller one, and the probability of a row does not depend on the others.
 fn keep_random(rows: &mut Vec<usize>, count: usize, seed: u64) {
     if count < rows.len() {
-        let drawn: HashMap<usize, u64> = rows.iter().map(|&row| (row, SplitMix64::number(seed, row as u64))).collect();
+        let drawn: HashMap<usize, u64> = rows.iter().map(|&row| (row, SplitMix64::nth(seed, row as u64))).collect();
         rows.select_nth_unstable_by_key(count, |row| (drawn[row], *row));
         rows.truncate(count);
         rows.sort_unstable();

@@ -38,7 +38,7 @@ pub fn run(
     in_flight.begin()?;
     for work in &job.shards {
         if let ImagesToDo::These(rows) = &work.images {
-            in_flight.forgive(rows);
+            in_flight.reset_strikes(rows);
         }
     }
     let result = run_stages(job, Some(in_flight), teachers, monitor, |pool, labelled, outcome| {

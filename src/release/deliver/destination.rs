@@ -88,6 +88,6 @@ pub(super) enum DeliveryError {
 impl DeliveryError {
     /// Adds the location.
     pub(super) fn at(self, destination: &dyn ReleaseDestination) -> Error {
-        Error::Release { place: destination.name(), problem: self.into() }
+        Error::Release { location: destination.name(), problem: self.into() }
     }
 }

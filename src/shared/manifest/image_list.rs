@@ -2,11 +2,11 @@
 
 /// The fixed list of a data set's images.
 ///
-/// A data set has millions of images, so texts are packed into one allocation: an image takes about 50 bytes and its path.
+/// A data set has millions of images, so strings are packed into one allocation: an image takes about 50 bytes plus its path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
     paths: PackedStrings,
-    /// Chosen ids; empty where the id is the path without its extension. `None` if that is so for every row.
+    /// Chosen ids; empty where the id is the path without its extension. `None` if no row has one.
     ids: Option<PackedStrings>,
     /// Positions in `class_names`, or [`NO_CLASS`].
     folder_classes: Vec<u32>,
@@ -34,7 +34,7 @@ impl Manifest {
         self.lengths.len()
     }
 
-    /// True if there are no images.
+    /// Returns whether the list is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.lengths.is_empty()
@@ -43,13 +43,13 @@ impl Manifest {
     /// Path below the source.
     ///
     /// # Panics
-    /// Panics if there is no such row, as the other methods that take one do.
+    /// Panics if the row is out of range, as do the other methods that take a row.
     #[must_use]
     pub fn path(&self, row: usize) -> &str {
         self.paths.get(row)
     }
 
-    /// Id: the path without its extension, unless another one was chosen or two images would share it.
+    /// Id: the path without its extension, unless a different one was chosen or two images would share it.
     #[must_use]
     pub fn id(&self, row: usize) -> &str {
         self.chosen_id(row).unwrap_or_else(|| id_from_path(self.path(row)))
@@ -60,7 +60,7 @@ impl Manifest {
         self.ids.as_ref().map(|ids| ids.get(row)).filter(|id| !id.is_empty())
     }
 
-    /// True if some row has a chosen id.
+    /// Returns whether any row has a chosen id.
     pub(super) fn has_chosen_ids(&self) -> bool {
         self.ids.is_some()
     }
@@ -175,7 +175,7 @@ pub(super) fn id_from_path(path: &str) -> &str {
     }
 }
 
-/// True for a path that a manifest may list: whatever it lists, only files below the source are read.
+/// Returns whether a manifest may list this path: only files below the source are read.
 pub(crate) fn is_path_below_source(path: &str) -> bool {
     let bad_part = |part: &str| part.is_empty() || part == "." || part == "..";
     !path.contains('\0') && !path.split('/').any(bad_part)

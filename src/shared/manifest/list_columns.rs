@@ -51,7 +51,7 @@ pub(super) fn parse_length(row: usize, cell: &str) -> Result<u64, ManifestError>
     }
 }
 
-/// Checks a cell of the column `label`: spaces around it would make it another class, unless the folder has that name.
+/// Checks a cell of the column `label`: spaces around it would make it a different class, unless the folder has that name.
 ///
 /// # Errors
 /// Returns [`ManifestError::SpacesAroundLabel`].

@@ -18,7 +18,7 @@ pub struct ManifestEntry {
     pub id: Option<String>,
     /// The class that the image is filed under.
     pub folder_class: Option<String>,
-    /// Length of the file; 0 if it is not known.
+    /// Length of the file in bytes; 0 if unknown.
     pub bytes: u64,
 }
 
@@ -28,7 +28,7 @@ pub struct ManifestBuilder {
     manifest: Manifest,
     /// Positions of the class names.
     class_numbers: HashMap<String, u32>,
-    /// Whether a row has an id that is neither its path nor its path without its extension.
+    /// Whether any row has an id that is neither its path nor its path without its extension.
     has_foreign_ids: bool,
 }
 
@@ -120,7 +120,7 @@ impl Manifest {
     /// Returns the manifest of these entries, in their order. Images that would share an id keep their extensions in it.
     ///
     /// # Errors
-    /// Returns an error as [`ManifestBuilder::push`] and [`ManifestBuilder::finish`] do.
+    /// See [`ManifestBuilder::push`] and [`ManifestBuilder::finish`].
     pub fn from_entries(entries: Vec<ManifestEntry>) -> Result<Self, ManifestError> {
         let mut builder = ManifestBuilder::default();
         for entry in entries {
@@ -130,7 +130,7 @@ impl Manifest {
     }
 }
 
-/// Training code also names images by their paths, so a chosen id must not be the path of another image.
+/// Training code also refers to images by their paths, so a chosen id must not be the path of another image.
 fn check_that_no_id_is_another_path(manifest: &Manifest) -> Result<(), ManifestError> {
     let index = RowIndex::new(manifest);
     for row in 0..manifest.len() {
@@ -145,7 +145,7 @@ fn check_that_no_id_is_another_path(manifest: &Manifest) -> Result<(), ManifestE
     Ok(())
 }
 
-/// Returns all rows whose name another row has too: first a pair that shares one, so that an error can name both, then
+/// Returns all rows whose name is not unique: first a pair that shares one, for the message of the error, then
 /// the others in order. `None` if all names are different.
 ///
 /// The table contains row numbers and looks names up in the list: a map of strings would take several times the memory.

@@ -1,4 +1,4 @@
-//! Why a manifest is refused.
+//! Errors of reading a manifest.
 
 use parquet::errors::ParquetError;
 
@@ -7,32 +7,34 @@ use super::row_budget::RowBudgetError;
 use crate::shared::digest::Digest;
 use crate::shared::regular_file::UnusableFile;
 
-/// Why a manifest cannot be read, or lists what no manifest may.
+/// Errors of reading, checking or encoding a manifest.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// A row has no path.
-    #[error("row {row}: the path is empty")]
+    #[error("row {row}: the path is empty\n  help: write the path of the image below the source, or delete the row")]
     EmptyPath {
-        /// The row.
+        /// Row in the manifest.
         row: usize,
     },
     /// A path is absolute, or leaves the source.
-    #[error("row {row}: `{path}` is not a path below the source (no `..`, no `//`, not absolute)")]
+    #[error(
+        "row {row}: `{path}` is not a path below the source\n  help: write a relative path without `..` and `//`, such as `n01440764/x.JPEG`"
+    )]
     PathOutsideSource {
-        /// The row.
+        /// Row in the manifest.
         row: usize,
-        /// The path.
+        /// Rejected path.
         path: String,
     },
     /// Two rows have the same path or id.
-    #[error("`{name}` is listed in row {first} and again in row {second}")]
+    #[error("`{name}` is listed in row {first} and again in row {second}\n  help: list each path and each id once")]
     Duplicate {
-        /// The path or id.
+        /// Repeated path or id.
         name: String,
-        /// The first row.
+        /// First row with this name.
         first: usize,
-        /// A later row.
+        /// Second row with this name.
         second: usize,
     },
     /// A chosen id is the path of another image.
@@ -41,37 +43,37 @@ pub enum ManifestError {
          not paths of other images"
     )]
     IdIsPath {
-        /// The row.
+        /// Row in the manifest.
         row: usize,
-        /// Its path.
+        /// Path of that row.
         path: String,
-        /// Its id.
+        /// Chosen id of that row.
         id: String,
-        /// The row of the other image.
+        /// Row of the image with that path.
         other: usize,
     },
     /// The paths separate folders with backslashes.
     #[error("`{path}` has `\\` between its folders, as on Windows\n  help: write `/`, as in `{}`", path.replace('\\', "/"))]
     Backslashes {
-        /// The first such path.
+        /// First such path.
         path: String,
     },
     /// The extension is not that of a manifest.
-    #[error("a manifest is a .csv, .tsv or .parquet file")]
+    #[error("unknown extension\n  help: pass a .csv, .tsv or .parquet file")]
     UnknownExtension,
     /// There are no rows.
-    #[error("it lists no images")]
+    #[error("no images\n  help: list one image per row, with the column `path`")]
     Empty,
     /// The required column is missing.
-    #[error("the column `path` is missing; the columns are {}", .columns.join(", "))]
+    #[error("the column `path` is missing; found {}\n  help: call the column with the paths below the source `path`", .columns.join(", "))]
     MissingPathColumn {
-        /// The columns of the file.
+        /// Columns of the file.
         columns: Vec<String>,
     },
-    /// A column that is read is there twice.
-    #[error("it has two columns `{column}`\n  help: remove one, or give it another name")]
+    /// A column that is read is present twice.
+    #[error("two columns `{column}`\n  help: remove or rename one")]
     DuplicateColumn {
-        /// Its name.
+        /// Name of the column.
         column: String,
     },
     /// A column is named almost like one that is read.
@@ -82,73 +84,75 @@ pub enum ManifestError {
         known.join(", ")
     )]
     MisspelledColumn {
-        /// Its name.
+        /// Name of the column.
         name: String,
-        /// The name that was probably meant.
+        /// Name that was probably meant.
         column: &'static str,
         /// Whether the names differ in spaces.
         has_spaces: bool,
-        /// The columns that are read.
+        /// Names of the columns that are read.
         known: &'static [&'static str],
     },
     /// A column that is read contains lists or structs.
     #[error("the column `{column}` contains lists or structs, and would not be read\n  help: make it flat")]
     NestedColumn {
-        /// Its name.
+        /// Name of the column.
         column: String,
     },
-    /// A column has another type than it should have.
-    #[error("column `{column}` has the type {found}, not {expected}")]
+    /// A column has the wrong type.
+    #[error("column `{column}` has the type {found}, expected {expected}\n  help: write the column as {expected}")]
     ColumnType {
-        /// Its name.
+        /// Name of the column.
         column: String,
-        /// Its type.
+        /// Type of the column.
         found: String,
-        /// The type that is read.
+        /// Expected type.
         expected: &'static str,
     },
     /// A length is not a number of bytes.
-    #[error("row {row}: bytes is `{value}`; expected a whole number of bytes, or nothing")]
+    #[error(
+        "row {row}: bytes is `{value}`, expected an integer\n  help: write the length of the file in bytes, or leave the cell empty"
+    )]
     Length {
-        /// The row.
+        /// Row in the manifest.
         row: usize,
-        /// The cell.
+        /// Value of the cell.
         value: String,
     },
-    /// A folder class has spaces around it, which would make it another class.
-    #[error("row {row}: the label `{label}` has spaces around it, so that it is not the class `{}`", label.trim())]
+    /// A folder class has spaces around it, which would make it a different class.
+    #[error("row {row}: the label `{label}` has spaces around it\n  help: write `{}`", label.trim())]
     SpacesAroundLabel {
-        /// The row.
+        /// Row in the manifest.
         row: usize,
-        /// The cell.
+        /// Value of the cell.
         label: String,
     },
-    /// A text column contains other bytes.
-    #[error("column `{column}` contains text that is not UTF-8")]
+    /// A string column contains bytes that are not UTF-8.
+    #[error("column `{column}` contains bytes that are not UTF-8\n  help: write the file as UTF-8")]
     NotUtf8 {
-        /// Its name.
+        /// Name of the column.
         column: String,
     },
-    /// A store's manifest has another number of rows than its arrays.
-    #[error("it has {rows} rows, the arrays have {images}")]
+    /// The number of rows of a store's manifest differs from that of its arrays.
+    #[error("{rows} rows, but the arrays have {images}")]
     RowCount {
-        /// Rows of the manifest.
+        /// Number of rows of the manifest.
         rows: i64,
-        /// Rows of the arrays.
+        /// Number of rows of the arrays.
         images: usize,
     },
     /// A store's manifest is compressed with a codec that relabel does not write.
     #[error("column `{column}` is compressed with {codec}, not zstd")]
     Codec {
-        /// The column.
+        /// Name of the column.
         column: String,
-        /// Its codec.
+        /// Codec of the column.
         codec: String,
     },
-    /// A store's manifest is another file than the one that the store was made with.
+    /// A store's manifest is not the one that the store was created with.
     #[error(
-        "it is not the list that the store was made with: its sha256 is {found}, not {expected}\n  help: put the original \
-         back, or repeat the run command that made the store, which restores it"
+        "not the manifest that the store was created with: sha256 {found}, expected {expected}\n  help: restore the \
+         original manifest.parquet, or repeat the run command that created the store"
     )]
     OtherDigest {
         /// Digest of the file.
@@ -168,18 +172,18 @@ pub enum ManifestError {
     /// A row group is damaged.
     #[error("row group {row_group}: {problem}")]
     RowGroup {
-        /// Its number.
+        /// Number of the row group.
         row_group: usize,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: ParquetError,
     },
     /// A column is damaged.
     #[error("column `{column}`: {problem}")]
     Column {
-        /// Its name.
+        /// Name of the column.
         column: String,
-        /// What is wrong.
+        /// Underlying error.
         #[source]
         problem: ParquetError,
     },
@@ -190,9 +194,9 @@ pub enum ManifestError {
     #[error(transparent)]
     RowBudget(#[from] RowBudgetError),
     /// Parquet's reader panicked.
-    #[error("not a readable Parquet file: its reader failed in an unexpected way")]
+    #[error("not a readable Parquet file: the Parquet reader panicked")]
     ReaderPanicked,
     /// The Parquet writer failed.
-    #[error("cannot encode it as Parquet: {0}")]
+    #[error("cannot encode the manifest as Parquet: {0}")]
     Encode(#[source] ParquetError),
 }

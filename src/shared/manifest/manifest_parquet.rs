@@ -36,10 +36,10 @@ const SCHEMA: &str = "message manifest {
 /// Rows that are kept in memory while a manifest is written.
 const ROWS_PER_GROUP: usize = 1 << 17;
 
-/// Rows that are decoded at a time, so that run lengths that stand for any number of rows are detected early.
+/// Rows that are decoded at a time, so that run lengths that expand to any number of rows are detected early.
 const ROWS_AT_A_TIME: usize = 1 << 13;
 
-/// Encodes a manifest as the `manifest.parquet` of a store. The bytes depend only on the list, so that the file's digest
+/// Encodes a manifest as the `manifest.parquet` of a store. The bytes depend only on the list, so the file's digest
 /// identifies it.
 ///
 /// # Errors
@@ -81,7 +81,7 @@ fn write_column<T: DataType>(
     values: &[T::T],
     present: Option<&[i16]>,
 ) -> Result<(), ParquetError> {
-    let missing = || ParquetError::General("the schema has no further column".to_owned());
+    let missing = || ParquetError::General("the schema has fewer columns".to_owned());
     let mut column = group.next_column()?.ok_or_else(missing)?;
     column.typed::<T>().write_batch(values, present, None)?;
     column.close()
@@ -119,7 +119,7 @@ pub(crate) fn read_known_manifest_bytes(bytes: Vec<u8>, images: usize) -> Result
 /// Returns the number of rows that the footer of a manifest records; `None` if the file is missing or damaged.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to open it.
+/// Returns [`Error::File`] if it cannot be opened.
 pub(crate) fn manifest_rows(path: &Path) -> Result<Option<usize>, Error> {
     let Ok((file, _)) = regular_file::open(path)?.usable() else { return Ok(None) };
     Ok(rows_in(file))
@@ -162,7 +162,7 @@ fn read_rows(bytes: Vec<u8>) -> Result<ManifestBuilder, ManifestError> {
     })
 }
 
-/// Reads the rows of a store's manifest, which must have `images` rows and use no other codec than we write.
+/// Reads the rows of a store's manifest, which must have `images` rows and use only the codec that relabel writes.
 fn read_rows_of(bytes: &Bytes, images: usize) -> Result<ManifestBuilder, ManifestError> {
     catching_panics(|| {
         let reader = open_parquet(bytes.clone())?;
@@ -222,8 +222,8 @@ fn decode_rows(
         let group = reader.get_row_group(number);
         let group = group.map_err(|problem| ManifestError::RowGroup { row_group: number, problem })?;
         let group = group.as_ref();
-        let mut path_texts = columns.texts(group, path_column)?;
-        let texts = |column: Option<usize>| column.map(|column| columns.texts(group, column)).transpose();
+        let mut path_texts = columns.strings(group, path_column)?;
+        let texts = |column: Option<usize>| column.map(|column| columns.strings(group, column)).transpose();
         let (mut id_texts, mut label_texts, mut split_texts) =
             (texts(id_column)?, texts(label_column)?, texts(split_column)?);
         let mut length_values = length_column.map(|column| columns.values::<Int64Type>(group, column)).transpose()?;
@@ -316,7 +316,7 @@ impl LeafColumns {
         }
     }
 
-    /// Position of the column `split`, if it contains text.
+    /// Position of the column `split`, if it contains strings.
     fn split(&self) -> Option<usize> {
         let is_split = |name: &String| name.trim().eq_ignore_ascii_case(SPLIT);
         self.names.iter().position(is_split).filter(|&at| self.types[at] == PhysicalType::BYTE_ARRAY)
@@ -326,7 +326,7 @@ impl LeafColumns {
         self.names.iter().position(|column| column == name).filter(|&column| !self.nested[column])
     }
 
-    fn texts(&self, group: &dyn RowGroupReader, column: usize) -> Result<TextColumn<'_>, ManifestError> {
+    fn strings(&self, group: &dyn RowGroupReader, column: usize) -> Result<TextColumn<'_>, ManifestError> {
         Ok(match self.types[column] {
             PhysicalType::BYTE_ARRAY => TextColumn::Texts(self.values(group, column)?),
             PhysicalType::INT64 => TextColumn::Numbers(self.values(group, column)?),
@@ -379,19 +379,19 @@ impl<T: DataType> ColumnValues<'_, T> {
     }
 }
 
-/// A column of texts, or of numbers that are read as texts.
+/// A column of strings, or of numbers that are read as strings.
 enum TextColumn<'a> {
     Texts(ColumnValues<'a, ByteArrayType>),
     Numbers(ColumnValues<'a, Int64Type>),
 }
 
 impl<'a> TextColumn<'a> {
-    /// Reads the next texts of a column, if the file has it.
+    /// Reads the next strings of a column, if the file has it.
     fn next_if_present(column: &mut Option<Self>) -> Result<Option<TextBatch<'a>>, ManifestError> {
         column.as_mut().map(Self::next).transpose()
     }
 
-    /// Returns the next [`ROWS_AT_A_TIME`] texts, fewer only at the end.
+    /// Returns the next [`ROWS_AT_A_TIME`] strings, fewer only at the end.
     fn next(&mut self) -> Result<TextBatch<'a>, ManifestError> {
         Ok(match self {
             Self::Texts(values) => TextBatch::Bytes(values.next()?, values.name),
@@ -403,7 +403,7 @@ impl<'a> TextColumn<'a> {
     }
 }
 
-/// Some rows of a text column: bytes that are not yet checked to be UTF-8, with the column's name, or strings.
+/// Some rows of a string column: bytes that are not yet checked to be UTF-8, with the column's name, or strings.
 enum TextBatch<'a> {
     Bytes(Vec<Option<ByteArray>>, &'a str),
     Strings(Vec<Option<String>>),
@@ -417,7 +417,7 @@ impl TextBatch<'_> {
         }
     }
 
-    /// The text in one of the rows; `None` if it is null or the column is shorter.
+    /// Value in one of the rows; `None` if it is null or the column is shorter.
     fn get(&self, at: usize) -> Result<Option<&str>, ManifestError> {
         match self {
             Self::Strings(values) => Ok(values.get(at).and_then(Option::as_deref)),

@@ -12,7 +12,7 @@ use crate::shared::numbers::bytes;
 const MIN_LIMIT_BYTES: u64 = 64 << 20;
 /// Bytes that each byte of a page may unpack to. Large pages contain images, which are compressed already.
 const BYTES_PER_PAGE_BYTE: u64 = 16;
-/// Bytes that are read for a header: enough for most, or else enough for one with a column's smallest and largest text.
+/// Bytes that are read for a header: enough for most, or else enough for one with a column's smallest and largest string.
 const HEADER_BYTES: [u64; 2] = [1 << 8, 1 << 16];
 /// Depth of nested structures; a page's header has two.
 const MAX_DEPTH: usize = 4;
@@ -21,25 +21,25 @@ const MAX_DEPTH: usize = 4;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PageSizeError {
-    /// The column's bytes are not in the file.
-    #[error("column `{column}`: it lies outside of the file")]
+    /// The column extends beyond the end of the file.
+    #[error("column `{column}`: its data extends beyond the end of the file")]
     OutsideFile {
-        /// The column.
+        /// Name of the column.
         column: String,
     },
     /// The file cannot be read.
     #[error("column `{column}`: {problem}")]
     Read {
-        /// The column.
+        /// Name of the column.
         column: String,
-        /// Why not.
+        /// Underlying error.
         #[source]
         problem: ParquetError,
     },
     /// A page's header is damaged.
     #[error("column `{column}`: the header of a page cannot be read")]
     Header {
-        /// The column.
+        /// Name of the column.
         column: String,
     },
     /// A page unpacks to far more than it takes in the file.
@@ -50,7 +50,7 @@ pub enum PageSizeError {
         bytes(*limit_bytes)
     )]
     TooLarge {
-        /// The column.
+        /// Name of the column.
         column: String,
         /// Length of the page in the file.
         packed_bytes: u64,

@@ -22,7 +22,7 @@ impl Manifest {
     /// `split`.
     ///
     /// # Errors
-    /// Returns an error as [`Manifest::read`] does.
+    /// See [`Manifest::read`].
     pub fn read_with_splits(path: &Path) -> Result<(Self, SplitCounts), Error> {
         let refused = |problem: ManifestError| Error::Manifest { path: path.to_path_buf(), problem: problem.into() };
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();

@@ -4,12 +4,12 @@ use crate::shared::numbers::bytes;
 
 /// Memory that a file's rows may take, however short the file is.
 const MIN_BUDGET_BYTES: u64 = 16 << 20;
-/// Memory that each byte of a file may stand for. A million sequential names, written so that they take the least, have 1,600.
+/// Memory that each byte of a file may expand to. A million sequential names, written so that they take the least, have 1,600.
 const BYTES_PER_FILE_BYTE: u64 = 2000;
-/// A row without its texts.
+/// Memory of a row without its strings.
 const ROW_BYTES: u64 = 64;
 
-/// Memory left for the rows of a file. In Parquet a few bytes can stand for any number of equal rows.
+/// Memory left for the rows of a file. In Parquet a few bytes can expand to any number of equal rows.
 #[derive(Debug)]
 pub(crate) struct RowBudget {
     file_bytes: u64,
@@ -19,7 +19,7 @@ pub(crate) struct RowBudget {
 /// A file whose rows take more memory than a file of its length should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "its {} unpack to more rows than a list of this size has: it is damaged, or was made to exhaust memory",
+    "{} expand to more rows than a list of this size has: the file is damaged, or was made to exhaust memory\n  help: write the list again, or pass a different one",
     bytes(*file_bytes)
 )]
 pub struct RowBudgetError {
@@ -32,7 +32,7 @@ impl RowBudget {
         Self { file_bytes, left_bytes: MIN_BUDGET_BYTES.max(file_bytes.saturating_mul(BYTES_PER_FILE_BYTE)) }
     }
 
-    /// Takes the memory of one row with `text_bytes` of text.
+    /// Takes the memory of one row with strings of `text_bytes` in total.
     ///
     /// # Errors
     /// Returns [`RowBudgetError`] if the budget is exhausted.

@@ -20,43 +20,43 @@ pub struct RowIndex {
     stems: HashTable<u32>,
 }
 
-/// What kind of name it is.
+/// Kind of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameKind {
-    /// An id; a path only if there is no such id.
+    /// An id; a path only if no image has this id.
     Id,
     /// A file's path below the source, as a data set lists it. Its extension may differ from that of the labelled file.
     Path,
-    /// Either.
+    /// An id or a path.
     IdOrPath,
 }
 
 /// The rows of two images that a name could refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TwoImages {
-    /// One of them.
+pub struct AmbiguousName {
+    /// First matching row.
     pub first: usize,
-    /// The other.
+    /// Second matching row.
     pub second: usize,
 }
 
-/// Why the rows of a list of names cannot be found.
+/// Errors of looking up a list of names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NamesProblem {
+pub enum LookupError {
     /// The name at this position could refer to two images.
-    TwoImages(usize, TwoImages),
+    Ambiguous(usize, AmbiguousName),
     /// The names at these two positions are different files, but only one image matches.
     OneImage {
-        /// One of the names.
+        /// Position of the first name.
         first: usize,
-        /// The other.
+        /// Position of the second name.
         second: usize,
-        /// The image.
+        /// Row of the image that matches both.
         row: usize,
     },
 }
 
-/// Extensions that a file of the same image may have, in upper or lower case. Other text after a dot is part of the name
+/// Extensions that a file of the same image may have, in upper or lower case. Anything else after a dot is part of the name
 /// (`frame_0.25`).
 const EXTENSIONS: [&str; 23] = [
     "jpg", "jpeg", "jpe", "jfif", "png", "ppm", "bmp", "dib", "pgm", "tif", "tiff", "webp", "gif", "avif", "heic",
@@ -87,11 +87,11 @@ impl RowIndex {
         found.map(|&row| row as usize)
     }
 
-    /// Returns the row of the image that a name refers to; `None` if there is none.
+    /// Returns the row of the image that a name refers to; `None` if it refers to no image.
     ///
     /// # Errors
-    /// Returns [`TwoImages`] if the name could refer to either of two.
-    pub fn find(&self, manifest: &Manifest, name: &str, kind: NameKind) -> Result<Option<usize>, TwoImages> {
+    /// Returns [`AmbiguousName`] if the name could refer to either of two.
+    pub fn find(&self, manifest: &Manifest, name: &str, kind: NameKind) -> Result<Option<usize>, AmbiguousName> {
         let path = without_dot(name);
         let (by_id, by_path) = (self.row(manifest, name), self.row_of_path(manifest, path));
         let exact = match kind {
@@ -113,25 +113,25 @@ impl RowIndex {
     /// paths and all of them are ids, or all of them are paths, they are read as that.
     ///
     /// # Errors
-    /// Returns [`NamesProblem`] for the first name that could refer to two images, or the first two files that only one
+    /// Returns [`LookupError`] for the first name that could refer to two images, or the first two files that only one
     /// image matches.
     pub fn find_all(
         &self,
         manifest: &Manifest,
         names: &[impl AsRef<str>],
         kind: NameKind,
-    ) -> Result<Vec<Option<usize>>, NamesProblem> {
+    ) -> Result<Vec<Option<usize>>, LookupError> {
         let kind = if kind == NameKind::IdOrPath { self.kind_of(manifest, names) } else { kind };
         let mut rows = Vec::with_capacity(names.len());
         // The first file name by which each row was found.
         let mut files: Vec<Option<u32>> = if kind == NameKind::Id { Vec::new() } else { vec![None; manifest.len()] };
         for (at, name) in names.iter().enumerate() {
             let name = name.as_ref();
-            let row = self.find(manifest, name, kind).map_err(|two| NamesProblem::TwoImages(at, two))?;
+            let row = self.find(manifest, name, kind).map_err(|two| LookupError::Ambiguous(at, two))?;
             if let Some(row) = row.filter(|&row| kind != NameKind::Id && manifest.id(row) != name) {
                 let first = *files[row].get_or_insert(at as u32) as usize;
                 if without_dot(names[first].as_ref()) != without_dot(name) {
-                    return Err(NamesProblem::OneImage { first, second: at, row });
+                    return Err(LookupError::OneImage { first, second: at, row });
                 }
             }
             rows.push(row);
@@ -186,12 +186,12 @@ impl RowIndex {
     }
 }
 
-/// Returns the only row, `None` if there is none.
-fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, TwoImages> {
+/// Returns the only row; `None` if there are no rows.
+fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, AmbiguousName> {
     let mut found = None;
     for row in rows {
         match found {
-            Some(first) if first != row => return Err(TwoImages { first, second: row }),
+            Some(first) if first != row => return Err(AmbiguousName { first, second: row }),
             _ => found = Some(row),
         }
     }
@@ -242,14 +242,14 @@ mod tests {
             assert_eq!(find("photo.v2.PNG", kind), Ok(Some(1)), "converted");
             assert_eq!(find("./photo.jpg", kind), Ok(Some(0)));
             assert_eq!(find("x.png", kind), Ok(Some(2)));
-            assert_eq!(find("x.jpg", kind), Err(TwoImages { first: 2, second: 3 }));
-            assert_eq!(find("x", kind), Err(TwoImages { first: 2, second: 3 }));
+            assert_eq!(find("x.jpg", kind), Err(AmbiguousName { first: 2, second: 3 }));
+            assert_eq!(find("x", kind), Err(AmbiguousName { first: 2, second: 3 }));
             assert_eq!(find("Photo", kind), Ok(None));
         }
         // Id of the last image, path of the one before it.
         assert_eq!(find("a.jpg", NameKind::Id), Ok(Some(5)));
         assert_eq!(find("a.jpg", NameKind::Path), Ok(Some(4)));
-        assert_eq!(find("a.jpg", NameKind::IdOrPath), Err(TwoImages { first: 5, second: 4 }));
+        assert_eq!(find("a.jpg", NameKind::IdOrPath), Err(AmbiguousName { first: 5, second: 4 }));
     }
 
     #[test]
@@ -258,10 +258,10 @@ mod tests {
         let rows = |names: &[&str]| index.find_all(&manifest, names, NameKind::IdOrPath);
         assert_eq!(rows(&["a", "a.jpg", "b"]), Ok(vec![Some(0), Some(1), Some(2)]), "ids");
         assert_eq!(rows(&["a.jpg", "a.jpg.png", "b.jpg"]), Ok(vec![Some(0), Some(1), Some(2)]), "paths");
-        assert!(matches!(rows(&["b.jpg", "b", "a.jpg"]), Err(NamesProblem::TwoImages(2, _))), "mixed");
+        assert!(matches!(rows(&["b.jpg", "b", "a.jpg"]), Err(LookupError::Ambiguous(2, _))), "mixed");
         assert_eq!(rows(&["b.jpg", "b.jpg", "b"]), Ok(vec![Some(2); 3]));
         let two = index.find_all(&manifest, &["b.jpg", "b.png"], NameKind::Path);
-        assert_eq!(two, Err(NamesProblem::OneImage { first: 0, second: 1, row: 2 }));
+        assert_eq!(two, Err(LookupError::OneImage { first: 0, second: 1, row: 2 }));
     }
 
     #[test]
@@ -301,18 +301,18 @@ mod tests {
             prop_assert_eq!(index.find_all(&manifest, &paths, NameKind::Path), Ok(expected.clone()));
             for kind in [NameKind::Id, NameKind::Path, NameKind::IdOrPath] {
                 for name in ids.iter().chain(&paths) {
-                    // Never a third image, whatever kind of name it is.
+                    // No name may resolve to a third image.
                     let named = |names: &[&str], row: usize| names[row] == *name;
                     let means = |row: usize| named(&ids, row) || named(&paths, row);
                     let fits = match index.find(&manifest, name, kind) {
                         Ok(found) => found.is_some_and(means),
-                        Err(TwoImages { first, second }) => first != second && (means(first) || means(second)),
+                        Err(AmbiguousName { first, second }) => first != second && (means(first) || means(second)),
                     };
                     prop_assert!(fits, "{} as {:?}", name, kind);
                 }
             }
             let given = index.find_all(&manifest, &ids, NameKind::IdOrPath);
-            prop_assert!(given == Ok(expected) || matches!(given, Err(NamesProblem::TwoImages(..))));
+            prop_assert!(given == Ok(expected) || matches!(given, Err(LookupError::Ambiguous(..))));
         }
     }
 }

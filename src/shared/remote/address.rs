@@ -18,7 +18,7 @@ pub(super) struct RemoteAddress {
     pub(super) name: String,
 }
 
-/// Whether a text is a URL rather than a path.
+/// Returns whether a string is a URL rather than a path.
 #[must_use]
 pub fn is_address(text: &str) -> bool {
     let scheme = text.split_once("://").map(|(scheme, _)| scheme);
@@ -29,7 +29,7 @@ impl RemoteAddress {
     pub(super) fn parse(text: &str, settings: &RemoteSettings) -> Result<Self, Error> {
         let hub_url = hub_url(text, settings);
         let mut url = Url::parse(hub_url.as_deref().unwrap_or(text))
-            .map_err(|error| Error::Usage(format!("`{}` is not an address: {error}", without_credentials(text))))?;
+            .map_err(|error| Error::Usage(format!("`{}` is not a URL: {error}", without_credentials(text))))?;
         let name = without_credentials(text.trim_end_matches('/'));
         let unusable = |problem: &str| Error::Usage(format!("{name}: {problem}"));
         let has_user = url.password().is_some() || !url.username().is_empty();
@@ -40,7 +40,9 @@ impl RemoteAddress {
             return Err(Error::Usage(format!("{variable}: {NO_USER}")));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(unusable("an address of a folder has no `?` and `#`: names of files are appended to it"));
+            return Err(unusable(
+                "the URL contains `?` or `#`\n  help: pass the URL of a folder; names of files are appended to it",
+            ));
         }
         // A folder, with or without the last slash.
         let path = url.path().trim_end_matches('/').to_owned();
@@ -60,7 +62,7 @@ impl RemoteAddress {
         let path =
             if self.prefix.as_ref().is_empty() { inside.to_owned() } else { format!("{}/{inside}", self.prefix) };
         Path::parse(&path)
-            .map_err(|error| Error::Remote { place: self.name.clone(), problem: error.to_string().into() })
+            .map_err(|error| Error::Remote { location: self.name.clone(), problem: error.to_string().into() })
     }
 
     pub(super) fn prefix(&self) -> Option<&Path> {
@@ -77,7 +79,7 @@ impl RemoteAddress {
 const KNOWN: &str = "relabel supports s3://bucket/path, gs://bucket/path, az://container/path, https://host/path and \
                      hf://datasets/user/name";
 
-const NO_USER: &str = "an address must not contain a user or password, since addresses are stored and shown\n  help: set the \
+const NO_USER: &str = "a URL must not contain a user or password, since URLs are stored and shown\n  help: set the \
                        environment variables for credentials";
 
 const NOT_TO_WRITE: &str = "web servers and the Hub are read-only\n  help: publish into a folder and copy it there; for the Hub, \
@@ -94,7 +96,7 @@ fn hub_url(text: &str, settings: &RemoteSettings) -> Option<String> {
     Some(format!("{endpoint}/{kind}/{user}/{name}/resolve/{revision}{inside}"))
 }
 
-/// Removes user, password and query from an address.
+/// Removes user, password and query from a URL.
 fn without_credentials(text: &str) -> String {
     let Some((scheme, rest)) = text.split_once("://") else { return text.to_owned() };
     let (host, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));

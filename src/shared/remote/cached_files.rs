@@ -1,4 +1,4 @@
-//! Copies of remote files on this machine, named by their digests: a copy is never out of date, and releases that share
+//! Local copies of remote files, named by their digests: a copy is never out of date, and releases that share
 //! files share copies. The folder may be deleted at any time.
 
 use std::collections::HashMap;
@@ -47,7 +47,7 @@ impl CachedFiles {
             return Ok(None);
         }
         if self.digests.get().is_none() {
-            // Not `get_or_init`: a process that was forked meanwhile would wait for a thread that does not exist in it.
+            // Not `get_or_init`: a process forked in the meantime would wait for a thread that it does not have.
             let text = self.remote.read_up_to(CHECKSUMS, CHECKSUMS_BYTES)?.unwrap_or_default();
             let text = String::from_utf8_lossy(&text);
             let lines = text.lines().filter_map(|line| line.split_once("  "));

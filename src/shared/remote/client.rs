@@ -27,13 +27,13 @@ pub(super) struct Client {
 
 impl Client {
     pub(super) fn new(address: &RemoteAddress, settings: &RemoteSettings) -> Result<Self, Error> {
-        let unusable = |problem: String| Error::Remote { place: address.name.clone(), problem: problem.into() };
+        let unusable = |problem: String| Error::Remote { location: address.name.clone(), problem: problem.into() };
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| unusable(format!("cannot prepare a connection: {error}")))?;
         check_credentials(address, settings)
-            .map_err(|problem| Error::Remote { place: address.name.clone(), problem: problem.into() })?;
+            .map_err(|problem| Error::Remote { location: address.name.clone(), problem: problem.into() })?;
         let store = build(address, settings).map_err(|error| {
             unusable(format!("cannot use these settings: {}", super::failure::root_cause(&error, settings)))
         })?;
@@ -61,7 +61,7 @@ impl Client {
         })
     }
 
-    /// Returns false in a process that was forked from the one that created the client, which owns its connections.
+    /// Returns whether this process created the client. A forked process must not use it: the parent owns its connections.
     pub(super) fn is_of_this_process(&self) -> bool {
         self.process == process::id()
     }
@@ -149,7 +149,7 @@ fn is_plain_http(endpoint: &str) -> bool {
     endpoint.starts_with("http://")
 }
 
-/// Variables that set another endpoint than the cloud's own.
+/// Variables that override the cloud's own endpoint.
 fn endpoint_variables(scheme: &ObjectStoreScheme) -> &'static [&'static str] {
     match scheme {
         ObjectStoreScheme::AmazonS3 => &["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"],
@@ -199,7 +199,7 @@ fn has_credentials(address: &RemoteAddress, settings: &RemoteSettings) -> bool {
 /// Credentials that an object store needs are missing.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "there are no credentials in the environment\n  help: set one of these variables: {}{}",
+    "no credentials in the environment\n  help: set one of these variables: {}{}",
     variables.join(", "),
     others.map(|others| format!("; with {others}")).unwrap_or_default()
 )]

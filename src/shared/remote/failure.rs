@@ -6,32 +6,32 @@ use super::response_body::ResponseRefused;
 use super::settings::RemoteSettings;
 use crate::shared::error::Error;
 
-/// Why a request failed.
+/// Errors of a request.
 #[derive(Debug, thiserror::Error)]
 enum RequestError {
     #[error(
-        "cannot {action}: the server denies access ({response})\n  help: check the environment variables with the \
-         credentials, and what they allow"
+        "cannot {action}: the server denies access ({response})\n  help: check the credentials in the environment \
+         variables, and their permissions"
     )]
     AccessDenied { action: &'static str, response: String },
     #[error(
-        "cannot {action}: not found ({response})\n  help: check the address; a bucket has to exist before anything is \
-         written to it"
+        "cannot {action}: not found ({response})\n  help: check the URL; a bucket must exist before it is \
+         written to"
     )]
     NotFound { action: &'static str, response: String },
     #[error(
-        "cannot {action}: the server redirects this request to another one, and credentials are not sent there \
+        "cannot {action}: the server redirects this request to a different one, and credentials are not sent there \
          ({response})\n  help: use the address or endpoint that it redirects to"
     )]
     Redirected { action: &'static str, response: String },
     #[error(
-        "cannot {action}: {response}\n  help: several attempts were made: check the network and the address, and repeat the \
-         command, which resumes"
+        "cannot {action}: {response} (retried several times)\n  help: check the network and the URL, and repeat the command, \
+         which resumes"
     )]
     Failed { action: &'static str, response: String },
 }
 
-/// Returns the error of a failed request. `name` is the file's or location's address.
+/// Returns the error of a failed request. `name` is the URL of the file or location.
 pub(super) fn failure(
     name: String,
     settings: &RemoteSettings,
@@ -49,14 +49,14 @@ pub(super) fn failure(
     } else {
         RequestError::Failed { action, response }
     };
-    Error::Remote { place: name, problem: problem.into() }
+    Error::Remote { location: name, problem: problem.into() }
 }
 
-/// Returns a short text of what the server or the network reported.
+/// Returns a short message of what the server or the network reported.
 fn response_text(error: &object_store::Error, settings: &RemoteSettings) -> String {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
-        // object_store's type for this is private, so that its text is parsed.
+        // object_store's type for this is private, so its message is parsed.
         if let Some((_, response)) = cause.to_string().split_once("status code: ") {
             let (status, body) = response.split_once(": ").unwrap_or((response, ""));
             let body = code_and_message(body).map_or(String::new(), |text| format!(", {text}"));
@@ -75,13 +75,13 @@ pub(super) fn root_cause(error: &object_store::Error, settings: &RemoteSettings)
         causes.push(cause.to_string());
         source = cause.source();
     }
-    // Outer texts repeat the inner ones, with addresses and times.
+    // Outer messages repeat the inner ones, with URLs and times.
     let innermost = causes.pop().unwrap_or_default();
     let context = causes.pop().filter(|context| !context.contains(&innermost) && context.len() < 80);
     redacted(&context.map_or(innermost.clone(), |context| format!("{context}: {innermost}")), settings)
 }
 
-/// Whether a response began and was cut off. Decided by the type of the cause, since texts may quote the server.
+/// Returns whether a response began and was cut off. Decided by the type of the cause, since messages may quote the server.
 pub(super) fn is_cut_off(error: &object_store::Error) -> bool {
     let mut source: Option<&(dyn StdError + 'static)> = Some(error);
     while let Some(cause) = source {
@@ -107,14 +107,14 @@ fn code_and_message(body: &str) -> Option<String> {
     Some(between("Message").map_or(code.clone(), |message| format!("{code}: {message}")))
 }
 
-/// Removes all credentials from a text, since a server may repeat one.
+/// Removes all credentials from a string, since a server may repeat one.
 fn redacted(text: &str, settings: &RemoteSettings) -> String {
     let text = without_queries(text);
     let secrets = settings.variables.iter().filter(|(name, value)| is_secret(name) && value.len() >= 4);
     secrets.fold(text, |text, (_, value)| text.replace(value.as_str(), "..."))
 }
 
-/// Removes the queries of all URLs in a text, which may contain signatures.
+/// Removes the queries of all URLs in a string, which may contain signatures.
 fn without_queries(text: &str) -> String {
     let is_end = |letter: char| letter.is_whitespace() || "()\"'`<>,".contains(letter);
     let shown = |word: &str| match word.split_once("://").and_then(|(_, rest)| rest.split_once('?')) {

@@ -73,14 +73,14 @@ impl Files for RemoteFiles {
             let listed = tokio::time::timeout(LIST_TIMEOUT, list.try_collect::<Vec<_>>()).await;
             Ok((listed, bytes))
         })?;
-        let endless = |problem: String| Error::Remote { place: self.name().to_owned(), problem: problem.into() };
+        let endless = |problem: String| Error::Remote { location: self.name().to_owned(), problem: problem.into() };
         let (listed, bytes) = listed.map_err(|error| self.failure("", "list the files", &error))?;
         let listed = listed
-            .map_err(|_| endless(format!("the list of files did not end within {} s", LIST_TIMEOUT.as_secs())))?;
+            .map_err(|_| endless(format!("the list of files was not complete after {} s", LIST_TIMEOUT.as_secs())))?;
         let listed = listed.map_err(|error| self.failure("", "list the files", &error))?;
         if bytes > MAX_LIST_BYTES {
             return Err(endless(format!(
-                "the list of files has more than {MAX_LIST_BYTES} bytes, which no release has"
+                "the list of files takes more than {MAX_LIST_BYTES} bytes, more than that of any release"
             )));
         }
         let named = listed.into_iter().filter_map(|meta| Some((self.address.name_inside(&meta.location)?, meta.size)));
@@ -92,7 +92,7 @@ impl Files for RemoteFiles {
 
 /// Largest list in memory: more than a store with the largest number of shards needs, with six files each.
 const MAX_LIST_BYTES: usize = 1 << 30;
-/// Memory of a list entry besides its name.
+/// Memory of a list entry without its name.
 const ENTRY_BYTES: usize = 128;
 /// Long enough for millions of files, a thousand a page.
 const LIST_TIMEOUT: Duration = Duration::from_mins(10);
@@ -109,8 +109,8 @@ impl RemoteFiles {
         })?;
         let bytes = found(read).map_err(|error| self.failure(inside, "read the file", &error))?;
         let bytes = bytes.ok_or_else(|| Error::Remote {
-            place: format!("{}/{inside}", self.name()),
-            problem: "it is missing".into(),
+            location: format!("{}/{inside}", self.name()),
+            problem: "missing".into(),
         })?;
         if bytes.len() as u64 == wanted {
             return Ok(bytes);
@@ -120,13 +120,13 @@ impl RemoteFiles {
 
     fn too_short(&self, inside: &str, there: u64, wanted: u64) -> Error {
         Error::Remote {
-            place: format!("{}/{inside}", self.name()),
-            problem: format!("it has {there} bytes, expected at least {wanted}: it is another file").into(),
+            location: format!("{}/{inside}", self.name()),
+            problem: format!("{there} bytes, expected at least {wanted}: the file was replaced").into(),
         }
     }
 }
 
-/// Whether the server does not support range requests.
+/// Returns whether the server does not support range requests.
 fn lacks_ranges(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotSupported { .. }) || error.to_string().contains("non-partial")
 }

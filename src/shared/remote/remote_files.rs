@@ -29,8 +29,8 @@ impl RemoteFiles {
     /// `hf://datasets/user/name`. Sends no request.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if it is not such an address or is not writable; [`Error::Remote`] if credentials are
-    /// missing or the settings contradict each other.
+    /// Returns [`Error::Usage`] if the scheme is unknown or the location is not writable; [`Error::Remote`] if credentials
+    /// are missing or the settings contradict each other.
     pub fn open(address: &str, settings: RemoteSettings) -> Result<Self, Error> {
         let address = RemoteAddress::parse(address, &settings)?;
         let first = Client::new(&address, &settings)?;
@@ -43,7 +43,7 @@ impl RemoteFiles {
         &self.address.name
     }
 
-    /// Returns false once the server has answered a range request with the entire file.
+    /// Returns whether the server supports range requests; false once it has answered one with the entire file.
     #[must_use]
     pub fn supports_ranges(&self) -> bool {
         self.supports_ranges.load(Ordering::Relaxed)
@@ -59,7 +59,7 @@ impl RemoteFiles {
         failure::failure(name, &self.settings, action, error)
     }
 
-    /// Sends a request until there is a response or the caller asks for a stop. A response that was cut off is requested
+    /// Sends a request until there is a response or the caller requests a stop. A response that was cut off is requested
     /// again: the client itself retries only what failed before a response began.
     pub(super) fn request<T>(
         &self,

@@ -47,7 +47,7 @@ pub(super) async fn read_range(response: GetResult, skipped: u64, bytes: u64) ->
     }
 }
 
-/// Why the rest of a response is not awaited. The request is not retried.
+/// Reason that the rest of a response is not awaited. The request is not retried.
 #[derive(Debug)]
 pub(super) enum ResponseRefused {
     TooLong { bytes: u64, max_bytes: u64 },
@@ -74,7 +74,7 @@ fn refused(why: ResponseRefused) -> Error {
     Error::Generic { store: "network", source: Box::new(why) }
 }
 
-/// Bytes that a server has to send within [`TIMEOUT`]. Without this limit, a server that sends a byte a second would never
+/// Bytes that a server must send within [`TIMEOUT`]. Without this limit, a server that sends a byte a second would never
 /// end.
 const MIN_BYTES: usize = 4096;
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,20 +18,20 @@ pub struct RemoteSettings {
     pub stop: Option<StopCheck>,
 }
 
-/// Returns whether the caller asked for a stop. Called from the thread that waits, about ten times a second.
+/// Returns whether the caller requested a stop. Called from the thread that waits, about ten times a second.
 pub type StopCheck = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Access to a remote location.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Access {
-    /// Read, without credentials if there are none.
+    /// Read, without credentials if none are set.
     #[default]
     Read,
     /// Read and write.
     Write,
 }
 
-/// Address of the Hugging Face Hub, unless `HF_ENDPOINT` names another one.
+/// Address of the Hugging Face Hub, unless `HF_ENDPOINT` is set.
 const HUB: &str = "https://huggingface.co";
 
 impl RemoteSettings {
@@ -44,7 +44,7 @@ impl RemoteSettings {
         found.map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
     }
 
-    /// Returns the name of an endpoint variable whose address contains a user or password.
+    /// Returns the name of an endpoint variable whose URL contains a user or password.
     pub(super) fn endpoint_with_user(&self) -> Option<&str> {
         let has_user = |value: &str| {
             Url::parse(value)

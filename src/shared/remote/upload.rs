@@ -22,7 +22,7 @@ const MAX_PARTS: u64 = 9_000;
 pub enum UploadSource<'a> {
     /// Memory.
     Bytes(&'a [u8]),
-    /// A file of this machine.
+    /// A local file.
     File(&'a Path),
 }
 

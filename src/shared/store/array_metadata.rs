@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use zarrs::array::{Array, ArrayMetadata};
 
 use super::info::StoreInfo;
+use super::json_digest::pretty;
 use super::layout::{self, StoreArray};
-use super::seal::pretty;
 use super::store_error::StoreError;
 
 impl StoreArray {

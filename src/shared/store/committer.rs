@@ -1,7 +1,7 @@
 //! Writes files into a store. No other code does.
 //!
 //! A file is written in `.staging/`, flushed to disk and then renamed to its final path; then its folder is flushed too.
-//! A file at its final path is therefore complete, whenever the machine stops
+//! A file at its final path is therefore complete even after a power cut
 //! (tests `kill::a_killed_run_resumes_to_the_same_bytes`, `faults::a_failure_at_any_step_of_a_commit_loses_nothing`).
 
 use std::fs::{self, File, OpenOptions};
@@ -58,7 +58,7 @@ impl Committer {
                 return Err(Error::File {
                     action: "copy",
                     path: from.to_path_buf(),
-                    source: io::Error::other(format!("its sha256 is {digest}, its record lists {sha256}")),
+                    source: io::Error::other(format!("sha256 {digest}, its record lists {sha256}")),
                 });
             }
             self.move_into_place(inside, &staged)?;
@@ -130,8 +130,8 @@ impl Committer {
     fn link(&self, from: &Path, staged: &Path) -> Result<CopyMode, Error> {
         let _ = fs::remove_file(staged);
         match self.faults.step().and_then(|()| fs::hard_link(from, staged)) {
-            // A hard link to a symbolic link is a symbolic link too, and leads out of the store.
-            Ok(()) if !fs::symlink_metadata(staged).map_err(Error::file("look at", staged))?.is_file() => {
+            // A hard link to a symbolic link is a symbolic link too, and may resolve outside the store.
+            Ok(()) if !fs::symlink_metadata(staged).map_err(Error::file("inspect", staged))?.is_file() => {
                 fs::remove_file(staged).map_err(Error::file("remove", staged))?;
                 Ok(CopyMode::Copy)
             }
@@ -197,12 +197,12 @@ pub(super) fn create_own_folder(path: &Path) -> Result<(), Error> {
             path: path.to_path_buf(),
             source: io::Error::new(
                 ErrorKind::InvalidInput,
-                "it is a symbolic link, and the folders of a store must not be links\n  help: replace the link by the folder that it leads to",
+                "a symbolic link, and the folders of a store must not be links\n  help: replace the link by the folder that it points to",
             ),
         }),
         Ok(_) => Err(Error::file("create", path)(ErrorKind::NotADirectory.into())),
         Err(error) if error.kind() == ErrorKind::NotFound => create_folder(path),
-        Err(error) => Err(Error::file("look at", path)(error)),
+        Err(error) => Err(Error::file("inspect", path)(error)),
     }
 }
 
@@ -231,7 +231,7 @@ pub(super) fn clear_staging(store: &Path, part: Part, shards: usize) -> Result<(
         let left = left.map_err(Error::file("list", &staging))?;
         let owner = left.file_name().to_str().and_then(|name| name.parse::<Part>().ok());
         if owner.is_some_and(|owner| owner == part || owner.overlaps(part, shards)) {
-            let is_folder = left.file_type().map_err(Error::file("look at", &left.path()))?.is_dir();
+            let is_folder = left.file_type().map_err(Error::file("inspect", &left.path()))?.is_dir();
             let removed = if is_folder { fs::remove_dir_all(left.path()) } else { fs::remove_file(left.path()) };
             removed.map_err(Error::file("remove", &left.path()))?;
         }

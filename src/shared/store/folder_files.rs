@@ -1,4 +1,4 @@
-//! The files of a folder of this machine.
+//! The files of a local folder.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -42,7 +42,7 @@ impl Files for FolderFiles {
         if range.end > metadata.len() {
             return Err(Error::file("read", &path)(io::Error::new(
                 ErrorKind::UnexpectedEof,
-                format!("it has {} bytes, expected at least {}", metadata.len(), range.end),
+                format!("{} bytes, expected at least {}", metadata.len(), range.end),
             )));
         }
         let mut bytes = vec![0; range.end.saturating_sub(range.start) as usize];
@@ -74,11 +74,11 @@ impl Files for FolderFiles {
         self.walk(&mut |name, metadata| match metadata {
             Some(metadata) if metadata.is_file() => {}
             Some(metadata) if metadata.is_dir() => {
-                let what = "it is a symbolic link to a folder, which is not followed: nothing below it was checked";
+                let what = "a symbolic link to a folder, which is not followed: nothing below it was checked";
                 entries.push((name, what.to_owned()));
             }
             Some(metadata) => entries.push((name, regular_file::kind_of(metadata).to_string())),
-            None => entries.push((name, "it is a dangling link".to_owned())),
+            None => entries.push((name, "a dangling symbolic link".to_owned())),
         })?;
         entries.sort();
         Ok(entries)
@@ -94,7 +94,7 @@ impl FolderFiles {
             for entry in fs::read_dir(&folder).map_err(Error::file("list", &folder))? {
                 let entry = entry.map_err(Error::file("list", &folder))?;
                 let name = format!("{inside}{}", entry.file_name().to_string_lossy());
-                if entry.file_type().map_err(Error::file("look at", &entry.path()))?.is_dir() {
+                if entry.file_type().map_err(Error::file("inspect", &entry.path()))?.is_dir() {
                     folders.push((entry.path(), name + "/"));
                     continue;
                 }

@@ -6,32 +6,32 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::info::{FORMAT_VERSION, StoreInfo};
+use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::{self, SMALL_FILE_BYTES};
 use super::location::Files;
-use super::seal::{pretty, sealed, unsealed};
 use crate::shared::error::Error;
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 
 impl StoreInfo {
     /// Returns the group's `zarr.json`.
     #[must_use]
     pub(super) fn group_json(&self) -> Vec<u8> {
         let Ok(Value::Object(info)) = serde_json::to_value(self) else { return Vec::new() };
-        pretty(&json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": sealed(info) } }))
+        pretty(&json!({ "zarr_format": 3, "node_type": "group", "attributes": { "relabel": with_digest(info) } }))
     }
 
     /// Reads the group's `zarr.json`.
     ///
     /// # Errors
-    /// Returns [`Error::Store`] if it is missing, damaged, of another format version or of another program.
+    /// Returns [`Error::Store`] if it is missing, damaged, of a different format version, or not written by relabel.
     pub(super) fn read(store: &Path) -> Result<Self, Error> {
         let problem = |problem: String| Error::Store { path: store.to_path_buf(), problem: problem.into() };
         match GroupState::read(store)? {
             GroupState::Valid(info) => Ok(*info),
             GroupState::Absent => {
                 let is_folder = regular_file::metadata(store)?.is_some_and(|there| there.is_dir());
-                let what = if is_folder { "is not a store: it has no zarr.json" } else { "does not exist" };
-                Err(problem(format!("it {what}\n  help: name a store that `relabel run` wrote")))
+                let what = if is_folder { "not a store: it has no zarr.json" } else { "does not exist" };
+                Err(problem(format!("{what}\n  help: pass a store that `relabel run` wrote")))
             }
             GroupState::Damaged(what) => Err(problem(format!(
                 "its zarr.json is damaged: {what}\n  help: repeat the run command that created the store, which writes \
@@ -43,11 +43,11 @@ impl StoreInfo {
     /// Reads the `zarr.json` of a store that is not in a folder.
     ///
     /// # Errors
-    /// As for [`StoreInfo::read`].
+    /// See [`StoreInfo::read`].
     pub(super) fn from_files(files: &dyn Files) -> Result<Self, Error> {
         let problem = |problem: String| Error::Store { path: files.name().into(), problem: problem.into() };
         let Some(text) = files.read(layout::GROUP)? else {
-            let what = "it is not a store: it has no zarr.json\n  help: check the address under which the store or the \
+            let what = "not a store: it has no zarr.json\n  help: check the URL under which the store or the \
                         release was published";
             return Err(problem(what.to_owned()));
         };
@@ -67,15 +67,15 @@ impl StoreInfo {
         let version = attributes.get("format_version").and_then(Value::as_u64);
         if version.is_some_and(|version| version != u64::from(FORMAT_VERSION)) {
             return Err(GroupError::OtherVersion(format!(
-                "it has format version {}, and this relabel reads version {FORMAT_VERSION}\n  help: use a version of \
-                 relabel that reads it",
+                "format version {}, and this relabel reads version {FORMAT_VERSION}\n  help: use a version of relabel \
+                 that reads it",
                 version.unwrap_or_default()
             )));
         }
         if group["zarr_format"] != 3 || group["node_type"] != "group" {
             return Err(GroupError::Damaged("it does not describe a Zarr v3 group".to_owned()));
         }
-        let content = unsealed(attributes.clone()).map_err(|error| damaged(&error))?;
+        let content = verify_digest(attributes.clone()).map_err(|error| damaged(&error))?;
         let info: Self = serde_json::from_value(content.into()).map_err(|error| damaged(&error))?;
         info.check().map_err(|error| damaged(&error))?;
         Ok(info)
@@ -92,11 +92,11 @@ pub(super) enum GroupState {
     Damaged(String),
 }
 
-/// Why a `zarr.json` is not the description of a store.
+/// Reason that a `zarr.json` is not the description of a store.
 enum GroupError {
     /// It has no attributes of relabel.
     NotOurs,
-    /// It has another format version.
+    /// It has a different format version.
     OtherVersion(String),
     /// It was changed or cut off.
     Damaged(String),
@@ -106,13 +106,14 @@ impl GroupState {
     /// Reads the `zarr.json` of a folder.
     ///
     /// # Errors
-    /// Returns [`Error::Store`] if it is of another format version or program; [`Error::File`] if it cannot be read.
+    /// Returns [`Error::Store`] if it is of a different format version or not written by relabel; [`Error::File`] if it
+    /// cannot be read.
     pub(super) fn read(store: &Path) -> Result<Self, Error> {
         let path = store.join(layout::GROUP);
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
-            Found::There(text) => text,
-            Found::Absent => return Ok(Self::Absent),
-            Found::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
+            Lookup::Found(text) => text,
+            Lookup::Absent => return Ok(Self::Absent),
+            Lookup::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         let refused = |problem: String| Error::Store { path: store.to_path_buf(), problem: problem.into() };
         match StoreInfo::from_json(&text) {
@@ -122,7 +123,7 @@ impl GroupState {
                 Ok(Self::Damaged("it has no attributes of relabel".to_owned()))
             }
             Err(GroupError::NotOurs) => Err(refused(
-                "its zarr.json has no attributes of relabel: it is a Zarr group of another program".to_owned(),
+                "its zarr.json has no attributes of relabel: not written by relabel\n  help: pass a store that `relabel run` wrote, or choose another --out".to_owned(),
             )),
             Err(GroupError::OtherVersion(problem)) => Err(refused(problem)),
         }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The files of another program that a store was made from. Labels depend on every field.
+/// The files of a different program that a store was made from. Labels depend on every field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImportedInfo {
     /// Format of the files.

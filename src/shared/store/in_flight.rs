@@ -26,7 +26,7 @@ use super::committer::create_own_folder;
 use super::layout;
 use super::part::Part;
 use crate::shared::error::{Error, ImageError, ImageErrorKind};
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 
 /// The images that one writer is decoding. Shared by the decoding threads.
 #[derive(Debug)]
@@ -38,13 +38,13 @@ pub struct InFlight {
     heartbeats: AtomicU64,
     slots: Mutex<Slots>,
     strikes: Mutex<BTreeMap<usize, u8>>,
-    /// Held for writing by an image that is decoded alone.
-    turn: RwLock<()>,
+    /// Locked for writing by an image that is decoded alone.
+    decode_lock: RwLock<()>,
     /// Rows that were being decoded when the last run crashed.
     crashed_rows: Vec<usize>,
 }
 
-/// Interval at which [`InFlight::heartbeat`] has to be called.
+/// Interval at which [`InFlight::heartbeat`] must be called.
 pub(crate) const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(50);
 
 const MAX_STRIKES: u8 = 3;
@@ -81,7 +81,7 @@ impl InFlight {
             heartbeats: AtomicU64::new(0),
             slots: Mutex::default(),
             strikes: Mutex::new(strikes),
-            turn: RwLock::new(()),
+            decode_lock: RwLock::new(()),
             crashed_rows: crashed.images.iter().map(|image| image.row).collect(),
         })
     }
@@ -107,8 +107,8 @@ impl InFlight {
         &self.crashed_rows
     }
 
-    /// Leaves one strike of rows that are to be tried again.
-    pub(crate) fn forgive(&self, rows: &[usize]) {
+    /// Resets rows that are to be tried again to one strike.
+    pub(crate) fn reset_strikes(&self, rows: &[usize]) {
         let mut strikes = self.strikes();
         for row in rows {
             if let Some(strikes) = strikes.get_mut(row) {
@@ -118,7 +118,7 @@ impl InFlight {
         self.save_strikes(&strikes);
     }
 
-    /// Lists an image as being decoded until the returned guard is dropped. Waits for other images if it has to be decoded
+    /// Lists an image as being decoded until the returned guard is dropped. Waits for other images if it must be decoded
     /// alone.
     ///
     /// # Errors
@@ -133,13 +133,13 @@ impl InFlight {
                         .to_owned(),
             });
         }
-        let turn = if strikes == 0 {
-            Turn::Shared(self.turn.read().unwrap_or_else(PoisonError::into_inner))
+        let guard = if strikes == 0 {
+            DecodeGuard::Shared(self.decode_lock.read().unwrap_or_else(PoisonError::into_inner))
         } else {
-            Turn::Alone(self.turn.write().unwrap_or_else(PoisonError::into_inner))
+            DecodeGuard::Exclusive(self.decode_lock.write().unwrap_or_else(PoisonError::into_inner))
         };
         let slot = self.slots().take();
-        let image = DecodingImage { in_flight: self, row, slot, since: self.heartbeats.load(Ordering::Acquire), turn };
+        let image = DecodingImage { in_flight: self, row, slot, since: self.heartbeats.load(Ordering::Acquire), guard };
         image.set_memory(0);
         Ok(image)
     }
@@ -198,14 +198,14 @@ pub(crate) struct DecodingImage<'a> {
     row: usize,
     slot: u64,
     since: u64,
-    turn: Turn<'a>,
+    guard: DecodeGuard<'a>,
 }
 
-/// Guards that are only held.
+/// Guard of `decode_lock`, held until it is dropped.
 #[derive(Debug)]
-enum Turn<'a> {
+enum DecodeGuard<'a> {
     Shared(#[expect(dead_code)] RwLockReadGuard<'a, ()>),
-    Alone(#[expect(dead_code)] RwLockWriteGuard<'a, ()>),
+    Exclusive(#[expect(dead_code)] RwLockWriteGuard<'a, ()>),
 }
 
 impl DecodingImage<'_> {
@@ -219,7 +219,7 @@ impl Drop for DecodingImage<'_> {
     fn drop(&mut self) {
         self.in_flight.write(1 + self.slot, [0; 3]);
         self.in_flight.slots().free.push(self.slot);
-        if let Turn::Alone(_) = self.turn {
+        if let DecodeGuard::Exclusive(_) = self.guard {
             let mut strikes = self.in_flight.strikes();
             strikes.remove(&self.row);
             self.in_flight.save_strikes(&strikes);
@@ -283,11 +283,11 @@ impl CrashedRun {
     }
 }
 
-/// Reads a text file. Anything but a regular text file of bounded length counts as missing.
+/// Reads a UTF-8 file. Anything but a regular file of bounded length counts as missing.
 fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(match regular_file::read(path, MAX_BYTES)? {
-        Found::There(bytes) => String::from_utf8(bytes).ok(),
-        Found::Absent | Found::Unusable(_) => None,
+        Lookup::Found(bytes) => String::from_utf8(bytes).ok(),
+        Lookup::Absent | Lookup::Unusable(_) => None,
     })
 }
 
@@ -324,7 +324,7 @@ mod tests {
             let in_flight = open(store.path());
             assert_eq!(in_flight.enter(7).unwrap_err().kind, ImageErrorKind::Crashed);
             assert!(in_flight.enter(3).is_ok(), "it was decoded only during the first crash");
-            in_flight.forgive(&[7]);
+            in_flight.reset_strikes(&[7]);
             assert!(in_flight.enter(7).is_ok());
             in_flight.finish();
             assert!(!store.path().join(layout::IN_FLIGHT).exists());

@@ -106,7 +106,7 @@ pub struct ClassesInfo {
     pub list: String,
     /// Number of classes.
     pub count: usize,
-    /// Folder name of each class; empty text if unknown.
+    /// Folder name of each class; empty string if unknown.
     pub ids: Vec<String>,
     /// Display names.
     pub names: Vec<String>,
@@ -166,7 +166,7 @@ impl StoreInfo {
         self.zstd_level.unwrap_or(DEFAULT_ZSTD_LEVEL)
     }
 
-    /// Whether class ids are stored as u32. Those of at most 65,535 classes are stored as u16, where 65,535 itself means
+    /// Returns whether class ids are stored as u32. Those of at most 65,535 classes are stored as u16, where 65,535 itself means
     /// "not labelled".
     #[must_use]
     pub fn wide_class_ids(&self) -> bool {
@@ -323,7 +323,7 @@ impl SettingDifference {
     }
 
     fn to_line(&self) -> String {
-        format!("{}: {} in the store, {} asked for", self.what, self.there, self.here)
+        format!("{}: {} in the store, {} requested", self.what, self.there, self.here)
     }
 }
 

@@ -13,15 +13,15 @@ pub(super) const STAGING: &str = ".staging";
 pub(super) const LOCKS: &str = ".locks";
 /// The images that are being decoded.
 pub(super) const IN_FLIGHT: &str = ".in-flight";
-/// The files whose digests were verified.
+/// The files whose digests were verified. Existing stores have a folder of this name, so it is kept.
 pub(super) const VERIFIED: &str = ".seen";
-/// Where the images are in the source's archives. A cache.
+/// Positions of the images in the source's archives. A cache.
 pub(super) const SOURCE_INDEX: &str = ".source-index";
 /// Every entry of a store's folder but its arrays.
 pub(super) const ENTRIES: [&str; 9] =
     [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, IN_FLIGHT, VERIFIED, SOURCE_INDEX];
 
-/// Largest description, record or text of a store or release that is read.
+/// Largest description, record or document of a store or release that is read.
 pub(crate) const SMALL_FILE_BYTES: u64 = 32 << 20;
 
 /// Largest `SHA256SUMS` that is read.
@@ -72,7 +72,7 @@ impl StoreArray {
         }
     }
 
-    /// Whether the array has values for every cell, with one inner chunk for each image.
+    /// Returns whether the array has values for every cell, with one inner chunk for each image.
     pub(super) fn is_map(self) -> bool {
         matches!(self, Self::Scores | Self::Classes | Self::Lse)
     }

@@ -20,7 +20,7 @@ pub trait Files: Send + Sync {
     /// Reads a small file; `None` if it is missing.
     ///
     /// # Errors
-    /// As for [`Files::read_up_to`].
+    /// See [`Files::read_up_to`].
     fn read(&self, inside: &str) -> Result<Option<Vec<u8>>, Error> {
         self.read_up_to(inside, SMALL_FILE_BYTES)
     }
@@ -49,10 +49,10 @@ pub trait Files: Send + Sync {
     /// Returns [`Error::Remote`] if the server cannot be reached or refuses.
     fn list(&self) -> Result<Option<Vec<(String, u64)>>, Error>;
 
-    /// Lists the entries that are neither files nor folders, such as links to folders: name, and what is there.
+    /// Lists the entries that are neither files nor folders, such as links to folders: name, and description.
     ///
     /// # Errors
-    /// As for [`Files::list`].
+    /// See [`Files::list`].
     fn irregular_entries(&self) -> Result<Vec<(String, String)>, Error> {
         Ok(Vec::new())
     }
@@ -61,21 +61,21 @@ pub trait Files: Send + Sync {
     ///
     /// # Errors
     /// Returns [`Error::Remote`] if the server cannot be reached or refuses, or if the file is missing, longer or has
-    /// another digest.
+    /// a different digest.
     fn read_verified(&self, inside: &str, sha256: &Digest, max_bytes: u64) -> Result<Vec<u8>, Error> {
         let problem =
-            |problem: String| Error::Remote { place: format!("{}/{inside}", self.name()), problem: problem.into() };
-        let bytes = self.read_up_to(inside, max_bytes)?.ok_or_else(|| problem("it is missing".to_owned()))?;
+            |problem: String| Error::Remote { location: format!("{}/{inside}", self.name()), problem: problem.into() };
+        let bytes = self.read_up_to(inside, max_bytes)?.ok_or_else(|| problem("missing".to_owned()))?;
         match digest_bytes(&bytes) {
             found if found == *sha256 => Ok(bytes),
-            found => Err(problem(format!("it is another file: its sha256 is {found}, expected {sha256}"))),
+            found => Err(problem(format!("sha256 {found}, expected {sha256}"))),
         }
     }
 
     /// Reads a range of a file that a record lists. It may be read from a cached copy, or create one.
     ///
     /// # Errors
-    /// As for [`Files::read_range`]; also if the entire file is read and has another digest.
+    /// See [`Files::read_range`]. Also fails if the entire file is read and its digest differs.
     fn read_recorded_range(&self, file: &RecordedFile, range: Range<u64>) -> Result<Vec<u8>, Error> {
         self.read_range(&file.path, range)
     }
@@ -83,7 +83,7 @@ pub trait Files: Send + Sync {
 
 /// Location of a store that is read.
 pub(super) enum StoreLocation {
-    /// A folder of this machine, and its files that were verified before.
+    /// A local folder, and its files that were verified before.
     Folder { path: PathBuf, verified: VerifiedFiles },
     /// Any other location.
     Files { files: Arc<dyn Files> },
@@ -110,9 +110,9 @@ impl StoreLocation {
             Self::Folder { path, .. } => read_known_manifest(&path.join(MANIFEST), sha256, max_bytes, images),
             Self::Files { files } => {
                 let bytes = files.read_verified(MANIFEST, sha256, max_bytes)?;
-                let place = format!("{}/{MANIFEST}", files.name());
+                let location = format!("{}/{MANIFEST}", files.name());
                 read_known_manifest_bytes(bytes, images)
-                    .map_err(|problem| Error::Remote { place, problem: problem.into() })
+                    .map_err(|problem| Error::Remote { location, problem: problem.into() })
             }
         }
     }

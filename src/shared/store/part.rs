@@ -33,14 +33,14 @@ impl Part {
         from(self.index)..from(self.index + 1)
     }
 
-    /// Whether a shard belongs to both parts.
+    /// Returns whether a shard belongs to both parts.
     #[must_use]
     pub fn overlaps(self, other: Self, shards: usize) -> bool {
         let (a, b) = (self.shards(shards), other.shards(shards));
         a.start.max(b.start) < a.end.min(b.end)
     }
 
-    /// Whether it is the entire store.
+    /// Returns whether this part is the entire store.
     #[must_use]
     pub fn is_whole(self) -> bool {
         self.count == 1

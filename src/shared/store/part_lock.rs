@@ -16,7 +16,7 @@ pub(super) struct StartLock {
     _held: HeldLock,
 }
 
-/// A locked file. It is unlocked explicitly, not only closed, since a process that was forked meanwhile has it open too.
+/// A locked file. It is unlocked explicitly, not only closed, since a process forked in the meantime has it open too.
 #[derive(Debug)]
 struct HeldLock(File);
 
@@ -114,10 +114,11 @@ fn held(store: &Path, path: &Path, part: Part) -> Error {
     let holder = read.and_then(|text| String::from_utf8(text).ok()).unwrap_or_default();
     let holder =
         if holder.trim().is_empty() { "another process".to_owned() } else { holder.trim().escape_debug().to_string() };
-    let what = if part.is_whole() { "it".to_owned() } else { format!("part {part} of it") };
+    let what = if part.is_whole() { "the store".to_owned() } else { format!("part {part}") };
     Error::Store {
         path: store.to_path_buf(),
-        problem: format!("{what} is being written by {holder}\n  help: wait for it, or stop it first").into(),
+        problem: format!("{what} is being written by {holder}\n  help: wait for that process to finish, or stop it")
+            .into(),
     }
 }
 

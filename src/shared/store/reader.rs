@@ -22,8 +22,8 @@ use crate::shared::threads::run_concurrently;
 
 use open_shard::{OpenFileBudget, OpenShard, ReadFailure};
 
-/// A store, open for reading. Threads can share it. A finished shard that is labelled again meanwhile keeps the labels it
-/// had when it was first read; open the store again for the new ones.
+/// A store, open for reading. Threads can share it. A finished shard that is labelled again in the meantime keeps the
+/// labels it had when it was first read; open the store again for the new ones.
 pub struct StoreReader {
     /// Folder or address, for messages.
     path: PathBuf,
@@ -58,12 +58,12 @@ impl StoreReader {
 
     /// Opens a store that is not in a folder. Only the requested data is read.
     ///
-    /// Label maps are read without the rest of their shard, so that the digest of the file is verified only if `files`
+    /// Label maps are read without the rest of their shard, so the digest of the file is verified only if `files`
     /// reads all of it. Every chunk and index is verified by its own checksum either way
     /// (test `remote::a_remote_store_reads_like_the_folder`).
     ///
     /// # Errors
-    /// As for [`StoreReader::open`]; returns [`Error::Remote`] if the server cannot be reached.
+    /// See [`StoreReader::open`]. Returns [`Error::Remote`] if the server cannot be reached.
     pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
         let info = StoreInfo::from_files(&*files)?;
         Self::new(PathBuf::from(files.name()), StoreLocation::Files { files }, info)
@@ -120,10 +120,10 @@ impl StoreReader {
         self.row_with(row, &mut DecodeScratch::default())
     }
 
-    /// As [`StoreReader::row`], with buffers that are reused for each row.
+    /// Reads a row as [`StoreReader::row`] does, with buffers that are reused for each row.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn row_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.checked_map_in(shard, row, scratch)?;
@@ -131,7 +131,7 @@ impl StoreReader {
         })
     }
 
-    /// As [`StoreReader::row`] without checks of values, for a verification that reports each wrong one.
+    /// Reads a row as [`StoreReader::row`] does, without checks of values, for a verification that reports each wrong one.
     pub(super) fn stored_row(&self, row: usize) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
             let map = self.map_in(shard, row, &mut DecodeScratch::default())?;
@@ -142,7 +142,7 @@ impl StoreReader {
     /// Reads the label map of a row.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
         self.labelled(row, |shard| self.checked_map_in(shard, row, scratch))
     }
@@ -150,7 +150,7 @@ impl StoreReader {
     /// Reads the prediction of a row.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn prediction(&self, row: usize) -> Result<RowState<ImagePrediction>, Error> {
         self.labelled(row, |shard| self.checked_prediction_in(shard, row))
     }
@@ -158,14 +158,14 @@ impl StoreReader {
     /// Returns the compressed length of a row's label map in bytes.
     ///
     /// # Errors
-    /// As for [`StoreReader::row`].
+    /// See [`StoreReader::row`].
     pub fn map_bytes(&self, row: usize) -> Result<RowState<usize>, Error> {
         let arrays = StoreArray::stored_in(&self.info).iter().filter(|array| array.is_map());
         let at = row % self.info.shard_images;
         self.labelled(row, |shard| arrays.clone().map(|&array| shard.chunk_bytes(&self.location, array, at)).sum())
     }
 
-    /// Returns the cached index of where the images are in the source's archives, if there is one.
+    /// Returns the cached positions of the images in the source's archives, if the store has them.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
         match &self.location {
@@ -188,7 +188,7 @@ impl StoreReader {
     /// Reads the records of all finished shards, in order.
     ///
     /// # Errors
-    /// As for [`StoreReader::record`]; returns [`Error::Threads`] if threads cannot be started.
+    /// See [`StoreReader::record`]. Returns [`Error::Threads`] if threads cannot be started.
     pub fn records(&self) -> Result<Vec<ShardRecord>, Error> {
         let shards: Vec<usize> = (0..self.info.shards()).collect();
         let read = |shards: &[usize]| shards.iter().filter_map(|&shard| self.record(shard).transpose()).collect();
@@ -206,10 +206,10 @@ impl StoreReader {
     }
 
     /// Checks that a row without labels has no values: no inner chunk, and fill values in the small arrays. Otherwise
-    /// returns the array that has values, and which.
+    /// returns the array that has values, and the problem.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read a file, and [`Error::Store`] if the shard is damaged.
+    /// Returns [`Error::File`] if a file cannot be read, and [`Error::Store`] if the shard is damaged.
     pub(super) fn check_unlabelled(&self, row: usize) -> Result<Result<(), (StoreArray, String)>, Error> {
         let Some(shard) = self.shard(row / self.info.shard_images)? else { return Ok(Ok(())) };
         for &array in StoreArray::stored_in(&self.info) {
@@ -252,7 +252,7 @@ impl StoreReader {
         }
         let shard_number = row / self.info.shard_images;
         let damaged = |problem: &str| self.damaged(shard_number, &format!("row {row}: {problem}"));
-        // A shard that was labelled again meanwhile is read again, once.
+        // A shard that was labelled again in the meantime is read again, once.
         for _ in 0..2 {
             let Some(shard) = self.shard(shard_number)? else { return Ok(RowState::ToDo) };
             if let Some(failed) = shard.record.failed.iter().find(|failed| failed.row == row) {
@@ -342,7 +342,10 @@ impl StoreReader {
         let count = self.info.classes.count;
         match classes.iter().find(|&&class| class as usize >= count) {
             None => Ok(()),
-            Some(class) => Err(ReadFailure::Damaged(format!("it has class {class} of {count}"))),
+            Some(class) => Err(ReadFailure::Damaged(format!(
+                "class id {class} is out of range (0 to {})",
+                count.saturating_sub(1)
+            ))),
         }
     }
 
@@ -391,5 +394,5 @@ fn halves(bytes: &[u8]) -> Vec<f16> {
 }
 
 fn wrong_shape() -> ReadFailure {
-    ReadFailure::Damaged("its arrays have another shape".to_owned())
+    ReadFailure::Damaged("its arrays have a different shape".to_owned())
 }

@@ -5,18 +5,18 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::info::StoreInfo;
+use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::{SMALL_FILE_BYTES, StoreArray, record_file, record_path};
 use super::recorded_file::RecordedFile;
-use super::seal::{pretty, sealed, unsealed};
 use super::store_error::StoreError;
 use crate::shared::digest::Digest;
 use crate::shared::error::{Error, ImageError};
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 
-/// Result of one shard. It contains no times, so that a shard that is labelled again gets the same record.
+/// Result of one shard. It contains no times, so a shard that is labelled again gets the same record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardRecord {
-    /// Identity of the store ([`StoreInfo::identity`]). A record of another store is refused.
+    /// Identity of the store ([`StoreInfo::identity`]). A record of a different store is refused.
     pub made_with: Digest,
     /// Number of the shard.
     pub shard: usize,
@@ -43,7 +43,7 @@ pub struct FailedImage {
     pub id: String,
     /// Path below the source.
     pub path: String,
-    /// Reason.
+    /// Reason of the failure.
     #[serde(flatten)]
     pub error: ImageError,
 }
@@ -91,7 +91,7 @@ pub(super) struct IdentifiedStore<'a> {
 /// State of a shard's record.
 #[derive(Debug)]
 pub(super) enum RecordState {
-    /// There is no record: the shard is to do.
+    /// The record is missing: the shard is to do.
     Absent,
     /// The shard is done if its files match the record.
     Valid(ShardRecord),
@@ -103,19 +103,19 @@ impl RecordState {
     /// Reads a shard's record.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read it.
+    /// Returns [`Error::File`] if it cannot be read.
     pub(super) fn read(store: &Path, of: &IdentifiedStore<'_>, shard: usize) -> Result<Self, Error> {
         let path = record_path(store, shard);
         let text = match regular_file::read(&path, SMALL_FILE_BYTES)? {
-            Found::There(text) => text,
-            Found::Absent => return Ok(Self::Absent),
-            Found::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
+            Lookup::Found(text) => text,
+            Lookup::Absent => return Ok(Self::Absent),
+            Lookup::Unusable(problem) => return Ok(Self::Damaged(problem.to_string())),
         };
         let record = ShardRecord::from_json(&text, of, shard);
         Ok(record.map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid))
     }
 
-    /// Whether the record is valid and equal to `record`.
+    /// Returns whether the record is valid and equal to `record`.
     pub(super) fn is(&self, record: &ShardRecord) -> bool {
         matches!(self, Self::Valid(there) if there == record)
     }
@@ -124,7 +124,7 @@ impl RecordState {
 impl ShardRecord {
     pub(super) fn to_json(&self) -> Vec<u8> {
         match serde_json::to_value(self) {
-            Ok(serde_json::Value::Object(object)) => pretty(&sealed(object)),
+            Ok(serde_json::Value::Object(object)) => pretty(&with_digest(object)),
             _ => Vec::new(),
         }
     }
@@ -132,7 +132,7 @@ impl ShardRecord {
     /// Parses a record and checks it against the store and the shard.
     pub(super) fn from_json(text: &[u8], of: &IdentifiedStore<'_>, shard: usize) -> Result<Self, StoreError> {
         let object = serde_json::from_slice(text).map_err(StoreError::NotJson)?;
-        let record: Self = serde_json::from_value(unsealed(object)?.into()).map_err(StoreError::NotARecord)?;
+        let record: Self = serde_json::from_value(verify_digest(object)?.into()).map_err(StoreError::NotARecord)?;
         if record.shard != shard {
             return Err(StoreError::OtherShard(record.shard));
         }
@@ -169,10 +169,10 @@ impl ShardRecord {
         Ok(record)
     }
 
-    /// Whether the shard's files exist with the recorded lengths.
+    /// Returns whether the shard's files exist with the recorded lengths.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to look at one.
+    /// Returns [`Error::File`] if one cannot be inspected.
     pub(super) fn files_exist(&self, store: &Path) -> Result<bool, Error> {
         for file in &self.files {
             let there = regular_file::metadata(&store.join(&file.path))?;

@@ -29,7 +29,7 @@ impl RecordedFile {
     /// Opens the file and compares it with its record. Its digest is not computed if `is_known` accepts its metadata.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read it.
+    /// Returns [`Error::File`] if it cannot be read.
     pub(super) fn open_matching(
         &self,
         store: &Path,
@@ -53,20 +53,20 @@ impl RecordedFile {
     }
 }
 
-/// Why a file of a shard is not what its record lists. The subject of each message is the file that the caller names.
+/// Reason that a file of a shard differs from its record. The caller prints the file before the message.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileMismatch {
-    /// It is missing or not a regular file.
+    /// Missing, or not a regular file.
     #[error(transparent)]
     Unusable(#[from] UnusableFile),
-    /// It has another length.
-    #[error("it has {found} bytes, its record lists {recorded}")]
+    /// The length differs.
+    #[error("{found} bytes, its record lists {recorded}")]
     Length { found: u64, recorded: u64 },
-    /// Its bytes were changed.
-    #[error("its sha256 is {found}, its record lists {recorded}")]
+    /// The content was changed.
+    #[error("sha256 {found}, its record lists {recorded}")]
     Digest { found: Digest, recorded: Digest },
-    /// It became shorter while it was read.
-    #[error("it ends too early")]
+    /// The file became shorter while it was read.
+    #[error("shorter than expected")]
     Truncated,
     /// The index of its inner chunks is damaged.
     #[error(transparent)]

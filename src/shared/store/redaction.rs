@@ -1,20 +1,20 @@
-//! Copies of a store's small files for publication, with other texts.
+//! Copies of a store's small files for publication, with replaced strings.
 
 use serde_json::{Map, Value};
 
 use super::info::INPUT_KEYS;
+use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::{self, SMALL_FILE_BYTES, record_file};
 use super::reader::StoreReader;
-use super::seal::{pretty, sealed, unsealed};
 use crate::shared::error::Error;
 use crate::shared::regular_file;
 
-/// Returns the replacement of a text, `None` to keep it. Arguments: where the text appears, and the text.
+/// Returns the replacement of a string, `None` to keep it. Arguments: where the string appears, and the string.
 pub type Redact<'a> = dyn FnMut(&str, &str) -> Option<String> + 'a;
 
 impl StoreReader {
-    /// Returns the group's `zarr.json` with replaced texts: the names of teacher and source, and the free keys of the card.
-    /// The identity of the store does not depend on them, so that its records stay valid (test
+    /// Returns the group's `zarr.json` with replaced strings: the names of teacher and source, and the free keys of the card.
+    /// The identity of the store does not depend on them, so its records stay valid (test
     /// `publish::no_local_path_is_published`). `None` if nothing changes.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ impl StoreReader {
             path: self.path().to_path_buf(),
             problem: "its zarr.json has no attributes of relabel".into(),
         })?;
-        let mut object = self.unseal(std::mem::take(info).as_object().cloned().unwrap_or_default())?;
+        let mut object = self.verify(std::mem::take(info).as_object().cloned().unwrap_or_default())?;
         let mut has_changed = false;
         if let Some(source) = object.get_mut("source") {
             has_changed |= redact_value("source", source, redact);
@@ -47,7 +47,7 @@ impl StoreReader {
                 };
             }
         }
-        *info = sealed(object).into();
+        *info = with_digest(object).into();
         Ok(has_changed.then(|| pretty(&group)))
     }
 
@@ -56,7 +56,7 @@ impl StoreReader {
     /// # Errors
     /// Returns [`Error::File`] if it cannot be read; [`Error::Store`] if it is damaged.
     pub fn redacted_record(&self, shard: usize, redact: &mut Redact<'_>) -> Result<Option<Vec<u8>>, Error> {
-        let mut record = self.unseal(self.read_object(&record_file(shard))?)?;
+        let mut record = self.verify(self.read_object(&record_file(shard))?)?;
         let mut has_changed = false;
         for failed in record.get_mut("failed").and_then(Value::as_array_mut).into_iter().flatten() {
             let row = failed["row"].clone();
@@ -64,7 +64,7 @@ impl StoreReader {
                 has_changed |= redact_value(&format!("the reason of row {row}"), reason, redact);
             }
         }
-        Ok(has_changed.then(|| pretty(&sealed(record))))
+        Ok(has_changed.then(|| pretty(&with_digest(record))))
     }
 
     fn read_object(&self, inside: &str) -> Result<Map<String, Value>, Error> {
@@ -76,12 +76,13 @@ impl StoreReader {
         })
     }
 
-    fn unseal(&self, object: Map<String, Value>) -> Result<Map<String, Value>, Error> {
-        unsealed(object).map_err(|problem| Error::Store { path: self.path().to_path_buf(), problem: problem.into() })
+    fn verify(&self, object: Map<String, Value>) -> Result<Map<String, Value>, Error> {
+        verify_digest(object)
+            .map_err(|problem| Error::Store { path: self.path().to_path_buf(), problem: problem.into() })
     }
 }
 
-/// Redacts every text in a value. Returns whether any changed.
+/// Redacts every string in a value. Returns whether any changed.
 fn redact_value(key_path: &str, value: &mut Value, redact: &mut Redact<'_>) -> bool {
     match value {
         Value::String(text) => match redact(key_path, text) {

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::json_digest::verify_digest;
 use super::layout;
-use super::seal::unsealed;
 use super::store_error::StoreError;
 use crate::shared::error::Error;
 use crate::shared::regular_file;
@@ -78,7 +78,7 @@ impl NoteState {
 
 fn parse_note(bytes: &[u8]) -> Result<RunNote, StoreError> {
     let object = serde_json::from_slice(bytes).map_err(StoreError::NotJson)?;
-    let note: RunNote = serde_json::from_value(unsealed(object)?.into()).map_err(StoreError::NotARunNote)?;
+    let note: RunNote = serde_json::from_value(verify_digest(object)?.into()).map_err(StoreError::NotARunNote)?;
     if note.images > MAX_IMAGES {
         return Err(StoreError::RunNoteImages { images: note.images, max_images: MAX_IMAGES });
     }
@@ -107,7 +107,7 @@ pub(super) fn all_notes(store: &Path) -> Result<Vec<(String, NoteState)>, Error>
 /// # Errors
 /// Returns [`Error::File`] if the folder or a note cannot be read.
 pub fn run_notes(store: &Path) -> Result<Vec<RunNote>, Error> {
-    // The sort below is stable, so that notes of the same second keep the order of their names.
+    // The sort below is stable, so notes of the same second keep the order of their names.
     let notes = all_notes(store)?.into_iter().filter_map(|(_, state)| match state {
         NoteState::Valid { note, .. } => Some(*note),
         NoteState::Damaged(_) => None,

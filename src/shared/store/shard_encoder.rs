@@ -44,8 +44,8 @@ fn encode(info: &StoreInfo, array: StoreArray, labels: &ShardLabels) -> Result<O
     let memory = Arc::new(MemoryStore::new());
     let zarr = array.open(info, Arc::clone(&memory), ChunkLayout::ShardsOfCells)?;
     let mut options = CodecOptions::default();
-    // Inner chunks that are compressed concurrently are stored in the order in which they finish, so that the same labels
-    // would give other bytes each time.
+    // Inner chunks that are compressed concurrently are stored in the order in which they finish, so the same labels
+    // would give different bytes each time.
     options.set_concurrent_target(1);
     let mut chunk = vec![0; zarr.dimensionality()];
     chunk[0] = labels.shard as u64;

@@ -7,7 +7,7 @@ use crate::shared::regular_file;
 
 const MAX_BYTES: u64 = 1 << 32;
 
-/// Returns the cached index of where the images are in the source's archives; `None` if it cannot be read, since nothing
+/// Returns the cached positions of the images in the source's archives; `None` if it cannot be read, since nothing
 /// depends on it.
 pub(super) fn read_source_index(store: &Path) -> Option<Vec<u8>> {
     regular_file::read(&store.join(layout::SOURCE_INDEX), MAX_BYTES).ok()?.usable().ok()

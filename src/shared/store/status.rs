@@ -28,7 +28,7 @@ pub struct StoreStatus {
     pub shards_total: usize,
     /// Finished shards.
     pub shards_done: usize,
-    /// Shards that have to be labelled again: their records are damaged, or files are missing or of another length.
+    /// Shards that must be labelled again: their records are damaged, or files are missing or of a different length.
     pub damaged_shards: Vec<usize>,
     /// Total length of the finished shards' files in bytes.
     pub label_bytes: u64,
@@ -40,7 +40,7 @@ pub struct StoreStatus {
     pub agreement: Agreement,
     /// Number of failures of each kind.
     pub failures_by_kind: BTreeMap<String, usize>,
-    /// The failed images.
+    /// Failed images.
     pub failed_images: Vec<FailedImage>,
 }
 
@@ -109,12 +109,12 @@ impl StoreStatus {
     }
 }
 
-/// Refuses a store whose manifest is readable and has another number of rows than the arrays.
+/// Refuses a store whose manifest is readable and whose number of rows differs from that of the arrays.
 fn check_rows(store: &Path, info: &StoreInfo) -> Result<(), Error> {
     let path = store.join(layout::MANIFEST);
     match manifest_rows(&path)? {
         Some(rows) if rows != info.images => {
-            let problem = format!("it has {rows} rows, the arrays have {}", info.images);
+            let problem = format!("{rows} rows, but the arrays have {}", info.images);
             Err(Error::Manifest { path, problem: problem.into() })
         }
         _ => Ok(()),

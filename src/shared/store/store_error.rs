@@ -1,44 +1,43 @@
-//! What is wrong with a store, or with values that are to be stored.
+//! Errors in the files of a store, or in values that are to be stored.
 
 use crate::shared::error::Cause;
 use crate::shared::geometry::MapSize;
 
-/// What is wrong with a file of a store, or with values that are to be stored. The subject of each message is the file
-/// that the caller names before it.
+/// Errors in a file of a store, or in values that are to be stored. The caller prints the file before the message.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
-    /// The text is not a JSON object.
-    #[error("it is not a JSON object: {0}")]
+    /// Not a JSON object.
+    #[error("not a JSON object: {0}")]
     NotJson(#[source] serde_json::Error),
-    /// A JSON object has no digest of itself.
-    #[error("it has no sha256 of itself")]
-    NoSeal,
+    /// A JSON object has no digest of its content.
+    #[error("no checksum of its content")]
+    NoChecksum,
     /// A JSON object was changed after it was written.
-    #[error("its sha256 of itself is {stated}, but its content has {computed}")]
-    Seal {
+    #[error("checksum mismatch: stored {stated}, computed {computed}")]
+    Checksum {
         /// Digest in the object, as JSON.
         stated: String,
         /// Digest of its content.
         computed: String,
     },
     /// The object lacks keys of a record, or has values of other types.
-    #[error("it is not a shard record: {0}")]
+    #[error("not a shard record: {0}")]
     NotARecord(#[source] serde_json::Error),
-    /// The record belongs to another shard.
-    #[error("it is the record of shard {0}")]
+    /// The record belongs to a different shard.
+    #[error("this is the record of shard {0}")]
     OtherShard(usize),
-    /// The record belongs to a store with other settings.
-    #[error("it belongs to a store with other settings")]
+    /// The record belongs to a store with different settings.
+    #[error("from a store with different settings")]
     OtherStore,
     /// First row, rows, and labelled and failed images of the record do not fit the shard.
-    #[error("its row counts do not add up")]
+    #[error("row counts do not add up")]
     RowCounts,
-    /// The record lists other files than the shard has.
-    #[error("it lists other files than the shard has")]
+    /// The files in the record are not those of the shard.
+    #[error("the listed files are not those of the shard")]
     RecordFiles,
     /// The record lists a file that is too long to be the shard's.
-    #[error("it lists {path} with {bytes} bytes, and at most {max_bytes} are possible")]
+    #[error("{path} is listed with {bytes} bytes, and at most {max_bytes} are possible")]
     RecordFileBytes {
         /// Path inside the store.
         path: String,
@@ -59,7 +58,7 @@ pub enum StoreError {
         previous: usize,
     },
     /// The counts of the record's agreement contradict each other.
-    #[error("its agreement is top-1 {top1} and top-5 {top5} of {compared} images, and it has {rows} rows")]
+    #[error("the agreement is top-1 {top1} and top-5 {top5} of {compared} images, and the shard has {rows} rows")]
     AgreementCounts {
         /// Agreeing top-1 predictions.
         top1: usize,
@@ -71,21 +70,21 @@ pub enum StoreError {
         rows: usize,
     },
     /// The object lacks keys of a run note, or has values of other types.
-    #[error("it is not a run note: {0}")]
+    #[error("not a run note: {0}")]
     NotARunNote(#[source] serde_json::Error),
     /// The run note lists more images than a run can label.
-    #[error("it lists {images} images, and at most {max_images} are possible")]
+    #[error("{images} images are listed, and at most {max_images} are possible")]
     RunNoteImages {
         /// Listed images.
         images: usize,
         /// Largest accepted number.
         max_images: usize,
     },
-    /// The text is not a part.
-    #[error("`{0}` is not a part, such as `3-of-8`")]
+    /// A string is not a part.
+    #[error("`{0}` is not a part\n  help: write it as `3-of-8`")]
     NotAPart(String),
     /// The part does not exist.
-    #[error("there is no task {index} of {count}: tasks are counted from 0 to {}", count.saturating_sub(1))]
+    #[error("task {index} is out of range: 0 to {}", count.saturating_sub(1))]
     PartIndex {
         /// Requested part.
         index: usize,
@@ -97,15 +96,13 @@ pub enum StoreError {
     OutOfRange {
         /// Key in the description.
         name: &'static str,
-        /// Its value.
+        /// Value in the description.
         value: usize,
         /// Largest accepted value.
         max: usize,
     },
     /// The images would make too many shards.
-    #[error(
-        "{images} images make {shards} shards of {shard_images} images, and at most {max_shards} are possible: use larger shards"
-    )]
+    #[error("{images} images make {shards} shards of {shard_images} images, and at most {max_shards} are possible")]
     TooManyShards {
         /// Number of images.
         images: usize,
@@ -116,8 +113,8 @@ pub enum StoreError {
         /// Largest accepted number.
         max_shards: usize,
     },
-    /// The class list has another number of ids or names than classes.
-    #[error("it has {classes} classes, but {ids} class ids and {names} class names")]
+    /// The number of ids or names of the class list differs from the number of classes.
+    #[error("{classes} classes, but {ids} class ids and {names} class names")]
     ClassNames {
         /// Number of classes.
         classes: usize,
@@ -170,7 +167,7 @@ pub enum StoreError {
     #[error("its index has {0} bytes")]
     IndexLength(usize),
     /// A shard's index does not have its checksum.
-    #[error("its index does not match its checksum: the file is damaged, or another one")]
+    #[error("its index does not match its checksum: the file is damaged or was replaced")]
     IndexChecksum,
     /// A chunk is shorter than its checksum or header.
     #[error("its chunk has only {0} bytes")]
@@ -183,7 +180,7 @@ pub enum StoreError {
         /// Checksum in the chunk.
         stated: u32,
     },
-    /// A chunk has another number of bytes than its array.
+    /// The decoded length of a chunk is not that of its array.
     #[error("its chunk decodes to {bytes} bytes, expected {expected}")]
     ChunkBytes {
         /// Decoded length.
@@ -194,9 +191,9 @@ pub enum StoreError {
     /// zarrs or zstd failed.
     #[error("cannot {action}: {source}")]
     Codec {
-        /// What was tried, as a verb with its object.
+        /// The operation, as a verb with its object.
         action: &'static str,
-        /// Why it failed.
+        /// Underlying error.
         source: Cause,
     },
     /// The values of one array cannot be encoded or violate the format.
@@ -204,10 +201,10 @@ pub enum StoreError {
     Array {
         /// Name of the array.
         array: &'static str,
-        /// What is wrong.
+        /// Underlying error.
         source: Box<StoreError>,
     },
-    /// A label map has another shape than the store.
+    /// The shape of a label map differs from that of the store.
     #[error(
         "image {image} has a map of {size} cells with k = {k}, and the store has {store_size} cells with k = {store_k}"
     )]
@@ -241,13 +238,13 @@ pub enum StoreError {
     Cell {
         /// Number of the cell, row by row.
         cell: usize,
-        /// What is wrong.
+        /// Underlying error.
         source: Box<StoreError>,
     },
     /// A class id is out of range.
-    #[error("class {class} of {count}")]
+    #[error("class id {class} is out of range (0 to {})", count.saturating_sub(1))]
     ClassId {
-        /// The class id.
+        /// Class id that was found.
         class: u32,
         /// Number of classes.
         count: usize,

@@ -42,7 +42,7 @@ impl VerifiedFiles {
         Self { fingerprints }
     }
 
-    /// Whether the file was verified and was not touched since.
+    /// Returns whether the file was verified and was not touched since.
     pub(super) fn contains(&self, inside: &str, metadata: &Metadata) -> bool {
         let known = self.fingerprints.get(inside);
         known.is_some_and(|known| *known == FileFingerprint::from_metadata(metadata).to_string())

@@ -11,14 +11,15 @@ use super::committer::{Committer, FaultInjection, clear_staging, create_folder, 
 use super::group::GroupState;
 use super::in_flight::InFlight;
 use super::info::StoreInfo;
+use super::json_digest::{pretty, with_digest};
 use super::layout::{self, SMALL_FILE_BYTES, StoreArray, record_file};
 use super::part::Part;
 use super::part_lock::{PartLock, StartLock};
 use super::record::{Agreement, IdentifiedStore, RecordState, ShardRecord};
 use super::recorded_file::RecordedFile;
-use super::seal::{pretty, sealed};
 use super::shard_encoder::ShardLabels;
 use super::source_index::read_source_index;
+use super::store_error::StoreError;
 use super::verified_files::{VerifiedFiles, VerifiedFilesLog};
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
@@ -60,16 +61,16 @@ pub struct PartState {
     pub done: Vec<ShardRecord>,
     /// Numbers of the other shards, in order.
     pub to_do: Vec<usize>,
-    /// Why finished shards have to be labelled again, as text.
+    /// Reasons that finished shards must be labelled again.
     pub damaged: Vec<String>,
 }
 
 impl StoreWriter {
-    /// Whether there is a store at `path`, complete or not. A store whose `zarr.json` is damaged does not count: it is
+    /// Returns whether a store exists at `path`, complete or not. A store whose `zarr.json` is damaged does not count: it is
     /// created again, and keeps its valid shards.
     ///
     /// # Errors
-    /// Returns [`Error::Store`] if it is of another format version or another program.
+    /// Returns [`Error::Store`] if it is of a different format version or program.
     pub fn exists(path: &Path) -> Result<bool, Error> {
         Ok(matches!(GroupState::read(path)?, GroupState::Valid(_)))
     }
@@ -83,7 +84,7 @@ impl StoreWriter {
             return Err(Error::Store {
                 path: path.to_path_buf(),
                 problem: format!(
-                    "it is not a store and not empty (it contains `{entry}`)\n  help: name another --out, or empty this one"
+                    "not a store and not empty (it contains `{entry}`)\n  help: choose another --out, or empty this one"
                 )
                 .into(),
             });
@@ -96,32 +97,36 @@ impl StoreWriter {
     ///
     /// # Errors
     /// Returns [`Error::Store`] if the folder contains other files or another process writes this part;
-    /// [`Error::OtherRun`] if another process has just created a store with other settings; [`Error::File`] if the folder
-    /// cannot be written.
+    /// [`Error::SettingsDiffer`] if another process has just created a store with different settings; [`Error::File`] if
+    /// the folder cannot be written.
     pub fn create(path: &Path, info: StoreInfo, manifest: &Manifest, options: WriterOptions) -> Result<Self, Error> {
         let manifest = manifest_bytes(manifest)
             .map_err(|problem| Error::Manifest { path: path.join(layout::MANIFEST), problem: problem.into() })?;
         Self::create_with(path, info, &manifest, options)
     }
 
-    /// As [`StoreWriter::create`], with the bytes of `manifest.parquet`.
+    /// Creates a store as [`StoreWriter::create`] does, with the bytes of `manifest.parquet`.
     pub(super) fn create_with(
         path: &Path,
         info: StoreInfo,
         manifest: &[u8],
         options: WriterOptions,
     ) -> Result<Self, Error> {
-        info.check().map_err(|problem| Error::Usage(format!("cannot create a store: {problem}")))?;
+        info.check().map_err(|problem| {
+            let help = "\n  help: use a larger --shard-size";
+            let help = if matches!(problem, StoreError::TooManyShards { .. }) { help } else { "" };
+            Error::Usage(format!("cannot create a store: {problem}{help}"))
+        })?;
         create_folder(path)?;
         create_own_folder(&path.join(layout::LOCKS))?;
         let start = StartLock::wait(path)?;
         if let GroupState::Valid(there) = GroupState::read(path)? {
             let differences = there.differences_to_new(&info);
             if !differences.is_empty() {
-                return Err(Error::OtherRun {
+                return Err(Error::SettingsDiffer {
                     path: path.to_path_buf(),
                     differences,
-                    advice: "another process has just created this store: give all of them the same flags",
+                    advice: "another process has just created this store: pass the same flags to all of them",
                 });
             }
             return Self::start(path, *there, options, &start);
@@ -216,7 +221,7 @@ impl StoreWriter {
             return Err(Error::Store {
                 path: self.path.clone(),
                 problem: format!(
-                    "its manifest was changed ({there}, expected sha256 {}), and the source now has another list ({digest})\n  \
+                    "its manifest was changed ({there}, expected sha256 {}), and the source now has a different list ({digest})\n  \
                      help: restore the original manifest.parquet",
                     self.info.manifest_sha256
                 )
@@ -260,7 +265,7 @@ impl StoreWriter {
 
     /// Returns the progress of this writer's part. A shard is done if its record is valid and its files match the record.
     /// Files that were verified before and not touched since are not read again; `on_reading` is called with the number of
-    /// bytes that have to be read.
+    /// bytes that must be read.
     ///
     /// # Errors
     /// Returns [`Error::File`] if a record or file cannot be read.
@@ -363,13 +368,13 @@ impl StoreWriter {
         Ok(record)
     }
 
-    /// Returns the cached index of where the images are in their archives, if an earlier run wrote one.
+    /// Returns the cached positions of the images in their archives, if an earlier run wrote them.
     #[must_use]
     pub fn source_index(&self) -> Option<Vec<u8>> {
         read_source_index(&self.path)
     }
 
-    /// Caches the index of where the images are in their archives, so that a resumed run need not list these again.
+    /// Caches the positions of the images in their archives, so that a resumed run need not list these again.
     ///
     /// # Errors
     /// Returns [`Error::File`] if it cannot be written; nothing depends on it.
@@ -382,7 +387,7 @@ impl StoreWriter {
     /// # Errors
     /// Returns [`Error::File`] if it cannot be written.
     pub fn write_run_note(&self, name: &str, note: serde_json::Map<String, serde_json::Value>) -> Result<(), Error> {
-        self.committer.write_file(&format!("{}/{name}.json", layout::RUNS), &pretty(&sealed(note)))
+        self.committer.write_file(&format!("{}/{name}.json", layout::RUNS), &pretty(&with_digest(note)))
     }
 }
 

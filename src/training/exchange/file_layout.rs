@@ -13,7 +13,7 @@ pub struct FileLayout {
     cell_order: CellOrder,
 }
 
-/// Why a layout is refused.
+/// Errors of creating a layout.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum FileLayoutError {

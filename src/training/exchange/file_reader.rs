@@ -9,7 +9,7 @@ use crate::training::pool::{PoolOptions, Pooler};
 /// Minimum number of ranks of the prediction, for the top-5 agreement.
 const MIN_PREDICTED_RANKS: usize = 5;
 
-/// Converts files to labels. It has buffers that are reused for each file, so that every thread needs its own.
+/// Converts files to labels. It has buffers that are reused for each file, so every thread needs its own.
 #[derive(Debug)]
 pub struct FileReader {
     layout: FileLayout,
@@ -79,12 +79,12 @@ impl FileReader {
     }
 }
 
-/// Why a value is not a class id.
+/// Reason that a value is not a class id.
 #[derive(Debug, thiserror::Error)]
 enum ClassIdError {
-    #[error("its class id {0} is not an integer")]
+    #[error("class id {0} is not an integer")]
     NotAnInteger(f32),
-    #[error("its class id {value} is none of {class_count} classes, which are counted from 0")]
+    #[error("class id {value} is out of range (0 to {})", class_count.saturating_sub(1))]
     OutOfRange { value: f32, class_count: usize },
 }
 
@@ -132,8 +132,8 @@ mod tests {
         let scores = [2.0, 2.0, 1.0, 1.0];
         let with_ids = |ids: [f32; 4]| refusal([&scores[..], &ids].concat().try_into().unwrap());
         assert_eq!(with_ids([0.0, 1.0, 0.0, 2.0]), "not-a-map: cell 0, 0: class 0 is listed twice");
-        assert!(with_ids([0.0, 1.0, 1.0, 2.5]).contains("cell 0, 1: its class id 2.5 is not an integer"));
-        assert!(with_ids([0.0, 1.0, 1.0, 10.0]).contains("none of 10 classes"));
+        assert!(with_ids([0.0, 1.0, 1.0, 2.5]).contains("cell 0, 1: class id 2.5 is not an integer"));
+        assert!(with_ids([0.0, 1.0, 1.0, 10.0]).contains("out of range (0 to 9)"));
         assert!(with_ids([-1.0, 1.0, 1.0, 2.0]).contains("class id -1"));
         assert!(with_ids([f32::NAN, 1.0, 1.0, 2.0]).contains("class id NaN"));
         assert!(with_ids([f32::INFINITY, 1.0, 1.0, 2.0]).contains("class id inf"));

@@ -32,8 +32,8 @@ impl Import {
     /// Creates the store at `out`, or resumes it. `holder` describes this process to other writers.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if files and classes do not match; [`Error::OtherRun`] if the store was made of other files;
-    /// [`Error::Store`] if `out` contains other files.
+    /// Returns [`Error::Usage`] if files and classes do not match; [`Error::SettingsDiffer`] if the store was made of
+    /// different files; [`Error::Store`] if `out` contains other files.
     pub fn open(out: &Path, published: &PublishedFiles, manifest: Manifest, holder: String) -> Result<Self, Error> {
         let wanted = published.store_info(&manifest)?;
         let options = WriterOptions { holder, ..WriterOptions::default() };
@@ -46,12 +46,12 @@ impl Import {
             let mut differences = store.info().differences(&wanted);
             differences.extend(there.difference(&manifest).map(|line| format!("files: {line}")));
             if store.info().shard_images != wanted.shard_images {
-                let (there, asked) = (store.info().shard_images, wanted.shard_images);
-                differences.push(format!("shard size: {there} in the store, {asked} asked for"));
+                let (there, wanted) = (store.info().shard_images, wanted.shard_images);
+                differences.push(format!("shard size: {there} in the store, {wanted} requested"));
             }
             if !differences.is_empty() {
-                let advice = "give the folder and the flags that the store was created with, or name another --out";
-                return Err(Error::OtherRun { path: out.to_path_buf(), differences, advice });
+                let advice = "pass the folder and the flags that the store was created with, or choose another --out";
+                return Err(Error::SettingsDiffer { path: out.to_path_buf(), differences, advice });
             }
             store
         };
@@ -61,13 +61,13 @@ impl Import {
         Ok(Self { store, manifest, layout: published.layout, classes_by_folder, is_new, to_do })
     }
 
-    /// The store.
+    /// Returns the store.
     #[must_use]
     pub fn store(&self) -> &StoreWriter {
         &self.store
     }
 
-    /// Whether the store was created.
+    /// Returns whether the store was created.
     #[must_use]
     pub fn is_new(&self) -> bool {
         self.is_new

@@ -28,7 +28,7 @@ pub fn class_list(argument: &str) -> Result<ClassList, Error> {
     }
     match argument.parse() {
         Ok(count) if (1..=MAX_CLASSES).contains(&count) => Ok(ClassList::unnamed(count)),
-        Ok(count) => Err(Error::Usage(format!("{count} classes are out of range: 1 to {MAX_CLASSES}"))),
+        Ok(count) => Err(Error::Usage(format!("{count} classes are out of range\n  help: pass 1 to {MAX_CLASSES}"))),
         Err(_) => ClassList::read(Path::new(argument)),
     }
 }
@@ -58,7 +58,7 @@ pub struct PublishedFiles {
     pub layout: FileLayout,
     /// Number type of the files.
     pub dtype: ImportedDtype,
-    /// The classes of their ids.
+    /// Class list of the ids in the files.
     pub classes: ClassesInfo,
     /// Origin of each value: `flag`, `detected`, `assumed`, ...
     pub origins: BTreeMap<String, String>,
@@ -76,12 +76,12 @@ impl PublishedFiles {
     pub fn store_info(&self, manifest: &Manifest) -> Result<StoreInfo, Error> {
         let class_count = self.classes.count;
         if manifest.is_empty() {
-            return Err(Error::Usage("there are no files to import".to_owned()));
+            return Err(Error::Usage("no files to import\n  help: pass a folder with .pt files".to_owned()));
         }
         if class_count > self.dtype.exact_up_to() + 1 {
             return Err(Error::Usage(format!(
                 "the files have class ids as {}, which is exact only up to {}, and the class list has {class_count} classes\n  \
-                 help: name the class list that the files were made with, if it is shorter",
+                 help: pass the class list that the files were made with, if it is shorter",
                 match self.dtype {
                     ImportedDtype::Float32 => "float32",
                     ImportedDtype::Float16 => "float16",
@@ -91,7 +91,7 @@ impl PublishedFiles {
         }
         if self.layout.k() > class_count {
             return Err(Error::Usage(format!(
-                "the files have {} classes in each cell, and the class list has {class_count} classes\n  help: name the class \
+                "the files have {} classes in each cell, and the class list has {class_count} classes\n  help: pass the class \
                  list that the files were made with",
                 self.layout.k()
             )));

@@ -97,7 +97,7 @@ impl<'a> CropPooler<'a> {
     /// Pools all crops of a map, and returns the result for `class` in the order of the crops.
     ///
     /// # Errors
-    /// Returns [`PoolError::MapSize`] if the map has another size; [`PoolError::ClassId`] if it has a class that the teacher
+    /// Returns [`PoolError::MapSize`] if the size of the map differs; [`PoolError::ClassId`] if it has a class that the teacher
     /// does not have.
     pub fn pool(&mut self, map: &LabelMap, class: u32) -> Result<Vec<CropLabel>, PoolError> {
         if map.size() != self.weights.size {

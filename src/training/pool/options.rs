@@ -104,7 +104,7 @@ pub enum Convention {
     #[default]
     XFirst,
     /// The convention of the public readers of *Re-labeling ImageNet* and `TokenLabeling`: they pass (top, left, bottom,
-    /// right) to `roi_align`, which takes (x0, y0, x1, y1), and scale all four by the map's width, so that the box is
+    /// right) to `roi_align`, which takes (x0, y0, x1, y1), and scale all four by the map's width, so the box is
     /// mirrored at the image's diagonal. Only for reproducing their results.
     Naver,
 }

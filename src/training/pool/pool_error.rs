@@ -2,23 +2,23 @@
 
 use crate::shared::geometry::MapSize;
 
-/// Why a label map cannot be pooled, or why an option is refused.
+/// Errors of pooling a label map, or of an option of pooling.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PoolError {
     /// The map has a class id that is not below the number of classes.
-    #[error("it has class {class}, but there are {class_count} classes")]
+    #[error("class id {class} is out of range (0 to {})", class_count.saturating_sub(1))]
     ClassId {
-        /// The class id.
+        /// Class id of the map.
         class: u32,
         /// Number of classes.
         class_count: usize,
     },
     /// The fill needs a log-sum-exp, and the map has none.
-    #[error("it has no log-sum-exp, which the fill needs")]
+    #[error("no log-sum-exp, which the fill `rest` needs\n  help: label with --with-lse")]
     NoLse,
-    /// The map has another size than the crops were prepared for.
-    #[error("it is a map of {found} cells, not {expected}")]
+    /// The size of the map is not the one that the crops were prepared for.
+    #[error("a map of {found} cells, expected {expected}")]
     MapSize {
         /// Size of the map.
         found: MapSize,
@@ -26,7 +26,7 @@ pub enum PoolError {
         expected: MapSize,
     },
     /// The output has no parts or too many.
-    #[error("an output of {rows}x{columns} parts is out of range: each side is 1 to {max_side}")]
+    #[error("an output of {rows}x{columns} parts is out of range\n  help: use 1 to {max_side} for each side")]
     OutputSize {
         /// Rows of parts.
         rows: usize,
@@ -36,6 +36,6 @@ pub enum PoolError {
         max_side: usize,
     },
     /// The temperature is not a finite number above 0.
-    #[error("the temperature is {0}, and must be a finite number above 0")]
+    #[error("the temperature is {0}\n  help: use a finite number above 0")]
     Temperature(f32),
 }

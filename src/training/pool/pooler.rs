@@ -9,7 +9,7 @@ use super::target::{SparseTarget, TargetValue};
 use crate::shared::geometry::{Crop, UnitBox};
 use crate::shared::label_map::LabelMap;
 
-/// Pools label maps. It has buffers that are reused for each map, so that every thread needs its own.
+/// Pools label maps. It has buffers that are reused for each map, so every thread needs its own.
 #[derive(Debug)]
 pub struct Pooler {
     options: PoolOptions,
@@ -31,7 +31,7 @@ impl Pooler {
     /// needs a log-sum-exp that the map does not have.
     ///
     /// # Panics
-    /// Panics if `target` has another length.
+    /// Panics if `target` has a different length.
     pub fn pool<T: TargetValue>(&mut self, map: &LabelMap, crop: Crop, target: &mut [T]) -> Result<(), PoolError> {
         let parts = self.options.output.parts();
         assert_eq!(target.len(), self.sums.class_count() * parts, "one value for each class and part");
@@ -41,7 +41,7 @@ impl Pooler {
     /// Returns the sparse target of each part of the output, row by row.
     ///
     /// # Errors
-    /// As for [`Pooler::pool`].
+    /// See [`Pooler::pool`].
     pub fn pool_sparse(&mut self, map: &LabelMap, crop: Crop) -> Result<Vec<SparseTarget>, PoolError> {
         let mut targets = vec![SparseTarget::default(); self.options.output.parts()];
         self.for_each_part(map, crop, |part, sums, temperature| targets[part] = sums.sparse(temperature))?;
@@ -50,13 +50,13 @@ impl Pooler {
 
     /// Writes the target of the part of a crop that is not covered by a pasted box (CutMix by region). `hidden` is in 0..1
     /// of the crop after any flip. If nothing is hidden, it is the target of the crop. Definition:
-    /// [`crate::training::cutmix`].
+    /// [`cutmix`](crate::training::cutmix).
     ///
     /// # Errors
-    /// As for [`Pooler::pool`].
+    /// See [`Pooler::pool`].
     ///
     /// # Panics
-    /// Panics if `target` has another length, or if the output is not 1×1.
+    /// Panics if `target` has a different length, or if the output is not 1×1.
     pub fn pool_visible<T: TargetValue>(
         &mut self,
         map: &LabelMap,

@@ -31,7 +31,7 @@ impl TargetValue for f16 {
 pub struct SparseTarget {
     /// Class ids, by decreasing probability; the lower id first if two are equal.
     pub classes: Vec<u32>,
-    /// Their probabilities.
+    /// Probabilities of these classes.
     pub probs: Vec<f32>,
     /// Total probability of the other classes, which have equal shares.
     pub rest: f32,

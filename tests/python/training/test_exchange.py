@@ -130,7 +130,7 @@ def test_unsorted_cells_are_sorted(tmp_path):
     tensors = write_naver(tmp_path / "maps", 4)
     save(tmp_path / "maps", {path: tensor.flip(1) for path, tensor in tensors.items()})
     document = relabel_json("import", tmp_path / "maps", "--out", tmp_path / "store")
-    assert "the import sorts them" in document["rank_axis"]["words"]
+    assert "the import sorts them" in document["rank_axis"]["description"]
     scores, classes = package.open(tmp_path / "store").map(0)
     assert torch.equal(torch.from_numpy(classes), next(iter(tensors.values()))[1].long())
     assert (np.diff(scores.astype(np.float32), axis=0) <= 0).all()

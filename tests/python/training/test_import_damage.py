@@ -39,8 +39,8 @@ def write_damaged(folder):
         5: ({"scores": good}, "not-a-map: it contains a dict"),
         6: (with_value((0, 2, 3, 4), float("nan")), "scores: 1 of 225 cells are not finite in float16 (the first: cell y 3, x 4 has NaN"),
         7: (with_value((0, 0, 3, 4), 70000.0), "scores: 1 of 225 cells are not finite in float16 (the first: cell y 3, x 4 has 70000"),
-        8: (with_value((1, 0, 3, 4), 1000.0), "not-a-map: cell 3, 4: its class id 1000 is none of 1000 classes"),
-        9: (with_value((1, 0, 3, 4), 7.5), "not-a-map: cell 3, 4: its class id 7.5 is not an integer"),
+        8: (with_value((1, 0, 3, 4), 1000.0), "not-a-map: cell 3, 4: class id 1000 is out of range (0 to 999)"),
+        9: (with_value((1, 0, 3, 4), 7.5), "not-a-map: cell 3, 4: class id 7.5 is not an integer"),
         10: (with_value((1, slice(0, 2), 3, 4), 7.0), "not-a-map: cell 3, 4: class 7 is listed twice"),
     }
     reasons = {paths[number]: reason for number, (_, reason) in wrong.items()}

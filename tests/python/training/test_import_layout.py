@@ -97,7 +97,7 @@ def test_an_unrelated_reference_leaves_the_orientation_assumed(tmp_path):
 def test_an_assumed_orientation_is_reported(tmp_path):
     write_naver(tmp_path / "maps", 3)
     completed = relabel("import", tmp_path / "maps", "--out", tmp_path / "store")
-    assert "ASSUMED" in completed.stdout and "ASSUMED" in completed.stderr
+    assert "assumed" in completed.stdout and "assumed" in completed.stderr
     document = relabel_json("import", tmp_path / "maps", "--out", tmp_path / "store")
     assert document["orientation"]["from"] == "assumed" and document["images_this_run"] == 0
     info = package.open(tmp_path / "store").info

@@ -15,7 +15,7 @@ import relabel
         ([[0, 0, 1, 1], [0.5, 0.5, 0.5, 0.9]], "row 1 of boxes.*empty"),
         ([[0, 0, 1, 1], [0.5, 0.9, 0.7, 0.1]], "row 1 of boxes.*reversed"),
         ([[float("nan"), 0, 1, 1], [0, 0, 1, 1]], "row 0 of boxes.*finite"),
-        ([[0, 0, 224, 224], [0, 0, 1, 1]], "row 0 of boxes.*pixels"),
+        ([[0, 0, 224, 224], [0, 0, 1, 1]], "row 0 of boxes.*outside"),
         ([[0, 0, 1, 1]], r"shape \[1, 4\]"),
         ([0, 0, 1, 1], r"shape \[4\]"),
     ],

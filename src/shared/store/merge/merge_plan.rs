@@ -72,9 +72,10 @@ impl Merge {
     /// nothing. `on_progress` is called from several threads, and may end the planning with an error.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if a part is named twice or is `out`; [`Error::Store`] if a part is not a store or `out`
-    /// contains other files; [`Error::Merge`] if a part is damaged or has other settings than the first, or if two stores
-    /// have different versions of a shard; [`Error::File`] if a file cannot be read; and the errors of `on_progress`.
+    /// Returns [`Error::Usage`] if a part is passed twice or is `out`; [`Error::Store`] if a part is not a store or `out`
+    /// contains other files; [`Error::Merge`] if a part is damaged or has settings that differ from the first, or if
+    /// two stores have different versions of a shard; [`Error::File`] if a file cannot be read; and the errors of
+    /// `on_progress`.
     pub fn plan(
         parts: &[PathBuf],
         out: &Path,
@@ -83,7 +84,7 @@ impl Merge {
         refuse_repeated(parts, out)?;
         let infos = parts.iter().map(|part| StoreInfo::read(part)).collect::<Result<Vec<_>, _>>()?;
         let Some(info) = infos.first().cloned() else {
-            return Err(Error::Usage("name the stores to merge".to_owned()));
+            return Err(Error::Usage("no stores to merge\n  help: pass the stores to merge".to_owned()));
         };
         let there_info = match GroupState::read(out)? {
             GroupState::Valid(there) => Some(*there),
@@ -211,8 +212,8 @@ impl Merge {
     /// (test `merge::a_failure_at_any_step_of_a_merge_loses_nothing`).
     ///
     /// # Errors
-    /// Returns [`Error::File`] if a file cannot be written; [`Error::Store`] if a part changes meanwhile, another process
-    /// writes the merged store, or that store is damaged afterwards; and the errors of `on_progress`.
+    /// Returns [`Error::File`] if a file cannot be written; [`Error::Store`] if a part changes in the meantime, another
+    /// process writes the merged store, or that store is damaged afterwards; and the errors of `on_progress`.
     pub fn run(
         &self,
         mode: CopyMode,
@@ -262,7 +263,7 @@ impl Merge {
             Some(problem) => Err(Error::Store {
                 path: self.out.clone(),
                 problem: format!(
-                    "it is damaged: {problem}\n  help: merge a part that has this shard again, or resume the run command that \
+                    "damaged: {problem}\n  help: merge a part that has this shard again, or resume the run command that \
                      created the store"
                 )
                 .into(),
@@ -271,18 +272,18 @@ impl Merge {
     }
 }
 
-/// Refuses a part that is named twice or is the merged store.
+/// Refuses a part that is passed twice or is the merged store.
 fn refuse_repeated(parts: &[PathBuf], out: &Path) -> Result<(), Error> {
     let real = |path: &Path| path.canonicalize().ok();
     for (at, part) in parts.iter().enumerate() {
         let Some(real_part) = real(part) else { continue };
         if parts[..at].iter().any(|other| real(other).as_ref() == Some(&real_part)) {
-            return Err(Error::Usage(format!("{} is named twice", part.display())));
+            return Err(Error::Usage(format!("{} is passed twice\n  help: pass each store once", part.display())));
         }
         if real(out).as_ref() == Some(&real_part) {
             return Err(Error::Usage(format!(
-                "{} is to be read and to be written\n  help: to add the other stores to it, name only them; to keep it unchanged, \
-                 name another --out",
+                "{} is both an input and the output\n  help: to add the other stores to it, pass only them; to keep it \
+                 unchanged, choose another --out",
                 part.display()
             )));
         }
@@ -303,7 +304,7 @@ fn refuse(mut problems: Vec<String>, advice: &'static str) -> Result<(), Error> 
     Err(Error::Merge { problems, advice })
 }
 
-/// Reads the valid records of a store; none if there is no store.
+/// Reads the valid records of a store; none if the store does not exist.
 fn records(store: &Path, info: &StoreInfo) -> Result<Vec<ShardRecord>, Error> {
     let of = IdentifiedStore { info, identity: &info.identity() };
     let states = (0..info.shards()).into_par_iter().map(|shard| RecordState::read(store, &of, shard));

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use rustix::process::{Resource, getrlimit};
 
 use crate::shared::error::Error;
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::StoreArray;
 use crate::shared::store::location::StoreLocation;
@@ -79,26 +79,26 @@ pub(super) struct DamagedFile {
     mismatch: FileMismatch,
 }
 
-/// Why something could not be read from a shard.
+/// Reason that a read from a shard failed.
 #[derive(Debug)]
 pub(super) enum ReadFailure {
     /// The file was replaced since it was verified.
     Changed,
     /// The file is damaged, with the reason.
     Damaged(String),
-    /// The system or the network failed, which is not evidence of damage.
+    /// An I/O error of the host or the network, which is not evidence of damage.
     Failed(Error),
 }
 
 impl OpenShard {
-    /// Opens a shard and verifies its files against its record; returns what is wrong with them.
+    /// Opens a shard and verifies its files against its record; returns the first mismatch.
     ///
     /// Inner chunks have checksums, but those of another shard's file are valid too. A file is therefore verified when it is
     /// first read, unless it was verified before and not touched since. Outside folders nothing is verified here, since
     /// files are read in ranges.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read a file.
+    /// Returns [`Error::File`] if a file cannot be read.
     pub(super) fn verify(
         location: &StoreLocation,
         info: &StoreInfo,
@@ -263,7 +263,7 @@ impl ShardFile {
 
     fn reopen(&self, store: &Path) -> Result<File, ReadFailure> {
         match regular_file::open(&store.join(&self.recorded.path)).map_err(ReadFailure::Failed)? {
-            Found::There((file, metadata)) if Some(FileFingerprint::from_metadata(&metadata)) == self.fingerprint => {
+            Lookup::Found((file, metadata)) if Some(FileFingerprint::from_metadata(&metadata)) == self.fingerprint => {
                 Ok(file)
             }
             _ => Err(ReadFailure::Changed),

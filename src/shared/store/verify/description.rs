@@ -48,11 +48,11 @@ pub fn read_description(
         match files.read(&file)? {
             Some(bytes) if bytes == array.metadata_json(&info) => {}
             Some(_) => found.add(file, WRONG_ARRAY_METADATA),
-            None => found.add(file, "it is missing"),
+            None => found.add(file, "missing"),
         }
     }
     let manifest = match files.read_up_to(layout::MANIFEST, info.max_manifest_bytes())? {
-        None => ManifestState::Damaged("it is missing".to_owned()),
+        None => ManifestState::Damaged("missing".to_owned()),
         Some(bytes) => ManifestState::read(bytes, &info),
     };
     if let ManifestState::Damaged(problem) | ManifestState::OtherLength(problem) = &manifest {

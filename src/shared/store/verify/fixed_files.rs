@@ -4,7 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
-use super::verification::{Repair, Verification};
+use super::verification::{Repair, Verification, without_help};
 use crate::shared::digest::digest_bytes;
 use crate::shared::error::Error;
 use crate::shared::manifest::{Manifest, read_manifest_of, rows_in_manifest};
@@ -16,7 +16,7 @@ use crate::shared::store::run_notes::{NoteState, all_notes};
 /// Verifies the arrays' `zarr.json` and the manifest.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to read one.
+/// Returns [`Error::File`] if one cannot be read.
 pub(in crate::shared::store) fn check_fixed_files(
     store: &Path,
     info: &StoreInfo,
@@ -45,7 +45,7 @@ pub(in crate::shared::store) fn check_fixed_files(
 }
 
 /// Problem of an array's `zarr.json`.
-pub(super) const WRONG_ARRAY_METADATA: &str = "it does not match the store's zarr.json";
+pub(super) const WRONG_ARRAY_METADATA: &str = "does not match the store's zarr.json";
 
 /// State of the manifest.
 pub(in crate::shared::store) enum ManifestState {
@@ -53,7 +53,7 @@ pub(in crate::shared::store) enum ManifestState {
     Valid(Manifest),
     /// Not that manifest, with the reason.
     Damaged(String),
-    /// That manifest, but with another number of rows than the store has images, with the text for people. The number of
+    /// That manifest, but with a number of rows that differs from the store's images, with a message. The number of
     /// shards is then unknown.
     OtherLength(String),
 }
@@ -62,15 +62,15 @@ impl ManifestState {
     pub(super) fn read(bytes: Vec<u8>, info: &StoreInfo) -> Self {
         let digest = digest_bytes(&bytes);
         if digest != info.manifest_sha256 {
-            return Self::Damaged(format!("its sha256 is {digest}, expected {}", info.manifest_sha256));
+            return Self::Damaged(format!("sha256 {digest}, expected {}", info.manifest_sha256));
         }
         let bytes = Bytes::from(bytes);
         match rows_in_manifest(&bytes) {
             Some(rows) if rows != info.images => {
-                Self::OtherLength(format!("it has {rows} rows, the arrays have {}: no shard was verified", info.images))
+                Self::OtherLength(format!("{rows} rows, but the arrays have {}: no shard was verified", info.images))
             }
             _ => read_manifest_of(bytes, info.images)
-                .map_or_else(|problem| Self::Damaged(problem.to_string()), Self::Valid),
+                .map_or_else(|problem| Self::Damaged(without_help(&problem)), Self::Valid),
         }
     }
 

@@ -25,7 +25,7 @@ impl ValueChecker {
     /// Checks every row of a shard. Returns the number of rows, or the first damaged file and the problem.
     ///
     /// # Errors
-    /// Returns [`Error::File`] if the system fails to read a file.
+    /// Returns [`Error::File`] if a file cannot be read.
     pub(super) fn check(&self, record: &ShardRecord) -> Result<Result<usize, (String, String)>, Error> {
         let rows = record.first_row..record.first_row + record.rows;
         let of = |array: StoreArray| array.shard_file(record.shard);

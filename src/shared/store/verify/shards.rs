@@ -17,7 +17,7 @@ use crate::shared::store::record::{FailedImage, IdentifiedStore, RecordState, Sh
 
 /// Verifies every shard, and that the folders contain no files of other stores.
 ///
-/// A run may write the store meanwhile. Files of an unfinished shard are therefore never foreign: they are written before
+/// A run may write the store concurrently. Files of an unfinished shard are therefore never foreign: they are written before
 /// its record, and both may be written after the shard was verified.
 pub(super) fn check_shards(
     store: &Path,
@@ -57,7 +57,7 @@ pub(super) fn check_shards(
             found.labelled += record.labelled;
             found.failed += record.failed.len();
             for file in present.into_iter().filter(|file| record.files.iter().all(|named| named.path != *file)) {
-                // A shard that is labelled again may have another record by now, or none.
+                // A shard that is labelled again may have a new record by now, or none.
                 if RecordState::read(store, &of, shard)?.is(&record) {
                     found.add(file, "the record of its shard does not list it", Repair::Delete);
                 }
@@ -67,7 +67,7 @@ pub(super) fn check_shards(
     to_do.add(next..info.shards(), &present_files, found)?;
     to_do.report(found);
     for file in present_files.foreign {
-        found.add(file, "it belongs to no shard of this store", Repair::Delete);
+        found.add(file, "belongs to no shard of this store", Repair::Delete);
     }
     Ok(())
 }
@@ -130,7 +130,8 @@ struct UnfinishedShards<'a> {
 }
 
 impl UnfinishedShards<'_> {
-    /// Adds shards without a record. A shard that has files already is reported separately, unless it was finished meanwhile.
+    /// Adds shards without a record. A shard that has files already is reported separately, unless it was
+    /// finished in the meantime.
     fn add(&mut self, shards: Range<usize>, present: &PresentFiles, found: &mut Verification) -> Result<(), Error> {
         let mut first = shards.start;
         for (&shard, _) in present.files.range(shards.clone()) {
@@ -139,8 +140,7 @@ impl UnfinishedShards<'_> {
             if regular_file::metadata(&record_path(self.store, shard))?.is_some() {
                 continue;
             }
-            let what =
-                "it is missing, but files of its shard exist: it was deleted, or a run was interrupted or is running";
+            let what = "missing, but files of its shard exist: it was deleted, or a run was interrupted or is running";
             found.add(record_file(shard), what, Repair::Resume);
         }
         self.join(first..shards.end, found);
@@ -191,7 +191,7 @@ impl CheckedShard {
 /// Verifies a shard's record against store and manifest, and its files against the record; `None` if it has no record.
 ///
 /// # Errors
-/// Returns [`Error::File`] if the system fails to read a file.
+/// Returns [`Error::File`] if a file cannot be read.
 pub(in crate::shared::store) fn check_shard(
     store: &Path,
     of: &IdentifiedStore<'_>,
@@ -245,7 +245,7 @@ fn check_recorded(
     Ok(checked)
 }
 
-/// Returns the problem if a record has another id or path for a failed image than the manifest.
+/// Returns the problem if a record differs from the manifest in the id or path of a failed image.
 pub(super) fn contradicts_manifest(record: &ShardRecord, manifest: &Manifest) -> Option<String> {
     let differs =
         |failed: &&FailedImage| manifest.path(failed.row) != failed.path || manifest.id(failed.row) != failed.id;

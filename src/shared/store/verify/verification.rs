@@ -1,10 +1,8 @@
-//! What a verification checks and reports.
+//! Depth, progress and result of a verification.
 
 use std::fmt;
 
 use serde::Serialize;
-
-use crate::shared::error::Cause;
 
 /// Depth of a verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +35,7 @@ pub struct Verification {
 pub struct Problem {
     /// File or folder, relative to the store.
     pub file: String,
-    /// What is wrong with it.
+    /// Description of the problem.
     pub problem: String,
     /// How to repair it.
     pub repair: Repair,
@@ -83,8 +81,8 @@ impl Verification {
     }
 }
 
-/// Returns the text of an error without its advice, which depends on the command.
-pub(super) fn without_help(problem: &Cause) -> String {
+/// Returns the message of an error without its advice, which depends on the command.
+pub(super) fn without_help(problem: &dyn fmt::Display) -> String {
     let text = problem.to_string();
     text.split("\n  help: ").next().unwrap_or_default().to_owned()
 }

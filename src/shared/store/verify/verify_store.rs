@@ -12,12 +12,12 @@ use crate::shared::store::layout;
 
 /// Verifies everything in a store that readers rely on. Writes nothing. `on_progress` is called from several threads.
 ///
-/// Damage is not an error but part of the result. A run may write the store meanwhile
+/// Damage is not an error but part of the result. A run may write the store concurrently
 /// (test `hostile_stores::a_store_being_written_has_no_stray_files`).
 ///
 /// # Errors
-/// Returns [`Error::Store`] if it is not a store, or of another format version or program; [`Error::File`] if the system
-/// fails to read it.
+/// Returns [`Error::Store`] if it is not a store, or of a different format version or program; [`Error::File`] if it
+/// cannot be read.
 pub fn verify(
     store: &Path,
     depth: Depth,
@@ -28,7 +28,7 @@ pub fn verify(
         GroupState::Valid(info) => *info,
         GroupState::Absent if !is_folder(&store.join(layout::RECORDS))? => StoreInfo::read(store)?,
         GroupState::Absent => {
-            found.add(layout::GROUP, "it is missing, and without it nothing else can be verified", Repair::Run);
+            found.add(layout::GROUP, "missing, and without it nothing else can be verified", Repair::Run);
             return Ok(found);
         }
         GroupState::Damaged(what) => {

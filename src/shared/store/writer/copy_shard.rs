@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::StoreWriter;
 use crate::shared::error::Error;
-use crate::shared::regular_file::{self, Found};
+use crate::shared::regular_file::{self, Lookup};
 use crate::shared::store::committer::CopyMode;
 use crate::shared::store::layout::{self, SMALL_FILE_BYTES, record_file};
 use crate::shared::store::record::{IdentifiedStore, ShardRecord};
@@ -61,9 +61,9 @@ impl StoreWriter {
                 let numbered = if number == 1 { String::new() } else { format!("-{number}") };
                 let inside = format!("{}/{name}{numbered}.json", layout::RUNS);
                 match regular_file::read(&self.path.join(&inside), SMALL_FILE_BYTES)? {
-                    Found::There(there) if there == bytes => break,
-                    Found::There(_) | Found::Unusable(_) => number += 1,
-                    Found::Absent => {
+                    Lookup::Found(there) if there == bytes => break,
+                    Lookup::Found(_) | Lookup::Unusable(_) => number += 1,
+                    Lookup::Absent => {
                         self.committer.write_file(&inside, &bytes)?;
                         copied += 1;
                         break;

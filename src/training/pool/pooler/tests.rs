@@ -107,7 +107,7 @@ fn the_rest_is_what_the_teacher_predicted_for_absent_classes() {
 fn a_class_that_the_teacher_does_not_have_is_an_error_and_clears_the_sums() {
     let mut pooler = Pooler::new(3, PoolOptions::default());
     let mut target = vec![0.0_f32; 3];
-    assert!(pooler.pool(&map(), UnitBox::WHOLE.into(), &mut target).unwrap_err().to_string().contains("class 3"));
+    assert!(pooler.pool(&map(), UnitBox::WHOLE.into(), &mut target).unwrap_err().to_string().contains("class id 3"));
     let upper_left = UnitBox::new(0.0, 0.0, 0.2, 0.2).unwrap();
     pooler.pool(&map(), upper_left.into(), &mut target).unwrap();
     let mut fresh = vec![0.0_f32; 3];
