@@ -51,16 +51,16 @@ mod heading {
     after_long_help = "\
 Examples:
   relabel teacher effnet-l2.onnx
-  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
-  relabel status labels/
-  relabel verify labels/
-  relabel inspect labels/ n01440764/n01440764_10026 --image-root imagenet/train -o tench.png
-  relabel report labels/ --image-root imagenet/train -o report/
-  relabel audit labels/ -o audit.parquet
-  relabel merge part0/ part1/ --out labels/
-  relabel publish labels/ --to release/ --license CC-BY-4.0
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out imagenet.labels
+  relabel status imagenet.labels
+  relabel verify imagenet.labels
+  relabel inspect imagenet.labels n01440764/n01440764_10026 --image-root imagenet/train -o tench.png
+  relabel report imagenet.labels --image-root imagenet/train -o report/
+  relabel audit imagenet.labels -o audit.parquet
+  relabel merge part0/ part1/ --out imagenet.labels
+  relabel publish imagenet.labels --to release/ --license CC-BY-4.0
   relabel import relabel_imagenet/ --out published.labels
-  relabel export labels/ --format pt --out maps/
+  relabel export imagenet.labels --format pt --out maps/
 
 Exit codes:
   0    done
@@ -93,7 +93,7 @@ pub struct Global {
     /// Print only errors to stderr
     #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = heading::GLOBAL)]
     pub quiet: bool,
-    /// Print help; '--help' adds details and examples
+    /// Print help; '--help' shows all options, details and examples
     #[arg(short, long, global = true, action = ArgAction::Help, help_heading = heading::GLOBAL)]
     help: Option<bool>,
 }
@@ -110,7 +110,7 @@ pub enum Command {
     Run(Box<RunArguments>),
     /// Show the progress of a store: labelled, failed, to do, images/s, bytes per image
     Status(StatusArguments),
-    /// Verify that a store or release is complete and undamaged; list what is not
+    /// Verify that a store or release is complete and undamaged, and list problems
     Verify(Box<VerifyArguments>),
     /// Show the label map of one image: classes by cell, pooled labels, a picture
     Inspect(Box<InspectArguments>),
@@ -118,9 +118,9 @@ pub enum Command {
     Report(ReportArguments),
     /// Rank images by how much their label map contradicts their folder class
     Audit(AuditArguments),
-    /// Describe a teacher: its input preparation and its rewrite, verified against the original
+    /// Check a teacher: show its preprocessing and verify the rewritten graph against the original
     Teacher(TeacherArguments),
-    /// Merge stores labelled in parts into one
+    /// Merge partially labelled stores into one
     Merge(MergeArguments),
     /// Publish a store as a documented, checksummed data set
     Publish(Box<PublishArguments>),

@@ -70,7 +70,7 @@ fn text(summary: &AuditSummary, file: &AuditFile) -> String {
         thousands(summary.to_do)
     );
     if summary.not_compared == summary.images {
-        text += "compared none: no folder is a class of the teacher\n";
+        text += "compared 0 images: no folder name matches a teacher class\n";
     } else {
         text += &compared_text(summary);
     }
@@ -87,8 +87,9 @@ fn compared_text(summary: &AuditSummary) -> String {
         let percent = share.share.map_or(String::new(), |share| format!("{:.1} %", share * 100.0));
         format!("{what:<8} {percent:>7}  {:>9}  {meaning}\n", thousands(share.images))
     };
-    let mut text = line("agree", summary.agree, "the folder class is the best class");
-    text += &line("differ", summary.differ, "a different class is the best, but some cells have the folder class");
+    let mut text = line("agree", summary.agree, "the folder class is the top class");
+    text +=
+        &line("differ", summary.differ, "another class is the top class, but the folder class appears in some cells");
     text += &line("absent", summary.absent, "no cell has the folder class");
     if summary.not_compared > 0 {
         let not_compared = ImageShare { images: summary.not_compared, share: None };

@@ -119,7 +119,7 @@ impl CliTeacherLoader<'_> {
             }
             DeviceChoice::Auto => match self.load_on(vec![Device::cuda(0).with_tuning(tuning)]) {
                 Err(Error::Device { problem, .. }) => {
-                    message(&format!("CUDA is not available, --device auto uses the CPU: {problem}"));
+                    message(&format!("CUDA is not available, so --device auto uses the CPU\n  cause: {problem}"));
                     self.load_on(vec![Device::Cpu])
                 }
                 result => result,

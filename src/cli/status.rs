@@ -36,8 +36,9 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
             count(status.damaged_shards.len(), "shard")
         );
     }
-    for (kind, count) in &status.failures_by_kind {
-        text += &format!("failed   {}: {kind}\n", thousands(*count));
+    if !status.failures_by_kind.is_empty() {
+        let kinds = status.failures_by_kind.iter().map(|(kind, count)| format!("{} {kind}", thousands(*count)));
+        text += &format!("failed   {}\n", kinds.collect::<Vec<_>>().join(", "));
     }
     if arguments.failed {
         for failed in &status.failed_images {

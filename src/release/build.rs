@@ -63,7 +63,7 @@ impl Release {
 #[derive(Debug, thiserror::Error)]
 enum BuildError {
     #[error(
-        "{shards_to_do} of {shards} shards are still to do ({} images), and only complete stores are published\n  \
+        "{shards_to_do} of {shards} shards are still to do ({} images), and only complete stores can be published\n  \
          help: finish it with `relabel run`, or publish it as a partial release with --allow-partial",
         thousands(*images_to_do)
     )]

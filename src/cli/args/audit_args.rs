@@ -10,10 +10,10 @@ use super::{ValueError, threads};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel audit labels/ -o audit.parquet
-  relabel audit labels/ -o audit.csv --crops 200
-  relabel audit labels/ -o audit.json --class n02099601
-  relabel audit labels/ -o audit.parquet --pred-probs        # for cleanlab's Datalab
+  relabel audit imagenet.labels -o audit.parquet
+  relabel audit imagenet.labels -o audit.csv --crops 200
+  relabel audit imagenet.labels -o audit.json --class n02099601
+  relabel audit imagenet.labels -o audit.parquet --pred-probs        # for cleanlab's Datalab
 
 The file lists every labelled image, strongest contradiction first. A second file, audit.classes.parquet next to \
 audit.parquet, has one row per class. docs/guide/audit.md describes the columns.")]

@@ -11,7 +11,7 @@ use super::{ValueError, threads, up_to};
 #[command(after_long_help = "\
 Examples:
   relabel import relabel_imagenet/ --out published.labels
-  relabel import relabel_imagenet/ --out published.labels --reference labels/
+  relabel import relabel_imagenet/ --out published.labels --reference imagenet.labels
   relabel import token_labels/ --out token.labels --classes my_classes.txt --orientation yx
 
 DIR has one .pt file per image, a tensor [2, k, h, w] of scores and class ids, in the folders of the images \
@@ -62,8 +62,8 @@ pub struct ImportArguments {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel export labels/ --format pt --out maps/
-  relabel export labels/ --out maps/ --dtype float16
+  relabel export imagenet.labels --format pt --out maps/
+  relabel export imagenet.labels --out maps/ --dtype float16
 
 Each labelled image becomes maps/<id>.pt, a tensor [2, k, y, x] of scores and class ids, as in Re-labeling ImageNet \
 (TokenLabeling uses float16). Re-run the same command to resume after an interruption.

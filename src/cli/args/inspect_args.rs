@@ -13,12 +13,12 @@ use super::heading::{INPUT, OUTPUT};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel inspect labels/ n01440764/n01440764_10026
-  relabel inspect labels/ n01440764_10026 --image-root imagenet/train -o tench.png
-  relabel inspect labels/ n01440764_10026.JPEG --crop 0.1,0.2,0.6,0.9
-  relabel inspect labels/ n01440764_10026 --crop 50,40,300,280 --image-root imagenet/train
-  relabel inspect labels/ n01440764_10026 --image-root imagenet/train --html tench/
-  relabel inspect labels/ 12 --json
+  relabel inspect imagenet.labels n01440764/n01440764_10026
+  relabel inspect imagenet.labels n01440764_10026 --image-root imagenet/train -o tench.png
+  relabel inspect imagenet.labels n01440764_10026.JPEG --crop 0.1,0.2,0.6,0.9
+  relabel inspect imagenet.labels n01440764_10026 --crop 50,40,300,280 --image-root imagenet/train
+  relabel inspect imagenet.labels n01440764_10026 --image-root imagenet/train --html tench/
+  relabel inspect imagenet.labels 12 --json
 
 Exit codes: 0 done, 3 the image has no labels: it failed, or its shard is not labelled yet.")]
 pub struct InspectArguments {

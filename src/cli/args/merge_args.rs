@@ -9,10 +9,10 @@ use super::heading::OUTPUT;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel merge part0/ part1/ part2/ --out labels/
-  relabel merge part0/ part1/ --out labels/ --link
-  relabel merge part0/ part1/ --out labels/ --dry-run
-  relabel merge part3/ --out labels/                    # adds to an existing store
+  relabel merge part0/ part1/ part2/ --out imagenet.labels
+  relabel merge part0/ part1/ --out imagenet.labels --link
+  relabel merge part0/ part1/ --out imagenet.labels --dry-run
+  relabel merge part3/ --out imagenet.labels                    # adds to an existing store
 
 All stores must have the same manifest, teacher and settings. They are read and checked first; nothing is written if one is \
 damaged, or if two have different labels for the same shard. The parts are not changed. Re-run the same command to resume \

@@ -15,14 +15,14 @@ const DESCRIPTION: &str = "Description";
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel publish labels/ --to release/ --license CC-BY-4.0 --dry-run
-  relabel publish labels/ --to release/ --license CC-BY-4.0 --source-terms terms.md
-  relabel publish labels/ --to release/ --license my-terms.txt --hub-repo me/birds-labels
-  relabel publish labels/ --to release/ --license CC0-1.0 --picture n01440764_10026
-  relabel publish labels/ --to release/ --license CC-BY-4.0 --allow-partial
-  relabel publish labels/ --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
+  relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --dry-run
+  relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --source-terms terms.md
+  relabel publish imagenet.labels --to release/ --license my-terms.txt --hub-repo me/birds-labels
+  relabel publish imagenet.labels --to release/ --license CC0-1.0 --picture n01440764_10026
+  relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --allow-partial
+  relabel publish imagenet.labels --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
-A release is a copy of the store with a data set card, a table for the Hub's viewer, a picture, croissant.json, \
+A release is a copy of the store with a dataset card, a table for the Hub's viewer, a picture, croissant.json, \
 provenance.json, the licence, the terms of the images and checksums. docs/guide/publish.md describes each file. There is no \
 default licence.
 

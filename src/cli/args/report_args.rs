@@ -11,10 +11,10 @@ use super::{positive, threads, up_to};
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel report labels/ --image-root imagenet/train -o report/
-  relabel report labels/ --image-root imagenet/train -o report/ --sample 5000 --seed 7
-  relabel report labels/ --image-root imagenet/train -o dogs/ --class n02099601 --class n02099712
-  relabel report labels/ -o report/ --all
+  relabel report imagenet.labels --image-root imagenet/train -o report/
+  relabel report imagenet.labels --image-root imagenet/train -o report/ --sample 5000 --seed 7
+  relabel report imagenet.labels --image-root imagenet/train -o dogs/ --class n02099601 --class n02099712
+  relabel report imagenet.labels -o report/ --all
 
 Open report/index.html in a browser; it requires neither a network nor a server, and the folder can be copied elsewhere.
 

@@ -13,8 +13,8 @@ use super::{ValueError, positive, up_to};
     mut_arg("teacher", |teacher| teacher.required(true)),
     after_long_help = "\
 Examples:
-  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/
-  relabel run --teacher effnet-l2.onnx --in imagenet/train --out labels/ --device cuda --batch 64
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out imagenet.labels
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out imagenet.labels --device cuda --batch 64
   relabel run --teacher effnet-l2.onnx --in photos --input-size 480 --limit 100
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
 
@@ -27,7 +27,7 @@ Examples:
   relabel run --teacher net.onnx --in photos --device cuda --dry-run --price-per-hour 2.50
 
   # The fourth of eight processes that label one store
-  relabel run --teacher net.onnx --in photos --out labels/ --task-index 3 --task-count 8
+  relabel run --teacher net.onnx --in photos --out imagenet.labels --task-index 3 --task-count 8
 
 A teacher card is a TOML file next to the teacher (net.toml for net.onnx); models/README.md lists its keys.
 Re-run the same command to resume after an interruption.
@@ -46,7 +46,7 @@ pub struct RunArguments {
     /// manifests/README.md describes the columns.
     #[arg(long, value_name = "FILE", help_heading = INPUT)]
     pub manifest: Option<PathBuf>,
-    /// Label only the first N images of the list
+    /// Label only the first N images of the manifest
     #[arg(long, value_name = "N", value_parser = positive, help_heading = INPUT)]
     pub limit: Option<usize>,
     /// Label all splits (train, val, test) found in SOURCE or the list
@@ -75,7 +75,7 @@ pub struct RunArguments {
     /// Measure a few batches, estimate time and disk space, write nothing
     #[arg(long, conflicts_with = "retry_failed", help_heading = SCHEDULING)]
     pub dry_run: bool,
-    /// Price of one device hour, in any currency; --dry-run then estimates the cost
+    /// Price per device-hour, in any currency; --dry-run then estimates the cost
     #[arg(
         long,
         value_name = "PRICE",
@@ -85,7 +85,7 @@ pub struct RunArguments {
         help_heading = SCHEDULING
     )]
     pub price_per_hour: Option<f64>,
-    /// Also retry images that failed before; existing labels are kept
+    /// Retry images that failed before, too; existing labels are kept
     #[arg(long, help_heading = SCHEDULING)]
     pub retry_failed: bool,
     #[command(flatten)]

@@ -9,9 +9,9 @@ use super::heading::OUTPUT;
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  relabel status labels/
-  relabel status labels/ --failed
-  relabel status labels/ --json
+  relabel status imagenet.labels
+  relabel status imagenet.labels --failed
+  relabel status imagenet.labels --json
 
 Exit codes: 0 done, 3 some shards are damaged.")]
 pub struct StatusArguments {

@@ -16,9 +16,9 @@ use super::teacher_args::TeacherFlags;
     mut_arg("with_lse", |with_lse| with_lse.hide(true)),
     after_long_help = "\
 Examples:
-  relabel verify labels/
-  relabel verify labels/ --full
-  relabel verify labels/ --recompute 200 --teacher effnet-l2.onnx --in imagenet/train --device cuda
+  relabel verify imagenet.labels
+  relabel verify imagenet.labels --full
+  relabel verify imagenet.labels --recompute 200 --teacher effnet-l2.onnx --in imagenet/train --device cuda
 
   # Releases
   relabel verify release/ --signer publisher.pub

@@ -111,7 +111,7 @@ fn bars(ranked: &[(u32, f32)], classes: &ClassList, colours: ColourSupport) -> S
 fn cells(view: &ImageView, regions: &[Region], classes: &ClassList, colours: ColourSupport) -> String {
     let (map, letters) = (&view.labels.map, ClassLetters::new(regions));
     let size = map.size();
-    let mut text = format!("\nbest class of each of {size} cells\n");
+    let mut text = format!("\ntop class of each of {size} cells\n");
     // Wide maps have no gaps, so their lines fit the terminal.
     let gap = if size.width_cells() > 40 { "" } else { " " };
     for y in 0..size.height_cells() {

@@ -39,7 +39,7 @@ impl RunSummary<'_> {
         let mut text = format!("labelled {} of {} images{part}", thousands(status.labelled), thousands(status.images));
         if self.done_now > 0 {
             text += &format!(
-                "; {} in {} ({}, slowest stage: {})",
+                "; {} processed in {} ({}, slowest stage: {})",
                 thousands(self.done_now),
                 duration_text(Duration::from_secs_f64(self.seconds)),
                 rate(self.images_per_s),

@@ -59,8 +59,8 @@ pub enum Repair {
 impl fmt::Display for Repair {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Run | Self::Resume => "`relabel run` writes it again",
-            Self::RunOrRestore => "`relabel run` writes it again if the source still has the same list of images",
+            Self::Run | Self::Resume => "`relabel run` repairs it",
+            Self::RunOrRestore => "`relabel run` repairs it if the source still has the same images",
             Self::Delete => "nothing depends on it; it may be deleted",
         })
     }
