@@ -18,7 +18,7 @@ use relabel::shared::store::{
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
-use super::disk_space::free_bytes;
+use super::host_limits::free_bytes;
 use super::load_teacher::{boxed, load_teacher, sample_photographs};
 use super::new_store::{default_store, manifest_digest, new_manifest, rounding, store_info};
 use super::output::{Output, bytes, count, path_json, per_image, rate, significant, thousands};

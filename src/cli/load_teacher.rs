@@ -18,7 +18,7 @@ use relabel::shared::printable::printable_path;
 use relabel::shared::regular_file::metadata;
 
 use super::args::TeacherFlags;
-use super::memory_limit::MemoryLimit;
+use super::host_limits::MemoryLimit;
 use super::output::{message, warning};
 use super::raised;
 

@@ -10,7 +10,7 @@ use relabel::shared::store::{CopyMode, Merge, Merged, StoreStatus, VerifyProgres
 use serde_json::json;
 
 use super::args::{Global, MergeArguments};
-use super::disk_space::free_bytes;
+use super::host_limits::free_bytes;
 use super::output::{Output, bytes, count, message, path_json, thousands};
 use super::part_selection::writer_name;
 use super::progress_bar::step_bar;

@@ -1,6 +1,5 @@
 //! The manifest: the fixed list of a data set's images. Its order is the row order of every array in the store.
 
-mod row_budget;
 mod page_sizes;
 mod manifest_error;
 mod image_list;
@@ -24,8 +23,8 @@ pub(crate) use manifest_parquet::{
 };
 pub use page_sizes::PageSizeError;
 #[cfg(feature = "label")]
-pub(crate) use page_sizes::check_pages;
+pub(crate) use page_sizes::RowBudget;
+pub use page_sizes::RowBudgetError;
 #[cfg(feature = "label")]
-pub(crate) use row_budget::RowBudget;
-pub use row_budget::RowBudgetError;
+pub(crate) use page_sizes::check_pages;
 pub use row_index::{AmbiguousName, LookupError, NameKind, RowIndex};

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use bytes::Bytes;
 
+use super::batch::Views;
 use super::card::{self, CardFile, CardValues};
 use super::graph::{Graph, element};
 use super::load::check_batch;
@@ -12,7 +13,6 @@ use super::refusal::Refusal;
 use super::rewrite::{HeadDims, RewriteSpec, copied_head_model, labelling_model, tail_model};
 use super::tail::{self, CellGrid, Ending, FeatureLayout};
 use super::tensors::FloatTensor;
-use super::views::Views;
 use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
 

@@ -1,5 +1,6 @@
 //! Describes a loaded teacher.
 
+use super::batch::Views;
 use super::card::TeacherCard;
 use super::graph::{Graph, element};
 use super::locality::Locality;
@@ -8,7 +9,6 @@ use super::rewrite::{ImageInput, RewriteSpec};
 use super::rewrite_check::RewriteCheck;
 use super::tail::{CellGrid, Ending, Linearity, Tail};
 use super::teacher_trait::TeacherShape;
-use super::views::Views;
 use super::weights::WeightsFile;
 use crate::shared::digest::Digest;
 

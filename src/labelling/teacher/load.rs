@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 
+use super::batch::Views;
 use super::card::{self, CardFile, CardValues, GraphFacts, TeacherCard};
 use super::catch_binding_panic::catch_binding_panic;
 use super::description::{TeacherDescription, describe_rewrite};
@@ -21,7 +22,6 @@ use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::scratch_folder::create_scratch_folder;
 use super::tail::{self, CellGrid, Ending, Tail};
 use super::teacher_trait::{Teacher as _, TeacherShape};
-use super::views::Views;
 use super::weights::{WeightsFile, weights_files};
 use super::wire;
 use crate::shared::digest::{Digest, digest_bytes};

@@ -150,12 +150,12 @@ mod tests {
     use ort::memory::Allocator;
 
     use super::*;
+    use crate::labelling::teacher::batch::Views;
     use crate::labelling::teacher::card::{CardFile, CardValues};
     use crate::labelling::teacher::load::TeacherRequest;
     use crate::labelling::teacher::runtime::Runtime;
     use crate::labelling::teacher::runtime_search::RuntimeSearch;
     use crate::labelling::teacher::transfer_buffers::DeviceAllocators;
-    use crate::labelling::teacher::views::Views;
     use crate::shared::geometry::InputSize;
 
     /// On the CPU all buffers are in the host's memory, but the copies between them are the same as on a GPU.

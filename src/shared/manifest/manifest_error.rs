@@ -3,7 +3,7 @@
 use parquet::errors::ParquetError;
 
 use super::page_sizes::PageSizeError;
-use super::row_budget::RowBudgetError;
+use super::page_sizes::RowBudgetError;
 use crate::shared::digest::Digest;
 use crate::shared::regular_file::UnusableFile;
 

@@ -1,6 +1,5 @@
 //! Merges stores whose parts were labelled in separate folders.
 
-mod overlaps;
 mod examined_store;
 mod merge_plan;
 

@@ -1,4 +1,6 @@
-//! Memory limit of this process while a teacher is loaded and verified: a graph of 2 kB can request any amount.
+//! Limits of the host: memory for loading a teacher, free disk space.
+
+use std::path::Path;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -26,4 +28,12 @@ impl Drop for MemoryLimit {
         // A soft limit can always be raised up to the hard limit.
         let _ = setrlimit(Resource::Data, self.before);
     }
+}
+
+/// Returns the free space at the location of the store, which need not exist.
+pub fn free_bytes(out: &Path) -> Option<u64> {
+    let absolute = std::path::absolute(out).ok()?;
+    let existing = absolute.ancestors().find(|folder| folder.exists())?;
+    let space = rustix::fs::statvfs(existing).ok()?;
+    Some(space.f_bavail * space.f_frsize)
 }
