@@ -70,7 +70,7 @@ fn inconsistent_models_are_refused_before_onnx_runtime_loads_them() {
             "two weights named `w_fc`",
         ),
         ("a batch that exceeds memory", huge_batch(), "which exceeds the memory limit"),
-        ("a file without a name", external(&[("offset", "0")]), "but the file is not named"),
+        ("a file without a name", external(&[("offset", "0")]), "but no file is given"),
         ("an offset that is not a number", external(&[("location", "w"), ("offset", "-1")]), "has the offset `-1`"),
         ("an absolute path", external(&[("location", "/etc/passwd")]), "outside its own folder"),
         ("a path upwards", external(&[("location", "../w")]), "outside its own folder"),

@@ -150,7 +150,7 @@ fn parts_with_different_settings_are_refused_by_name() {
     let refused = merge(folder.path(), &["part0", "--out", "full"]).expect(1);
     assert!(refused.stderr.contains("thesis.txt"), "{}", refused.stderr);
     for (args, text) in [
-        (&["part0", "part1", "--out", "part1"][..], "part1 is to be read and to be written"),
+        (&["part0", "part1", "--out", "part1"][..], "part1 is both an input and the output"),
         (&["part0", "./part0", "--out", "out"], "is passed twice"),
     ] {
         let refused = merge(folder.path(), args).expect(2);

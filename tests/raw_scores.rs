@@ -383,7 +383,7 @@ fn probabilities_are_never_kept_as_scores() {
                 let graph = graph.node("Tanh", &["h"], &["t"], &[]).node("Mul", &["t", "half"], &["th"], &[]);
                 out(graph.node("Add", &["th", "half"], &["out"], &[]))
             },
-            "all values lie between 0 and 1, as after a sigmoid",
+            "all values are between 0 and 1, as after a sigmoid",
         ),
     ];
     for (name, model, text) in cases {

@@ -1,6 +1,7 @@
 //! PNG, as `PngImagePlugin` reads it. PIL tolerates a missing end and rows missing after a complete stream; it refuses wrong
 //! checksums before the pixels, short chunks, and text chunks and profiles that unpack to more than its limits.
 
+mod chunk;
 mod metadata;
 mod inflate;
 mod chunk_reader;
@@ -11,8 +12,8 @@ use super::orientation::{self, ExifOrientation};
 use super::rgb_image::RgbImage;
 use super::samples::{Palette, SampleLayout};
 use crate::shared::error::ImageError;
+use chunk::PngChunk;
 use chunk_reader::ChunkReader;
-use chunk_reader::PngChunk;
 use inflate::{FrameArea, PixelInflater};
 
 /// Decodes a PNG, or the first image that PIL shows of an animated one. Alpha is dropped.

@@ -2,6 +2,7 @@
 
 use super::super::file_bytes::FileBytes;
 use super::super::image_error::{broken, truncated};
+use super::chunk::PngChunk;
 use super::inflate::PixelInflater;
 use super::metadata::PngMetadata;
 use crate::shared::error::ImageError;
@@ -120,21 +121,5 @@ impl<'a> ChunkReader<'a> {
         }
         self.metadata.sequence = Some(sequence);
         Ok(PngChunk { at: chunk.at + 4, length: chunk.length - 4, ..chunk })
-    }
-}
-
-/// Header of a chunk.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct PngChunk {
-    pub(super) kind: [u8; 4],
-    /// Offset of the content in the file.
-    pub(super) at: u64,
-    pub(super) length: u64,
-}
-
-impl PngChunk {
-    /// The error of an invalid chunk.
-    pub(super) fn refuse(self, why: &str) -> ImageError {
-        broken(format!("PNG: chunk {}: {why}", String::from_utf8_lossy(&self.kind)))
     }
 }

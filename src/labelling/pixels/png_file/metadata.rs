@@ -5,7 +5,7 @@ use flate2::{Decompress, FlushDecompress, Status};
 use super::super::exif::{Orientation, OrientationMetadata};
 use super::super::image_error::{inexact, too_large};
 use super::super::samples::SampleLayout;
-use super::chunk_reader::PngChunk;
+use super::chunk::PngChunk;
 use super::refuse_text_name;
 use crate::shared::error::ImageError;
 
