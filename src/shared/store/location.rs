@@ -68,7 +68,9 @@ pub trait Files: Send + Sync {
         let bytes = self.read_up_to(inside, max_bytes)?.ok_or_else(|| problem("missing".to_owned()))?;
         match digest_bytes(&bytes) {
             found if found == *sha256 => Ok(bytes),
-            found => Err(problem(format!("sha256 {found}, expected {sha256}"))),
+            found => Err(problem(format!(
+                "sha256 {found}, expected {sha256}\n  help: the file is damaged or was replaced; ask the publisher to restore it"
+            ))),
         }
     }
 
