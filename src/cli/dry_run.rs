@@ -223,7 +223,7 @@ impl Estimate {
             _ => {}
         }
         if let (Some(cost), Some(hours), Some(price)) = (self.cost(), self.device_hours(), self.price_per_hour) {
-            text += &format!("cost     {cost:.2} ({} device hours at {price:.2} per hour)\n", significant(hours));
+            text += &format!("cost     {cost:.2} ({} device-hours at {price:.2} per hour)\n", significant(hours));
         }
         if let (Some(bytes_per_image), Some(total)) = (self.bytes_per_image, self.bytes()) {
             let free = self.free_bytes.map_or_else(String::new, |free| format!("; {} free", bytes(free)));

@@ -19,7 +19,8 @@ DIR has one .pt file per image, a tensor [2, k, h, w] of scores and class ids, i
 --orientation, --map-size (if height and width differ) or --reference determines it. Re-run the same command to resume \
 after an interruption. Known publications: Re-labeling ImageNet, Token Labeling.
 
-Exit codes: 0 done, 3 some files could not be read ('relabel status STORE --failed' lists them).")]
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 some files could not be read ('relabel status STORE \
+--failed' lists them), 130 interrupted.")]
 pub struct ImportArguments {
     /// Folder with the .pt files
     #[arg(value_name = "DIR")]
@@ -68,7 +69,8 @@ Examples:
 Each labelled image becomes maps/<id>.pt, a tensor [2, k, y, x] of scores and class ids, as in Re-labeling ImageNet \
 (TokenLabeling uses float16). Re-run the same command to resume after an interruption.
 
-Exit codes: 0 done, 3 some images have no labels and thus no file.")]
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 some images have no labels and thus no file, 130 \
+interrupted.")]
 pub struct ExportArguments {
     /// Store: a folder
     pub store: PathBuf,

@@ -20,11 +20,12 @@ Examples:
   relabel inspect imagenet.labels n01440764_10026 --image-root imagenet/train --html tench/
   relabel inspect imagenet.labels 12 --json
 
-Exit codes: 0 done, 3 the image has no labels: it failed, or its shard is not labelled yet.")]
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 the image has no labels (it failed, or its shard is not \
+labelled yet), 130 interrupted.")]
 pub struct InspectArguments {
     /// Store: a folder or a URL
     pub store: PathBuf,
-    /// Image: its id, path, file name or row number
+    /// Image: its id, path, file name with or without extension, or row number
     pub image: String,
     /// Also pool the labels of this crop, in 0..1 of the image or in pixels
     ///

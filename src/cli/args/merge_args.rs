@@ -18,7 +18,8 @@ All stores must have the same manifest, teacher and settings. They are read and 
 damaged, or if two have different labels for the same shard. The parts are not changed. Re-run the same command to resume \
 after an interruption, and 'relabel run --out STORE' to label shards that no part has.
 
-Exit codes: 0 all shards are labelled, 3 some shards are still to do.")]
+Exit codes: 0 all shards are labelled, 1 failed (see the message), 2 wrong usage, 3 some shards are still to do, 130 \
+interrupted.")]
 pub struct MergeArguments {
     /// Stores to merge
     #[arg(value_name = "STORE", required = true)]

@@ -22,13 +22,15 @@ Examples:
   relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --allow-partial
   relabel publish imagenet.labels --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
-A release is a copy of the store with a dataset card, a table for the Hub's viewer, a picture, croissant.json, \
-provenance.json, the licence, the terms of the images and checksums. docs/guide/publish.md describes each file. There is no \
-default licence.
+A release is a copy of the store (finished, unless --allow-partial is given) with a dataset card, a table for the Hub's \
+viewer, a picture, croissant.json, provenance.json, the licences of labels and images, and checksums. \
+docs/guide/publish.md describes each file. --license has no default.
 
 URLs are s3://bucket/path, gs://bucket/path and az://container/path. Credentials are read from the environment only: \
 AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL; GOOGLE_SERVICE_ACCOUNT; \
-AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. Re-run the same command to resume after an interruption.")]
+AZURE_STORAGE_ACCOUNT_NAME, AZURE_STORAGE_ACCOUNT_KEY. Re-run the same command to resume after an interruption.
+
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 130 interrupted.")]
 // Each is a flag of the command line.
 #[allow(clippy::struct_excessive_bools)]
 pub struct PublishArguments {
@@ -37,7 +39,7 @@ pub struct PublishArguments {
     /// Destination: a new folder, or a URL (s3://, gs://, az://)
     #[arg(long, value_name = "DEST", help_heading = OUTPUT)]
     pub to: String,
-    /// Replace an existing release at DEST
+    /// Replace a different release at DEST
     #[arg(long, help_heading = OUTPUT)]
     pub replace: bool,
     /// Hard-link the store's files instead of copying them, where possible
@@ -48,15 +50,15 @@ pub struct PublishArguments {
     /// The environment variable `RELABEL_KEY_PASSPHRASE` decrypts an encrypted key.
     #[arg(long, value_name = "KEY", help_heading = OUTPUT)]
     pub sign: Option<PathBuf>,
-    /// Exceed the limits of the Hugging Face Hub, for other destinations
+    /// Allow a release that exceeds the limits of the Hugging Face Hub
     ///
-    /// The Hub limits files per folder, files in total and bytes per file.
+    /// For other destinations. The Hub limits files per folder, files in total and bytes per file.
     #[arg(long, hide_short_help = true, help_heading = OUTPUT)]
     pub beyond_hub_limits: bool,
     /// Licence of the labels: an SPDX or Hub id, or a text file
     #[arg(long, value_name = "ID|FILE", help_heading = DESCRIPTION)]
     pub license: String,
-    /// Terms of the images: text, or a text file
+    /// Licence of the images: text, or a text file
     #[arg(long, value_name = "TEXT|FILE", help_heading = DESCRIPTION)]
     pub source_terms: Option<String>,
     /// Data set of the images, as named on the Hub: imagenet-1k
@@ -70,7 +72,7 @@ pub struct PublishArguments {
     pub hub_repo: Option<String>,
     /// Image shown in the picture: its id, path, file name or row number
     ///
-    /// With --image-root, the release contains its photograph.
+    /// The extension of a file name may be omitted. With --image-root, the release contains the image itself; without it, no image.
     #[arg(long, value_name = "IMAGE", help_heading = DESCRIPTION)]
     pub picture: Option<String>,
     #[command(flatten)]

@@ -18,7 +18,8 @@ Examples:
 
 Open report/index.html in a browser; it requires neither a network nor a server, and the folder can be copied elsewhere.
 
-Exit codes: 0 done, 3 some photographs could not be shown; the page lists them with the reason.")]
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 some photographs could not be shown (the page lists them \
+with the reason), 130 interrupted.")]
 pub struct ReportArguments {
     /// Store: a folder or a URL
     pub store: PathBuf,
@@ -27,7 +28,7 @@ pub struct ReportArguments {
     /// Number of random images to show
     #[arg(long, value_name = "N", default_value = "1000", value_parser = positive, conflicts_with = "all", help_heading = INPUT)]
     pub sample: usize,
-    /// Seed of the random choice of images
+    /// Random seed for choosing images
     #[arg(long, value_name = "NUMBER", default_value = "0", help_heading = INPUT)]
     pub seed: u64,
     /// Show all images

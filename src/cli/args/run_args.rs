@@ -14,7 +14,7 @@ use super::{ValueError, positive, up_to};
     after_long_help = "\
 Examples:
   relabel run --teacher effnet-l2.onnx --in imagenet/train --out imagenet.labels
-  relabel run --teacher effnet-l2.onnx --in imagenet/train --out imagenet.labels --device cuda --batch 64
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --out imagenet.labels --device cuda
   relabel run --teacher effnet-l2.onnx --in photos --input-size 480 --limit 100
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
 
@@ -27,12 +27,13 @@ Examples:
   relabel run --teacher net.onnx --in photos --device cuda --dry-run --price-per-hour 2.50
 
   # The fourth of eight processes that label one store
-  relabel run --teacher net.onnx --in photos --out imagenet.labels --task-index 3 --task-count 8
+  relabel run --teacher net.onnx --in imagenet/train --out imagenet.labels --task-index 3 --task-count 8
 
 A teacher card is a TOML file next to the teacher (net.toml for net.onnx); models/README.md lists its keys.
 Re-run the same command to resume after an interruption.
 
-Exit codes: 0 done, 3 some images could not be labelled ('relabel status STORE --failed' lists them)."
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 some images could not be labelled ('relabel status STORE \
+--failed' lists them), 130 interrupted."
 )]
 pub struct RunArguments {
     /// Images: a folder, a .tar, 'shards/*.tar' or 'data/*.parquet'
@@ -49,9 +50,9 @@ pub struct RunArguments {
     /// Label only the first N images of the manifest
     #[arg(long, value_name = "N", value_parser = positive, help_heading = INPUT)]
     pub limit: Option<usize>,
-    /// Label all splits (train, val, test) found in SOURCE or the list
+    /// Label all splits (train, val, test) found in SOURCE or the manifest
     ///
-    /// Without this flag, several splits in one list are refused.
+    /// Without this flag, several splits in one manifest are refused.
     #[arg(long, hide_short_help = true, help_heading = INPUT)]
     pub all_splits: bool,
     #[command(flatten)]
@@ -75,7 +76,7 @@ pub struct RunArguments {
     /// Measure a few batches, estimate time and disk space, write nothing
     #[arg(long, conflicts_with = "retry_failed", help_heading = SCHEDULING)]
     pub dry_run: bool,
-    /// Price per device-hour, in any currency; --dry-run then estimates the cost
+    /// Price of a device-hour, in any currency; --dry-run then estimates the cost
     #[arg(
         long,
         value_name = "PRICE",
@@ -91,20 +92,23 @@ pub struct RunArguments {
     #[command(flatten)]
     pub part: PartFlags,
     /// Stop when more than N images of this run fail [default: 1000 in a row]
+    ///
+    /// Without this flag, a run stops after 1,000 failures in a row (with --retry-failed, it never does). With it, only the
+    /// total counts, and failures in a row have no limit of their own.
     #[arg(long, value_name = "N", help_heading = CHECKS)]
     pub max_failures: Option<usize>,
 }
 
-/// Part of the store that one of several processes labels.
+/// Range of shards that one of several processes labels.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct PartFlags {
-    /// Label only this part of the store, counted from 0
+    /// Label only this range of shards, counted from 0
     ///
     /// By default, the environment of a Slurm array or an indexed Kubernetes job decides; outside of one, the process
     /// labels everything.
     #[arg(long, value_name = "I", requires = "task_count", help_heading = SCHEDULING)]
     pub task_index: Option<usize>,
-    /// Number of parts that the store is divided into, one process each
+    /// Number of ranges that the shards are divided into, one process each
     #[arg(long, value_name = "N", requires = "task_index", value_parser = positive, help_heading = SCHEDULING)]
     pub task_count: Option<usize>,
 }

@@ -13,7 +13,7 @@ Examples:
   relabel status imagenet.labels --failed
   relabel status imagenet.labels --json
 
-Exit codes: 0 done, 3 some shards are damaged.")]
+Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 some shards are damaged, 130 interrupted.")]
 pub struct StatusArguments {
     /// Store: a folder or a URL
     pub store: PathBuf,

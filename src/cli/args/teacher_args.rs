@@ -20,7 +20,8 @@ Examples:
   relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json
   relabel teacher vit.onnx --in imagenet/train
 
-Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original."
+Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original, 2 wrong \
+usage, 130 interrupted."
 )]
 pub struct TeacherArguments {
     /// ONNX image classifier
@@ -81,7 +82,7 @@ pub struct TeacherFlags {
     pub top_k: usize,
     /// Average scores with those of the mirrored image
     ///
-    /// Labels are more stable, for twice the time and memory.
+    /// Labels are more stable, at twice the time and memory.
     #[arg(long, hide_short_help = true, help_heading = OUTPUT)]
     pub flip_average: bool,
     /// Also store the log-sum-exp over all classes of each cell (array `lse`)

@@ -26,10 +26,11 @@ Examples:
   relabel verify s3://bucket/labels --sample 1000
 
 A folder with a file SHA256SUMS is a release: every file is compared with its checksum, and the checksums with their \
-signature. Of a remote release, the label files are only compared by length, all other files are read, and 64 random label \
+signature. Of a remote release, only the sizes of the label files are compared, all other files are read, and 64 random label \
 maps are decoded; --full reads everything.
 
-Exit codes: 0 no problems, 3 problems were found; each is listed with its remedy."
+Exit codes: 0 no problems, 1 failed (see the message), 2 wrong usage, 3 problems were found (each is listed with a fix), 130 \
+interrupted."
 )]
 pub struct VerifyArguments {
     /// Folder, or URL of a release (s3://, gs://, az://, https://, hf://)
@@ -38,7 +39,7 @@ pub struct VerifyArguments {
     /// Also decode every chunk and check its values
     #[arg(long, help_heading = CHECKS)]
     pub full: bool,
-    /// Label N random images again and compare; requires --teacher and --in
+    /// Relabel N random images and compare; requires --teacher and --in
     #[arg(
         long,
         value_name = "N",
@@ -51,13 +52,13 @@ pub struct VerifyArguments {
     /// Also decode N random label maps of a release [default: 64 if remote, else 0]
     #[arg(long, value_name = "N", value_parser = positive, help_heading = CHECKS)]
     pub sample: Option<usize>,
-    /// Seed of the random choice of images [default: random]
+    /// Random seed for choosing images [default: random]
     #[arg(long, value_name = "NUMBER", help_heading = CHECKS)]
     pub seed: Option<u64>,
     /// Required signer of a release: a public key or an OpenSSH allowed-signers file
     #[arg(long, value_name = "FILE", help_heading = CHECKS)]
     pub signer: Option<PathBuf>,
-    /// Images to label again, as for 'relabel run'
+    /// Images to relabel, as for 'relabel run'
     #[arg(long = "in", value_name = "SOURCE", requires = "recompute", help_heading = INPUT)]
     pub source: Option<PathBuf>,
     #[command(flatten)]
