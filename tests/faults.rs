@@ -100,7 +100,7 @@ fn retried_failures_give_the_bytes_of_a_run_without_failures() {
     }
     LabelRun::new(folder.path()).small_shards().run().expect(3);
     let still = LabelRun::new(folder.path()).small_shards().args(&["--retry-failed"]).run().expect(3);
-    assert!(still.stdout.contains("labelled 21 of 24 images; 3 in"), "{}", still.stdout);
+    assert!(still.stdout.contains("labelled 21 of 24 images; 3 processed in"), "{}", still.stdout);
     for path in &broken[..2] {
         let path = folder.path().join("in").join(path);
         std::fs::rename(path.with_extension("original"), path).unwrap();
