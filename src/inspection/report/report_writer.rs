@@ -39,7 +39,7 @@ impl Report<'_> {
     /// # Errors
     /// Returns [`Error::Source`] if none of the first photographs can be shown; an earlier report is kept. After that,
     /// [`Error::Interrupted`] if a stop was requested, [`Error::Store`] if a shard is damaged and [`Error::File`] if a file
-    /// cannot be written; then there is no `index.html`.
+    /// cannot be written; `index.html` is then missing.
     pub fn write(&self, folder: ReportFolder, monitor: &dyn Monitor) -> Result<WrittenReport, Error> {
         if let Some(photographs) = &self.photographs {
             photographs.try_some(self.store, self.manifest, self.selection.rows())?;

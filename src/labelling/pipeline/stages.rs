@@ -130,7 +130,7 @@ fn start_stage<'scope>(
     started.map_err(|error| outcome.record(Err(error))).ok()
 }
 
-/// Runs one teacher on batches until there are no more.
+/// Runs one teacher on batches until the queue is closed.
 fn label_batches(
     teacher: &mut dyn Teacher,
     decoded: &Receiver<DecodedBatch>,

@@ -34,7 +34,7 @@ impl MemoryBudget {
         Pool::reserve(&self.pixels, bytes.min(self.image_bytes))
     }
 
-    /// Waits until `bytes` are free for a file and reserves them; a file larger than the limit waits until there is no other.
+    /// Waits until `bytes` are free for a file and reserves them; a file larger than the limit waits until it is the only one.
     ///
     /// A thread may wait for pixels while it holds a file, but never the reverse, which rules out deadlocks.
     pub(super) fn file(&self, bytes: u64) -> Reservation {

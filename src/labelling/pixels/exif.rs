@@ -34,7 +34,7 @@ impl Orientation {
 pub(super) struct OrientationMetadata<'a> {
     /// A TIFF-like block, with or without a leading `Exif\0\0`.
     pub(super) exif: Option<&'a [u8]>,
-    /// Hexadecimal string, used if there is no EXIF block (PNG).
+    /// Hexadecimal string, used without an EXIF block (PNG).
     pub(super) raw_profile: Option<&'a [u8]>,
     /// An XMP packet, used if EXIF has no orientation tag.
     pub(super) xmp: Option<&'a [u8]>,

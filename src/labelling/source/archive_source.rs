@@ -24,7 +24,7 @@ pub(super) trait ArchiveFormat: Default + Send + Sync {
     /// Lists the images of all archives in the order of the manifest. It runs on a thread pool for listing.
     ///
     /// # Errors
-    /// Returns [`Error::Source`] or [`Error::File`] if an archive cannot be listed completely, or there are no images.
+    /// Returns [`Error::Source`] or [`Error::File`] if an archive cannot be listed completely, or has no images.
     fn list(&self, archives: &Archives) -> Result<Vec<ArchivedImage>, Error>;
 
     /// Reports several splits that the archives themselves record, once they have been listed.

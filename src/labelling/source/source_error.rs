@@ -92,7 +92,7 @@ pub enum SourceError {
     /// A tar of tars was passed together with other archives.
     #[error("a tar of tars, and several archives were passed\n  help: label it separately")]
     TarOfTarsAmongOthers,
-    /// There are no images.
+    /// The source has no images.
     #[error("contains no images (looked for {})\n  help: check the folder or archive; {ACCEPTED}", IMAGE_EXTENSIONS.join(", "))]
     NoImages,
     /// Parquet files without rows.

@@ -1,4 +1,4 @@
-//! Devices that a teacher runs on. A requested device that is not available is an error: there is no silent fallback.
+//! Devices that a teacher runs on. A requested device that is not available is an error: the CPU is never used silently.
 
 use std::fmt;
 use std::str::FromStr;

@@ -107,7 +107,7 @@ impl ExternalData {
     }
 }
 
-/// Returns the file at `location` in `folder`, links followed; `None` if there is no regular file.
+/// Returns the file at `location` in `folder`, links followed; `None` if it is not a regular file.
 ///
 /// # Errors
 /// Returns [`OutsideFolder`] if a link resolves outside the folder.

@@ -238,6 +238,6 @@ mod tests {
             assert!(check(&complete[..end]).is_err(), "{end} bytes of {}", complete.len());
         }
         assert!(check(&[0xff; 11]).is_err());
-        assert!(check(b"this is no model").is_err());
+        assert!(check(b"not a model").is_err());
     }
 }

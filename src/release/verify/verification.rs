@@ -38,7 +38,7 @@ pub struct ReleaseVerification {
     pub compared_bytes: u64,
     /// Number of listed files whose length was checked, but not their content.
     pub by_length: usize,
-    /// The key that signed `SHA256SUMS`; `None` if there is no valid signature.
+    /// The key that signed `SHA256SUMS`; `None` without a valid signature.
     pub signed: Option<SignedBy>,
     /// Number of images in the manifest.
     pub images: usize,

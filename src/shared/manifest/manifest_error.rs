@@ -61,7 +61,7 @@ pub enum ManifestError {
     /// The extension is not that of a manifest.
     #[error("unknown extension\n  help: pass a .csv, .tsv or .parquet file")]
     UnknownExtension,
-    /// There are no rows.
+    /// The table has no rows.
     #[error("no images\n  help: list one image per row, with the column `path`")]
     Empty,
     /// The required column is missing.

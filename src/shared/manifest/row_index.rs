@@ -186,7 +186,7 @@ impl RowIndex {
     }
 }
 
-/// Returns the only row; `None` if there are no rows.
+/// Returns the only row; `None` if the list is empty.
 fn one_of(rows: impl Iterator<Item = usize>) -> Result<Option<usize>, AmbiguousName> {
     let mut found = None;
     for row in rows {

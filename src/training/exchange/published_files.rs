@@ -72,7 +72,7 @@ impl PublishedFiles {
     /// Returns the description of a store of these files.
     ///
     /// # Errors
-    /// Returns [`Error::Usage`] if there are no files, or the number type cannot represent all class ids.
+    /// Returns [`Error::Usage`] if the list of files is empty, or the number type cannot represent all class ids.
     pub fn store_info(&self, manifest: &Manifest) -> Result<StoreInfo, Error> {
         let class_count = self.classes.count;
         if manifest.is_empty() {

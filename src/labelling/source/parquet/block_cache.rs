@@ -153,7 +153,7 @@ impl<'a> BlockCache<'a> {
         Ok(file)
     }
 
-    /// Returns the slot of a block. The least recently used blocks are dropped to make room for it.
+    /// Returns the slot of a block. The least recently used blocks are dropped to free space for it.
     fn slot(&self, position: &RowPosition) -> BlockSlot {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(at) = kept.iter().position(|(key, _)| *key == position.key)
