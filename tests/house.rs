@@ -10,3 +10,5 @@ mod names;
 mod packages;
 /// Source files, their modules and the paths they use.
 mod sources;
+/// One version for the program, the wheel and the changelog.
+mod versions;

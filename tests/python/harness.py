@@ -12,7 +12,8 @@ from types import ModuleType
 from unittest import mock
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PROGRAM = REPOSITORY / "target/release/relabel"
+# That of the wheel, which `make wheel` installs next to this Python.
+PROGRAM = Path(sys.executable).with_name("relabel")
 TEACHER = REPOSITORY / "models/efficientnet-lite0.onnx"
 GOLDEN = REPOSITORY / "tests/data/golden"
 PHOTOGRAPHS = GOLDEN / "images/photos"

@@ -1,6 +1,6 @@
 """Runs the program repeatedly under load and detects a run that hangs.
 
-    python3 tests/python/watchdog.py [--runs 200] [--load 8] [--still-s 60]
+    python3 tests/python/watchdog.py --program FILE [--runs 200] [--load 8] [--still-s 60]
 
 Two sessions on one device once seemed to hang when memory was short. Each run labels a few photographs with
 `--device cpu,cpu` into a new store. If one does not end in time, the stacks of all its threads are printed (by gdb if it is
@@ -62,7 +62,7 @@ def run_once(program: Path, folder: Path, number: int, still_s: float) -> bool:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--program", type=Path, default=ROOT / "target/release/relabel")
+    parser.add_argument("--program", type=Path, required=True)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--load", type=int, default=8, help="number of processes that generate load")
     parser.add_argument("--still-s", type=float, default=60.0, help="seconds after which a run counts as hanging")
