@@ -229,7 +229,7 @@ fn targets_equal_those_of_torchvision() {
 
 /// Pools two crops, each with a part of the other pasted in.
 fn cutmix_targets(labels: &Labels, rows: &[usize], cutmix: &Value) -> Array2<f32> {
-    let [height, width]: [usize; 2] = serde_json::from_value(cutmix["input_size"].clone()).unwrap();
+    let [height, width]: [u32; 2] = serde_json::from_value(cutmix["input_size"].clone()).unwrap();
     let input = InputSize::new(height, width).unwrap();
     let sides: Vec<[u32; 4]> = serde_json::from_value(cutmix["rectangles"].clone()).unwrap();
     let rects: Vec<CutRect> =
