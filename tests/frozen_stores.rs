@@ -165,10 +165,11 @@ fn descriptions_and_rows_are_read_as_recorded() {
 /// Returns the class list as `freeze_store.py` describes it.
 fn described_classes(reader: &StoreReader) -> Value {
     let classes = &reader.info().classes;
-    let lines: String = classes.ids.iter().zip(&classes.names).map(|(id, name)| format!("{id}\t{name}\n")).collect();
+    let lines: Vec<String> =
+        classes.ids.iter().zip(&classes.names).map(|(id, name)| format!("{id}\t{name}\n")).collect();
     json!({
         "list": classes.list, "count": classes.count, "first_names": classes.names[..3],
-        "sha256": digest_bytes(lines.as_bytes()).to_string(),
+        "sha256": digest_bytes(lines.concat().as_bytes()).to_string(),
     })
 }
 
