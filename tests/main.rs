@@ -17,6 +17,8 @@ mod exits;
 mod leaks;
 /// Unusual image files against the verdict and pixels of PIL.
 mod decode;
+/// Frozen stores of every format version: read, resumed, merged and verified as recorded.
+mod frozen_stores;
 /// Randomly mutated files of every kind: an error, never a panic.
 mod fuzz;
 /// Stores imported from other programs' files, and starting Python for import and export.
