@@ -8,7 +8,24 @@
 ``relabel.torch`` provides the crop, the data set and CutMix for PyTorch. It is imported only on request.
 """
 
+from typing import TYPE_CHECKING
+
 from ._relabel import NotLabelled, StoreError, __version__
-from .labels import Fill, Labels, SparseTargets, open
 
 __all__ = ["Fill", "Labels", "NotLabelled", "SparseTargets", "StoreError", "__version__", "open"]
+
+if TYPE_CHECKING:
+    from .labels import Fill, Labels, SparseTargets, open
+else:
+
+    def __getattr__(name):
+        """Imports the reader on first use: the commands do not need NumPy, which takes most of the import's time."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from . import labels
+
+        globals().update(Fill=labels.Fill, Labels=labels.Labels, SparseTargets=labels.SparseTargets, open=labels.open)
+        return globals()[name]
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
