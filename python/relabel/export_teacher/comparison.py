@@ -36,7 +36,7 @@ def compare(path: Path, reference: Module, sizes: Sequence[Size]) -> Comparison:
         ValueError: If the scores have another shape than those of PyTorch.
     """
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     max_difference, max_score = 0.0, 0.0
     for batch, size in [(1, sizes[0]), *((3, size) for size in sizes)]:

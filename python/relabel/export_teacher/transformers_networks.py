@@ -30,7 +30,7 @@ def transformers_classifier(options: NetworkOptions) -> Classifier:
     transformers.logging.disable_progress_bar()
     try:
         config = _config(name, options)
-        preprocessing = measured_preprocessing(name, needed=options.published)
+        preprocessing = None if _is_type(name) else measured_preprocessing(name, needed=options.published)
         size = _set_size(config, options.input_size, preprocessing.size if preprocessing else None)
         network = _network(name, config, options.published)
     except Refusal:
@@ -71,9 +71,14 @@ class _Scores(Module):
         return self.network(pixel_values=pixels).logits
 
 
+def _is_type(name: str) -> bool:
+    """Whether a name is that of a type of networks, not of weights."""
+    return name in CONFIG_MAPPING and not Path(name).is_dir()
+
+
 def _config(name: str, options: NetworkOptions) -> Any:
     """Returns the configuration of the hub or folder; with random weights also the default of a type."""
-    if name in CONFIG_MAPPING and not Path(name).is_dir():
+    if _is_type(name):
         if not options.random_weights:
             raise Usage(
                 f"cannot export {options.name}: it is a type of network, without weights\n  help: pass {TRANSFORMERS}OWNER/NAME"
