@@ -9,7 +9,7 @@ The names and sizes of the networks are in scripts/network_list.txt.
     python scripts/network_table.py --folder /tmp/networks --export           # export only
     python scripts/network_table.py --folder /tmp/networks --table            # print the table of existing results
 
-It needs what scripts/export_teacher.py needs, transformers, and a built relabel (--relabel). About 10 GB of disk.
+It needs the Python package with its extra [export], transformers, and a built relabel (--relabel). About 10 GB of disk.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+import tomllib
 
 SCRIPTS = Path(__file__).resolve().parent
 LIST = SCRIPTS / "network_list.txt"
@@ -136,8 +137,7 @@ def export(network: Network, args: argparse.Namespace) -> None:
     log = out.with_suffix(".log")
     code = forked(lambda: run_exporter(network, out, log), args.seconds)
     output = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
-    lines = [line.removeprefix("export_teacher: ") for line in output.splitlines()]
-    reason = " ".join(lines[-4:])[-600:] if code != "stopped" else f"timed out after {args.seconds} s"
+    reason = last_message(output) if code != "stopped" else f"timed out after {args.seconds} s"
     made = out.is_file() and code == 0
     if made:
         refusal.unlink(missing_ok=True)
@@ -145,6 +145,12 @@ def export(network: Network, args: argparse.Namespace) -> None:
         refusal.write_text(reason + "\n", encoding="utf-8")
     add_to_index(network, out, "yes" if made else f"no: {reason}")
     print(f"{network.key}: {'exported' if made else reason[:200]} ({time.perf_counter() - started:.0f} s)", file=sys.stderr, flush=True)
+
+
+def last_message(output: str) -> str:
+    """Returns the last message of the exporter in one line, or the end of other output."""
+    _, found, message = f"\n{output}".rpartition("\nrelabel: ")
+    return " ".join(message.split())[:600] if found else " ".join(output.split())[-600:]
 
 
 def forked(work, seconds: int) -> int | str:
@@ -171,7 +177,6 @@ def forked(work, seconds: int) -> int | str:
 
 
 def import_once() -> None:
-    sys.path.insert(0, str(SCRIPTS))
     import onnxruntime  # noqa: F401
     import timm  # noqa: F401
     import torch  # noqa: F401
@@ -184,7 +189,7 @@ def run_exporter(network: Network, out: Path, log: Path) -> int:
     with log.open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    import export_teacher
+    from relabel.export_teacher.command import main as export_teacher
 
     name = network.name
     if network.library == "transformers":
@@ -192,11 +197,9 @@ def run_exporter(network: Network, out: Path, log: Path) -> int:
     settings = ["--input-size", network.size] if network.size else []
     # Adds a classifier to networks that were published without one.
     settings += ["--num-classes", "1000"] if network.library == "timm" else []
-    sys.argv = ["export_teacher.py", name, "--random-weights", "--force", *network.options, *settings, "-o", str(out)]
+    options = ["--random-weights", "--force", *network.options, *settings]
     try:
-        return export_teacher.main()
-    except SystemExit as wrong_usage:
-        return int(wrong_usage.code or 0)
+        return export_teacher([name, *options, "-o", str(out)])
     except BaseException as problem:  # The parent reads the log.
         print(f"{type(problem).__name__}: {problem}", flush=True)
         return 70
@@ -325,7 +328,8 @@ def refused_row(network: Network, reason: str, counts: collections.Counter[str])
     no_cells = "its cells have no scores" in reason
     counts["refused by the exporter" if no_cells else "not exported"] += 1
     what = "refused by the exporter" if no_cells else "not exported"
-    return f"| {network.title} | | | | | | | | {what}: {short(reason.removeprefix(network.name))} |"
+    cause = re.sub(r"^cannot export \S+: (it )?", "", reason.partition(" help: ")[0])
+    return f"| {network.title} | | | | | | | | {what}: {short(cause)} |"
 
 
 def short(text: str, most: int = 110) -> str:

@@ -67,7 +67,7 @@ mod delivery;
 mod remote;
 /// Servers for tests.
 mod servers;
-/// Refusals of the Python scripts that export a teacher and label with Ray.
+/// Refusals of the Python script that labels with Ray.
 mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files of the same images; hostile archives.
 mod sources;

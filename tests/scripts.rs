@@ -1,45 +1,8 @@
-//! The Python scripts without PyTorch and Ray. `docs/guide/teachers.md` and `docs/guide/many-machines.md` list their results
-//! with both.
+//! The script that labels with Ray, without Ray. `docs/guide/many-machines.md` lists its results with it.
 
 use std::path::Path;
 
 use crate::common::{Ran, hermetic, repository};
-
-#[test]
-fn exporting_without_pytorch_prints_how_to_install_it() {
-    let folder = tempfile::tempdir().unwrap();
-    // `-S` hides installed packages.
-    let mut python = hermetic(repository(".venv/bin/python"));
-    python.arg("-S").arg(repository("scripts/export_teacher.py")).args(["resnet18", "-o", "net.onnx"]);
-    let ran = Ran::of(python.current_dir(folder.path())).expect(1);
-    assert!(
-        ran.stderr.contains("missing in this Python; python -m pip install torch torchvision timm"),
-        "{}",
-        ran.stderr
-    );
-    assert!(!ran.stderr.contains("Traceback"), "{}", ran.stderr);
-    assert_eq!(folder.path().read_dir().unwrap().count(), 0, "nothing is left behind");
-}
-
-#[test]
-fn invalid_exports_are_refused_before_pytorch_is_imported() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("there.toml"), "name = \"mine\"").unwrap();
-    let refused: [(&[&str], i32, &str); 7] = [
-        (&["resnet18"], 2, "required: -o"),
-        (&["resnet18", "-o", "net.pth"], 2, "must end in .onnx"),
-        (&["resnet18", "-o", "net.onnx", "--num-classes", "12"], 2, "published weights have a fixed number of classes"),
-        (&["resnet18", "-o", "net.onnx", "--input-size", "224x0"], 2, "'0' is not a positive integer"),
-        (&["resnet18", "-o", "none/net.onnx"], 1, "folder none not found"),
-        (&["resnet18", "-o", "net.onnx", "--checkpoint", "gone.pth"], 1, "gone.pth: file not found"),
-        (&["resnet18", "-o", "there.onnx"], 1, "there.toml exists"),
-    ];
-    for (args, code, reason) in refused {
-        let ran = script("export_teacher.py", folder.path(), args).expect(code);
-        assert!(ran.stderr.contains(reason), "{args:?}: {}", ran.stderr);
-    }
-    assert_eq!(std::fs::read_to_string(folder.path().join("there.toml")).unwrap(), "name = \"mine\"");
-}
 
 #[test]
 fn invalid_ray_options_are_refused_before_ray_is_imported() {

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from relabel.console import Refusal, Usage
+
 from .files import PublishedMap
-from .output import Refusal, Usage
 
 Maps = Sequence[NDArray[np.float32]]
 

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 
 import relabel
+from relabel.console import DONE, DONE_WITH_PROBLEMS, Interrupted, Output, Progress, Refusal, Usage, count
 
 from . import note
 from .files import DTYPES, EXACT_UP_TO
-from .output import DONE, DONE_WITH_PROBLEMS, Interrupted, Output, Progress, Refusal, Usage, count
 
 
 def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .output import Refusal
+from relabel.console import Refusal
 
 MAX_FILE_BYTES = 64 << 20
 """Published maps have 4 to 20 kB. The limit keeps a stray checkpoint from filling the memory."""

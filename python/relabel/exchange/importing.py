@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 import relabel
 from relabel import _relabel
+from relabel.console import DONE, DONE_WITH_PROBLEMS, Interrupted, Output, Progress, Refusal, Usage, count, now
 
 from . import detect, files, note
 from .detect import Finding
 from .files import FileProblem, Listed
-from .output import DONE, DONE_WITH_PROBLEMS, Interrupted, Output, Progress, Refusal, Usage, count, now
 
 REFERENCE_IMAGES = 256
 

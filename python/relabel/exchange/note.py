@@ -7,8 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from relabel.console import Refusal
+
 from .files import read_regular
-from .output import Refusal
 
 NAME = "relabel-export.json"
 

@@ -5,10 +5,8 @@ import json
 import os
 import subprocess
 import tempfile
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from unittest import mock
 
 import numpy as np
 import torch
@@ -28,7 +26,7 @@ def relabel(*args: object, code: int = 0) -> subprocess.CompletedProcess:
     if args[0] not in ("import", "export"):
         return run_relabel(*args, code=code)
     words = list(map(str, args))
-    with captured(1) as stdout, captured(2) as stderr, mock.patch.object(command, "_stop_event", lambda _: threading.Event()):
+    with captured(1) as stdout, captured(2) as stderr:
         found = command.main(words)
     completed = subprocess.CompletedProcess(words, found, stdout.read_text(), stderr.read_text())
     stdout.unlink()

@@ -1,19 +1,16 @@
-"""`scripts/export_teacher.py`: exports from each library, and the content of the cards. All networks are tiny."""
+"""`relabel export-teacher`: exports from each library, and the content of the cards. All networks are tiny."""
 
 import json
-import tomllib
 from pathlib import Path
 
 import pytest
+import tomllib
 import torch
+from export_command import export
 from harness import REPOSITORY, call_main, load_script, run_relabel_json
-
-export_teacher = load_script(REPOSITORY / "scripts/export_teacher.py")
-
-
-def export(*args: object, code: int = 0) -> str:
-    """Runs the exporter in this process and returns what it printed to stderr."""
-    return call_main(export_teacher, *args, code=code).stderr
+from relabel.export_teacher import NetworkOptions, create_classifier
+from relabel.export_teacher.image_processors import measured_preprocessing
+from relabel.export_teacher.timm_networks import auxiliary_head
 
 
 def card_of(path: Path) -> dict:
@@ -30,8 +27,9 @@ def test_networks_with_the_size_in_the_constructor_are_created_for_it(tmp_path):
 
 def test_an_unsupported_size_is_refused(tmp_path):
     args = ["test_maxvit", "--random-weights", "--input-size", "100x101", "-o", tmp_path / "net.onnx"]
-    reason = export(*args, code=1)
-    assert "100x101 pixels" in reason and "Traceback" not in reason
+    reason = export(*args, code=2).stderr
+    assert "100x101 pixels" in reason
+    assert "Traceback" not in reason
     assert list(tmp_path.iterdir()) == []
 
 
@@ -43,7 +41,7 @@ def test_the_auxiliary_head_of_volo_returns_scores_of_each_token():
         layers=(1, 1, 1, 1), img_size=(32, 64), num_classes=5, stem_hidden_dim=8, embed_dims=(8, 16, 16, 16),
         num_heads=(1, 1, 1, 1), mlp_ratio=2,
     ).eval()  # fmt: skip
-    module = export_teacher.auxiliary_head(network, (32, 64))
+    module = auxiliary_head(network, (32, 64))
     pixels = torch.randn(2, 3, 32, 64)
     with torch.no_grad():
         scores = module(pixels)
@@ -85,7 +83,8 @@ def test_transformers_classifiers_are_exported_with_their_processor_and_classes(
     assert (tmp_path / card["classes"]).read_text().splitlines() == ["cat", "dog", "crane"]
     assert str(small_resnet.parent) not in out.with_suffix(".toml").read_text()
     described = run_relabel_json("teacher", out, "--top-k", 3)
-    assert described["classes"] == 3 and described["verification"]["linear_head"]
+    assert described["classes"] == 3
+    assert described["verification"]["linear_head"]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +105,7 @@ def test_transformers_classifiers_are_exported_with_their_processor_and_classes(
 )  # fmt: skip
 def test_image_processors_are_measured(tmp_path, settings, order, mean, std):
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(settings))
-    preprocessing = export_teacher.transformers_preprocessing(str(tmp_path), needed=True)
+    preprocessing = measured_preprocessing(str(tmp_path), needed=True)
     assert preprocessing.channel_order == order
     assert preprocessing.mean == pytest.approx(mean, abs=1e-4)
     assert preprocessing.std == pytest.approx(std, abs=1e-4)
@@ -117,13 +116,41 @@ def test_weights_without_an_image_processor_are_refused(tmp_path, small_resnet):
     bare.mkdir()
     for name in ("config.json", "model.safetensors"):
         (bare / name).write_bytes((small_resnet / name).read_bytes())
-    reason = export(f"transformers:{bare}", "-o", tmp_path / "net.onnx", code=1)
+    reason = export(f"transformers:{bare}", "-o", tmp_path / "net.onnx", code=2).stderr
     assert "preprocessor_config.json" in reason
 
 
 def test_attention_pooling_with_position_embeddings_is_refused(tmp_path):
     args = ["resnet50_clip", "--random-weights", "--num-classes", 3, "--input-size", 64, "-o", tmp_path / "net.onnx"]
-    assert "attention with position embeddings" in export(*args, code=1)
+    assert "attention with position embeddings" in export(*args, code=2).stderr
+
+
+def test_random_weights_are_those_of_the_exported_file(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    out = tmp_path / "net.onnx"
+    export("torchvision:mobilenet_v3_small", "--random-weights", "--input-size", 64, "--fixed", "-o", out)
+    classifier = create_classifier(NetworkOptions("torchvision:mobilenet_v3_small", random_weights=True, input_size=(64, 64)))
+    pixels = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(7))
+    with torch.no_grad():
+        expected = classifier.module(pixels)
+    session = onnxruntime.InferenceSession(out, providers=["CPUExecutionProvider"])
+    torch.testing.assert_close(torch.tensor(session.run(None, {"input": pixels.numpy()})[0]), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_the_card_repeats_the_command_without_folders(tmp_path):
+    torch.manual_seed(0)
+    weights = tmp_path / "mine.pth"
+    options = NetworkOptions("test_resnet", random_weights=True, num_classes=3, input_size=(64, 64))
+    torch.save(create_classifier(options).module.state_dict(), weights)
+    out = tmp_path / "net.onnx"
+    settings = ["--num-classes", "3", "--input-size", "64x64", "--exporter", "legacy", "--fp16"]
+    export("test_resnet", "--checkpoint", weights, *settings, "-o", out)
+    card = card_of(out)
+    command = ["relabel export-teacher test_resnet -o net.onnx --checkpoint mine.pth", *settings]
+    assert card["export"] == " ".join(command)
+    assert card["weights"] == "mine.pth"
+    assert "licence" not in card
+    assert str(tmp_path) not in out.with_suffix(".toml").read_text()
 
 
 def test_the_list_of_networks_is_readable():

@@ -46,7 +46,11 @@ class Output:
         lines_are_json: Print every line of stderr as a JSON object.
     """
 
+    stdout: int
+    """File descriptor of the result, for commands that redirect stdout while libraries run."""
+
     def __init__(self, as_json: bool, quiet: bool, verbose: int, lines_are_json: bool) -> None:
+        self.stdout = 1
         self.as_json, self.quiet, self.verbose, self.lines_are_json = as_json, quiet, verbose, lines_are_json
         self._has_result, self._result_lock = False, threading.Lock()
 
@@ -65,7 +69,7 @@ class Output:
         else:
             safe = ACTS_ON_TERMINAL.sub(_escape_all_but_lines, text)
         try:
-            _write(1, safe)
+            _write(self.stdout, safe)
         except BrokenPipeError:  # `| head` is not a failure
             pass
         except OSError as error:
