@@ -23,6 +23,7 @@ mod photo_source;
 mod host_limits;
 mod terminal_colors;
 mod output;
+mod installation;
 mod onnxruntime;
 mod shell;
 mod time_format;
