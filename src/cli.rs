@@ -25,6 +25,7 @@ mod terminal_colors;
 mod output;
 mod installation;
 mod onnxruntime;
+mod python;
 mod shell;
 mod time_format;
 mod signals;
