@@ -16,6 +16,7 @@ mod audit;
 mod publish;
 mod teacher;
 mod import_export;
+mod export_teacher;
 mod merge;
 mod progress_bar;
 mod store_access;
@@ -92,7 +93,7 @@ fn execute(output: Output) -> Result<u8, Error> {
 }
 
 fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
-    if !matches!(arguments.command, Command::Import(_) | Command::Export(_)) {
+    if needs_threads(&arguments.command) {
         start_common_pool(available_parallelism().map_or(1, NonZeroUsize::get))?;
     }
     match &arguments.command {
@@ -108,7 +109,13 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Publish(command) => publish::run(command, &arguments.global, output),
         Command::Import(command) => import_export::import(command, &arguments.global),
         Command::Export(command) => import_export::export(command, &arguments.global),
+        Command::ExportTeacher(command) => export_teacher::run(command, &arguments.global),
     }
+}
+
+/// Returns whether a command works in this process and with threads.
+fn needs_threads(command: &Command) -> bool {
+    !matches!(command, Command::Import(_) | Command::Export(_) | Command::ExportTeacher(_))
 }
 
 /// Returns whether `--json` and `--log-format json` are given, even if clap refuses the command line.

@@ -5,8 +5,21 @@ use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
-const COMMANDS: [&str; 12] =
-    ["", "run", "status", "verify", "inspect", "report", "audit", "teacher", "merge", "publish", "import", "export"];
+const COMMANDS: [&str; 13] = [
+    "",
+    "run",
+    "status",
+    "verify",
+    "inspect",
+    "report",
+    "audit",
+    "teacher",
+    "merge",
+    "publish",
+    "import",
+    "export",
+    "export-teacher",
+];
 
 /// Help of a command, or of the program, on a terminal of 100 columns.
 fn help(command: &str, flag: &str) -> String {

@@ -226,6 +226,40 @@ fn python_gets_the_arguments_and_its_output_and_exit_code_pass_through() {
     let ran = import_with(&project_python(), Some(folder.path()), &["export", "s", "--out", "m", "--dtype", "float16"]);
     let expected = ["export", "--out=m", "--format=pt", "--dtype=float16", "--", "s"];
     assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+    let args = ["export-teacher", "resnet50", "--out=-net.onnx", "--checkpoint=a b.pth", "--num-classes=12", "--fixed"];
+    let args =
+        [&args[..], &["--input-size", "224", "--fp16", "--exporter", "dynamo", "--opset=18", "--force"]].concat();
+    let ran = import_with(&project_python(), Some(folder.path()), &args);
+    let expected = [
+        "export-teacher",
+        "--out=-net.onnx",
+        "--checkpoint=a b.pth",
+        "--num-classes=12",
+        "--input-size=224x224",
+        "--fixed",
+        "--fp16",
+        "--exporter=dynamo",
+        "--opset=18",
+        "--force",
+        "--",
+        "resnet50",
+    ];
+    assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+    let args = ["export-teacher", "vit", "-o", "t.onnx", "--random-weights", "--global-pool=avg", "--dynamic", "-q"];
+    let ran = import_with(&project_python(), Some(folder.path()), &[&args[..], &["--external-data"]].concat());
+    let expected = [
+        "export-teacher",
+        "--out=t.onnx",
+        "--random-weights",
+        "--global-pool=avg",
+        "--dynamic",
+        "--external-data",
+        "--exporter=auto",
+        "--quiet",
+        "--",
+        "vit",
+    ];
+    assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
 }
 
 /// Creates `bin/python3` in an environment: a script that passes the check of packages and prints the environment's name.
@@ -267,4 +301,17 @@ fn invalid_arguments_are_refused_before_python_is_searched_for() {
         import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], args].concat()).expect(2);
     }
     import_with(Path::new("/nowhere/python3"), None, &["export", "store", "--out", "m", "--format", "csv"]).expect(2);
+    for (args, reason) in [
+        (&["resnet18"][..], "--out <T.onnx>"),
+        (&["resnet18", "-o", "net.pth"], "choose a file that ends in .onnx"),
+        (&["resnet18", "-o", "net.onnx", "--num-classes", "12"], "--checkpoint <FILE>|--random-weights"),
+        (&["resnet18", "-o", "net.onnx", "--checkpoint", "a.pth", "--random-weights"], "cannot be used with"),
+        (&["resnet18", "-o", "net.onnx", "--dynamic", "--fixed"], "cannot be used with"),
+        (&["resnet18", "-o", "net.onnx", "--input-size", "224x0"], "224x0"),
+        (&["resnet18", "-o", "net.onnx", "--exporter", "fx"], "legacy"),
+    ] {
+        let args = [&["export-teacher"][..], args].concat();
+        let refused = import_with(Path::new("/nowhere/python3"), None, &args).expect(2).stderr;
+        assert!(refused.contains(reason), "{args:?}: {refused}");
+    }
 }

@@ -19,7 +19,7 @@ mod leaks;
 mod decode;
 /// Randomly mutated files of every kind: an error, never a panic.
 mod fuzz;
-/// Stores imported from other programs' files, and starting Python for import and export.
+/// Stores imported from other programs' files, and starting Python for import, export and export-teacher.
 mod exchange;
 /// Pixels, scores and labels against PIL, PyTorch and torchvision on the golden photographs.
 mod golden;
@@ -65,8 +65,6 @@ mod delivery;
 mod remote;
 /// Servers for tests.
 mod servers;
-/// Refusals of the Python scripts that export a teacher and label with Ray.
-mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files of the same images; hostile archives.
 mod sources;
 /// A store without a teacher.

@@ -36,6 +36,10 @@ impl PythonArguments {
         }
     }
 
+    pub fn switch(&mut self, flag: &str, is_given: bool) {
+        self.0.extend(is_given.then(|| flag.into()));
+    }
+
     pub fn choice(&mut self, flag: &str, choice: &impl ValueEnum) {
         self.optional(flag, choice.to_possible_value().map(|value| value.get_name().to_owned()));
     }
