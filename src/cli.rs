@@ -17,6 +17,7 @@ mod publish;
 mod teacher;
 mod import_export;
 mod export_teacher;
+mod demo;
 mod merge;
 mod progress_bar;
 mod store_access;
@@ -110,6 +111,7 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Import(command) => import_export::import(command, &arguments.global),
         Command::Export(command) => import_export::export(command, &arguments.global),
         Command::ExportTeacher(command) => export_teacher::run(command, &arguments.global),
+        Command::Demo(command) => demo::run(command, &arguments.global, output),
     }
 }
 

@@ -5,7 +5,7 @@ use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
-const COMMANDS: [&str; 13] = [
+const COMMANDS: [&str; 14] = [
     "",
     "run",
     "status",
@@ -19,6 +19,7 @@ const COMMANDS: [&str; 13] = [
     "import",
     "export",
     "export-teacher",
+    "demo",
 ];
 
 /// Help of a command, or of the program, on a terminal of 100 columns.

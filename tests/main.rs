@@ -7,6 +7,8 @@ mod audit;
 mod commands;
 /// Running the program and Python, data sets for tests.
 mod common;
+/// `relabel demo` on the samples and on other images.
+mod demo;
 /// Every kind of damage to every kind of file: reported, repaired, and never read as other labels.
 mod damage;
 /// Sessions on one and several devices, unusable GPUs, placement of nodes.

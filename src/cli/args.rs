@@ -12,10 +12,12 @@ mod merge_args;
 mod publish_args;
 mod import_export_args;
 mod export_teacher_args;
+mod demo_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use audit_args::AuditArguments;
+pub use demo_args::DemoArguments;
 pub use export_teacher_args::ExportTeacherArguments;
 pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
 pub use inspect_args::{Color, CropArgument, InspectArguments, PhotoFlags};
@@ -64,6 +66,7 @@ Examples:
   relabel import relabel_imagenet/ --out published.labels
   relabel export imagenet.labels --format pt --out maps/
   relabel export-teacher tf_efficientnet_l2.ns_jft_in1k_475 -o effnet-l2.onnx --fp16
+  relabel demo
 
 Exit codes:
   0    done
@@ -133,6 +136,8 @@ pub enum Command {
     Export(ExportArguments),
     /// Export a classifier of timm, torchvision or transformers as a teacher
     ExportTeacher(ExportTeacherArguments),
+    /// Label the sample photographs and draw the label map of one of them
+    Demo(DemoArguments),
 }
 
 /// Upper limit of `--threads`. Each thread decodes an image at the same time, so a typing error in the number could

@@ -19,6 +19,12 @@ fn prefix_of(folder: &Path) -> Option<PathBuf> {
     folder.parent().filter(|_| folder.file_name().is_some_and(|name| name == "bin")).map(Path::to_path_buf)
 }
 
+/// Returns the folder of the demo's teacher and photographs, which wheels and release archives install next to the program.
+/// It may be missing.
+pub fn demo_folder() -> Option<PathBuf> {
+    program_folder()?.parent().map(|prefix| prefix.join("share/relabel/demo"))
+}
+
 /// Returns the active environments of venv, virtualenv and conda, in the order in which they are searched.
 pub fn active_environments() -> Vec<PathBuf> {
     ["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(env::var_os).map(PathBuf::from).collect()
