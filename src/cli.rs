@@ -18,6 +18,8 @@ mod teacher;
 mod import_export;
 mod export_teacher;
 mod demo;
+mod completions;
+mod man_pages;
 mod merge;
 mod progress_bar;
 mod store_access;
@@ -112,12 +114,15 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Export(command) => import_export::export(command, &arguments.global),
         Command::ExportTeacher(command) => export_teacher::run(command, &arguments.global),
         Command::Demo(command) => demo::run(command, &arguments.global, output),
+        Command::Completions(command) => completions::run(command, output),
+        Command::ManPages(command) => man_pages::run(command, output),
     }
 }
 
 /// Returns whether a command works in this process and with threads.
 fn needs_threads(command: &Command) -> bool {
-    !matches!(command, Command::Import(_) | Command::Export(_) | Command::ExportTeacher(_))
+    let is_handed_over = matches!(command, Command::Import(_) | Command::Export(_) | Command::ExportTeacher(_));
+    !is_handed_over && !matches!(command, Command::Completions(_) | Command::ManPages(_))
 }
 
 /// Returns whether `--json` and `--log-format json` are given, even if clap refuses the command line.

@@ -5,7 +5,7 @@ use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
-const COMMANDS: [&str; 14] = [
+const COMMANDS: [&str; 15] = [
     "",
     "run",
     "status",
@@ -20,6 +20,7 @@ const COMMANDS: [&str; 14] = [
     "export",
     "export-teacher",
     "demo",
+    "completions",
 ];
 
 /// Help of a command, or of the program, on a terminal of 100 columns.

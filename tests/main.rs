@@ -7,6 +7,8 @@ mod audit;
 mod commands;
 /// Running the program and Python, data sets for tests.
 mod common;
+/// Completion scripts of shells, and man pages.
+mod completions;
 /// `relabel demo` on the samples and on other images.
 mod demo;
 /// Every kind of damage to every kind of file: reported, repaired, and never read as other labels.

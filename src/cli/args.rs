@@ -13,10 +13,12 @@ mod publish_args;
 mod import_export_args;
 mod export_teacher_args;
 mod demo_args;
+mod completions_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use audit_args::AuditArguments;
+pub use completions_args::{CompletionsArguments, ManPagesArguments};
 pub use demo_args::DemoArguments;
 pub use export_teacher_args::ExportTeacherArguments;
 pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
@@ -138,6 +140,11 @@ pub enum Command {
     ExportTeacher(ExportTeacherArguments),
     /// Label the sample photographs and draw the label map of one of them
     Demo(DemoArguments),
+    /// Print the completion script of a shell
+    Completions(CompletionsArguments),
+    /// Write the man pages
+    #[command(hide = true)]
+    ManPages(ManPagesArguments),
 }
 
 /// Upper limit of `--threads`. Each thread decodes an image at the same time, so a typing error in the number could
