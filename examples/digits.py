@@ -19,12 +19,12 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-import relabel
 import torch
-
 from canvases.data import draw_test, load_canvases, save_canvases, split_digits
 from canvases.student import Arm, Mixing, Settings, accuracy, train_student
 from canvases.teacher import export_teacher, make_labels, teacher_accuracy, train_teacher
+
+import relabel
 
 ARMS = [
     Arm("single", "none"),

@@ -29,8 +29,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import relabel
-import relabel.torch as rt
 import torch
 import torch.distributed as dist
 import torchvision
@@ -39,6 +37,9 @@ from torch.optim import SGD
 from torch.utils.data import DataLoader, DistributedSampler, Subset, default_collate
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
+
+import relabel
+import relabel.torch as rt
 
 TO_INPUT = [
     v2.ToImage(),

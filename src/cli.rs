@@ -16,6 +16,10 @@ mod audit;
 mod publish;
 mod teacher;
 mod import_export;
+mod export_teacher;
+mod demo;
+mod completions;
+mod man_pages;
 mod merge;
 mod progress_bar;
 mod store_access;
@@ -23,7 +27,9 @@ mod photo_source;
 mod host_limits;
 mod terminal_colors;
 mod output;
+mod installation;
 mod onnxruntime;
+mod python;
 mod shell;
 mod time_format;
 mod signals;
@@ -90,7 +96,7 @@ fn execute(output: Output) -> Result<u8, Error> {
 }
 
 fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
-    if !matches!(arguments.command, Command::Import(_) | Command::Export(_)) {
+    if needs_threads(&arguments.command) {
         start_common_pool(available_parallelism().map_or(1, NonZeroUsize::get))?;
     }
     match &arguments.command {
@@ -106,7 +112,17 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Publish(command) => publish::run(command, &arguments.global, output),
         Command::Import(command) => import_export::import(command, &arguments.global),
         Command::Export(command) => import_export::export(command, &arguments.global),
+        Command::ExportTeacher(command) => export_teacher::run(command, &arguments.global),
+        Command::Demo(command) => demo::run(command, &arguments.global, output),
+        Command::Completions(command) => completions::run(command, output),
+        Command::ManPages(command) => man_pages::run(command, output),
     }
+}
+
+/// Returns whether a command works in this process and with threads.
+fn needs_threads(command: &Command) -> bool {
+    let is_handed_over = matches!(command, Command::Import(_) | Command::Export(_) | Command::ExportTeacher(_));
+    !is_handed_over && !matches!(command, Command::Completions(_) | Command::ManPages(_))
 }
 
 /// Returns whether `--json` and `--log-format json` are given, even if clap refuses the command line.

@@ -1,11 +1,27 @@
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
-const COMMANDS: [&str; 12] =
-    ["", "run", "status", "verify", "inspect", "report", "audit", "teacher", "merge", "publish", "import", "export"];
+const COMMANDS: [&str; 15] = [
+    "",
+    "run",
+    "status",
+    "verify",
+    "inspect",
+    "report",
+    "audit",
+    "teacher",
+    "merge",
+    "publish",
+    "import",
+    "export",
+    "export-teacher",
+    "demo",
+    "completions",
+];
 
 /// Help of a command, or of the program, on a terminal of 100 columns.
 fn help(command: &str, flag: &str) -> String {
@@ -283,11 +299,36 @@ fn invalid_arguments_are_refused_before_work_begins() {
 #[test]
 fn without_onnx_runtime_the_install_command_is_printed() {
     let folder = tempfile::tempdir().unwrap();
-    let program = folder.path().join("relabel");
-    std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
-    let mut command = hermetic(&program);
-    command.current_dir(folder.path()).env_remove("VIRTUAL_ENV").env("PATH", "/nowhere").arg("teacher").arg(lite0());
-    assert!(Ran::of(&mut command).expect(1).stderr.contains("python3 -m pip install onnxruntime"));
+    let environment = folder.path().join("environment");
+    std::fs::create_dir_all(environment.join("bin")).unwrap();
+    std::fs::create_dir_all(environment.join("lib/python3.12/site-packages/pip")).unwrap();
+    std::fs::write(environment.join("bin/python3"), "").unwrap();
+    let [alone, installed] = [folder.path().join("relabel"), environment.join("bin/relabel")];
+    std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &alone).unwrap();
+    std::fs::hard_link(&alone, &installed).unwrap();
+    // Links, such as those of pipx, lead to the program.
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&installed, &link).unwrap();
+    let message = |program: &Path, device: &str| {
+        let mut command = hermetic(program);
+        command
+            .current_dir(folder.path())
+            .env_remove("VIRTUAL_ENV")
+            .env("PATH", "/nowhere")
+            .arg("teacher")
+            .arg(lite0());
+        Ran::of(command.args(["--device", device])).expect(1).stderr
+    };
+    let of_the_path = message(&alone, "cpu");
+    assert!(of_the_path.contains("    python3 -m pip install onnxruntime\n"), "{of_the_path}");
+    let python = environment.join("bin/python3").canonicalize().unwrap();
+    for program in [&installed, &link] {
+        let for_cpu = message(program, "cpu");
+        assert!(for_cpu.contains(&format!("    {} -m pip install onnxruntime\n", python.display())), "{for_cpu}");
+    }
+    let for_cuda = message(&installed, "cuda");
+    let install = format!("    {} -m pip install 'onnxruntime-gpu[cuda,cudnn]'\n", python.display());
+    assert!(for_cuda.contains(&install), "{for_cuda}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use relabel::shared::store::{CellOrder, Depth, ImportedDtype, RankAxis, RowState
 use relabel::training::exchange::{FileLayout, Import, PublishedFiles, class_list, list_files};
 use tempfile::TempDir;
 
-use crate::common::{Ran, lite0, relabel, repository, run, small_photographs, store_bytes};
+use crate::common::{Ran, hermetic, lite0, relabel, repository, run, small_photographs, store_bytes};
 
 const FILES: usize = 10;
 const LENGTHS: [usize; 3] = [2, 3, 4];
@@ -190,10 +190,11 @@ fn a_missing_or_incomplete_python_is_reported_with_help() {
         "{output}"
     );
     let output = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;
-    assert!(output.contains("the package relabel is not installed\n  help: pip install ./python"), "{output}");
+    assert!(output.contains("the package relabel is not installed\n  help: install the wheel of relabel"), "{output}");
     let ours = package(env!("CARGO_PKG_VERSION"));
     let output = import_with(&bare, Some(ours.path()), &IMPORT).expect(1).stderr;
-    assert!(output.contains("PyTorch is not installed\n  help: pip install torch"), "{output}");
+    let install = format!("PyTorch is not installed\n  help: {} -m pip install torch", bare.display());
+    assert!(output.contains(&install), "{output}");
     let other = package("0.0.1");
     let output = import_with(&bare, Some(other.path()), &IMPORT).expect(1).stderr;
     assert!(output.contains("the package relabel has version 0.0.1, this program has"), "{output}");
@@ -225,6 +226,73 @@ fn python_gets_the_arguments_and_its_output_and_exit_code_pass_through() {
     let ran = import_with(&project_python(), Some(folder.path()), &["export", "s", "--out", "m", "--dtype", "float16"]);
     let expected = ["export", "--out=m", "--format=pt", "--dtype=float16", "--", "s"];
     assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+    let args = ["export-teacher", "resnet50", "--out=-net.onnx", "--checkpoint=a b.pth", "--num-classes=12", "--fixed"];
+    let args =
+        [&args[..], &["--input-size", "224", "--fp16", "--exporter", "dynamo", "--opset=18", "--force"]].concat();
+    let ran = import_with(&project_python(), Some(folder.path()), &args);
+    let expected = [
+        "export-teacher",
+        "--out=-net.onnx",
+        "--checkpoint=a b.pth",
+        "--num-classes=12",
+        "--input-size=224x224",
+        "--fixed",
+        "--fp16",
+        "--exporter=dynamo",
+        "--opset=18",
+        "--force",
+        "--",
+        "resnet50",
+    ];
+    assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+    let args = ["export-teacher", "vit", "-o", "t.onnx", "--random-weights", "--global-pool=avg", "--dynamic", "-q"];
+    let ran = import_with(&project_python(), Some(folder.path()), &[&args[..], &["--external-data"]].concat());
+    let expected = [
+        "export-teacher",
+        "--out=t.onnx",
+        "--random-weights",
+        "--global-pool=avg",
+        "--dynamic",
+        "--external-data",
+        "--exporter=auto",
+        "--quiet",
+        "--",
+        "vit",
+    ];
+    assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+}
+
+/// Creates `bin/python3` in an environment: a script that passes the check of packages and prints the environment's name.
+fn environment(folder: &Path, name: &str) -> PathBuf {
+    let environment = folder.join(name);
+    std::fs::create_dir_all(environment.join("bin")).unwrap();
+    let script = environment.join("bin/python3");
+    std::fs::write(&script, format!("#!/bin/sh\n[ \"$1\" = -c ] && echo ready || echo {name}\n")).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    environment
+}
+
+#[test]
+fn the_python_of_the_programs_environment_comes_before_active_ones() {
+    let folder = TempDir::new().unwrap();
+    let [own, active, conda, path] = ["own", "active", "conda", "path"].map(|name| environment(folder.path(), name));
+    let program = own.join("bin/relabel");
+    std::fs::copy(env!("CARGO_BIN_EXE_relabel"), &program).unwrap();
+    let chosen = || {
+        let mut command = hermetic(&program);
+        command.args(["export", "store", "--out", "maps"]).env("PATH", path.join("bin"));
+        Ran::of(command.env("VIRTUAL_ENV", &active).env("CONDA_PREFIX", &conda)).expect(0).stdout
+    };
+    // The program's environment is used only if the package is installed there.
+    assert_eq!(chosen(), "active\n");
+    std::fs::create_dir_all(own.join("lib/python3.12/site-packages/relabel")).unwrap();
+    assert_eq!(chosen(), "own\n");
+    std::fs::remove_file(own.join("bin/python3")).unwrap();
+    assert_eq!(chosen(), "active\n");
+    std::fs::remove_file(active.join("bin/python3")).unwrap();
+    assert_eq!(chosen(), "conda\n");
+    std::fs::remove_file(conda.join("bin/python3")).unwrap();
+    assert_eq!(chosen(), "path\n");
 }
 
 #[test]
@@ -233,4 +301,17 @@ fn invalid_arguments_are_refused_before_python_is_searched_for() {
         import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], args].concat()).expect(2);
     }
     import_with(Path::new("/nowhere/python3"), None, &["export", "store", "--out", "m", "--format", "csv"]).expect(2);
+    for (args, reason) in [
+        (&["resnet18"][..], "--out <T.onnx>"),
+        (&["resnet18", "-o", "net.pth"], "choose a file that ends in .onnx"),
+        (&["resnet18", "-o", "net.onnx", "--num-classes", "12"], "--checkpoint <FILE>|--random-weights"),
+        (&["resnet18", "-o", "net.onnx", "--checkpoint", "a.pth", "--random-weights"], "cannot be used with"),
+        (&["resnet18", "-o", "net.onnx", "--dynamic", "--fixed"], "cannot be used with"),
+        (&["resnet18", "-o", "net.onnx", "--input-size", "224x0"], "224x0"),
+        (&["resnet18", "-o", "net.onnx", "--exporter", "fx"], "legacy"),
+    ] {
+        let args = [&["export-teacher"][..], args].concat();
+        let refused = import_with(Path::new("/nowhere/python3"), None, &args).expect(2).stderr;
+        assert!(refused.contains(reason), "{args:?}: {refused}");
+    }
 }

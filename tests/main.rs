@@ -7,6 +7,10 @@ mod audit;
 mod commands;
 /// Running the program and Python, data sets for tests.
 mod common;
+/// Completion scripts of shells, and man pages.
+mod completions;
+/// `relabel demo` on the samples and on other images.
+mod demo;
 /// Every kind of damage to every kind of file: reported, repaired, and never read as other labels.
 mod damage;
 /// Sessions on one and several devices, unusable GPUs, placement of nodes.
@@ -21,7 +25,7 @@ mod decode;
 mod frozen_stores;
 /// Randomly mutated files of every kind: an error, never a panic.
 mod fuzz;
-/// Stores imported from other programs' files, and starting Python for import and export.
+/// Stores imported from other programs' files, and starting Python for import, export and export-teacher.
 mod exchange;
 /// Pixels, scores and labels against PIL, PyTorch and torchvision on the golden photographs.
 mod golden;
@@ -67,8 +71,6 @@ mod delivery;
 mod remote;
 /// Servers for tests.
 mod servers;
-/// Refusals of the Python script that labels with Ray.
-mod scripts;
 /// Folders, tars, `WebDataset` shards and Parquet files of the same images; hostile archives.
 mod sources;
 /// A store without a teacher.

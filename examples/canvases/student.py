@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import relabel
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+
+import relabel
 from relabel.torch import CutMix
 from relabel.torch.mix import Paste
-from torch import Tensor, nn
 
 from .data import CLASSES, Canvases, cut, random_boxes
 

@@ -1,6 +1,6 @@
 """The native module. Use `relabel` and `relabel.torch`, which document the public functions."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray

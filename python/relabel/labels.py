@@ -7,20 +7,20 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, Union
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from . import _relabel
 
-Ids = Union[str, int, Sequence[str], Sequence[int], NDArray[Any]]
+Ids = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
 """Images: ids (paths below the source without extension) or row numbers; a single one or a sequence.
 
 A string is looked up unchanged first, among the ids and then among the paths, and then without an image file's extension.
 Lookups distinguish case, spaces and Unicode form. A string that could mean two images is an error; its message lists both."""
 
-Fill = Union[float, Literal["rest"]]
+Fill = float | Literal["rest"]
 """Score of the classes outside a cell's top-k: a number (0 in the paper), or ``"rest"``, the score at which these classes
 together have the probability that the teacher gave them in that cell (needs a store made with ``--with-lse``)."""
 
@@ -28,7 +28,7 @@ Convention = Literal["relabel", "naver"]
 """Order of the axes when a box is pooled. ``"naver"`` reproduces the swapped axes of the public readers of *Re-labeling
 ImageNet* and TokenLabeling."""
 
-Cache = Union[str, "os.PathLike[str]", Literal[False], None]
+Cache = str | os.PathLike[str] | Literal[False] | None
 """Folder for copies of remote files; see :func:`open`."""
 
 _CLOUD_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "HF_")
@@ -328,7 +328,7 @@ class Labels:
         return self.threads if self.threads is not None else default_threads()
 
 
-def open(  # noqa: A001 - as in `zarr.open`
+def open(
     path: str | os.PathLike[str], *, threads: int | None = None, cache: Cache = None
 ) -> Labels:
     """Opens a store. The cost does not depend on the number of images: the first lookup of an id reads their list.

@@ -11,10 +11,16 @@ mod audit_args;
 mod merge_args;
 mod publish_args;
 mod import_export_args;
+mod export_teacher_args;
+mod demo_args;
+mod completions_args;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use audit_args::AuditArguments;
+pub use completions_args::{CompletionsArguments, ManPagesArguments};
+pub use demo_args::DemoArguments;
+pub use export_teacher_args::ExportTeacherArguments;
 pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
 pub use inspect_args::{Color, CropArgument, InspectArguments, PhotoFlags};
 pub use merge_args::MergeArguments;
@@ -61,6 +67,8 @@ Examples:
   relabel publish imagenet.labels --to release/ --license CC-BY-4.0
   relabel import relabel_imagenet/ --out published.labels
   relabel export imagenet.labels --format pt --out maps/
+  relabel export-teacher tf_efficientnet_l2.ns_jft_in1k_475 -o effnet-l2.onnx --fp16
+  relabel demo
 
 Exit codes:
   0    done
@@ -128,6 +136,15 @@ pub enum Command {
     Import(ImportArguments),
     /// Export label maps as .pt files for existing training code; requires PyTorch
     Export(ExportArguments),
+    /// Export a classifier of timm, torchvision or transformers as a teacher
+    ExportTeacher(ExportTeacherArguments),
+    /// Label the sample photographs and draw the label map of one of them
+    Demo(DemoArguments),
+    /// Print the completion script of a shell
+    Completions(CompletionsArguments),
+    /// Write the man pages
+    #[command(hide = true)]
+    ManPages(ManPagesArguments),
 }
 
 /// Upper limit of `--threads`. Each thread decodes an image at the same time, so a typing error in the number could

@@ -20,12 +20,17 @@ use serde_json::{Value, json};
 
 use super::Outcome;
 use super::args::{CropArgument, InspectArguments};
-use super::output::{Output, path_json};
+use super::output::{CommandResult, Output, path_json};
 use super::photo_source::PhotoSource;
 use super::store_access::open_store;
 use super::terminal_colors::ColourSupport;
 
 pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Error> {
+    output.command(&describe(arguments)?)
+}
+
+/// Reads the label map, writes the picture and the page, and returns the description.
+pub fn describe(arguments: &InspectArguments) -> Result<CommandResult, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let row = find_image(&manifest, &arguments.image)
@@ -72,8 +77,7 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     if let (Value::Object(document), Value::Object(state)) = (&mut document, state) {
         document.extend(state);
     }
-    output.result(&(title + &text + &files_text(arguments, outcome)), &document)?;
-    Ok(outcome)
+    Ok(CommandResult { outcome, text: title + &text + &files_text(arguments, outcome), document })
 }
 
 /// Converts the crop to 0..1 of the image.

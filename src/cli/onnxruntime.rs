@@ -7,20 +7,34 @@ use std::process::Command;
 use relabel::labelling::teacher::{DeviceChoice, Runtime, RuntimeSearch};
 use relabel::shared::error::Error;
 
-/// Finds and loads ONNX Runtime: the given library, or the first found next to the program, in the system folders, in `.venv`
-/// or the active Python environment, and last the package that `python3` on the PATH imports.
+use super::installation::{active_environments, program_folder, program_prefix};
+
+/// Finds and loads ONNX Runtime: the library that `--onnxruntime` or `ORT_DYLIB_PATH` names, or the first that is found
 ///
-/// If a GPU may be used, a CUDA build is preferred: the active environment often has the CPU build.
+/// 1. in the folder of the program,
+/// 2. in the environment that the program is installed in: with the program at `P/bin/relabel`, in
+///    `P/lib*/python3*/{site,dist}-packages/onnxruntime`, newest Python first, and in `P/onnxruntime`,
+/// 3. in `.venv` of the current folder and of the folders above the program,
+/// 4. in `$VIRTUAL_ENV`, then `$CONDA_PREFIX`,
+/// 5. in the system's library folders,
+/// 6. in the package that `python3` on the PATH imports.
+///
+/// If a GPU may be used, the first CUDA build in this order is preferred: the active environment often has the CPU build.
+/// CUDA's libraries are searched for next to the package that was found, then in the same environments.
 pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Error> {
-    let mut search = RuntimeSearch { named: named.map(Path::to_path_buf), ..RuntimeSearch::default() };
-    let program = env::current_exe().ok().and_then(|program| program.parent().map(Path::to_path_buf));
-    let environments = python_environments(program.as_deref());
+    let program_folder = program_folder();
+    let python_environments = python_environments(program_folder.as_deref());
+    let mut search = RuntimeSearch {
+        named: named.map(Path::to_path_buf),
+        program_folder,
+        program_prefix: program_prefix(),
+        python_environments,
+        system_folders: SYSTEM_FOLDERS.map(PathBuf::from).to_vec(),
+        packages: Vec::new(),
+    };
     let library = if search.named.is_some() {
         search.find()?
     } else {
-        search.library_folders.extend(program);
-        search.library_folders.extend(SYSTEM_FOLDERS.iter().map(PathBuf::from));
-        search.python_environments.clone_from(&environments);
         // Starting Python takes a while, so it comes last if any library will do.
         let found = if device.may_use_cuda() { None } else { search.find().ok() };
         if let Some(library) = found {
@@ -32,19 +46,15 @@ pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Erro
     };
     tracing::info!(library = %library.display(), "ONNX Runtime found");
     let runtime = Runtime::load(&library)?;
-    Ok(if device.may_use_cuda() {
-        runtime.with_cuda_site_packages(site_packages(&library, &environments))
-    } else {
-        runtime
-    })
+    Ok(if device.may_use_cuda() { runtime.with_cuda_site_packages(site_packages(&library, &search)) } else { runtime })
 }
 
-/// Returns where pip may have installed the CUDA libraries: next to the package of ONNX Runtime, in the known environments,
-/// and where `python3` imports them from.
-fn site_packages(library: &Path, environments: &[PathBuf]) -> Vec<PathBuf> {
+/// Returns where pip may have installed the CUDA libraries: next to the package of ONNX Runtime, in the searched
+/// environments, and where `python3` imports them from.
+fn site_packages(library: &Path, search: &RuntimeSearch) -> Vec<PathBuf> {
     let siblings = library.ancestors().nth(3).map(Path::to_path_buf);
     let mut folders: Vec<PathBuf> = siblings.into_iter().collect();
-    folders.extend(environments.iter().flat_map(|environment| RuntimeSearch::site_packages_of(environment)));
+    folders.extend(search.site_packages());
     folders.extend(python_package_folders("nvidia").iter().filter_map(|nvidia| nvidia.parent().map(Path::to_path_buf)));
     folders
 }
@@ -53,16 +63,16 @@ const SYSTEM_FOLDERS: [&str; 5] =
     ["/usr/local/lib", "/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
 /// Returns `.venv` of the current folder and of every folder above the program, then the active environments.
-fn python_environments(program: Option<&Path>) -> Vec<PathBuf> {
+fn python_environments(program_folder: Option<&Path>) -> Vec<PathBuf> {
     let current = env::current_dir().ok();
     let mut environments: Vec<PathBuf> = current
         .iter()
         .map(PathBuf::as_path)
-        .chain(program.iter().flat_map(|folder| folder.ancestors()))
+        .chain(program_folder.iter().flat_map(|folder| folder.ancestors()))
         .map(|folder| folder.join(".venv"))
         .filter(|environment| environment.is_dir())
         .collect();
-    environments.extend(["VIRTUAL_ENV", "CONDA_PREFIX"].iter().filter_map(env::var_os).map(PathBuf::from));
+    environments.extend(active_environments());
     environments.dedup();
     environments
 }

@@ -11,6 +11,15 @@ use relabel::shared::printable::{acts_on_terminal, printable, printable_lines};
 use relabel::shared::store::Agreement;
 use serde_json::{Value, json};
 
+use super::Outcome;
+
+/// Result of a command, as text and as a JSON document.
+pub struct CommandResult {
+    pub outcome: Outcome,
+    pub text: String,
+    pub document: Value,
+}
+
 /// Output format of results.
 #[derive(Clone, Copy, Debug)]
 pub struct Output {
@@ -45,6 +54,15 @@ impl Output {
         }
         let text = if self.json { json_text(document) } else { safe_text(text) };
         written(io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()))
+    }
+
+    /// Prints the result of a command and returns its outcome.
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if stdout cannot be written.
+    pub fn command(self, result: &CommandResult) -> Result<Outcome, Error> {
+        self.result(&result.text, &result.document)?;
+        Ok(result.outcome)
     }
 
     /// Prints an error to stderr, and with `--json` also as the document on stdout.

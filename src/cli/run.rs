@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::args::{Global, RunArguments};
 use super::load_teacher::{boxed, load_teacher, sample_photographs};
 use super::new_store::{default_store, manifest_digest, new_manifest, rounding, store_info};
-use super::output::Output;
+use super::output::{CommandResult, Output};
 use super::part_selection::{selected_part, writer_name};
 use super::run_progress::{RunProgress, Workers};
 use super::time_format::utc_now;
@@ -29,6 +29,11 @@ use run_summary::{RunSummary, check_complete};
 pub use settings_check::{early_differences, refuse_differences};
 
 pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<Outcome, Error> {
+    output.command(&label(arguments, global)?)
+}
+
+/// Labels the images and returns the summary.
+pub fn label(arguments: &RunArguments, global: &Global) -> Result<CommandResult, Error> {
     let stop = stop_flag();
     let started = utc_now();
     let (part, part_origin) = selected_part(arguments.part)?;
@@ -123,8 +128,11 @@ pub fn run(arguments: &RunArguments, global: &Global, output: Output) -> Result<
         rows: store.info().part_rows(part),
         warning: store.info().locality_warning(),
     };
-    output.result(&summary.text(), &summary.document())?;
-    Ok(if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
+    Ok(CommandResult {
+        outcome: if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems },
+        text: summary.text(),
+        document: summary.document(),
+    })
 }
 
 /// Returns the teacher's path, which clap requires.

@@ -27,6 +27,8 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("url::", &["shared/remote"]),
     ("ssh_key::", &["release"]),
     ("clap::", &["cli"]),
+    ("clap_complete::", &["cli/completions", "cli/args"]),
+    ("clap_mangen::", &["cli/man_pages"]),
     ("indicatif::", &["cli"]),
     ("anstyle::", &["cli"]),
     ("anstyle_query::", &["cli"]),

@@ -79,7 +79,10 @@ def tiff(width: int, height: int, samples: int, compression: int, piece: bytes, 
     counts_at = offsets_at + 4 * pieces
     bits_at = counts_at + 4 * pieces
     directory_at = bits_at + 2 * samples
-    listed = lambda at, value: value if pieces == 1 else at
+
+    def listed(at: int, value: int) -> int:
+        return value if pieces == 1 else at
+
     entries = [(256, 4, 1, width), (257, 4, 1, height)]
     entries += [(258, 3, samples, bits_at if samples > 2 else 8), (259, 3, 1, compression), (262, 3, 1, 2 if samples == 3 else 1)]
     if tile:
@@ -138,7 +141,10 @@ def webp_lossless(width: int, height: int) -> bytes:
 def files() -> dict[str, bytes]:
     mebibyte = packed_zeros((1 << 20) - 1)
     gibibyte = packed_zeros(1 << 30)
-    profile = lambda packed: chunk(b"iCCP", b"icc\x00\x00" + packed)
+
+    def profile(packed: bytes) -> bytes:
+        return chunk(b"iCCP", b"icc\x00\x00" + packed)
+
     made = {
         "profile-bomb.png": small_png(profile(gibibyte)),
         "text-bomb.png": small_png(chunk(b"zTXt", b"note\x00\x00" + gibibyte)),

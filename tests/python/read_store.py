@@ -13,11 +13,12 @@ ARRAYS = ("scores", "classes", "image_probs", "image_classes")
 
 
 def arrays(store: str) -> tuple[str, ...]:
-    return ARRAYS + (("lse",) if os.path.isdir(f"{store}/lse") else ())
+    return (*ARRAYS, "lse") if os.path.isdir(f"{store}/lse") else ARRAYS
 
 
 def summary(array: np.ndarray, store: str, name: str) -> dict:
-    metadata = json.load(open(f"{store}/{name}/zarr.json"))
+    with open(f"{store}/{name}/zarr.json") as file:
+        metadata = json.load(file)
     return {
         "shape": list(array.shape),
         "dtype": str(array.dtype),

@@ -67,7 +67,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
     to_do = store.to_do()
     images_to_do = sum(end - first for _, first, end in to_do)
     warnings = _warnings(listed, classes, orientation)
-    output.info(f"{count(len(listed), 'file')} of {list((2, *lengths))} {dtype}: {ranks.text}; {orientation.text}")
+    output.info(f"{count(len(listed), 'file')} of {[2, *lengths]} {dtype}: {ranks.text}; {orientation.text}")
     for warning in warnings:
         output.warn(warning)
     done_before = len(listed) - images_to_do

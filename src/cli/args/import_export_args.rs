@@ -92,7 +92,8 @@ pub struct ExportArguments {
 pub struct PythonFlags {
     /// Python with PyTorch and the package relabel
     ///
-    /// [default: python3 of the active environment, or python3 on the PATH]
+    /// [default: python3 of the environment that the program is installed in, if the package relabel is installed there;
+    /// of the active environment; or on the PATH]
     #[arg(long, value_name = "FILE", env = "RELABEL_PYTHON", help_heading = PYTHON)]
     pub python: Option<PathBuf>,
 }

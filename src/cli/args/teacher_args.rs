@@ -104,7 +104,8 @@ pub struct TeacherFlags {
     pub cuda: Option<CudaTuning>,
     /// ONNX Runtime library
     ///
-    /// By default it is searched for next to the program, in .venv, in the active Python environment and in the system.
+    /// By default it is searched for next to the program, in the Python environment that the program is installed in, in .venv,
+    /// in the active Python environment and in the system.
     #[arg(long, value_name = "FILE", env = "ORT_DYLIB_PATH", hide_short_help = true, help_heading = DEVICES)]
     pub onnxruntime: Option<PathBuf>,
     /// Threads [default: one per core]

@@ -21,6 +21,8 @@ pub enum ValueError {
     CropBox(Cause),
     #[error("pictures are written as PNG: choose a file that ends in .png")]
     NotPng,
+    #[error("teachers are ONNX files: choose a file that ends in .onnx")]
+    NotOnnx,
     #[error("expected height and width in cells, such as 15x15")]
     NotMapSize,
     #[error("expected a user and a name separated by a slash, such as me/my-labels")]

@@ -3,7 +3,6 @@
 import time
 
 import pytest
-
 from pages import make_store, opened, report, rows
 
 COUNT = 50_000

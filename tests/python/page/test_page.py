@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from pages import CLASSES, COUNT, FAILED, TO_DO, fragment, matching, opened, rows
 
 import relabel
-from pages import CLASSES, COUNT, FAILED, TO_DO, fragment, matching, opened, rows
+
 
 def test_the_header_describes_the_page(page):
     about = page.locator("header").inner_text()
@@ -37,7 +38,7 @@ def test_the_values_of_every_row_equal_the_package(page, made):
 def test_every_verdict_can_be_filtered(page, made):
     for verdict in ["agrees", "differs", "absent", "not-compared"]:
         page.select_option("#filter-verdict", verdict)
-        assert rows(page) == matching(made, lambda of: of["verdict"] == verdict) != []
+        assert rows(page) == matching(made, lambda of, verdict=verdict: of["verdict"] == verdict) != []
         assert page.locator("#count").inner_text() == f"{len(rows(page))} of 1,000 images"
         badge = page.locator(".tile .badge").first
         assert badge.get_attribute("title") == verdict.replace("-", " ")
@@ -51,9 +52,9 @@ def test_classes_are_filtered_by_folder_best_and_cell(page, made):
     for text, meant in [("lynx", [5]), ("c05", [5]), ("5", [5]), ("LYNX (c05)", [5]), ("shark", shark), ("no such thing", [])]:
         page.fill("#filter-class", text)
         for kind, test in {
-            "folder": lambda of: of["label"] in meant,
-            "best": lambda of: of["best"] in meant,
-            "cell": lambda of: bool(of["winners"] & set(meant)),
+            "folder": lambda of, meant=meant: of["label"] in meant,
+            "best": lambda of, meant=meant: of["best"] in meant,
+            "cell": lambda of, meant=meant: bool(of["winners"] & set(meant)),
         }.items():
             page.select_option("#filter-in", kind)
             found = [row for row in rows(page) if row not in FAILED]

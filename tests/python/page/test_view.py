@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import zarr
-
-import relabel
 from harness import run_relabel
 from pages import fragment, opened
+
+import relabel
 
 
 def shown(page, name):

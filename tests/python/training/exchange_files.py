@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from harness import run_relabel
-from relabel.exchange import command
 from torchvision.ops import roi_align
+
+from relabel.exchange import command
 
 FOLDERS = ["n01440764", "n01443537", "n02123045"]
 

@@ -3,6 +3,7 @@
 import subprocess
 
 from exchange_files import captured
+
 from relabel.export_teacher.command import main
 
 

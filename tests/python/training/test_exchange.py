@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import relabel as package
 import torch
 import zarr
 from exchange_files import (
@@ -17,6 +16,8 @@ from exchange_files import (
     write_naver,
     write_token_labeling,
 )
+
+import relabel as package
 
 
 @pytest.mark.filterwarnings("ignore:convention")

@@ -11,6 +11,7 @@ import time
 import pytest
 from export_command import export
 from harness import run_python
+
 from relabel.export_teacher import NetworkOptions, create_classifier
 
 SMALL = ["test_resnet", "--random-weights", "--input-size", "64", "--fixed"]

@@ -8,6 +8,7 @@ import tomllib
 import torch
 from export_command import export
 from harness import REPOSITORY, call_main, load_script, run_relabel_json
+
 from relabel.export_teacher import NetworkOptions, create_classifier
 from relabel.export_teacher.image_processors import measured_preprocessing
 from relabel.export_teacher.timm_networks import auxiliary_head

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from harness import GOLDEN, label
 from torchvision.datasets import ImageFolder
 
 import relabel
 import relabel.torch as rt
-from harness import GOLDEN, label
 
 CLASSES = ["n01", "N01", "n01 ", "e\u0301", "\u00e9", "a.b", "a\\b"]
 # Some equal another one with an extension, in another case, with spaces, in another Unicode form or with Windows separators.

@@ -6,10 +6,11 @@ import os
 import zipfile
 
 import pytest
-import relabel as package
 import torch
 from exchange_files import relabel_json, save, write_naver
 from harness import PROGRAM, run
+
+import relabel as package
 from relabel.exchange import files
 
 

@@ -4,9 +4,10 @@ import hashlib
 import json
 
 import numpy as np
-import relabel as package
 import torch
 from exchange_files import densify, relabel, relabel_json, save, write_naver
+
+import relabel as package
 
 
 def test_ranks_may_be_the_last_axis_and_flags_name_the_axes(tmp_path):

@@ -31,7 +31,7 @@ def folders(tmp_path_factory):
 
 def run_recipe(folders, out, *args, code=0):
     """Trains a small network and returns the lines of its log."""
-    common = "--model squeezenet1_1 --size 32 --batch 16 --workers 0 --no-flip --scale 0.08 0.5".split()
+    common = ["--model", "squeezenet1_1", "--size", "32", "--batch", "16", "--workers", "0", "--no-flip", "--scale", "0.08", "0.5"]
     call_main(train, folders / "data", "--out", out, "--labels", folders / "labels", *common, *args, code=code)
     return [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
 
@@ -109,7 +109,7 @@ def test_a_resumed_training_equals_an_uninterrupted_one(monkeypatch, folders, tm
 def test_another_training_is_not_resumed(folders, tmp_path):
     run_recipe(folders, tmp_path, "--epochs", "1")
     args = [folders / "data", "--out", tmp_path, "--labels", folders / "labels", "--target", "global", "--resume"]
-    common = "--model squeezenet1_1 --size 32 --batch 16 --workers 0 --no-flip --scale 0.08 0.5 --epochs 1".split()
+    common = ["--model", "squeezenet1_1", "--size", "32", "--batch", "16", "--workers", "0", "--no-flip", "--scale", "0.08", "0.5", "--epochs", "1"]
     assert "target was localized, is global" in call_main(train, *args, *common, code=1).stderr
 
 

@@ -16,6 +16,7 @@ from release_files import HOSTILE_NAME, OFFLINE
 
 import relabel
 
+
 def front_matter(release: Path) -> dict:
     text = (release / "README.md").read_text(encoding="utf-8")
     assert text.startswith("---\n")
