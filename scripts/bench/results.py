@@ -128,10 +128,10 @@ def load() -> list[Result]:
 
 def line_of(row: Row) -> str:
     """Returns a row as a line for a terminal."""
-    target = f"(target {row.target}) " if row.target else ""
-    note = f" - {row.note}" if row.note else ""
+    target = f"(target {row.target})" if row.target else ""
     verdict = "" if row.value in NOT_MEASURED else row.verdict.upper() if row.met is False else row.verdict
-    return f"{row.what}: {number(row.value)} {row.unit} {target}{verdict}{note}".rstrip()
+    note = f"- {row.note}" if row.note else ""
+    return " ".join(filter(None, [f"{row.what}:", number(row.value), row.unit, target, verdict, note]))
 
 
 def show(rows: list[Row]) -> None:
