@@ -11,7 +11,6 @@ import functools
 import hashlib
 import importlib.metadata
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -96,18 +95,6 @@ def newest(pattern: str) -> Path | None:
     found = [file for release in ("release", "*/release") for file in ROOT.glob(f"target/{release}/{pattern}")]
     programs = [file for file in found if file.is_file() and os.access(file, os.X_OK)]
     return max(programs, key=lambda file: file.stat().st_mtime, default=None)
-
-
-def build_bare() -> None:
-    """Builds the benchmark of the bare session, unless one is named or cargo is missing."""
-    if "RELABEL_BARE" in os.environ or not shutil.which("cargo"):
-        return
-    command = ["cargo", "bench", "--locked", "--bench", "bare", "--no-run", "--message-format=json"]
-    ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE)
-    # If cargo fails, its errors are on stderr, and an earlier build serves.
-    for message in map(json.loads, ran.stdout.splitlines() if ran.returncode == 0 else []):
-        if message.get("executable") and message["target"]["name"] == "bare":
-            os.environ["RELABEL_BARE"] = message["executable"]
 
 
 def library() -> Path | None:

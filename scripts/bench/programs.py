@@ -52,6 +52,8 @@ def run(*words: object, codes: tuple[int, ...] = (0,), limit_s: float = math.inf
         child = subprocess.Popen(command, stdout=output, stderr=errors, env=machine.environment(**environment))
         try:
             code, core_seconds, peak_bytes = watch(child, limit_s)
+        except TimeoutError:
+            raise Failed(f"`{' '.join(command)}` did not end within {limit_s:g} s") from None
         finally:
             # On Ctrl-C and beyond the limit.
             if child.returncode is None:
@@ -65,8 +67,12 @@ def run(*words: object, codes: tuple[int, ...] = (0,), limit_s: float = math.inf
     return finished
 
 
-def watch(child: subprocess.Popen[str], limit_s: float) -> tuple[int, float, int]:
-    """Waits for a child; returns its exit code, its core-seconds and its peak resident memory."""
+def watch(child: subprocess.Popen[bytes], limit_s: float) -> tuple[int, float, int]:
+    """Waits for a child; returns its exit code, its core-seconds and its peak resident memory.
+
+    Raises:
+        TimeoutError: The child did not end within the limit.
+    """
     # Not ru_maxrss, which includes the memory of this process until the child's exec.
     peak_bytes, until = 0, time.monotonic() + limit_s
     while True:
@@ -76,7 +82,7 @@ def watch(child: subprocess.Popen[str], limit_s: float) -> tuple[int, float, int
             child.returncode = os.waitstatus_to_exitcode(status)
             return child.returncode, usage.ru_utime + usage.ru_stime, peak_bytes
         if time.monotonic() > until:
-            raise Failed(f"`{child.args}` did not end within {limit_s:g} s")
+            raise TimeoutError
         time.sleep(POLL_SECONDS)
 
 

@@ -23,7 +23,7 @@
 Compared programs run in turns (A B A B). Each ratio is that of one pair, and the median of the pairs is reported. Images
 are the sample photographs and seeded crops and flips of them. All files are below `target/bench`: the report in `report.md`,
 and each part with its individual measurements in `results`. Missed targets are reported, too. A part that fails does not
-stop the others.
+stop the others. All but b, d and e need `benches/bare.rs` (`cargo bench --bench bare --no-run`).
 
     .venv/bin/python scripts/bench [--quick] [--only a,c] [--repeats 3]
 
@@ -51,15 +51,12 @@ from bench.tables import facts_line, number, table
 PARTS: dict[str, Callable[[Setup, Report], None]] = {
     "a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f, "g": part_g, "h": part_h, "i": part_i,
 }  # fmt: skip
-NEED_BARE = {"a", "c", "f", "g", "h", "i"}
 
 
 def main(words: list[str]) -> int:
     chosen = arguments(words)
     parts = chosen.only.split(",")
     machine.choose_programs(chosen)
-    if NEED_BARE & set(parts):
-        machine.build_bare()
     setup = Setup(chosen.teacher, chosen.threads, chosen.repeats or (1 if chosen.quick else 3), chosen.quick)
     about = {
         "load before": f"{os.getloadavg()[0]:.1f}", "teacher": setup.teacher.stem, "threads": str(setup.threads),

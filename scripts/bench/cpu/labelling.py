@@ -90,7 +90,7 @@ def best_peer_flags(setup: Setup, source: Path, side: int) -> list[object]:
 
 def peer_rate(setup: Setup, source: Path, side: int, flags: list[object]) -> float:
     words = ("--teacher", setup.teacher, "--in", source, "--out", machine.folder() / "peer", "--input-size", side)
-    command = command_of("peer", "onnx", *words, "--threads", setup.threads, *flags, "--json")
+    command = command_of("peer", "onnx", *words, "--threads", setup.threads, *flags)
     return float(programs.run(*command).document["images_per_s"])
 
 

@@ -1,24 +1,24 @@
-"""Measures the peak rates of a device (matrix products, copies, kernel launches) and counts what a network needs.
+"""Counts what a network needs, and measures the peak rates of a device (matrix products, copies, kernel launches). Prints
+one JSON document.
 
-    scripts/bench ceiling device --device cuda --json
-    scripts/bench ceiling flops --model resnet50 --size 224 --precision fp16 --batch 64 --json
-    scripts/bench ceiling share --model resnet50 --size 224 --precision fp16 --batch 64 --images-per-s 3000 --device cuda
+    scripts/bench ceiling --model resnet50 --size 224 --precision fp16 --batch 64
+    scripts/bench ceiling --model resnet50 --size 224 --precision fp16 --batch 64 --images-per-s 3000 --device cuda
 
-`flops` counts multiply-adds and the minimum memory traffic by kind of layer. `share` computes the share of the measured
-peak that a measured rate reaches, and its bottleneck: each layer takes at least the time of its products or of its bytes.
+The first counts multiply-adds and the minimum memory traffic by kind of layer. With a measured rate, it also computes the
+share of the measured peak that the rate reaches, and its bottleneck: each layer takes at least the time of its products or of
+its bytes.
 """
 
 from __future__ import annotations
 
-import argparse
 import functools
 import json
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 
+from bench import machine
 from bench.command import parser_of
 from bench.gpu import network_costs
 from bench.gpu.network_costs import Layer
@@ -30,15 +30,14 @@ COPIED_BYTES = {"cuda": 2**30, "cpu": 2**26}
 MEASURE_S = 0.3
 
 
-def measure_device(device: torch.device, precisions: Sequence[str]) -> dict[str, float]:
+def measure_device(device: torch.device, precision: str) -> dict[str, float]:
     """Returns products in FLOP/s (a multiply-add counts as two), copies in bytes/s read and written, seconds per launch."""
     torch.backends.cuda.matmul.allow_tf32 = False
-    document = {f"{name}_flop_per_s": product_flop_per_s(device, network_costs.DTYPES[name]) for name in precisions}
-    if device.type == "cuda" and "fp32" in precisions:
-        torch.backends.cuda.matmul.allow_tf32 = True
-        document["tf32_flop_per_s"] = product_flop_per_s(device, torch.float32)
-        torch.backends.cuda.matmul.allow_tf32 = False
-    return document | {"copy_bytes_per_s": copy_bytes_per_s(device), "launch_s": launch_s(device)}
+    return {
+        "flop_per_s": product_flop_per_s(device, network_costs.DTYPES[precision]),
+        "copy_bytes_per_s": copy_bytes_per_s(device),
+        "launch_s": launch_s(device),
+    }
 
 
 def product_flop_per_s(device: torch.device, dtype: torch.dtype) -> float:
@@ -107,15 +106,12 @@ def flops(layers: list[Layer], batch: int) -> dict[str, object]:
     }
 
 
-def share(
-    layers: list[Layer], batch: int, images_per_s: float, device: dict[str, float], precision: str
-) -> dict[str, object]:
+def share(layers: list[Layer], batch: int, images_per_s: float, device: dict[str, float]) -> dict[str, object]:
     """Returns the share of the peak that a rate reaches, and the rate that the roofline model allows."""
-    peak = device[f"{precision}_flop_per_s"]
+    peak = device["flop_per_s"]
     bound = network_costs.bound(layers, batch, peak, device["copy_bytes_per_s"], device["launch_s"])
     used = 2 * sum(layer.macs for layer in layers) * images_per_s
     return {
-        "flop_per_s": used,
         "share_of_peak": used / peak,
         "roofline_images_per_s": 1 / bound.least_s,
         "share_of_roofline": images_per_s * bound.least_s,
@@ -128,43 +124,21 @@ def share(
 
 
 def main(words: list[str]) -> int:
-    chosen = arguments(words)
-    document: dict[str, object] = {}
-    if chosen.command != "flops":
+    parser = parser_of("ceiling", __doc__)
+    parser.add_argument("--model", required=True, help="name of a timm model")
+    parser.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: 224)")
+    parser.add_argument("--precision", choices=sorted(network_costs.BYTES), default="fp16")
+    parser.add_argument("--batch", type=int, default=64, help="images that share one read of the weights (default: 64)")
+    parser.add_argument("--images-per-s", type=float, help="the measured rate; the device is measured, too")
+    parser.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
+    chosen = parser.parse_args(words)
+    layers = network_costs.count(chosen.model, chosen.size, chosen.precision)
+    document = flops(layers, chosen.batch)
+    if chosen.images_per_s:
         device = torch.device(chosen.device)
         if device.type == "cuda" and not torch.cuda.is_available():
-            print("ceiling: PyTorch finds no CUDA device; --device cpu measures the CPU", file=sys.stderr)
-            return 1
-        precisions = [chosen.precision] if chosen.command == "share" else list(network_costs.BYTES)
-        measured = measure_device(device, precisions)
-        document |= measured
-    if chosen.command != "device":
-        layers = network_costs.count(chosen.model, chosen.size, chosen.precision)
-        document |= flops(layers, chosen.batch)
-        if chosen.command == "share":
-            document |= share(layers, chosen.batch, chosen.images_per_s, measured, chosen.precision)
-    if chosen.json:
-        print(json.dumps(document))
-    else:
-        for key, value in document.items():
-            print(f"{key:<24} {value:.6g}" if isinstance(value, float) else f"{key:<24} {value}")
+            raise machine.Missing("PyTorch finds no CUDA device; --device cpu measures the CPU")
+        measured = measure_device(device, chosen.precision)
+        document |= measured | share(layers, chosen.batch, chosen.images_per_s, measured)
+    print(json.dumps(document))
     return 0
-
-
-def arguments(words: list[str]) -> argparse.Namespace:
-    parser = parser_of("ceiling", __doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    device = commands.add_parser("device", help="measure the device")
-    needs = commands.add_parser("flops", help="count what a network needs")
-    both = commands.add_parser("share", help="measure the device and compare a rate with it")
-    for command in (device, both):
-        command.add_argument("--device", default="cuda", help="cuda, cuda:1 or cpu (default: cuda)")
-    for command in (needs, both):
-        command.add_argument("--model", required=True, help="name of a timm model")
-        command.add_argument("--size", type=int, default=224, help="side of the input in pixels (default: 224)")
-        command.add_argument("--precision", choices=sorted(network_costs.BYTES), default="fp16")
-        command.add_argument("--batch", type=int, default=64, help="images that share one read of the weights (default: 64)")
-    both.add_argument("--images-per-s", type=float, required=True, help="the measured rate, images/s")
-    for command in (device, needs, both):
-        command.add_argument("--json", action="store_true")
-    return parser.parse_args(words)

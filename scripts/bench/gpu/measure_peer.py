@@ -19,7 +19,7 @@ AGREE = 0.99
 
 def command(name: str, *words: object) -> dict[str, Any]:
     """Runs a command of this package and returns the JSON document that it prints."""
-    return programs.run(*command_of(name, *words, "--json"), limit_s=LIMIT_S).document
+    return programs.run(*command_of(name, *words), limit_s=LIMIT_S).document
 
 
 def target(teacher: str) -> float | None:
@@ -86,10 +86,10 @@ def ceiling(bench: Bench, plan: Plan, report: Report) -> None:
     rate = statistics.median(runs.bare(bench, images) for _ in range(plan.repeats))
     report.add(Row("bare session", rate, "images/s", note=f"medians of {plan.repeats}, batch {bench.batch}"))
     measured = command(
-        "ceiling", "share", "--model", teacher.model, "--size", teacher.side, "--precision", teacher.precision,
+        "ceiling", "--model", teacher.model, "--size", teacher.side, "--precision", teacher.precision,
         "--batch", bench.batch, "--device", bench.device, "--images-per-s", rate,
     )  # fmt: skip
-    peak = measured[f"{teacher.precision}_flop_per_s"]
+    peak = measured["flop_per_s"]
     macs = measured["macs"]
     kinds = ", ".join(f"{kind} {part['macs'] / macs:.1%}" for kind, part in measured["kinds"].items() if part["macs"])
     times = {

@@ -10,6 +10,7 @@ activation in the same kernel. Separate layers (activations, averages) are count
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +46,7 @@ def count(model: str, side: int, precision: str) -> list[Layer]:
     size = BYTES[precision]
     layers: list[Layer] = []
 
-    def note(name: str):
+    def note(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
             weight = getattr(layer, "weight", None)
             moved = (given[0].numel() + output.numel()) * size

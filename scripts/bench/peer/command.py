@@ -1,9 +1,9 @@
 """The job of `relabel run`, written in Python as usual, as a baseline: from a folder of photographs to a file of label maps
-per image, float32 `[2, 5, rows, columns]` (scores, class ids), the layout of the published maps.
+per image, float32 `[2, 5, rows, columns]` (scores, class ids), the layout of the published maps. Prints one JSON document.
 
     scripts/bench peer onnx --teacher T.onnx --in DIR --out DIR --input-size 224 --batch 32 --workers 2 --limit 500
-    scripts/bench peer torch --model resnet50 --input-size 224 --precision fp16 --in photographs --out maps --json
-    scripts/bench peer compare --store labels --pt maps --in photographs --json
+    scripts/bench peer torch --model resnet50 --input-size 224 --precision fp16 --in photographs --out maps
+    scripts/bench peer compare --store labels --pt maps --in photographs
 
 `onnx` runs a teacher's file with ONNX Runtime on the CPU, `torch` a timm network with PyTorch on any device. Both begin to
 measure (wall_s) before the loader's workers start and end after the last file, without imports, compilation and loading.
@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from pathlib import Path
 
 from bench import machine
@@ -29,14 +28,7 @@ def main(words: list[str]) -> int:
     chosen = arguments(words)
     if chosen.command != "compare":
         refuse_foreign_files(chosen.out)
-    document = {"onnx": run_onnx, "torch": run_torch, "compare": compare}[chosen.command](chosen)
-    if document is None:
-        return 1
-    if chosen.json:
-        print(json.dumps(document))
-    else:
-        for key, value in document.items():
-            print(f"{key:<24} {value}")
+    print(json.dumps({"onnx": run_onnx, "torch": run_torch, "compare": compare}[chosen.command](chosen)))
     return 0
 
 
@@ -50,15 +42,14 @@ def run_onnx(chosen: argparse.Namespace) -> dict[str, float]:
     )
 
 
-def run_torch(chosen: argparse.Namespace) -> dict[str, object] | None:
+def run_torch(chosen: argparse.Namespace) -> dict[str, object]:
     import torch
 
     from bench.peer import torch_peer
 
     device = torch.device(chosen.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        print("peer: PyTorch finds no CUDA device; --device cpu runs on the CPU", file=sys.stderr)
-        return None
+        raise machine.Missing("PyTorch finds no CUDA device; --device cpu runs on the CPU")
     return torch_peer.measure(chosen, device)
 
 
@@ -84,7 +75,6 @@ def arguments(words: list[str]) -> argparse.Namespace:
     cores = machine.cores()
     for command in (onnx, torch, match):
         command.add_argument("--in", dest="source", type=Path, required=True, metavar="FOLDER", help="photographs")
-        command.add_argument("--json", action="store_true")
     for command in (onnx, torch):
         out = "for label maps; those of an earlier run are deleted"
         command.add_argument("--out", type=Path, required=True, metavar="FOLDER", help=out)

@@ -11,10 +11,10 @@ from harness import PROGRAM, REPOSITORY, run_python
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from bench import estimates, images, machine, programs, tables  # noqa: E402
-from bench.cpu import pooling  # noqa: E402
-from bench.gpu import measure_knobs, steps  # noqa: E402
-from bench.results import Report, Row, at_least, at_most, line_of  # noqa: E402
+from bench import estimates, images, machine, programs, tables
+from bench.cpu import pooling
+from bench.gpu import measure_knobs, steps
+from bench.results import Report, Row, at_least, at_most, line_of
 
 
 @pytest.fixture(autouse=True)

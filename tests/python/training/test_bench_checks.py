@@ -11,8 +11,8 @@ from harness import GOLDEN, PROGRAM, REPOSITORY, label, run_python
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from bench import stores  # noqa: E402
-from bench.results import Report, Row  # noqa: E402
+from bench import stores
+from bench.results import Report, Row
 
 
 @pytest.fixture(autouse=True)

@@ -10,12 +10,11 @@ from unittest import mock
 import numpy as np
 import pytest
 from harness import GOLDEN, PROGRAM, REPOSITORY, TEACHER, run_relabel
-
 from relabel.export_teacher.command import main as export_teacher
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from bench import command, machine, stores  # noqa: E402
+from bench import command, machine, stores
 
 PHOTOGRAPHS = 12
 SIDE = 64
@@ -76,7 +75,7 @@ def test_pytorch_computes_the_label_maps_of_the_store(folder, bench):
     run_relabel("run", "--teacher", teacher, "--in", photographs, "--out", store, *common, "--shard-size", 5)
     args = [
         "torch", "--model", "resnet18", *common, "--precision", "fp32", "--in", photographs, "--out", maps,
-        "--device", "cpu", "--compile", "none", "--workers", 1, "--network-images", 5, "--json",
+        "--device", "cpu", "--compile", "none", "--workers", 1, "--network-images", 5,
     ]  # fmt: skip
     measured = json.loads(bench("peer", *args)[0])
     assert measured["images"] == PHOTOGRAPHS
@@ -84,7 +83,7 @@ def test_pytorch_computes_the_label_maps_of_the_store(folder, bench):
     assert 0 < measured["steady_images_per_s"] < 1e6
     assert 0 < measured["network_images_per_s"][0] < 1e6
 
-    compare = ["compare", "--store", store, "--pt", maps, "--in", photographs, "--json"]
+    compare = ["compare", "--store", store, "--pt", maps, "--in", photographs]
     compared = json.loads(bench("peer", *compare)[0])
     assert compared["images"] == PHOTOGRAPHS
     assert compared["clear_cells"] > PHOTOGRAPHS
@@ -101,7 +100,7 @@ def test_pytorch_computes_the_label_maps_of_the_store(folder, bench):
 def test_onnx_runtime_computes_the_label_maps_of_the_store(folder, bench):
     store, maps, photographs = folder / "lite0", folder / "lite0.maps", folder / "photographs"
     run_relabel("run", "--teacher", TEACHER, "--in", photographs, "--out", store, "--input-size", SIDE)
-    args = ["--in", photographs, "--out", maps, "--input-size", SIDE, "--batch", 5, "--workers", 2, "--json"]
+    args = ["--in", photographs, "--out", maps, "--input-size", SIDE, "--batch", 5, "--workers", 2]
     measured = json.loads(bench("peer", "onnx", "--teacher", TEACHER, *args)[0])
     assert measured["images"] == PHOTOGRAPHS
     ours = stores.read(store)
@@ -118,7 +117,7 @@ def test_a_folder_with_other_files_is_not_emptied(folder, bench):
 
 
 def test_multiply_adds_are_those_of_the_literature(bench):
-    args = ["flops", "--model", "resnet18", "--size", 224, "--precision", "fp32", "--batch", 1, "--json"]
+    args = ["--model", "resnet18", "--size", 224, "--precision", "fp32", "--batch", 1]
     counted = json.loads(bench("ceiling", *args)[0])
     # 1.814 billion with the head applied once; here it is applied to 49 cells.
     assert counted["macs"] == pytest.approx(1.814e9 + 48 * 512_000, rel=0.002)
