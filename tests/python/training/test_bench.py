@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from harness import PROGRAM, REPOSITORY, run_python
+from harness import PROGRAM, REPOSITORY
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
 
-from bench import estimates, images, machine, programs, tables
+from bench import command, estimates, images, machine, programs, tables
 from bench.cpu import pooling
 from bench.gpu import measure_knobs, steps
 from bench.results import Report, Row, at_least, at_most, line_of
@@ -144,10 +144,13 @@ def test_steps_have_limits_and_do_not_stop_each_other(folder, capfd):
     assert "done       help" in printed
 
 
-def test_unknown_names_are_refused():
-    bench = REPOSITORY / "scripts/bench"
-    assert "unknown command nope" in run_python(bench, "nope", code=2).stderr
-    assert "unknown part z" in run_python(bench, "--only", "a,z", code=2).stderr
-    assert "unknown step nope" in run_python(bench, "gpu", "nope", code=2).stderr
-    listed = run_python(bench, "gpu", "--device", "cpu", "--list").stdout.split()
+def test_unknown_names_are_refused(capsys):
+    assert command.main(["nope"]) == 2
+    assert "unknown command nope" in capsys.readouterr().err
+    for words, problem in ((["--only", "a,z"], "unknown part z"), (["gpu", "nope"], "unknown step nope")):
+        with pytest.raises(SystemExit):
+            command.main(words)
+        assert problem in capsys.readouterr().err
+    assert command.main(["gpu", "--device", "cpu", "--list"]) == 0
+    listed = capsys.readouterr().out.split()
     assert (listed[0], listed[-1]) == ("photos", "table")
