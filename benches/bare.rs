@@ -1,5 +1,5 @@
 //! Speed without the pipeline: the rewritten teacher alone on prepared pixels, and reading, decoding and resizing alone.
-//! `scripts/bench.py` compares a complete run with their sum. Also costs of large lists: listing alone, committing records
+//! `scripts/bench` compares a complete run with their sum. Also costs of large lists: listing alone, committing records
 //! of a large store, and a large store that repeats the label maps of a small one.
 //!
 //! ```text

@@ -1,5 +1,5 @@
 //! Settings of CUDA GPUs. The default is the safe choice; each setting is chosen by name, independently of the others, so
-//! that its gain can be measured (`scripts/gpu/bench.py`).
+//! that its gain can be measured (`scripts/bench measure knobs`).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,0 +1,1 @@
+"""The benchmarks, and the checks of labelling on a GPU. `bench.command` lists the commands."""

@@ -1,0 +1,70 @@
+"""Part g: LabelPooling compared with the recipe of the paper's authors, the cost of targets in an epoch, opening a store."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+from typing import Any
+
+from bench import estimates, images, machine, programs
+from bench.command import command_of
+from bench.cpu.setup import Setup, photographs_at_480, repeat_maps, scratch
+from bench.results import Report, Row, at_least, at_most
+
+
+def part_g(setup: Setup, report: Report) -> None:
+    """Pooling, epochs and opening, on stores that repeat the maps of photographs."""
+    machine.bare()
+    _, small = photographs_at_480(setup)
+    with scratch("large", "entire", "pt") as (large, entire, files):
+        repeat_maps(small, large, setup.count(100_000, 2000))
+        measure("write-pt", "--store", large, "--pt", files, "--count", setup.count(2000, 300))
+        report_pooling(setup, report, large, files)
+        report_epoch(setup, report, large)
+        many = setup.count(1_281_167, 5000)
+        repeat_maps(small, entire, many)
+        opened = [measure("open", "--store", entire, "--id", "n01443537/n01443537_1300") for _ in range(setup.repeats)]
+        seconds, found = (statistics.median(one[key] for one in opened) for key in ("open_s", "open_and_find_s"))
+        peak = max(one["bytes"] for one in opened) / 2**20
+        report.add(
+            at_most(f"opening, {many:,} images", seconds, "s", 0.5),
+            Row(f"opening and the first look-up by id, {many:,} images", found, "s"),
+            at_most(f"peak memory of that process, {many:,} images", peak, "MiB", 300),
+        )
+
+
+def measure(what: str, *flags: object) -> dict[str, Any]:
+    """Makes one measurement of `training_programs.py` in its own process."""
+    return programs.run(*command_of("training", what, *flags)).document
+
+
+def report_pooling(setup: Setup, report: Report, large: Path, files: Path) -> None:
+    """Compares LabelPooling of random images of a store with the authors' recipe on a file per image."""
+    for threads, cores in ((1, "one core"), (setup.threads, f"{setup.threads} threads")):
+        ours = ("pool", "--store", large, "--batches", setup.count(100, 4), "--threads", threads)
+        theirs = ("recipe", "--pt", files, "--batches", setup.count(6, 1), "--threads", threads)
+        measured = estimates.pairs(setup.repeats, lambda: measure(*ours), lambda: measure(*theirs))  # noqa: B023
+        key = "images_per_core_s" if threads == 1 else "images_per_s"
+        ratio = estimates.median_ratio((one[key], other[key]) for one, other in measured)
+        what = f"pooled images over the authors' recipe, {cores}"
+        report.add(at_least(what, ratio, "×", 30) if threads == 1 else Row(what, ratio, "×"))
+        for who, at in (("relabel", 0), ("the authors' recipe", 1)):
+            report.add(Row(f"{who}, {cores}", statistics.median(pair[at][key] for pair in measured), "images/s"))
+            beyond = max(pair[at]["bytes_beyond_output"] for pair in measured) / 2**20
+            what = f"{who}, {cores}: memory beyond the output, batch 256"
+            report.add(at_most(what, beyond, "MiB", 32) if at == 0 else Row(what, beyond, "MiB"))
+        report.measurements[f"pooling, {cores}"] = measured
+
+
+def report_epoch(setup: Setup, report: Report, large: Path) -> None:
+    """Measures the cost of targets in a DataLoader that decodes, crops and normalises JPEGs of ImageNet's size."""
+    folder = images.classes_of_crops(setup.count(1000, 40))
+    flags = ("--images", folder, "--store", large, "--threads", setup.threads)
+    measured = measure("epoch", *flags, "--batch", setup.count(64, 8), "--batches", setup.count(150, 20))
+    ratio, mean = statistics.median(measured["ratios"]), statistics.mean(measured["ratios"])
+    report.add(
+        at_most("batches with targets over those without, core-seconds of the workers", ratio, "×", 1.02),
+        Row(f"the same, mean of the {measured['pairs']} pairs", mean, "×"),
+    )
+    report.measurements["epoch"] = measured
+    report.save()

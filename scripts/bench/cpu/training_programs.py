@@ -1,0 +1,199 @@
+"""Benchmarks of training, each in its own process. Prints one JSON document; `training.py` compares them.
+
+    scripts/bench training recipe --pt FOLDER       recipe of the paper's authors: a file per image, dense maps, RoIAlign, softmax
+    scripts/bench training pool --store STORE       relabel on random images of a store
+    scripts/bench training epoch --images FOLDER --store STORE     batches of a DataLoader with and without targets
+    scripts/bench training open --store STORE       opening a store and finding one image
+    scripts/bench training write-pt --store STORE --pt FOLDER --count 2000
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.command import parser_of
+from bench.cpu.pooling import random_box
+
+if TYPE_CHECKING:
+    import torch
+
+
+def random_boxes(count: int, seed: int) -> np.ndarray:
+    """Returns random crops, float32 `[count, 4]`."""
+    draw = random.Random(seed)
+    return np.array([random_box(draw) for _ in range(count)], dtype=np.float32)
+
+
+def memory(key: str) -> int:
+    """Returns the memory of this process in bytes: `VmRSS` is the current, `VmHWM` the peak."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{key}:"))
+
+
+def timed_batches(chosen: argparse.Namespace, images: int, make: Callable[[np.ndarray, np.ndarray], Any]) -> dict[str, float]:
+    """Times targets of random batches, after a few untimed ones."""
+    draw = np.random.default_rng(chosen.seed)
+    batches = [draw.integers(0, images, chosen.batch) for _ in range(chosen.batches)]
+    boxes = [random_boxes(chosen.batch, chosen.seed + number) for number in range(chosen.batches)]
+    before = memory("VmRSS")
+    output = make(batches[0], boxes[0])
+    peak = memory("VmHWM") - before - output.nbytes
+    for rows, batch in zip(batches[1:3], boxes[1:3], strict=True):
+        make(rows, batch)
+    started, core_started = time.perf_counter(), time.process_time()
+    for rows, batch in zip(batches, boxes, strict=True):
+        output = make(rows, batch)
+    seconds, core_seconds = time.perf_counter() - started, time.process_time() - core_started
+    done = chosen.batch * chosen.batches
+    return {
+        "images_per_s": done / seconds,
+        "images_per_core_s": done / core_seconds,
+        "bytes_beyond_output": max(peak, memory("VmHWM") - before - output.nbytes),
+    }
+
+
+def recipe(chosen: argparse.Namespace) -> dict[str, float]:
+    import torch
+    from torchvision.ops import roi_align
+
+    torch.set_num_threads(chosen.threads)
+    files = sorted(chosen.pt.glob("*.pt"))
+
+    def make(rows: np.ndarray, boxes: np.ndarray) -> torch.Tensor:
+        maps = [torch.load(files[row], weights_only=True) for row in rows]
+        height, width = maps[0].shape[2:]
+        dense = torch.zeros(len(rows), 1000, height, width)
+        for full, stored in zip(dense, maps, strict=True):
+            full.scatter_(0, stored[1].long(), stored[0])
+        scale = torch.tensor([width, height, width, height])
+        numbers = torch.arange(len(rows), dtype=torch.float32)[:, None]
+        rois = torch.cat([numbers, torch.from_numpy(boxes) * scale - 0.5], 1)
+        return roi_align(dense, rois, (1, 1)).squeeze().softmax(1)
+
+    return timed_batches(chosen, len(files), make)
+
+
+def pool(chosen: argparse.Namespace) -> dict[str, float]:
+    import relabel
+
+    labels = relabel.open(chosen.store)
+    # Opens every shard once, which an epoch does only once.
+    shard = labels.info["shard_images"]
+    firsts = np.arange(0, len(labels), shard)
+    labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)))
+    return timed_batches(chosen, len(labels), lambda rows, boxes: labels.pool(rows, boxes, threads=chosen.threads))
+
+
+def epoch(chosen: argparse.Namespace) -> dict[str, object]:
+    """Measures the cost of targets in workers that decode, crop, normalise and collate.
+
+    Batches with and without targets alternate in the same worker, on the same images with the same random numbers:
+    consecutive epochs differ by more than that cost.
+    """
+    import relabel
+    import relabel.torch
+    import torch
+    from torch.utils.data import DataLoader, Dataset, default_collate
+    from torchvision.datasets import ImageFolder
+    from torchvision.transforms import v2
+
+    end = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
+
+    def folder(crop: object) -> ImageFolder:
+        return ImageFolder(chosen.images, v2.Compose([crop, v2.RandomHorizontalFlip(), *end]))
+
+    labels = relabel.open(chosen.store)
+    without = folder(v2.RandomResizedCrop(224))
+    names = labels.ids()
+    draw = np.random.default_rng(chosen.seed)
+    spread = [names[row] for row in draw.choice(len(labels), len(without), replace=False)]
+    with_targets = relabel.torch.LabelMapDataset(folder(relabel.torch.RandomResizedCrop(224)), labels, ids=spread)
+
+    class Both(Dataset):
+        def __getitems__(self, batch: tuple[bool, int, list[int]]) -> tuple[bool, float, list[object]]:
+            has_targets, seed, indices = batch
+            started = time.process_time()
+            torch.manual_seed(seed)
+            samples = with_targets.__getitems__(indices) if has_targets else [without[index] for index in indices]
+            return has_targets, started, samples
+
+    def collate(fetched: tuple[bool, float, list[object]]) -> tuple[bool, object, float]:
+        has_targets, started, samples = fetched
+        return has_targets, default_collate(samples), time.process_time() - started
+
+    batches = []
+    for pair in range(0, chosen.batches, chosen.threads):
+        # Workers take batches in turn, so the two batches of a pair are as many batches apart as there are workers.
+        seeds = range(pair, pair + chosen.threads)
+        group = [(seed, draw.choice(len(without), chosen.batch, replace=False).tolist()) for seed in seeds]
+        first = bool(pair // chosen.threads % 2)
+        batches += [(has_targets, *one) for has_targets in (first, not first) for one in group]
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for has_targets, _, used in DataLoader(Both(), batch_sampler=batches, num_workers=chosen.threads, collate_fn=collate):
+        seconds[has_targets].append(used / chosen.batch)
+    # The first batches of a worker open the shards.
+    ours, plain = (values[4 * chosen.threads :] for values in (seconds[True], seconds[False]))
+    ratios = [one / other for one, other in zip(ours, plain, strict=True)]
+    return {"pairs": len(ratios), "ratios": ratios, "core_s_per_image": statistics.median(plain)}
+
+
+def open_store(chosen: argparse.Namespace) -> dict[str, float]:
+    import relabel
+
+    before = memory("VmRSS")
+    started = time.perf_counter()
+    labels = relabel.open(chosen.store)
+    opened = time.perf_counter()
+    labels.rows([chosen.id])
+    found = time.perf_counter()
+    return {
+        "open_s": opened - started,
+        "open_and_find_s": found - started,
+        "bytes": memory("VmHWM"),
+        "bytes_of_store": memory("VmHWM") - before,
+    }
+
+
+def write_pt(chosen: argparse.Namespace) -> dict[str, float]:
+    import relabel
+    import torch
+
+    labels = relabel.open(chosen.store)
+    chosen.pt.mkdir(parents=True, exist_ok=True)
+    for row in range(chosen.count):
+        scores, classes = labels.map(row)
+        stored = torch.stack([torch.from_numpy(scores.astype(np.float32)), torch.from_numpy(classes.astype(np.float32))])
+        torch.save(stored, chosen.pt / f"{row}.pt")
+    return {"images": chosen.count}
+
+
+def main(words: list[str]) -> int:
+    # Without this, torch uses every core while it starts.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    parser = parser_of("training", __doc__)
+    what: dict[str, Callable[[argparse.Namespace], Any]] = {
+        "recipe": recipe, "pool": pool, "epoch": epoch, "open": open_store, "write-pt": write_pt,
+    }  # fmt: skip
+    parser.add_argument("what", choices=what)
+    parser.add_argument("--pt", type=Path)
+    parser.add_argument("--store", type=Path)
+    parser.add_argument("--images", type=Path)
+    parser.add_argument("--id")
+    parser.add_argument("--batch", type=int, default=256)
+    parser.add_argument("--batches", type=int, default=8)
+    parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen = parser.parse_args(words)
+    print(json.dumps(what[chosen.what](chosen)))
+    return 0

@@ -1,0 +1,1 @@
+"""Checks and measurements of labelling on a GPU, in steps."""

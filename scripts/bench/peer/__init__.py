@@ -1,0 +1,1 @@
+"""The job of `relabel run`, written in Python as usual: the baseline of the benchmarks."""
