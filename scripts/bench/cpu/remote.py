@@ -17,7 +17,6 @@ import urllib.request
 from pathlib import Path
 
 import relabel
-
 from bench import machine
 from bench.command import parser_of
 

@@ -100,12 +100,13 @@ def epoch(chosen: argparse.Namespace) -> dict[str, object]:
     Batches with and without targets alternate in the same worker, on the same images with the same random numbers:
     consecutive epochs differ by more than that cost.
     """
-    import relabel
-    import relabel.torch
     import torch
     from torch.utils.data import DataLoader, Dataset, default_collate
     from torchvision.datasets import ImageFolder
     from torchvision.transforms import v2
+
+    import relabel
+    import relabel.torch
 
     end = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
 
@@ -165,8 +166,9 @@ def open_store(chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def write_pt(chosen: argparse.Namespace) -> dict[str, float]:
-    import relabel
     import torch
+
+    import relabel
 
     labels = relabel.open(chosen.store)
     chosen.pt.mkdir(parents=True, exist_ok=True)

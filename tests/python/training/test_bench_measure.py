@@ -10,6 +10,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from harness import GOLDEN, PROGRAM, REPOSITORY, TEACHER, run_relabel
+
 from relabel.export_teacher.command import main as export_teacher
 
 sys.path.insert(0, str(REPOSITORY / "scripts"))
