@@ -71,6 +71,7 @@ check:
 	.venv/bin/ruff check
 	.venv/bin/python -m mypy
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --release --locked --workspace --no-deps --document-private-items
+	cargo package --workspace --locked --allow-dirty --no-verify --quiet
 	scripts/check_dependencies
 
 build: setup
