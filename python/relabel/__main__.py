@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from ._program import become_program
-from .exchange.output import Output, Refusal
+from .console import Output, Refusal
 
 
 def main(args: Sequence[str]) -> int:

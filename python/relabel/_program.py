@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from .exchange.output import Refusal
+from .console import Refusal
 
 NAME = "relabel"
 

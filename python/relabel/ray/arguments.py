@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .._program import find_program
-from ..exchange.output import Usage
+from ..console import Usage
 
 SET_BY_TASKS = ("--task-index", "--task-count", "--json")
 """Options of ``relabel run`` that each task gets a value for, or that its output is not made for."""

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from ..exchange.output import INTERRUPTED, Output, Refusal
+from ..console import INTERRUPTED, Output, Refusal
 from .arguments import Options, parse
 from .tasks import exit_code
 

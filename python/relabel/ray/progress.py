@@ -8,7 +8,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from ..exchange.output import DONE, DONE_WITH_PROBLEMS, WRONG_USAGE, Output
+from ..console import DONE, DONE_WITH_PROBLEMS, WRONG_USAGE, Output
 from .arguments import Options
 from .tasks import Ending, Task, exit_code
 

@@ -13,7 +13,7 @@ import ray
 # A folder called `ray` can be imported, too, but has no such member.
 from ray import cloudpickle
 
-from ..exchange.output import WRONG_USAGE, Output, Refusal
+from ..console import WRONG_USAGE, Output, Refusal
 from . import labeller
 from .arguments import Options
 from .progress import Progress

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..exchange.output import DONE, DONE_WITH_PROBLEMS, FAILED, WRONG_USAGE
+from ..console import DONE, DONE_WITH_PROBLEMS, FAILED, WRONG_USAGE
 
 
 @dataclass(frozen=True)

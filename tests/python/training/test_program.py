@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 from harness import PROGRAM, run, run_python
-from relabel.exchange.output import Refusal
 
 from relabel import _program
+from relabel.console import Refusal
 
 
 def make_program(folder: Path, script: str = "exit 0") -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from exchange_files import store_bytes
 from harness import PHOTOGRAPHS, PROGRAM, TEACHER, label, run_relabel_json
-from relabel.exchange.output import Output
 
+from relabel.console import Output
 from relabel.ray.arguments import parse, value_of
 from relabel.ray.command import main
 from relabel.ray.labeller import CANNOT_START, Labeller, last_message
