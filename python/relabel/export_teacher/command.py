@@ -112,7 +112,7 @@ def _check_packages(name: str) -> None:
     if missing:
         raise Refusal(
             f"cannot export {name}: this Python ({sys.executable}) lacks {' and '.join(missing)}\n  help: install relabel's wheel"
-            f" file with its extra [export], or the packages: pip install {_needed(name)}"
+            f" file with its extras [cpu,export], or the packages: pip install {_needed(name)}"
         )
 
 

@@ -23,7 +23,7 @@ Examples:
 
 Writes the network as an ONNX file and its teacher card next to it (T.toml for T.onnx), so that 'relabel run --teacher \
 T.onnx' needs no other options. The file is compared with PyTorch by ONNX Runtime; one that differs is deleted. The Python \
-needs PyTorch and other packages, which the extra [export] of relabel's wheel installs.
+needs PyTorch and other packages, which the extras [cpu,export] of relabel's wheel install.
 
 Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 130 interrupted."
 )]

@@ -102,7 +102,7 @@ def test_missing_packages_are_named_with_the_command_that_installs_them(tmp_path
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in ("timm", "onnxscript") else found(name))
     stderr = export("resnet18", "-o", tmp_path / "net.onnx", code=1).stderr
     assert "lacks timm and onnxscript" in stderr
-    assert "extra [export], or the packages: pip install torch torchvision timm onnx onnxscript onnxruntime\n" in stderr
+    assert "extras [cpu,export], or the packages: pip install torch torchvision timm onnx onnxscript onnxruntime\n" in stderr
     stderr = export("transformers:swinv2", "-o", tmp_path / "net.onnx", code=1).stderr
     assert "onnxruntime transformers\n" in stderr
 
