@@ -1,13 +1,15 @@
 """The wheel in an empty environment: the main job, and targets for training, without anything else of the project."""
 
 import json
+import shutil
 import statistics
 import subprocess
+import sysconfig
 import time
 
 import numpy as np
 import pytest
-from harness import GOLDEN
+from harness import GOLDEN, REPOSITORY
 
 START_SECONDS = 0.1
 PHOTOGRAPH = "chelsea"
@@ -77,6 +79,33 @@ def test_targets_equal_those_of_torchvision(environment, installed_store, wheel)
     printed = environment.run("python", "-c", POOL, installed_store, boxes, targets).stdout
     assert printed.strip() == wheel.name.split("-")[1]
     assert np.abs(np.load(targets) - golden["targets"][row]).max() <= 1e-3
+
+
+def test_a_student_trains_on_the_labels(environment, samples):
+    """The training loop of `examples/train.py`, with the package of the wheel and the PyTorch of the tests."""
+    for split in ("train", "val"):
+        for number, photograph in enumerate(sorted((samples / "photographs/photos").iterdir())):
+            folder = environment.work / "data" / split / ("n02123045", "n07920052")[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copy(photograph, folder)
+    teacher = samples / "efficientnet-lite0.onnx"
+    environment.run("relabel", "run", "--teacher", teacher, "--in", "data/train", "--out", "train.labels")
+
+    # Packages of the environment come first, those of the added folder last.
+    (own,) = environment.folder.glob("lib/python3*/site-packages")
+    added = own / "pytorch.pth"
+    added.write_text(f"{sysconfig.get_path('purelib')}\n")
+    try:
+        imported = environment.run("python", "-c", "import relabel, torch; print(relabel.__file__); print(torch.__file__)").stdout
+        assert imported.split()[0].startswith(str(own))
+        assert not imported.split()[1].startswith(str(own))
+        args = ["--labels", "train.labels", "--model", "squeezenet1_1", "--size", 32, "--batch", 2, "--workers", 0, "--epochs", 1]
+        environment.run("python", REPOSITORY / "examples/train.py", "data", "--out", "student", "--cutmix", "region", *args)
+    finally:
+        added.unlink()
+    lines = [json.loads(line) for line in (environment.work / "student/log.jsonl").read_text().splitlines()]
+    assert [line["epoch"] for line in lines] == [0]
+    assert np.isfinite(lines[0]["loss"])
 
 
 def test_commands_in_python_find_the_package_and_name_what_is_missing(environment, installed_store):
