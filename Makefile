@@ -35,11 +35,11 @@ demo: build
 
 test: build
 	$(CARGO) test --release --locked --workspace
-	@# The tests of scripts/bench run this benchmark.
-	$(CARGO) build --release --locked --quiet --bench bare
+	@# The tests of scripts/bench run this benchmark. Of the workspace, because other features would compile everything again.
+	$(CARGO) build --release --locked --workspace --quiet --bench bare
 	@scripts/setup training
 	@$(MAKE) --no-print-directory wheel
-	.venv/bin/python -m pytest -q tests/python
+	.venv/bin/python -m pytest -q -n 2 --dist loadfile tests/python
 
 # The Python tests run the program and the package of this wheel.
 wheel: build
@@ -61,7 +61,7 @@ watchdog: build
 
 bench: wheel
 	@scripts/setup training
-	$(CARGO) build --release --locked --bench bare
+	$(CARGO) build --release --locked --workspace --bench bare
 	.venv/bin/python scripts/bench
 
 check:
