@@ -1,10 +1,12 @@
 //! Starts threads. A refusal by the operating system is an error, never a panic.
 
 use std::any::Any;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
-use rayon::{ThreadPool, ThreadPoolBuilder};
+use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuilder};
 
 use crate::shared::error::Error;
 
@@ -14,7 +16,22 @@ use crate::shared::error::Error;
 /// Returns [`Error::Threads`] if they cannot be started.
 pub fn thread_pool(count: usize, name: &'static str) -> Result<ThreadPool, Error> {
     let builder = ThreadPoolBuilder::new().num_threads(count).thread_name(move |index| format!("{name}-{index}"));
-    builder.build().map_err(|error| Error::Threads { count, problem: error.into() })
+    builder.spawn_handler(spawn_and_wait).build().map_err(|error| Error::Threads { count, problem: error.into() })
+}
+
+/// Starts a thread of a pool, and waits until it runs. A starting thread needs some memory of its own, and the process aborts
+/// if it gets none: many threads that start at once could take the last of it from each other
+/// (`exits::failing_to_start_threads_is_an_error_without_a_panic`).
+fn spawn_and_wait(thread: ThreadBuilder) -> io::Result<()> {
+    let (started, is_running) = mpsc::channel();
+    let name = thread.name().unwrap_or_default().to_owned();
+    Builder::new().name(name).spawn(move || {
+        // The receiver waits.
+        let _ = started.send(());
+        thread.run();
+    })?;
+    let _ = is_running.recv();
+    Ok(())
 }
 
 /// Starts rayon's global pool with `count` threads. Otherwise its first use starts it, and panics if threads cannot be
