@@ -70,7 +70,7 @@ impl FrozenStore {
 fn versions() -> BTreeMap<u32, PathBuf> {
     let folders = std::fs::read_dir(data("stores")).unwrap().map(|entry| entry.unwrap().path());
     let number = |path: &Path| path.file_name()?.to_str()?.strip_prefix('v')?.parse().ok();
-    folders.map(|path| (number(&path).unwrap_or_else(|| panic!("{} is no version", path.display())), path)).collect()
+    folders.map(|path| (number(&path).unwrap_or_else(|| panic!("{} is not a version", path.display())), path)).collect()
 }
 
 fn v1() -> PathBuf {

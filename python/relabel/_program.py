@@ -20,7 +20,7 @@ def find_program() -> Path:
     """Returns the path of the program that was installed with this package, or else the one on the PATH.
 
     Raises:
-        Refusal: If there is no program; the message lists the folders that were searched.
+        Refusal: If the program is missing; the message lists the folders that were searched.
     """
     folders = list(dict.fromkeys(map(str, _folders())))
     program = shutil.which(NAME, path=os.pathsep.join(folders)) or shutil.which(NAME)

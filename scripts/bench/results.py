@@ -21,7 +21,7 @@ NOT_MEASURED = ("not measured", "not checked", "failed")
 
 @dataclass(frozen=True)
 class Row:
-    """One result. `met` is None if there is no target or nothing was measured (see the note)."""
+    """One result. `met` is None without a target or a measurement (see the note)."""
 
     what: str
     value: float | str

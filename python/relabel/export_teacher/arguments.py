@@ -1,4 +1,4 @@
-"""Arguments of ``export-teacher``."""
+"""Arguments of ``export-teacher``. The program prints the help."""
 
 from __future__ import annotations
 
@@ -10,24 +10,12 @@ from relabel.console import Usage
 
 from .options import TORCHVISION, TRANSFORMERS, ExportOptions, NetworkOptions, Size
 
-EXAMPLES = """
-examples:
-  relabel export-teacher tf_efficientnet_l2.ns_jft_in1k_475 -o effnet-l2.onnx --fp16
-  relabel export-teacher torchvision:convnext_tiny -o convnext.onnx
-  relabel export-teacher hf-hub:timm/resnet50.a1_in1k -o resnet50.onnx
-  relabel export-teacher transformers:microsoft/swinv2-tiny-patch4-window8-256 -o swinv2.onnx
-  relabel export-teacher resnet50 --checkpoint mine.pth --num-classes 120 -o dogs.onnx
-  relabel export-teacher vit_base_patch16_224 --random-weights --global-pool avg -o try.onnx
-"""
-
 
 def parser() -> Parser:
     """Returns the parser of the command."""
     parser = Parser(
         "relabel export-teacher",
         description="Export a classifier of timm, torchvision or transformers to ONNX, with its teacher card.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[global_flags()],
     )
     parser.add_argument(

@@ -65,7 +65,7 @@ class Progress:
         )
 
     def _store_status(self) -> dict[str, Any] | None:
-        """Returns the document of ``relabel status``, or None if there is no store yet."""
+        """Returns the document of ``relabel status``, or None if the store does not exist yet."""
         command = [str(self._options.program), "status", self._options.store, "--json"]
         finished = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
         if finished.returncode not in (DONE, DONE_WITH_PROBLEMS):

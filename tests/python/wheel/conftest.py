@@ -15,7 +15,7 @@ def wheel() -> Path:
     if given := os.environ.get("WHEEL"):
         return Path(given).absolute()
     wheels = sorted((REPOSITORY / "target/dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
-    assert wheels, "there is no wheel in target/dist: run make wheel, or set WHEEL to its file"
+    assert wheels, "target/dist contains no wheel: run make wheel, or set WHEEL to its file"
     return wheels[-1]
 
 
