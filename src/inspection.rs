@@ -4,5 +4,6 @@
 pub mod inspect;
 pub mod picture;
 pub mod table;
+pub mod random_crops;
 pub mod audit;
 pub mod report;

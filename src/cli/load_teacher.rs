@@ -9,8 +9,8 @@ use relabel::labelling::pipeline::Preprocessing;
 use relabel::labelling::pixels::Decoder;
 use relabel::labelling::source::{ImageReader, LengthCheck};
 use relabel::labelling::teacher::{
-    CardFile, CardValues, Device, DeviceChoice, HalvingTeacher, Locality, OnnxTeacher, Runtime, Teacher,
-    TeacherDescription, TeacherRequest, Views, weights_bytes,
+    CardFile, CardValues, ClassifierDescription, Device, DeviceChoice, HalvingTeacher, Locality, OnnxClassifier,
+    OnnxTeacher, Runtime, Teacher, TeacherDescription, TeacherRequest, Views, weights_bytes,
 };
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
@@ -58,6 +58,31 @@ pub fn load_teacher(
     photographs: Vec<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
+    let Prepared { card, runtime, request } = prepare(flags, path, photographs)?;
+    let threads = request.threads;
+    let load = |devices: &[Device]| OnnxTeacher::load(runtime, &request, devices, &|| raised(stop));
+    let (devices, (teachers, description)) = load_on_chosen(flags, path, load)?;
+    let loaded = LoadedTeacher {
+        teachers,
+        description,
+        devices,
+        card,
+        library: runtime.library().to_path_buf(),
+        threads,
+        decoder: Decoder::new(flags.image_memory << 20, threads),
+    };
+    print_warnings(flags, path, &loaded);
+    Ok(loaded)
+}
+
+/// A card, a loaded ONNX Runtime, and the request for a teacher.
+struct Prepared {
+    card: CardFile,
+    runtime: &'static Runtime,
+    request: TeacherRequest,
+}
+
+fn prepare(flags: &TeacherFlags, path: &Path, photographs: Vec<Vec<u8>>) -> Result<Prepared, Error> {
     if !metadata(path)?.is_some_and(|found| found.is_file()) {
         return Err(Error::Usage(format!(
             "cannot read teacher {}: file not found\n  help: check the path of the ONNX file",
@@ -81,76 +106,77 @@ pub fn load_teacher(
         photographs,
         scratch_folder: Some(std::env::temp_dir()),
     };
-    let Loaded { devices, teachers, description } =
-        CliTeacherLoader { flags, runtime: &runtime, request: &request, stop }.load()?;
-    let loaded = LoadedTeacher {
-        teachers,
-        description,
-        devices,
-        card,
-        library: runtime.library().to_path_buf(),
-        threads,
-        decoder: Decoder::new(flags.image_memory << 20, threads),
-    };
-    print_warnings(flags, path, &loaded);
-    Ok(loaded)
+    Ok(Prepared { card, runtime, request })
 }
 
-struct Loaded {
-    devices: Vec<Device>,
-    teachers: Vec<OnnxTeacher>,
-    description: TeacherDescription,
+/// A classifier that is not rewritten, on one device.
+pub struct LoadedClassifier {
+    pub classifier: OnnxClassifier,
+    pub description: ClassifierDescription,
+    pub threads: usize,
+    pub decoder: Decoder,
 }
 
-struct CliTeacherLoader<'a> {
-    flags: &'a TeacherFlags,
-    runtime: &'a Runtime,
-    request: &'a TeacherRequest,
-    stop: &'a AtomicBool,
+/// Loads the classifier at `path` without rewriting it, on the first of the chosen devices.
+///
+/// # Errors
+/// See [`load_teacher`].
+pub fn load_classifier(flags: &TeacherFlags, path: &Path) -> Result<LoadedClassifier, Error> {
+    let Prepared { runtime, request, .. } = prepare(flags, path, Vec::new())?;
+    let load =
+        |devices: &[Device]| OnnxClassifier::load(runtime, &request, devices.first().copied().unwrap_or(Device::Cpu));
+    let (_, (classifier, description)) = load_on_chosen(flags, path, load)?;
+    let threads = request.threads;
+    Ok(LoadedClassifier { classifier, description, threads, decoder: Decoder::new(flags.image_memory << 20, threads) })
 }
 
-impl CliTeacherLoader<'_> {
-    /// Loads on the chosen devices. `--device auto` falls back to the CPU.
-    fn load(&self) -> Result<Loaded, Error> {
-        let tuning = self.flags.cuda.unwrap_or_default();
-        match &self.flags.device {
-            DeviceChoice::These(devices) => {
-                self.load_on(devices.iter().map(|device| device.with_tuning(tuning)).collect())
+/// Calls `load` with the chosen devices, within the memory limit of teachers on the CPU. `--device auto` falls back to the
+/// CPU. Returns the devices, and the result.
+fn load_on_chosen<T>(
+    flags: &TeacherFlags,
+    path: &Path,
+    load: impl Fn(&[Device]) -> Result<T, Error>,
+) -> Result<(Vec<Device>, T), Error> {
+    let tuning = flags.cuda.unwrap_or_default();
+    let load_on =
+        |devices: Vec<Device>| load_within_limit(flags, path, &devices, &load).map(|loaded| (devices, loaded));
+    match &flags.device {
+        DeviceChoice::These(devices) => load_on(devices.iter().map(|device| device.with_tuning(tuning)).collect()),
+        DeviceChoice::Auto => match load_on(vec![Device::cuda(0).with_tuning(tuning)]) {
+            Err(Error::Device { problem, .. }) => {
+                message(&format!("CUDA is not available, so --device auto uses the CPU\n  cause: {problem}"));
+                load_on(vec![Device::Cpu])
             }
-            DeviceChoice::Auto => match self.load_on(vec![Device::cuda(0).with_tuning(tuning)]) {
-                Err(Error::Device { problem, .. }) => {
-                    message(&format!("CUDA is not available, so --device auto uses the CPU\n  cause: {problem}"));
-                    self.load_on(vec![Device::Cpu])
-                }
-                result => result,
-            },
-        }
+            result => result,
+        },
     }
+}
 
-    fn load_on(&self, devices: Vec<Device>) -> Result<Loaded, Error> {
-        let path = &self.request.path;
-        // The CUDA driver reserves more address space than any limit of this kind.
-        let on_cpu = devices.iter().all(|device| *device == Device::Cpu);
-        let _limit = if on_cpu {
-            let limit_bytes = self.flags.teacher_memory << 20;
-            MemoryLimit::above_current(limit_bytes.saturating_add(weights_bytes(path)?.saturating_mul(16)))
-        } else {
-            None
-        };
-        let result = OnnxTeacher::load(self.runtime, self.request, &devices, &|| raised(self.stop));
-        let (teachers, description) = result.map_err(|error| match error {
-            Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
-                path: path.clone(),
-                problem: format!("not enough memory to load and verify: {message}").into(),
-                advice: format!(
-                    "raise the limit with --teacher-memory {}, if you trust the file: a small one can request much memory",
-                    4 * self.flags.teacher_memory
-                ),
-            },
-            error => error,
-        })?;
-        Ok(Loaded { devices, teachers, description })
-    }
+fn load_within_limit<T>(
+    flags: &TeacherFlags,
+    path: &Path,
+    devices: &[Device],
+    load: impl Fn(&[Device]) -> Result<T, Error>,
+) -> Result<T, Error> {
+    // The CUDA driver reserves more address space than any limit of this kind.
+    let on_cpu = devices.iter().all(|device| *device == Device::Cpu);
+    let _limit = if on_cpu {
+        let limit_bytes = flags.teacher_memory << 20;
+        MemoryLimit::above_current(limit_bytes.saturating_add(weights_bytes(path)?.saturating_mul(16)))
+    } else {
+        None
+    };
+    load(devices).map_err(|error| match error {
+        Error::DeviceMemory { message, .. } if on_cpu => Error::Teacher {
+            path: path.to_path_buf(),
+            problem: format!("not enough memory to load and verify: {message}").into(),
+            advice: format!(
+                "raise the limit with --teacher-memory {}, if you trust the file: a small one can request much memory",
+                4 * flags.teacher_memory
+            ),
+        },
+        error => error,
+    })
 }
 
 fn print_warnings(flags: &TeacherFlags, path: &Path, loaded: &LoadedTeacher) {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use relabel::labelling::source::{Source, SplitsFound, splits_of_column};
 use relabel::labelling::teacher::card::LocalityCheck;
-use relabel::labelling::teacher::{Device, TeacherCard, TeacherDescription};
+use relabel::labelling::teacher::{ClassifierDescription, Device, TeacherCard, TeacherDescription, WeightsFile};
 use relabel::shared::digest::{Digest, digest_bytes};
 use relabel::shared::error::Error;
 use relabel::shared::label_map::ScoreRounding;
@@ -128,17 +128,34 @@ fn batch_images(arguments: &RunArguments, loaded: &LoadedTeacher) -> Result<usiz
     }
 }
 
+/// Returns the settings that an existing store would have if this classifier had labelled it. Only what concerns its
+/// prediction is known.
+pub fn store_info_with_classifier(existing: &StoreInfo, description: &ClassifierDescription) -> StoreInfo {
+    let (card, weights_files) = (&description.card, &description.weights_files);
+    StoreInfo {
+        teacher: described_teacher(card, &description.sha256, weights_files, existing.teacher.locality.clone()),
+        classes: (&card.classes).into(),
+        imported: None,
+        ..existing.clone()
+    }
+}
+
 fn teacher_info(description: &TeacherDescription) -> TeacherInfo {
-    let card = &description.card;
+    let locality = Some(description.locality.name().to_owned());
+    described_teacher(&description.card, &description.sha256, &description.weights_files, locality)
+}
+
+fn described_teacher(
+    card: &TeacherCard,
+    sha256: &Digest,
+    weights_files: &[WeightsFile],
+    locality: Option<String>,
+) -> TeacherInfo {
     TeacherInfo {
         name: card.name.clone(),
-        sha256: description.sha256.clone(),
-        weights_sha256: description
-            .weights_files
-            .iter()
-            .map(|file| (file.location.clone(), file.sha256.clone()))
-            .collect(),
-        locality: Some(description.locality.name().to_owned()),
+        sha256: sha256.clone(),
+        weights_sha256: weights_files.iter().map(|file| (file.location.clone(), file.sha256.clone())).collect(),
+        locality,
         card: card_json(card),
         card_origins: card.origins.iter().map(|(key, origin)| ((*key).to_owned(), origin.to_string())).collect(),
     }

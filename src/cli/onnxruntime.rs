@@ -3,6 +3,7 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 
 use relabel::labelling::teacher::{DeviceChoice, Runtime, RuntimeSearch};
 use relabel::shared::error::Error;
@@ -21,7 +22,18 @@ use super::installation::{active_environments, program_folder, program_prefix};
 ///
 /// If a GPU may be used, the first CUDA build in this order is preferred: the active environment often has the CPU build.
 /// CUDA's libraries are searched for next to the package that was found, then in the same environments.
-pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Error> {
+///
+/// A process has one: later calls return the first.
+pub fn load(named: Option<&Path>, device: &DeviceChoice) -> Result<&'static Runtime, Error> {
+    static LOADED: OnceLock<Runtime> = OnceLock::new();
+    if let Some(runtime) = LOADED.get() {
+        return Ok(runtime);
+    }
+    let runtime = find_and_load(named, device)?;
+    Ok(LOADED.get_or_init(|| runtime))
+}
+
+fn find_and_load(named: Option<&Path>, device: &DeviceChoice) -> Result<Runtime, Error> {
     let program_folder = program_folder();
     let python_environments = python_environments(program_folder.as_deref());
     let mut search = RuntimeSearch {

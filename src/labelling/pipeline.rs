@@ -13,6 +13,9 @@ mod commit_stage;
 mod stages;
 mod recompute;
 
+pub(crate) use decode_stage::read_catching_panics;
 pub use job::{Destination, FailureLimit, ImagesToDo, Job, Preprocessing, ShardWork};
 pub use recompute::{Recomputed, Tolerance, WrongImage, recompute};
+pub(crate) use run_outcome::RunOutcome;
+pub(crate) use stages::start_stage;
 pub use stages::{label, run};

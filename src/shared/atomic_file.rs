@@ -9,6 +9,7 @@ use rustix::fs::OFlags;
 
 use crate::shared::digest::digest_bytes;
 use crate::shared::error::Error;
+use crate::shared::printable::printable_path;
 
 /// A file that is written under a temporary name in the same folder, and renamed when it is complete. Dropping it before
 /// [`AtomicFile::commit`] removes it.
@@ -21,6 +22,20 @@ pub struct AtomicFile {
     temporary_path: PathBuf,
     file: File,
     is_committed: bool,
+}
+
+/// Refuses a path inside a store.
+///
+/// # Errors
+/// Returns [`Error::Usage`] if the path is inside the store, and [`Error::File`] if its folder does not exist.
+pub fn refuse_inside(store: &Path, path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let found = folder.canonicalize().map_err(Error::file("write into the folder", folder))?;
+    if store.canonicalize().is_ok_and(|store| found.starts_with(store)) {
+        let problem = "cannot write into the store\n  help: choose a file outside the store";
+        return Err(Error::Usage(format!("{}: {problem}", printable_path(path))));
+    }
+    Ok(())
 }
 
 /// Attempts to open the temporary file while other processes rename theirs.
@@ -57,6 +72,15 @@ impl AtomicFile {
             }
         }
         Err(refused(io::Error::other("other processes keep writing it")))
+    }
+
+    /// Creates the temporary file, unless the file would be inside `store`.
+    ///
+    /// # Errors
+    /// Returns [`Error::Usage`] if the file would be inside the store, and the errors of [`AtomicFile::create`].
+    pub fn create_outside(store: &Path, path: &Path) -> Result<Self, Error> {
+        refuse_inside(store, path)?;
+        Self::create(path)
     }
 
     /// Returns the path that the file will have.

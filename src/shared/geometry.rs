@@ -365,6 +365,12 @@ impl UnitBox {
     pub fn mirrored(self) -> Self {
         Self { x0: 1.0 - self.x1, x1: 1.0 - self.x0, ..self }
     }
+
+    /// Returns the box with x and y swapped.
+    #[must_use]
+    pub fn transposed(self) -> Self {
+        Self { x0: self.y0, y0: self.x0, x1: self.y1, y1: self.x1, ..self }
+    }
 }
 
 impl Precision {
@@ -453,5 +459,6 @@ mod tests {
         let lower_left = UnitBox::new(0.0, 0.5, 0.5, 1.0).unwrap();
         assert_eq!(outer.part(lower_left), UnitBox::new(0.5, 0.5, 0.75, 0.75).unwrap());
         assert_eq!(lower_left.mirrored(), UnitBox::new(0.5, 0.5, 1.0, 1.0).unwrap());
+        assert_eq!(outer.transposed(), UnitBox::new(0.25, 0.5, 0.75, 1.0).unwrap());
     }
 }

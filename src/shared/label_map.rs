@@ -93,6 +93,13 @@ impl LabelMap {
         fits.then_some(self)
     }
 
+    /// Returns the map with other class ids.
+    #[must_use]
+    pub fn with_classes(mut self, class_of: impl Fn(u32) -> u32) -> Self {
+        self.classes.iter_mut().for_each(|class| *class = class_of(*class));
+        self
+    }
+
     /// Number of classes kept in each cell.
     #[must_use]
     pub fn k(&self) -> usize {
@@ -193,6 +200,13 @@ impl ImagePrediction {
     #[must_use]
     pub fn from_stored(probs: Vec<f16>, classes: Vec<u32>) -> Option<Self> {
         (probs.len() == classes.len()).then_some(Self { probs, classes })
+    }
+
+    /// Returns the prediction with other class ids.
+    #[must_use]
+    pub fn with_classes(mut self, class_of: impl Fn(u32) -> u32) -> Self {
+        self.classes.iter_mut().for_each(|class| *class = class_of(*class));
+        self
     }
 
     /// Probabilities, from high to low.

@@ -27,4 +27,6 @@ pub(crate) use page_sizes::RowBudget;
 pub use page_sizes::RowBudgetError;
 #[cfg(feature = "label")]
 pub(crate) use page_sizes::check_pages;
+#[cfg(feature = "label")]
+pub(crate) use row_index::name_without_extension;
 pub use row_index::{AmbiguousName, LookupError, NameKind, RowIndex};

@@ -2,8 +2,8 @@
 
 use std::cmp::Ordering;
 
-use super::random_crops::iou;
 use crate::inspection::inspect::{Examiner, StatisticsError, Verdict};
+use crate::inspection::random_crops::iou;
 use crate::shared::geometry::{MapSize, UnitBox};
 use crate::shared::label_map::{ImageLabels, LabelMap};
 use crate::training::pool::{CropPooler, CropWeights, SparseTarget};
@@ -197,8 +197,8 @@ fn region_box(map: &LabelMap, class: u32) -> Option<UnitBox> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::random_crops::random_crops;
     use super::*;
+    use crate::inspection::random_crops::random_crops;
     use crate::shared::label_map::{ImagePrediction, ScoreRounding};
 
     /// Two rows of four cells: class 1 in the left half, class 2 in the right half.

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::audited_image::{AuditedImage, Auditor, CropSet};
-use super::random_crops::random_crops;
 use crate::inspection::inspect::{FinishedRow, walk};
+use crate::inspection::random_crops::random_crops;
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;

@@ -9,7 +9,7 @@ use rayon::{ScopeFifo, ThreadPool};
 use super::batch::{BatchPosition, DecodedBatch};
 use super::job::{Job, Preprocessing, ShardWork};
 use super::run_outcome::RunOutcome;
-use crate::labelling::source::ReadError;
+use crate::labelling::source::{ImageReader, LengthCheck, ReadError};
 use crate::labelling::teacher::PixelBatch;
 use crate::shared::error::{ImageError, ImageErrorKind};
 use crate::shared::monitor::{Monitor, Stage};
@@ -85,12 +85,11 @@ fn start_batch<'scope>(
     slots
 }
 
-/// Prepares one image for the teacher. A reader that panics fails only its image, as a decoder does.
+/// Prepares one image for the teacher.
 fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
     let Preprocessing { input_size, filter, exif_orientation } = job.preprocessing;
     let _reservation = job.decoder.reserve_for_file(job.manifest.bytes(row));
-    let read = || job.images.read(row, job.length_check);
-    let bytes = catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(panicked())))?;
+    let bytes = read_catching_panics(job.images, row, job.length_check)?;
     let entry = in_flight.map(|in_flight| in_flight.enter(row)).transpose()?;
     let granted = |bytes| {
         if let Some(entry) = &entry {
@@ -100,6 +99,19 @@ fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Resu
     let mut pixels = vec![0; input_size.rgb_bytes()];
     job.decoder.decode_into_with(&bytes, exif_orientation, input_size, filter, &mut pixels, &granted)?;
     Ok(pixels)
+}
+
+/// Reads the bytes of an image. A reader that panics fails only its image, as a decoder does.
+///
+/// # Errors
+/// See [`ImageReader::read`].
+pub(crate) fn read_catching_panics(
+    images: &dyn ImageReader,
+    row: usize,
+    check: LengthCheck,
+) -> Result<Vec<u8>, ReadError> {
+    let read = || images.read(row, check);
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err(ReadError::Image(panicked())))
 }
 
 fn panicked() -> ImageError {

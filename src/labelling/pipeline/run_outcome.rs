@@ -7,14 +7,14 @@ use crate::shared::error::Error;
 
 /// The outcome of a run, shared by its stages: the first error of any stage stops all of them.
 #[derive(Default)]
-pub(super) struct RunOutcome {
+pub(crate) struct RunOutcome {
     stopping: AtomicBool,
     error: Mutex<Option<Error>>,
 }
 
 impl RunOutcome {
     /// Records the result of a stage. An error stops the run.
-    pub(super) fn record(&self, result: Result<(), Error>) {
+    pub(crate) fn record(&self, result: Result<(), Error>) {
         if let Err(error) = result {
             self.error.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
             self.stopping.store(true, Ordering::Release);
@@ -22,12 +22,12 @@ impl RunOutcome {
     }
 
     /// True once the stages should stop.
-    pub(super) fn is_stopping(&self) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
     }
 
     /// Returns the first error, if any.
-    pub(super) fn into_result(self) -> Result<(), Error> {
+    pub(crate) fn into_result(self) -> Result<(), Error> {
         self.error.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 }

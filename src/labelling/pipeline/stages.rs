@@ -116,7 +116,7 @@ fn run_stages(
 /// Starts a stage on a thread of its own. A stage that ends, or cannot be started, drops its ends of the queues, which
 /// ends its neighbours. One that fails or panics stops all of them: its batch is lost, and no shard may be committed
 /// without it.
-fn start_stage<'scope>(
+pub(crate) fn start_stage<'scope>(
     scope: &'scope Scope<'scope, '_>,
     outcome: &'scope RunOutcome,
     action: &'static str,

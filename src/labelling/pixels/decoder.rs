@@ -89,6 +89,27 @@ impl Decoder {
         })
     }
 
+    /// Decodes a file and calls `work` with the image. The memory for the image, for the copy of one crop and for resizing
+    /// it to `size` stays reserved meanwhile.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Decoder::decode`] and of `work`.
+    pub fn decode_for_crops<T>(
+        &self,
+        bytes: &[u8],
+        exif: ExifOrientation,
+        size: InputSize,
+        filter: Filter,
+        work: impl FnOnce(&RgbImage) -> Result<T, ImageError>,
+    ) -> Result<T, ImageError> {
+        let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
+        catching_panics(|| {
+            let limits = DecodeLimits::new(&self.budget, Some((to, filter))).for_crops();
+            let image = decode_within(bytes, exif, &limits)?;
+            work(&image)
+        })
+    }
+
     /// Decodes a file and shrinks the image so that its longer side is at most `side_pixels`, keeping the aspect ratio. Also
     /// returns the original height and width in pixels.
     ///

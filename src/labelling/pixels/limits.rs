@@ -23,6 +23,7 @@ pub(super) struct DecodeLimits<'a> {
     max_pixels: u64,
     budget: MemoryBudget,
     resized_to: Option<(Sides, Filter)>,
+    with_crops: bool,
     granted: RefCell<Option<Reservation>>,
     before_grant: &'a dyn Fn(u64),
 }
@@ -35,9 +36,15 @@ impl<'a> DecodeLimits<'a> {
             max_pixels: MAX_PIXELS,
             budget: budget.clone(),
             resized_to,
+            with_crops: false,
             granted: RefCell::new(None),
             before_grant: &|_| {},
         }
+    }
+
+    /// Reserves memory for the copy of a crop, in addition to the image.
+    pub(super) fn for_crops(self) -> Self {
+        Self { with_crops: true, ..self }
     }
 
     /// Calls `before_grant` with the number of bytes before they are granted.
@@ -69,7 +76,8 @@ impl<'a> DecodeLimits<'a> {
         }
         let resizing = self.resized_to.map_or(0, |(to, filter)| {
             let from = Sides { height_pixels: height, width_pixels: width };
-            (pixels * 3).saturating_add(working_bytes(from, to, filter))
+            let copies = if self.with_crops { 2 } else { 1 };
+            (pixels * 3 * copies).saturating_add(working_bytes(from, to, filter))
         });
         let needed = bytes.max(resizing);
         if needed > self.budget.image_bytes {
@@ -128,6 +136,14 @@ mod tests {
         assert_eq!(of(None), Ok(()));
         assert_eq!(of(Some((small, Filter::Nearest))), Ok(()));
         assert_eq!(of(Some((small, Filter::Lanczos))), Err(ImageErrorKind::TooLarge));
+    }
+
+    #[test]
+    fn memory_for_the_copy_of_a_crop_is_limited() {
+        let sides = Sides { height_pixels: 2, width_pixels: 2 };
+        let limits = || limits(1 << 20, 50_000, Some((sides, Filter::Nearest)));
+        assert!(limits().check(1, 10_000, 3).is_ok());
+        assert_eq!(limits().for_crops().check(1, 10_000, 3).unwrap_err().kind, ImageErrorKind::TooLarge);
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use relabel_resize::{Filter, Sides, resize_rgb8};
 
 use super::image_error::broken;
+use super::pixel_crop::PixelCrop;
 use crate::shared::error::ImageError;
+use crate::shared::geometry::InputSize;
 
 /// The filter of [`RgbImage::shrunk`].
 pub(super) const SHRINKING_FILTER: Filter = Filter::Lanczos;
@@ -47,6 +49,54 @@ impl RgbImage {
         Self::new(height_pixels, width_pixels, data)
     }
 
+    /// Cuts out a crop and resizes it to `size`, into `out`, `[y, x, channel]` u8: PIL's `crop` and then `resize`, so no pixel
+    /// outside of the crop has an effect.
+    ///
+    /// # Errors
+    /// Returns an error if the crop is one of an image of a different size.
+    ///
+    /// # Panics
+    /// Panics if `out` is not `size.rgb_bytes()` long.
+    pub fn resize_crop(
+        &self,
+        crop: &PixelCrop,
+        size: InputSize,
+        filter: Filter,
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        assert_eq!(out.len(), size.rgb_bytes(), "buffer for {size} RGB pixels");
+        let [height, width] = crop.image_pixels();
+        if [height, width] != [self.height_pixels(), self.width_pixels()] {
+            let (image_height, image_width) = (self.height_pixels(), self.width_pixels());
+            return Err(broken(format!(
+                "a crop of an image of {height}x{width} pixels, not {image_height}x{image_width}"
+            )));
+        }
+        let [x0, y0, x1, y1] = crop.sides();
+        let part = self.cropped(y0, x0, y1 - y0, x1 - x0)?;
+        let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
+        resize_rgb8(&part.data, part.sides, out, to, filter).map_err(|error| broken(error.to_string()))
+    }
+
+    /// Returns the part of the image that starts at row `top` and column `left`.
+    ///
+    /// # Errors
+    /// Returns an error if the part is empty or extends past the image.
+    pub fn cropped(&self, top: u32, left: u32, height_pixels: u32, width_pixels: u32) -> Result<Self, ImageError> {
+        let ends = (top.checked_add(height_pixels), left.checked_add(width_pixels));
+        let (Some(bottom), Some(right)) = ends else { return Err(broken("the crop is too large".to_owned())) };
+        if bottom > self.sides.height_pixels || right > self.sides.width_pixels {
+            let Sides { height_pixels: rows, width_pixels: columns } = self.sides;
+            return Err(broken(format!("a crop that ends at {bottom}x{right} in an image of {rows}x{columns} pixels")));
+        }
+        let row_bytes = self.sides.width_pixels as usize * 3;
+        let mut data = Vec::with_capacity(height_pixels as usize * width_pixels as usize * 3);
+        for row in self.data.chunks_exact(row_bytes).skip(top as usize).take(height_pixels as usize) {
+            data.extend_from_slice(&row[left as usize * 3..right as usize * 3]);
+        }
+        Self::new(height_pixels, width_pixels, data)
+    }
+
     /// Pixels, `[y, x, channel]`.
     #[must_use]
     pub fn data(&self) -> &[u8] {
@@ -77,6 +127,25 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_crop_is_resized_without_the_pixels_around_it() {
+        let data: Vec<u8> = (0..4 * 5).flat_map(|at| [at, at + 100, 7]).collect();
+        let image = RgbImage::new(4, 5, data).unwrap();
+        let cut = |sides: [u32; 4], height: u32, width: u32| {
+            let size = InputSize::new(height, width).unwrap();
+            let mut out = vec![0; size.rgb_bytes()];
+            let crop = PixelCrop::new([4, 5], sides).unwrap();
+            image.resize_crop(&crop, size, Filter::Bilinear, &mut out).unwrap();
+            out
+        };
+        assert_eq!(cut([1, 2, 3, 3], 1, 2), [11, 111, 7, 12, 112, 7]);
+        assert_eq!(cut([0, 1, 5, 2], 1, 5), image.data[15..30]);
+        assert_eq!(cut([2, 1, 3, 2], 3, 3), [7, 107, 7].repeat(9));
+        let other = PixelCrop::new([4, 6], [0, 0, 1, 1]).unwrap();
+        let refused = image.resize_crop(&other, InputSize::new(1, 1).unwrap(), Filter::Box, &mut [0; 3]).unwrap_err();
+        assert!(refused.reason.contains("4x6 pixels, not 4x5"), "{refused}");
+    }
+
+    #[test]
     fn shrinking_keeps_the_aspect_ratio_and_never_enlarges() {
         let image = |height: u32, width: u32| {
             RgbImage::new(height, width, vec![90; height as usize * width as usize * 3]).unwrap()
@@ -86,5 +155,18 @@ mod tests {
         assert_eq!(sides(image(40, 30).shrunk(100).unwrap()), (40, 30));
         assert_eq!(sides(image(3, 2000).shrunk(100).unwrap()), (1, 100));
         assert_eq!(sides(image(300, 400).shrunk(1).unwrap()), (1, 1));
+    }
+
+    #[test]
+    fn a_crop_has_the_pixels_of_its_place() {
+        let image = RgbImage::new(3, 4, (0..36).collect()).unwrap();
+        let crop = image.cropped(1, 2, 2, 1).unwrap();
+        assert_eq!(
+            (crop.sides.height_pixels, crop.sides.width_pixels, crop.data()),
+            (2, 1, &[18, 19, 20, 30, 31, 32][..])
+        );
+        for [top, left, height, width] in [[0, 0, 4, 4], [0, 4, 1, 1], [0, 0, 0, 1], [u32::MAX, 0, 1, 1]] {
+            assert!(image.cropped(top, left, height, width).is_err());
+        }
     }
 }

@@ -45,6 +45,25 @@ impl PixelBatch {
         Self::new(images, self.size, self.data[first * bytes..(first + images) * bytes].to_vec())
     }
 
+    /// Returns `kept` images from `first` on, followed by black ones up to `images`.
+    pub(super) fn padded_slice(&self, first: usize, kept: usize, images: usize) -> Self {
+        let bytes = self.size.rgb_bytes();
+        let mut data = self.data[first * bytes..(first + kept) * bytes].to_vec();
+        data.resize(images * bytes, 0);
+        Self::new(images, self.size, data)
+    }
+
+    /// Returns the images followed by their mirror images.
+    #[must_use]
+    pub fn with_mirrors(&self) -> Self {
+        let row_bytes = self.size.width_pixels() as usize * 3;
+        let mut data = self.data.clone();
+        for row in self.data.chunks_exact(row_bytes) {
+            data.extend(row.rchunks_exact(3).flatten());
+        }
+        Self::new(self.images * 2, self.size, data)
+    }
+
     /// Returns the bytes of one image, `[y, x, channel]`.
     ///
     /// # Panics
@@ -105,5 +124,16 @@ impl Views {
             Self::Image => 1,
             Self::ImageAndMirror => 2,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mirroring_reverses_rows_and_keeps_channels() {
+        let pixels = PixelBatch::new(1, InputSize::new(1, 2).unwrap(), vec![1, 2, 3, 4, 5, 6]);
+        assert_eq!(pixels.with_mirrors().data(), [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]);
     }
 }

@@ -54,6 +54,25 @@ pub struct TeacherCard {
     pub origins: BTreeMap<&'static str, Origin>,
 }
 
+impl TeacherCard {
+    /// How pixel values become the teacher's input.
+    #[must_use]
+    pub fn normalisation(&self) -> Normalisation {
+        Normalisation { mean: self.mean, std: self.std, channel_order: self.channel_order }
+    }
+}
+
+/// How pixel values become the input of a classifier: `(x / 255 - mean) / std` for each channel.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Normalisation {
+    /// Mean of `x / 255`, in channel order.
+    pub mean: [f64; 3],
+    /// Standard deviation of `x / 255`, in channel order; positive.
+    pub std: [f64; 3],
+    /// Channel order of the input.
+    pub channel_order: ChannelOrder,
+}
+
 /// Channel order of a teacher's input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

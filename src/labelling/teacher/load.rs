@@ -1,57 +1,28 @@
 //! Loads a teacher: parses the model, recognises its ending, runs the unmodified teacher, rewrites it and verifies the rewrite.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use bytes::Bytes;
-
-use super::batch::Views;
-use super::card::{self, CardFile, CardValues, GraphFacts, TeacherCard};
+use super::card::{self, GraphFacts, TeacherCard};
 use super::catch_binding_panic::catch_binding_panic;
 use super::description::{TeacherDescription, describe_rewrite};
 use super::device::Device;
-use super::graph::{Graph, Port};
+use super::graph::Graph;
 use super::locality::{LocalityOptions, LocatedCells, locate_cells};
 use super::onnx_teacher::OnnxTeacher;
+use super::parsed_model::ParsedModel;
 use super::placement::Placement;
-use super::ports::{describe_port, image_input, scores_output};
+use super::ports::describe_port;
 use super::quantisation;
 use super::refusal::Refusal;
-use super::rewrite::{ImageInput, RewriteSpec, labelling_model};
+use super::rewrite::{RewriteSpec, labelling_model};
 use super::rewrite_check::{ReferenceScores, ReferenceTeacher, RewriteCheck};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::scratch_folder::create_scratch_folder;
-use super::tail::{self, CellGrid, Ending, Tail};
+use super::tail::{CellGrid, Ending, Tail};
+use super::teacher_request::TeacherRequest;
 use super::teacher_trait::{Teacher as _, TeacherShape};
-use super::weights::{WeightsFile, weights_files};
-use super::wire;
-use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
 use crate::shared::geometry::InputSize;
-
-/// Which teacher to load, and how it will label.
-#[derive(Clone, Debug)]
-pub struct TeacherRequest {
-    /// The ONNX file.
-    pub path: PathBuf,
-    /// Card file of the teacher.
-    pub card: CardFile,
-    /// Values of command-line flags, which take precedence over the card.
-    pub flags: CardValues,
-    /// Number of classes to keep per cell.
-    pub k: usize,
-    /// The views of each image whose scores are averaged.
-    pub views: Views,
-    /// Whether to return the log-sum-exp of all classes for each cell.
-    pub with_lse: bool,
-    /// Threads, shared by the sessions on the CPU.
-    pub threads: usize,
-    /// Files of photographs like those that will be labelled. If the structure of the graph does not determine the positions
-    /// of its cells, patches of these are changed to find out. If empty, built-in photographs are used.
-    pub photographs: Vec<Vec<u8>>,
-    /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on a different
-    /// device; `None` skips both, and the positions of cells are then verified by changing photographs only.
-    pub scratch_folder: Option<PathBuf>,
-}
 
 impl OnnxTeacher {
     /// Loads, rewrites and verifies a teacher, with one session per device. `stop_requested` is polled between the steps.
@@ -79,25 +50,12 @@ struct TeacherLoader<'a> {
     stop_requested: &'a dyn Fn() -> bool,
 }
 
-/// A model whose ending was recognised.
-struct ParsedModel {
-    sha256: Digest,
-    graph: Graph,
-    input: ImageInput,
-    output: Port,
-    tail: Tail,
-    facts: GraphFacts,
-    /// The card, without class list.
-    card: TeacherCard,
-    weights_files: Vec<WeightsFile>,
-}
-
 impl TeacherLoader<'_> {
     /// Number of classes that are kept for the entire image to count top-5 agreement, even if fewer are stored.
     const AGREEMENT_RANKS: usize = 5;
 
     fn load(&self) -> Result<(Vec<OnnxTeacher>, TeacherDescription), Error> {
-        let model = self.parse_model()?;
+        let model = ParsedModel::read(self.request)?;
         let first_device = self.check_devices()?;
         let reference = self.reference_teacher(&model, first_device);
         let LocatedCells { locality, grid } = self.locate_cells(&reference, &model.facts)?;
@@ -135,38 +93,6 @@ impl TeacherLoader<'_> {
 
     fn refused(&self, refusal: Refusal) -> Error {
         refusal.into_error(&self.request.path)
-    }
-
-    /// Reads and parses the model, resolves its card and recognises its ending.
-    fn parse_model(&self) -> Result<ParsedModel, Error> {
-        let request = self.request;
-        let refused = |refusal| self.refused(refusal);
-        let bytes = self.read_model()?;
-        let sha256 = digest_bytes(&bytes);
-        let mut graph = Graph::parse(bytes).map_err(refused)?;
-        let (input, facts) = image_input(&graph).map_err(refused)?;
-        let card = card::resolve(&request.path, &request.flags, &request.card, &facts)?;
-        check_batch(&input, &card, request.views).map_err(refused)?;
-        let output = scores_output(&graph, card.output.as_deref()).map_err(refused)?;
-        let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
-        let weights_files = weights_files(&graph, &request.path)?;
-        Ok(ParsedModel { sha256, graph, input, output, tail, facts, card, weights_files })
-    }
-
-    /// Reads the ONNX file, unless it is longer than is accepted.
-    fn read_model(&self) -> Result<Bytes, Error> {
-        let path = &self.request.path;
-        let metadata = std::fs::metadata(path).map_err(Error::file("read", path))?;
-        if !metadata.is_file() {
-            return Err(self.refused(Refusal::damaged("not a regular file")));
-        }
-        wire::check_length(metadata.len()).map_err(|problem| {
-            self.refused(Refusal::new(
-                problem,
-                "export with external data, which stores the weights in a separate file",
-            ))
-        })?;
-        Ok(Bytes::from(std::fs::read(path).map_err(Error::file("read", path))?))
     }
 
     /// Checks that all devices can be used, and returns the first.
@@ -380,31 +306,5 @@ fn check_classifier(graph: &Graph, tail: &Tail, card: &TeacherCard, class_count:
              class per line",
         )),
         _ => Ok(()),
-    }
-}
-
-/// Refuses a fixed batch that is too large, or odd if each image has two views.
-pub(super) fn check_batch(input: &ImageInput, card: &TeacherCard, views: Views) -> Result<(), Refusal> {
-    /// Bytes of one batch as float32.
-    const MAX_BYTES: usize = 1 << 33;
-    let Some(batch) = input.fixed_batch else { return Ok(()) };
-    if !batch.is_multiple_of(views.count()) {
-        return Err(Refusal::new(
-            format!(
-                "the batch size is fixed at {batch}, but --flip-average needs an even one: each image is labelled together \
-                 with its mirror image"
-            ),
-            "export it with a free batch or an even one, or omit --flip-average",
-        ));
-    }
-    match batch.checked_mul(card.input_size.rgb_bytes() * size_of::<f32>()) {
-        Some(bytes) if bytes <= MAX_BYTES => Ok(()),
-        _ => Err(Refusal::new(
-            format!(
-                "the batch size is fixed at {batch} images of {} pixels, which exceeds the memory limit",
-                card.input_size
-            ),
-            "export it with a free batch",
-        )),
     }
 }

@@ -11,8 +11,10 @@ mod grid;
 mod structure;
 mod probe_photographs;
 mod probe;
+mod probe_labels;
 mod locate;
 
 pub use locate::Locality;
 pub(crate) use locate::{LocalityOptions, LocatedCells, locate_cells};
 pub use probe::ProbeResult;
+pub use probe_labels::probe_labels;

@@ -152,9 +152,9 @@ mod tests {
     use super::*;
     use crate::labelling::teacher::batch::Views;
     use crate::labelling::teacher::card::{CardFile, CardValues};
-    use crate::labelling::teacher::load::TeacherRequest;
     use crate::labelling::teacher::runtime::Runtime;
     use crate::labelling::teacher::runtime_search::RuntimeSearch;
+    use crate::labelling::teacher::teacher_request::TeacherRequest;
     use crate::labelling::teacher::transfer_buffers::DeviceAllocators;
     use crate::shared::geometry::InputSize;
 

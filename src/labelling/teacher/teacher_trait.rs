@@ -1,6 +1,7 @@
-//! The interface of teachers.
+//! The interfaces of teachers and of plain classifiers.
 
 use super::batch::{BatchLabels, PixelBatch};
+use super::card::Normalisation;
 use crate::shared::error::Error;
 use crate::shared::geometry::{InputSize, MapSize};
 
@@ -14,6 +15,27 @@ pub trait Teacher: Send {
 
     /// Returns a function that makes a running [`Teacher::label`] return soon, for use on a different thread.
     fn stopper(&self) -> Box<dyn Fn() + Send + Sync>;
+}
+
+/// Classifies images without label maps: [`OnnxClassifier`](super::OnnxClassifier), or a test double.
+pub trait Classifier: Send {
+    /// Number of classes.
+    fn class_count(&self) -> usize;
+
+    /// Returns the probabilities of all classes (softmax over all classes), `[image, class]`.
+    ///
+    /// # Errors
+    /// Returns an error if inference fails.
+    fn classify(&mut self, batch: &PixelBatch) -> Result<Vec<f32>, Error>;
+}
+
+/// A classifier whose input can be prepared in different ways.
+pub trait AdjustableClassifier: Classifier {
+    /// Returns whether it takes images of this size.
+    fn accepts_size(&self, size: InputSize) -> bool;
+
+    /// Replaces the normalisation of the card.
+    fn set_normalisation(&mut self, normalisation: Normalisation);
 }
 
 /// Sizes of a teacher's inputs and outputs.

@@ -102,7 +102,7 @@ impl RowIndex {
         if exact.is_some() {
             return Ok(exact);
         }
-        let stem = without_extension(path);
+        let stem = name_without_extension(path);
         let by_stem = stem
             .into_iter()
             .flat_map(|stem| self.row(manifest, stem).into_iter().chain(self.rows_of_stem(manifest, stem)));
@@ -175,12 +175,12 @@ impl RowIndex {
             }
         }
         let wanted = folded(name);
-        let stem = folded(without_extension(name).unwrap_or(name));
+        let stem = folded(name_without_extension(name).unwrap_or(name));
         (0..manifest.len()).find_map(|row| {
             let (id, path) = (manifest.id(row), manifest.path(row));
             let alike = |text: &str| [&wanted, &stem].contains(&&folded(text));
             let there = [id, id_from_path(path)].into_iter().find(|text| alike(text))?;
-            let given = without_extension(name).filter(|_| folded(there) == stem).unwrap_or(name);
+            let given = name_without_extension(name).filter(|_| folded(there) == stem).unwrap_or(name);
             Some(format!("`{id}` exists; the two names differ {}", difference_of_form(given, there)))
         })
     }
@@ -204,7 +204,7 @@ fn without_dot(path: &str) -> &str {
 }
 
 /// Returns a name without the extension of an image file; `None` if it has none.
-fn without_extension(name: &str) -> Option<&str> {
+pub(crate) fn name_without_extension(name: &str) -> Option<&str> {
     let stem = id_from_path(name);
     let extension = name[stem.len()..].strip_prefix('.')?;
     EXTENSIONS.iter().any(|known| extension.eq_ignore_ascii_case(known)).then_some(stem)

@@ -14,7 +14,7 @@ use super::layout::{StoreArray, record_file};
 use super::location::{Files, StoreLocation};
 use super::record::{FailedImage, IdentifiedStore, ShardRecord};
 use super::source_index::read_source_index;
-use crate::shared::digest::Digest;
+use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
 use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::shared::manifest::Manifest;
@@ -203,6 +203,22 @@ impl StoreReader {
                 Ok(records?.concat())
             }
         }
+    }
+
+    /// Returns the digest of all labels: SHA-256 over the digests of the manifest, of the teacher and of every array file,
+    /// in the order of shards. It does not depend on names and other text in records, so a release has the digest of its
+    /// store.
+    ///
+    /// # Errors
+    /// See [`StoreReader::records`].
+    pub fn labels_digest(&self) -> Result<Digest, Error> {
+        let mut text = format!("manifest {}\nteacher {}\n", self.info.manifest_sha256, self.info.teacher.sha256);
+        for record in self.records()? {
+            for file in &record.files {
+                text += &format!("{} {}\n", file.sha256, file.path);
+            }
+        }
+        Ok(digest_bytes(text.as_bytes()))
     }
 
     /// Checks that a row without labels has no values: no inner chunk, and fill values in the small arrays. Otherwise

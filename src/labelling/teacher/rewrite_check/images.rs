@@ -3,10 +3,10 @@
 use ort::session::Session;
 use ort::value::Tensor;
 
-use crate::labelling::teacher::card::ChannelOrder;
 use crate::labelling::teacher::graph::element;
+use crate::labelling::teacher::normalised_input::normalised_input;
 use crate::labelling::teacher::refusal::Refusal;
-use crate::labelling::teacher::rewrite::{ImageInput, InputLayout, port};
+use crate::labelling::teacher::rewrite::{ImageInput, port};
 use crate::labelling::teacher::tensors::{FloatTensor, failed, run_values, take};
 use crate::labelling::teacher::{PixelBatch, TeacherCard};
 use crate::shared::error::Error;
@@ -93,46 +93,7 @@ impl NormalisedImages {
 
 /// Computes `(x / 255 - mean) / std` in float64.
 pub(super) fn normalised(pixels: &PixelBatch, card: &TeacherCard, input: &ImageInput) -> FloatTensor {
-    let size = card.input_size;
-    let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
-    let source_channel = |channel: usize| match card.channel_order {
-        ChannelOrder::Rgb => channel,
-        ChannelOrder::Bgr => 2 - channel,
-    };
-    let value = |image: usize, channel: usize, at: usize| {
-        let byte = pixels.image(image)[at * 3 + source_channel(channel)];
-        ((f64::from(byte) / 255.0 - card.mean[channel]) / card.std[channel]) as f32
-    };
-    let images = pixels.images();
-    let mut values = Vec::with_capacity(images * size.rgb_bytes());
-    let dims = match input.layout {
-        InputLayout::Nchw => {
-            for image in 0..images {
-                for channel in 0..3 {
-                    values.extend((0..height * width).map(|at| value(image, channel, at)));
-                }
-            }
-            vec![images, 3, height, width]
-        }
-        InputLayout::Nhwc => {
-            for image in 0..images {
-                values.extend((0..height * width * 3).map(|at| value(image, at % 3, at / 3)));
-            }
-            vec![images, height, width, 3]
-        }
-    };
-    FloatTensor { dims, values, element: input.element }
-}
-
-/// Returns the images followed by their mirror images.
-pub(super) fn with_mirrors(pixels: &PixelBatch) -> PixelBatch {
-    let size = pixels.size();
-    let row_bytes = size.width_pixels() as usize * 3;
-    let mut data = pixels.data().to_vec();
-    for row in pixels.data().chunks_exact(row_bytes) {
-        data.extend(row.rchunks_exact(3).flatten());
-    }
-    PixelBatch::new(pixels.images() * 2, size, data)
+    normalised_input(pixels, &card.normalisation(), input)
 }
 
 #[cfg(test)]
@@ -146,11 +107,5 @@ mod tests {
         assert_eq!(a.data(), b.data());
         assert_ne!(a.image(0), a.image(1));
         assert!(a.data().iter().max() > a.data().iter().min());
-    }
-
-    #[test]
-    fn mirroring_reverses_rows_and_keeps_channels() {
-        let pixels = PixelBatch::new(1, InputSize::new(1, 2).unwrap(), vec![1, 2, 3, 4, 5, 6]);
-        assert_eq!(with_mirrors(&pixels).data(), [1, 2, 3, 4, 5, 6, 4, 5, 6, 1, 2, 3]);
     }
 }

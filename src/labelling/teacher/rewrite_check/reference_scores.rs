@@ -2,7 +2,7 @@
 
 use super::cell_vectors::{PoolingTensors, TailInputs, cell_vectors};
 use super::differences::{LargestDifference, RewriteCheck};
-use super::images::{NormalisedImages, random_images, with_mirrors};
+use super::images::{NormalisedImages, random_images};
 use super::pooling_window;
 use super::probabilities::{ScoreRows, check_order};
 use super::reference_teacher::ReferenceTeacher;
@@ -59,7 +59,7 @@ impl ReferenceScores {
         let (tail, views) = (teacher.tail, teacher.views.count());
         let images = teacher.input.fixed_batch.map_or(2, |batch| batch / views);
         let pixels = random_images(images, teacher.card.input_size);
-        let all_views = if views == 1 { pixels.clone() } else { with_mirrors(&pixels) };
+        let all_views = if views == 1 { pixels.clone() } else { pixels.with_mirrors() };
         let model = rewrite::normalising_model(teacher.graph, teacher.input, teacher.card);
         let mut session = teacher.session(runtime, &model)?;
         let normalised = NormalisedImages::run(&mut session, &all_views, teacher.card, teacher.input)?;
