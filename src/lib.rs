@@ -64,7 +64,7 @@
 //!
 //! # Modules
 //!
-//! Five, in the order of declaration. Each module imports only modules declared above it:
+//! Six, in the order of declaration. Each module imports only modules declared above it:
 //!
 //! | module | purpose | feature |
 //! |---|---|---|
@@ -72,6 +72,7 @@
 //! | [`training`] | pooled targets of crops: [`Labels`], [`Pooler`], [`CutRect`] | – |
 //! | [`labelling`] | from images to label maps: [`Source`], [`OnnxTeacher`], [`Job`] | `label` |
 //! | [`inspection`] | what a store contains: one image, pictures, pages, audits | `label` |
+//! | [`evaluation`] | how good labels are: figures against truths, fidelity of crops, comparison of stores | `label` |
 //! | [`release`] | a store as a data set for publication: descriptions, checksums, signatures, delivery | `label` |
 //!
 //! Without the feature `label` only what training needs is compiled. The program (`src/main.rs`, `src/cli/`) uses the
@@ -103,6 +104,8 @@ pub mod training;
 pub mod labelling;
 #[cfg(feature = "label")]
 pub mod inspection;
+#[cfg(feature = "label")]
+pub mod evaluation;
 #[cfg(feature = "label")]
 pub mod release;
 
