@@ -18,7 +18,7 @@ from bench import machine, programs
 
 # Module and purpose of every command. Modules are imported when they run: PyTorch takes seconds to load.
 COMMANDS = {
-    "cpu": ("bench.cpu.command", "parts a to i (the default)"),
+    "cpu": ("bench.cpu.command", "parts a to j (the default)"),
     "gpu": ("bench.gpu.steps", "all steps on a GPU, or some of them"),
     "setup": ("bench.gpu.setup", "build what the GPU steps need, and test the device"),
     "photographs": ("bench.gpu.photographs", "make the input of the GPU steps"),

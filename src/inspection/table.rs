@@ -5,6 +5,8 @@ mod parquet;
 mod csv;
 mod json;
 mod table_writer;
+mod table_file;
 
 pub use columns::{ColumnValues, Table, TableColumn};
+pub use table_file::{TableDrafts, TableFile};
 pub use table_writer::{TableFormat, TableWriter};

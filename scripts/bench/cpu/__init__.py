@@ -1,1 +1,1 @@
-"""The parts of `make bench`, a to i."""
+"""The parts of `make bench`, a to j."""

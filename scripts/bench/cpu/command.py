@@ -19,6 +19,8 @@
 (h) Inspection: `audit` of such a store on one thread, without crops and with 64 per image; `report` of 50,000 of its images,
     and that page in Chromium; `inspect` with a picture.
 (i) Releases: `publish`, `verify`, and reading over HTTP.
+(j) Crop fidelity: crops per second of `evaluate --crops` relative to ONNX Runtime alone (the unmodified graph, same batch and
+    threads, random input); peak memory at few and at many images.
 
 Compared programs run in turns (A B A B). Each ratio is that of one pair, and the median of the pairs is reported. Images
 are the sample photographs and seeded crops and flips of them. All files are below `target/bench`: the report in `report.md`,
@@ -39,6 +41,7 @@ from pathlib import Path
 
 from bench import machine
 from bench.command import parser_of
+from bench.cpu.fidelity import part_j
 from bench.cpu.inspection import part_h, part_i
 from bench.cpu.labelling import part_a, part_b, part_c, part_e
 from bench.cpu.many_images import part_f
@@ -50,6 +53,7 @@ from bench.tables import facts_line, number, table
 
 PARTS: dict[str, Callable[[Setup, Report], None]] = {
     "a": part_a, "b": part_b, "c": part_c, "d": part_d, "e": part_e, "f": part_f, "g": part_g, "h": part_h, "i": part_i,
+    "j": part_j,
 }  # fmt: skip
 
 

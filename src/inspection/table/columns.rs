@@ -23,12 +23,16 @@ pub enum ColumnValues<R> {
     Integers(fn(&R) -> Option<usize>),
     /// Parquet's `float`.
     Reals(fn(&R) -> Option<f32>),
+    /// Parquet's `double`.
+    Doubles(fn(&R) -> Option<f64>),
     /// Parquet's `string`.
     Texts(fn(&R) -> Option<&str>),
     /// Lists of strings. An empty list differs from null.
     TextLists(fn(&R) -> Option<Vec<&str>>),
     /// Lists of numbers.
     RealLists(fn(&R) -> Option<&[f32]>),
+    /// Lists of whole numbers, such as class ids.
+    IntegerLists(fn(&R) -> Option<&[u32]>),
 }
 
 impl<R> TableColumn<R> {

@@ -29,14 +29,13 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
                     }
                     ColumnValues::Integers(number) => self.out.write_field(field(number(row)))?,
                     ColumnValues::Reals(number) => self.out.write_field(field(number(row)))?,
+                    ColumnValues::Doubles(number) => self.out.write_field(field(number(row)))?,
                     ColumnValues::TextLists(texts) => {
                         let texts: Vec<_> = texts(row).unwrap_or_default().into_iter().map(escape_formula).collect();
                         self.out.write_field(texts.join(";"))?;
                     }
-                    ColumnValues::RealLists(numbers) => {
-                        let numbers = numbers(row).unwrap_or_default().iter();
-                        self.out.write_field(numbers.map(ToString::to_string).collect::<Vec<_>>().join(";"))?;
-                    }
+                    ColumnValues::RealLists(numbers) => self.out.write_field(list_field(numbers(row)))?,
+                    ColumnValues::IntegerLists(numbers) => self.out.write_field(list_field(numbers(row)))?,
                 }
             }
             self.out.write_record(None::<&[u8]>)?;
@@ -53,6 +52,10 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
 fn escape_formula(text: &str) -> Cow<'_, str> {
     const FORMULA_STARTS: [char; 7] = ['=', '+', '-', '@', '\t', '\r', '\n'];
     if text.starts_with(FORMULA_STARTS) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+}
+
+fn list_field<T: ToString>(numbers: Option<&[T]>) -> String {
+    numbers.unwrap_or_default().iter().map(ToString::to_string).collect::<Vec<_>>().join(";")
 }
 
 fn field(number: Option<impl ToString>) -> String {

@@ -49,9 +49,11 @@ impl<R> Serialize for RowObject<'_, R> {
             match column.values {
                 ColumnValues::Integers(number) => object.serialize_entry(column.name, &number(self.row))?,
                 ColumnValues::Reals(number) => object.serialize_entry(column.name, &number(self.row))?,
+                ColumnValues::Doubles(number) => object.serialize_entry(column.name, &number(self.row))?,
                 ColumnValues::Texts(text) => object.serialize_entry(column.name, &text(self.row))?,
                 ColumnValues::TextLists(texts) => object.serialize_entry(column.name, &texts(self.row))?,
                 ColumnValues::RealLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
+                ColumnValues::IntegerLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
             }
         }
         if let Some((name, values)) = self.list {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 
 use parquet::basic::{Compression, ZstdLevel};
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, FloatType, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, FloatType, Int64Type};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::{SerializedColumnWriter, SerializedFileWriter, SerializedRowGroupWriter};
@@ -46,6 +46,9 @@ impl<'a, W: Write + Send, R> ParquetTable<'a, W, R> {
                 ColumnValues::Reals(number) => {
                     write_column::<FloatType, W>(&mut group, rows.iter().map(number), is_nullable)?;
                 }
+                ColumnValues::Doubles(number) => {
+                    write_column::<DoubleType, W>(&mut group, rows.iter().map(number), is_nullable)?;
+                }
                 ColumnValues::Texts(text) => {
                     let values = rows.iter().map(|row| text(row).map(bytes));
                     write_column::<ByteArrayType, W>(&mut group, values, is_nullable)?;
@@ -57,6 +60,11 @@ impl<'a, W: Write + Send, R> ParquetTable<'a, W, R> {
                 ColumnValues::RealLists(numbers) => {
                     let lists = rows.iter().map(|row| numbers(row).map(<[f32]>::to_vec));
                     write_lists::<FloatType, W>(&mut group, lists, is_nullable)?;
+                }
+                ColumnValues::IntegerLists(numbers) => {
+                    let integers = |numbers: &[u32]| numbers.iter().map(|&number| i64::from(number)).collect();
+                    let lists = rows.iter().map(|row| numbers(row).map(integers));
+                    write_lists::<Int64Type, W>(&mut group, lists, is_nullable)?;
                 }
             }
         }
@@ -84,9 +92,11 @@ fn schema<R>(table: &Table<'_, R>) -> String {
         fields += &match column.values {
             ColumnValues::Integers(_) => format!("{repetition} int64 {};\n", column.name),
             ColumnValues::Reals(_) => format!("{repetition} float {};\n", column.name),
+            ColumnValues::Doubles(_) => format!("{repetition} double {};\n", column.name),
             ColumnValues::Texts(_) => format!("{repetition} binary {} (string);\n", column.name),
             ColumnValues::TextLists(_) => list(repetition, column.name, "binary element (string)"),
             ColumnValues::RealLists(_) => list(repetition, column.name, "float element"),
+            ColumnValues::IntegerLists(_) => list(repetition, column.name, "int64 element"),
         };
     }
     if let Some(name) = table.list_column {

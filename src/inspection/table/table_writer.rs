@@ -88,11 +88,15 @@ mod tests {
 
     struct Row(Option<Vec<f32>>, Vec<&'static str>);
 
+    const IDS: &[u32] = &[7, 3_000_000_000];
+
     #[test]
     fn lists_are_null_empty_or_have_items() {
         let columns = [
             TableColumn::nullable("numbers", ColumnValues::RealLists(|row: &Row| row.0.as_deref())),
             TableColumn::required("texts", ColumnValues::TextLists(|row| Some(row.1.clone()))),
+            TableColumn::nullable("ids", ColumnValues::IntegerLists(|row| row.0.is_some().then_some(IDS))),
+            TableColumn::required("double", ColumnValues::Doubles(|_| Some(0.1))),
         ];
         let rows = [
             Row(Some(vec![0.5, 2.5]), vec!["a"]),
@@ -115,14 +119,16 @@ mod tests {
         assert_eq!(
             read,
             [
-                "{numbers: [0.5, 2.5], texts: [\"a\"]}",
-                "{numbers: null, texts: []}",
-                "{numbers: [], texts: [\"é\", \"\"]}",
-                "{numbers: [1.5], texts: [\"b\"]}"
+                "{numbers: [0.5, 2.5], texts: [\"a\"], ids: [7, 3000000000], double: 0.1}",
+                "{numbers: null, texts: [], ids: null, double: 0.1}",
+                "{numbers: [], texts: [\"é\", \"\"], ids: [7, 3000000000], double: 0.1}",
+                "{numbers: [1.5], texts: [\"b\"], ids: [7, 3000000000], double: 0.1}"
             ]
         );
         let json: serde_json::Value = serde_json::from_slice(&write(TableFormat::Json)).unwrap();
         assert_eq!((&json[1]["numbers"], &json[2]["texts"][0]), (&serde_json::Value::Null, &"é".into()));
-        assert!(String::from_utf8(write(TableFormat::Csv)).unwrap().starts_with("numbers,texts\n0.5;2.5,a\n"));
+        assert_eq!((&json[0]["ids"][1], &json[0]["double"]), (&3_000_000_000_u32.into(), &0.1.into()));
+        let csv = String::from_utf8(write(TableFormat::Csv)).unwrap();
+        assert!(csv.starts_with("numbers,texts,ids,double\n0.5;2.5,a,7;3000000000,0.1\n"), "{csv}");
     }
 }
