@@ -14,6 +14,7 @@ mod checksums;
 mod hub_limits;
 mod overview_picture;
 mod summary;
+mod published_evaluation;
 mod release_metadata;
 mod dataset_card;
 mod croissant;

@@ -432,6 +432,7 @@ fn options<'a>() -> PublishOptions<'a> {
         source_terms: None,
         source_dataset: None,
         hub_repo: None,
+        evaluation: None,
         completeness: Completeness::Required,
         depth: Depth::Files,
         picture: OverviewPicture::Automatic,

@@ -204,7 +204,7 @@ fn a_page_can_show_a_single_row() {
     let query = RowQuery { mode: SampleMode::One { row: 9, crop: None }, folder_classes: Vec::new(), matching: None };
     let selection = RowSelection::new(&store, &manifest, query).unwrap();
     let page = folder.path().join("page");
-    let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
+    let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs: None, figures: None };
     let written = report.write(ReportFolder::claim(&page).unwrap(), &NoopMonitor).unwrap();
     assert_eq!((written.rows, written.failed, written.photographs), (1, 0, 0));
     assert_eq!(page_data(&page.join("data/rows.js"))["rows"]["id"], serde_json::json!(["c/9"]));
@@ -234,7 +234,8 @@ fn an_interrupted_page_has_no_index_and_is_rewritten() {
     let (store, manifest) = (StoreReader::open(&store).unwrap(), synthetic_store::manifest());
     let query = RowQuery { mode: SampleMode::All, folder_classes: Vec::new(), matching: None };
     let selection = RowSelection::new(&store, &manifest, query).unwrap();
-    let report = || Report { store: &store, manifest: &manifest, selection: &selection, photographs: None };
+    let report =
+        || Report { store: &store, manifest: &manifest, selection: &selection, photographs: None, figures: None };
     let write = |monitor: &dyn Monitor| report().write(ReportFolder::claim(&page).unwrap(), monitor);
     write(&NoopMonitor).unwrap();
     let complete = files(&page);

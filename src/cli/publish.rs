@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use relabel::evaluation::evaluation_file::Evaluation;
 use relabel::inspection::inspect::find_image;
 use relabel::release::{
     BucketDestination, Completeness, Delivery, DeliveryCallbacks, DeliveryProgress, Existing, FolderDestination,
@@ -31,6 +32,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
     check_destination(&*destination)?;
     let licence = licence(&arguments.license)?;
     let source_terms = arguments.source_terms.as_deref().map(source_terms).transpose()?;
+    let evaluation = arguments.evaluation.as_deref().map(Evaluation::read).transpose()?;
     let signer = arguments.sign.as_deref().map(signer).transpose()?;
     let sign = signer.as_ref().map(|signer| |sums: &[u8]| signer.sign(sums));
     let stop = stop_flag();
@@ -42,6 +44,7 @@ pub fn run(arguments: &PublishArguments, global: &Global, output: Output) -> Res
         source_terms,
         source_dataset: arguments.source_dataset.clone(),
         hub_repo: arguments.hub_repo.clone(),
+        evaluation,
         completeness: if arguments.allow_partial { Completeness::PartialAllowed } else { Completeness::Required },
         depth: if arguments.full { Depth::Values } else { Depth::Files },
         picture: picture(arguments, &store)?,

@@ -1,10 +1,17 @@
 //! `relabel report`
 
+use std::path::Path;
+
+use relabel::evaluation::charts::{charts, figure_tables};
+use relabel::evaluation::evaluation_file::Evaluation;
 use relabel::inspection::inspect::find_class;
-use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode, WrittenReport};
+use relabel::inspection::report::{
+    Report, ReportChart, ReportFigures, ReportFolder, ReportTable, RowQuery, RowSelection, SampleMode, WrittenReport,
+};
 use relabel::shared::classes::ClassList;
 use relabel::shared::error::Error;
 use relabel::shared::printable::printable_path;
+use relabel::shared::store::StoreReader;
 use relabel::shared::threads::thread_pool;
 use serde_json::json;
 
@@ -20,6 +27,7 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let query = query(arguments, &(&store.info().classes).into())?;
+    let figures = arguments.evaluation.as_deref().map(|path| figures(path, &store)).transpose()?;
     let photos = PhotoSource::open(&arguments.photos)?;
     let folder = ReportFolder::claim(&arguments.out)?;
     let index = folder.index();
@@ -28,7 +36,7 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
     let photographs =
         photos.as_ref().map(|photos| photos.for_page(&store, &manifest, arguments.photo_side)).transpose()?;
     let monitor = RowProgress::new(selection.rows().len(), global, stop);
-    let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs };
+    let report = Report { store: &store, manifest: &manifest, selection: &selection, photographs, figures };
     let write = || report.write(folder, &monitor);
     let written = match threads {
         Some(pool) => pool.install(write),
@@ -43,11 +51,36 @@ pub fn run(arguments: &ReportArguments, global: &Global, output: Output) -> Resu
         "photographs_missing": written.without_photograph,
         "rows_done": selection.finished(),
         "to_do": selection.to_do(),
+        "charts": report.figures.as_ref().map_or(0, |figures| figures.charts.len()),
         "bytes": written.bytes,
         "page": path_json(&index),
     });
     output.result(&text(arguments, &selection, written), &document)?;
     Ok(if written.without_photograph == 0 { Outcome::Done } else { Outcome::DoneWithProblems })
+}
+
+/// Reads an evaluation of the store, and draws its charts.
+fn figures(path: &Path, store: &StoreReader) -> Result<ReportFigures, Error> {
+    let evaluation = Evaluation::read(path)?;
+    evaluation.verify_store(store)?;
+    let charts = charts(&evaluation)
+        .map_err(|problem| Error::Internal { action: "draw the charts".to_owned(), problem: problem.into() })?;
+    let charts = charts.into_iter().map(|chart| ReportChart {
+        title: chart.title,
+        description: chart.description,
+        png: chart.png,
+    });
+    let tables = figure_tables(&evaluation).into_iter().map(|table| ReportTable {
+        title: table.title,
+        columns: table.columns,
+        rows: table.rows,
+        notes: table.notes,
+    });
+    let about = format!(
+        "Figures of relabel evaluate {} for all images of the store. The filters do not affect them.",
+        evaluation.tool_version
+    );
+    Ok(ReportFigures { about, charts: charts.collect(), tables: tables.collect() })
 }
 
 fn query(arguments: &ReportArguments, classes: &ClassList) -> Result<RowQuery, Error> {

@@ -1,4 +1,4 @@
-//! Pictures of label maps, as PNG.
+//! Pictures of label maps, and charts, as PNG.
 
 mod font;
 mod canvas;
@@ -6,7 +6,18 @@ mod panels;
 mod annotations;
 mod image_picture;
 mod maps_picture;
+mod chart;
+mod plot;
+mod bar_list;
+mod chart_picture;
+mod pair_picture;
 
 pub use canvas::PictureError;
+pub use chart::{
+    BarList, Chart, ChartColumn, ChartKey, ChartPart, KeyRow, KeySymbol, LineStyle, Marker, NamedBar, Plot, PlotAxis,
+    PlotBar, PlotLayer, PlotPoint,
+};
+pub use chart_picture::draw_chart;
 pub use image_picture::{Scene, draw_image};
 pub use maps_picture::draw_maps;
+pub use pair_picture::{MapPanel, PairScene, draw_pair};

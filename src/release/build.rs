@@ -11,6 +11,7 @@ use super::overview_picture::{OVERVIEW, overview};
 use super::private_text::{Redaction, redact, redacted, redacted_json};
 use super::provenance::{PROVENANCE, provenance};
 use super::publish_options::{Completeness, HubLimits, OverviewPicture, PublishOptions};
+use super::published_evaluation::PublishedEvaluation;
 use super::release_file::{FileContent, ReleaseFile};
 use super::release_metadata::ReleaseMetadata;
 use super::source_terms::{SOURCE_TERMS, has_imagenet_folders, source_terms};
@@ -95,7 +96,7 @@ impl BuildError {
 ///
 /// # Errors
 /// Returns [`Error::Store`] if the store cannot be read, is damaged, has no labels, exceeds the limits of the Hub, or is
-/// incomplete and [`Completeness::Required`]; [`Error::Usage`] if the image of the picture has no labels;
+/// incomplete and [`Completeness::Required`]; [`Error::Usage`] if the image of the picture has no labels, or the evaluation is of other labels;
 /// [`Error::Interrupted`] if a stop was requested.
 pub fn build_release(
     store: &StoreReader,
@@ -104,6 +105,9 @@ pub fn build_release(
     monitor: &dyn Monitor,
 ) -> Result<Release, Error> {
     let info = store.info();
+    if let Some(evaluation) = &options.evaluation {
+        evaluation.verify_store(store)?;
+    }
     check_completeness(store, options)?;
     check_picture(store, options)?;
     check_integrity(store, options, on_step)?;
@@ -111,13 +115,15 @@ pub fn build_release(
     let status = StoreStatus::from_records(info, Part::WHOLE, &records);
     let manifest = store.manifest()?;
     let classes: ClassList = (&info.classes).into();
-    let (mut files, redactions) = store_files(store, &records)?;
+    let (mut files, mut redactions) = store_files(store, &records)?;
     let mut warnings = enforce_hub_limits(store, options, &files)?;
     let summarised = summarise(store, &manifest, &classes, monitor)?;
     files.push(ReleaseFile::from_bytes(SUMMARY, summarised.table));
     let (teacher, source) = (redacted(&info.teacher.name), redacted(&info.source));
     let (picture, pictured) = overview(store, &manifest, &classes, &teacher, &options.picture, &summarised.candidates)?;
     files.push(ReleaseFile::from_bytes(OVERVIEW, picture));
+    let evaluation = published_evaluation(store, options, &mut redactions)?;
+    files.extend(evaluation.iter().flat_map(PublishedEvaluation::files));
     let notes = run_notes(store.path())?;
     let metadata = ReleaseMetadata {
         options,
@@ -131,6 +137,7 @@ pub fn build_release(
         teacher_card: info.teacher.card.iter().map(|(key, value)| (key.clone(), redacted_json(value))).collect(),
         pictured: pictured.iter().map(|&row| manifest.id(row).to_owned()).collect(),
         redactions: &redactions,
+        evaluation,
     };
     let folder_classes: BTreeSet<&str> = (0..manifest.len()).filter_map(|row| manifest.folder_class(row)).collect();
     let is_imagenet = has_imagenet_folders(&folder_classes, &classes);
@@ -151,6 +158,19 @@ pub fn build_release(
     }
     files.push(ReleaseFile::from_bytes(CHECKSUMS, list));
     Ok(Release { files, name, status, verdicts, pictured, redactions, warnings, licence, source_terms })
+}
+
+/// Draws the charts of the evaluation.
+fn published_evaluation(
+    store: &StoreReader,
+    options: &PublishOptions<'_>,
+    redactions: &mut Vec<Redaction>,
+) -> Result<Option<PublishedEvaluation>, Error> {
+    let published = options.evaluation.as_ref().map(|evaluation| PublishedEvaluation::new(evaluation, redactions));
+    published.transpose().map_err(|problem| Error::Store {
+        path: store.path().to_path_buf(),
+        problem: format!("cannot draw the charts of the evaluation: {problem}").into(),
+    })
 }
 
 /// Refuses an unfinished store before any of its files is read.

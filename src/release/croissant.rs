@@ -6,6 +6,7 @@ use super::dataset_card::DATASET_CARD;
 use super::escape::one_line;
 use super::licence::LICENCE;
 use super::provenance::PROVENANCE;
+use super::published_evaluation::EVALUATION;
 use super::release_file::ReleaseFile;
 use super::release_metadata::ReleaseMetadata;
 use super::summary::{ColumnType, SUMMARY, SUMMARY_COLUMNS};
@@ -30,7 +31,7 @@ pub(super) fn croissant(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -
     let mut document = json!({
         "@context": context,
         "@type": "sc:Dataset",
-        "conformsTo": "http://mlcommons.org/croissant/1.1",
+        "conformsTo": CROISSANT_VERSION,
         "name": name(&metadata.name),
         "alternateName": one_line(&metadata.name),
         "description": one_line(&description),
@@ -48,9 +49,18 @@ pub(super) fn croissant(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -
         }
         document.insert("distribution".to_owned(), distribution(metadata, files).into());
         document.insert("recordSet".to_owned(), json!([summary(), manifest()]));
+        if let Some(evaluation) = &metadata.evaluation {
+            // The RAI vocabulary has its own version, and this property for analyses of labels.
+            document.insert("conformsTo".to_owned(), json!([CROISSANT_VERSION, RAI_VERSION]));
+            let sentences: Vec<String> = evaluation.sentences().iter().map(|text| one_line(text)).collect();
+            document.insert("rai:dataAnnotationAnalysis".to_owned(), json!(sentences));
+        }
     }
     document
 }
+
+const CROISSANT_VERSION: &str = "http://mlcommons.org/croissant/1.1";
+const RAI_VERSION: &str = "http://mlcommons.org/croissant/RAI/1.0";
 
 const CITE_AS: &str = "Yun et al., Re-labeling ImageNet: from Single to Multi-Labels, from Global to Localized Labels, CVPR 2021, arXiv:2101.05022; \
                        Yun et al., CutMix: Regularization Strategy to Train Strong Classifiers with Localizable Features, ICCV 2019, arXiv:1905.04899";
@@ -88,6 +98,13 @@ fn distribution(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -> Vec<Va
     .into_iter()
     .flatten()
     .collect();
+    if let Some(evaluation) = &metadata.evaluation {
+        let about = "Figures about the quality of the labels, with the digests of the labels and of each truth";
+        distribution.extend(object(EVALUATION, "application/json", about));
+        let charts = evaluation.charts.iter();
+        distribution
+            .extend(charts.filter_map(|chart| object(&chart.file_name, "image/png", &one_line(&chart.description))));
+    }
     let set = |id: &str, pattern: String, format: &str, description: String| {
         json!({
             "@type": "cr:FileSet",

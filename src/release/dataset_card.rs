@@ -2,6 +2,7 @@
 
 mod front_matter;
 mod sections;
+mod evaluation_section;
 
 use super::escape::markdown;
 use super::release_metadata::ReleaseMetadata;
@@ -26,6 +27,9 @@ pub(super) fn dataset_card(metadata: &ReleaseMetadata<'_>) -> String {
     page += &sections::teacher(metadata);
     page += &sections::data_format(metadata);
     page += &sections::statistics(metadata);
+    if let Some(evaluation) = &metadata.evaluation {
+        page += &evaluation_section::evaluation(evaluation);
+    }
     page += &sections::usage(metadata);
     page += &sections::licence(metadata);
     page += sections::LIMITATIONS;

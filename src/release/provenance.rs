@@ -24,7 +24,7 @@ pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
         .iter()
         .map(|redaction| json!({ "location": redaction.location, "to": redaction.to }))
         .collect();
-    json!({
+    let mut document = json!({
         "published_with": { "tool": "relabel", "version": options.tool.version, "commit": options.tool.commit },
         "name": metadata.name,
         "partial": metadata.is_partial(),
@@ -65,7 +65,11 @@ pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
         "failed_images": failed,
         "licence": { "name": options.licence.name(), "hub_id": options.licence.hub_id() },
         "redactions": redactions,
-    })
+    });
+    if let (Some(evaluation), Value::Object(document)) = (&metadata.evaluation, &mut document) {
+        document.insert("evaluation".to_owned(), evaluation.provenance());
+    }
+    document
 }
 
 /// Describes the runs that made the store, in total and one by one.

@@ -1,6 +1,7 @@
 //! Options of a release.
 
 use super::licence::Licence;
+use crate::evaluation::evaluation_file::Evaluation;
 use crate::labelling::pixels::RgbImage;
 use crate::shared::error::Error;
 use crate::shared::store::Depth;
@@ -17,6 +18,8 @@ pub struct PublishOptions<'a> {
     pub source_dataset: Option<String>,
     /// Repository on the Hub that the release is for: `user/name`.
     pub hub_repo: Option<String>,
+    /// Figures of this store, which the release then contains.
+    pub evaluation: Option<Evaluation>,
     /// Whether shards may be missing.
     pub completeness: Completeness,
     /// Depth of the verification of the store before publication.

@@ -2,6 +2,7 @@
 
 use super::private_text::Redaction;
 use super::publish_options::PublishOptions;
+use super::published_evaluation::PublishedEvaluation;
 use super::summary::VerdictCounts;
 use crate::shared::store::{RunNote, StoreInfo, StoreStatus};
 
@@ -23,6 +24,7 @@ pub(super) struct ReleaseMetadata<'a> {
     /// Ids of the images in the picture.
     pub(super) pictured: Vec<String>,
     pub(super) redactions: &'a [Redaction],
+    pub(super) evaluation: Option<PublishedEvaluation>,
 }
 
 impl ReleaseMetadata<'_> {

@@ -19,6 +19,7 @@ Examples:
   relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --source-terms terms.md
   relabel publish imagenet.labels --to release/ --license my-terms.txt --hub-repo me/birds-labels
   relabel publish imagenet.labels --to release/ --license CC0-1.0 --picture n01440764_10026
+  relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --evaluation evaluation.json
   relabel publish imagenet.labels --to release/ --license CC-BY-4.0 --allow-partial
   relabel publish imagenet.labels --to s3://bucket/labels --license CC-BY-4.0 --sign ~/.ssh/id_ed25519
 
@@ -70,6 +71,11 @@ pub struct PublishArguments {
     /// Repository of the release on the Hugging Face Hub
     #[arg(long, value_name = "USER/NAME", value_parser = hub_repo, help_heading = DESCRIPTION)]
     pub hub_repo: Option<String>,
+    /// Publish the figures of `relabel evaluate` for this store
+    ///
+    /// They appear in the dataset card, croissant.json and provenance.json, with charts. Figures of other labels are refused.
+    #[arg(long, value_name = "FILE", help_heading = DESCRIPTION)]
+    pub evaluation: Option<PathBuf>,
     /// Image shown in the picture: its id, path, file name or row number
     ///
     /// The extension of a file name may be omitted. With --image-root, the release contains the image itself; without it, no image.

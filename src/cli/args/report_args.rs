@@ -15,6 +15,7 @@ Examples:
   relabel report imagenet.labels --image-root imagenet/train -o report/ --sample 5000 --seed 7
   relabel report imagenet.labels --image-root imagenet/train -o dogs/ --class n02099601 --class n02099712
   relabel report imagenet.labels -o report/ --all
+  relabel report imagenet.labels -o report/ --evaluation evaluation.json
 
 Open report/index.html in a browser; it requires neither a network nor a server, and the folder can be copied elsewhere.
 
@@ -40,6 +41,9 @@ pub struct ReportArguments {
     /// Show only images whose id contains TEXT
     #[arg(long, value_name = "TEXT", help_heading = INPUT)]
     pub matching: Option<String>,
+    /// Also show the figures of `relabel evaluate` for this store
+    #[arg(long, value_name = "FILE", help_heading = INPUT)]
+    pub evaluation: Option<PathBuf>,
     /// Folder to write
     #[arg(short, long, value_name = "DIR", help_heading = OUTPUT)]
     pub out: PathBuf,

@@ -46,6 +46,11 @@ pub fn text(arguments: &PublishArguments, release: &Release, result: PublishResu
         ),
     };
     text += &format!("picture  {}\n", pictured(arguments, release));
+    if arguments.evaluation.is_some() {
+        let pictures = release.files.iter().filter_map(|file| file.path.strip_suffix(".png"));
+        let charts = pictures.filter(|name| *name != "overview");
+        text += &format!("figures  evaluation.json and {}\n", count(charts.count(), "chart"));
+    }
     if let Some(signed_by) = signed_by {
         text += &format!("signed   by {signed_by}\n");
     }

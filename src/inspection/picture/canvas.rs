@@ -1,6 +1,6 @@
 //! Canvas for rectangles, lines, text and photographs. Coordinates are pixels from the upper left corner.
 
-use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, Transform};
+use tiny_skia::{Color, FillRule, Paint, PathBuilder, Pixmap, Rect, Stroke, StrokeDash, Transform};
 
 use super::font::SizedFont;
 use crate::inspection::inspect::Rgb;
@@ -134,6 +134,38 @@ impl Canvas {
         if let Some(path) = path.finish() {
             let stroke = Stroke { width: line_width, line_cap: tiny_skia::LineCap::Square, ..Stroke::default() };
             self.pixels.stroke_path(&path, &paint(color, 1.0), &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// Draws straight lines through points, with gaps if `dashed`.
+    pub(super) fn polyline(&mut self, points: &[(f32, f32)], color: Rgb, line_width: f32, dashed: bool) {
+        let mut path = PathBuilder::new();
+        for (at, (x, y)) in points.iter().enumerate() {
+            if at == 0 { path.move_to(*x, *y) } else { path.line_to(*x, *y) }
+        }
+        if let Some(path) = path.finish() {
+            let dash = if dashed { StrokeDash::new(vec![3.5 * line_width, 2.5 * line_width], 0.0) } else { None };
+            let stroke = Stroke { width: line_width, line_join: tiny_skia::LineJoin::Round, dash, ..Stroke::default() };
+            self.pixels.stroke_path(&path, &paint(color, 1.0), &stroke, Transform::identity(), None);
+        }
+    }
+
+    /// Fills a polygon.
+    pub(super) fn polygon(&mut self, corners: &[(f32, f32)], color: Rgb) {
+        let mut path = PathBuilder::new();
+        for (at, (x, y)) in corners.iter().enumerate() {
+            if at == 0 { path.move_to(*x, *y) } else { path.line_to(*x, *y) }
+        }
+        path.close();
+        if let Some(path) = path.finish() {
+            self.pixels.fill_path(&path, &paint(color, 1.0), FillRule::Winding, Transform::identity(), None);
+        }
+    }
+
+    /// Fills a circle around (`x`, `y`).
+    pub(super) fn disc(&mut self, x: f32, y: f32, radius: f32, color: Rgb) {
+        if let Some(path) = PathBuilder::from_circle(x, y, radius) {
+            self.pixels.fill_path(&path, &paint(color, 1.0), FillRule::Winding, Transform::identity(), None);
         }
     }
 

@@ -4,9 +4,13 @@ use ab_glyph::{Font as _, FontRef, InvalidFont, PxScale, ScaleFont as _, point};
 use tiny_skia::Pixmap;
 
 use crate::inspection::inspect::Rgb;
+use crate::shared::printable::printable;
 
 /// `DejaVu` Sans, subset to Latin, Greek and Cyrillic letters. Others are drawn as an empty box.
 static FONT: &[u8] = include_bytes!("DejaVuSans.ttf");
+
+/// No picture has space for more letters on a line.
+const MAX_LETTERS: usize = 300;
 
 /// The font at one size.
 #[derive(Clone)]
@@ -41,6 +45,21 @@ impl SizedFont {
         let letters: Vec<char> = text.chars().collect();
         let cut = |count: usize| letters[..count].iter().collect::<String>().trim_end().to_owned() + "…";
         (0..letters.len()).rev().map(cut).find(|cut| self.width(cut) <= width).unwrap_or_default()
+    }
+
+    /// Returns untrusted text as one line that fits a width: control characters, and letters that the font does not have, are
+    /// escaped, and `…` replaces the rest.
+    pub(super) fn fitted_line(&self, text: &str, width: f32) -> String {
+        let start: String = text.chars().take(MAX_LETTERS).collect();
+        let mut line = String::new();
+        for letter in printable(&start).chars() {
+            if self.font.glyph_id(letter).0 == 0 {
+                line.extend(letter.escape_unicode());
+            } else {
+                line.push(letter);
+            }
+        }
+        self.fitted(&line, width)
     }
 
     /// Draws a line with its upper left corner at (`x`, `y`).
@@ -96,5 +115,8 @@ mod tests {
         let cut = font.fitted("soft-coated wheaten terrier", 100.0);
         assert!(cut.starts_with("soft") && cut.ends_with('…') && font.width(&cut) <= 100.0, "{cut}");
         assert_eq!(font.fitted("espresso", 1.0), "");
+        assert_eq!(font.fitted_line("a\nb\u{1b}", 500.0), "a\\nb\\u{1b}");
+        assert_eq!(font.fitted_line("猫 cat é", 500.0), "\\u{732b} cat é");
+        assert!(font.fitted_line(&"long ".repeat(100_000), 200.0).len() < 60);
     }
 }

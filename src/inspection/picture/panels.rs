@@ -73,6 +73,22 @@ pub(super) fn letters(canvas: &mut Canvas, area: PixelRect, map: &LabelMap, lett
     }
 }
 
+/// Draws a square in the upper right corner of each of these cells.
+pub(super) fn marks(canvas: &mut Canvas, area: PixelRect, size: MapSize, marked: &[usize]) {
+    for &cell in marked {
+        let cell = cell_area(area, size, cell / size.width_cells(), cell % size.width_cells());
+        let side = mark_pixels(cell);
+        let gap = (side / 3.0).round().max(1.0);
+        let mark = PixelRect { x: cell.right() - side - gap, y: cell.y + gap, width: side, height: side };
+        canvas.fill(mark.grown((side / 6.0).round().max(1.0)), PAPER, 1.0);
+        canvas.fill(mark, INK, 1.0);
+    }
+}
+
+fn mark_pixels(cell: PixelRect) -> f32 {
+    (cell.width.min(cell.height) / 5.0).round().clamp(2.0, 12.0)
+}
+
 /// Draws the probability of one class in each cell, `[y, x]`, over the photograph in grey.
 ///
 /// # Errors

@@ -5,11 +5,15 @@ pub(super) const GENERATOR: &str = r#"<meta name="generator" content="relabel re
 
 const PAGE: &str = include_str!("page/page.html");
 
-const STYLES: [&str; 3] =
-    [include_str!("page/page.css"), include_str!("page/charts.css"), include_str!("page/view.css")];
+const STYLES: [&str; 4] = [
+    include_str!("page/page.css"),
+    include_str!("page/charts.css"),
+    include_str!("page/figures.css"),
+    include_str!("page/view.css"),
+];
 
 /// In the order of their dependencies.
-const SCRIPTS: [&str; 11] = [
+const SCRIPTS: [&str; 12] = [
     include_str!("page/base.js"),
     include_str!("page/pool.js"),
     include_str!("page/table.js"),
@@ -18,6 +22,7 @@ const SCRIPTS: [&str; 11] = [
     include_str!("page/filter.js"),
     include_str!("page/grid.js"),
     include_str!("page/charts.js"),
+    include_str!("page/figures.js"),
     include_str!("page/crop.js"),
     include_str!("page/view.js"),
     include_str!("page/start.js"),

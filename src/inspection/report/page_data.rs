@@ -19,6 +19,8 @@ pub(super) struct PageData<'a> {
     pub(super) classes: &'a ClassList,
     pub(super) rows: &'a [PageRow],
     pub(super) scores: &'a ScoreCounts,
+    /// Data of the figures that are not computed from the rows.
+    pub(super) figures: Option<Value>,
 }
 
 impl PageData<'_> {
@@ -37,6 +39,7 @@ impl PageData<'_> {
                 "stepsPerUnit": ScoreCounts::STEPS_PER_UNIT,
                 "counts": self.scores.by_step.iter().map(|(step, count)| json!([step, count])).collect::<Vec<_>>(),
             },
+            "figures": self.figures,
         });
         call("relabel.table.take", &data)
     }

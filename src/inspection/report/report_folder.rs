@@ -83,6 +83,13 @@ impl PageWriter {
         self.write(&self.path.join(DATA).join(ROWS), script)
     }
 
+    /// Writes a chart. Returns its path relative to the page.
+    pub(super) fn write_chart(&self, number: usize, png: &[u8]) -> Result<String, Error> {
+        let name = format!("{DATA}/chart-{number:02}.png");
+        self.write(&self.path.join(&name), png)?;
+        Ok(name)
+    }
+
     /// Writes `index.html`. Returns the size of all files in bytes.
     pub(super) fn finish(self, page: &str) -> Result<u64, Error> {
         let (part, index) = (self.path.join(UNFINISHED), self.path.join(INDEX));
@@ -120,8 +127,10 @@ fn refuse_foreign_files(path: &Path) -> Result<(), Error> {
 }
 
 fn is_data(name: &str) -> bool {
-    let number = name.strip_prefix("block-").and_then(|rest| rest.strip_suffix(".js"));
-    name == ROWS || number.is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+    let number = |start: &str, end: &str| name.strip_prefix(start)?.strip_suffix(end);
+    let numbers = [number("block-", ".js"), number("chart-", ".png")];
+    let is_number = |number: &str| number.bytes().all(|digit| digit.is_ascii_digit());
+    name == ROWS || numbers.into_iter().flatten().any(is_number)
 }
 
 /// Returns the names of the files in a folder; none if it does not exist.
@@ -172,8 +181,9 @@ mod tests {
         writer.write_block(0, b"a").unwrap();
         writer.write_block(7, b"b").unwrap();
         writer.write_rows(b"rows").unwrap();
+        assert_eq!(writer.write_chart(3, b"png").unwrap(), "data/chart-03.png");
         assert!(!path.join(INDEX).exists());
-        assert_eq!(writer.finish(&format!("<!doctype html>{GENERATOR}")).unwrap(), 6 + 15 + GENERATOR.len() as u64);
+        assert_eq!(writer.finish(&format!("<!doctype html>{GENERATOR}")).unwrap(), 9 + 15 + GENERATOR.len() as u64);
         fs::write(path.join("notes.txt"), "mine").unwrap();
         let again = begin();
         assert_eq!(names_in(&path.join(DATA)).unwrap(), Vec::<String>::new());

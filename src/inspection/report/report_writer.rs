@@ -67,7 +67,8 @@ impl Report<'_> {
             return Err(Error::Interrupted);
         }
         let scores = scores.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let data = PageData { report: self, classes: &classes, rows: &rows, scores: &scores };
+        let figures = self.figures.as_ref().map(|figures| figures.write(&page_writer)).transpose()?;
+        let data = PageData { report: self, classes: &classes, rows: &rows, scores: &scores, figures };
         page_writer.write_rows(&data.script(photographs, without_photograph))?;
         let bytes = page_writer.finish(&page::index_html())?;
         let failed = rows.iter().filter(|row| row.has_failed()).count();

@@ -6,12 +6,17 @@ use crate::release::escape::markdown;
 use crate::release::licence::Licence;
 use crate::release::overview_picture::OVERVIEW;
 use crate::release::publish_options::OverviewPicture;
+use crate::release::published_evaluation::EVALUATION;
 use crate::release::release_metadata::ReleaseMetadata;
 use crate::shared::numbers::{bytes, thousands};
 
 /// Content of the data set, and a table of its files.
 pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
     let info = metadata.info;
+    let evaluation = metadata.evaluation.as_ref().map_or(String::new(), |evaluation| {
+        let charts: Vec<String> = evaluation.charts.iter().map(|chart| format!(", `{}`", chart.file_name)).collect();
+        format!("| `{EVALUATION}`{} | figures about the quality of the labels, and charts of them |\n", charts.concat())
+    });
     format!(
         "Label maps of {} images. A label map divides an image into a grid of {} cells (height x width) and lists, for each \
          cell, the {} classes with the highest scores of a strong classifier, the teacher. During training, the cells under a \
@@ -27,7 +32,7 @@ pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
          | `records/` | one record per shard: counts, failed images with reasons, checksums |\n\
          | `provenance.json` | how the labels were made |\n\
          | `croissant.json` | machine-readable description of this data set (MLCommons Croissant) |\n\
-         | `LICENSE`, `SOURCE_TERMS.md` | licence of the labels; what is stated about the licence of the images |\n\
+         {evaluation}| `LICENSE`, `SOURCE_TERMS.md` | licence of the labels; what is stated about the licence of the images |\n\
          | `SHA256SUMS` | checksums of all other files |\n\n",
         thousands(info.images),
         info.map_size,

@@ -4,7 +4,8 @@ import json
 import sys
 from pathlib import Path
 
-from harness import run, run_python
+from evaluation_document import write_evaluation
+from harness import run, run_python, run_relabel
 from release_files import OFFLINE
 
 
@@ -36,3 +37,22 @@ def test_croissant_has_the_digests_of_sha256sums(release):
     sets = [file for file in described["distribution"] if file["@type"] == "cr:FileSet"]
     for file in sets:
         assert list(release.glob(file["includes"])), file["includes"]
+
+
+def test_croissant_with_an_evaluation_is_valid_and_has_its_results(golden_store, tmp_path):
+    evaluation = write_evaluation(golden_store, tmp_path / "evaluation.json")
+    release = tmp_path / "release"
+    run_relabel("publish", golden_store, "--to", release, "--license", "CC-BY-4.0", "--evaluation", evaluation)
+    tool = Path(sys.executable).parent / "mlcroissant"
+    ran = run(tool, "validate", "--jsonld", release / "croissant.json", **OFFLINE, HF_HOME=str(tmp_path))
+    assert "warning" not in ran.stderr and "error" not in ran.stderr, ran.stderr
+    code = f"""
+import json, mlcroissant
+metadata = mlcroissant.Dataset({str(release / "croissant.json")!r}).metadata
+print(json.dumps([metadata.data_annotation_analysis, [file.id for file in metadata.distribution]]))
+print(len(list(mlcroissant.Dataset({str(release / "croissant.json")!r}).records("summary"))))
+"""
+    lines = run_python("-c", code, **OFFLINE, HF_HOME=str(tmp_path)).stdout.splitlines()
+    (analysis, files), rows = json.loads(lines[0]), lines[1]
+    assert any("top-1 accuracy of the teacher's prediction 81.2 %" in sentence for sentence in analysis), analysis
+    assert {"evaluation.json", "reliability-real.png", "classes-real.png", "crop-fidelity.png"} <= set(files) and rows == "27"

@@ -1,6 +1,6 @@
 // Starts the page after the rows are loaded.
 (() => {
-  const { table, filter, grid, charts, view } = relabel;
+  const { table, filter, grid, charts, figures, view } = relabel;
   const { make, byId, count, formatInteger } = relabel.base;
 
   if (!table.about) {
@@ -52,7 +52,8 @@
   for (const control of overlays) control.addEventListener("change", () => setOverlay(opacities[0].value, control.checked));
   setOverlay(hasPhotographs ? 60 : 90, true);
 
-  const tabs = ["images", "charts"];
+  const tabs = table.figures ? ["images", "charts", "figures"] : ["images", "charts"];
+  byId("tab-figures").hidden = !table.figures;
   const showTab = () => {
     for (const name of tabs) {
       const isShown = name === (tabs.includes(filter.state.tab) ? filter.state.tab : "images");
@@ -70,13 +71,14 @@
     });
     tab.addEventListener("keydown", (event) => {
       if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return;
-      const other = tabs[1 - at];
+      const other = tabs[(at + (event.key === "ArrowRight" ? 1 : tabs.length - 1)) % tabs.length];
       filter.note({ tab: other });
       showTab();
       byId(`tab-${other}`).focus();
     });
   }
 
+  if (table.figures) figures.show();
   grid.start();
   filter.onchange(showTab);
   filter.start();

@@ -8,13 +8,13 @@ relabel.table = (() => {
 
   const table = { VERDICTS, VERDICT_SIGNS, VERDICT_NAMES, FAILED };
 
-  table.take = ({ about, classes, rows, failed, noPhotograph, scores }) => {
+  table.take = ({ about, classes, rows, failed, noPhotograph, scores, figures }) => {
     const { areWide } = classes;
     const counts = numbers(rows.winnerCounts, Uint32Array);
     const firstWinner = new Uint32Array(counts.length + 1);
     counts.forEach((count, at) => { firstWinner[at + 1] = firstWinner[at] + count; });
     Object.assign(table, {
-      about, classes, failed, noPhotograph, scores,
+      about, classes, failed, noPhotograph, scores, figures,
       count: rows.id.length,
       row: numbers(rows.row, Uint32Array),
       id: rows.id,
