@@ -1,26 +1,44 @@
 //! `relabel teacher`
 
+mod input_probe;
+mod position_text;
+mod probe_text;
+
 use std::path::Path;
 
-use relabel::labelling::source::{self, ListedImages, Located};
-use relabel::labelling::teacher::{Linearity, Locality, Placement, RewriteCheck, Runtime};
+use relabel::labelling::teacher::{Linearity, Locality, Placement, ProbeResult, RewriteCheck, Runtime};
 use relabel::shared::error::Error;
 use relabel::shared::printable::{printable, printable_path};
 use serde_json::{Value, json};
 
 use super::args::TeacherArguments;
-use super::load_teacher::{LoadedTeacher, load_teacher, sample_photographs};
-use super::new_store::{card_json, manifest_digest};
-use super::output::{Output, bytes, count, path_json, significant, thousands};
+use super::load_teacher::{LoadedTeacher, load_teacher};
+use super::new_store::card_json;
+use super::output::{CommandResult, Output, bytes, count, path_json, significant, thousands};
 use super::{Outcome, stop_flag};
+
+use input_probe::InputProbe;
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
     let path =
         path.ok_or_else(|| Error::Usage("MODEL is missing\n  help: pass the ONNX file of the teacher".to_owned()))?;
-    let loaded = load_teacher(&arguments.flags, path, photographs(arguments)?, &stop_flag())?;
-    output.result(&text(path, &loaded), &document(arguments, path, &loaded))?;
-    Ok(Outcome::Done)
+    let probe = arguments.probe.as_deref().map(InputProbe::open).transpose()?;
+    let photographs = match (&arguments.source, &probe) {
+        (Some(source), _) => InputProbe::open(source)?.photographs()?,
+        (None, Some(probe)) => probe.photographs()?,
+        (None, None) => Vec::new(),
+    };
+    let loaded = load_teacher(&arguments.flags, path, photographs, &stop_flag())?;
+    let (mut text, mut document) = (text(path, &loaded), document(arguments, path, &loaded));
+    let Some(probe) = probe else {
+        output.result(&text, &document)?;
+        return Ok(Outcome::Done);
+    };
+    let probed = probe.run(arguments, path, loaded)?;
+    text += &probed.text;
+    document["probe"] = probed.document;
+    output.command(&CommandResult { outcome: probed.outcome, text, document })
 }
 
 fn text(path: &Path, loaded: &LoadedTeacher) -> String {
@@ -118,17 +136,6 @@ fn verification_json(check: &RewriteCheck) -> Value {
     })
 }
 
-/// Reads files of some images of `--in`.
-fn photographs(arguments: &TeacherArguments) -> Result<Vec<Vec<u8>>, Error> {
-    let Some(source) = &arguments.source else { return Ok(Vec::new()) };
-    let source = source::open(source)?;
-    let manifest = source.list()?;
-    let manifest_sha256 = manifest_digest(&manifest)?;
-    let list = ListedImages { manifest: &manifest, manifest_sha256: &manifest_sha256, index: None };
-    let Located { images, .. } = source.locate(&list)?;
-    sample_photographs(&*images, &manifest)
-}
-
 fn locality_text(locality: &Locality) -> String {
     match locality {
         Locality::Structure => "match image positions, as shown by the graph structure".to_owned(),
@@ -144,18 +151,25 @@ fn locality_text(locality: &Locality) -> String {
 
 fn locality_json(locality: &Locality) -> Value {
     match locality {
-        Locality::Probe { inconclusive_node, result } => json!({
-            "method": locality.name(),
-            "inconclusive_node": inconclusive_node,
-            "photographs": result.photographs,
-            "patches": result.patches,
-            "same_axis_correlation": result.along,
-            "other_axis_correlation": result.across,
-            "near_fraction": result.near,
-            "mean_shift_cells": result.shift,
-        }),
+        Locality::Probe { inconclusive_node, result } => {
+            let mut document = probe_json(result);
+            document["method"] = locality.name().into();
+            document["inconclusive_node"] = inconclusive_node.clone().into();
+            document
+        }
         _ => json!({ "method": locality.name() }),
     }
+}
+
+fn probe_json(result: &ProbeResult) -> Value {
+    json!({
+        "photographs": result.photographs,
+        "patches": result.patches,
+        "same_axis_correlation": result.along,
+        "other_axis_correlation": result.across,
+        "near_fraction": result.near,
+        "mean_shift_cells": result.shift,
+    })
 }
 
 fn verification_text(check: &RewriteCheck) -> String {

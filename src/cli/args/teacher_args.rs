@@ -8,8 +8,8 @@ use relabel::labelling::teacher::card::ChannelOrder;
 use relabel::labelling::teacher::{CudaTuning, DeviceChoice};
 use relabel::shared::geometry::InputSize;
 
-use super::heading::{DEVICES, INPUT, OUTPUT, SCHEDULING, TEACHER};
-use super::{ValueError, positive, threads};
+use super::heading::{CHECKS, DEVICES, INPUT, OUTPUT, SCHEDULING, TEACHER};
+use super::{ValueError, positive, threads, up_to};
 
 #[derive(Debug, Args)]
 #[command(
@@ -19,9 +19,10 @@ Examples:
   relabel teacher effnet-l2.onnx
   relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json
   relabel teacher vit.onnx --in imagenet/train
+  relabel teacher effnet-l2.onnx --probe imagenet/val
 
 Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original, 2 wrong \
-usage, 130 interrupted."
+usage, 3 --probe found a better card or a wrong class list, 130 interrupted."
 )]
 pub struct TeacherArguments {
     /// ONNX image classifier
@@ -32,9 +33,33 @@ pub struct TeacherArguments {
     /// Used to check that cells correspond to image positions, for teachers whose graph structure does not show it.
     #[arg(long = "in", value_name = "SOURCE", help_heading = INPUT)]
     pub source: Option<PathBuf>,
+    /// Labelled images on which alternatives to the card are tried
+    ///
+    /// Channel orders, normalisations, filters and input sizes are ranked by how much probability the folder class gets, or by
+    /// confidence if the folders are not classes of the teacher. Prints the card lines of a better alternative, and checks
+    /// that maps of mirrored images are mirrored. Takes about a minute for a small network on two cores.
+    #[arg(long, value_name = "SOURCE", help_heading = CHECKS)]
+    pub probe: Option<PathBuf>,
+    /// Random images for --probe, spread over the classes
+    #[arg(
+        long,
+        value_name = "N",
+        default_value = "200",
+        value_parser = up_to::<MAX_PROBE_IMAGES>,
+        requires = "probe",
+        hide_short_help = true,
+        help_heading = CHECKS
+    )]
+    pub probe_images: usize,
+    /// Seed of the random images for --probe
+    #[arg(long, value_name = "NUMBER", default_value = "0", requires = "probe", hide_short_help = true, help_heading = CHECKS)]
+    pub seed: u64,
     #[command(flatten)]
     pub flags: TeacherFlags,
 }
+
+/// They stay in memory, as files.
+const MAX_PROBE_IMAGES: usize = 5000;
 
 /// Flags that select a teacher, its input preparation, its outputs and its devices.
 #[derive(Clone, Debug, Args)]
