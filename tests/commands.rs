@@ -5,7 +5,7 @@ use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 17] = [
     "",
     "run",
     "status",
@@ -13,6 +13,8 @@ const COMMANDS: [&str; 15] = [
     "inspect",
     "report",
     "audit",
+    "evaluate",
+    "compare",
     "teacher",
     "merge",
     "publish",

@@ -142,9 +142,11 @@ fn unwritable_output_is_a_failure() {
         &["verify", "out"],
         &["inspect", "out", "0"],
         &["audit", "out", "-o", "audit.csv"],
+        &["compare", "out", "out"],
         &["merge", "out", "--out", "merged"],
         &["inspect", "out", "0", "-o", "/dev/full/x.png"],
         &["audit", "out", "-o", "/dev/full.csv/x.csv"],
+        &["compare", "out", "out", "--picture", "/dev/full/x.png"],
     ];
     for args in program {
         let mut command = relabel(folder.path());
@@ -208,9 +210,11 @@ fn failing_to_start_threads_is_an_error_without_a_panic() {
     labelled(folder.path(), 4);
     // The limit is enough for the program, but not for the stacks of a thousand threads.
     let script = "ulimit -v 1500000; exec \"$0\" \"$@\"";
-    for args in
-        [["audit", "out", "-o", "a.csv", "--threads", "1024"], ["report", "out", "-o", "r", "--threads", "1024"]]
-    {
+    for args in [
+        ["audit", "out", "-o", "a.csv", "--threads", "1024"],
+        ["compare", "out", "out", "-q", "--threads", "1024"],
+        ["report", "out", "-o", "r", "--threads", "1024"],
+    ] {
         let mut command = hermetic("bash");
         command.args(["-c", script, env!("CARGO_BIN_EXE_relabel")]).args(args).current_dir(folder.path());
         let ran = Ran::of(&mut command).expect(1);
@@ -240,6 +244,9 @@ fn paths_that_are_not_utf8_work() {
     ran(&[text("verify"), store.as_os_str()]);
     let out = |ending: &str| strange(b"a\xff").with_extension(ending);
     ran(&[text("audit"), store.as_os_str(), text("-o"), out("csv").as_os_str()]);
+    let (table, picture) = (out("parquet"), out("png"));
+    let compared = [text("compare"), store.as_os_str(), store.as_os_str(), text("-o"), table.as_os_str()];
+    ran(&[&compared[..], &[text("--picture"), picture.as_os_str()]].concat());
     ran(&[text("report"), store.as_os_str(), text("-o"), strange(b"r\xff").as_os_str()]);
     ran(&[text("inspect"), store.as_os_str(), text("0"), text("-o"), out("png").as_os_str()]);
     ran(&[text("merge"), store.as_os_str(), text("--out"), strange(b"m\xff").as_os_str()]);

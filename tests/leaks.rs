@@ -115,6 +115,9 @@ fn terminal_control_characters_are_escaped_in_all_output() {
     ran(&["teacher", hostile]).expect(2);
     ran(&["audit", "out", "-o", "audit.csv"]).expect(0);
     ran(&["audit", "out", "-o", "audit.json", "--class", hostile]).expect(2);
+    ran(&["compare", "out", "out"]).expect(0);
+    ran(&["compare", "out", hostile]).expect(1);
+    ran(&["compare", "out", "out", "--picture", "p.png", "--picture-of", hostile]).expect(0);
     ran(&["verify", "out"]).expect(0);
     ran(&["publish", "out", "--to", hostile, "--license", "CC0-1.0", "--source-terms", hostile, "--name", hostile])
         .expect(0);

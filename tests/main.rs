@@ -5,8 +5,16 @@
 mod audit;
 /// Every command as a user runs it: help, results, refusals, exit codes.
 mod commands;
+/// Wrong cards, class lists and orders of cells are named by `relabel teacher --probe`.
+mod input_check;
 /// Running the program and Python, data sets for tests.
 mod common;
+/// The teacher's predictions for crops against labels of the crops, and their figures.
+mod crop_fidelity;
+/// `relabel evaluate`: truths, files, refusals, and the teacher on crops.
+mod evaluate;
+/// `relabel compare` on stores with planted differences; its figures, files, refusals and exit codes.
+mod compare;
 /// Completion scripts of shells, and man pages.
 mod completions;
 /// `relabel demo` on the samples and on other images.
@@ -45,6 +53,8 @@ mod names_and_ids;
 mod house;
 /// kill -9 at random moments, then the bytes of an uninterrupted run.
 mod kill;
+/// Metrics of labels and maps against scikit-learn, torchmetrics, wsolevaluation and `TorchRay`.
+mod metrics;
 /// Merging partial stores to the bytes of one store; refusals.
 mod merge;
 /// Full disks, deleted files, failures at every step of a commit, runs with too many failures.
@@ -59,6 +69,8 @@ mod pictures;
 mod pooling;
 /// Releases: their files, refusals, checksums, reproducibility.
 mod publish;
+/// Figures of an evaluation in charts, releases and reports.
+mod publish_evaluation;
 /// Stores read by zarr-python and `TensorStore`.
 mod readers;
 /// Verification of releases: signatures against OpenSSH's, folders and remote locations.
@@ -83,3 +95,5 @@ mod teachers;
 mod tiny_graphs;
 /// Stores and servers with correct digests and hostile values, files and responses.
 mod hostile_stores;
+/// Truths in every format, matched with images; damaged and hostile ones.
+mod truths;

@@ -49,7 +49,7 @@ fn pixels(png: &[u8]) -> RgbImage {
 
 /// Compares with the reviewed picture in `tests/data/pictures`. A different picture is written to the build folder;
 /// `RELABEL_NEW_PICTURES=1` replaces the reviewed one.
-fn compare(name: &str, png: &[u8]) {
+pub fn compare(name: &str, png: &[u8]) {
     let known: PathBuf = data("pictures").join(name);
     if std::env::var_os("RELABEL_NEW_PICTURES").is_some() {
         std::fs::write(&known, png).unwrap();

@@ -8,6 +8,8 @@ mod verify_args;
 mod inspect_args;
 mod report_args;
 mod audit_args;
+mod evaluate_args;
+mod compare_args;
 mod merge_args;
 mod publish_args;
 mod import_export_args;
@@ -18,8 +20,10 @@ mod completions_args;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use audit_args::AuditArguments;
+pub use compare_args::CompareArguments;
 pub use completions_args::{CompletionsArguments, ManPagesArguments};
 pub use demo_args::DemoArguments;
+pub use evaluate_args::EvaluateArguments;
 pub use export_teacher_args::ExportTeacherArguments;
 pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
 pub use inspect_args::{Color, CropArgument, InspectArguments, PhotoFlags};
@@ -63,6 +67,8 @@ Examples:
   relabel inspect imagenet.labels n01440764/n01440764_10026 --image-root imagenet/train -o tench.png
   relabel report imagenet.labels --image-root imagenet/train -o report/
   relabel audit imagenet.labels -o audit.parquet
+  relabel evaluate imagenet.labels --truth real.json -o evaluation.json
+  relabel compare fp32.labels fp16.labels --require-agreement 0.99
   relabel merge part0/ part1/ --out imagenet.labels
   relabel publish imagenet.labels --to release/ --license CC-BY-4.0
   relabel import relabel_imagenet/ --out published.labels
@@ -126,6 +132,10 @@ pub enum Command {
     Report(ReportArguments),
     /// Rank images by how much their label map contradicts their folder class
     Audit(AuditArguments),
+    /// Measure how good labels are: accuracy, calibration, localization, fidelity to the teacher on crops
+    Evaluate(Box<EvaluateArguments>),
+    /// Compare two stores of the same images: cells, scores, targets, the worst images
+    Compare(Box<CompareArguments>),
     /// Check a teacher: show its preprocessing and verify the rewritten graph against the original
     Teacher(TeacherArguments),
     /// Merge partially labelled stores into one

@@ -128,7 +128,7 @@ fn write_page(
     let query = RowQuery { mode: SampleMode::One { row, crop }, folder_classes: Vec::new(), matching: None };
     let selection = RowSelection::new(store, manifest, query)?;
     let photographs = photos.map(|photos| photos.for_page(store, manifest, PAGE_PHOTO_PIXELS)).transpose()?;
-    Report { store, manifest, selection: &selection, photographs }.write(folder, &NoopMonitor)?;
+    Report { store, manifest, selection: &selection, photographs, figures: None }.write(folder, &NoopMonitor)?;
     Ok(())
 }
 

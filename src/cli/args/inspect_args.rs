@@ -101,7 +101,7 @@ impl FromStr for CropArgument {
     }
 }
 
-fn png(path: PathBuf) -> Result<PathBuf, ValueError> {
+pub(super) fn png(path: PathBuf) -> Result<PathBuf, ValueError> {
     match path.extension() {
         Some(extension) if extension.eq_ignore_ascii_case("png") => Ok(path),
         _ => Err(ValueError::NotPng),

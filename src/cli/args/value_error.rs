@@ -23,6 +23,8 @@ pub enum ValueError {
     NotPng,
     #[error("teachers are ONNX files: choose a file that ends in .onnx")]
     NotOnnx,
+    #[error("expected a share from 0 to 1, such as 0.99")]
+    NotShare,
     #[error("expected height and width in cells, such as 15x15")]
     NotMapSize,
     #[error("expected a user and a name separated by a slash, such as me/my-labels")]
