@@ -13,6 +13,8 @@ mod verify;
 mod inspect;
 mod report;
 mod audit;
+mod evaluate;
+mod compare;
 mod publish;
 mod teacher;
 mod import_export;
@@ -107,6 +109,8 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Inspect(command) => inspect::run(command, output),
         Command::Report(command) => report::run(command, &arguments.global, output),
         Command::Audit(command) => audit::run(command, &arguments.global, output),
+        Command::Evaluate(command) => evaluate::run(command, &arguments.global, output),
+        Command::Compare(command) => compare::run(command, &arguments.global, output),
         Command::Teacher(command) => teacher::run(command, output),
         Command::Merge(command) => merge::run(command, &arguments.global, output),
         Command::Publish(command) => publish::run(command, &arguments.global, output),
