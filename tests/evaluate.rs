@@ -56,7 +56,7 @@ fn folder_classes_are_the_default_truth_and_agree_with_the_run() {
     let sha256 = evaluation["store"]["labels_sha256"].as_str().unwrap();
     assert_eq!(sha256.len(), 64);
     let text = evaluate(folder.path(), &[]).expect(0).stdout;
-    for part in ["folder classes: 5 images compared", "prediction", "map, full image", "censored", "lowest top-1"] {
+    for part in ["folder classes: 5 images compared", "prediction", "target, full image", "censored", "lowest top-1"] {
         assert!(text.contains(part), "{part}: {text}");
     }
 }
@@ -125,7 +125,7 @@ fn crops_are_compared_with_the_teacher_of_the_store_only() {
         assert!(refused.contains(part), "{part}: {refused}");
     }
     let accepted = evaluate(folder.path(), &[&other[..], &["--other-teacher"]].concat()).expect(0);
-    assert!(accepted.stderr.contains("--other-teacher is given") && accepted.stdout.contains("x and y swapped"));
+    assert!(accepted.stderr.contains("--other-teacher is given") && accepted.stdout.contains("target, swapped"));
 }
 
 #[test]

@@ -29,7 +29,7 @@ const PHOTOGRAPHS: [(&str, &str); 4] =
     [("coffee", "n07920052"), ("chelsea", "n02124075"), ("camera", "n04485082"), ("rocket", "n03773504")];
 const CROPS: u32 = 8;
 
-/// Creates a folder of crops of the photographs, filed by class or in a folder that is no class.
+/// Creates a folder of crops of the photographs, filed by class or in a folder that is not a class.
 fn crops(by_class: bool) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (name, class) in PHOTOGRAPHS {
@@ -52,7 +52,7 @@ fn crops(by_class: bool) -> TempDir {
     folder
 }
 
-/// The bundled teacher, which remembers what it said: most probes try the same alternatives.
+/// The bundled teacher, which remembers its predictions: most probes try the same alternatives.
 struct RememberingClassifier {
     classifier: OnnxClassifier,
     normalisation: Normalisation,

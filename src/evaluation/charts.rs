@@ -22,7 +22,7 @@ pub struct EvaluationChart {
     pub file_name: String,
     /// Title.
     pub title: String,
-    /// Content of the chart in words, for people who cannot see it.
+    /// Description of the chart, for people who cannot see it.
     pub description: String,
     /// The picture.
     pub png: Vec<u8>,

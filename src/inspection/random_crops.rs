@@ -40,7 +40,7 @@ fn attempt(random: &mut SplitMix64) -> Option<UnitBox> {
     UnitBox::new(x0, y0, x0 + width, y0 + height).ok()
 }
 
-/// Draws one crop of whole pixels; `None` if it does not fit into the image.
+/// Draws one crop in integer pixels; `None` if it does not fit into the image.
 fn pixel_attempt(random: &mut SplitMix64, [image_height, image_width]: [u32; 2]) -> Option<PixelCrop> {
     let (width, height) = sides(random, f64::from(image_height) * f64::from(image_width));
     // Python's `round`.

@@ -76,7 +76,7 @@ fn classes_text(classes: &ClassFigures) -> String {
         "{:<20} {:>15} {:>15} {:>9} {:>9} {:>7} {:>8}\n",
         "", "top-1", "top-5", "mAP image", "mAP class", "ECE", "entropy"
     );
-    for (name, accuracy) in [("prediction", &classes.prediction), ("map, full image", &classes.pooled)] {
+    for (name, accuracy) in [("prediction", &classes.prediction), ("target, full image", &classes.pooled)] {
         text += &accuracy_row(name, accuracy);
     }
     let censored = &classes.censored;
@@ -99,11 +99,11 @@ fn classes_text(classes: &ClassFigures) -> String {
 
 fn accuracy_row(name: &str, accuracy: &Accuracy) -> String {
     format!(
-        "  {name:<18} {:>15} {:>15} {:>9.3} {:>9.3} {:>7.3} {:>8.2}\n",
+        "  {name:<18} {:>15} {:>15} {:>9} {:>9} {:>7.3} {:>8.2}\n",
         estimate(accuracy.top1),
         estimate(accuracy.top5),
-        accuracy.mean_average_precision_by_image,
-        accuracy.mean_average_precision_by_class,
+        percent(accuracy.mean_average_precision_by_image),
+        percent(accuracy.mean_average_precision_by_class),
         accuracy.expected_calibration_error,
         accuracy.entropy_nats
     )
@@ -140,10 +140,10 @@ fn fidelity_text(fidelity: &CropFidelity) -> String {
         "KL (nats)"
     );
     let kinds = [
-        ("target (pooled map)", Some(&fidelity.pooled)),
-        ("image's prediction", Some(&fidelity.image)),
+        ("target", Some(&fidelity.pooled)),
+        ("prediction, image", Some(&fidelity.image)),
         ("folder class", fidelity.folder.as_ref()),
-        ("x and y swapped", Some(&fidelity.swapped)),
+        ("target, swapped", Some(&fidelity.swapped)),
         ("target, fill rest", fidelity.rest.as_ref()),
     ];
     for (name, fidelity) in kinds.into_iter().filter_map(|(name, fidelity)| Some((name, fidelity?))) {
@@ -167,7 +167,7 @@ fn area_text(fidelity: &CropFidelity) -> String {
     for (pooled, image) in fidelity.pooled.by_area.iter().zip(&fidelity.image.by_area) {
         if let (Some(pooled_tv), Some(image_tv)) = (pooled.tv, image.tv) {
             text += &format!(
-                "    {:>4.0} to {:>3.0} %  {:>9} crops  target {pooled_tv:.3}  image's prediction {image_tv:.3}\n",
+                "    {:>4.0} to {:>3.0} %  {:>9} crops  target {pooled_tv:.3}  prediction of the image {image_tv:.3}\n",
                 pooled.area[0] * 100.0,
                 pooled.area[1] * 100.0,
                 thousands(pooled.crops)

@@ -1,4 +1,4 @@
-//! One preparation, and what the classifier says about each image with it.
+//! One preparation, and what the classifier predicts for each image with it.
 
 use super::preparation::InputPreparation;
 use crate::evaluation::evaluation_file::Estimate;

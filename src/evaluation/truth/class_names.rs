@@ -60,7 +60,7 @@ impl ClassNames {
     ///
     /// # Errors
     /// Returns [`TruthError::AmbiguousClass`] for text that means two classes, and [`TruthError::ClassId`] for a number that
-    /// is no id.
+    /// is not an id.
     pub(super) fn find(&self, entry: &str, text: &str) -> Result<Option<u32>, TruthError> {
         let ambiguous =
             |is_number| TruthError::AmbiguousClass { entry: beginning(entry), name: beginning(text), is_number };

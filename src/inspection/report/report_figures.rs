@@ -21,7 +21,7 @@ pub struct ReportFigures {
 pub struct ReportChart {
     /// Title.
     pub title: String,
-    /// Content of the chart in words.
+    /// Description of the chart.
     pub description: String,
     /// The picture.
     pub png: Vec<u8>,

@@ -31,7 +31,7 @@ pub enum ColumnValues<R> {
     TextLists(fn(&R) -> Option<Vec<&str>>),
     /// Lists of numbers.
     RealLists(fn(&R) -> Option<&[f32]>),
-    /// Lists of whole numbers, such as class ids.
+    /// Lists of integers, such as class ids.
     IntegerLists(fn(&R) -> Option<&[u32]>),
 }
 

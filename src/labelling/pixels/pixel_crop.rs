@@ -1,4 +1,4 @@
-//! Crops of whole pixels.
+//! Crops in integer pixels.
 
 use crate::shared::geometry::UnitBox;
 
