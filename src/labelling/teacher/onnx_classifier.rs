@@ -8,9 +8,11 @@ use super::batch::{PixelBatch, Views};
 use super::card::{self, Normalisation, ScoreMapLayout, TeacherCard};
 use super::catch_binding_panic::catch_binding_panic;
 use super::device::Device;
+use super::graph::element;
 use super::normalised_input::normalised_input;
 use super::parsed_model::ParsedModel;
 use super::rewrite::{ImageInput, model_with_outputs};
+use super::rewrite_check::{ScoreRows, random_images};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
 use super::teacher_request::TeacherRequest;
 use super::teacher_trait::{AdjustableClassifier, Classifier};
@@ -50,7 +52,7 @@ impl OnnxClassifier {
     /// The positions of cells are not needed, so they are not verified.
     ///
     /// # Errors
-    /// Returns [`Error::Teacher`] if the file is not an ONNX classifier, [`Error::Card`] if it contradicts its card,
+    /// Returns [`Error::Teacher`] if the file is not an ONNX classifier or returns probabilities, [`Error::Card`] if it contradicts its card,
     /// [`Error::Device`] or [`Error::Inference`] if it cannot be loaded on the device.
     pub fn load(
         runtime: &Runtime,
@@ -81,6 +83,10 @@ impl OnnxClassifier {
             };
             let named_classes = card::named_class_count(&request.flags, &request.card, &model.facts);
             classifier.measure_class_count(model.card.input_size, named_classes)?;
+            let values = classifier.scores_of_random_images(model.card.input_size)?;
+            let half = classifier.input.element == element::FLOAT16;
+            let rows = ScoreRows { unit: "image", values: &values, classes: classifier.class_count, half };
+            rows.refuse_probabilities(&model.tail).map_err(|refusal| refusal.into_error(&request.path))?;
             let class_count = classifier.class_count;
             let card = card::resolve_classes(model.card, &request.flags, &request.card, &model.facts, class_count)?;
             let description =
@@ -104,6 +110,12 @@ impl OnnxClassifier {
         let is_nhwc = self.layout == Some(ScoreMapLayout::Nhwc) && scores.dims.len() == 4;
         self.class_count = if is_nhwc { last } else { first };
         Ok(())
+    }
+
+    /// Returns the scores of random images, `[image, class]`, to check that they are not probabilities.
+    fn scores_of_random_images(&mut self, size: InputSize) -> Result<Vec<f32>, Error> {
+        let batch = random_images(self.input.fixed_batch.unwrap_or(2), size);
+        Ok(self.image_scores(&batch)?.into_iter().map(|score| score as f32).collect())
     }
 
     fn run(&mut self, batch: &PixelBatch) -> Result<FloatTensor, Error> {

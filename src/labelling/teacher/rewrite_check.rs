@@ -16,5 +16,7 @@ mod reference_scores;
 mod compare;
 
 pub use differences::{QuantisedCheck, RewriteCheck};
+pub(crate) use images::random_images;
+pub(crate) use probabilities::ScoreRows;
 pub(crate) use reference_scores::ReferenceScores;
 pub(crate) use reference_teacher::ReferenceTeacher;

@@ -14,7 +14,7 @@ use crate::shared::geometry::InputSize;
 use crate::shared::random::SplitMix64;
 
 /// Images with large and small structures, so cells differ: 4 x 4 blocks of random colour, and noise.
-pub(super) fn random_images(images: usize, size: InputSize) -> PixelBatch {
+pub(crate) fn random_images(images: usize, size: InputSize) -> PixelBatch {
     let (height, width) = (size.height_pixels() as usize, size.width_pixels() as usize);
     let mut random = SplitMix64::new(0x7265_6c61_6265_6c00);
     let mut next_byte = || (random.next_u64() >> 56) as u8;

@@ -7,12 +7,12 @@ use crate::labelling::teacher::tail::{Ending, FeatureLayout, Tail};
 use crate::labelling::teacher::tensors::FloatTensor;
 
 /// Scores, one row per image or cell.
-pub(super) struct ScoreRows<'a> {
+pub(crate) struct ScoreRows<'a> {
     /// Unit of a row: `image` or `cell`.
-    pub(super) unit: &'static str,
-    pub(super) values: &'a [f32],
-    pub(super) classes: usize,
-    pub(super) half: bool,
+    pub(crate) unit: &'static str,
+    pub(crate) values: &'a [f32],
+    pub(crate) classes: usize,
+    pub(crate) half: bool,
 }
 
 impl ScoreRows<'_> {
@@ -21,7 +21,7 @@ impl ScoreRows<'_> {
 
     /// Refuses rows that all contain probabilities. Raw scores sum to 1 in less than one row of a hundred, and never in
     /// all.
-    pub(super) fn refuse_probabilities(&self, tail: &Tail) -> Result<(), Refusal> {
+    pub(crate) fn refuse_probabilities(&self, tail: &Tail) -> Result<(), Refusal> {
         let Some(what) = self.probabilities() else { return Ok(()) };
         Err(Refusal::new(
             format!(
