@@ -3,7 +3,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 
-use relabel::labelling::teacher::{self, Runtime, RuntimeSearch};
+use relabel::labelling::teacher::{
+    self, CardFile, CardValues, ClassifierDescription, Device, OnnxClassifier, Runtime, RuntimeSearch, TeacherRequest,
+    Views,
+};
 use serde_json::Value;
 
 /// ONNX Runtime, for tests that load teachers in this process; it can be loaded only once.
@@ -33,6 +36,23 @@ pub fn data(inside: &str) -> PathBuf {
 /// Path of the teacher that ships with the project.
 pub fn lite0() -> PathBuf {
     repository("models/efficientnet-lite0.onnx")
+}
+
+/// Loads the bundled teacher without a rewrite, for two threads.
+pub fn lite0_classifier() -> (OnnxClassifier, ClassifierDescription) {
+    let path = lite0();
+    let request = TeacherRequest {
+        card: CardFile::find(&path, None).unwrap(),
+        path,
+        flags: CardValues::default(),
+        k: 5,
+        views: Views::Image,
+        with_lse: false,
+        threads: 2,
+        photographs: Vec::new(),
+        scratch_folder: None,
+    };
+    OnnxClassifier::load(runtime(), &request, Device::Cpu).unwrap()
 }
 
 /// Returns a command that runs the program in `folder`.

@@ -12,9 +12,7 @@ use relabel::evaluation::evaluation_file::CropFidelity;
 use relabel::labelling::pipeline::Preprocessing;
 use relabel::labelling::pixels::{Decoder, ExifOrientation, Filter};
 use relabel::labelling::source::{self, ImageReader, LengthCheck, ListedImages, Located, ReadError, Source};
-use relabel::labelling::teacher::{
-    CardFile, CardValues, Classifier, Device, OnnxClassifier, PixelBatch, TeacherRequest, Views,
-};
+use relabel::labelling::teacher::{Classifier, PixelBatch};
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::{Error, ImageError, ImageErrorKind};
 use relabel::shared::geometry::{InputSize, MapSize};
@@ -26,7 +24,7 @@ use relabel::shared::store::{
 };
 use serde_json::json;
 
-use crate::common::{LabelRun, data, lite0, python, repository, runtime};
+use crate::common::{LabelRun, data, lite0, lite0_classifier, python, repository};
 use crate::synthetic_store;
 
 /// Classes of the synthetic teacher: red, green, blue, black.
@@ -307,7 +305,7 @@ fn images_that_cannot_be_used_are_skipped_with_their_reason() {
     job.length_check = LengthCheck::Ignore;
     let skipped = crop_fidelity(&job, ColourClassifier::boxed(), &NoopMonitor, None).unwrap().1;
     assert_eq!((skipped[0].row, &skipped[0].error.kind), (2, &ImageErrorKind::NotAnImage));
-    // Without any image there are no figures.
+    // Figures need at least one image.
     job.rows = vec![5, 7];
     let refused = crop_fidelity(&job, ColourClassifier::boxed(), &NoopMonitor, None).unwrap_err().to_string();
     assert!(refused.contains("all 2 images were skipped, the first one") && refused.contains("nothing"), "{refused}");
@@ -486,19 +484,7 @@ fn photographs() -> Labelled {
 }
 
 fn sample_teacher() -> Vec<Box<dyn Classifier>> {
-    let path = lite0();
-    let request = TeacherRequest {
-        card: CardFile::find(&path, None).unwrap(),
-        path,
-        flags: CardValues::default(),
-        k: 5,
-        views: Views::Image,
-        with_lse: false,
-        threads: 2,
-        photographs: Vec::new(),
-        scratch_folder: None,
-    };
-    let (classifier, description) = OnnxClassifier::load(runtime(), &request, Device::Cpu).unwrap();
+    let (classifier, description) = lite0_classifier();
     assert_eq!(description.class_count, 1000);
     vec![Box::new(classifier)]
 }

@@ -9,8 +9,7 @@ use relabel::labelling::pixels::{Decoder, ExifOrientation, Filter, decode};
 use relabel::labelling::source::{self, ListedImages};
 use relabel::labelling::teacher::card::ChannelOrder;
 use relabel::labelling::teacher::{
-    AdjustableClassifier, CardFile, CardValues, Classifier, Device, Normalisation, OnnxClassifier, PixelBatch,
-    TeacherCard, TeacherRequest, Views,
+    AdjustableClassifier, CardValues, Classifier, Normalisation, OnnxClassifier, PixelBatch, TeacherCard,
 };
 use relabel::shared::classes::{ClassEntry, ClassList};
 use relabel::shared::digest::{Digest, digest_bytes};
@@ -19,7 +18,7 @@ use relabel::shared::geometry::InputSize;
 use relabel::shared::monitor::NoopMonitor;
 use tempfile::TempDir;
 
-use crate::common::{Ran, data, lite0, relabel, runtime};
+use crate::common::{Ran, data, lite0, lite0_classifier, relabel};
 use crate::teachers::{C, convolution, describe, gemm, scores_out};
 use crate::tiny_graphs::Dim::{Fixed, Free};
 use crate::tiny_graphs::{TinyGraph, int, ints, tensor};
@@ -99,19 +98,7 @@ struct Probed {
 }
 
 static PROBED: LazyLock<Mutex<Probed>> = LazyLock::new(|| {
-    let path = lite0();
-    let request = TeacherRequest {
-        card: CardFile::find(&path, None).unwrap(),
-        path,
-        flags: CardValues::default(),
-        k: 5,
-        views: Views::Image,
-        with_lse: false,
-        threads: 2,
-        photographs: Vec::new(),
-        scratch_folder: None,
-    };
-    let (classifier, description) = OnnxClassifier::load(runtime(), &request, Device::Cpu).unwrap();
+    let (classifier, description) = lite0_classifier();
     let card = description.card;
     let normalisation = card.normalisation();
     Mutex::new(Probed {

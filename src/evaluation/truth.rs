@@ -161,7 +161,7 @@ impl Truth {
         self.rows.classes.get(row)
     }
 
-    /// True boxes of a row: `None` without truth. There are no boxes in it if the truth has no object in the image.
+    /// True boxes of a row: `None` without truth. It is empty if the truth lists the image without objects.
     #[must_use]
     pub fn boxes(&self, row: usize) -> Option<&ImageBoxes> {
         self.rows.boxes.get(row)

@@ -87,7 +87,7 @@ impl ImagePairs {
         self.rows.len()
     }
 
-    /// Returns whether there are no common images.
+    /// Returns whether the stores have zero images in common.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()

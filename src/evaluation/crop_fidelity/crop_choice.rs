@@ -52,7 +52,7 @@ impl CropBoxes {
         self.boxes.len()
     }
 
-    /// Returns whether there are no boxes.
+    /// Returns whether the list of boxes is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.boxes.is_empty()

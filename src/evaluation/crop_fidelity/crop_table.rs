@@ -4,11 +4,10 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::crop_labels::{Agreements, LabelKind};
-use crate::inspection::table::{ColumnValues, Table, TableColumn, TableFormat, TableWriter};
+use crate::inspection::table::{ColumnValues, Table, TableColumn, TableFile, TableFormat, TableWriter};
 use crate::labelling::pixels::PixelCrop;
 use crate::shared::atomic_file::AtomicFile;
 use crate::shared::error::Error;
-use crate::shared::printable::printable_path;
 use crate::training::pool::SparseTarget;
 
 /// Number of classes that the table has for each label.
@@ -32,22 +31,8 @@ impl CropTable {
     /// Returns [`Error::Usage`] if the path has a different extension or is inside `store`, and [`Error::File`] if its folder
     /// does not exist or cannot be written.
     pub fn create(path: &Path, store: &Path) -> Result<Self, Error> {
-        let refused = |problem: &str| Error::Usage(format!("{}: {problem}", printable_path(path)));
-        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        let format = match extension.as_str() {
-            "parquet" => TableFormat::Parquet,
-            "csv" => TableFormat::Csv,
-            "json" => TableFormat::Json,
-            _ => {
-                return Err(refused("unknown extension\n  help: choose a file that ends in .parquet, .csv or .json"));
-            }
-        };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let found = folder.canonicalize().map_err(Error::file("write into the folder", folder))?;
-        if store.canonicalize().is_ok_and(|store| found.starts_with(store)) {
-            return Err(refused("cannot write into the store\n  help: choose a file outside the store"));
-        }
-        Ok(Self { file: AtomicFile::create(path)?, format })
+        let format = TableFile::new(path)?.format();
+        Ok(Self { file: AtomicFile::create_outside(store, path)?, format })
     }
 
     /// Writes the table with `work`, and gives the complete file its name if that succeeds.

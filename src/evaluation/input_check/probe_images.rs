@@ -144,7 +144,7 @@ impl ProbeImages {
         self.images.len()
     }
 
-    /// Returns whether there are no images.
+    /// Returns whether the sample is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.images.is_empty()

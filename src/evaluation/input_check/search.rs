@@ -55,7 +55,7 @@ const CROP_RATIOS: [f64; 3] = [0.875, 0.95, 1.0];
 /// Returns [`Error::Interrupted`] if a stop is requested, and the error of the classifier if it fails.
 ///
 /// # Panics
-/// Panics if there are no images.
+/// Panics without images.
 pub fn check_input(
     classifier: &mut dyn AdjustableClassifier,
     card: &TeacherCard,

@@ -12,7 +12,7 @@ pub(super) struct Trial {
     pub(super) outcomes: Vec<ImageOutcome>,
     /// Why the classifier cannot be run with it.
     pub(super) failure: Option<String>,
-    /// Probabilities `[image, class]`, kept only if there are no folder classes.
+    /// Probabilities `[image, class]`, kept only without folder classes.
     probs: Vec<f32>,
     class_count: usize,
 }

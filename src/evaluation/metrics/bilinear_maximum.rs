@@ -10,7 +10,7 @@ use std::ops::Range;
 /// computed first, and then those rows between cell centres whose ends are within rounding of the maximum.
 ///
 /// # Panics
-/// Panics if there are no cells or no pixels.
+/// Panics without cells or pixels.
 #[must_use]
 pub fn bilinear_maximum(scores: &[f32], columns: usize, [width, height]: [usize; 2]) -> [usize; 2] {
     let (x, y) = (Axis::new(columns, width), Axis::new(scores.len() / columns, height));

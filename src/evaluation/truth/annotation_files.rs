@@ -23,7 +23,7 @@ pub(super) fn refused(path: &Path, problem: &TruthError) -> Error {
 /// are ignored.
 ///
 /// # Errors
-/// Returns [`Error::File`] if a folder cannot be listed, and [`Error::Usage`] if there are no XML files, or too many.
+/// Returns [`Error::File`] if a folder cannot be listed, and [`Error::Usage`] without XML files, or with too many.
 pub(super) fn annotation_files(root: &Path) -> Result<Vec<PathBuf>, Error> {
     let mut walk = AnnotationWalk { root, files: Vec::new(), example: None };
     walk.list(Path::new(""), &mut Vec::new())?;

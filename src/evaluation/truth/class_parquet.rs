@@ -183,7 +183,7 @@ impl<T: DataType> LeafValues<T> {
             }
             let mut values = values.iter();
             if self.present == 0 {
-                // Without nulls there are no levels.
+                // Levels exist only with nulls.
                 present = vec![0; values.len()];
             }
             for (slot, level) in present.into_iter().enumerate() {
