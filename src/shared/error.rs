@@ -63,6 +63,17 @@ pub enum Error {
         /// Advice for the user.
         advice: String,
     },
+    /// A teacher is a classifier without a score for each cell, so it can give predictions but no label maps.
+    #[error("teacher {}: {}\n  help: {}", printable_path(path), cause(problem), printable_lines(advice))]
+    NoCells {
+        /// Path of the teacher.
+        path: PathBuf,
+        /// The reason, with the node.
+        #[source]
+        problem: Cause,
+        /// Advice for the user.
+        advice: String,
+    },
     /// The rewritten teacher differs from the reference, the unmodified one.
     #[error(
         "teacher {}: cannot verify the rewrite, nothing was labelled: {}\n  help: {}",
@@ -197,6 +208,17 @@ pub enum Error {
         /// Reason, as shown to the user.
         reason: String,
     },
+    /// The operation needs label maps, and the store has predictions only.
+    #[error(
+        "cannot {action}: store {} has predictions only, and no label maps\n  help: use the predictions of images and tiles, or label with a teacher that has cells",
+        printable_path(store)
+    )]
+    NoLabelMaps {
+        /// The operation.
+        action: &'static str,
+        /// Path or URL of the store.
+        store: PathBuf,
+    },
     /// No image with this name was found.
     #[error("store {}: found no image `{}`{}", printable_path(store), printable(name), unknown_name_details(name, advice.as_deref(), example))]
     UnknownId {
@@ -289,10 +311,12 @@ impl Error {
             | Self::Merge { .. }
             | Self::Release { .. }
             | Self::NotLabelled { .. }
+            | Self::NoLabelMaps { .. }
             | Self::UnknownId { .. }
             | Self::AmbiguousName { .. } => ErrorClass::Input,
             Self::Card { .. }
             | Self::Teacher { .. }
+            | Self::NoCells { .. }
             | Self::RewriteCheck { .. }
             | Self::Runtime(_)
             | Self::Device { .. }

@@ -232,6 +232,12 @@ impl fmt::Display for MapSize {
     }
 }
 
+/// Returns `15x15`, or `no` for a teacher without cells, for texts like `15x15 cells`.
+#[must_use]
+pub fn map_size_text(size: Option<MapSize>) -> String {
+    size.map_or_else(|| "no".to_owned(), |size| size.to_string())
+}
+
 impl TryFrom<[usize; 2]> for MapSize {
     type Error = GeometryError;
 
@@ -311,6 +317,29 @@ impl UnitBox {
         Ok(self)
     }
 
+    /// Left, upper, right and lower side.
+    #[must_use]
+    pub const fn sides(self) -> [f64; 4] {
+        [self.x0, self.y0, self.x1, self.y1]
+    }
+
+    /// Returns the area of the part that is inside the image, as a fraction of the image.
+    #[must_use]
+    pub fn area(self) -> f64 {
+        let [x0, y0, x1, y1] = self.sides().map(|side| side.clamp(0.0, 1.0));
+        (x1 - x0) * (y1 - y0)
+    }
+
+    /// Returns the intersection over union of the parts that are inside the image, 0 to 1.
+    #[must_use]
+    pub fn overlap(self, other: Self) -> f64 {
+        let ([x0, y0, x1, y1], [other_x0, other_y0, other_x1, other_y1]) = (self.sides(), other.sides());
+        let side = |low: f64, high: f64| (high.clamp(0.0, 1.0) - low.clamp(0.0, 1.0)).max(0.0);
+        let common = side(x0.max(other_x0), x1.min(other_x1)) * side(y0.max(other_y0), y1.min(other_y1));
+        let union = self.area() + other.area() - common;
+        if union > 0.0 { common / union } else { 0.0 }
+    }
+
     /// Left side.
     #[must_use]
     pub const fn x0(self) -> f64 {
@@ -358,6 +387,16 @@ impl UnitBox {
             y1: self.y0 + height * inside.y1,
             given_in: Precision::Float64,
         }
+    }
+
+    /// Returns the part of this box that is inside another one, in 0..1 of that; `None` if it is empty. The inverse of
+    /// [`UnitBox::part`].
+    #[must_use]
+    pub fn within(self, outer: Self) -> Option<Self> {
+        let along = |side: f64, low: f64, high: f64| ((side - low) / (high - low)).clamp(0.0, 1.0);
+        let x = |side: f64| along(side, outer.x0, outer.x1);
+        let y = |side: f64| along(side, outer.y0, outer.y1);
+        Self::new(x(self.x0), y(self.y0), x(self.x1), y(self.y1)).ok()
     }
 
     /// Returns the same box in an image that is mirrored left to right.
@@ -458,6 +497,9 @@ mod tests {
         let outer = UnitBox::new(0.5, 0.25, 1.0, 0.75).unwrap();
         let lower_left = UnitBox::new(0.0, 0.5, 0.5, 1.0).unwrap();
         assert_eq!(outer.part(lower_left), UnitBox::new(0.5, 0.5, 0.75, 0.75).unwrap());
+        assert_eq!(outer.part(lower_left).within(outer), Some(lower_left));
+        assert_eq!(UnitBox::WHOLE.within(outer), Some(UnitBox::WHOLE));
+        assert_eq!(UnitBox::new(0.0, 0.25, 0.5, 0.75).unwrap().within(outer), None, "they only touch");
         assert_eq!(lower_left.mirrored(), UnitBox::new(0.5, 0.5, 1.0, 1.0).unwrap());
         assert_eq!(outer.transposed(), UnitBox::new(0.25, 0.5, 0.75, 1.0).unwrap());
     }

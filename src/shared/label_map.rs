@@ -85,6 +85,13 @@ impl LabelMap {
         Ok(self)
     }
 
+    /// Returns the map without log-sum-exp.
+    #[must_use]
+    pub fn without_lse(mut self) -> Self {
+        self.lse = None;
+        self
+    }
+
     /// Returns the map with a stored log-sum-exp, `[y, x]`; `None` if there is not one finite value for each cell.
     #[must_use]
     pub fn with_stored_lse(mut self, lse: Vec<f16>) -> Option<Self> {
@@ -228,14 +235,60 @@ impl ImagePrediction {
     }
 }
 
-/// Label map and prediction of one image.
+/// Labels of one image: of the entire image, and of its tiles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageLabels {
-    /// The label map.
-    pub map: LabelMap,
+    /// The label map; `None` if the teacher has no cells.
+    pub map: Option<LabelMap>,
     /// The prediction. It may have more ranks than the map, for top-5 agreement.
     pub prediction: ImagePrediction,
+    /// Labels of the tiles, in the order of the store; empty if it has none.
+    pub tiles: Vec<TileLabels>,
 }
+
+/// Labels of one tile of an image.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TileLabels {
+    /// The teacher's prediction for the tile alone.
+    pub prediction: ImagePrediction,
+    /// The label map of the tile, if the store keeps maps of tiles.
+    pub map: Option<LabelMap>,
+}
+
+impl ImageLabels {
+    /// Creates labels without tiles.
+    #[must_use]
+    pub fn new(map: LabelMap, prediction: ImagePrediction) -> Self {
+        Self { map: Some(map), prediction, tiles: Vec::new() }
+    }
+
+    /// Returns the labels with other class ids.
+    #[must_use]
+    pub fn with_classes(self, class_of: impl Fn(u32) -> u32 + Copy) -> Self {
+        let tile = |tile: TileLabels| TileLabels {
+            prediction: tile.prediction.with_classes(class_of),
+            map: tile.map.map(|map| map.with_classes(class_of)),
+        };
+        Self {
+            map: self.map.map(|map| map.with_classes(class_of)),
+            prediction: self.prediction.with_classes(class_of),
+            tiles: self.tiles.into_iter().map(tile).collect(),
+        }
+    }
+
+    /// Returns the label map.
+    ///
+    /// # Errors
+    /// Returns [`NoLabelMap`] if the teacher has no cells.
+    pub fn label_map(&self) -> Result<&LabelMap, NoLabelMap> {
+        self.map.as_ref().ok_or(NoLabelMap)
+    }
+}
+
+/// The labels have no label map, which an operation needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its teacher has no cells, so it has no label maps, only predictions of images and tiles")]
+pub struct NoLabelMap;
 
 /// Rounding of scores before they are stored. Cells stay sorted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,6 +39,9 @@ pub trait Monitor: Sync {
         let _ = (labelled, failed, agreement);
     }
 
+    /// An image has tiles with fewer pixels than the teacher's input, so resizing enlarged them.
+    fn tiles_enlarged(&self) {}
+
     /// A shard is committed.
     fn shard_committed(&self, record: &ShardRecord) {
         let _ = record;

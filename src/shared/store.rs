@@ -19,6 +19,7 @@ mod info;
 mod group;
 mod array_metadata;
 mod record;
+mod calibration;
 mod shard_index;
 mod shard_encoder;
 mod chunk_decoder;
@@ -35,6 +36,7 @@ mod status;
 mod verify;
 mod merge;
 
+pub use calibration::{Calibration, CalibrationFigures, CalibrationSample};
 pub use chunk_decoder::DecodeScratch;
 pub use committer::CopyMode;
 pub use folder_files::FolderFiles;
@@ -42,13 +44,13 @@ pub use imported::{CellOrder, ImportedDtype, ImportedFormat, ImportedInfo, Impor
 #[cfg(feature = "label")]
 pub(crate) use in_flight::HEARTBEAT_INTERVAL;
 pub use in_flight::InFlight;
-pub use info::{ClassesInfo, FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
-pub(crate) use layout::CHECKSUMS_BYTES;
+pub use info::{ClassesInfo, FORMAT_VERSION, MAPLESS_FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
+pub(crate) use layout::{CALIBRATION, CHECKSUMS_BYTES};
 pub use location::Files;
 pub use merge::{Merge, MergePart, Merged};
 pub use part::Part;
-pub use reader::{RowState, StoreReader};
-pub use record::{Agreement, FailedImage, ShardRecord};
+pub use reader::{LabelParts, RowState, StoreReader};
+pub use record::{Agreement, FailedImage, ShardRecord, TileFiles};
 pub use recorded_file::RecordedFile;
 pub use redaction::Redact;
 pub use run_notes::{RunNote, run_notes};

@@ -9,16 +9,25 @@ use super::info::StoreInfo;
 use super::json_digest::pretty;
 use super::layout::{self, StoreArray};
 use super::store_error::StoreError;
+use crate::shared::tiles::Tiles;
 
 impl StoreArray {
-    /// The arrays of a store, in the order in which they are written.
-    pub(super) fn stored_in(info: &StoreInfo) -> &'static [Self] {
-        if info.with_lse { &Self::ALL } else { &Self::ALL[..4] }
+    /// The arrays of a store, in the order in which they are written: first those that a record lists in `files`, then those
+    /// of tiles.
+    pub(super) fn stored_in(info: &StoreInfo) -> Vec<Self> {
+        let is_stored = |array: &Self| match array {
+            Self::Scores | Self::Classes => info.map_size.is_some(),
+            Self::ImageProbs | Self::ImageClasses => true,
+            Self::Lse => info.with_lse,
+            Self::TileProbs | Self::TileClasses => info.tiles.is_some(),
+            Self::TileMapScores | Self::TileMapClasses => info.tiles.as_ref().is_some_and(Tiles::with_maps),
+        };
+        Self::ALL.into_iter().filter(is_stored).collect()
     }
 
     /// Number of values of one image.
     pub(super) fn image_values(self, info: &StoreInfo) -> usize {
-        if self.is_map() { self.ranks(info) * info.map_size.cells() } else { info.k }
+        self.image_shape(info).iter().product()
     }
 
     /// Largest encoded length of one image's values. Incompressible data is stored uncompressed.
@@ -32,8 +41,17 @@ impl StoreArray {
         info.shard_images as u64 * (self.max_chunk_bytes(info) + 16) + 4
     }
 
-    fn ranks(self, info: &StoreInfo) -> usize {
-        if self == Self::Lse { 1 } else { info.k }
+    /// Lengths of the axes after the first.
+    fn image_shape(self, info: &StoreInfo) -> Vec<usize> {
+        let tiles = info.tiles.as_ref();
+        let ranks = match self {
+            Self::Lse => 1,
+            Self::TileProbs | Self::TileClasses => tiles.map_or(0, Tiles::k),
+            _ => info.k,
+        };
+        let tile_axis = self.is_of_tiles().then(|| tiles.map_or(0, Tiles::count));
+        let cell_axes = info.map_size.filter(|_| self.is_map()).map(|size| [size.height_cells(), size.width_cells()]);
+        tile_axis.into_iter().chain([ranks]).chain(cell_axes.into_iter().flatten()).collect()
     }
 
     /// Returns the array's `zarr.json`.
@@ -42,39 +60,38 @@ impl StoreArray {
     }
 
     fn metadata(self, info: &StoreInfo, chunks: ChunkLayout) -> Value {
-        let (k, height, width) = (self.ranks(info), info.map_size.height_cells(), info.map_size.width_cells());
-        let shape = |images: usize| match (self.is_map(), chunks) {
-            (false, _) => json!([images, k]),
-            (true, ChunkLayout::Shards) => json!([images, k, height, width]),
-            (true, ChunkLayout::ShardsOfCells | ChunkLayout::ImagesOfCells) => json!([images, height, width, k]),
-        };
-        let (data_type, fill) = match (self, info.wide_class_ids()) {
-            (Self::Scores | Self::Lse, _) => ("float16", json!("-Infinity")),
-            (Self::ImageProbs, _) => ("float16", json!(0.0)),
-            (_, false) => ("uint16", json!(u16::MAX)),
-            (_, true) => ("uint32", json!(u32::MAX)),
+        let mut image_shape = self.image_shape(info);
+        if self.is_map() && chunks != ChunkLayout::Shards {
+            let rank_axis = image_shape.remove(usize::from(self.is_of_tiles()));
+            image_shape.push(rank_axis);
+        }
+        let shape = |images: usize| [&[images][..], &image_shape].concat();
+        let (data_type, fill) = match (self.has_class_ids(), self.is_map(), info.wide_class_ids()) {
+            (false, true, _) => ("float16", json!("-Infinity")),
+            (false, false, _) => ("float16", json!(0.0)),
+            (true, _, false) => ("uint16", json!(u16::MAX)),
+            (true, _, true) => ("uint32", json!(u32::MAX)),
         };
         let bytes = json!({ "name": "bytes", "configuration": { "endian": "little" } });
         let checksum = json!({ "name": "crc32c" });
         let zstd = json!({ "name": "zstd", "configuration": { "level": info.zstd_level(), "checksum": false } });
         // With k innermost, the ranks of a cell are adjacent and compress better.
-        let k_innermost = json!({ "name": "transpose", "configuration": { "order": [0, 2, 3, 1] } });
+        let order = if self.is_of_tiles() { json!([0, 1, 3, 4, 2]) } else { json!([0, 2, 3, 1]) };
+        let k_innermost = json!({ "name": "transpose", "configuration": { "order": order } });
         // float16 compresses best with its high and low bytes separated. With zlib, unlike with zstd, c-blosc encodes the
         // two planes independently: the low bytes, which are noise, are stored uncompressed, and the high bytes get codes
         // of their own.
         let shuffled = json!({ "name": "blosc", "configuration":
             { "cname": "zlib", "clevel": 9, "shuffle": "shuffle", "typesize": 2, "blocksize": 0 } });
-        let codecs = match self {
-            Self::Scores | Self::Lse if chunks == ChunkLayout::Shards => {
-                json!([k_innermost, bytes, shuffled, checksum])
-            }
-            Self::Scores | Self::Lse => json!([bytes, shuffled, checksum]),
-            Self::Classes if chunks == ChunkLayout::Shards => json!([k_innermost, bytes, zstd, checksum]),
-            Self::Classes | Self::ImageProbs | Self::ImageClasses => json!([bytes, zstd, checksum]),
+        let compression = if self.is_map() && !self.has_class_ids() { shuffled } else { zstd };
+        let codecs = if self.is_map() && chunks == ChunkLayout::Shards {
+            json!([k_innermost, bytes, compression, checksum])
+        } else {
+            json!([bytes, compression, checksum])
         };
         let (chunk_images, codecs) = match chunks {
             ChunkLayout::ImagesOfCells => (1, codecs),
-            _ if self.is_map() => (info.shard_images, sharded(&shape(1), &codecs)),
+            _ if self.is_map() => (info.shard_images, sharded(&json!(shape(1)), &codecs)),
             _ => (info.shard_images, codecs),
         };
         json!({
@@ -108,7 +125,7 @@ impl StoreInfo {
     /// each array.
     #[must_use]
     pub fn fixed_files(&self) -> Vec<String> {
-        let arrays = StoreArray::stored_in(self).iter().map(|array| array.metadata_file());
+        let arrays = StoreArray::stored_in(self).into_iter().map(StoreArray::metadata_file);
         [layout::GROUP, layout::MANIFEST].map(str::to_owned).into_iter().chain(arrays).collect()
     }
 
@@ -123,12 +140,12 @@ impl StoreInfo {
 /// than the rest of decoding, so label maps are encoded and decoded in their stored order, `[n, y, x, k]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkLayout {
-    /// As the store's metadata declares it: a chunk is a shard, the axes of maps are `[n, k, y, x]`, and a codec
-    /// transposes them.
+    /// As the store's metadata declares it: a chunk is a shard, the axes of maps are `[n, k, y, x]` (of tiles `[n, tile, k, y, x]`), and
+    /// a codec transposes them.
     Shards,
-    /// The same with the axes of maps in their stored order, `[n, y, x, k]`.
+    /// The same with the axes of maps in their stored order, `[n, y, x, k]` (of tiles `[n, tile, y, x, k]`).
     ShardsOfCells,
-    /// One inner chunk as an array of its own: a chunk is one image, the axes of maps are `[n, y, x, k]`.
+    /// One inner chunk as an array of its own: a chunk is one image, with the axes of maps in their stored order.
     ImagesOfCells,
 }
 

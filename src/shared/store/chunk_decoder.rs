@@ -14,8 +14,8 @@ use super::store_error::StoreError;
 
 /// Decoders of the arrays of a store.
 pub(super) struct ChunkDecoders {
-    /// By [`StoreArray`].
-    arrays: Vec<Array<MemoryStore>>,
+    /// By [`StoreArray`]; `None` for arrays that the store does not have.
+    arrays: Vec<Option<Array<MemoryStore>>>,
 }
 
 /// Buffers that are reused for each image. Every thread needs its own.
@@ -27,11 +27,15 @@ pub struct DecodeScratch {
 impl ChunkDecoders {
     pub(super) fn new(info: &StoreInfo) -> Result<Self, StoreError> {
         let storage = Arc::new(MemoryStore::new());
-        let decoder = |array: &StoreArray| {
+        let stored = StoreArray::stored_in(info);
+        let decoder = |array: StoreArray| {
+            if !stored.contains(&array) {
+                return Ok(None);
+            }
             let chunks = if array.is_map() { ChunkLayout::ImagesOfCells } else { ChunkLayout::Shards };
-            array.open(info, Arc::clone(&storage), chunks)
+            array.open(info, Arc::clone(&storage), chunks).map(Some)
         };
-        Ok(Self { arrays: StoreArray::stored_in(info).iter().map(decoder).collect::<Result<_, _>>()? })
+        Ok(Self { arrays: StoreArray::ALL.into_iter().map(decoder).collect::<Result<_, _>>()? })
     }
 
     /// Decodes an image's inner chunk (`[y, x, k]`) or, of arrays without inner chunks, a shard's chunk, into native byte
@@ -43,12 +47,12 @@ impl ChunkDecoders {
         encoded: Vec<u8>,
         scratch: &mut DecodeScratch,
     ) -> Result<Vec<u8>, StoreError> {
-        let decoder = &self.arrays[array as usize];
+        let decoder = self.arrays[array as usize].as_ref().ok_or(StoreError::NoArray(array.name()))?;
         let first = vec![0; decoder.dimensionality()];
         let shape = decoder.chunk_shape(&first).map_err(StoreError::codec("decode its chunk"))?;
         let values: u64 = shape.iter().map(|side| side.get()).product();
         let bytes = values as usize * decoder.data_type().fixed_size().unwrap_or_default();
-        if matches!(array, StoreArray::Scores | StoreArray::Lse) {
+        if array.is_map() && !array.has_class_ids() {
             check_blosc(&encoded, bytes)?;
         } else if cfg!(target_endian = "little") {
             return scratch.decode_zstd_crc32c(&encoded, bytes);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::info::{FORMAT_VERSION, StoreInfo};
+use super::info::{FORMAT_VERSION, MAPLESS_FORMAT_VERSION, StoreInfo};
 use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::{self, SMALL_FILE_BYTES};
 use super::location::Files;
@@ -65,11 +65,11 @@ impl StoreInfo {
         let group: Value = serde_json::from_slice(text).map_err(|error| damaged(&error))?;
         let attributes = group["attributes"]["relabel"].as_object().ok_or(GroupError::NotOurs)?;
         let version = attributes.get("format_version").and_then(Value::as_u64);
-        if version.is_some_and(|version| version != u64::from(FORMAT_VERSION)) {
+        let known = [FORMAT_VERSION, MAPLESS_FORMAT_VERSION].map(u64::from);
+        if let Some(version) = version.filter(|version| !known.contains(version)) {
             return Err(GroupError::OtherVersion(format!(
-                "format version {}, and this relabel reads version {FORMAT_VERSION}\n  help: use a version of relabel \
-                 that reads it",
-                version.unwrap_or_default()
+                "format version {version}, and this relabel reads versions {FORMAT_VERSION} and {MAPLESS_FORMAT_VERSION}\n  \
+                 help: use a version of relabel that reads it"
             )));
         }
         if group["zarr_format"] != 3 || group["node_type"] != "group" {

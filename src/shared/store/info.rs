@@ -13,9 +13,13 @@ use super::store_error::StoreError;
 use crate::shared::classes::{ClassEntry, ClassList};
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::geometry::MapSize;
+use crate::shared::tiles::Tiles;
 
-/// Format version that this program writes, and the only one it reads.
+/// Format version of stores with label maps.
 pub const FORMAT_VERSION: u32 = 1;
+
+/// Format version of stores without label maps, which readers of version 1 cannot use. There is no later version.
+pub const MAPLESS_FORMAT_VERSION: u32 = 2;
 
 /// Zstd level of class ids in new stores: level 19 takes nearly twice as long for 1.4 % fewer bytes of them
 /// (`docs/performance.md`).
@@ -35,8 +39,9 @@ pub struct StoreInfo {
     pub teacher: TeacherInfo,
     /// Classes kept in each cell.
     pub k: usize,
-    /// Rows and columns of cells.
-    pub map_size: MapSize,
+    /// Rows and columns of cells; absent if the teacher has no cells. The store then has predictions only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map_size: Option<MapSize>,
     /// Meaning of a score.
     pub score_kind: ScoreKind,
     /// Steps for each unit of score to which scores are rounded; absent if only float16 rounds them.
@@ -51,6 +56,9 @@ pub struct StoreInfo {
     /// Whether there is an array `lse`; absent if not.
     #[serde(default, skip_serializing_if = "is_false")]
     pub with_lse: bool,
+    /// The tiles that have labels of their own; absent if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<Tiles>,
     /// The files that the store was imported from; absent if a teacher was run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub imported: Option<ImportedInfo>,
@@ -184,7 +192,10 @@ impl StoreInfo {
         let mut compare = |what: &str, there: String, here: String| {
             differences.extend(SettingDifference::between(what, there, here));
         };
-        compare("format version", self.format_version.to_string(), wanted.format_version.to_string());
+        // A store without maps has another version, which needs no line of its own.
+        if self.map_size.is_some() == wanted.map_size.is_some() {
+            compare("format version", self.format_version.to_string(), wanted.format_version.to_string());
+        }
         let file = |teacher: &TeacherInfo| format!("{} (sha256 {:.12}...)", teacher.name, teacher.sha256.to_string());
         if self.teacher.sha256 != wanted.teacher.sha256 {
             compare("teacher", file(&self.teacher), file(&wanted.teacher));
@@ -200,12 +211,20 @@ impl StoreInfo {
             compare(&format!("card, {key}"), value(&self.teacher), value(&wanted.teacher));
         }
         compare("top-k", self.k.to_string(), wanted.k.to_string());
-        compare("map size", self.map_size.to_string(), wanted.map_size.to_string());
+        let maps = |info: &Self| info.map_size.map_or("none".to_owned(), |size| size.to_string());
+        let what = if self.map_size.is_some() == wanted.map_size.is_some() { "map size" } else { "label maps" };
+        compare(what, maps(self), maps(wanted));
         let steps = |info: &Self| info.score_steps.map_or("none".to_owned(), |steps| steps.to_string());
         compare("score steps", steps(self), steps(wanted));
         let on = |on: bool| if on { "on" } else { "off" }.to_owned();
         compare("flip average", on(self.flip_average), on(wanted.flip_average));
         compare("lse", on(self.with_lse), on(wanted.with_lse));
+        if self.tiles.as_ref().map(Tiles::unnamed) != wanted.tiles.as_ref().map(Tiles::unnamed) {
+            let tiles = |info: &Self| info.tiles.as_ref().map_or("none".to_owned(), Tiles::to_string);
+            let (there, here) = (tiles(self), tiles(wanted));
+            let other = if there == here { ", with other boxes" } else { "" };
+            compare("tiles", there, here + other);
+        }
         let origin = |info: &Self| info.imported.map_or("from a teacher".to_owned(), describe_imported);
         compare("labels", origin(self), origin(wanted));
         compare("class list", self.classes.list.clone(), wanted.classes.list.clone());
@@ -236,11 +255,23 @@ impl StoreInfo {
         differences
     }
 
-    /// Returns a digest of everything that the labels of a shard depend on, except the images. Each record contains it.
-    /// Names, free keys of the card and the program's version are not part of it.
+    /// Returns a digest of everything that the labels of entire images depend on, except the images. Each record contains it.
+    /// Names, free keys of the card and the program's version are not part of it. Tiles are not, either: programs that do not
+    /// know them compute the same digest.
     #[must_use]
     pub fn identity(&self) -> Digest {
+        self.digest_of_settings(None)
+    }
+
+    /// Returns a digest of everything that all labels depend on, except the images: [`StoreInfo::identity`] and the tiles.
+    #[must_use]
+    pub fn identity_with_tiles(&self) -> Digest {
+        self.digest_of_settings(self.tiles.as_ref().map(Tiles::unnamed))
+    }
+
+    fn digest_of_settings(&self, tiles: Option<Tiles>) -> Digest {
         let mut info = self.clone();
+        info.tiles = tiles;
         info.tool_version.clear();
         info.source.clear();
         info.limit = None;
@@ -285,8 +316,16 @@ impl StoreInfo {
                 names: classes.names.len(),
             });
         }
-        if self.k * self.map_size.cells() > MAX_MAP_VALUES {
-            return Err(StoreError::MapValues { map_size: self.map_size, k: self.k, max_values: MAX_MAP_VALUES });
+        let version = if self.map_size.is_some() { FORMAT_VERSION } else { MAPLESS_FORMAT_VERSION };
+        if self.format_version != version || (self.map_size.is_none() && self.with_lse) {
+            return Err(StoreError::FormatVersion { version: self.format_version, expected: version });
+        }
+        if let Some(tiles) = &self.tiles {
+            self.check_tiles(tiles)?;
+        }
+        let maps = 1 + self.tiles.as_ref().filter(|tiles| tiles.with_maps()).map_or(0, Tiles::count);
+        if let Some(map_size) = self.map_size.filter(|size| maps * self.k * size.cells() > MAX_MAP_VALUES) {
+            return Err(StoreError::MapValues { map_size, k: self.k, maps, max_values: MAX_MAP_VALUES });
         }
         if self.k * self.shard_images > MAX_SHARD_RANKS {
             return Err(StoreError::ShardRanks {
@@ -301,6 +340,21 @@ impl StoreInfo {
             }
             _ => Ok(()),
         }
+    }
+
+    fn check_tiles(&self, tiles: &Tiles) -> Result<(), StoreError> {
+        if tiles.k() == 0 || tiles.k() > self.classes.count {
+            return Err(StoreError::OutOfRange { name: "tiles.k", value: tiles.k(), max: self.classes.count });
+        }
+        if tiles.with_maps() && self.map_size.is_none() {
+            return Err(StoreError::TileMapsWithoutMaps);
+        }
+        let ranks = tiles.k() * tiles.count();
+        if ranks * self.shard_images > MAX_SHARD_RANKS {
+            let (shard_images, max_ranks) = (self.shard_images, MAX_SHARD_RANKS);
+            return Err(StoreError::ShardRanks { shard_images, k: ranks, max_ranks });
+        }
+        Ok(())
     }
 
     /// Largest length of `manifest.parquet`. Paths have at most 4,096 bytes.
@@ -343,9 +397,9 @@ const MAX_IMAGES: usize = 1 << 30;
 const MAX_SHARDS: usize = 1 << 20;
 const MAX_BATCH_IMAGES: usize = 1 << 20;
 const MAX_CLASSES: usize = 1 << 24;
-/// Values of one image in `scores` and in `classes`.
+/// Values of one image in all its maps.
 const MAX_MAP_VALUES: usize = 1 << 24;
-/// Values of one shard in `image_probs`, which are decoded together.
+/// Values of one shard in `image_probs` or `tile_probs`, which are decoded together.
 const MAX_SHARD_RANKS: usize = 1 << 26;
 const MAX_SCORE_STEPS: u16 = 1024;
 const MAX_ZSTD_LEVEL: usize = 22;

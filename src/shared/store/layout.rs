@@ -17,9 +17,11 @@ pub(super) const IN_FLIGHT: &str = ".in-flight";
 pub(super) const VERIFIED: &str = ".seen";
 /// Positions of the images in the source's archives. A cache.
 pub(super) const SOURCE_INDEX: &str = ".source-index";
+/// Parameters of calibrated pooling.
+pub(crate) const CALIBRATION: &str = "pooling.json";
 /// Every entry of a store's folder but its arrays.
-pub(super) const ENTRIES: [&str; 9] =
-    [GROUP, MANIFEST, RECORDS, RUNS, STAGING, LOCKS, IN_FLIGHT, VERIFIED, SOURCE_INDEX];
+pub(super) const ENTRIES: [&str; 10] =
+    [GROUP, MANIFEST, RECORDS, CALIBRATION, RUNS, STAGING, LOCKS, IN_FLIGHT, VERIFIED, SOURCE_INDEX];
 
 /// Largest description, record or document of a store or release that is read.
 pub(crate) const SMALL_FILE_BYTES: u64 = 32 << 20;
@@ -55,11 +57,29 @@ pub(super) enum StoreArray {
     ImageClasses,
     /// float16 `[n, 1, y, x]`, optional
     Lse,
+    /// float16 `[n, tile, rank]`, of stores with tiles
+    TileProbs,
+    /// uint16 or uint32 `[n, tile, rank]`, of stores with tiles
+    TileClasses,
+    /// float16 `[n, tile, k, y, x]`, of stores with maps of tiles
+    TileMapScores,
+    /// uint16 or uint32 `[n, tile, k, y, x]`, of stores with maps of tiles
+    TileMapClasses,
 }
 
 impl StoreArray {
     /// Every array that a store may have.
-    pub(super) const ALL: [Self; 5] = [Self::Scores, Self::Classes, Self::ImageProbs, Self::ImageClasses, Self::Lse];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Scores,
+        Self::Classes,
+        Self::ImageProbs,
+        Self::ImageClasses,
+        Self::Lse,
+        Self::TileProbs,
+        Self::TileClasses,
+        Self::TileMapScores,
+        Self::TileMapClasses,
+    ];
 
     /// Name of the array's folder in the store.
     pub(super) fn name(self) -> &'static str {
@@ -69,16 +89,35 @@ impl StoreArray {
             Self::ImageProbs => "image_probs",
             Self::ImageClasses => "image_classes",
             Self::Lse => "lse",
+            Self::TileProbs => "tile_probs",
+            Self::TileClasses => "tile_classes",
+            Self::TileMapScores => "tile_map_scores",
+            Self::TileMapClasses => "tile_map_classes",
         }
     }
 
     /// Returns whether the array has values for every cell, with one inner chunk for each image.
     pub(super) fn is_map(self) -> bool {
-        matches!(self, Self::Scores | Self::Classes | Self::Lse)
+        matches!(self, Self::Scores | Self::Classes | Self::Lse | Self::TileMapScores | Self::TileMapClasses)
+    }
+
+    /// Returns whether the array has class ids.
+    pub(super) fn has_class_ids(self) -> bool {
+        matches!(self, Self::Classes | Self::ImageClasses | Self::TileClasses | Self::TileMapClasses)
+    }
+
+    /// Returns whether the array has labels of tiles.
+    pub(super) fn is_of_tiles(self) -> bool {
+        matches!(self, Self::TileProbs | Self::TileClasses | Self::TileMapScores | Self::TileMapClasses)
     }
 
     pub(super) fn axes(self) -> &'static [&'static str] {
-        if self.is_map() { &["image", "rank", "y", "x"] } else { &["image", "rank"] }
+        match (self.is_of_tiles(), self.is_map()) {
+            (false, false) => &["image", "rank"],
+            (false, true) => &["image", "rank", "y", "x"],
+            (true, false) => &["image", "tile", "rank"],
+            (true, true) => &["image", "tile", "rank", "y", "x"],
+        }
     }
 
     /// Returns the path of a shard's chunk inside the store. All chunks of an array are in one folder.

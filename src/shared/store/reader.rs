@@ -8,17 +8,21 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use half::f16;
 
+use super::calibration::Calibration;
 use super::chunk_decoder::{ChunkDecoders, DecodeScratch};
 use super::info::StoreInfo;
-use super::layout::{StoreArray, record_file};
+use super::layout::{CALIBRATION, StoreArray, record_file};
 use super::location::{Files, StoreLocation};
-use super::record::{FailedImage, IdentifiedStore, ShardRecord};
+use super::record::{FailedImage, IdentifiedStore, ShardRecord, StoreIdentity};
 use super::source_index::read_source_index;
+use super::store_error::StoreError;
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
-use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use crate::shared::geometry::MapSize;
+use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, TileLabels};
 use crate::shared::manifest::Manifest;
 use crate::shared::threads::run_concurrently;
+use crate::shared::tiles::Tiles;
 
 use open_shard::{OpenFileBudget, OpenShard, ReadFailure};
 
@@ -29,7 +33,7 @@ pub struct StoreReader {
     path: PathBuf,
     location: StoreLocation,
     info: StoreInfo,
-    identity: Digest,
+    identity: StoreIdentity,
     decoders: ChunkDecoders,
     open_files: OpenFileBudget,
     /// Finished shards whose files were verified against their records.
@@ -45,6 +49,24 @@ pub enum RowState<T = ImageLabels> {
     Failed(FailedImage),
     /// The shard of the row is not done yet.
     ToDo,
+}
+
+/// Which labels of an image are read, in addition to its prediction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabelParts {
+    /// The label map.
+    pub map: bool,
+    /// The predictions of the tiles.
+    pub tiles: bool,
+    /// The label maps of the tiles; only with `tiles`.
+    pub tile_maps: bool,
+}
+
+impl LabelParts {
+    /// Everything.
+    pub const ALL: Self = Self { map: true, tiles: true, tile_maps: true };
+    /// The label map.
+    pub const MAP: Self = Self { map: true, tiles: false, tile_maps: false };
 }
 
 impl StoreReader {
@@ -77,7 +99,7 @@ impl StoreReader {
     fn new(path: PathBuf, location: StoreLocation, info: StoreInfo) -> Result<Self, Error> {
         let decoders = ChunkDecoders::new(&info)
             .map_err(|problem| Error::Store { path: path.clone(), problem: problem.into() })?;
-        let identity = info.identity();
+        let identity = StoreIdentity::new(&info);
         Ok(Self {
             path,
             location,
@@ -125,26 +147,45 @@ impl StoreReader {
     /// # Errors
     /// See [`StoreReader::row`].
     pub fn row_with(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
+        self.row_parts(row, LabelParts::ALL, scratch)
+    }
+
+    /// Reads some of the labels of a row. What is not requested, or what the store does not have, is missing in the result.
+    ///
+    /// # Errors
+    /// See [`StoreReader::row`].
+    pub fn row_parts(&self, row: usize, parts: LabelParts, scratch: &mut DecodeScratch) -> Result<RowState, Error> {
         self.labelled(row, |shard| {
-            let map = self.checked_map_in(shard, row, scratch)?;
-            Ok(ImageLabels { map, prediction: self.checked_prediction_in(shard, row)? })
+            let labels = self.labels_in(shard, row, parts, scratch)?;
+            self.check_values(&labels)?;
+            Ok(labels)
         })
     }
 
     /// Reads a row as [`StoreReader::row`] does, without checks of values, for a verification that reports each wrong one.
     pub(super) fn stored_row(&self, row: usize) -> Result<RowState, Error> {
-        self.labelled(row, |shard| {
-            let map = self.map_in(shard, row, &mut DecodeScratch::default())?;
-            Ok(ImageLabels { map, prediction: self.prediction_in(shard, row)? })
-        })
+        self.labelled(row, |shard| self.labels_in(shard, row, LabelParts::ALL, &mut DecodeScratch::default()))
     }
 
     /// Reads the label map of a row.
     ///
     /// # Errors
-    /// See [`StoreReader::row`].
+    /// See [`StoreReader::row`]. Returns [`Error::NoLabelMaps`] if the teacher has no cells.
     pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
-        self.labelled(row, |shard| self.checked_map_in(shard, row, scratch))
+        let size = self.map_size("read a label map")?;
+        self.labelled(row, |shard| {
+            let map = self.map_in(shard, row, size, scratch)?;
+            self.check_classes(map.cell_classes())?;
+            Ok(map)
+        })
+    }
+
+    /// Returns the size of the label maps, for an operation that needs them.
+    ///
+    /// # Errors
+    /// Returns [`Error::NoLabelMaps`] if the teacher has no cells.
+    pub fn map_size(&self, action: &'static str) -> Result<MapSize, Error> {
+        self.info.map_size.ok_or_else(|| Error::NoLabelMaps { action, store: self.path.clone() })
     }
 
     /// Reads the prediction of a row.
@@ -152,7 +193,11 @@ impl StoreReader {
     /// # Errors
     /// See [`StoreReader::row`].
     pub fn prediction(&self, row: usize) -> Result<RowState<ImagePrediction>, Error> {
-        self.labelled(row, |shard| self.checked_prediction_in(shard, row))
+        self.labelled(row, |shard| {
+            let prediction = self.prediction_in(shard, row)?;
+            self.check_prediction(&prediction)?;
+            Ok(prediction)
+        })
     }
 
     /// Returns the compressed length of a row's label map in bytes.
@@ -160,9 +205,41 @@ impl StoreReader {
     /// # Errors
     /// See [`StoreReader::row`].
     pub fn map_bytes(&self, row: usize) -> Result<RowState<usize>, Error> {
-        let arrays = StoreArray::stored_in(&self.info).iter().filter(|array| array.is_map());
+        let arrays: Vec<_> = StoreArray::stored_in(&self.info).into_iter().filter(|array| array.is_map()).collect();
         let at = row % self.info.shard_images;
-        self.labelled(row, |shard| arrays.clone().map(|&array| shard.chunk_bytes(&self.location, array, at)).sum())
+        self.labelled(row, |shard| arrays.iter().map(|&array| shard.chunk_bytes(&self.location, array, at)).sum())
+    }
+
+    /// Reads the parameters of calibrated pooling; `None` if the store was not calibrated.
+    ///
+    /// # Errors
+    /// Returns [`Error::Store`] if the file is damaged or of other labels; [`Error::File`] or [`Error::Remote`] if it cannot be
+    /// read.
+    pub fn calibration(&self) -> Result<Option<Calibration>, Error> {
+        Ok(self.read_calibration()?.map(|(calibration, _)| calibration))
+    }
+
+    /// Returns the bytes of a valid `pooling.json`; `None` if the store was not calibrated.
+    ///
+    /// # Errors
+    /// See [`StoreReader::calibration`].
+    pub fn calibration_file(&self) -> Result<Option<Vec<u8>>, Error> {
+        Ok(self.read_calibration()?.map(|(_, text)| text))
+    }
+
+    fn read_calibration(&self) -> Result<Option<(Calibration, Vec<u8>)>, Error> {
+        let Some(text) = self.location.read(CALIBRATION)? else { return Ok(None) };
+        let problem = |problem: StoreError| {
+            Error::Store {
+            path: self.path.clone(),
+            problem: format!(
+                "cannot use its {CALIBRATION}: {problem}\n  help: delete the file, or write it again with `relabel calibrate`"
+            )
+            .into(),
+        }
+        };
+        let calibration = Calibration::from_json(&text, &self.info).map_err(problem)?;
+        Ok(Some((calibration, text)))
     }
 
     /// Returns the cached positions of the images in the source's archives, if the store has them.
@@ -214,7 +291,7 @@ impl StoreReader {
     pub fn labels_digest(&self) -> Result<Digest, Error> {
         let mut text = format!("manifest {}\nteacher {}\n", self.info.manifest_sha256, self.info.teacher.sha256);
         for record in self.records()? {
-            for file in &record.files {
+            for file in record.all_files() {
                 text += &format!("{} {}\n", file.sha256, file.path);
             }
         }
@@ -228,7 +305,7 @@ impl StoreReader {
     /// Returns [`Error::File`] if a file cannot be read, and [`Error::Store`] if the shard is damaged.
     pub(super) fn check_unlabelled(&self, row: usize) -> Result<Result<(), (StoreArray, String)>, Error> {
         let Some(shard) = self.shard(row / self.info.shard_images)? else { return Ok(Ok(())) };
-        for &array in StoreArray::stored_in(&self.info) {
+        for array in StoreArray::stored_in(&self.info) {
             let problem = match self.has_values(&shard, array, row) {
                 Ok(false) => continue,
                 Ok(true) => "it has values".to_owned(),
@@ -245,12 +322,12 @@ impl StoreReader {
         if array.is_map() {
             return Ok(shard.chunk_bytes(&self.location, array, row % self.info.shard_images)? > 0);
         }
-        if shard.record.files.iter().all(|file| file.path != array.shard_file(shard.record.shard)) {
+        if shard.record.all_files().all(|file| file.path != array.shard_file(shard.record.shard)) {
             return Ok(false);
         }
         let values = self.small_values(shard, array, row)?;
         Ok(match array {
-            StoreArray::ImageProbs => halves(values).iter().any(|&prob| prob != f16::ZERO),
+            StoreArray::ImageProbs | StoreArray::TileProbs => halves(values).iter().any(|&prob| prob != f16::ZERO),
             _ => values.iter().any(|&byte| byte != u8::MAX),
         })
     }
@@ -318,14 +395,34 @@ impl StoreReader {
         }
     }
 
-    fn map_in(&self, shard: &OpenShard, row: usize, scratch: &mut DecodeScratch) -> Result<LabelMap, ReadFailure> {
-        let scores = halves(&self.chunk_values(shard, StoreArray::Scores, row, scratch)?);
+    fn labels_in(
+        &self,
+        shard: &OpenShard,
+        row: usize,
+        parts: LabelParts,
+        scratch: &mut DecodeScratch,
+    ) -> Result<ImageLabels, ReadFailure> {
+        let map_size = self.info.map_size.filter(|_| parts.map);
+        Ok(ImageLabels {
+            map: map_size.map(|size| self.map_in(shard, row, size, scratch)).transpose()?,
+            prediction: self.prediction_in(shard, row)?,
+            tiles: match &self.info.tiles {
+                Some(tiles) if parts.tiles => self.tiles_in(shard, row, tiles, parts.tile_maps, scratch)?,
+                _ => Vec::new(),
+            },
+        })
+    }
+
+    fn map_in(
+        &self,
+        shard: &OpenShard,
+        row: usize,
+        size: MapSize,
+        scratch: &mut DecodeScratch,
+    ) -> Result<LabelMap, ReadFailure> {
+        let scores = finite_halves(&self.chunk_values(shard, StoreArray::Scores, row, scratch)?)?;
         let classes = self.class_ids(&self.chunk_values(shard, StoreArray::Classes, row, scratch)?);
-        if scores.iter().any(|score| !score.is_finite()) {
-            let problem = "it has no labels, although its record lists it as labelled";
-            return Err(ReadFailure::Damaged(problem.to_owned()));
-        }
-        let mut map = LabelMap::from_stored_cells(scores, classes, self.info.k, self.info.map_size);
+        let mut map = LabelMap::from_stored_cells(scores, classes, self.info.k, size);
         if self.info.with_lse {
             let lse = halves(&self.chunk_values(shard, StoreArray::Lse, row, scratch)?);
             map = map.and_then(|map| map.with_stored_lse(lse));
@@ -333,25 +430,60 @@ impl StoreReader {
         map.ok_or_else(wrong_shape)
     }
 
-    /// Reads a label map and checks that its class ids are below the number of classes, so that they are safe as indices.
-    fn checked_map_in(
+    fn tiles_in(
         &self,
         shard: &OpenShard,
         row: usize,
+        tiles: &Tiles,
+        with_maps: bool,
         scratch: &mut DecodeScratch,
-    ) -> Result<LabelMap, ReadFailure> {
-        let map = self.map_in(shard, row, scratch)?;
-        self.check_classes(map.cell_classes())?;
-        Ok(map)
+    ) -> Result<Vec<TileLabels>, ReadFailure> {
+        let probs = halves(self.small_values(shard, StoreArray::TileProbs, row)?);
+        let classes = self.class_ids(self.small_values(shard, StoreArray::TileClasses, row)?);
+        let mut maps = match self.info.map_size.filter(|_| with_maps && tiles.with_maps()) {
+            Some(size) => self.tile_maps_in(shard, row, size, scratch)?.into_iter(),
+            None => Vec::new().into_iter(),
+        };
+        let predictions = probs.chunks_exact(tiles.k()).zip(classes.chunks_exact(tiles.k()));
+        let labels = predictions.map(|(probs, classes)| {
+            let prediction = ImagePrediction::from_stored(probs.to_vec(), classes.to_vec()).ok_or_else(wrong_shape)?;
+            Ok(TileLabels { prediction, map: maps.next() })
+        });
+        labels.collect()
     }
 
-    fn checked_prediction_in(&self, shard: &OpenShard, row: usize) -> Result<ImagePrediction, ReadFailure> {
-        let prediction = self.prediction_in(shard, row)?;
+    fn tile_maps_in(
+        &self,
+        shard: &OpenShard,
+        row: usize,
+        size: MapSize,
+        scratch: &mut DecodeScratch,
+    ) -> Result<Vec<LabelMap>, ReadFailure> {
+        let scores = finite_halves(&self.chunk_values(shard, StoreArray::TileMapScores, row, scratch)?)?;
+        let classes = self.class_ids(&self.chunk_values(shard, StoreArray::TileMapClasses, row, scratch)?);
+        let values = size.cells() * self.info.k;
+        let maps = scores.chunks_exact(values).zip(classes.chunks_exact(values)).map(|(scores, classes)| {
+            LabelMap::from_stored_cells(scores.to_vec(), classes.to_vec(), self.info.k, size).ok_or_else(wrong_shape)
+        });
+        maps.collect()
+    }
+
+    /// Checks that class ids are below the number of classes, so that they are safe as indices, and that probabilities are
+    /// some.
+    fn check_values(&self, labels: &ImageLabels) -> Result<(), ReadFailure> {
+        for map in labels.map.iter().chain(labels.tiles.iter().filter_map(|tile| tile.map.as_ref())) {
+            self.check_classes(map.cell_classes())?;
+        }
+        self.check_prediction(&labels.prediction)?;
+        labels.tiles.iter().try_for_each(|tile| self.check_prediction(&tile.prediction))
+    }
+
+    fn check_prediction(&self, prediction: &ImagePrediction) -> Result<(), ReadFailure> {
         self.check_classes(prediction.classes())?;
         if let Some(prob) = prediction.probs().iter().find(|prob| !(0.0..=1.001).contains(&prob.to_f32())) {
             return Err(ReadFailure::Damaged(format!("it has the probability {prob}")));
         }
-        Ok(prediction)
+        Ok(())
     }
 
     fn check_classes(&self, classes: &[u32]) -> Result<(), ReadFailure> {
@@ -407,6 +539,15 @@ const CONCURRENT_RECORDS: usize = 16;
 
 fn halves(bytes: &[u8]) -> Vec<f16> {
     bytes.as_chunks::<2>().0.iter().map(|half| f16::from_ne_bytes(*half)).collect()
+}
+
+/// Converts the scores of a labelled image, which are finite.
+fn finite_halves(bytes: &[u8]) -> Result<Vec<f16>, ReadFailure> {
+    let scores = halves(bytes);
+    if scores.iter().all(|score| score.is_finite()) {
+        return Ok(scores);
+    }
+    Err(ReadFailure::Damaged("it has no labels, although its record lists it as labelled".to_owned()))
 }
 
 fn wrong_shape() -> ReadFailure {

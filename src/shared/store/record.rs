@@ -30,7 +30,19 @@ pub struct ShardRecord {
     pub failed: Vec<FailedImage>,
     /// Agreement of the teacher with the folder classes.
     pub agreement: Agreement,
-    /// Files of the shard.
+    /// Files with labels of entire images.
+    pub files: Vec<RecordedFile>,
+    /// Files with labels of tiles; absent if the store has no tiles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<TileFiles>,
+}
+
+/// Files of a shard with labels of tiles. They have a key of their own: programs that do not know tiles read the rest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TileFiles {
+    /// Identity of the store with its tiles ([`StoreInfo::identity_with_tiles`]).
+    pub made_with: Digest,
+    /// The files.
     pub files: Vec<RecordedFile>,
 }
 
@@ -85,7 +97,22 @@ impl Agreement {
 #[derive(Clone, Copy)]
 pub(super) struct IdentifiedStore<'a> {
     pub(super) info: &'a StoreInfo,
-    pub(super) identity: &'a Digest,
+    pub(super) identity: &'a StoreIdentity,
+}
+
+/// Digests of the settings of a store.
+#[derive(Clone, Debug)]
+pub(super) struct StoreIdentity {
+    /// [`StoreInfo::identity`].
+    pub(super) of_images: Digest,
+    /// [`StoreInfo::identity_with_tiles`] of a store with tiles.
+    pub(super) with_tiles: Option<Digest>,
+}
+
+impl StoreIdentity {
+    pub(super) fn new(info: &StoreInfo) -> Self {
+        Self { of_images: info.identity(), with_tiles: info.tiles.as_ref().map(|_| info.identity_with_tiles()) }
+    }
 }
 
 /// State of a shard's record.
@@ -136,24 +163,34 @@ impl ShardRecord {
         if record.shard != shard {
             return Err(StoreError::OtherShard(record.shard));
         }
-        if record.made_with != *of.identity {
+        if record.made_with != of.identity.of_images {
             return Err(StoreError::OtherStore);
+        }
+        match (&record.tiles, &of.identity.with_tiles) {
+            (Some(tiles), Some(identity)) if tiles.made_with != *identity => return Err(StoreError::OtherStore),
+            (None, Some(_)) => return Err(StoreError::NoTileFiles),
+            (Some(_), None) => return Err(StoreError::RecordFiles),
+            _ => {}
         }
         let rows = of.info.shard_rows(shard);
         let counted = record.labelled.checked_add(record.failed.len());
         if (record.first_row, record.rows, counted) != (rows.start, rows.len(), Some(rows.len())) {
             return Err(StoreError::RowCounts);
         }
-        let wanted: Vec<String> = StoreArray::stored_in(of.info).iter().map(|array| array.shard_file(shard)).collect();
-        let named = record.files.iter().map(|file| file.path.as_str());
-        let all_there = record.labelled == 0 || record.files.len() == wanted.len();
-        if !all_there || !named.eq(wanted.iter().map(String::as_str).take(record.files.len())) {
-            return Err(StoreError::RecordFiles);
-        }
-        for (file, &array) in record.files.iter().zip(StoreArray::stored_in(of.info)) {
-            let max_bytes = array.max_file_bytes(of.info);
-            if file.bytes > max_bytes {
-                return Err(StoreError::RecordFileBytes { path: file.path.clone(), bytes: file.bytes, max_bytes });
+        let (tile_arrays, arrays): (Vec<_>, Vec<_>) =
+            StoreArray::stored_in(of.info).into_iter().partition(|array| array.is_of_tiles());
+        let tile_files = record.tiles.as_ref().map_or(&[][..], |tiles| &tiles.files);
+        for (files, arrays) in [(&record.files[..], arrays), (tile_files, tile_arrays)] {
+            let are_named = files.iter().zip(&arrays).all(|(file, array)| file.path == array.shard_file(shard));
+            let are_all_there = record.labelled == 0 || files.len() == arrays.len();
+            if !are_named || !are_all_there || files.len() > arrays.len() {
+                return Err(StoreError::RecordFiles);
+            }
+            for (file, array) in files.iter().zip(arrays) {
+                let max_bytes = array.max_file_bytes(of.info);
+                if file.bytes > max_bytes {
+                    return Err(StoreError::RecordFileBytes { path: file.path.clone(), bytes: file.bytes, max_bytes });
+                }
             }
         }
         if let Some(stray) = record.failed.iter().find(|failed| !rows.contains(&failed.row)) {
@@ -169,12 +206,17 @@ impl ShardRecord {
         Ok(record)
     }
 
+    /// Returns all files of the shard, in the order of [`StoreArray::stored_in`].
+    pub fn all_files(&self) -> impl Iterator<Item = &RecordedFile> {
+        self.files.iter().chain(self.tiles.iter().flat_map(|tiles| &tiles.files))
+    }
+
     /// Returns whether the shard's files exist with the recorded lengths.
     ///
     /// # Errors
     /// Returns [`Error::File`] if one cannot be inspected.
     pub(super) fn files_exist(&self, store: &Path) -> Result<bool, Error> {
-        for file in &self.files {
+        for file in self.all_files() {
             let there = regular_file::metadata(&store.join(&file.path))?;
             if !there.is_some_and(|metadata| metadata.is_file() && metadata.len() == file.bytes) {
                 return Ok(false);
@@ -192,6 +234,6 @@ impl ShardRecord {
     /// Total length of the shard's files.
     #[must_use]
     pub fn file_bytes(&self) -> u64 {
-        self.files.iter().map(|file| file.bytes).sum()
+        self.all_files().map(|file| file.bytes).sum()
     }
 }

@@ -13,7 +13,8 @@ use crate::shared::regular_file;
 pub type Redact<'a> = dyn FnMut(&str, &str) -> Option<String> + 'a;
 
 impl StoreReader {
-    /// Returns the group's `zarr.json` with replaced strings: the names of teacher and source, and the free keys of the card.
+    /// Returns the group's `zarr.json` with replaced strings: the names of teacher, source and covering, and the free keys of
+    /// the card.
     /// The identity of the store does not depend on them, so its records stay valid (test
     /// `publish::no_local_path_is_published`). `None` if nothing changes.
     ///
@@ -30,6 +31,9 @@ impl StoreReader {
         let mut has_changed = false;
         if let Some(source) = object.get_mut("source") {
             has_changed |= redact_value("source", source, redact);
+        }
+        if let Some(covering) = object.get_mut("tiles").and_then(|tiles| tiles.get_mut("covering")) {
+            has_changed |= redact_value("tiles.covering", covering, redact);
         }
         if let Some(Value::Object(teacher)) = object.get_mut("teacher") {
             for (key, value) in teacher.iter_mut() {

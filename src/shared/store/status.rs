@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::info::StoreInfo;
 use super::layout::{self, record_path};
 use super::part::Part;
-use super::record::{Agreement, FailedImage, IdentifiedStore, RecordState, ShardRecord};
+use super::record::{Agreement, FailedImage, IdentifiedStore, RecordState, ShardRecord, StoreIdentity};
 use crate::shared::error::Error;
 use crate::shared::manifest::manifest_rows;
 
@@ -61,7 +61,7 @@ impl StoreStatus {
         let info = StoreInfo::read(store)?;
         check_rows(store, &info)?;
         let (mut records, mut damaged_shards) = (Vec::new(), Vec::new());
-        let of = IdentifiedStore { info: &info, identity: &info.identity() };
+        let of = IdentifiedStore { info: &info, identity: &StoreIdentity::new(&info) };
         for shard in part.shards(info.shards()) {
             match RecordState::read(store, &of, shard)? {
                 RecordState::Valid(record) if record.files_exist(store)? => records.push(record),

@@ -1,7 +1,8 @@
 //! Errors in the files of a store, or in values that are to be stored.
 
 use crate::shared::error::Cause;
-use crate::shared::geometry::MapSize;
+use crate::shared::geometry::{MapSize, map_size_text};
+use crate::shared::pooling_parameters::ParameterError;
 
 /// Errors in a file of a store, or in values that are to be stored. The caller prints the file before the message.
 #[derive(Debug, thiserror::Error)]
@@ -124,15 +125,61 @@ pub enum StoreError {
         names: usize,
     },
     /// A label map would have too many values.
-    #[error("a label map of {map_size} cells with k = {k} has more than {max_values} values")]
+    #[error("{maps} label maps of {map_size} cells with k = {k} have more than {max_values} values")]
     MapValues {
         /// Cells of the map.
         map_size: MapSize,
         /// Classes in each cell.
         k: usize,
+        /// Maps of an image and its tiles.
+        maps: usize,
         /// Largest accepted number of values.
         max_values: usize,
     },
+    /// The version does not fit the rest of the description.
+    #[error("`format_version` is {version}, but a store like this one has version {expected}")]
+    FormatVersion {
+        /// Version in the description.
+        version: u32,
+        /// Version of a store with the other values.
+        expected: u32,
+    },
+    /// Maps of tiles without maps of images.
+    #[error("it has label maps of tiles, but none of images")]
+    TileMapsWithoutMaps,
+    /// The labels do not have the tiles of the store.
+    #[error("image {image} of the shard has labels of {tiles} tiles, the store has {store_tiles}")]
+    TileCount {
+        /// Position in the shard.
+        image: usize,
+        /// Tiles of the labels.
+        tiles: usize,
+        /// Tiles of the store.
+        store_tiles: usize,
+    },
+    /// An array that the store does not have.
+    #[error("the store has no array `{0}`")]
+    NoArray(&'static str),
+    /// Not a `pooling.json`.
+    #[error("not a document of `relabel calibrate`: {0}")]
+    NotACalibration(#[source] serde_json::Error),
+    /// A later version of `pooling.json`.
+    #[error("`pooling_version` is {version}, but this relabel reads only {expected}")]
+    CalibrationVersion {
+        /// Version of the document.
+        version: u64,
+        /// The only one that is read.
+        expected: u32,
+    },
+    /// The `pooling.json` of another store.
+    #[error("it was made for a store with other settings")]
+    OtherCalibration,
+    /// A parameter out of range.
+    #[error(transparent)]
+    Parameter(ParameterError),
+    /// A record without the tiles of its store.
+    #[error("it lists no files of the store's tiles")]
+    NoTileFiles,
     /// The predictions of a shard would have too many values.
     #[error("{shard_images} images in a shard with k = {k} have more than {max_ranks} ranks")]
     ShardRanks {
@@ -206,19 +253,29 @@ pub enum StoreError {
     },
     /// The shape of a label map differs from that of the store.
     #[error(
-        "image {image} has a map of {size} cells with k = {k}, and the store has {store_size} cells with k = {store_k}"
+        "image {image} has a map of {} cells with k = {k}, and the store has {} cells with k = {store_k}", map_size_text(*size), map_size_text(*store_size)
     )]
     MapShape {
         /// Position of the image in the shard.
         image: usize,
         /// Cells of its map.
-        size: MapSize,
+        size: Option<MapSize>,
         /// Classes in each of its cells.
         k: usize,
         /// Cells of the store's maps.
-        store_size: MapSize,
+        store_size: Option<MapSize>,
         /// Classes in each cell of the store.
         store_k: usize,
+    },
+    /// A prediction has fewer classes than the store keeps.
+    #[error("image {image} has a prediction of {ranks} classes, and the store keeps {store_ranks}")]
+    PredictionRanks {
+        /// Position of the image in the shard.
+        image: usize,
+        /// Classes of the prediction.
+        ranks: usize,
+        /// Classes that the store keeps.
+        store_ranks: usize,
     },
     /// A label map has no log-sum-exp, although the store has an array for it.
     #[error("image {0} has no log-sum-exp, and the store has an array `lse`")]
@@ -232,6 +289,14 @@ pub enum StoreError {
         score: f32,
         /// The score before it.
         previous: f32,
+    },
+    /// Labels of a tile are wrong.
+    #[error("tile {tile}: {source}")]
+    Tile {
+        /// Number of the tile, from 0.
+        tile: usize,
+        /// Underlying error.
+        source: Box<StoreError>,
     },
     /// The classes of a cell are damaged.
     #[error("cell {cell}: {source}")]

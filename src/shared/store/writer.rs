@@ -15,13 +15,13 @@ use super::json_digest::{pretty, with_digest};
 use super::layout::{self, SMALL_FILE_BYTES, StoreArray, record_file};
 use super::part::Part;
 use super::part_lock::{PartLock, StartLock};
-use super::record::{Agreement, IdentifiedStore, RecordState, ShardRecord};
+use super::record::{Agreement, IdentifiedStore, RecordState, ShardRecord, StoreIdentity, TileFiles};
 use super::recorded_file::RecordedFile;
 use super::shard_encoder::ShardLabels;
 use super::source_index::read_source_index;
 use super::store_error::StoreError;
 use super::verified_files::{VerifiedFiles, VerifiedFilesLog};
-use crate::shared::digest::{Digest, digest_bytes};
+use crate::shared::digest::digest_bytes;
 use crate::shared::error::Error;
 use crate::shared::manifest::{Manifest, manifest_bytes, read_known_manifest_bytes};
 use crate::shared::regular_file;
@@ -31,7 +31,7 @@ use crate::shared::regular_file;
 pub struct StoreWriter {
     path: PathBuf,
     info: StoreInfo,
-    identity: Digest,
+    identity: StoreIdentity,
     part: Part,
     committer: Committer,
     verified: VerifiedFiles,
@@ -140,7 +140,7 @@ impl StoreWriter {
         }
         let store = Self::start(path, info, options, &start)?;
         store.committer.write_file(layout::MANIFEST, manifest)?;
-        for &array in StoreArray::stored_in(&store.info) {
+        for array in StoreArray::stored_in(&store.info) {
             store.committer.write_file(&array.metadata_file(), &array.metadata_json(&store.info))?;
         }
         store.committer.write_file(layout::GROUP, &store.info.group_json())?;
@@ -162,7 +162,7 @@ impl StoreWriter {
         create_own_folder(&path.join(layout::LOCKS))?;
         let start = StartLock::wait(path)?;
         let mut store = Self::start(path, info, options, &start)?;
-        for &array in StoreArray::stored_in(&store.info) {
+        for array in StoreArray::stored_in(&store.info) {
             create_own_folder(&path.join(array.name()))?;
             let (file, wanted) = (array.metadata_file(), array.metadata_json(&store.info));
             let there = regular_file::read(&path.join(&file), SMALL_FILE_BYTES)?.usable();
@@ -186,7 +186,7 @@ impl StoreWriter {
         let committer = Committer::new(path, part, faults)?;
         let (verified, verified_log) = (VerifiedFiles::read(path), VerifiedFilesLog::open(path, part)?);
         let in_flight = InFlight::open(path, part)?;
-        let identity = info.identity();
+        let identity = StoreIdentity::new(&info);
         Ok(Self {
             path: path.to_path_buf(),
             info,
@@ -282,7 +282,7 @@ impl StoreWriter {
             Ok(if is_unverified { file.bytes } else { 0 })
         };
         let valid = |(_, state): &(usize, RecordState)| match state {
-            RecordState::Valid(record) => record.files.iter().map(unverified).sum(),
+            RecordState::Valid(record) => record.all_files().map(unverified).sum(),
             _ => Ok(0),
         };
         let unverified_bytes = states.par_iter().map(valid).sum::<Result<u64, Error>>()?;
@@ -293,7 +293,7 @@ impl StoreWriter {
             .par_iter()
             .map(|(_, state)| match state {
                 RecordState::Valid(record) => {
-                    record.files.iter().find_map(|file| self.compare(file).transpose()).transpose()
+                    record.all_files().find_map(|file| self.compare(file).transpose()).transpose()
                 }
                 _ => Ok(None),
             })
@@ -346,15 +346,24 @@ impl StoreWriter {
         agreement: Agreement,
     ) -> Result<ShardRecord, Error> {
         let failed: Vec<_> = labels.images.iter().filter_map(|image| image.as_ref().err()).cloned().collect();
+        let arrays = StoreArray::stored_in(&self.info).into_iter().filter(|array| array.is_of_tiles());
+        let tile_paths: Vec<_> = arrays.map(|array| array.shard_file(labels.shard)).collect();
+        let (tiles, images): (Vec<_>, Vec<_>) = files.iter().partition(|(path, _)| tile_paths.contains(path));
+        let recorded = |(path, bytes): &(String, Vec<u8>)| RecordedFile::from_bytes(path, bytes);
         let record = ShardRecord {
-            made_with: self.identity.clone(),
+            made_with: self.identity.of_images.clone(),
             shard: labels.shard,
             first_row: self.info.shard_rows(labels.shard).start,
             rows: labels.images.len(),
             labelled: labels.images.len() - failed.len(),
             failed,
             agreement,
-            files: files.iter().map(|(path, bytes)| RecordedFile::from_bytes(path, bytes)).collect(),
+            files: images.into_iter().map(recorded).collect(),
+            tiles: self
+                .identity
+                .with_tiles
+                .clone()
+                .map(|made_with| TileFiles { made_with, files: tiles.into_iter().map(recorded).collect() }),
         };
         let record_file = record_file(labels.shard);
         self.committer.remove(&record_file)?;

@@ -9,8 +9,8 @@ use crate::shared::error::Error;
 use crate::shared::regular_file;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout;
-use crate::shared::store::record::{IdentifiedStore, ShardRecord};
-use crate::shared::store::verify::{Verification, VerifyProgress, check_fixed_files, check_shard};
+use crate::shared::store::record::{IdentifiedStore, ShardRecord, StoreIdentity};
+use crate::shared::store::verify::{Repair, Verification, VerifyProgress, check_fixed_files, check_shard};
 
 /// Finished shards and problems of a store.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl ExaminedStore {
     ) -> Result<Self, Error> {
         let mut found = Verification::default();
         let manifest_state = check_fixed_files(store, info, &mut found)?;
-        let of = IdentifiedStore { info, identity: &info.identity() };
+        let of = IdentifiedStore { info, identity: &StoreIdentity::new(info) };
         let shards = (0..manifest_state.shards(info)).into_par_iter().filter_map(|shard| {
             let checked = check_shard(store, &of, manifest_state.manifest(), None, shard);
             checked.and_then(|checked| on_progress(VerifyProgress::ShardDone).map(|()| checked)).transpose()
@@ -49,7 +49,14 @@ impl ExaminedStore {
 
     /// Returns a line for each problem.
     pub(super) fn problems(&self) -> impl Iterator<Item = String> {
-        self.found.problems.iter().map(|found| format!("{}, {}: {}", self.store.display(), found.file, found.problem))
+        self.found.problems.iter().map(|found| {
+            // The run command of the part does not repair it.
+            let repair = match found.repair {
+                Repair::Calibrate => format!(" ({})", found.repair),
+                _ => String::new(),
+            };
+            format!("{}, {}: {}{repair}", self.store.display(), found.file, found.problem)
+        })
     }
 }
 

@@ -9,13 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use rayon::iter::{IntoParallelIterator as _, IntoParallelRefIterator as _, ParallelIterator as _};
 
 use super::examined_store::{self, ExaminedStore};
+use super::merged_calibration::MergedCalibration;
 use crate::shared::error::Error;
 use crate::shared::manifest::read_known_manifest_bytes;
 use crate::shared::store::committer::CopyMode;
 use crate::shared::store::group::GroupState;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout;
-use crate::shared::store::record::{IdentifiedStore, RecordState, ShardRecord};
+use crate::shared::store::record::{IdentifiedStore, RecordState, ShardRecord, StoreIdentity};
 use crate::shared::store::verify::VerifyProgress;
 use crate::shared::store::writer::{StoreWriter, WriterOptions};
 
@@ -30,6 +31,7 @@ pub struct Merge {
     shards: Vec<Option<FoundShard>>,
     /// Number of shards with a record in the merged store.
     shards_there: usize,
+    calibration: Option<MergedCalibration>,
 }
 
 /// A finished shard.
@@ -73,7 +75,7 @@ impl Merge {
     /// # Errors
     /// Returns [`Error::Usage`] if a part is passed twice or is `out`; [`Error::Store`] if a part is not a store or `out`
     /// contains other files; [`Error::Merge`] if a part is damaged or has settings that differ from the first, or if
-    /// two stores have different versions of a shard; [`Error::File`] if a file cannot be read; and the errors of
+    /// two stores have different versions of a shard, or different calibrations; [`Error::File`] if a file cannot be read; and the errors of
     /// `on_progress`.
     pub fn plan(
         parts: &[PathBuf],
@@ -113,7 +115,13 @@ impl Merge {
             differing_shards(&holders, &info),
             "decide for each shard which store is right, and delete the shard's record in the other one (in records/)",
         )?;
-        Ok(Self::new(parts, out, info, examined, there))
+        let stores = std::iter::once(out).chain(parts.iter().map(PathBuf::as_path));
+        let (calibration, differing) = MergedCalibration::find(stores, &info)?;
+        refuse(
+            differing,
+            "delete pooling.json in all stores but one; `relabel calibrate` can fit the merged store again",
+        )?;
+        Ok(Self { calibration, ..Self::new(parts, out, info, examined, there) })
     }
 
     fn new(
@@ -147,14 +155,14 @@ impl Merge {
                 } else {
                     part.shards_taken += 1;
                     part.bytes_taken += record.file_bytes();
-                    part.files_taken += record.files.len();
+                    part.files_taken += record.all_files().count();
                     *slot = Some(FoundShard { record, from: Some(at) });
                 }
             }
             merge_parts.push(part);
             manifest = examined.manifest;
         }
-        Self { out: out.to_path_buf(), info, manifest, parts: merge_parts, shards, shards_there }
+        Self { out: out.to_path_buf(), info, manifest, parts: merge_parts, shards, shards_there, calibration: None }
     }
 
     /// Description of the merged store. Names and free keys are those of the first part.
@@ -173,6 +181,12 @@ impl Merge {
     #[must_use]
     pub fn shards_there(&self) -> usize {
         self.shards_there
+    }
+
+    /// The store whose `pooling.json` the merged store has; `None` if no store has one.
+    #[must_use]
+    pub fn calibrated_by(&self) -> Option<&Path> {
+        self.calibration.as_ref().map(|calibration| calibration.store.as_path())
     }
 
     /// Records of all shards that the merged store will have, in order.
@@ -250,6 +264,9 @@ impl Merge {
         for part in &self.parts {
             merged.notes += store.copy_run_notes_from(&part.store)?;
         }
+        if let Some(calibration) = self.calibration.as_ref().filter(|calibration| calibration.store != self.out) {
+            store.write_calibration(&calibration.text)?;
+        }
         self.verify(on_progress)?;
         Ok(merged)
     }
@@ -305,7 +322,7 @@ fn refuse(mut problems: Vec<String>, advice: &'static str) -> Result<(), Error> 
 
 /// Reads the valid records of a store; none if the store does not exist.
 fn records(store: &Path, info: &StoreInfo) -> Result<Vec<ShardRecord>, Error> {
-    let of = IdentifiedStore { info, identity: &info.identity() };
+    let of = IdentifiedStore { info, identity: &StoreIdentity::new(info) };
     let states = (0..info.shards()).into_par_iter().map(|shard| RecordState::read(store, &of, shard));
     let states: Vec<RecordState> = states.collect::<Result<_, Error>>()?;
     let valid = |state| if let RecordState::Valid(record) = state { Some(record) } else { None };
@@ -347,9 +364,9 @@ fn differences(a: &ShardRecord, b: &ShardRecord) -> String {
     } else if a.failed != b.failed {
         what.push("reasons of failed rows".to_owned());
     }
-    let of_b = |path: &str| b.files.iter().find(|file| file.path == path);
-    let in_a = a.files.iter().filter(|file| of_b(&file.path) != Some(file)).map(|file| file.path.as_str());
-    let only_b = b.files.iter().filter(|file| !a.files.iter().any(|other| other.path == file.path));
+    let of_b = |path: &str| b.all_files().find(|file| file.path == path);
+    let in_a = a.all_files().filter(|file| of_b(&file.path) != Some(file)).map(|file| file.path.as_str());
+    let only_b = b.all_files().filter(|file| !a.all_files().any(|other| other.path == file.path));
     what.extend(in_a.chain(only_b.map(|file| file.path.as_str())).map(str::to_owned));
     if what.is_empty() {
         what.push("counts".to_owned());

@@ -105,7 +105,7 @@ impl OpenShard {
         record: ShardRecord,
     ) -> Result<Result<Self, DamagedFile>, Error> {
         let mut files = [const { None }; StoreArray::ALL.len()];
-        for (recorded, &array) in record.files.iter().zip(StoreArray::stored_in(info)) {
+        for (recorded, array) in record.all_files().zip(stored_arrays(&record, info)) {
             let max_chunk_bytes = array.max_chunk_bytes(info);
             let open = match location {
                 StoreLocation::Folder { path, verified } => ShardFile::verify(path, info, verified, recorded, array)?,
@@ -277,6 +277,13 @@ impl ShardFile {
             _ => ReadFailure::Failed(Error::file("read", &store.join(&self.recorded.path))(error)),
         }
     }
+}
+
+/// Returns the arrays of [`ShardRecord::all_files`]: a shard without labels may list fewer files.
+fn stored_arrays(record: &ShardRecord, info: &StoreInfo) -> Vec<StoreArray> {
+    let (tiles, images): (Vec<_>, Vec<_>) =
+        StoreArray::stored_in(info).into_iter().partition(|array| array.is_of_tiles());
+    images.into_iter().take(record.files.len()).chain(tiles).collect()
 }
 
 fn missing(what: &str) -> ReadFailure {

@@ -6,10 +6,11 @@ use super::fixed_files::{ManifestState, WRONG_ARRAY_METADATA};
 use super::shards::contradicts_manifest;
 use super::verification::without_help;
 use crate::shared::error::Error;
+use crate::shared::store::calibration::Calibration;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::{self, StoreArray, record_file};
 use crate::shared::store::location::Files;
-use crate::shared::store::record::{IdentifiedStore, ShardRecord};
+use crate::shared::store::record::{IdentifiedStore, ShardRecord, StoreIdentity};
 
 /// Contents and problems of a store's small files: `zarr.json` of the group and the arrays, manifest and records.
 #[derive(Debug, Default)]
@@ -43,13 +44,18 @@ pub fn read_description(
         }
         Err(error) => return Err(error),
     };
-    for &array in StoreArray::stored_in(&info) {
+    for array in StoreArray::stored_in(&info) {
         let file = array.metadata_file();
         match files.read(&file)? {
             Some(bytes) if bytes == array.metadata_json(&info) => {}
             Some(_) => found.add(file, WRONG_ARRAY_METADATA),
             None => found.add(file, "missing"),
         }
+    }
+    if let Some(text) = files.read(layout::CALIBRATION)?
+        && let Err(problem) = Calibration::from_json(&text, &info)
+    {
+        found.add(layout::CALIBRATION, problem.to_string());
     }
     let manifest = match files.read_up_to(layout::MANIFEST, info.max_manifest_bytes())? {
         None => ManifestState::Damaged("missing".to_owned()),
@@ -58,7 +64,7 @@ pub fn read_description(
     if let ManifestState::Damaged(problem) | ManifestState::OtherLength(problem) = &manifest {
         found.add(layout::MANIFEST, problem);
     }
-    let of = IdentifiedStore { info: &info, identity: &info.identity() };
+    let of = IdentifiedStore { info: &info, identity: &StoreIdentity::new(&info) };
     let shards = (0..manifest.shards(&info)).into_par_iter().map(|shard| {
         let text = files.read(&record_file(shard))?;
         on_shard()?;

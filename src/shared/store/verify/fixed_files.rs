@@ -8,7 +8,8 @@ use super::verification::{Repair, Verification, without_help};
 use crate::shared::digest::digest_bytes;
 use crate::shared::error::Error;
 use crate::shared::manifest::{Manifest, read_manifest_of, rows_in_manifest};
-use crate::shared::regular_file;
+use crate::shared::regular_file::{self, Lookup};
+use crate::shared::store::calibration::Calibration;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::{self, SMALL_FILE_BYTES, StoreArray};
 use crate::shared::store::run_notes::{NoteState, all_notes};
@@ -22,13 +23,23 @@ pub(in crate::shared::store) fn check_fixed_files(
     info: &StoreInfo,
     found: &mut Verification,
 ) -> Result<ManifestState, Error> {
-    for &array in StoreArray::stored_in(info) {
+    for array in StoreArray::stored_in(info) {
         let file = array.metadata_file();
         found.files += 1;
         match regular_file::read(&store.join(&file), SMALL_FILE_BYTES)?.usable() {
             Ok(bytes) if bytes == array.metadata_json(info) => {}
             Ok(_) => found.add(file, WRONG_ARRAY_METADATA, Repair::Run),
             Err(problem) => found.add(file, problem.to_string(), Repair::Run),
+        }
+    }
+    match regular_file::read(&store.join(layout::CALIBRATION), SMALL_FILE_BYTES)? {
+        Lookup::Absent => {}
+        Lookup::Unusable(problem) => found.add(layout::CALIBRATION, problem.to_string(), Repair::Calibrate),
+        Lookup::Found(text) => {
+            found.files += 1;
+            if let Err(problem) = Calibration::from_json(&text, info) {
+                found.add(layout::CALIBRATION, problem.to_string(), Repair::Calibrate);
+            }
         }
     }
     let bytes = regular_file::read(&store.join(layout::MANIFEST), info.max_manifest_bytes())?;

@@ -13,7 +13,7 @@ use crate::shared::manifest::Manifest;
 use crate::shared::regular_file;
 use crate::shared::store::info::StoreInfo;
 use crate::shared::store::layout::{self, StoreArray, record_file, record_path};
-use crate::shared::store::record::{FailedImage, IdentifiedStore, RecordState, ShardRecord};
+use crate::shared::store::record::{FailedImage, IdentifiedStore, RecordState, ShardRecord, StoreIdentity};
 
 /// Verifies every shard, and that the folders contain no files of other stores.
 ///
@@ -28,7 +28,7 @@ pub(super) fn check_shards(
     found: &mut Verification,
 ) -> Result<(), Error> {
     on_progress(VerifyProgress::Shards(info.shards()));
-    let of = IdentifiedStore { info, identity: &info.identity() };
+    let of = IdentifiedStore { info, identity: &StoreIdentity::new(info) };
     let values = match depth {
         Depth::Files => None,
         Depth::Values => Some(ValueChecker::open(store, info)?),
@@ -56,7 +56,7 @@ pub(super) fn check_shards(
         if let Some(record) = checked.record {
             found.labelled += record.labelled;
             found.failed += record.failed.len();
-            for file in present.into_iter().filter(|file| record.files.iter().all(|named| named.path != *file)) {
+            for file in present.into_iter().filter(|file| record.all_files().all(|named| named.path != *file)) {
                 // A shard that is labelled again may have a new record by now, or none.
                 if RecordState::read(store, &of, shard)?.is(&record) {
                     found.add(file, "the record of its shard does not list it", Repair::Delete);
@@ -222,12 +222,12 @@ fn check_recorded(
     manifest: Option<&Manifest>,
     values: Option<&ValueChecker>,
 ) -> Result<CheckedShard, Error> {
-    let mut checked = CheckedShard { files: 1 + record.files.len(), ..CheckedShard::default() };
+    let mut checked = CheckedShard { files: 1 + record.all_files().count(), ..CheckedShard::default() };
     if let Some(problem) = manifest.and_then(|manifest| contradicts_manifest(record, manifest)) {
         checked.add(record_file(record.shard), problem);
     }
     let mut files_match = true;
-    for file in &record.files {
+    for file in record.all_files() {
         match file.open_matching(store, |_| false)?.err() {
             None => checked.compared_bytes += file.bytes,
             Some(problem) => {

@@ -54,6 +54,8 @@ pub enum Repair {
     Resume,
     /// Nothing depends on it: it may be deleted.
     Delete,
+    /// Delete it, or repeat `relabel calibrate`.
+    Calibrate,
 }
 
 impl fmt::Display for Repair {
@@ -62,6 +64,7 @@ impl fmt::Display for Repair {
             Self::Run | Self::Resume => "`relabel run` repairs it",
             Self::RunOrRestore => "`relabel run` repairs it if the source still has the same images",
             Self::Delete => "nothing depends on it; it may be deleted",
+            Self::Calibrate => "`relabel calibrate` writes it again; it may be deleted",
         })
     }
 }

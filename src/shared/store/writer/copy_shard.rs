@@ -1,4 +1,4 @@
-//! Copies finished shards and run notes from another store with the same settings.
+//! Copies finished shards, run notes and the calibration from another store with the same settings.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ impl StoreWriter {
         }
         self.committer.remove(&record_file)?;
         let mut done = mode;
-        for file in &record.files {
+        for file in record.all_files() {
             if self.committer.copy_file(&file.path, &from.join(&file.path), &file.sha256, mode)? == CopyMode::Copy {
                 done = CopyMode::Copy;
             }
@@ -72,5 +72,13 @@ impl StoreWriter {
             }
         }
         Ok(copied)
+    }
+
+    /// Writes the `pooling.json` of another store with the same settings.
+    ///
+    /// # Errors
+    /// Returns [`Error::File`] if it cannot be written.
+    pub(in crate::shared::store) fn write_calibration(&self, text: &[u8]) -> Result<(), Error> {
+        self.committer.write_file(layout::CALIBRATION, text)
     }
 }
