@@ -10,6 +10,9 @@
 //!   crop, then softmax ([`Pooler::pool_visible`](crate::training::pool::Pooler::pool_visible) under
 //!   [`CutRect::unit_from_input`]).
 //!
+//! With [`MixedPooler`](crate::training::pool::MixedPooler) the same holds of each label map; the predictions that it mixes in are
+//! those for the host's entire crop, and the pasted part is a crop of its own.
+//!
 //! `docs/label-pooling.md` has the derivation, and test `pooling::visible_regions_pool_as_brute_force_does` verifies it.
 
 use crate::shared::geometry::{Crop, InputSize, UnitBox};

@@ -16,6 +16,8 @@
 //! ```
 
 mod parallel_chunks;
+mod crop_pooling;
+mod row_pooler;
 mod row_statuses;
 
 use std::num::NonZeroUsize;
@@ -26,12 +28,17 @@ use ndarray::Array2;
 
 use crate::shared::error::Error;
 use crate::shared::geometry::{Crop, UnitBox};
-use crate::shared::label_map::{ImagePrediction, LabelMap};
+use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
 use crate::shared::manifest::{LookupError, Manifest, NameKind, RowIndex};
-use crate::shared::store::{DecodeScratch, Files, RowState, StoreInfo, StoreReader};
+use crate::shared::pooling_parameters::PoolingParameters;
+use crate::shared::store::{DecodeScratch, Files, LabelParts, RowState, StoreInfo, StoreReader};
 use crate::training::cutmix::{CutRect, mix};
-use crate::training::pool::{Fill, PoolError, PoolOptions, Pooler, SparseTarget, TargetValue};
+use crate::training::pool::{PoolError, SparseTarget, TargetValue};
 
+use crop_pooling::no_tiles;
+use row_pooler::RowPooler;
+
+pub use crop_pooling::{CropPooling, PoolingKind, PoolingKindError};
 pub use row_statuses::{RowStatus, RowStatuses};
 
 /// A store, open for training. Threads can share it, and it survives `fork`.
@@ -39,6 +46,7 @@ pub struct Labels {
     reader: StoreReader,
     threads: NonZeroUsize,
     manifest: OnceLock<(Manifest, RowIndex)>,
+    calibrated: OnceLock<PoolingParameters>,
 }
 
 impl Labels {
@@ -47,7 +55,7 @@ impl Labels {
     /// # Errors
     /// Returns [`Error::Store`] if it is not a store of this format version, or its metadata is damaged.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { reader: StoreReader::open(path)?, threads: NonZeroUsize::MIN, manifest: OnceLock::new() })
+        Ok(Self::new(StoreReader::open(path)?))
     }
 
     /// Opens a store that is not in a folder. Only the requested data is read.
@@ -55,7 +63,11 @@ impl Labels {
     /// # Errors
     /// See [`Labels::open`]. Returns [`Error::Remote`] if the server cannot be reached.
     pub fn open_files(files: Arc<dyn Files>) -> Result<Self, Error> {
-        Ok(Self { reader: StoreReader::open_files(files)?, threads: NonZeroUsize::MIN, manifest: OnceLock::new() })
+        Ok(Self::new(StoreReader::open_files(files)?))
+    }
+
+    fn new(reader: StoreReader) -> Self {
+        Self { reader, threads: NonZeroUsize::MIN, manifest: OnceLock::new(), calibrated: OnceLock::new() }
     }
 
     /// Sets the number of threads of [`Labels::pool`]; one by default.
@@ -157,8 +169,9 @@ impl Labels {
         })
     }
 
-    /// Pools a box of each row's image with the options of the paper. Returns float32 `[image, class]`, each row a softmax
-    /// over all classes. Within 1e-5 of torchvision (test `pooling::golden_boxes_pool_to_the_golden_targets`).
+    /// Pools a box of each row's image with [`Labels::default_pooling`]. Returns float32 `[image, class]`, each row a softmax
+    /// over all classes. LabelPooling is within 1e-5 of torchvision (test
+    /// `pooling::golden_boxes_pool_to_the_golden_targets`).
     ///
     /// # Errors
     /// Returns [`Error::NotLabelled`] for the first row without labels; [`Error::Usage`] if the lengths differ or a row does
@@ -166,37 +179,66 @@ impl Labels {
     pub fn pool(&self, rows: &[usize], boxes: &[UnitBox]) -> Result<Array2<f32>, Error> {
         let crops: Vec<Crop> = boxes.iter().copied().map(Crop::from).collect();
         let mut targets = Array2::zeros((rows.len(), self.class_count()));
-        self.pool_into(rows, &crops, PoolOptions::default(), self.threads, targets.as_slice_mut().unwrap_or_default())?;
+        let pooling = self.pooling(self.default_pooling())?;
+        self.pool_into(rows, &crops, pooling, self.threads, targets.as_slice_mut().unwrap_or_default())?;
         Ok(targets)
     }
 
-    /// Pools crops with any options into `targets`, `[image, class, y, x]` with the rows and columns of the output.
+    /// The kind of pooling of this store if none is chosen: LabelPooling if it has label maps.
+    #[must_use]
+    pub fn default_pooling(&self) -> PoolingKind {
+        if self.info().map_size.is_some() { PoolingKind::Paper } else { PoolingKind::Tiles }
+    }
+
+    /// Returns a kind of pooling with its parameters for this store.
     ///
     /// # Errors
-    /// See [`Labels::pool`]. Also returns [`Error::Usage`] if the fill needs a log-sum-exp that the store does not have, and
-    /// [`Error::Threads`] if threads cannot be started.
+    /// Returns [`Error::NoLabelMaps`] if it needs label maps that the store does not have; [`Error::Usage`] if it needs tiles, or a
+    /// calibration, that the store does not have; and the errors of [`StoreReader::calibration`].
+    pub fn pooling(&self, kind: PoolingKind) -> Result<CropPooling, Error> {
+        match kind {
+            PoolingKind::Calibrated => CropPooling::calibrated(self.calibrated_parameters()?, self.path()),
+            kind => CropPooling::of_store(kind, &self.reader),
+        }
+    }
+
+    /// Returns the parameters of calibrated pooling, which are read once; `None` if the store was not calibrated.
+    ///
+    /// # Errors
+    /// See [`StoreReader::calibration`].
+    pub fn calibrated_parameters(&self) -> Result<Option<PoolingParameters>, Error> {
+        if let Some(parameters) = self.calibrated.get() {
+            return Ok(Some(*parameters));
+        }
+        let calibration = self.reader.calibration()?;
+        Ok(calibration.map(|calibration| *self.calibrated.get_or_init(|| calibration.parameters)))
+    }
+
+    /// Pools crops into `targets`, `[image, class, y, x]` with the rows and columns of the output.
+    ///
+    /// # Errors
+    /// See [`Labels::pool`]. Also returns [`Error::Usage`] if the fill needs a log-sum-exp that the store does not have, or a
+    /// parameter is out of its range; [`Error::NoLabelMaps`] if LabelPooling has no label maps; and [`Error::Threads`] if
+    /// threads cannot be started.
     pub fn pool_into<T: TargetValue>(
         &self,
         rows: &[usize],
         crops: &[Crop],
-        options: PoolOptions,
+        pooling: impl Into<CropPooling>,
         threads: NonZeroUsize,
         targets: &mut [T],
     ) -> Result<(), Error> {
-        self.check_fill(options)?;
+        let pooling = pooling.into();
+        pooling.check(&self.reader)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
-        let values = self.class_count() * options.output.parts();
+        let values = self.class_count() * pooling.parts();
         same_length("values of targets and rows times classes", targets.len(), rows.len() * values)?;
         parallel_chunks::for_each_chunk(
             threads,
             targets,
             values,
-            || self.buffers(options),
-            |(pooler, scratch), at, target| {
-                pooler
-                    .pool(&self.map_with(rows[at], scratch)?, crops[at], target)
-                    .map_err(|problem| self.unusable(rows[at], &problem))
-            },
+            || RowPooler::new(self, pooling),
+            |pooler, at, target| pooler.pool(rows[at], crops[at], target),
         )
     }
 
@@ -208,20 +250,20 @@ impl Labels {
         &self,
         rows: &[usize],
         crops: &[Crop],
-        options: PoolOptions,
+        pooling: impl Into<CropPooling>,
         threads: NonZeroUsize,
     ) -> Result<Vec<Vec<SparseTarget>>, Error> {
-        self.check_fill(options)?;
+        let pooling = pooling.into();
+        pooling.check(&self.reader)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
         let mut targets = vec![Vec::new(); rows.len()];
         parallel_chunks::for_each_chunk(
             threads,
             &mut targets,
             1,
-            || self.buffers(options),
-            |(pooler, scratch), at, target| {
-                let pooled = pooler.pool_sparse(&self.map_with(rows[at], scratch)?, crops[at]);
-                target[0] = pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
+            || RowPooler::new(self, pooling),
+            |pooler, at, target| {
+                target[0] = pooler.pool_sparse(rows[at], crops[at])?;
                 Ok(())
             },
         )?;
@@ -236,17 +278,17 @@ impl Labels {
     pub fn cutmix_into(
         &self,
         batch: &PastedBatch<'_>,
-        options: PoolOptions,
+        pooling: impl Into<CropPooling>,
         threads: NonZeroUsize,
         targets: &mut [f32],
     ) -> Result<(), Error> {
-        let PastedBatch { rows, crops, partners, rects } = *batch;
-        self.check_fill(options)?;
+        let (pooling, PastedBatch { rows, crops, partners, rects }) = (pooling.into(), *batch);
+        pooling.check(&self.reader)?;
         same_length("rows and boxes", rows.len(), crops.len())?;
         same_length("rows and partners", rows.len(), partners.len())?;
         same_length("rows and pasted boxes", rows.len(), rects.len())?;
         same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
-        if options.output.parts() != 1 {
+        if pooling.parts() != 1 {
             return Err(Error::Usage("CutMix by region has one target for each crop: use an output of 1x1".to_owned()));
         }
         if let Some(partner) = partners.iter().find(|partner| **partner >= rows.len()) {
@@ -255,25 +297,21 @@ impl Labels {
                 rows.len()
             )));
         }
-        let new_buffers = || (self.buffers(options), vec![0.0; self.class_count()]);
+        let new_buffers = || (RowPooler::new(self, pooling), vec![0.0; self.class_count()]);
         parallel_chunks::for_each_chunk(
             threads,
             targets,
             self.class_count(),
             new_buffers,
-            |((pooler, scratch), pasted), at, target| {
+            |(pooler, pasted), at, target| {
                 let (rect, partner) = (rects[at], partners[at]);
-                let host = self.map_with(rows[at], scratch)?;
-                let pooled = match (rect.unit_from_input(), rect.pasted_crop(crops[partner])) {
+                match (rect.unit_from_input(), rect.pasted_crop(crops[partner])) {
                     (Some(hidden), Some(part)) => {
-                        let other = self.map_with(rows[partner], scratch)?;
-                        pooler
-                            .pool_visible(&host, crops[at], hidden, target)
-                            .and_then(|()| pooler.pool(&other, part, pasted))
+                        pooler.pool_visible(rows[at], crops[at], hidden, target)?;
+                        pooler.pool(rows[partner], part, pasted)?;
                     }
-                    _ => pooler.pool(&host, crops[at], target),
-                };
-                pooled.map_err(|problem| self.unusable(rows[at], &problem))?;
+                    _ => pooler.pool(rows[at], crops[at], target)?,
+                }
                 // Nothing is pasted: λ is 1.
                 mix(target, pasted, rect.lambda());
                 Ok(())
@@ -335,6 +373,23 @@ impl Labels {
         self.labelled(row, self.reader.prediction(row)?)
     }
 
+    /// Reads the teacher's predictions for the tiles of a row, in the order of [`StoreInfo::tiles`].
+    ///
+    /// # Errors
+    /// See [`Labels::pool`]. Also returns [`Error::Usage`] if the store has no tiles.
+    pub fn tile_predictions(&self, row: usize) -> Result<Vec<ImagePrediction>, Error> {
+        if self.info().tiles.is_none() {
+            return Err(no_tiles(self.path(), "read predictions of tiles"));
+        }
+        let parts = LabelParts { map: false, tiles: true, tile_maps: false };
+        let labels = self.labels_with(row, parts, &mut DecodeScratch::default())?;
+        Ok(labels.tiles.into_iter().map(|tile| tile.prediction).collect())
+    }
+
+    fn labels_with(&self, row: usize, parts: LabelParts, scratch: &mut DecodeScratch) -> Result<ImageLabels, Error> {
+        self.labelled(row, self.reader.row_parts(row, parts, scratch)?)
+    }
+
     /// Returns the status of each row, from the records alone. Reads the manifest first, which verifies the number of images.
     ///
     /// # Errors
@@ -363,21 +418,6 @@ impl Labels {
         let manifest = self.reader.manifest()?;
         let index = RowIndex::new(&manifest);
         Ok(self.manifest.get_or_init(|| (manifest, index)))
-    }
-
-    /// Creates the buffers of a thread.
-    fn buffers(&self, options: PoolOptions) -> (Pooler, DecodeScratch) {
-        (Pooler::new(self.class_count(), options), DecodeScratch::default())
-    }
-
-    fn check_fill(&self, options: PoolOptions) -> Result<(), Error> {
-        if options.fill == Fill::Rest && !self.info().with_lse {
-            return Err(Error::Usage(format!(
-                "store {} has no array `lse`, which the fill `rest` needs\n  help: label with `relabel run --with-lse`",
-                self.path().display()
-            )));
-        }
-        Ok(())
     }
 
     fn unusable(&self, row: usize, problem: &PoolError) -> Error {

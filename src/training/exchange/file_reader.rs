@@ -57,7 +57,7 @@ impl FileReader {
         }
         let map = LabelMap::from_cells(&sorted_scores, &sorted_ids, layout.k(), size, ScoreRounding::Float16)?;
         let prediction = self.prediction(&map)?;
-        Ok(ImageLabels { map, prediction })
+        Ok(ImageLabels::new(map, prediction))
     }
 
     fn prediction(&mut self, map: &LabelMap) -> Result<ImagePrediction, ImageError> {
@@ -115,8 +115,9 @@ mod tests {
     #[test]
     fn cells_are_sorted_and_equal_scores_keep_their_order() {
         let labels = reader().labels(&[1.0, 3.0, 2.0, 3.0, 7.0, 9.0, 8.0, 4.0]).unwrap();
-        assert_eq!(labels.map.rank_planes().0, [2.0, 3.0, 1.0, 3.0].map(f16::from_f32));
-        assert_eq!(labels.map.rank_planes().1, [8, 9, 7, 4]);
+        let (scores, classes) = labels.label_map().unwrap().rank_planes();
+        assert_eq!(scores, [2.0, 3.0, 1.0, 3.0].map(f16::from_f32));
+        assert_eq!(classes, [8, 9, 7, 4]);
         assert_eq!(labels.prediction.classes(), [4, 9, 8, 7, 0]);
     }
 

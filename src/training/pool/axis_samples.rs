@@ -1,5 +1,7 @@
 //! `RoIAlign` along one axis: positions of the samples, and weights of the cells.
 
+use crate::shared::geometry::{MapSize, UnitBox};
+
 /// The samples along a side of a box, part by part. Positions are in `map` coordinates, computed in float32 with the
 /// operations of `torchvision.ops.roi_align(aligned=False, sampling_ratio=-1)` in their order.
 #[derive(Debug)]
@@ -20,6 +22,13 @@ struct Sample {
 }
 
 impl AxisSamples {
+    /// Creates the samples along the sides of a box, y first, each side as one part.
+    pub(super) fn of_box(unit_box: UnitBox, size: MapSize) -> [Self; 2] {
+        let (height, width) = (size.height_cells(), size.width_cells());
+        let y = Self::new(unit_box.map_y_from_unit(height), height, 1);
+        [y, Self::new(unit_box.map_x_from_unit(width), width, 1)]
+    }
+
     /// Creates the samples of a side between two `map` coordinates, on an axis of `cells` cells, divided into `parts` parts.
     pub(super) fn new([start, end]: [f32; 2], cells: usize, parts: usize) -> Self {
         let length = (end - start).max(1.0);

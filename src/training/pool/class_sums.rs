@@ -3,6 +3,7 @@
 use super::cell_weights::CellWeights;
 use super::options::{Fill, Temperature};
 use super::pool_error::PoolError;
+use super::softmax::Softmax;
 use super::target::{SparseTarget, TargetValue};
 use crate::shared::label_map::LabelMap;
 
@@ -79,6 +80,11 @@ impl ClassSums {
         Ok(())
     }
 
+    /// Returns the classes that some cell has, in the order in which they were met, and their scores.
+    pub(super) fn class_scores(&self) -> impl Iterator<Item = (u32, f64)> {
+        self.touched.iter().map(|&class| (class, self.sums[class as usize]))
+    }
+
     pub(super) fn clear(&mut self) {
         for class in self.touched.drain(..) {
             self.sums[class as usize] = 0.0;
@@ -95,7 +101,7 @@ impl ClassSums {
         parts: usize,
     ) {
         let softmax = self.softmax(temperature);
-        let absent = T::from_probability(softmax.absent);
+        let absent = T::from_probability(softmax.absent());
         if parts == 1 {
             target.fill(absent);
         } else {
@@ -112,43 +118,16 @@ impl ClassSums {
         let sum = |class: u32| self.sums[class as usize];
         classes.sort_by(|&a, &b| sum(b).total_cmp(&sum(a)).then(a.cmp(&b)));
         let probs = classes.iter().map(|&class| softmax.of(sum(class)) as f32).collect();
-        SparseTarget { classes, probs, rest: (softmax.absent * self.absent_count()) as f32 }
+        SparseTarget { classes, probs, rest: (softmax.absent() * self.absent_count() as f64) as f32 }
     }
 
     fn softmax(&self, temperature: Temperature) -> Softmax {
-        let absent_count = self.absent_count();
-        // All scores are differences to the score of an absent class, whose own is 0.
-        let absent_score = if absent_count > 0.0 { 0.0 } else { f64::NEG_INFINITY };
-        let top = self.touched.iter().map(|&class| self.sums[class as usize]).fold(absent_score, f64::max);
-        let mut softmax = Softmax { top, temperature: temperature.get(), total: 1.0, absent: 0.0 };
-        let absent = softmax.exponential(0.0);
-        let present: f64 = self.touched.iter().map(|&class| softmax.exponential(self.sums[class as usize])).sum();
-        softmax.total = present + absent * absent_count;
-        softmax.absent = absent / softmax.total;
-        softmax
+        let scores = self.touched.iter().map(|&class| self.sums[class as usize]);
+        Softmax::new(scores, self.absent_count(), temperature.get())
     }
 
-    fn absent_count(&self) -> f64 {
-        (self.sums.len() - self.touched.len()) as f64
-    }
-}
-
-/// Softmax of scores that are differences to the score of an absent class.
-struct Softmax {
-    top: f64,
-    temperature: f64,
-    total: f64,
-    /// Probability of an absent class.
-    absent: f64,
-}
-
-impl Softmax {
-    fn exponential(&self, sum: f64) -> f64 {
-        ((sum - self.top) / self.temperature).exp()
-    }
-
-    fn of(&self, sum: f64) -> f64 {
-        self.exponential(sum) / self.total
+    fn absent_count(&self) -> usize {
+        self.sums.len() - self.touched.len()
     }
 }
 

@@ -58,11 +58,10 @@ impl CropWeights {
     /// Computes the weights of crops for maps of one size.
     #[must_use]
     pub fn new(size: MapSize, crops: &[UnitBox]) -> Self {
-        let (height, width) = (size.height_cells(), size.width_cells());
-        let sides = crops.iter().map(|crop| {
-            let y = AxisSamples::new(crop.map_y_from_unit(height), height, 1).part_weights(0);
-            let x = AxisSamples::new(crop.map_x_from_unit(width), width, 1).part_weights(0);
-            (y, x)
+        let width = size.width_cells();
+        let sides = crops.iter().map(|&crop| {
+            let [y, x] = AxisSamples::of_box(crop, size);
+            (y.part_weights(0), x.part_weights(0))
         });
         let sides: Vec<_> = sides.collect();
         let block = |sides: &[(Vec<f64>, Vec<f64>)]| {

@@ -1,6 +1,7 @@
 //! Errors of pooling.
 
 use crate::shared::geometry::MapSize;
+use crate::shared::label_map::NoLabelMap;
 
 /// Errors of pooling a label map, or of an option of pooling.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -14,9 +15,15 @@ pub enum PoolError {
         /// Number of classes.
         class_count: usize,
     },
+    /// The labels have no label map.
+    #[error(transparent)]
+    NoLabelMap(#[from] NoLabelMap),
     /// The fill needs a log-sum-exp, and the map has none.
     #[error("no log-sum-exp, which the fill `rest` needs\n  help: label with --with-lse")]
     NoLse,
+    /// Labels are missing that the target depends on.
+    #[error("no {0}, which the pooling needs")]
+    MissingLabels(&'static str),
     /// The size of the map is not the one that the crops were prepared for.
     #[error("a map of {found} cells, expected {expected}")]
     MapSize {
