@@ -22,7 +22,7 @@ mod pnm_file;
 mod decoder;
 
 pub use budget::{IMAGE_BYTES, Reservation};
-pub use decoder::{Decoder, decode, decode_into};
+pub use decoder::{Decoder, InputLevels, decode, decode_into};
 pub use limits::MAX_PIXELS;
 pub use orientation::ExifOrientation;
 pub use pixel_crop::PixelCrop;

@@ -1,11 +1,11 @@
-//! The teacher: pixels in, label maps out. The only module that uses ONNX Runtime.
+//! The teacher: pixels in, label maps or predictions out. The only module that uses ONNX Runtime.
 //!
 //! An ordinary classifier is rewritten in memory so that its head runs on every cell, and the rewrite is verified before
 //! anything is labelled. `docs/teacher-endings.md` lists the supported endings.
 //!
 //! Modules: `graph` parses, `tail` recognises the ending, `quantisation` treats rounded values, `rewrite` builds the graph that
 //! labels, `rewrite_check` verifies it, `locality` finds the positions of cells, `card` describes the input, `device`, `cuda`
-//! and `placement` concern devices.
+//! and `placement` concern devices. `prediction_teacher` runs classifiers of which no cells are needed.
 
 mod refusal;
 mod onnx_proto;
@@ -41,6 +41,7 @@ mod teacher_request;
 mod parsed_model;
 mod load;
 mod onnx_classifier;
+mod prediction_teacher;
 mod check_onnx;
 mod halving;
 
@@ -56,6 +57,7 @@ pub use locality::{Locality, ProbeResult, probe_labels};
 pub use onnx_classifier::{ClassifierDescription, OnnxClassifier};
 pub use onnx_teacher::OnnxTeacher;
 pub use placement::{OffDeviceNode, Placement};
+pub use prediction_teacher::{PredictionDescription, PredictionTeacher};
 pub use rewrite_check::{QuantisedCheck, RewriteCheck};
 pub use runtime::Runtime;
 pub use runtime_search::RuntimeSearch;

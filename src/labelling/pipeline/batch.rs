@@ -8,7 +8,10 @@ use crate::shared::error::ImageError;
 /// A batch on its way to a teacher.
 pub(super) struct DecodedBatch {
     pub(super) position: BatchPosition,
+    /// The entire images.
     pub(super) pixels: PixelBatch,
+    /// Each tile of all images, in the order of the store.
+    pub(super) tiles: Vec<PixelBatch>,
     /// Error of each slot that is black.
     pub(super) failures: Vec<Option<ImageError>>,
 }
@@ -17,6 +20,8 @@ pub(super) struct DecodedBatch {
 pub(super) struct LabelledBatch {
     pub(super) position: BatchPosition,
     pub(super) labels: BatchLabels,
+    /// Labels of each tile of all images.
+    pub(super) tiles: Vec<BatchLabels>,
     pub(super) failures: Vec<Option<ImageError>>,
 }
 

@@ -11,8 +11,9 @@ use super::job::{Destination, ImagesToDo, Job};
 use super::run_checks::{AgreementCheck, FailureCounter};
 use super::run_outcome::RunOutcome;
 use crate::labelling::teacher::BatchLabels;
-use crate::shared::error::{Error, ImageError};
-use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use crate::shared::error::{Error, ImageError, ImageErrorKind};
+use crate::shared::geometry::MapSize;
+use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, TileLabels};
 use crate::shared::monitor::{Monitor, Stage};
 use crate::shared::store::{Agreement, FailedImage, RowState, ShardLabels, StoreReader, StoreWriter, encode_shard};
 
@@ -39,7 +40,7 @@ pub(super) fn commit_shards(
                 Some(labels) => labels,
                 None => start_shard(job, to.store, work)?,
             };
-            let counts = add_batch(job, to, batch, &mut labels, &mut failures)?;
+            let counts = add_batch(job, to, &batch, &mut labels, &mut failures)?;
             monitor.images_done(counts.labelled, counts.failed, counts.agreement);
             agreement_check.add(counts.agreement, job.info.classes.count, monitor);
             if !ends_shard {
@@ -107,8 +108,8 @@ pub(super) fn collect_rows(
 ) {
     while let Ok(batch) = labelled.recv() {
         let mut counts = BatchCounts::default();
-        for (slot, (row, failure)) in batch.position.rows.clone().zip(batch.failures).enumerate() {
-            let image = failure.map_or_else(|| labels_of(job, &batch.labels, slot), Err);
+        for (slot, (row, failure)) in batch.position.rows.clone().zip(&batch.failures).enumerate() {
+            let image = failure.clone().map_or_else(|| labels_of(job, &batch, slot), Err);
             counts.labelled += usize::from(image.is_ok());
             counts.failed += usize::from(image.is_err());
             if job.shards[batch.position.work].images.include(row) {
@@ -131,17 +132,17 @@ struct BatchCounts {
 fn add_batch(
     job: &Job<'_>,
     to: &Destination<'_>,
-    batch: LabelledBatch,
+    batch: &LabelledBatch,
     shard: &mut ShardLabels,
     failures: &mut FailureCounter,
 ) -> Result<BatchCounts, Error> {
     let first_row = job.info.shard_rows(shard.shard).start;
     let mut counts = BatchCounts::default();
-    for (slot, (row, failure)) in batch.position.rows.clone().zip(batch.failures).enumerate() {
+    for (slot, (row, failure)) in batch.position.rows.clone().zip(&batch.failures).enumerate() {
         if matches!(shard.images.get(row - first_row), Some(Ok(_))) {
             continue;
         }
-        let image = failure.map_or_else(|| labels_of(job, &batch.labels, slot), Err).map_err(|error| FailedImage {
+        let image = failure.clone().map_or_else(|| labels_of(job, batch, slot), Err).map_err(|error| FailedImage {
             row,
             id: job.manifest.id(row).to_owned(),
             path: job.manifest.path(row).to_owned(),
@@ -172,18 +173,47 @@ fn count_agreement(
     }
 }
 
-fn labels_of(job: &Job<'_>, labels: &BatchLabels, slot: usize) -> Result<ImageLabels, ImageError> {
-    let size = job.info.map_size;
-    let (values, ranks) = (size.cells() * labels.k, labels.image_ranks);
-    let cells = slot * values..(slot + 1) * values;
-    let image = slot * ranks..(slot + 1) * ranks;
-    let mut map =
-        LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?;
-    if let Some(lse) = &labels.lse {
-        map = map.with_lse(&lse[slot * size.cells()..][..size.cells()])?;
-    }
+/// Returns the labels of one image of a batch.
+fn labels_of(job: &Job<'_>, batch: &LabelledBatch, slot: usize) -> Result<ImageLabels, ImageError> {
+    let tiles = batch.tiles.iter().enumerate().map(|(tile, labels)| tile_labels(job, labels, tile, slot));
     Ok(ImageLabels {
-        map,
-        prediction: ImagePrediction::from_ranks(&labels.image_probs[image.clone()], &labels.image_classes[image])?,
+        map: job.info.map_size.map(|size| map_of(job, &batch.labels, size, slot)).transpose()?,
+        prediction: prediction_of(&batch.labels, slot, batch.labels.image_ranks)?,
+        tiles: tiles.collect::<Result<_, _>>()?,
     })
+}
+
+fn tile_labels(job: &Job<'_>, labels: &BatchLabels, tile: usize, slot: usize) -> Result<TileLabels, ImageError> {
+    let Some(tiles) = &job.info.tiles else { return Err(not_labelled(tile)) };
+    let map_size = job.info.map_size.filter(|_| tiles.with_maps());
+    let in_tile = |error: ImageError| ImageError { reason: format!("tile {tile}: {}", error.reason), ..error };
+    Ok(TileLabels {
+        map: map_size
+            .map(|size| map_of(job, labels, size, slot))
+            .transpose()
+            .map_err(in_tile)?
+            .map(LabelMap::without_lse),
+        prediction: prediction_of(labels, slot, tiles.k()).map_err(in_tile)?,
+    })
+}
+
+fn not_labelled(tile: usize) -> ImageError {
+    ImageError { kind: ImageErrorKind::Broken, reason: format!("tile {tile} was labelled in an unexpected way") }
+}
+
+fn map_of(job: &Job<'_>, labels: &BatchLabels, size: MapSize, slot: usize) -> Result<LabelMap, ImageError> {
+    let values = size.cells() * labels.k;
+    let cells = slot * values..(slot + 1) * values;
+    let map =
+        LabelMap::from_cells(&labels.scores[cells.clone()], &labels.classes[cells], labels.k, size, job.rounding)?;
+    match &labels.lse {
+        Some(lse) => map.with_lse(&lse[slot * size.cells()..][..size.cells()]),
+        None => Ok(map),
+    }
+}
+
+/// Returns the prediction of one image of a batch, with at most `kept` classes.
+fn prediction_of(labels: &BatchLabels, slot: usize, kept: usize) -> Result<ImagePrediction, ImageError> {
+    let image = slot * labels.image_ranks..slot * labels.image_ranks + kept.min(labels.image_ranks);
+    ImagePrediction::from_ranks(&labels.image_probs[image.clone()], &labels.image_classes[image])
 }

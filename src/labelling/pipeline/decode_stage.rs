@@ -9,11 +9,14 @@ use rayon::{ScopeFifo, ThreadPool};
 use super::batch::{BatchPosition, DecodedBatch};
 use super::job::{Job, Preprocessing, ShardWork};
 use super::run_outcome::RunOutcome;
+use crate::labelling::pixels::InputLevels;
 use crate::labelling::source::{ImageReader, LengthCheck, ReadError};
 use crate::labelling::teacher::PixelBatch;
 use crate::shared::error::{ImageError, ImageErrorKind};
+use crate::shared::geometry::{InputSize, UnitBox};
 use crate::shared::monitor::{Monitor, Stage};
 use crate::shared::store::InFlight;
+use crate::shared::tiles::Tiles;
 
 /// Batches that are decoded at the same time: while the last images of one keep a thread busy, the other threads start
 /// the next one.
@@ -42,8 +45,8 @@ pub(super) fn decode_batches(
                 started.push_back((position, slots));
             }
             let Some((position, slots)) = started.pop_front() else { break };
-            let (pixels, failures) = collect(job, position.rows.len(), &slots, outcome);
-            if outcome.is_stopping() || out.send(DecodedBatch { position, pixels, failures }).is_err() {
+            let batch = collect(job, position, &slots, outcome);
+            if outcome.is_stopping() || out.send(batch).is_err() {
                 break;
             }
         }
@@ -79,14 +82,19 @@ fn start_batch<'scope>(
     for (slot, row) in rows.enumerate() {
         let done = done.clone();
         scope.spawn_fifo(move |_| {
-            let _ = done.send((slot, monitor.timed(Stage::Decoding, || input_pixels(job, in_flight, row))));
+            let _ = done.send((slot, monitor.timed(Stage::Decoding, || input_pixels(job, in_flight, row, monitor))));
         });
     }
     slots
 }
 
 /// Prepares one image for the teacher.
-fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Result<Vec<u8>, ReadError> {
+fn input_pixels(
+    job: &Job<'_>,
+    in_flight: Option<&InFlight>,
+    row: usize,
+    monitor: &dyn Monitor,
+) -> Result<Vec<u8>, ReadError> {
     let Preprocessing { input_size, filter, exif_orientation } = job.preprocessing;
     let _reservation = job.decoder.reserve_for_file(job.manifest.bytes(row));
     let bytes = read_catching_panics(job.images, row, job.length_check)?;
@@ -96,8 +104,13 @@ fn input_pixels(job: &Job<'_>, in_flight: Option<&InFlight>, row: usize) -> Resu
             entry.set_memory(bytes);
         }
     };
-    let mut pixels = vec![0; input_size.rgb_bytes()];
-    job.decoder.decode_into_with(&bytes, exif_orientation, input_size, filter, &mut pixels, &granted)?;
+    let tiles = job.info.tiles.as_ref().map_or(&[][..], Tiles::boxes);
+    let levels = InputLevels { size: input_size, filter, tiles };
+    let mut pixels = vec![0; levels.rgb_bytes()];
+    let image_pixels = job.decoder.decode_levels_into(&bytes, exif_orientation, &levels, &mut pixels, &granted)?;
+    if tiles.iter().any(|tile| is_enlarged(*tile, image_pixels, input_size)) {
+        monitor.tiles_enlarged();
+    }
     Ok(pixels)
 }
 
@@ -119,26 +132,33 @@ fn panicked() -> ImageError {
     ImageError { kind: ImageErrorKind::Broken, reason }
 }
 
+/// Returns whether a tile has fewer pixels than the input that it is resized to.
+fn is_enlarged(tile: UnitBox, (height, width): (u32, u32), input: InputSize) -> bool {
+    let tile_pixels = tile.area() * f64::from(height) * f64::from(width);
+    tile_pixels < f64::from(input.height_pixels()) * f64::from(input.width_pixels())
+}
+
 /// Collects a batch. An I/O error of the host stops the run, since the image may be intact.
-fn collect(
-    job: &Job<'_>,
-    images: usize,
-    slots: &Receiver<Slot>,
-    outcome: &RunOutcome,
-) -> (PixelBatch, Vec<Option<ImageError>>) {
-    let size = job.preprocessing.input_size;
-    let mut data = vec![0; images * size.rgb_bytes()];
+fn collect(job: &Job<'_>, position: BatchPosition, slots: &Receiver<Slot>, outcome: &RunOutcome) -> DecodedBatch {
+    let (size, images) = (job.preprocessing.input_size, position.rows.len());
+    let levels = 1 + job.info.tiles.as_ref().map_or(0, Tiles::count);
+    let mut data = vec![vec![0; images * size.rgb_bytes()]; levels];
     // A slot that is never received has failed: it must not count as a black image.
     let mut failures = vec![Some(panicked()); images];
     for (slot, result) in slots {
         match result {
             Ok(pixels) => {
-                data[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(&pixels);
+                for (level, pixels) in data.iter_mut().zip(pixels.chunks_exact(size.rgb_bytes())) {
+                    level[slot * size.rgb_bytes()..][..size.rgb_bytes()].copy_from_slice(pixels);
+                }
                 failures[slot] = None;
             }
             Err(ReadError::Image(error)) => failures[slot] = Some(error),
             Err(ReadError::Machine(error)) => outcome.record(Err(error)),
         }
     }
-    (PixelBatch::new(images, size, data), failures)
+    let mut batches = data.into_iter().map(|data| PixelBatch::new(images, size, data));
+    // The first level always exists.
+    let pixels = batches.next().unwrap_or_else(|| PixelBatch::new(0, size, Vec::new()));
+    DecodedBatch { position, pixels, tiles: batches.collect(), failures }
 }

@@ -12,7 +12,7 @@ use super::commit_stage::{collect_rows, commit_shards};
 use super::decode_stage::decode_batches;
 use super::job::{Destination, ImagesToDo, Job};
 use super::run_outcome::RunOutcome;
-use crate::labelling::teacher::Teacher;
+use crate::labelling::teacher::{PixelBatch, Teacher};
 use crate::shared::error::{Error, ImageError};
 use crate::shared::label_map::ImageLabels;
 use crate::shared::monitor::{Monitor, Stage};
@@ -142,8 +142,10 @@ fn label_batches(
         if outcome.is_stopping() {
             break;
         }
-        let labels = monitor.timed(Stage::Teacher, || teacher.label(&batch.pixels))?;
-        let labelled_batch = LabelledBatch { position: batch.position, labels, failures: batch.failures };
+        let mut label = |pixels: &PixelBatch| monitor.timed(Stage::Teacher, || teacher.label(pixels));
+        let labels = label(&batch.pixels)?;
+        let tiles = batch.tiles.iter().map(label).collect::<Result<_, Error>>()?;
+        let labelled_batch = LabelledBatch { position: batch.position, labels, tiles, failures: batch.failures };
         if labelled.send(labelled_batch).is_err() {
             break;
         }

@@ -12,7 +12,26 @@ use super::rgb_image::{RgbImage, SHRINKING_FILTER};
 use super::sniff::{self, ImageFormat};
 use super::{bmp_file, gif_file, jpeg, png_file, pnm_file, tiff_file, webp_file};
 use crate::shared::error::ImageError;
-use crate::shared::geometry::InputSize;
+use crate::shared::geometry::{InputSize, UnitBox};
+
+/// The inputs of the teacher that are made of one image: the entire image, then each tile.
+#[derive(Clone, Copy, Debug)]
+pub struct InputLevels<'a> {
+    /// Size of each.
+    pub size: InputSize,
+    /// Filter of the resize.
+    pub filter: Filter,
+    /// Parts of the image.
+    pub tiles: &'a [UnitBox],
+}
+
+impl InputLevels<'_> {
+    /// Bytes of the inputs of one image, one after the other, `[level, y, x, channel]` u8.
+    #[must_use]
+    pub fn rgb_bytes(&self) -> usize {
+        (1 + self.tiles.len()) * self.size.rgb_bytes()
+    }
+}
 
 /// Decodes images within a memory budget, which all threads that use the decoder share. An image that needs more than the
 /// limit per image is refused; one that needs more than is free waits.
@@ -67,25 +86,39 @@ impl Decoder {
         filter: Filter,
         out: &mut [u8],
     ) -> Result<(), ImageError> {
-        self.decode_into_with(bytes, exif, size, filter, out, &|_| {})
+        let levels = InputLevels { size, filter, tiles: &[] };
+        self.decode_levels_into(bytes, exif, &levels, out, &|_| {}).map(|_| ())
     }
 
-    /// Like [`Decoder::decode_into`]. Calls `before_grant` with the number of bytes before the image gets them.
-    pub(crate) fn decode_into_with(
+    /// Decodes a file once and resizes the entire image and each tile, into `out`, `[level, y, x, channel]` u8. Calls
+    /// `before_grant` with the number of bytes before the image gets them. Returns the height and width of the decoded image.
+    ///
+    /// # Errors
+    /// See [`Decoder::decode`]. Also returns an error if a tile extends past the image.
+    ///
+    /// # Panics
+    /// Panics if `out` is not `levels.rgb_bytes()` long.
+    pub fn decode_levels_into(
         &self,
         bytes: &[u8],
         exif: ExifOrientation,
-        size: InputSize,
-        filter: Filter,
+        levels: &InputLevels<'_>,
         out: &mut [u8],
         before_grant: &dyn Fn(u64),
-    ) -> Result<(), ImageError> {
-        assert_eq!(out.len(), size.rgb_bytes(), "buffer for {size} RGB pixels");
+    ) -> Result<(u32, u32), ImageError> {
+        let InputLevels { size, filter, tiles } = *levels;
+        assert_eq!(out.len(), levels.rgb_bytes(), "buffer for {} times {size} RGB pixels", 1 + tiles.len());
         let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
         catching_panics(|| {
+            // Resizing a tile takes no more memory than resizing the entire image.
             let limits = DecodeLimits::new(&self.budget, Some((to, filter))).with_callback(before_grant);
             let image = decode_within(bytes, exif, &limits)?;
-            resize_rgb8(&image.data, image.sides, out, to, filter).map_err(|error| broken(error.to_string()))
+            let (entire, parts) = out.split_at_mut(size.rgb_bytes());
+            resize_rgb8(&image.data, image.sides, entire, to, filter).map_err(|error| broken(error.to_string()))?;
+            for (&tile, part) in tiles.iter().zip(parts.chunks_exact_mut(size.rgb_bytes())) {
+                image.resize_part(tile, size, filter, part)?;
+            }
+            Ok((image.height_pixels(), image.width_pixels()))
         })
     }
 
@@ -172,4 +205,29 @@ fn decode_within(bytes: &[u8], exif: ExifOrientation, limits: &DecodeLimits) -> 
 /// Turns a panic of a decoder into an error of its image.
 fn catching_panics<T>(decode: impl FnOnce() -> Result<T, ImageError>) -> Result<T, ImageError> {
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| Err(broken("the decoder panicked")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_entire_image_and_its_tiles_are_resized_one_after_the_other() {
+        // 2x4 pixels, the columns 0, 50, 100 and 150.
+        let ppm = [b"P6 4 2 255\n".as_slice(), &[0, 50, 100, 150].map(|value| [value; 3]).concat().repeat(2)].concat();
+        let right = UnitBox::new(0.5, 0.0, 1.0, 1.0).unwrap();
+        let middle = UnitBox::new(0.25, 0.5, 0.75, 1.0).unwrap();
+        let decoded = |tiles: &[UnitBox], decoder: &Decoder| {
+            let levels = InputLevels { size: InputSize::new(1, 2).unwrap(), filter: Filter::Box, tiles };
+            let mut out = vec![0; levels.rgb_bytes()];
+            let sides = decoder.decode_levels_into(&ppm, ExifOrientation::Ignore, &levels, &mut out, &|_| {});
+            sides.map(|sides| (sides, out.chunks_exact(3).map(|pixel| pixel[0]).collect::<Vec<_>>()))
+        };
+        let decoder = Decoder::default();
+        assert_eq!(decoded(&[], &decoder), Ok(((2, 4), vec![25, 125])));
+        assert_eq!(decoded(&[right, middle], &decoder), Ok(((2, 4), vec![25, 125, 100, 150, 50, 100])));
+        let outside = UnitBox::new(0.5, 0.5, 1.5, 1.0).unwrap();
+        assert!(decoded(&[right, outside], &decoder).unwrap_err().reason.contains("extends past it"));
+        assert!(decoded(&[right], &Decoder::new(20, 1)).unwrap_err().reason.contains("the limit is 20"));
+    }
 }

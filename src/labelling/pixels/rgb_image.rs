@@ -1,11 +1,11 @@
 //! Decoded images.
 
-use relabel_resize::{Filter, Sides, resize_rgb8};
+use relabel_resize::{Filter, PixelBox, Sides, resize_part_rgb8, resize_rgb8};
 
 use super::image_error::broken;
 use super::pixel_crop::PixelCrop;
 use crate::shared::error::ImageError;
-use crate::shared::geometry::InputSize;
+use crate::shared::geometry::{InputSize, UnitBox};
 
 /// The filter of [`RgbImage::shrunk`].
 pub(super) const SHRINKING_FILTER: Filter = Filter::Lanczos;
@@ -78,6 +78,29 @@ impl RgbImage {
         resize_rgb8(&part.data, part.sides, out, to, filter).map_err(|error| broken(error.to_string()))
     }
 
+    /// Resizes the part of the image in `unit_box` to `size`, into `out`, `[y, x, channel]` u8: PIL's `resize` with `box`. The sides
+    /// of the box may be between two pixels, and pixels around it have an effect as far as the filter reaches.
+    ///
+    /// # Errors
+    /// Returns an error if the box extends past the image, or is so narrow that it is empty in PIL's float32.
+    ///
+    /// # Panics
+    /// Panics if `out` is not `size.rgb_bytes()` long.
+    pub fn resize_part(
+        &self,
+        unit_box: UnitBox,
+        size: InputSize,
+        filter: Filter,
+        out: &mut [u8],
+    ) -> Result<(), ImageError> {
+        assert_eq!(out.len(), size.rgb_bytes(), "buffer for {size} RGB pixels");
+        let (width, height) = (f64::from(self.width_pixels()), f64::from(self.height_pixels()));
+        let [x0, y0, x1, y1] = unit_box.sides();
+        let part = PixelBox { left: x0 * width, top: y0 * height, right: x1 * width, bottom: y1 * height };
+        let to = Sides { height_pixels: size.height_pixels(), width_pixels: size.width_pixels() };
+        resize_part_rgb8(&self.data, self.sides, part, out, to, filter).map_err(|error| broken(error.to_string()))
+    }
+
     /// Returns the part of the image that starts at row `top` and column `left`.
     ///
     /// # Errors
@@ -143,6 +166,24 @@ mod tests {
         let other = PixelCrop::new([4, 6], [0, 0, 1, 1]).unwrap();
         let refused = image.resize_crop(&other, InputSize::new(1, 1).unwrap(), Filter::Box, &mut [0; 3]).unwrap_err();
         assert!(refused.reason.contains("4x6 pixels, not 4x5"), "{refused}");
+    }
+
+    #[test]
+    fn a_part_is_resized_with_the_pixels_around_it() {
+        let image = RgbImage::new(1, 4, [0, 0, 100, 200].iter().flat_map(|&value| [value; 3]).collect()).unwrap();
+        let part = |x0: f64, x1: f64, filter: Filter| {
+            let mut out = [0; 6];
+            let unit_box = UnitBox::new(x0, 0.0, x1, 1.0).unwrap();
+            image.resize_part(unit_box, InputSize::new(1, 2).unwrap(), filter, &mut out).map(|()| [out[0], out[3]])
+        };
+        assert_eq!(part(0.5, 1.0, Filter::Bilinear), Ok([100, 200]), "the part has the size of the output");
+        assert_eq!(part(0.5, 0.75, Filter::Bilinear), Ok([75, 125]), "the neighbours have a weight of a quarter");
+        assert_eq!(part(0.375, 0.875, Filter::Bilinear), Ok([50, 150]), "the part begins between two pixels");
+        assert_eq!(part(0.0, 1.0, Filter::Box), Ok([0, 150]));
+        for (x0, x1) in [(-0.25, 0.5), (0.5, 1.25)] {
+            let reason = part(x0, x1, Filter::Nearest).unwrap_err().reason;
+            assert!(reason.contains("of an image of 1x4 pixels is empty or extends past it"), "{reason}");
+        }
     }
 
     #[test]

@@ -8,9 +8,11 @@ use super::batch::Views;
 use super::card::{self, CardFile, CardValues};
 use super::graph::{Graph, element};
 use super::ports::{image_input, scores_output};
-use super::refusal::Refusal;
-use super::rewrite::{HeadDims, RewriteSpec, copied_head_model, labelling_model, tail_model};
-use super::tail::{self, CellGrid, Ending, FeatureLayout};
+use super::refusal::{Refusal, RefusalKind};
+use super::rewrite::{
+    HeadDims, ImageInput, RewriteSpec, copied_head_model, labelling_model, model_with_outputs, tail_model,
+};
+use super::tail::{self, CellGrid, Ending, FeatureLayout, check_plain_classifier, end_in_layer_with_weights};
 use super::teacher_request::check_batch;
 use super::tensors::FloatTensor;
 use crate::shared::error::Error;
@@ -24,7 +26,8 @@ use crate::shared::geometry::{InputSize, MapSize};
 pub fn check_onnx(bytes: Vec<u8>) -> Result<(), Error> {
     let path = Path::new("teacher.onnx");
     let refused = |refusal: Refusal| refusal.into_error(path);
-    let mut graph = Graph::parse(Bytes::from(bytes)).map_err(refused)?;
+    let bytes = Bytes::from(bytes);
+    let mut graph = Graph::parse(bytes.clone()).map_err(refused)?;
     let (input, facts) = image_input(&graph).map_err(refused)?;
     let is_free = facts.fixed_height_pixels.is_none() || facts.fixed_width_pixels.is_none();
     let flags = CardValues {
@@ -35,7 +38,11 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), Error> {
     };
     let card = card::resolve(path, &flags, &CardFile::default(), &facts)?;
     let output = scores_output(&graph, None).map_err(refused)?;
-    let tail = tail::recognise(&mut graph, &input.name, &output.name, output.rank()).map_err(refused)?;
+    let recognised = tail::recognise(&mut graph, &input.name, &output.name, output.rank());
+    if matches!(&recognised, Err(refusal) if refusal.kind == RefusalKind::NoCells) {
+        check_plain(bytes, &input, &output.name).map_err(refused)?;
+    }
+    let tail = recognised.map_err(refused)?;
     check_batch(&input, &card, Views::Image).map_err(refused)?;
     let map_size = MapSize::new(7, 7)
         .map_err(|problem| Error::Internal { action: "create a label map".to_owned(), problem: problem.into() })?;
@@ -62,4 +69,14 @@ pub fn check_onnx(bytes: Vec<u8>) -> Result<(), Error> {
     }
     let mut weights = graph.external_weights();
     weights.try_for_each(|weight| weight.map(drop)).map_err(|problem| refused(Refusal::damaged(problem)))
+}
+
+/// Runs the first steps of loading a classifier of which no cells are needed.
+fn check_plain(bytes: Bytes, input: &ImageInput, output: &str) -> Result<(), Refusal> {
+    let mut graph = Graph::parse(bytes)?;
+    let scores = tail::recognise_scores(&mut graph, &input.name, output)?;
+    check_plain_classifier(&graph, &input.name, &scores)?;
+    end_in_layer_with_weights(&graph, &input.name, &scores);
+    model_with_outputs(&graph, input, &[&scores.tensor, &scores.output]);
+    Ok(())
 }

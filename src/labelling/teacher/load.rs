@@ -28,8 +28,8 @@ impl OnnxTeacher {
     /// Loads, rewrites and verifies a teacher, with one session per device. `stop_requested` is polled between the steps.
     ///
     /// # Errors
-    /// Returns [`Error::Teacher`] if the file is not an ONNX model or cannot give label maps, [`Error::Card`] if it contradicts
-    /// its card, [`Error::RewriteCheck`] if the verification of the rewrite fails, [`Error::Device`] or [`Error::Inference`] if it
+    /// Returns [`Error::NoCells`] if the model is a classifier that cannot give label maps, [`Error::Teacher`] if it is refused for
+    /// another reason, [`Error::Card`] if it contradicts its card, [`Error::RewriteCheck`] if the verification of the rewrite fails, [`Error::Device`] or [`Error::Inference`] if it
     /// cannot be loaded on a device, and [`Error::Interrupted`] if a stop was requested.
     pub fn load(
         runtime: &Runtime,
@@ -51,9 +51,6 @@ struct TeacherLoader<'a> {
 }
 
 impl TeacherLoader<'_> {
-    /// Number of classes that are kept for the entire image to count top-5 agreement, even if fewer are stored.
-    const AGREEMENT_RANKS: usize = 5;
-
     fn load(&self) -> Result<(Vec<OnnxTeacher>, TeacherDescription), Error> {
         let model = ParsedModel::read(self.request)?;
         let first_device = self.check_devices()?;
@@ -65,7 +62,7 @@ impl TeacherLoader<'_> {
         let spec = self.rewrite_spec(&scores, card.input_size, grid)?;
         let sessions = self.sessions(&model, &card, &spec, &scores);
         let quantised = self.verify_quantised(&sessions, &reference, &spec.grid, &scores)?;
-        let rewrite = describe_rewrite(&model.graph, &model.tail, &model.input, &card, &spec);
+        let rewrite = describe_rewrite(&model.graph, &model.recognised, &model.input, &card, &spec);
         let (opset, input) = (model.graph.opset(), describe_port(&model.graph.inputs()[0]));
         // The graph contains the weights, which the sessions copy.
         drop(model.graph);
@@ -102,10 +99,10 @@ impl TeacherLoader<'_> {
         Ok(first)
     }
 
-    fn reference_teacher<'a>(&'a self, model: &'a ParsedModel, device: Device) -> ReferenceTeacher<'a> {
+    fn reference_teacher<'a>(&'a self, model: &'a ParsedModel<Tail>, device: Device) -> ReferenceTeacher<'a> {
         ReferenceTeacher {
             graph: &model.graph,
-            tail: &model.tail,
+            tail: &model.recognised,
             input: &model.input,
             card: &model.card,
             weights_folder: self.weights_folder(),
@@ -133,10 +130,11 @@ impl TeacherLoader<'_> {
     }
 
     /// Resolves the class list, and refuses features that nobody declared to be classes.
-    fn card_with_classes(&self, model: &ParsedModel, class_count: usize) -> Result<TeacherCard, Error> {
+    fn card_with_classes(&self, model: &ParsedModel<Tail>, class_count: usize) -> Result<TeacherCard, Error> {
         let request = self.request;
         let card = card::resolve_classes(model.card.clone(), &request.flags, &request.card, &model.facts, class_count)?;
-        check_classifier(&model.graph, &model.tail, &card, class_count).map_err(|refusal| self.refused(refusal))?;
+        check_classifier(&model.graph, &model.recognised, &card, class_count)
+            .map_err(|refusal| self.refused(refusal))?;
         Ok(card)
     }
 
@@ -147,18 +145,12 @@ impl TeacherLoader<'_> {
         input_size: InputSize,
         grid: CellGrid,
     ) -> Result<RewriteSpec, Error> {
-        let (k, class_count) = (self.request.k, scores.class_count);
-        if k == 0 || k > class_count {
-            return Err(Error::Usage(format!(
-                "--top-k {k} is out of range: the teacher has {class_count} classes\n  \
-                 help: choose --top-k from 1 to {class_count}"
-            )));
-        }
+        let class_count = scores.class_count;
         Ok(RewriteSpec {
             input_size,
             grid,
-            k,
-            image_ranks: k.max(Self::AGREEMENT_RANKS).min(class_count),
+            image_ranks: self.request.image_ranks(class_count)?,
+            k: self.request.k,
             class_count,
             head_dims: scores.head_dims,
             views: self.request.views,
@@ -169,7 +161,7 @@ impl TeacherLoader<'_> {
     /// Rewrites the model.
     fn sessions(
         &self,
-        model: &ParsedModel,
+        model: &ParsedModel<Tail>,
         card: &TeacherCard,
         spec: &RewriteSpec,
         scores: &ReferenceScores,
@@ -177,7 +169,7 @@ impl TeacherLoader<'_> {
         let on_cpu = self.devices.iter().filter(|&&device| device == Device::Cpu).count();
         Sessions {
             runtime: self.runtime,
-            model: labelling_model(&model.graph, &model.tail, &model.input, card, spec),
+            model: labelling_model(&model.graph, &model.recognised, &model.input, card, spec),
             weights_folder: self.weights_folder(),
             threads: self.request.threads.div_ceil(on_cpu.max(1)),
             shape: TeacherShape {

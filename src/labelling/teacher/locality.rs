@@ -15,6 +15,6 @@ mod probe_labels;
 mod locate;
 
 pub use locate::Locality;
-pub(crate) use locate::{LocalityOptions, LocatedCells, locate_cells};
+pub(crate) use locate::{LocalityOptions, LocatedCells, layout_by_sizes, locate_cells};
 pub use probe::ProbeResult;
 pub use probe_labels::probe_labels;

@@ -1,8 +1,9 @@
 //! Runs the unmodified classifier: pixels in, the probabilities of all classes out. No label maps.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use ort::session::Session;
+use ort::session::{RunOptions, Session};
 
 use super::batch::{PixelBatch, Views};
 use super::card::{self, Normalisation, ScoreMapLayout, TeacherCard};
@@ -11,12 +12,15 @@ use super::device::Device;
 use super::graph::element;
 use super::normalised_input::normalised_input;
 use super::parsed_model::ParsedModel;
+use super::ports::describe_port;
+use super::refusal::Refusal;
 use super::rewrite::{ImageInput, model_with_outputs};
-use super::rewrite_check::{ScoreRows, random_images};
+use super::rewrite_check::{ScoreRows, check_order, random_images};
 use super::runtime::{Optimisation, Runtime, SessionOptions};
+use super::tail::{FeatureLayout, RawScores};
 use super::teacher_request::TeacherRequest;
 use super::teacher_trait::{AdjustableClassifier, Classifier};
-use super::tensors::{FloatTensor, run_floats, take};
+use super::tensors::{FloatTensor, failed, run_floats_until_stopped, take};
 use super::weights::WeightsFile;
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
@@ -30,8 +34,11 @@ pub struct OnnxClassifier {
     normalisation: Normalisation,
     fixed_sides: [Option<usize>; 2],
     class_count: usize,
+    /// Shape of the scores of one run.
+    score_dims: Vec<usize>,
     layout: Option<ScoreMapLayout>,
     views: Views,
+    stop: Arc<RunOptions>,
 }
 
 /// What was loaded.
@@ -41,6 +48,16 @@ pub struct ClassifierDescription {
     pub sha256: Digest,
     /// Files with weights that the ONNX file refers to.
     pub weights_files: Vec<WeightsFile>,
+    /// Opset version of the standard operators.
+    pub opset: i64,
+    /// Name, shape and element type of the input.
+    pub input: String,
+    /// Name, shape and element type of the output.
+    pub output: String,
+    /// Descriptions of the nodes between raw scores and output that are left out: a Softmax, a Log, ...
+    pub left_out: Vec<String>,
+    /// Number of images per run, if the graph fixes it.
+    pub fixed_batch: Option<usize>,
     /// The card in force, with its class list.
     pub card: TeacherCard,
     /// Number of classes.
@@ -52,47 +69,67 @@ impl OnnxClassifier {
     /// The positions of cells are not needed, so they are not verified.
     ///
     /// # Errors
-    /// Returns [`Error::Teacher`] if the file is not an ONNX classifier or returns probabilities, [`Error::Card`] if it contradicts its card,
-    /// [`Error::Device`] or [`Error::Inference`] if it cannot be loaded on the device.
+    /// Returns [`Error::Teacher`] if the file is not an ONNX classifier or returns probabilities, [`Error::Card`] if it contradicts
+    /// its card, [`Error::Device`] or [`Error::Inference`] if it cannot be loaded on the device.
     pub fn load(
         runtime: &Runtime,
         request: &TeacherRequest,
         device: Device,
     ) -> Result<(Self, ClassifierDescription), Error> {
         catch_binding_panic("load the teacher", || {
-            let model = ParsedModel::read(request)?;
-            runtime.check_device(device)?;
-            let scores = model.tail.logits.clone();
-            let bytes = model_with_outputs(&model.graph, &model.input, &[&scores]);
-            let options = SessionOptions {
-                weights_folder: request.path.parent().unwrap_or(Path::new(".")),
-                device: device.with_pageable_transfer(),
-                threads: request.threads,
-                profile: None,
-                optimisation: Optimisation::All,
-            };
-            let mut classifier = Self {
-                session: runtime.session(&bytes, &options)?,
-                input: model.input,
-                scores,
-                normalisation: model.card.normalisation(),
-                fixed_sides: [model.facts.fixed_height_pixels, model.facts.fixed_width_pixels],
-                class_count: 0,
-                layout: model.card.layout,
-                views: request.views,
-            };
-            let named_classes = card::named_class_count(&request.flags, &request.card, &model.facts);
-            classifier.measure_class_count(model.card.input_size, named_classes)?;
-            let values = classifier.scores_of_random_images(model.card.input_size)?;
-            let half = classifier.input.element == element::FLOAT16;
-            let rows = ScoreRows { unit: "image", values: &values, classes: classifier.class_count, half };
-            rows.refuse_probabilities(&model.tail).map_err(|refusal| refusal.into_error(&request.path))?;
-            let class_count = classifier.class_count;
-            let card = card::resolve_classes(model.card, &request.flags, &request.card, &model.facts, class_count)?;
-            let description =
-                ClassifierDescription { sha256: model.sha256, weights_files: model.weights_files, card, class_count };
-            Ok((classifier, description))
+            let model = ParsedModel::read_scores(request)?;
+            Self::from_model(runtime, request, &model, device, request.threads)
         })
+    }
+
+    /// Loads a parsed classifier on one device, with this number of threads.
+    pub(super) fn from_model(
+        runtime: &Runtime,
+        request: &TeacherRequest,
+        model: &ParsedModel<RawScores>,
+        device: Device,
+        threads: usize,
+    ) -> Result<(Self, ClassifierDescription), Error> {
+        let refused = |refusal: Refusal| refusal.into_error(&request.path);
+        runtime.check_device(device)?;
+        let RawScores { tensor: scores, output, left_out } = &model.recognised;
+        let bytes = model_with_outputs(&model.graph, &model.input, &[scores, output]);
+        let options = SessionOptions {
+            weights_folder: request.path.parent().unwrap_or(Path::new(".")),
+            device: device.with_pageable_transfer(),
+            threads,
+            profile: None,
+            optimisation: Optimisation::All,
+        };
+        let mut classifier = Self {
+            session: runtime.session(&bytes, &options)?,
+            input: model.input.clone(),
+            scores: scores.clone(),
+            normalisation: model.card.normalisation(),
+            fixed_sides: [model.facts.fixed_height_pixels, model.facts.fixed_width_pixels],
+            class_count: 0,
+            score_dims: Vec::new(),
+            layout: model.card.layout,
+            views: request.views,
+            stop: Arc::new(RunOptions::new().map_err(failed("prepare a run"))?),
+        };
+        let named_classes = card::named_class_count(&request.flags, &request.card, &model.facts);
+        classifier.measure_class_count(model.card.input_size, named_classes)?;
+        classifier.check_raw_scores(&model.recognised, model.card.input_size)?.map_err(refused)?;
+        let class_count = classifier.class_count;
+        let card = card::resolve_classes(model.card.clone(), &request.flags, &request.card, &model.facts, class_count)?;
+        let description = ClassifierDescription {
+            sha256: model.sha256.clone(),
+            weights_files: model.weights_files.clone(),
+            opset: model.graph.opset(),
+            input: model.graph.inputs().first().map(describe_port).unwrap_or_default(),
+            output: describe_port(&model.output),
+            left_out: left_out.clone(),
+            fixed_batch: model.input.fixed_batch.map(|batch| batch / request.views.count()),
+            card,
+            class_count,
+        };
+        Ok((classifier, description))
     }
 
     /// Runs the classifier once to learn its number of classes.
@@ -107,25 +144,71 @@ impl OnnxClassifier {
         if self.layout.is_none() && named_classes == Some(last) && first != last {
             self.layout = Some(ScoreMapLayout::Nhwc);
         }
+        // [batch, 1, 1, class]
+        if self.layout.is_none() && scores.dims.len() == 4 && scores.dims[1..3] == [1, 1] {
+            self.layout = Some(ScoreMapLayout::Nhwc);
+        }
         let is_nhwc = self.layout == Some(ScoreMapLayout::Nhwc) && scores.dims.len() == 4;
         self.class_count = if is_nhwc { last } else { first };
+        self.score_dims = scores.dims;
         Ok(())
     }
 
-    /// Returns the scores of random images, `[image, class]`, to check that they are not probabilities.
-    fn scores_of_random_images(&mut self, size: InputSize) -> Result<Vec<f32>, Error> {
+    /// Checks on random images that the raw scores are not probabilities, and that they rank classes as the teacher's own output.
+    fn check_raw_scores(&mut self, raw: &RawScores, size: InputSize) -> Result<Result<(), Refusal>, Error> {
         let batch = random_images(self.input.fixed_batch.unwrap_or(2), size);
-        Ok(self.image_scores(&batch)?.into_iter().map(|score| score as f32).collect())
+        let values: Vec<f32> = self.image_scores(&batch)?.into_iter().map(|score| score as f32).collect();
+        let half = self.input.element == element::FLOAT16;
+        let rows = ScoreRows { unit: "image", values: &values, classes: self.class_count, half };
+        if let Err(refusal) = rows.refuse_probabilities(&raw.output) {
+            return Ok(Err(refusal));
+        }
+        if raw.left_out.is_empty() {
+            return Ok(Ok(()));
+        }
+        let [scores, own] = take(self.run_outputs(&batch, &[&raw.tensor, &raw.output])?);
+        let map = (scores.dims.len() == 4).then(|| self.layout.map_or(FeatureLayout::Nchw, FeatureLayout::from));
+        Ok(check_order(&raw.left_out, map, &own, &scores))
     }
 
     fn run(&mut self, batch: &PixelBatch) -> Result<FloatTensor, Error> {
-        let image = normalised_input(batch, &self.normalisation, &self.input);
-        let [scores] = take(run_floats(&mut self.session, &[(&self.input.name, &image)], &[&self.scores])?);
+        let scores = self.scores.clone();
+        let [scores] = take(self.run_outputs(batch, &[&scores])?);
         Ok(scores)
     }
 
+    fn run_outputs(&mut self, batch: &PixelBatch, outputs: &[&str]) -> Result<Vec<FloatTensor>, Error> {
+        let image = normalised_input(batch, &self.normalisation, &self.input);
+        run_floats_until_stopped(&mut self.session, &[(&self.input.name, &image)], outputs, &self.stop)
+    }
+
+    /// Returns a function that makes a running [`Classifier::classify`] return soon.
+    pub(super) fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        let stop = Arc::clone(&self.stop);
+        Box::new(move || {
+            if let Err(error) = stop.terminate() {
+                tracing::warn!("cannot stop ONNX Runtime: {error}");
+            }
+        })
+    }
+
+    /// Shape of the scores of one run.
+    pub(super) fn score_dims(&self) -> &[usize] {
+        &self.score_dims
+    }
+
+    /// Number of images in each run; `None` if it is free.
+    pub(super) fn run_images(&self) -> Option<usize> {
+        self.input.fixed_batch
+    }
+
+    /// The layout of a score map; `None` if it is `[batch, class, y, x]` or the scores are not a map.
+    pub(super) fn layout(&self) -> Option<ScoreMapLayout> {
+        self.layout
+    }
+
     /// Returns the scores of the images of one run, `[image, class]`: of a score map, the mean over its cells.
-    fn image_scores(&mut self, batch: &PixelBatch) -> Result<Vec<f64>, Error> {
+    pub(super) fn image_scores(&mut self, batch: &PixelBatch) -> Result<Vec<f64>, Error> {
         let scores = self.run(batch)?;
         let (images, classes) = (batch.images(), self.class_count);
         let cells = scores.values.len() / (images * classes).max(1);

@@ -17,6 +17,6 @@ mod compare;
 
 pub use differences::{QuantisedCheck, RewriteCheck};
 pub(crate) use images::random_images;
-pub(crate) use probabilities::ScoreRows;
+pub(crate) use probabilities::{ScoreRows, check_order};
 pub(crate) use reference_scores::ReferenceScores;
 pub(crate) use reference_teacher::ReferenceTeacher;

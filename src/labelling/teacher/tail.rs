@@ -11,10 +11,13 @@ mod quantised_head;
 mod activation;
 mod unsupported;
 mod recognise;
+mod plain_classifier;
 
+pub(crate) use activation::RawScores;
 pub use ending::Linearity;
 pub(crate) use ending::{Ending, Pooling, QuantisedHead, Tail};
 pub(crate) use head::describe_node;
 pub(crate) use layout::{CellGrid, FeatureLayout};
-pub(crate) use recognise::recognise;
+pub(crate) use plain_classifier::{check_plain_classifier, end_in_layer_with_weights};
+pub(crate) use recognise::{recognise, recognise_scores};
 pub(crate) use unsupported::detector;

@@ -6,6 +6,7 @@ use super::batch::Views;
 use super::card::{CardFile, CardValues, TeacherCard};
 use super::refusal::Refusal;
 use super::rewrite::ImageInput;
+use crate::shared::error::Error;
 
 /// Which teacher to load, and how it will label.
 #[derive(Clone, Debug)]
@@ -30,6 +31,26 @@ pub struct TeacherRequest {
     /// A folder for temporary files, which are needed to infer the shapes of tensors and to find nodes that run on a different
     /// device; `None` skips both, and the positions of cells are then verified by changing photographs only.
     pub scratch_folder: Option<PathBuf>,
+}
+
+impl TeacherRequest {
+    /// Number of classes that are kept for the entire image to count top-5 agreement, even if fewer are stored.
+    const AGREEMENT_RANKS: usize = 5;
+
+    /// Returns the number of classes that are kept for the entire image.
+    ///
+    /// # Errors
+    /// Returns [`Error::Usage`] if `k` exceeds the number of classes.
+    pub(super) fn image_ranks(&self, class_count: usize) -> Result<usize, Error> {
+        let k = self.k;
+        if k == 0 || k > class_count {
+            return Err(Error::Usage(format!(
+                "--top-k {k} is out of range: the teacher has {class_count} classes\n  \
+                 help: choose --top-k from 1 to {class_count}"
+            )));
+        }
+        Ok(k.max(Self::AGREEMENT_RANKS).min(class_count))
+    }
 }
 
 /// Refuses a fixed batch that is too large, or odd if each image has two views.

@@ -1,7 +1,7 @@
 //! Floating-point inputs and outputs of ONNX Runtime sessions, in the graph's float32 or float16.
 
 use half::f16;
-use ort::session::{Session, SessionInputValue};
+use ort::session::{RunOptions, Session, SessionInputValue};
 use ort::value::{DynValue, Tensor};
 
 use super::onnx_proto::element;
@@ -63,17 +63,33 @@ pub(crate) fn run_floats(
     inputs: &[(&str, &FloatTensor)],
     outputs: &[&str],
 ) -> Result<Vec<FloatTensor>, Error> {
-    let inputs: Vec<(String, SessionInputValue<'static>)> = inputs
-        .iter()
-        .map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?)))
-        .collect::<Result<_, Error>>()?;
-    run_values(session, inputs, outputs)
+    run_values(session, inputs_of(inputs)?, outputs)
+}
+
+/// [`run_floats`], which a different thread can stop through `options`.
+///
+/// # Errors
+/// Returns [`Error::Interrupted`] if it was stopped.
+pub(crate) fn run_floats_until_stopped(
+    session: &mut Session,
+    inputs: &[(&str, &FloatTensor)],
+    outputs: &[&str],
+    options: &RunOptions,
+) -> Result<Vec<FloatTensor>, Error> {
+    let results = session.run_with_options(inputs_of(inputs)?, options).map_err(interrupted_or_failed)?;
+    outputs.iter().map(|&name| FloatTensor::from_value(name, &results[name])).collect()
+}
+
+type NamedInputs = Vec<(String, SessionInputValue<'static>)>;
+
+fn inputs_of(inputs: &[(&str, &FloatTensor)]) -> Result<NamedInputs, Error> {
+    inputs.iter().map(|(name, floats)| Ok(((*name).to_owned(), floats.to_value()?))).collect()
 }
 
 /// [`run_floats`] with inputs of any type.
 pub(crate) fn run_values(
     session: &mut Session,
-    inputs: Vec<(String, SessionInputValue<'static>)>,
+    inputs: NamedInputs,
     outputs: &[&str],
 ) -> Result<Vec<FloatTensor>, Error> {
     let results = session.run(inputs).map_err(failed("run the teacher"))?;
@@ -106,6 +122,11 @@ pub(crate) fn failed<R>(action: &'static str) -> impl Fn(ort::Error<R>) -> Error
             Error::Inference { action, message }
         }
     }
+}
+
+/// Converts the error of a run that may have been stopped.
+pub(crate) fn interrupted_or_failed(error: ort::Error) -> Error {
+    if error.message().contains("terminate flag") { Error::Interrupted } else { failed("run the teacher")(error) }
 }
 
 /// Whether a message of ONNX Runtime reports a failed allocation, on the CPU (`bad_alloc`, its arena) or with CUDA.

@@ -11,7 +11,7 @@ use ort::value::{PrimitiveTensorElementType, Tensor, TensorRef, TensorValueType}
 use super::cuda::PixelTransfer;
 use super::device::Device;
 use super::rewrite::port;
-use super::tensors::failed;
+use super::tensors::{failed, interrupted_or_failed};
 use crate::shared::error::Error;
 
 /// Buffers of a labelling session, by [`PixelTransfer`]. The labels do not depend on it.
@@ -191,10 +191,6 @@ fn fill(tensor: &mut Tensor<u8>, pixels: &[u8]) -> Result<(), Error> {
 fn allocate<T: PrimitiveTensorElementType + Debug>(memory: &Allocator, shape: &[usize]) -> Result<Tensor<T>, Error> {
     let shape: Vec<i64> = shape.iter().map(|&side| side as i64).collect();
     Tensor::new(memory, shape).map_err(failed("allocate memory on the device"))
-}
-
-fn interrupted_or_failed(error: ort::Error) -> Error {
-    if error.message().contains("terminate flag") { Error::Interrupted } else { failed("run the teacher")(error) }
 }
 
 /// Returns the values of an output, copied to the host if they are on the device.

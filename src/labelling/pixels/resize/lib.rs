@@ -3,9 +3,14 @@
 //! A separate crate without generics in its interface, so `fast_image_resize`, which is slow to compile, is
 //! instantiated once.
 
+mod axis;
+mod exact;
+
 use std::fmt;
+use std::ops::Range;
 use std::str::FromStr;
 
+use axis::Axis;
 use fast_image_resize::images::{TypedImage, TypedImageRef};
 use fast_image_resize::pixels::U8x3;
 use fast_image_resize::{FilterType, ImageBufferError, ResizeAlg, ResizeError, ResizeOptions, Resizer};
@@ -48,14 +53,13 @@ impl Filter {
         }
     }
 
-    fn algorithm(self) -> ResizeAlg {
-        let convolution = ResizeAlg::Convolution;
+    /// The convolution by `fast_image_resize`; `None` for filters that are computed in [`exact`].
+    fn convolution(self) -> Option<FilterType> {
         match self {
-            Self::Nearest => ResizeAlg::Nearest,
-            Self::Box => convolution(FilterType::Box),
-            Self::Bilinear => convolution(FilterType::Bilinear),
-            Self::Bicubic => convolution(FilterType::CatmullRom),
-            Self::Lanczos => convolution(FilterType::Lanczos3),
+            Self::Nearest | Self::Box => None,
+            Self::Bilinear => Some(FilterType::Bilinear),
+            Self::Bicubic => Some(FilterType::CatmullRom),
+            Self::Lanczos => Some(FilterType::Lanczos3),
         }
     }
 }
@@ -97,6 +101,14 @@ pub enum ResampleError {
         /// Sides of the image.
         sides: Sides,
     },
+    /// A part is empty, or extends past the image.
+    #[error("the part {part:?} of an image of {}x{} pixels is empty or extends past it", .sides.height_pixels, .sides.width_pixels)]
+    Part {
+        /// The part.
+        part: PixelBox,
+        /// Sides of the image.
+        sides: Sides,
+    },
     /// `fast_image_resize` does not accept a buffer.
     #[error(transparent)]
     Buffer(#[from] ImageBufferError),
@@ -120,11 +132,30 @@ impl Sides {
     }
 }
 
-/// Resizes `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as Pillow 13 does: one axis after the
-/// other, rounded to 8 bits in between. An axis whose length does not change is not filtered.
-///
-/// Values differ from PIL's by at most 1 (bilinear) or 2 (bicubic), and most are equal (tests
-/// `golden::resized_pixels_equal_pil_bilinear`, `golden::resized_pixels_equal_pil_bicubic`).
+/// A part of an image, in its pixels. The sides may be between two pixels.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PixelBox {
+    /// Left side.
+    pub left: f64,
+    /// Upper side.
+    pub top: f64,
+    /// Right side.
+    pub right: f64,
+    /// Lower side.
+    pub bottom: f64,
+}
+
+impl PixelBox {
+    /// Returns the part that is the entire image.
+    #[must_use]
+    pub fn entire(sides: Sides) -> Self {
+        let (right, bottom) = (f64::from(sides.width_pixels), f64::from(sides.height_pixels));
+        Self { left: 0.0, top: 0.0, right, bottom }
+    }
+}
+
+/// Resizes `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as Pillow 13 does: see
+/// [`resize_part_rgb8`].
 ///
 /// # Errors
 /// Returns [`ResampleError`] if a buffer does not have the length of its sides, or a side is 0.
@@ -135,38 +166,71 @@ pub fn resize_rgb8(
     to_sides: Sides,
     filter: Filter,
 ) -> Result<(), ResampleError> {
+    resize_part_rgb8(from, from_sides, PixelBox::entire(from_sides), to, to_sides, filter)
+}
+
+/// Resizes a part of `from`, `[y, x, channel]` u8 of `from_sides`, into `to` of `to_sides`, as Pillow 13 does with
+/// `resize(size, filter, box)`: one axis after the other, rounded to 8 bits in between. An axis of which the part is all, and
+/// whose length does not change, is not filtered. Pixels outside of the part have an effect as far as the filter reaches. The sides
+/// of the part are rounded to float32.
+///
+/// Nearest and box are equal to PIL's. The other filters' values differ by at most 2, and most are equal (tests
+/// `golden::resized_pixels_equal_pil_bilinear`, `golden::resized_pixels_equal_pil_bicubic`,
+/// `golden::resized_parts_equal_pil`).
+///
+/// # Errors
+/// Returns [`ResampleError`] if a buffer does not have the length of its sides, a side is 0, or the part is empty or extends past
+/// the image.
+pub fn resize_part_rgb8(
+    from: &[u8],
+    from_sides: Sides,
+    part: PixelBox,
+    to: &mut [u8],
+    to_sides: Sides,
+    filter: Filter,
+) -> Result<(), ResampleError> {
     for (buffer, bytes, sides) in [("source", from.len(), from_sides), ("target", to.len(), to_sides)] {
         if bytes != sides.rgb_bytes() || bytes == 0 {
             return Err(ResampleError::BufferLength { buffer, bytes, sides });
         }
     }
-    let same_width = from_sides.width_pixels == to_sides.width_pixels;
-    let same_height = from_sides.height_pixels == to_sides.height_pixels;
-    match (same_width, same_height) {
+    let PixelBox { left, top, right, bottom } = part;
+    let (width, height) = (from_sides.width_pixels, from_sides.height_pixels);
+    let columns = Axis::new(width, [left, right], to_sides.width_pixels);
+    let rows = Axis::new(height, [top, bottom], to_sides.height_pixels);
+    let (Some(columns), Some(rows)) = (columns, rows) else {
+        return Err(ResampleError::Part { part, sides: from_sides });
+    };
+    let radius = filter.support() as f64;
+    let (column_window, row_window) = (columns.window(radius), rows.window(radius));
+    match (columns.is_unchanged(), rows.is_unchanged()) {
         (true, true) => to.copy_from_slice(from),
-        (false, true) | (true, false) => pass(from, from_sides, to, to_sides, filter)?,
-        (false, false) if filter == Filter::Nearest => pass(from, from_sides, to, to_sides, filter)?,
+        _ if filter == Filter::Nearest => exact::nearest(from, width, columns, rows, to),
+        (false, true) => resize_columns(from, &columns.all(), columns, to, filter)?,
+        (true, false) => resize_rows(from, width, &columns.all(), &rows.all(), rows, to, filter)?,
+        // A single call for both axes would keep more than 8 bits in between.
+        (false, false) if rows_first(from_sides, to_sides) => {
+            let mut between = vec![0; rows.target() as usize * column_window.len() * 3];
+            resize_rows(from, width, &column_window, &rows.all(), rows, &mut between, filter)?;
+            resize_columns(&between, &column_window, columns, to, filter)?;
+        }
         (false, false) => {
-            // A single call for both axes would keep more than 8 bits in between.
-            let between_sides = if rows_first(from_sides, to_sides) {
-                Sides { height_pixels: to_sides.height_pixels, ..from_sides }
-            } else {
-                Sides { width_pixels: to_sides.width_pixels, ..from_sides }
-            };
-            let mut between = vec![0; between_sides.rgb_bytes()];
-            pass(from, from_sides, &mut between, between_sides, filter)?;
-            pass(&between, between_sides, to, to_sides, filter)?;
+            let row_bytes = width as usize * 3;
+            let needed = &from[row_window.start as usize * row_bytes..row_window.end as usize * row_bytes];
+            let mut between = vec![0; row_window.len() * columns.target() as usize * 3];
+            resize_columns(needed, &columns.all(), columns, &mut between, filter)?;
+            resize_rows(&between, columns.target(), &(0..columns.target()), &row_window, rows, to, filter)?;
         }
     }
     Ok(())
 }
 
-/// Bytes that [`resize_rgb8`] allocates in addition to source and target: the image between the two passes, and the
-/// weights of the larger pass.
+/// Largest number of bytes that [`resize_rgb8`] and [`resize_part_rgb8`] allocate in addition to source and target: the image
+/// between the two passes, and the weights of the larger pass.
 #[must_use]
 pub fn working_bytes(from: Sides, to: Sides, filter: Filter) -> u64 {
     if filter == Filter::Nearest {
-        return 0;
+        return u64::from(to.width_pixels) * 8;
     }
     let between = if rows_first(from, to) {
         u64::from(to.height_pixels) * u64::from(from.width_pixels)
@@ -182,19 +246,57 @@ pub fn working_bytes(from: Sides, to: Sides, filter: Filter) -> u64 {
     between.saturating_mul(3).saturating_add(weights)
 }
 
-/// Whether Pillow 13 resizes the height first: if it removes more than twice as many rows as columns (found by
-/// experiment; older versions never do). The order affects the result because of the rounding in between.
+/// Whether Pillow 13 resizes the height first: if the target has fewer rows than the image, and the difference is more than twice
+/// that of the columns. Older versions never do. The part has no effect on the order. The order affects the result because of the
+/// rounding in between.
 fn rows_first(from: Sides, to: Sides) -> bool {
     let removed_rows = from.height_pixels.saturating_sub(to.height_pixels);
     let removed_columns = from.width_pixels.saturating_sub(to.width_pixels);
     u64::from(removed_rows) > 2 * u64::from(removed_columns)
 }
 
-fn pass(from: &[u8], from_sides: Sides, to: &mut [u8], to_sides: Sides, filter: Filter) -> Result<(), ResampleError> {
-    let source = TypedImageRef::<U8x3>::from_buffer(from_sides.width_pixels, from_sides.height_pixels, from)?;
-    let mut target = TypedImage::<U8x3>::from_buffer(to_sides.width_pixels, to_sides.height_pixels, to)?;
-    let options = ResizeOptions::new().resize_alg(filter.algorithm());
-    Ok(Resizer::new().resize_typed(&source, &mut target, &options)?)
+/// Resizes along the rows of an image. Its columns are those in `held`.
+fn resize_columns(
+    from: &[u8],
+    held: &Range<u32>,
+    columns: Axis,
+    to: &mut [u8],
+    filter: Filter,
+) -> Result<(), ResampleError> {
+    let Some(convolution) = filter.convolution() else {
+        exact::box_columns(from, held, columns, to);
+        return Ok(());
+    };
+    let held_columns = held.end - held.start;
+    let rows = (from.len() / 3) as u32 / held_columns;
+    let source = TypedImageRef::<U8x3>::from_buffer(held_columns, rows, from)?;
+    let mut target = TypedImage::<U8x3>::from_buffer(columns.target(), rows, to)?;
+    let (start, length) = columns.part();
+    let options = ResizeOptions::new().crop(start - f64::from(held.start), 0.0, length, f64::from(rows));
+    Ok(Resizer::new().resize_typed(&source, &mut target, &options.resize_alg(ResizeAlg::Convolution(convolution)))?)
+}
+
+/// Resizes along the columns in `window` of an image of `from_width` columns. Its rows are those in `held`.
+fn resize_rows(
+    from: &[u8],
+    from_width: u32,
+    window: &Range<u32>,
+    held: &Range<u32>,
+    rows: Axis,
+    to: &mut [u8],
+    filter: Filter,
+) -> Result<(), ResampleError> {
+    let Some(convolution) = filter.convolution() else {
+        exact::box_rows(from, from_width, window, held, rows, to);
+        return Ok(());
+    };
+    let columns = window.end - window.start;
+    let source = TypedImageRef::<U8x3>::from_buffer(from_width, held.end - held.start, from)?;
+    let mut target = TypedImage::<U8x3>::from_buffer(columns, rows.target(), to)?;
+    let (start, length) = rows.part();
+    let top = start - f64::from(held.start);
+    let options = ResizeOptions::new().crop(f64::from(window.start), top, f64::from(columns), length);
+    Ok(Resizer::new().resize_typed(&source, &mut target, &options.resize_alg(ResizeAlg::Convolution(convolution)))?)
 }
 
 #[cfg(test)]
@@ -249,6 +351,29 @@ mod tests {
         let mut to = [0; 3];
         resize_rgb8(&from, sides(1, 2), &mut to, sides(1, 1), Filter::Box).unwrap();
         assert_eq!(to, [50, 60, 71]);
+    }
+
+    #[test]
+    fn a_part_costs_no_more_memory_than_the_entire_image() {
+        for filter in Filter::ALL.map(|(_, filter)| filter) {
+            for (from, to) in
+                [(sides(375, 500), sides(224, 224)), (sides(2000, 30), sides(7, 9)), (sides(1, 1), sides(5, 5))]
+            {
+                let whole = PixelBox::entire(from);
+                let part = PixelBox { left: whole.right / 3.0, ..whole };
+                let radius = filter.support() as f64;
+                let columns = Axis::new(from.width_pixels, [part.left, part.right], to.width_pixels).unwrap();
+                let rows = Axis::new(from.height_pixels, [part.top, part.bottom], to.height_pixels).unwrap();
+                let between = if rows_first(from, to) {
+                    columns.window(radius).len() * to.height_pixels as usize * 3
+                } else {
+                    rows.window(radius).len() * to.width_pixels as usize * 3
+                };
+                if filter != Filter::Nearest {
+                    assert!(between as u64 <= working_bytes(from, to, filter), "{from:?} to {to:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use crate::labelling::teacher::rewrite_check::ReferenceTeacher;
 use crate::labelling::teacher::runtime::Runtime;
 use crate::labelling::teacher::tail::{CellGrid, Ending, FeatureLayout, describe_node};
 use crate::shared::error::Error;
-use crate::shared::geometry::MapSize;
+use crate::shared::geometry::{InputSize, MapSize};
 
 /// How it was verified that the cells of a teacher correspond to image positions.
 #[derive(Clone, Debug, PartialEq)]
@@ -223,18 +223,27 @@ fn layout_of_score_map(
             _ => {}
         }
     }
+    layout_by_sizes([a, b, c], teacher.card.input_size, named_classes)
+}
+
+/// Determines the layout of a score map of shape `[batch, a, b, c]` from the number of classes or the aspect ratio.
+pub(crate) fn layout_by_sizes(
+    [a, b, c]: [usize; 3],
+    input_size: InputSize,
+    named_classes: Option<usize>,
+) -> Result<FeatureLayout, Refusal> {
     match named_classes {
         Some(count) if a == count && c != count => return Ok(FeatureLayout::Nchw),
         Some(count) if c == count && a != count => return Ok(FeatureLayout::Nhwc),
         _ => {}
     }
-    let fits = |rows, columns| MapSize::new(rows, columns).is_ok_and(|size| fits_input(size, teacher.card.input_size));
+    let fits = |rows, columns| MapSize::new(rows, columns).is_ok_and(|size| fits_input(size, input_size));
     match (fits(b, c), fits(a, b)) {
         (true, false) => Ok(FeatureLayout::Nchw),
         (false, true) => Ok(FeatureLayout::Nhwc),
         _ => Err(Refusal::new(
             format!(
-                "cannot tell the layout of the score map of shape {dims:?}: [batch, class, y, x] and [batch, y, x, class] are \
+                "cannot tell the layout of the score map of shape [batch, {a}, {b}, {c}]: [batch, class, y, x] and [batch, y, x, class] are \
                  both possible"
             ),
             "set `layout = \"nchw\"` or `layout = \"nhwc\"` in the card",

@@ -68,7 +68,8 @@ pub(super) fn cell_vectors(
                  as in VGG, or the input of {input_size} pixels is too small"
             ),
             "use a larger --input-size if the graph accepts one, or a different teacher",
-        ));
+        )
+        .for_lack_of_cells());
     }
     let vectors = grid.in_order(pooling.layout.cells_last(features), channels);
     Ok(CellVectors { map_size, images, channels, head_dims, vectors, dims, element: features.element })
@@ -120,6 +121,7 @@ fn not_entire_map(problem: String) -> Refusal {
         "use a teacher that averages its features over the entire map before its head, or a different --input-size if the \
          export fixed one",
     )
+    .for_lack_of_cells()
 }
 
 impl CellVectors {

@@ -54,11 +54,11 @@ impl RewriteCheck {
     /// grows with the square of their number.
     pub const MAX_CELLS: usize = 256;
     /// float32 sums in a different order differ by a few parts in a million.
-    pub(super) const RELATIVE_TOLERANCE: f32 = 1e-4;
+    pub(crate) const RELATIVE_TOLERANCE: f32 = 1e-4;
     /// float16 has 11 significant bits.
-    pub(super) const RELATIVE_TOLERANCE_HALF: f32 = 1e-2;
+    pub(crate) const RELATIVE_TOLERANCE_HALF: f32 = 1e-2;
     /// Eight bits, rounded at different nodes in two sessions.
-    pub(super) const RELATIVE_TOLERANCE_QUANTISED: f32 = 5e-2;
+    pub(crate) const RELATIVE_TOLERANCE_QUANTISED: f32 = 5e-2;
     /// The same for probabilities.
     const PROBABILITY_TOLERANCE_QUANTISED: f32 = 5e-2;
 

@@ -55,11 +55,12 @@ fn misfit(runtime: &Runtime, teacher: &ReferenceTeacher<'_>, pooling: &Pooling) 
         map[0],
         map[1]
     );
-    let advice = match fitting {
-        Some(fitting) => format!("use the input size that fits: --input-size {fitting}"),
-        None => "export it with the input size it was designed for, or with global average pooling".to_owned(),
-    };
-    Some(Refusal::new(problem, advice))
+    Some(if let Some(fitting) = fitting {
+        Refusal::new(problem, format!("use the input size that fits: --input-size {fitting}"))
+    } else {
+        let advice = "export it with the input size it was designed for, or with global average pooling";
+        Refusal::new(problem, advice).for_lack_of_cells()
+    })
 }
 
 /// Input sizes that may give a map as large as the window: with the stride of the present map, or the nearest power of

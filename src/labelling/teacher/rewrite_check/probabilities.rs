@@ -3,7 +3,7 @@
 
 use crate::labelling::teacher::graph::element;
 use crate::labelling::teacher::refusal::Refusal;
-use crate::labelling::teacher::tail::{Ending, FeatureLayout, Tail};
+use crate::labelling::teacher::tail::FeatureLayout;
 use crate::labelling::teacher::tensors::FloatTensor;
 
 /// Scores, one row per image or cell.
@@ -21,12 +21,11 @@ impl ScoreRows<'_> {
 
     /// Refuses rows that all contain probabilities. Raw scores sum to 1 in less than one row of a hundred, and never in
     /// all.
-    pub(crate) fn refuse_probabilities(&self, tail: &Tail) -> Result<(), Refusal> {
+    pub(crate) fn refuse_probabilities(&self, output: &str) -> Result<(), Refusal> {
         let Some(what) = self.probabilities() else { return Ok(()) };
         Err(Refusal::new(
             format!(
-                "the output `{}` contains probabilities, not scores: {what} in each of the {} {}s compared",
-                tail.output,
+                "the output `{output}` contains probabilities, not scores: {what} in each of the {} {}s compared",
                 self.rows(),
                 self.unit
             ),
@@ -84,26 +83,26 @@ impl ScoreRows<'_> {
 }
 
 /// Refuses scores that rank the classes of an image or cell differently than the teacher's own output: the nodes left out
-/// were then not a final activation.
-pub(super) fn check_order(
-    tail: &Tail,
-    layout: FeatureLayout,
+/// were then not a final activation. `map` is the layout of scores that form a map.
+pub(crate) fn check_order(
+    left_out: &[String],
+    map: Option<FeatureLayout>,
     own: &FloatTensor,
     scores: &FloatTensor,
 ) -> Result<(), Refusal> {
     let refused = |problem: String| {
         Refusal::new(problem, "export raw scores (logits) as the output, without Softmax, Sigmoid or Log after them")
     };
-    let left_out = tail.left_out.join(", ");
+    let left_out = left_out.join(", ");
     if own.values.len() != scores.values.len() {
         return Err(refused(format!(
             "the output has shape {:?}, but the scores before {left_out} have shape {:?}",
             own.dims, scores.dims
         )));
     }
-    let (classes, inner) = match (&tail.ending, &scores.dims[..]) {
-        (Ending::ScoreMap, [.., classes]) if layout.channels_last() => (*classes, 1),
-        (Ending::ScoreMap, [_, classes, map @ ..]) => (*classes, map.iter().product::<usize>()),
+    let (classes, inner) = match (map, &scores.dims[..]) {
+        (Some(layout), [.., classes]) if layout.channels_last() => (*classes, 1),
+        (Some(_), [_, classes, sides @ ..]) => (*classes, sides.iter().product::<usize>()),
         (_, [_, classes @ ..]) => (classes.iter().product(), 1),
         (_, []) => (1, 1),
     };

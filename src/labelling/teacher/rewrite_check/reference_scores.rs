@@ -82,8 +82,9 @@ impl ReferenceScores {
         let [scores, own, features, pooled, values] =
             std::array::from_fn(|_| tensors.next().unwrap_or_else(FloatTensor::empty));
         let parts: Vec<FloatTensor> = tensors.collect();
+        let map = matches!(tail.ending, Ending::ScoreMap).then_some(grid.layout);
         if !tail.left_out.is_empty()
-            && let Err(refusal) = check_order(tail, grid.layout, &own, &scores)
+            && let Err(refusal) = check_order(&tail.left_out, map, &own, &scores)
         {
             return Ok(Err(refusal));
         }
@@ -244,7 +245,7 @@ impl ReferenceScores {
         let (tail, views, classes) = (teacher.tail, teacher.views.count(), scores.class_count);
         let half = half || teacher.input.element == element::FLOAT16;
         for (unit, values) in [("cell", &scores.all_cells), ("image", &scores.image_scores)] {
-            ScoreRows { unit, values, classes, half }.refuse_probabilities(tail)?;
+            ScoreRows { unit, values, classes, half }.refuse_probabilities(&tail.output)?;
         }
         let mut copy_difference = LargestDifference::default();
         for (cell, truth) in scores.cells_of_views.iter().zip(scores.cell_scores.chunks_exact(classes)) {

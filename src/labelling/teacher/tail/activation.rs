@@ -9,11 +9,13 @@ use crate::labelling::teacher::refusal::Refusal;
 
 /// The raw scores of a teacher.
 #[derive(Debug)]
-pub(super) struct RawScores {
+pub(crate) struct RawScores {
     /// The tensor that holds them: the output itself, or the output of a copy of its nodes without activations.
-    pub(super) tensor: String,
+    pub(crate) tensor: String,
+    /// The teacher's own output, which may be probabilities.
+    pub(crate) output: String,
     /// Descriptions of the nodes left out, from the scores to the output. Empty if the output is raw.
-    pub(super) left_out: Vec<String>,
+    pub(crate) left_out: Vec<String>,
 }
 
 /// Largest number of nodes from the output back to the activation; exporters write a handful.
@@ -23,14 +25,14 @@ const MAX_NODES: usize = 256;
 /// scores. Nodes that move, select or reshape classes are kept.
 pub(super) fn raw_scores(graph: &mut Graph, input: &str, output: &str) -> Result<RawScores, Refusal> {
     let Some(Plan { activated, scores, skipped, left_out }) = plan(graph, input, output)? else {
-        return Ok(RawScores { tensor: output.to_owned(), left_out: Vec::new() });
+        return Ok(RawScores { tensor: output.to_owned(), output: output.to_owned(), left_out: Vec::new() });
     };
     let tensor = graph.copy_between(&activated, output, &scores, &skipped);
     // The copy must contain no activation.
     let image = ImageDependence { graph, input, dependent: dependent_tensors(graph, input) };
     match image.hidden_activation(&tensor) {
         Some(index) => Err(hidden(graph, index, graph.producer(&tensor))),
-        None => Ok(RawScores { tensor, left_out }),
+        None => Ok(RawScores { tensor, output: output.to_owned(), left_out }),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The ending of a classifier: raw scores, last pooling and head.
 
 use super::layout::FeatureLayout;
-use crate::labelling::teacher::graph::Graph;
+use crate::labelling::teacher::graph::{Graph, NodeProto};
 
 /// How a teacher ends.
 #[derive(Debug)]
@@ -130,8 +130,11 @@ impl Pooling {
     /// Whether any node between the pooling and the scores has weights, as a classifier does. SqueezeNet has them before
     /// the pooling.
     pub(crate) fn has_classifier(&self, graph: &Graph) -> bool {
-        const WITH_WEIGHTS: [&str; 4] = ["Gemm", "MatMul", "Conv", "Einsum"];
-        let mut ops = self.head.iter().map(|&index| graph.node(index).op_type());
-        ops.any(|op| WITH_WEIGHTS.iter().any(|kind| op.contains(kind)))
+        self.head.iter().any(|&index| has_weights(graph.node(index)))
     }
+}
+
+/// Whether a node is a layer with weights, as classifiers have.
+pub(super) fn has_weights(node: &NodeProto) -> bool {
+    ["Gemm", "MatMul", "Conv", "Einsum"].iter().any(|kind| node.op_type().contains(kind))
 }

@@ -322,10 +322,9 @@ fn rank_after(graph: &Graph, node: &NodeProto, rank: Option<usize>) -> Option<us
 }
 
 fn mixes(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!(
-            "cannot compute per-cell scores: {} between the pooling and the scores mixes vectors, so the score of a cell \
-             would depend on other cells",
+    Refusal::no_cells(
+        &format!(
+            "{} between the pooling and the scores mixes vectors, so the score of a cell would depend on other cells",
             describe_node(node)
         ),
         "use a teacher whose head processes each pooled vector independently, or export a graph whose output is a score \
@@ -334,10 +333,9 @@ fn mixes(node: &NodeProto) -> Refusal {
 }
 
 fn unknown(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!(
-            "cannot compute per-cell scores: {} between the pooling and the scores is not known to process each vector \
-             independently",
+    Refusal::no_cells(
+        &format!(
+            "{} between the pooling and the scores is not known to process each vector independently",
             describe_node(node)
         ),
         "export it with standard operators (norms, convolutions, activations and linear layers are supported), or as a \

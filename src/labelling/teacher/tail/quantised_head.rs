@@ -11,10 +11,10 @@ use crate::labelling::teacher::refusal::Refusal;
 /// Refuses a head that runs on integers.
 pub(super) fn refuse_integers(graph: &Graph, pooling: &Pooling) -> Result<(), Refusal> {
     match pooling.head.iter().map(|&index| graph.node(index)).find(|node| computes_on_integers(node)) {
-        Some(node) => Err(Refusal::new(
-            format!(
-                "cannot compute per-cell scores: {} between the pooling and the scores rounds to a range calibrated on means \
-                 over the map, and would clip the larger values of single cells",
+        Some(node) => Err(Refusal::no_cells(
+            &format!(
+                "{} between the pooling and the scores rounds to a range calibrated on means over the map, and would clip the \
+                 larger values of single cells",
                 describe_node(node)
             ),
             "quantise it again in the QDQ format and keep the pooling and everything after it in float (nodes_to_exclude of \

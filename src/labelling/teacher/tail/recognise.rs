@@ -20,8 +20,7 @@ pub(crate) fn recognise(
     output: &str,
     output_rank: Option<usize>,
 ) -> Result<Tail, Refusal> {
-    let RawScores { tensor: logits, left_out } = activation::raw_scores(graph, input, output)?;
-    unsupported::check_nodes(graph, &logits)?;
+    let RawScores { tensor: logits, output, left_out } = recognise_scores(graph, input, output)?;
     let reach = Reachability::from_source(graph, input);
     let pooling = last_pooling(graph, &reach, input, &logits);
     if let Some(refusal) = pooling.as_ref().and_then(|pooling| unsupported::pooling(graph, &reach, input, pooling)) {
@@ -48,10 +47,17 @@ pub(crate) fn recognise(
         None => return Err(unsupported::no_pooling(graph, &reach, input, &logits)),
     };
     let quantised_head = match &ending {
-        Ending::Pooled(pooling) => quantised_head::find(graph, pooling, &logits, output),
+        Ending::Pooled(pooling) => quantised_head::find(graph, pooling, &logits, &output),
         Ending::ScoreMap => None,
     };
-    Ok(Tail { logits, output: output.to_owned(), left_out, ending, quantised_head })
+    Ok(Tail { logits, output, left_out, ending, quantised_head })
+}
+
+/// Finds the raw scores of `graph` alone, for classifiers of which no cells are needed.
+pub(crate) fn recognise_scores(graph: &mut Graph, input: &str, output: &str) -> Result<RawScores, Refusal> {
+    let scores = activation::raw_scores(graph, input, output)?;
+    unsupported::check_nodes(graph, &scores.tensor)?;
+    Ok(scores)
 }
 
 /// The pooling closest to the output through which the scores depend on the image, apart from single tokens such as a

@@ -9,7 +9,7 @@ use super::{attention, single_tokens};
 use crate::labelling::teacher::graph::{Graph, NodeProto, Reachability, attribute_int, attribute_ints};
 use crate::labelling::teacher::refusal::Refusal;
 
-const OTHER_TEACHER: &str = "use a teacher with global average pooling (EfficientNet, ResNet, RegNet, DenseNet, ConvNeXt, Swin, \
+pub(super) const OTHER_TEACHER: &str = "use a teacher with global average pooling (EfficientNet, ResNet, RegNet, DenseNet, ConvNeXt, Swin, \
      a ViT with mean pooling, ...), or export a graph whose output is a score map [batch, class, y, x]";
 
 /// Largest number of nodes examined, from the output backwards; bounds the time for malicious graphs.
@@ -17,11 +17,7 @@ const MAX_NODES: usize = 256;
 
 /// The refusal of an architecture that has no score per cell.
 fn no_cell_scores(reason: &str) -> Refusal {
-    no_cell_scores_but(reason, OTHER_TEACHER)
-}
-
-fn no_cell_scores_but(reason: &str, advice: &str) -> Refusal {
-    Refusal::new(format!("cannot compute per-cell scores: {reason}"), advice)
+    Refusal::no_cells(reason, OTHER_TEACHER)
 }
 
 /// Refuses graphs with nodes that classifiers of single images do not have.
@@ -208,8 +204,8 @@ fn maximum(node: &NodeProto) -> Refusal {
 }
 
 fn quantised(node: &NodeProto) -> Refusal {
-    Refusal::new(
-        format!("the model is quantised and its pooling runs on integers ({})", describe_node(node)),
+    Refusal::no_cells(
+        &format!("the model is quantised and its pooling runs on integers ({})", describe_node(node)),
         "use the float32 or float16 model, or one quantised in the QDQ format, whose pooling runs on floats",
     )
 }
@@ -222,7 +218,7 @@ fn flattened(node: &NodeProto) -> Refusal {
 }
 
 fn class_token(node: &NodeProto) -> Refusal {
-    no_cell_scores_but(
+    Refusal::no_cells(
         &format!(
             "the model classifies from its class token ({} selects one token of the sequence), and the other tokens never \
              reach the head",
@@ -233,7 +229,7 @@ fn class_token(node: &NodeProto) -> Refusal {
 }
 
 fn attention(node: &NodeProto) -> Refusal {
-    no_cell_scores_but(
+    Refusal::no_cells(
         &format!(
             "attention pooling ({} selects the result of attention over all cells) whose query is not known to be a single \
              learned vector without positions, so the weight of a cell depends on the other cells",
