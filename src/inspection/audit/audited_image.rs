@@ -6,7 +6,7 @@ use crate::inspection::inspect::{Examiner, StatisticsError, Verdict};
 use crate::inspection::random_crops::iou;
 use crate::shared::geometry::{MapSize, UnitBox};
 use crate::shared::label_map::{ImageLabels, LabelMap};
-use crate::training::pool::{CropPooler, CropWeights, SparseTarget};
+use crate::training::pool::{CropPooler, CropWeights, LabelSources, SparseTarget};
 
 /// Audit of one image. Its id and folder stay in the manifest, as a data set can have millions of images.
 #[derive(Clone, Debug, PartialEq)]
@@ -94,7 +94,7 @@ impl<'a> Auditor<'a> {
     /// Creates an auditor for maps of a teacher with `class_count` classes.
     pub(super) fn new(class_count: usize, crops: &'a CropSet) -> Self {
         let pooler = CropPooler::new(class_count, &crops.weights);
-        Self { examiner: Examiner::new(class_count), crops, pooler }
+        Self { examiner: Examiner::new(class_count, LabelSources::new(true, None)), crops, pooler }
     }
 
     /// Compares the image in `row` with its folder class.
@@ -104,8 +104,8 @@ impl<'a> Auditor<'a> {
         labels: &ImageLabels,
         folder_class: Option<u32>,
     ) -> Result<AuditedImage, StatisticsError> {
-        let (map, prediction) = (&labels.map, &labels.prediction);
-        let statistics = self.examiner.statistics(map, folder_class)?;
+        let (map, prediction) = (labels.label_map()?, &labels.prediction);
+        let statistics = self.examiner.statistics(labels, folder_class)?;
         let target = &statistics.target;
         let first = |classes: &[u32], prob: Option<f32>| match (classes.first(), prob) {
             (Some(&class), Some(prob)) => Ok(ClassProb { class, prob }),
@@ -206,11 +206,11 @@ mod tests {
         let size = MapSize::new(2, 4).unwrap();
         let classes = [1, 2, 1, 2, 2, 1, 2, 1].repeat(2);
         let map = LabelMap::from_cells(&[9.0, 1.0].repeat(8), &classes, 2, size, ScoreRounding::Float16).unwrap();
-        ImageLabels { map, prediction: ImagePrediction::from_ranks(&[0.75], &[2]).unwrap() }
+        ImageLabels::new(map, ImagePrediction::from_ranks(&[0.75], &[2]).unwrap())
     }
 
     fn crops(boxes: Vec<UnitBox>) -> CropSet {
-        CropSet::new(halves().map.size(), boxes)
+        CropSet::new(halves().map.unwrap().size(), boxes)
     }
 
     fn unit_box(x0: f64, y0: f64, x1: f64, y1: f64) -> UnitBox {
@@ -219,8 +219,8 @@ mod tests {
 
     #[test]
     fn regions_are_bounding_boxes_of_cells() {
-        assert_eq!(region_box(&halves().map, 2), Some(unit_box(0.5, 0.0, 1.0, 1.0)));
-        assert_eq!(region_box(&halves().map, 3), None);
+        assert_eq!(region_box(&halves().map.unwrap(), 2), Some(unit_box(0.5, 0.0, 1.0, 1.0)));
+        assert_eq!(region_box(&halves().map.unwrap(), 3), None);
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl<'a> Audit<'a> {
         let classes: ClassList = (&store.info().classes).into();
         let class_of_label = classes.by_folder_class();
         let folder_class = |row: usize| manifest.folder_class(row).and_then(|label| class_of_label.get(label).copied());
-        let crops = CropSet::new(store.info().map_size, random_crops(options.crops, options.seed));
+        let crops = CropSet::new(store.map_size("audit a store")?, random_crops(options.crops, options.seed));
         let make_auditor = || Auditor::new(store.info().classes.count, &crops);
         let examine = |auditor: &mut Auditor<'_>, row: usize, finished: FinishedRow| match finished {
             FinishedRow::Failed(_) => Ok(None),

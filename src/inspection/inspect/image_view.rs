@@ -7,8 +7,11 @@ use super::regions::{Object, objects};
 use super::statistics::{Examiner, ImageStatistics, StatisticsError, Verdict};
 use crate::shared::classes::ClassList;
 use crate::shared::geometry::UnitBox;
-use crate::shared::label_map::ImageLabels;
+use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, TileLabels};
 use crate::shared::manifest::Manifest;
+use crate::shared::store::StoreInfo;
+use crate::shared::tiles::Tiles;
+use crate::training::labels::{CropPooling, PoolingKind};
 use crate::training::pool::SparseTarget;
 
 /// A labelled image with its statistics.
@@ -24,63 +27,144 @@ pub struct ImageView {
     pub folder: Option<String>,
     /// Folder class of the image; `None` if the folder is not a class of the teacher.
     pub folder_class: Option<u32>,
-    /// Label map and prediction.
-    pub labels: ImageLabels,
-    /// Statistics of the label map.
+    /// The label map; `None` if the teacher has no cells.
+    pub map: Option<LabelMap>,
+    /// The teacher's prediction for the entire image.
+    pub prediction: ImagePrediction,
+    /// The tiles; `None` if the store has none.
+    pub tiles: Option<TilesView>,
+    /// Statistics of the labels.
     pub statistics: ImageStatistics,
-    /// Objects of the label map.
+    /// Objects of the label map; empty without one.
     pub objects: Vec<Object>,
-    /// The requested crop and its target.
-    pub crop: Option<(UnitBox, SparseTarget)>,
+    /// The requested crop and its targets.
+    pub crop: Option<CropView>,
+}
+
+/// The tiles of an image.
+#[derive(Clone, Debug)]
+pub struct TilesView {
+    /// Their boxes and settings.
+    pub tiles: Tiles,
+    /// Their labels.
+    pub labels: Vec<TileLabels>,
+}
+
+impl TilesView {
+    /// Returns the box and the labels of each tile.
+    pub fn iter(&self) -> impl Iterator<Item = (UnitBox, &TileLabels)> {
+        self.tiles.boxes().iter().copied().zip(&self.labels)
+    }
+
+    /// Returns the number of tiles with this best class.
+    #[must_use]
+    pub fn count_of_best(&self, class: u32) -> usize {
+        self.labels.iter().filter(|tile| tile.prediction.classes().first() == Some(&class)).count()
+    }
+}
+
+/// A crop, and its targets by the kinds of pooling that were requested.
+#[derive(Clone, Debug)]
+pub struct CropView {
+    /// The crop.
+    pub unit_box: UnitBox,
+    /// The targets, in the order of the request.
+    pub targets: Vec<(PoolingKind, SparseTarget)>,
+}
+
+/// A crop to view, and the kinds of pooling to compute its targets by.
+#[derive(Clone, Debug)]
+pub struct CropRequest {
+    /// The crop.
+    pub unit_box: UnitBox,
+    /// Kinds of pooling with the parameters of the store.
+    pub poolings: Vec<(PoolingKind, CropPooling)>,
+}
+
+/// Prepares images of one store for display.
+#[derive(Debug)]
+pub struct ImageViewer<'a> {
+    manifest: &'a Manifest,
+    classes: &'a ClassList,
+    tiles: Option<&'a Tiles>,
+    examiner: Examiner,
+}
+
+impl<'a> ImageViewer<'a> {
+    /// Creates a viewer for the images of a store.
+    #[must_use]
+    pub fn new(info: &'a StoreInfo, manifest: &'a Manifest, classes: &'a ClassList) -> Self {
+        Self { manifest, classes, tiles: info.tiles.as_ref(), examiner: Examiner::of_store(info) }
+    }
+
+    /// Examines the labels of a row.
+    ///
+    /// # Errors
+    /// Returns an error if the labels contain a class id that the teacher does not have.
+    pub fn view(
+        &mut self,
+        row: usize,
+        labels: ImageLabels,
+        crop: Option<&CropRequest>,
+    ) -> Result<ImageView, StatisticsError> {
+        let folder = self.manifest.folder_class(row).map(str::to_owned);
+        let folder_class = folder.as_ref().and_then(|folder| self.classes.by_folder_class().get(folder).copied());
+        let statistics = self.examiner.statistics(&labels, folder_class)?;
+        let crop = crop.map(|crop| self.pool(&labels, crop)).transpose()?;
+        let objects_of = |map: &LabelMap| objects(map, &CellProbs::new(map, self.examiner.class_count()));
+        let ImageLabels { map, prediction, tiles: tile_labels } = labels;
+        Ok(ImageView {
+            row,
+            id: self.manifest.id(row).to_owned(),
+            path: self.manifest.path(row).to_owned(),
+            folder,
+            folder_class,
+            objects: map.as_ref().map(objects_of).unwrap_or_default(),
+            map,
+            prediction,
+            tiles: self.tiles.map(|tiles| TilesView { tiles: tiles.clone(), labels: tile_labels }),
+            statistics,
+            crop,
+        })
+    }
+
+    fn pool(&self, labels: &ImageLabels, crop: &CropRequest) -> Result<CropView, StatisticsError> {
+        let target = |&(kind, pooling): &(PoolingKind, CropPooling)| {
+            Ok((kind, self.examiner.pool(labels, crop.unit_box, pooling)?))
+        };
+        let targets = crop.poolings.iter().map(target).collect::<Result<_, StatisticsError>>()?;
+        Ok(CropView { unit_box: crop.unit_box, targets })
+    }
 }
 
 impl ImageView {
-    /// Examines a labelled row.
-    ///
-    /// # Errors
-    /// Returns an error if the map contains a class id that the teacher does not have.
-    pub fn new(
-        manifest: &Manifest,
-        row: usize,
-        labels: ImageLabels,
-        classes: &ClassList,
-        crop: Option<UnitBox>,
-    ) -> Result<Self, StatisticsError> {
-        let mut examiner = Examiner::new(classes.entries().len());
-        let folder = manifest.folder_class(row).map(str::to_owned);
-        let folder_class = folder.as_ref().and_then(|folder| classes.by_folder_class().get(folder).copied());
-        let statistics = examiner.statistics(&labels.map, folder_class)?;
-        let crop = match crop {
-            Some(unit_box) => Some((unit_box, examiner.pool(&labels.map, unit_box)?)),
-            None => None,
-        };
-        let objects = objects(&labels.map, &CellProbs::new(&labels.map, examiner.class_count()));
-        let (id, path) = (manifest.id(row).to_owned(), manifest.path(row).to_owned());
-        Ok(Self { row, id, path, folder, folder_class, labels, statistics, objects, crop })
-    }
-
-    /// Describes how folder and map compare; `None` if the image is in no folder.
+    /// Describes how folder and labels compare; `None` if the image is in no folder.
     #[must_use]
     pub fn verdict_text(&self, classes: &ClassList) -> Option<String> {
         let folder = self.folder.as_ref()?;
         let name = self.folder_class.map(|class| classes.short_name(class)).unwrap_or_default();
         let folder_and_name =
             if name == *folder { format!("folder {folder}") } else { format!("folder {folder} ({name})") };
+        let (what, elsewhere, nowhere) = match self.map {
+            Some(_) => ("map", "but some cells contain this class", "no cell contains this class"),
+            None => ("target", "but some predictions contain this class", "no prediction contains this class"),
+        };
         Some(match self.statistics.verdict {
-            Verdict::Agrees => format!("{folder_and_name}: the map agrees"),
-            Verdict::Differs => format!("{folder_and_name}: the map disagrees, but some cells contain this class"),
-            Verdict::Absent => format!("{folder_and_name}: the map disagrees, no cell contains this class"),
+            Verdict::Agrees => format!("{folder_and_name}: the {what} agrees"),
+            Verdict::Differs => format!("{folder_and_name}: the {what} disagrees, {elsewhere}"),
+            Verdict::Absent => format!("{folder_and_name}: the {what} disagrees, {nowhere}"),
             Verdict::NotCompared => format!("folder {folder}: not a class of the teacher"),
         })
     }
 
-    /// Returns the classes that are worth showing, at most `count`: those with at least 1 % in a target, highest
-    /// probability first, then those of the objects, largest first. The folder class is always among them.
+    /// Returns the classes that are worth a heat map, at most `count`: those with at least 1 % in a target of LabelPooling,
+    /// highest probability first, then those of the objects, largest first. The folder class is always among them.
     #[must_use]
     pub fn main_classes(&self, count: usize) -> Vec<u32> {
-        let targets = [Some(&self.statistics.target), self.crop.as_ref().map(|(_, target)| target)];
+        let targets = self.crop.iter().flat_map(|crop| &crop.targets);
+        let of_crop = targets.filter(|(kind, _)| *kind == PoolingKind::Paper).map(|(_, target)| target);
         let mut best_probs: BTreeMap<u32, f32> = BTreeMap::new();
-        for target in targets.into_iter().flatten() {
+        for target in std::iter::once(&self.statistics.target).chain(of_crop) {
             for (&class, &prob) in target.classes.iter().zip(&target.probs) {
                 let best = best_probs.entry(class).or_default();
                 *best = best.max(prob);
@@ -115,16 +199,22 @@ mod tests {
     use crate::shared::geometry::MapSize;
     use crate::shared::label_map::{ImagePrediction, LabelMap, ScoreRounding};
     use crate::shared::manifest::ManifestEntry;
+    use crate::training::pool::LabelSources;
 
     fn view(label: Option<&str>) -> ImageView {
         let size = MapSize::new(1, 2).unwrap();
         let map = LabelMap::from_cells(&[9.0, 1.0, 8.0, 2.0], &[3, 5, 4, 5], 2, size, ScoreRounding::Float16).unwrap();
-        let labels = ImageLabels { map, prediction: ImagePrediction::from_ranks(&[0.9, 0.1], &[3, 4]).unwrap() };
+        let labels = ImageLabels::new(map, ImagePrediction::from_ranks(&[0.9, 0.1], &[3, 4]).unwrap());
         let path = label.map_or("x.jpg".into(), |label| format!("{label}/x.jpg"));
         let entry = ManifestEntry { path, folder_class: label.map(str::to_owned), ..ManifestEntry::default() };
         let manifest = Manifest::from_entries(vec![entry]).unwrap();
-        let right = UnitBox::new(0.6, 0.0, 1.0, 1.0).unwrap();
-        ImageView::new(&manifest, 0, labels, &classes(), Some(right)).unwrap()
+        let crop = CropRequest {
+            unit_box: UnitBox::new(0.6, 0.0, 1.0, 1.0).unwrap(),
+            poolings: vec![(PoolingKind::Paper, CropPooling::default())],
+        };
+        let examiner = Examiner::new(10, LabelSources::new(true, None));
+        let mut viewer = ImageViewer { manifest: &manifest, classes: &classes(), tiles: None, examiner };
+        viewer.view(0, labels, Some(&crop)).unwrap()
     }
 
     fn classes() -> ClassList {

@@ -6,6 +6,7 @@ use super::font::SizedFont;
 use crate::inspection::inspect::Rgb;
 use crate::labelling::pixels::{Filter, RgbImage};
 use crate::shared::error::ImageError;
+use crate::shared::geometry::UnitBox;
 
 pub(super) const INK: Rgb = Rgb([28, 32, 38]);
 pub(super) const FAINT_INK: Rgb = Rgb([98, 104, 112]);
@@ -66,6 +67,21 @@ impl PixelRect {
         Self { x: self.x - by, y: self.y - by, width: self.width + 2.0 * by, height: self.height + 2.0 * by }
     }
 
+    /// Returns the part of the area that a box covers, clipped to it.
+    pub(super) fn part(self, unit_box: UnitBox) -> Self {
+        let side = |unit: f64, start: f32, length: f32| start + unit.clamp(0.0, 1.0) as f32 * length;
+        let (x, right) = (side(unit_box.x0(), self.x, self.width), side(unit_box.x1(), self.x, self.width));
+        let (y, bottom) = (side(unit_box.y0(), self.y, self.height), side(unit_box.y1(), self.y, self.height));
+        Self { x, y, width: right - x, height: bottom - y }
+    }
+
+    /// Moves all sides to whole pixels. The area is at least one pixel.
+    pub(super) fn rounded(self) -> Self {
+        let (x, y) = (self.x.round(), self.y.round());
+        let side = |end: f32, start: f32| (end.round() - start).max(1.0);
+        Self { x, y, width: side(self.right(), x), height: side(self.bottom(), y) }
+    }
+
     fn rect(self) -> Option<Rect> {
         Rect::from_xywh(self.x, self.y, self.width, self.height)
     }
@@ -92,6 +108,11 @@ impl Canvas {
     }
 
     pub(super) fn fill(&mut self, area: PixelRect, color: Rgb, opacity: f32) {
+        if area.width <= 0.0 || area.height <= 0.0 {
+            return;
+        }
+        // A thin area between pixels would be drawn as a faint one of two pixels.
+        let area = if area.width.min(area.height) < 2.0 { area.rounded() } else { area };
         if let Some(rect) = area.rect() {
             self.pixels.fill_rect(rect, &paint(color, opacity), Transform::identity(), None);
         }

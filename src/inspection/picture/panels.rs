@@ -128,10 +128,7 @@ pub(super) fn heat_color(prob: f32) -> Rgb {
 
 /// Draws the box of a crop, clipped to the image.
 pub(super) fn crop_box(canvas: &mut Canvas, area: PixelRect, unit_box: UnitBox) {
-    let side = |unit: f64, start: f32, length: f32| start + unit.clamp(0.0, 1.0) as f32 * length;
-    let (x0, x1) = (side(unit_box.x0(), area.x, area.width), side(unit_box.x1(), area.x, area.width));
-    let (y0, y1) = (side(unit_box.y0(), area.y, area.height), side(unit_box.y1(), area.y, area.height));
-    let shown = PixelRect { x: x0, y: y0, width: x1 - x0, height: y1 - y0 };
+    let shown = area.part(unit_box);
     canvas.frame(shown, INK, 6.0);
     canvas.frame(shown, PAPER, 2.6);
 }

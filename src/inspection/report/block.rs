@@ -1,4 +1,4 @@
-//! Blocks: scripts with the maps and photographs of a few rows, which the page loads when it shows one of them.
+//! Blocks: scripts with the labels and photographs of a few rows, which the page loads when it shows one of them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +10,7 @@ use super::script::{base64, call, class_ids, numbers};
 use crate::inspection::inspect::{Examiner, StatisticsError};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
-use crate::shared::label_map::{ImageLabels, LabelMap};
+use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, TileLabels};
 use crate::shared::store::{DecodeScratch, FailedImage, RowState, StoreReader};
 
 /// Rows per block. `rows.js` contains this number, too.
@@ -41,7 +41,7 @@ impl<'a> BlockMaker<'a> {
         Self {
             report,
             class_of_label: classes.by_folder_class(),
-            examiner: Examiner::new(classes.entries().len()),
+            examiner: Examiner::of_store(report.store.info()),
             scratch: DecodeScratch::default(),
         }
     }
@@ -58,7 +58,9 @@ impl<'a> BlockMaker<'a> {
             match self.report.store.row_with(row, &mut self.scratch)? {
                 RowState::Labelled(labels) => {
                     let (page_row, image) = self.labelled(row, &labels)?;
-                    block.scores.add_map(&labels.map);
+                    if let Some(map) = &labels.map {
+                        block.scores.add_map(map);
+                    }
                     block.rows.push(page_row);
                     images.push(image);
                 }
@@ -76,14 +78,19 @@ impl<'a> BlockMaker<'a> {
         let Report { store, manifest, photographs, .. } = self.report;
         let folder_class = manifest.folder_class(row).and_then(|label| self.class_of_label.get(label)).copied();
         let RowState::Labelled(map_bytes) = store.map_bytes(row)? else { return Err(self.not_done_any_more(row)) };
-        let statistics = PageRowStatistics::new(&mut self.examiner, &labels.map, folder_class, map_bytes)
+        let statistics = PageRowStatistics::new(&mut self.examiner, labels, folder_class, map_bytes)
             .map_err(|error| damaged(store, row, &error))?;
-        let mut image = Map::new();
-        let (scores, classes) = labels.map.rank_planes();
-        image.insert("classes".to_owned(), class_ids(classes, are_wide(store)));
-        image.insert("scores".to_owned(), numbers(scores));
-        let prediction = labels.prediction.classes().iter().zip(labels.prediction.probs());
-        image.insert("prediction".to_owned(), prediction.map(|(class, prob)| json!([class, prob.to_f32()])).collect());
+        let wide = are_wide(store);
+        let mut image = labels.map.as_ref().map_or_else(Map::new, |map| map_arrays(map, wide));
+        image.insert("prediction".to_owned(), ranked(&labels.prediction));
+        if store.info().tiles.is_some() {
+            let tile = |tile: &TileLabels| {
+                let mut object = tile.map.as_ref().map_or_else(Map::new, |map| map_arrays(map, wide));
+                object.insert("prediction".to_owned(), ranked(&tile.prediction));
+                Value::from(object)
+            };
+            image.insert("tiles".to_owned(), labels.tiles.iter().map(tile).collect());
+        }
         let mut no_photograph = None;
         if let Some(photographs) = photographs {
             match photographs.photograph(row)? {
@@ -101,6 +108,19 @@ impl<'a> BlockMaker<'a> {
         let problem = format!("row {row} is no longer done\n  help: write the report when no run writes to the store");
         Error::Store { path: self.report.store.path().to_path_buf(), problem: problem.into() }
     }
+}
+
+/// Returns the classes and scores of a map, both `[k, y, x]`.
+fn map_arrays(map: &LabelMap, wide: bool) -> Map<String, Value> {
+    let (scores, classes) = map.rank_planes();
+    let arrays = [("classes", class_ids(classes, wide)), ("scores", numbers(scores))];
+    arrays.into_iter().map(|(name, array)| (name.to_owned(), array)).collect()
+}
+
+/// Returns classes and probabilities, best first.
+fn ranked(prediction: &ImagePrediction) -> Value {
+    let ranked = prediction.classes().iter().zip(prediction.probs());
+    ranked.map(|(class, prob)| json!([class, prob.to_f32()])).collect()
 }
 
 impl ScoreCounts {

@@ -13,9 +13,10 @@ const STYLES: [&str; 4] = [
 ];
 
 /// In the order of their dependencies.
-const SCRIPTS: [&str; 12] = [
+const SCRIPTS: [&str; 14] = [
     include_str!("page/base.js"),
     include_str!("page/pool.js"),
+    include_str!("page/mix.js"),
     include_str!("page/table.js"),
     include_str!("page/blocks.js"),
     include_str!("page/picture.js"),
@@ -24,6 +25,7 @@ const SCRIPTS: [&str; 12] = [
     include_str!("page/charts.js"),
     include_str!("page/figures.js"),
     include_str!("page/crop.js"),
+    include_str!("page/tiles.js"),
     include_str!("page/view.js"),
     include_str!("page/start.js"),
 ];

@@ -12,6 +12,7 @@ use super::row_selection::SampleMode;
 use super::script::{call, class_ids, numbers};
 use crate::inspection::inspect::{PALETTE, Verdict, class_color};
 use crate::shared::classes::ClassList;
+use crate::shared::pooling_parameters::PoolingParameters;
 
 /// Data of a report; `rows` are in the order of the page.
 pub(super) struct PageData<'a> {
@@ -19,6 +20,8 @@ pub(super) struct PageData<'a> {
     pub(super) classes: &'a ClassList,
     pub(super) rows: &'a [PageRow],
     pub(super) scores: &'a ScoreCounts,
+    /// Parameters of calibrated pooling, if the store has them.
+    pub(super) calibrated: Option<PoolingParameters>,
     /// Data of the figures that are not computed from the rows.
     pub(super) figures: Option<Value>,
 }
@@ -60,6 +63,13 @@ impl PageData<'_> {
             "teacher": info.teacher.name,
             "k": info.k,
             "mapSize": info.map_size,
+            "tiles": info.tiles.as_ref().map(|tiles| json!({
+                "covering": tiles.covering(),
+                "boxes": tiles.boxes().iter().map(|unit_box| unit_box.sides()).collect::<Vec<_>>(),
+                "k": tiles.k(),
+                "haveMaps": tiles.with_maps(),
+            })),
+            "pooling": { "tiles": PoolingParameters::PREDICTIONS_BY_OVERLAP, "calibrated": self.calibrated },
             "images": info.images,
             "selected": selected,
             "folderClasses": selection.query().folder_classes,

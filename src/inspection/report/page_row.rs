@@ -2,7 +2,7 @@
 
 use crate::inspection::inspect::{Examiner, StatisticsError, Verdict};
 use crate::shared::error::ImageError;
-use crate::shared::label_map::LabelMap;
+use crate::shared::label_map::ImageLabels;
 
 /// One row of a report.
 #[derive(Clone, Debug)]
@@ -32,9 +32,9 @@ pub(super) struct PageRowStatistics {
     pub(super) folder_class_cells: Option<usize>,
     pub(super) objects: usize,
     pub(super) entropy: f32,
-    /// Size of the map in the store, in bytes.
+    /// Size of the label maps in the store, in bytes; 0 without any.
     pub(super) map_bytes: usize,
-    /// Classes that are the best in at least one cell, in ascending order.
+    /// Classes that are the best in at least one cell, in ascending order; without a label map, in at least one prediction.
     pub(super) winners: Box<[u32]>,
 }
 
@@ -52,17 +52,17 @@ impl PageRow {
 }
 
 impl PageRowStatistics {
-    /// Computes the statistics of a map that occupies `map_bytes` in the store.
+    /// Computes the statistics of an image whose label maps occupy `map_bytes` in the store.
     ///
     /// # Errors
-    /// Returns an error if the map contains a class id that the teacher does not have.
+    /// Returns an error if the labels contain a class id that the teacher does not have.
     pub(super) fn new(
         examiner: &mut Examiner,
-        map: &LabelMap,
+        labels: &ImageLabels,
         folder_class: Option<u32>,
         map_bytes: usize,
     ) -> Result<Self, StatisticsError> {
-        let statistics = examiner.statistics(map, folder_class)?;
+        let statistics = examiner.statistics(labels, folder_class)?;
         let target = &statistics.target;
         let (Some(&best_class), Some(&best_prob)) = (target.classes.first(), target.probs.first()) else {
             return Err(StatisticsError::NoBestClass);
@@ -92,14 +92,16 @@ impl PageRowStatistics {
 mod tests {
     use super::*;
     use crate::shared::geometry::MapSize;
-    use crate::shared::label_map::ScoreRounding;
+    use crate::shared::label_map::{ImagePrediction, LabelMap, ScoreRounding};
+    use crate::training::pool::LabelSources;
 
     #[test]
     fn the_other_probability_is_that_of_the_best_other_class() {
         let size = MapSize::new(1, 2).unwrap();
         let map = LabelMap::from_cells(&[9.0, 1.0, 8.0, 2.0], &[3, 5, 4, 5], 2, size, ScoreRounding::Float16).unwrap();
-        let mut examiner = Examiner::new(10);
-        let mut of = |folder_class| PageRowStatistics::new(&mut examiner, &map, folder_class, 12).unwrap();
+        let labels = ImageLabels::new(map, ImagePrediction::from_ranks(&[0.9], &[7]).unwrap());
+        let mut examiner = Examiner::new(10, LabelSources::new(true, None));
+        let mut of = |folder_class| PageRowStatistics::new(&mut examiner, &labels, folder_class, 12).unwrap();
         let (best, second) = (of(Some(3)), of(Some(4)));
         assert_eq!((best.best_class, &*best.winners, best.map_bytes), (3, [3, 4].as_slice(), 12));
         assert_eq!(best.folder_class_prob, Some(best.best_prob));

@@ -37,13 +37,15 @@ impl Report<'_> {
     /// each block, and can request a stop.
     ///
     /// # Errors
-    /// Returns [`Error::Source`] if none of the first photographs can be shown; an earlier report is kept. After that,
+    /// Returns [`Error::Source`] if none of the first photographs can be shown, and [`Error::Store`] if the store's `pooling.json` is
+    /// damaged; an earlier report is kept. After that,
     /// [`Error::Interrupted`] if a stop was requested, [`Error::Store`] if a shard is damaged and [`Error::File`] if a file
     /// cannot be written; `index.html` is then missing.
     pub fn write(&self, folder: ReportFolder, monitor: &dyn Monitor) -> Result<WrittenReport, Error> {
         if let Some(photographs) = &self.photographs {
             photographs.try_some(self.store, self.manifest, self.selection.rows())?;
         }
+        let calibrated = self.store.calibration()?.map(|calibration| calibration.parameters);
         let page_writer = folder.begin()?;
         let classes: ClassList = (&self.store.info().classes).into();
         let scores = Mutex::new(ScoreCounts::default());
@@ -68,7 +70,7 @@ impl Report<'_> {
         }
         let scores = scores.into_inner().unwrap_or_else(PoisonError::into_inner);
         let figures = self.figures.as_ref().map(|figures| figures.write(&page_writer)).transpose()?;
-        let data = PageData { report: self, classes: &classes, rows: &rows, scores: &scores, figures };
+        let data = PageData { report: self, classes: &classes, rows: &rows, scores: &scores, calibrated, figures };
         page_writer.write_rows(&data.script(photographs, without_photograph))?;
         let bytes = page_writer.finish(&page::index_html())?;
         let failed = rows.iter().filter(|row| row.has_failed()).count();

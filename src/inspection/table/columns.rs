@@ -1,5 +1,7 @@
 //! Definition of a table: its columns, and how each row yields their values.
 
+use std::borrow::Cow;
+
 /// Definition of a table with rows of type `R`.
 pub struct Table<'a, R> {
     /// Name of the Parquet schema.
@@ -12,7 +14,7 @@ pub struct Table<'a, R> {
 
 /// A column of rows of type `R`.
 pub struct TableColumn<R> {
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     pub(super) values: ColumnValues<R>,
     pub(super) is_nullable: bool,
 }
@@ -25,6 +27,10 @@ pub enum ColumnValues<R> {
     Reals(fn(&R) -> Option<f32>),
     /// Parquet's `double`.
     Doubles(fn(&R) -> Option<f64>),
+    /// `int64`: the number at a position of the row. For columns that are alike.
+    IntegersAt(fn(&R, usize) -> Option<usize>, usize),
+    /// `double`: the number at a position of the row.
+    DoublesAt(fn(&R, usize) -> Option<f64>, usize),
     /// Parquet's `string`.
     Texts(fn(&R) -> Option<&str>),
     /// Lists of strings. An empty list differs from null.
@@ -38,19 +44,19 @@ pub enum ColumnValues<R> {
 impl<R> TableColumn<R> {
     /// Creates a column with a value in every row.
     #[must_use]
-    pub fn required(name: &'static str, values: ColumnValues<R>) -> Self {
-        Self { name, values, is_nullable: false }
+    pub fn required(name: impl Into<Cow<'static, str>>, values: ColumnValues<R>) -> Self {
+        Self { name: name.into(), values, is_nullable: false }
     }
 
     /// Creates a column that is null in some rows.
     #[must_use]
-    pub fn nullable(name: &'static str, values: ColumnValues<R>) -> Self {
-        Self { name, values, is_nullable: true }
+    pub fn nullable(name: impl Into<Cow<'static, str>>, values: ColumnValues<R>) -> Self {
+        Self { name: name.into(), values, is_nullable: true }
     }
 
     /// Returns the name of the column.
     #[must_use]
-    pub fn name(&self) -> &'static str {
-        self.name
+    pub fn name(&self) -> &str {
+        &self.name
     }
 }

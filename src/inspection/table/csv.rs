@@ -16,7 +16,7 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
     /// Writes the header.
     pub(super) fn new(out: W, columns: &'a [TableColumn<R>]) -> io::Result<Self> {
         let mut out = ::csv::Writer::from_writer(out);
-        out.write_record(columns.iter().map(|column| column.name))?;
+        out.write_record(columns.iter().map(|column| &*column.name))?;
         Ok(Self { columns, out })
     }
 
@@ -30,6 +30,8 @@ impl<'a, W: Write, R> CsvTable<'a, W, R> {
                     ColumnValues::Integers(number) => self.out.write_field(field(number(row)))?,
                     ColumnValues::Reals(number) => self.out.write_field(field(number(row)))?,
                     ColumnValues::Doubles(number) => self.out.write_field(field(number(row)))?,
+                    ColumnValues::IntegersAt(number, at) => self.out.write_field(field(number(row, at)))?,
+                    ColumnValues::DoublesAt(number, at) => self.out.write_field(field(number(row, at)))?,
                     ColumnValues::TextLists(texts) => {
                         let texts: Vec<_> = texts(row).unwrap_or_default().into_iter().map(escape_formula).collect();
                         self.out.write_field(texts.join(";"))?;

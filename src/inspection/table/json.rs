@@ -47,13 +47,15 @@ impl<R> Serialize for RowObject<'_, R> {
         let mut object = serializer.serialize_map(None)?;
         for column in self.columns {
             match column.values {
-                ColumnValues::Integers(number) => object.serialize_entry(column.name, &number(self.row))?,
-                ColumnValues::Reals(number) => object.serialize_entry(column.name, &number(self.row))?,
-                ColumnValues::Doubles(number) => object.serialize_entry(column.name, &number(self.row))?,
-                ColumnValues::Texts(text) => object.serialize_entry(column.name, &text(self.row))?,
-                ColumnValues::TextLists(texts) => object.serialize_entry(column.name, &texts(self.row))?,
-                ColumnValues::RealLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
-                ColumnValues::IntegerLists(numbers) => object.serialize_entry(column.name, &numbers(self.row))?,
+                ColumnValues::Integers(number) => object.serialize_entry(&*column.name, &number(self.row))?,
+                ColumnValues::Reals(number) => object.serialize_entry(&*column.name, &number(self.row))?,
+                ColumnValues::Doubles(number) => object.serialize_entry(&*column.name, &number(self.row))?,
+                ColumnValues::IntegersAt(number, at) => object.serialize_entry(&*column.name, &number(self.row, at))?,
+                ColumnValues::DoublesAt(number, at) => object.serialize_entry(&*column.name, &number(self.row, at))?,
+                ColumnValues::Texts(text) => object.serialize_entry(&*column.name, &text(self.row))?,
+                ColumnValues::TextLists(texts) => object.serialize_entry(&*column.name, &texts(self.row))?,
+                ColumnValues::RealLists(numbers) => object.serialize_entry(&*column.name, &numbers(self.row))?,
+                ColumnValues::IntegerLists(numbers) => object.serialize_entry(&*column.name, &numbers(self.row))?,
             }
         }
         if let Some((name, values)) = self.list {

@@ -49,6 +49,13 @@ impl<'a, W: Write + Send, R> ParquetTable<'a, W, R> {
                 ColumnValues::Doubles(number) => {
                     write_column::<DoubleType, W>(&mut group, rows.iter().map(number), is_nullable)?;
                 }
+                ColumnValues::IntegersAt(number, at) => {
+                    let values = rows.iter().map(|row| number(row, at).map(|number| number as i64));
+                    write_column::<Int64Type, W>(&mut group, values, is_nullable)?;
+                }
+                ColumnValues::DoublesAt(number, at) => {
+                    write_column::<DoubleType, W>(&mut group, rows.iter().map(|row| number(row, at)), is_nullable)?;
+                }
                 ColumnValues::Texts(text) => {
                     let values = rows.iter().map(|row| text(row).map(bytes));
                     write_column::<ByteArrayType, W>(&mut group, values, is_nullable)?;
@@ -88,15 +95,16 @@ impl<'a, W: Write + Send, R> ParquetTable<'a, W, R> {
 fn schema<R>(table: &Table<'_, R>) -> String {
     let mut fields = String::new();
     for column in table.columns {
+        let name = &column.name;
         let repetition = if column.is_nullable { "optional" } else { "required" };
         fields += &match column.values {
-            ColumnValues::Integers(_) => format!("{repetition} int64 {};\n", column.name),
-            ColumnValues::Reals(_) => format!("{repetition} float {};\n", column.name),
-            ColumnValues::Doubles(_) => format!("{repetition} double {};\n", column.name),
-            ColumnValues::Texts(_) => format!("{repetition} binary {} (string);\n", column.name),
-            ColumnValues::TextLists(_) => list(repetition, column.name, "binary element (string)"),
-            ColumnValues::RealLists(_) => list(repetition, column.name, "float element"),
-            ColumnValues::IntegerLists(_) => list(repetition, column.name, "int64 element"),
+            ColumnValues::Integers(_) | ColumnValues::IntegersAt(..) => format!("{repetition} int64 {name};\n"),
+            ColumnValues::Reals(_) => format!("{repetition} float {name};\n"),
+            ColumnValues::Doubles(_) | ColumnValues::DoublesAt(..) => format!("{repetition} double {name};\n"),
+            ColumnValues::Texts(_) => format!("{repetition} binary {name} (string);\n"),
+            ColumnValues::TextLists(_) => list(repetition, name, "binary element (string)"),
+            ColumnValues::RealLists(_) => list(repetition, name, "float element"),
+            ColumnValues::IntegerLists(_) => list(repetition, name, "int64 element"),
         };
     }
     if let Some(name) = table.list_column {

@@ -1,4 +1,4 @@
-// Loads maps and photographs when they are shown, in blocks of sixteen rows. The latest request is served first and
+// Loads labels and photographs when they are shown, in blocks of sixteen rows. The latest request is served first and
 // obsolete requests are dropped, so after scrolling through thousands of rows only the visible ones are loaded.
 relabel.blocks = (() => {
   const { table } = relabel;
@@ -10,7 +10,7 @@ relabel.blocks = (() => {
 
   const blocks = { loaded: 0 };
 
-  // Resolves to the image at a position: its map and photograph, or null if it failed. If `isWanted` returns false before
+  // Resolves to the image at a position: its labels and photograph, or null if it failed. If `isWanted` returns false before
   // the block is loaded, the request is dropped and the promise never settles.
   blocks.image = (at, isWanted = () => true) => {
     const number = Math.trunc(at / table.about.rowsPerBlock), offset = at % table.about.rowsPerBlock;
@@ -64,19 +64,28 @@ relabel.blocks = (() => {
   // Decodes an image when it is first shown.
   function decode(block, offset) {
     const image = block[offset];
-    if (!image || image.map) return image;
-    image.map = {
+    if (!image || image.isDecoded) return image;
+    image.map = takeMap(image);
+    for (const tile of image.tiles ?? []) tile.map = takeMap(tile);
+    image.photograph = image.jpeg ? `data:image/jpeg;base64,${image.jpeg}` : null;
+    delete image.jpeg;
+    image.isDecoded = true;
+    return image;
+  }
+
+  // Decodes the map of an image or a tile; null if it has none.
+  function takeMap(labels) {
+    if (!labels.classes) return null;
+    const map = {
       height: table.mapHeight,
       width: table.mapWidth,
       classCount: table.classes.count,
-      classes: classIds(image.classes, table.classes.areWide),
-      scores: scores(image.scores),
+      classes: classIds(labels.classes, table.classes.areWide),
+      scores: scores(labels.scores),
     };
-    image.photograph = image.jpeg ? `data:image/jpeg;base64,${image.jpeg}` : null;
-    delete image.classes;
-    delete image.scores;
-    delete image.jpeg;
-    return image;
+    delete labels.classes;
+    delete labels.scores;
+    return map;
   }
 
   return blocks;

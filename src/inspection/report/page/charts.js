@@ -21,16 +21,23 @@ relabel.charts = (() => {
     charts.data = data;
     byId("charts").replaceChildren(
       verdictCard(data.verdicts, compared.length),
-      card("Classes in the map", `Number of classes that are the best in at least one cell, ${count(labelled.length, "image")}`,
+      card(table.hasMaps ? "Classes in the map" : "Best classes of image and tiles",
+        `Number of classes that are the best in at least one ${table.hasMaps ? "cell" : "prediction"}, ${count(labelled.length, "image")}`,
         bars(data.classes, "classes", "images"), "chart-classes"),
       pairCard(data.pairs, compared.length),
       agreementCard(data.agreement),
-      card("Best score of each cell", `${count(data.scores.n, "cell")} of all images on the page, not affected by the filters`,
-        bars(data.scores, "score before softmax", "cells"), "chart-scores"),
-      card("Size of the map", `Compressed size in the store, ${count(labelled.length, "image")}`,
-        bars(data.bytes, "bytes", "images"), "chart-bytes"),
+      ...(table.hasMaps ? mapCards(data, labelled.length) : []),
     );
   };
+
+  function mapCards({ scores, bytes }, labelled) {
+    return [
+      card("Best score of each cell", `${count(scores.n, "cell")} of all images on the page, not affected by the filters`,
+        bars(scores, "score before softmax", "cells"), "chart-scores"),
+      card("Size of the map", `Compressed size in the store, ${count(labelled, "image")}`,
+        bars(bytes, "bytes", "images"), "chart-bytes"),
+    ];
+  }
 
   // Histogram of integers, in steps of 1, 2 or 5 times a power of ten, with at most MAX_BARS bars or slightly more.
   function histogram(positions, column) {
@@ -146,9 +153,9 @@ relabel.charts = (() => {
         value / all > 0.05 ? table.VERDICT_SIGNS[verdict] : ""));
       list.append(make("li", {}, relabel.grid.badge(verdict), ` ${table.VERDICT_NAMES[verdict]} `, make("b", {}, formatInteger(value))));
     }
-    return card("Folder class and map", `${count(compared, "image")} with a folder class`,
+    return card(table.hasMaps ? "Folder class and map" : "Folder class and predictions", `${count(compared, "image")} with a folder class`,
       make("div", {}, compared ? make("p", { class: "highlight" }, make("b", {}, percent(counts[2] / compared)),
-        " of the maps do not contain the folder class") : null, stack, list), "chart-verdicts");
+        table.hasMaps ? " of the maps do not contain the folder class" : " of the images have no prediction with the folder class") : null, stack, list), "chart-verdicts");
   }
 
   function pairCard(all, compared) {

@@ -1,4 +1,4 @@
-// A map over its photograph: a translucent colour for each cell, lines between classes, and optionally letters.
+// A photograph and the map over it: a translucent colour for each cell, lines between classes, and optionally letters.
 relabel.picture = (() => {
   const { table } = relabel;
   const { make, draw } = relabel.base;
@@ -80,8 +80,8 @@ relabel.picture = (() => {
 
   const mean = (cells, axis) => cells.reduce((total, cell) => total + cell[axis], 0) / cells.length;
 
-  // Height and width of the photograph; of the map if there is none.
-  const shape = (image) => image.pixels ?? [image.map.height, image.map.width];
+  // Height and width of the photograph; of the map if there is none. Without both it is a square.
+  const shape = (image) => image.pixels ?? (image.map ? [image.map.height, image.map.width] : [1, 1]);
 
   function picture(image, letterRegions = null) {
     const [height, width] = shape(image);
@@ -89,8 +89,9 @@ relabel.picture = (() => {
     box.style.aspectRatio = `${width} / ${height}`;
     box.classList.add(width >= height ? "landscape" : "portrait");
     if (image.photograph) box.append(make("img", { src: image.photograph, alt: "", draggable: "false", decoding: "async" }));
-    box.append(colours(image.map), lines(image.map));
-    if (letterRegions) box.append(letters(image.map, letterRegions));
+    if (image.map) box.append(colours(image.map), lines(image.map));
+    else if (!image.photograph) box.style.background = table.color(image.prediction[0][0]);
+    if (image.map && letterRegions) box.append(letters(image.map, letterRegions));
     return box;
   }
 

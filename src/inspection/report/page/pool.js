@@ -27,9 +27,8 @@ relabel.pool = (() => {
     return weights;
   }
 
-  // `map` has height and width in cells, classes and scores `[k, y, x]`, and the number of classes of the teacher.
-  // Returns classes by descending probability, their probabilities, and the sum and the number of all others.
-  function pool(map, [x0, y0, x1, y1]) {
+  // Returns each class that a cell of the box has, with the weighted sum of its scores.
+  function classScores(map, [x0, y0, x1, y1]) {
     const rows = weights(y0, y1, map.height), columns = weights(x0, x1, map.width);
     const cells = map.height * map.width;
     const sums = new Map();
@@ -38,7 +37,13 @@ relabel.pool = (() => {
       const weight = rows[Math.trunc(cell / map.width)] * columns[cell % map.width];
       if (weight !== 0) sums.set(map.classes[at], (sums.get(map.classes[at]) ?? 0) + weight * map.scores[at]);
     }
-    const ranked = [...sums].sort((a, b) => b[1] - a[1] || a[0] - b[0]);
+    return [...sums];
+  }
+
+  // `map` has height and width in cells, classes and scores `[k, y, x]`, and the number of classes of the teacher.
+  // Returns classes by descending probability, their probabilities, and the sum and the number of all others.
+  function pool(map, box) {
+    const ranked = classScores(map, box).sort((a, b) => b[1] - a[1] || a[0] - b[0]);
     const absent = map.classCount - ranked.length;
     const top = Math.max(absent > 0 ? 0 : -Infinity, ranked.length ? ranked[0][1] : -Infinity);
     const exponentials = ranked.map(([, sum]) => Math.exp(sum - top));
@@ -53,6 +58,6 @@ relabel.pool = (() => {
     return at >= 0 ? target.probs[at] : target.rest / Math.max(target.absent, 1);
   }
 
-  return { pool, probOf };
+  return { pool, probOf, classScores };
 })();
 

@@ -10,13 +10,19 @@
 
   const { about } = table;
   document.title = `${about.source} · relabel report`;
-  byId("title").textContent = `Label maps of ${about.source}`;
+  byId("title").textContent = `${table.hasMaps ? "Label maps" : "Predictions"} of ${about.source}`;
   byId("about").textContent = [
     selection(),
     `teacher ${about.teacher}`,
-    `${about.mapSize[0]} × ${about.mapSize[1]} cells, top ${about.k} of ${count(table.classes.count, "class", "classes")}`,
+    `${table.hasMaps ? about.mapSize.join(" × ") : "no"} cells, top ${about.k} of ${count(table.classes.count, "class", "classes")}`,
+    about.tiles && `${count(about.tiles.boxes.length, "tile")} (covering ${about.tiles.covering})`,
     about.program,
-  ].join(" · ");
+  ].filter(Boolean).join(" · ");
+  if (!table.hasMaps) {
+    for (const node of document.querySelectorAll("[data-mapless]")) node.textContent = node.dataset.mapless;
+    for (const node of document.querySelectorAll("[data-maps-only]")) node.hidden = true;
+    for (const node of document.querySelectorAll("[data-mapless-only]")) node.hidden = false;
+  }
   const missing = [
     about.toDo > 0 && `${count(about.toDo, "image")} not labelled yet and not shown`,
     about.withoutPhotograph > 0 && `${count(about.withoutPhotograph, "photograph")} cannot be shown`,
@@ -41,7 +47,7 @@
   const hasPhotographs = about.photographs > 0;
   // The grid and the full view have the same two controls.
   const opacities = ["opacity", "view-opacity"].map(byId), overlays = ["overlay", "view-overlay"].map(byId);
-  for (const overlay of overlays) overlay.parentElement.hidden = !hasPhotographs;
+  for (const overlay of overlays) overlay.parentElement.hidden = !hasPhotographs || !table.hasMaps;
   const setOverlay = (opacity, isOver) => {
     for (const control of opacities) control.value = opacity;
     for (const control of overlays) control.checked = isOver;

@@ -38,7 +38,9 @@ relabel.table = (() => {
     // -1 without a folder class.
     table.folderClass = Int32Array.from(table.label, (label) => rows.folderClasses[label] ?? -1);
     table.contradiction = table.otherProb.map((prob, at) => prob - table.folderClassProb[at]);
-    [table.mapHeight, table.mapWidth] = about.mapSize;
+    // Without label maps, predictions of the image and its tiles replace cells.
+    table.hasMaps = Boolean(about.mapSize);
+    [table.mapHeight, table.mapWidth] = about.mapSize ?? [0, 0];
   };
 
   // Short name of a class. It need not be unique.

@@ -1,7 +1,7 @@
 // The full view of one image: letters and legend, the cell under the pointer, the targets of the crop and of the full
 // image, and the prediction.
 relabel.view = (() => {
-  const { table, filter, grid, blocks, crop, pool } = relabel;
+  const { table, filter, grid, blocks, crop, pool, mix } = relabel;
   const { make, byId, count, percent } = relabel.base;
   const MAX_BARS = 6;
 
@@ -23,7 +23,7 @@ relabel.view = (() => {
     dialog.addEventListener("keydown", onKey);
     stage.addEventListener("pointermove", (event) => showCell(cellAt(event)));
     stage.addEventListener("pointerleave", () => { if (document.activeElement !== stage) showCell(null); });
-    stage.addEventListener("focus", () => { if (stage.matches(":focus-visible")) showCell(cell ?? middle()); });
+    stage.addEventListener("focus", () => { if (stage.matches(":focus-visible") && view.image?.map) showCell(cell ?? middle()); });
     stage.addEventListener("blur", () => showCell(null));
     stage.addEventListener("keydown", onStageKey);
     new ResizeObserver(fit).observe(stage);
@@ -88,23 +88,24 @@ relabel.view = (() => {
     picture = null;
     byId("bars").replaceChildren();
     byId("legend").replaceChildren();
+    byId("tiles").replaceChildren();
     byId("cell").replaceChildren();
   }
 
   function show(image) {
     dialog.classList.remove("failed");
     view.image = image;
-    view.regions = relabel.picture.regions(image.map);
+    view.regions = image.map ? relabel.picture.regions(image.map) : [];
     picture = relabel.picture.picture(image, view.regions);
     marker = make("div", { class: "marker", hidden: true });
     picture.append(marker);
     stage.replaceChildren(picture);
     fit();
-    const cells = image.map.height * image.map.width;
+    relabel.tiles.show(image, picture);
     byId("legend").replaceChildren(...view.regions.map(({ id, cells: cellCount, letter }) => make("tr", { title: table.fullClassName(id) },
       make("td", {}, make("span", { class: "swatch", style: `background:${table.color(id)};color:${table.ink(id)}` }, letter)),
       make("td", {}, table.className(id)), make("td", {}, String(cellCount)))));
-    byId("legend-title").textContent = `Best classes of the ${cells} cells`;
+    if (image.map) byId("legend-title").textContent = `Best classes of the ${image.map.height * image.map.width} cells`;
     showCell(null);
     crop.attach(stage, picture);
   }
@@ -116,7 +117,8 @@ relabel.view = (() => {
     const share = 0.88, scale = Math.min((stage.clientWidth * share) / width, (stage.clientHeight * share) / height);
     picture.style.width = `${Math.round(width * scale)}px`;
     picture.style.height = `${Math.round(height * scale)}px`;
-    picture.style.setProperty("--cell", `${Math.min((width * scale) / view.image.map.width, (height * scale) / view.image.map.height)}px`);
+    const { map } = view.image;
+    if (map) picture.style.setProperty("--cell", `${Math.min((width * scale) / map.width, (height * scale) / map.height)}px`);
   }
 
   function showFolder(at) {
@@ -126,9 +128,11 @@ relabel.view = (() => {
     else line.push("Folder: ", make("b", {}, folder), table.folderClass[at] >= 0 ? "" : " (not a class of the teacher)");
     line.push(` · ${table.VERDICT_NAMES[verdict]}`);
     if (verdict !== table.FAILED) {
-      const facts = [count(table.winnerCount[at], "class", "classes"), count(table.objects[at], "object"),
-        `entropy ${table.entropy[at].toFixed(2)} nats`, count(table.bytes[at], "byte")];
-      if (table.folderClass[at] >= 0) facts.unshift(`folder class best in ${count(table.folderClassCells[at], "cell")}`);
+      const entropy = `entropy ${table.entropy[at].toFixed(2)} nats`;
+      const facts = table.hasMaps
+        ? [count(table.winnerCount[at], "class", "classes"), count(table.objects[at], "object"), entropy, count(table.bytes[at], "byte")]
+        : [count(table.winnerCount[at], "best class", "best classes"), entropy];
+      if (table.hasMaps && table.folderClass[at] >= 0) facts.unshift(`folder class best in ${count(table.folderClassCells[at], "cell")}`);
       line.push(make("span", { class: "facts" }, facts.join(" · ")));
     }
     byId("view-folder").replaceChildren(...line);
@@ -136,13 +140,19 @@ relabel.view = (() => {
 
   function showBars() {
     const at = filter.matches[view.index], folderClass = table.folderClass[at];
-    const { map, prediction } = view.image;
+    const { map, prediction } = view.image, { pooling, tiles } = table.about;
+    const mixed = (box, parameters) => mix.pool(view.image, tiles?.boxes ?? [], table.classes.count, box, parameters);
     const predicted = { classes: prediction.map(([id]) => id), probs: prediction.map(([, prob]) => prob), isTruncated: true };
-    view.crop = pool.pool(map, crop.box);
-    view.full = pool.pool(map, [0, 0, 1, 1]);
+    // LabelPooling; without a map, predictions by overlap.
+    const pooled = (box) => (map ? pool.pool(map, box) : mixed(box, pooling.tiles));
+    const kind = map ? "target" : "target, by tiles";
+    view.crop = pooled(crop.box);
+    view.full = pooled([0, 0, 1, 1]);
+    view.calibrated = pooling.calibrated && mixed(crop.box, pooling.calibrated);
     byId("bars").replaceChildren(
-      bars("crop", "Crop", "target", view.crop, folderClass),
-      bars("full", "Full image", "target", view.full, folderClass),
+      bars("crop", "Crop", kind, view.crop, folderClass),
+      ...(view.calibrated ? [bars("calibrated", "Crop", "target, calibrated", view.calibrated, folderClass)] : []),
+      bars("full", "Full image", kind, view.full, folderClass),
       bars("prediction", "Full image", "prediction of the teacher", predicted, folderClass),
     );
   }
@@ -174,7 +184,7 @@ relabel.view = (() => {
   const middle = () => ({ x: Math.trunc(view.image.map.width / 2), y: Math.trunc(view.image.map.height / 2) });
 
   function cellAt({ clientX, clientY }) {
-    if (!picture) return null;
+    if (!picture || !view.image?.map) return null;
     const frame = picture.getBoundingClientRect(), { width, height } = view.image.map;
     const x = Math.floor(((clientX - frame.left) / frame.width) * width), y = Math.floor(((clientY - frame.top) / frame.height) * height);
     return x >= 0 && y >= 0 && x < width && y < height ? { x, y } : null;
@@ -184,8 +194,9 @@ relabel.view = (() => {
   function showCell(position) {
     const box = byId("cell");
     if (marker) marker.hidden = !position;
-    if (!position || !view.image) {
-      box.replaceChildren(make("p", { class: "hint" }, "Point at a cell to see its classes and scores. Drag the box to pool another crop."));
+    if (!position || !view.image?.map) {
+      const hint = table.hasMaps ? "Point at a cell to see its classes and scores. " : "";
+      box.replaceChildren(make("p", { class: "hint" }, `${hint}Drag the box to pool another crop.`));
       return;
     }
     cell = position;
@@ -213,7 +224,7 @@ relabel.view = (() => {
 
   function onStageKey(event) {
     const step = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] }[event.key];
-    if (!step || !view.image) return;
+    if (!step || !view.image?.map) return;
     event.preventDefault();
     event.stopPropagation();
     const from = cell ?? middle(), { width, height } = view.image.map;
