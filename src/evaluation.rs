@@ -6,6 +6,7 @@ pub mod metrics;
 pub mod evaluation_file;
 pub mod evaluate;
 pub mod crop_fidelity;
+pub mod calibrate;
 pub mod compare;
 pub mod input_check;
 pub mod charts;

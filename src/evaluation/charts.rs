@@ -3,6 +3,7 @@
 mod figure_text;
 mod reliability_chart;
 mod class_chart;
+mod charted_label;
 mod fidelity_chart;
 mod figure_tables;
 
@@ -31,12 +32,9 @@ pub struct EvaluationChart {
 /// Colours of the same label are the same in all charts.
 const POOLED_COLOR: Rgb = PALETTE[1];
 const PREDICTION_COLOR: Rgb = PALETTE[5];
-const FOLDER_COLOR: Rgb = PALETTE[12];
-const SWAPPED_COLOR: Rgb = PALETTE[3];
-const REST_COLOR: Rgb = PALETTE[6];
 
-/// Draws all charts: reliability and accuracy per class for each truth with classes, then fidelity against crop area. The
-/// same evaluation gives the same bytes.
+/// Draws all charts: reliability and accuracy per class for each truth with classes, then fidelity against crop area, of all
+/// kinds of labels and of coverings. The same evaluation gives the same bytes.
 ///
 /// # Errors
 /// Returns a [`PictureError`] if a picture cannot be encoded.
@@ -57,6 +55,9 @@ pub fn charts(evaluation: &Evaluation) -> Result<Vec<EvaluationChart>, PictureEr
     if let Some(fidelity) = &evaluation.crop_fidelity {
         let (chart, description) = fidelity_chart::fidelity_chart(fidelity, &evaluation.store.teacher);
         charts.push(drawn("crop-fidelity.png".to_owned(), &chart, description)?);
+        if let Some((chart, description)) = fidelity_chart::covering_chart(fidelity, &evaluation.store.teacher) {
+            charts.push(drawn("crop-fidelity-coverings.png".to_owned(), &chart, description)?);
+        }
     }
     Ok(charts)
 }

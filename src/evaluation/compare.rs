@@ -6,6 +6,8 @@ mod image_pairs;
 mod difference_histogram;
 mod cell_figures;
 mod target_distance;
+mod same_bits;
+mod tile_comparison;
 mod compared_image;
 mod arrangement;
 mod likeness;
@@ -23,8 +25,9 @@ pub use comparison::{Comparison, ComparisonOptions, StoreSide};
 pub use comparison_file::{ComparisonDrafts, ComparisonFile};
 pub use comparison_summary::{
     CellSummary, ComparisonSummary, DifferenceQuantiles, DifferenceSummary, PredictionSummary, SideSummary,
-    TargetSummary, WorstImage,
+    TargetSummary, TileSummary, WorstImage,
 };
 pub use folder_class_comparison::FolderClassComparison;
 pub use image_pairs::{ImagePairs, UnpairedImages};
 pub use likeness::Likeness;
+pub use tile_comparison::TileFigures;

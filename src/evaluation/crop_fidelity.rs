@@ -1,5 +1,5 @@
 //! Crop fidelity: the teacher is run on crops, and its prediction for each crop is compared with labels of the crop.
-//! `docs/evaluation.md` defines every figure.
+//! `docs/crop-fidelity.md` defines every figure.
 
 mod crop_choice;
 mod box_file;
@@ -19,3 +19,7 @@ pub use crop_figures::crop_fidelity;
 pub use crop_job::{CropJob, SkippedImage, TeacherCrop};
 pub use crop_table::CropTable;
 pub use teacher_crops::visit_teacher_crops;
+
+pub(super) use cluster_mean::ClusterMean;
+pub(super) use crop_labels::{Agreements, CalibratedParameters, CropLabeller};
+pub(super) use label_agreement::CropPrediction;

@@ -1,5 +1,7 @@
 //! `evaluation.json`: the figures of one store, with the digests of what they were computed from.
 
+mod label_kind;
+mod fidelity;
 mod figure_check;
 
 use std::path::Path;
@@ -7,8 +9,11 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use fidelity::{AreaFidelity, CropFidelity, Fidelity, FidelityByKind};
+pub use label_kind::LabelKind;
+
 pub use crate::evaluation::metrics::{Accuracy, BoxAccuracy, Estimate, LocalizationFigures, ReliabilityBin};
-use crate::shared::digest::Digest;
+use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
 use crate::shared::printable::{printable, printable_path};
 use crate::shared::regular_file::{self, UnusableFile};
@@ -117,6 +122,16 @@ impl Evaluation {
                 printable_path(store.path())
             ));
         }
+        if let Some(pooling) = self.crop_fidelity.as_ref().and_then(|crops| crops.pooling_sha256.as_ref()) {
+            let there = store.calibration_file()?.map(|file| digest_bytes(&file));
+            if there.as_ref() != Some(pooling) {
+                let there = there.map_or("missing".to_owned(), |digest| digest.to_string());
+                return refuse(format!(
+                    "its figures are of another calibration (pooling.json {pooling}) than that of store {} ({there})",
+                    printable_path(store.path())
+                ));
+            }
+        }
         let classes = store.info().classes.count;
         let figures = self.truths.iter().filter_map(|truth| truth.classes.as_ref());
         match figures.flat_map(|figures| &figures.by_class).find(|class| class.class as usize >= classes) {
@@ -148,7 +163,8 @@ pub struct EvaluatedStore {
     pub to_do: usize,
 }
 
-/// Figures against one truth. `classes` and `localization` are `None` if the truth has no classes or no boxes.
+/// Figures against one truth. `classes` and `localization` are `None` if the truth has no classes or no boxes; `localization` also
+/// if the store has no label maps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TruthFigures {
     /// The truth.
@@ -193,10 +209,10 @@ pub struct ClassFigures {
     pub images: usize,
     /// The teacher's prediction for the entire image.
     pub prediction: Accuracy,
-    /// The target of the full image: the map pooled over it.
-    pub pooled: Accuracy,
-    /// What the top k hides.
-    pub censored: Censored,
+    /// The target of the full image: the map pooled over it; `None` if the store has no label maps.
+    pub pooled: Option<Accuracy>,
+    /// What the top k hides; `None` if the store has no label maps.
+    pub censored: Option<Censored>,
     /// Top-1 accuracy for each true class, by class id.
     pub by_class: Vec<ClassAccuracy>,
 }
@@ -223,80 +239,13 @@ pub struct ClassAccuracy {
     pub images: usize,
     /// Fraction of these whose prediction has a true class as the best.
     pub prediction_top1: f64,
-    /// Fraction of these whose target of the full image has a true class as the best.
-    pub pooled_top1: f64,
-}
-
-/// Comparison of labels of crops with the teacher's prediction for the crop.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct CropFidelity {
-    /// Number of images.
-    pub images: usize,
-    /// Number of crops.
-    pub crops: usize,
-    /// Seed of images and crops; `None` for crops from a file.
-    pub seed: Option<u64>,
-    /// SHA-256 of the file of boxes.
-    pub boxes_sha256: Option<Digest>,
-    /// SHA-256 of the teacher that was run on the crops.
-    pub teacher_sha256: Digest,
-    /// The target: LabelPooling of the crop.
-    pub pooled: Fidelity,
-    /// The teacher's prediction for the entire image.
-    pub image: Fidelity,
-    /// The folder class, one-hot. Its divergence is infinite, so `kl` is `None`.
-    pub folder: Option<Fidelity>,
-    /// LabelPooling with x and y swapped, which must be worse.
-    pub swapped: Fidelity,
-    /// LabelPooling with `fill="rest"`; `None` if the store has no `lse`.
-    pub rest: Option<Fidelity>,
-}
-
-/// Agreement of one kind of label with the teacher's prediction for the crop: means over crops, and standard errors, for
-/// which the crops of an image count as one observation.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Fidelity {
-    /// Fraction of crops with the same best class.
-    pub top1: f64,
-    /// Standard error of `top1`.
-    pub top1_standard_error: Option<f64>,
-    /// Kullback-Leibler divergence of the label from the teacher's prediction, in nats; `None` if it is infinite.
-    pub kl: Option<f64>,
-    /// Standard error of `kl`.
-    pub kl_standard_error: Option<f64>,
-    /// Total variation distance, 0 to 1.
-    pub tv: f64,
-    /// Standard error of `tv`.
-    pub tv_standard_error: Option<f64>,
-    /// The same figures by the area of the crop.
-    pub by_area: Vec<AreaFidelity>,
-}
-
-/// Figures of the crops in one range of areas.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct AreaFidelity {
-    /// From and to, as fractions of the image.
-    pub area: [f64; 2],
-    /// Number of crops.
-    pub crops: usize,
-    /// See [`Fidelity::top1`]; `None` without crops, as are all figures.
-    pub top1: Option<f64>,
-    /// See [`Fidelity::top1_standard_error`].
-    pub top1_standard_error: Option<f64>,
-    /// See [`Fidelity::kl`].
-    pub kl: Option<f64>,
-    /// See [`Fidelity::kl_standard_error`].
-    pub kl_standard_error: Option<f64>,
-    /// See [`Fidelity::tv`].
-    pub tv: Option<f64>,
-    /// See [`Fidelity::tv_standard_error`].
-    pub tv_standard_error: Option<f64>,
+    /// Fraction of these whose target of the full image has a true class as the best; `None` if the store has no label maps.
+    pub pooled_top1: Option<f64>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shared::digest::digest_bytes;
 
     fn evaluation() -> Evaluation {
         let digest = digest_bytes(b"labels");

@@ -1,6 +1,6 @@
 //! Tables of the figures, for dataset cards and report pages.
 
-use super::fidelity_chart::{label_kinds, texts};
+use super::charted_label::{ChartedLabel, closest_labels, compared_coverings, compared_kinds, texts};
 use super::figure_text::{counted, images, number, percent, percent_with_error};
 use crate::evaluation::evaluation_file::{Accuracy, BoxAccuracy, CropFidelity, Estimate, Evaluation, TruthFigures};
 use crate::shared::numbers::thousands;
@@ -25,7 +25,7 @@ pub fn figure_tables(evaluation: &Evaluation) -> Vec<FigureTable> {
     let truths = &evaluation.truths;
     let mut tables =
         vec![truth_table(truths), accuracy(truths), calibration(truths), censored(truths), localization(truths)];
-    tables.extend(evaluation.crop_fidelity.as_ref().map(crop_fidelity));
+    tables.extend(evaluation.crop_fidelity.iter().flat_map(|fidelity| [crop_fidelity(fidelity), coverings(fidelity)]));
     tables.retain(|table| !table.rows.is_empty());
     tables
 }
@@ -63,7 +63,8 @@ fn rows_by_label(truths: &[TruthFigures], cells: impl Fn(&Accuracy) -> Vec<Strin
     let mut rows = Vec::new();
     for truth in truths {
         let Some(classes) = &truth.classes else { continue };
-        for (label, accuracy) in [("prediction", &classes.prediction), ("target", &classes.pooled)] {
+        let labels = [("prediction", Some(&classes.prediction)), ("target", classes.pooled.as_ref())];
+        for (label, accuracy) in labels.into_iter().filter_map(|(label, accuracy)| Some((label, accuracy?))) {
             rows.push([vec![format!("{label}, {}", truth.truth.name)], cells(accuracy)].concat());
         }
     }
@@ -106,7 +107,7 @@ fn calibration(truths: &[TruthFigures]) -> FigureTable {
 
 fn censored(truths: &[TruthFigures]) -> FigureTable {
     let row = |truth: &TruthFigures| {
-        let hidden = &truth.classes.as_ref()?.censored;
+        let hidden = truth.classes.as_ref()?.censored?;
         let name = truth.truth.name.clone();
         Some(vec![name, percent(hidden.images), percent(hidden.cells), number(hidden.floor)])
     };
@@ -157,11 +158,7 @@ fn localization(truths: &[TruthFigures]) -> FigureTable {
 }
 
 fn crop_fidelity(fidelity: &CropFidelity) -> FigureTable {
-    let kinds = label_kinds(fidelity);
-    let rows = kinds.iter().map(|kind| {
-        let [top1, tv, kl] = texts(kind.fidelity);
-        vec![kind.name.to_owned(), top1, tv, kl]
-    });
+    let labels = compared_kinds(fidelity);
     let seed = fidelity.seed.map_or("crops from a file".to_owned(), |seed| format!("seed {seed}"));
     let compared = format!(
         "{} of {} ({seed}): the label compared with the teacher's own prediction for the crop, ± one standard error.",
@@ -171,9 +168,30 @@ fn crop_fidelity(fidelity: &CropFidelity) -> FigureTable {
     let mut found = table(
         "Crop fidelity",
         &["label", "same best class", "total variation", "KL divergence, nats"],
-        rows.collect(),
+        rows_of_labels(&labels),
         &[],
     );
-    found.notes = vec![compared];
+    found.notes = [Some(compared), closest_labels(&labels)].into_iter().flatten().collect();
     found
+}
+
+/// Fidelity by the number of tiles.
+fn coverings(fidelity: &CropFidelity) -> FigureTable {
+    let labels = compared_coverings(fidelity);
+    table(
+        "Crop fidelity of coverings",
+        &[
+            "predictions, weighted by overlap with the crop",
+            "same best class",
+            "total variation",
+            "KL divergence, nats",
+        ],
+        rows_of_labels(&labels),
+        &["The same crops. The teacher runs once for the image and once for each tile."],
+    )
+}
+
+fn rows_of_labels(labels: &[ChartedLabel<'_>]) -> Vec<Vec<String>> {
+    let row = |label: &ChartedLabel<'_>| [vec![label.name.clone()], texts(label.fidelity).to_vec()].concat();
+    labels.iter().map(row).collect()
 }

@@ -1,30 +1,31 @@
 //! Reliability diagram: accuracy against confidence, and the number of images by confidence.
 
+use super::PREDICTION_COLOR;
 use super::figure_text::{calibration, images, number, percent};
-use super::{FOLDER_COLOR, PREDICTION_COLOR};
 use crate::evaluation::evaluation_file::{Accuracy, ClassFigures, ReliabilityBin};
-use crate::inspection::inspect::Rgb;
+use crate::inspection::inspect::{PALETTE, Rgb};
 use crate::inspection::picture::{
     Chart, ChartColumn, ChartKey, ChartPart, KeyRow, KeySymbol, LineStyle, Plot, PlotAxis, PlotBar, PlotLayer,
     PlotPoint,
 };
 
-const ACCURACY_COLOR: Rgb = FOLDER_COLOR;
+const ACCURACY_COLOR: Rgb = PALETTE[12];
 const GAP_COLOR: Rgb = PREDICTION_COLOR;
 const COUNT_COLOR: Rgb = Rgb([150, 156, 164]);
 const DIAGONAL: LineStyle = LineStyle { color: Rgb([28, 32, 38]), dashed: true, marker: None, shift_pixels: 0 };
 
 /// Returns the chart and its description.
 pub(super) fn reliability_chart(figures: &ClassFigures, truth: &str, teacher: &str) -> (Chart, String) {
-    let kinds = [("Prediction of the teacher", &figures.prediction), ("Target of the full image", &figures.pooled)];
+    let mut kinds = vec![("Prediction of the teacher", &figures.prediction)];
+    kinds.extend(figures.pooled.as_ref().map(|pooled| ("Target of the full image", pooled)));
     // Both columns have the same scale.
     let fullest = kinds.iter().flat_map(|(_, accuracy)| shares(accuracy)).fold(0.0, f64::max);
     let column = |(name, accuracy): &(&str, &Accuracy)| ChartColumn {
         title: format!("{name}: ECE {}", number(accuracy.expected_calibration_error)),
-        width_pixels: 470.0,
+        width_pixels: if kinds.len() > 1 { 470.0 } else { 800.0 },
         parts: vec![accuracy_plot(accuracy), count_plot(accuracy, fullest)],
     };
-    let bins = figures.pooled.reliability.len();
+    let bins = figures.prediction.reliability.len();
     let symbol = |symbol: KeySymbol, name: &str| KeyRow { symbol, name: name.to_owned(), values: Vec::new() };
     let chart = Chart {
         title: format!("Reliability of the labels against {truth}"),
@@ -46,11 +47,15 @@ pub(super) fn reliability_chart(figures: &ClassFigures, truth: &str, teacher: &s
         },
         notes: vec!["ECE: expected calibration error, the mean gap over all images. 0 is perfect.".to_owned()],
     };
-    let words = kinds.map(|(name, accuracy)| {
+    let words = kinds.iter().map(|(name, accuracy)| {
         let (top1, confidence) = (percent(accuracy.top1.value), percent(mean_confidence(accuracy)));
         format!("{name}: accuracy {top1}, mean confidence {confidence}, {}.", calibration(accuracy))
     });
-    let description = format!("Reliability diagram against {truth}, {}. {}", images(figures.images), words.join(" "));
+    let description = format!(
+        "Reliability diagram against {truth}, {}. {}",
+        images(figures.images),
+        words.collect::<Vec<_>>().join(" ")
+    );
     (chart, description)
 }
 

@@ -54,7 +54,7 @@ impl ClassMapping {
         let Some(classes) = &self.classes else { return labels };
         // A reader returns only class ids of the store.
         let class_of = |class: u32| classes.get(class as usize).copied().unwrap_or(class);
-        ImageLabels { map: labels.map.with_classes(class_of), prediction: labels.prediction.with_classes(class_of) }
+        labels.with_classes(class_of)
     }
 }
 

@@ -2,13 +2,13 @@
 
 use std::cmp::Ordering;
 
-use half::slice::HalfFloatSliceExt as _;
-
 use super::cell_figures::{CellComparer, CellFigures};
 use super::difference_histogram::DifferenceHistogram;
+use super::same_bits::{has_same_bits, is_same_prediction};
 use super::target_distance::{TargetDistance, target_from_prediction};
+use super::tile_comparison::{CommonTiles, TileFigures};
 use crate::shared::geometry::{Crop, UnitBox};
-use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use crate::shared::label_map::{ImageLabels, LabelMap};
 use crate::training::pool::{PoolError, PoolOptions, Pooler};
 
 /// Comparison of one image. Its id and folder stay in the manifest, as a data set can have millions of images.
@@ -18,7 +18,7 @@ pub struct ComparedImage {
     pub row_a: usize,
     /// Row in the second store.
     pub row_b: usize,
-    /// Whether all scores, classes and probabilities have the same bits.
+    /// Whether all scores, classes and probabilities that both stores have are the same bits.
     pub is_identical: bool,
     /// Comparison of the cells; `None` if the maps have different sizes.
     pub cells: Option<CellFigures>,
@@ -28,6 +28,8 @@ pub struct ComparedImage {
     pub prediction_distance: f32,
     /// Comparison of the targets of random crops.
     pub crops: CropFigures,
+    /// Comparison of the predictions for tiles; `None` if the stores have no tiles in common.
+    pub tiles: Option<TileFigures>,
     /// Hash of the classes of the first map, to find the image whose map this is.
     pub(super) fingerprint: u64,
 }
@@ -86,18 +88,20 @@ pub(super) struct ImageComparer<'a> {
     pooler: Pooler,
     distance: TargetDistance,
     crops: &'a [UnitBox],
+    tiles: &'a CommonTiles,
     /// Differences since the caller last took them.
     pub(super) totals: DifferenceTotals,
 }
 
 impl<'a> ImageComparer<'a> {
     /// Creates a comparer for teachers with `class_count` classes. `crops` is not empty.
-    pub(super) fn new(class_count: usize, crops: &'a [UnitBox]) -> Self {
+    pub(super) fn new(class_count: usize, crops: &'a [UnitBox], tiles: &'a CommonTiles) -> Self {
         Self {
             cells: CellComparer::new(class_count),
             pooler: Pooler::new(class_count, PoolOptions::default()),
             distance: TargetDistance::new(class_count),
             crops,
+            tiles,
             totals: DifferenceTotals::default(),
         }
     }
@@ -108,13 +112,14 @@ impl<'a> ImageComparer<'a> {
         (row_a, a): (usize, &ImageLabels),
         (row_b, b): (usize, &ImageLabels),
     ) -> Result<ComparedImage, PoolError> {
-        let is_same_map = has_same_bits(&a.map, &b.map);
+        let (a_map, b_map) = (a.label_map()?, b.label_map()?);
+        let is_same_map = has_same_bits(a_map, b_map);
         let cells = if is_same_map {
-            let figures = CellFigures::of_copy(&a.map);
+            let figures = CellFigures::of_copy(a_map);
             self.totals.scores.add_zeros(u64::from(figures.shared));
             Some(figures)
-        } else if a.map.size() == b.map.size() {
-            Some(self.cells.compare(&a.map, &b.map, &mut self.totals.scores))
+        } else if a_map.size() == b_map.size() {
+            Some(self.cells.compare(a_map, b_map, &mut self.totals.scores))
         } else {
             None
         };
@@ -122,12 +127,15 @@ impl<'a> ImageComparer<'a> {
         Ok(ComparedImage {
             row_a,
             row_b,
-            is_identical: is_same_map && is_same_prediction(&a.prediction, &b.prediction),
+            is_identical: is_same_map
+                && is_same_prediction(&a.prediction, &b.prediction)
+                && self.tiles.are_identical(a, b),
             cells,
             same_prediction: a.prediction.classes().first() == b.prediction.classes().first(),
             prediction_distance: self.distance.total_variation(&a_target, &b_target) as f32,
-            crops: self.compare_crops(&a.map, &b.map, is_same_map)?,
-            fingerprint: fingerprint(&a.map),
+            crops: self.compare_crops(a_map, b_map, is_same_map)?,
+            tiles: self.tiles.compare(a, b, &mut self.distance),
+            fingerprint: fingerprint(a_map),
         })
     }
 
@@ -156,23 +164,6 @@ impl<'a> ImageComparer<'a> {
     }
 }
 
-/// Returns whether two maps have the same shape, and the same bits in all scores, class ids and log-sum-exps that both have.
-fn has_same_bits(a: &LabelMap, b: &LabelMap) -> bool {
-    let is_same_lse = || match (a.lse(), b.lse()) {
-        (Some(a), Some(b)) => a.reinterpret_cast() == b.reinterpret_cast(),
-        _ => true,
-    };
-    let is_same_shape = (a.size(), a.k()) == (b.size(), b.k());
-    is_same_shape
-        && a.cell_classes() == b.cell_classes()
-        && a.cell_scores().reinterpret_cast() == b.cell_scores().reinterpret_cast()
-        && is_same_lse()
-}
-
-fn is_same_prediction(a: &ImagePrediction, b: &ImagePrediction) -> bool {
-    a.classes() == b.classes() && a.probs().reinterpret_cast() == b.probs().reinterpret_cast()
-}
-
 /// Returns a hash of the classes of all cells and ranks (FNV-1a by class id).
 pub(super) fn fingerprint(map: &LabelMap) -> u64 {
     let mix = |hash: u64, class: &u32| (hash ^ u64::from(*class)).wrapping_mul(0x0100_0000_01b3);
@@ -183,18 +174,19 @@ pub(super) fn fingerprint(map: &LabelMap) -> u64 {
 mod tests {
     use super::*;
     use crate::shared::geometry::MapSize;
-    use crate::shared::label_map::ScoreRounding;
+    use crate::shared::label_map::{ImagePrediction, ScoreRounding};
 
     fn labels(height: usize, classes: &[i32]) -> ImageLabels {
         let size = MapSize::new(height, classes.len() / height).unwrap();
         let map = LabelMap::from_cells(&vec![9.0; classes.len()], classes, 1, size, ScoreRounding::Float16).unwrap();
-        ImageLabels { map, prediction: ImagePrediction::from_ranks(&[0.75], &classes[..1]).unwrap() }
+        ImageLabels::new(map, ImagePrediction::from_ranks(&[0.75], &classes[..1]).unwrap())
     }
 
     #[test]
     fn equal_labels_are_identical_and_others_are_measured() {
         let crops = [UnitBox::WHOLE, UnitBox::new(0.0, 0.0, 0.4, 1.0).unwrap()];
-        let mut comparer = ImageComparer::new(10, &crops);
+        let none = CommonTiles::default();
+        let mut comparer = ImageComparer::new(10, &crops, &none);
         let (a, b) = (labels(2, &[1, 2, 1, 2]), labels(2, &[1, 3, 1, 3]));
         let same = comparer.compare((0, &a), (4, &a.clone())).unwrap();
         assert!(same.is_identical && same.row_b == 4 && (same.agreement() - 1.0).abs() < 1e-9);
@@ -213,8 +205,10 @@ mod tests {
     #[test]
     fn maps_of_different_sizes_are_compared_by_targets() {
         let crops = [UnitBox::WHOLE];
-        let image =
-            ImageComparer::new(10, &crops).compare((0, &labels(2, &[1, 1, 1, 1])), (0, &labels(1, &[1]))).unwrap();
+        let none = CommonTiles::default();
+        let image = ImageComparer::new(10, &crops, &none)
+            .compare((0, &labels(2, &[1, 1, 1, 1])), (0, &labels(1, &[1])))
+            .unwrap();
         assert_eq!((image.cells, image.agreement(), image.is_identical), (None, 1.0, false));
         assert!(image.crops.max_distance < 1e-6);
     }

@@ -10,6 +10,7 @@ use super::class_mapping::ClassMapping;
 use super::compared_image::{ComparedImage, DifferenceTotals, ImageComparer};
 use super::image_pairs::ImagePairs;
 use super::likeness::{Likeness, MapPair, find_likenesses};
+use super::tile_comparison::CommonTiles;
 use crate::inspection::audit::random_crops;
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
@@ -52,6 +53,7 @@ pub struct Comparison<'a> {
     pub(super) pairs: ImagePairs,
     pub(super) classes: ClassList,
     pub(super) options: ComparisonOptions,
+    pub(super) tiles: CommonTiles,
     /// Lowest agreement first.
     pub(super) images: Vec<ComparedImage>,
     pub(super) totals: DifferenceTotals,
@@ -82,6 +84,9 @@ impl<'a> Comparison<'a> {
         options: ComparisonOptions,
         monitor: &dyn Monitor,
     ) -> Result<Self, Error> {
+        for side in [&a, &b] {
+            side.store.map_size("compare label maps")?;
+        }
         let mapping = ClassMapping::new(&a.store.info().classes, &b.store.info().classes)
             .map_err(|error| cannot_compare(&a, &b, &error.to_string()))?;
         let mut comparison = Self {
@@ -89,6 +94,7 @@ impl<'a> Comparison<'a> {
             pairs,
             classes: (&a.store.info().classes).into(),
             options,
+            tiles: CommonTiles::new(a.store.info().tiles.as_ref(), b.store.info().tiles.as_ref()),
             images: Vec::new(),
             totals: DifferenceTotals::default(),
             unlabelled: [Unlabelled::default(); 2],
@@ -157,8 +163,9 @@ impl<'a> Comparison<'a> {
         let crops = random_crops(self.options.crops.max(1), self.options.seed);
         let class_count = a.store.info().classes.count;
         let totals = Mutex::new(DifferenceTotals::default());
-        let make_scratch =
-            || (ImageComparer::new(class_count, &crops), [DecodeScratch::default(), DecodeScratch::default()]);
+        let make_scratch = || {
+            (ImageComparer::new(class_count, &crops, &self.tiles), [DecodeScratch::default(), DecodeScratch::default()])
+        };
         let chunks = self.pairs.rows.par_chunks(ROWS_AT_ONCE).map_init(make_scratch, |(comparer, scratch), rows| {
             if monitor.stop_requested() {
                 return Err(Error::Interrupted);
@@ -209,7 +216,9 @@ impl<'a> Comparison<'a> {
                 return Err(Error::Interrupted);
             }
             let [in_a, in_b] = self.labels(image)?;
-            pairs.push(MapPair { row_a: image.row_a, a: in_a.map, b: in_b.map });
+            if let (Some(a), Some(b)) = (in_a.map, in_b.map) {
+                pairs.push(MapPair { row_a: image.row_a, a, b });
+            }
         }
         let class_count = a.store.info().classes.count.max(b.store.info().classes.count);
         let typical = self.images.get(self.images.len() / 2).map_or(1.0, ComparedImage::agreement);

@@ -54,6 +54,9 @@ pub(super) fn image_columns<'a>() -> Vec<TableColumn<ComparedRow<'a>>> {
         TableColumn::required("same_target", Reals(|row| Some(row.image.crops.same_best))),
         TableColumn::required("target_distance", Reals(|row| Some(row.image.crops.mean_distance))),
         TableColumn::required("max_target_distance", Reals(|row| Some(row.image.crops.max_distance))),
+        TableColumn::nullable("same_tiles", Reals(|row| row.image.tiles.map(|tiles| tiles.same_best))),
+        TableColumn::nullable("tile_distance", Reals(|row| row.image.tiles.map(|tiles| tiles.mean_distance))),
+        TableColumn::nullable("max_tile_distance", Reals(|row| row.image.tiles.map(|tiles| tiles.max_distance))),
         TableColumn::nullable("looks_like", Texts(|row| row.looks_like.as_deref())),
     ]
 }

@@ -7,8 +7,10 @@ use super::compared_image::ComparedImage;
 use super::comparison::{Comparison, StoreSide};
 use super::difference_histogram::DifferenceHistogram;
 use super::folder_class_comparison::FolderClassComparison;
+use super::tile_comparison::TileFigures;
 use crate::shared::digest::Digest;
 use crate::shared::geometry::MapSize;
+use crate::shared::tiles::Tiles;
 
 /// Number of images and classes that a summary lists.
 const LISTED: usize = 10;
@@ -28,7 +30,7 @@ pub struct ComparisonSummary {
     pub images: usize,
     /// Number of common images that only one store has labels of.
     pub labelled_in_one: usize,
-    /// Number of compared images whose scores, classes and probabilities have the same bits.
+    /// Number of compared images whose scores, classes and probabilities, as far as both stores have them, are the same bits.
     pub identical_images: usize,
     /// Whether all common images are identical, or without labels in both stores.
     pub identical: bool,
@@ -41,6 +43,8 @@ pub struct ComparisonSummary {
     pub cells: Option<CellSummary>,
     /// Comparison of the predictions.
     pub predictions: PredictionSummary,
+    /// Comparison of the predictions for tiles; `None` if the stores have no tiles in common.
+    pub tiles: Option<TileSummary>,
     /// Comparison of the targets of random crops.
     pub targets: TargetSummary,
     /// The images with the lowest agreement, without identical ones.
@@ -59,9 +63,11 @@ pub struct SideSummary {
     /// Classes kept in each cell.
     pub k: usize,
     /// Rows and columns of cells.
-    pub map_size: MapSize,
+    pub map_size: Option<MapSize>,
     /// Steps for each unit of score to which scores are rounded; `None` if only float16 rounds them.
     pub score_steps: Option<u16>,
+    /// Tiles that have predictions of their own; `None` without any.
+    pub tiles: Option<Tiles>,
     /// Whether predictions are pooled from label maps, as in imported stores, and not the teacher's own.
     pub pooled_predictions: bool,
     /// Number of images in the manifest.
@@ -124,6 +130,19 @@ pub struct DifferenceQuantiles {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct PredictionSummary {
     /// Fraction of images with the same best class.
+    pub same_best: f64,
+    /// Mean total variation distance.
+    pub mean_distance: f64,
+    /// Largest total variation distance.
+    pub max_distance: f64,
+}
+
+/// Comparison of the predictions for tiles, over all common tiles of the compared images.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TileSummary {
+    /// Number of tiles per image that both stores have.
+    pub tiles: usize,
+    /// Fraction of tiles with the same best class.
     pub same_best: f64,
     /// Mean total variation distance.
     pub mean_distance: f64,
@@ -195,6 +214,7 @@ impl Comparison<'_> {
                 mean_distance: mean(|image| f64::from(image.prediction_distance)),
                 max_distance: images.iter().map(|image| f64::from(image.prediction_distance)).fold(0.0, f64::max),
             },
+            tiles: self.tile_summary(),
             targets: TargetSummary {
                 crops: self.options.crops,
                 seed: self.options.seed,
@@ -231,6 +251,20 @@ impl Comparison<'_> {
         })
     }
 
+    fn tile_summary(&self) -> Option<TileSummary> {
+        let figures = || self.images.iter().filter_map(|image| image.tiles);
+        let images = figures().count();
+        let mean = |value: fn(TileFigures) -> f32| {
+            figures().map(|tiles| f64::from(value(tiles))).sum::<f64>() / images.max(1) as f64
+        };
+        (images > 0).then(|| TileSummary {
+            tiles: self.tiles.count(),
+            same_best: mean(|tiles| tiles.same_best),
+            mean_distance: mean(|tiles| tiles.mean_distance),
+            max_distance: figures().map(|tiles| f64::from(tiles.max_distance)).fold(0.0, f64::max),
+        })
+    }
+
     fn side_summary(&self, side: usize) -> SideSummary {
         let StoreSide { store, .. } = self.sides[side];
         let (info, only_in) = (store.info(), &self.pairs.only_in[side]);
@@ -240,6 +274,7 @@ impl Comparison<'_> {
             k: info.k,
             map_size: info.map_size,
             score_steps: info.score_steps,
+            tiles: info.tiles.clone(),
             pooled_predictions: info.imported.is_some(),
             images: info.images,
             failed: self.unlabelled[side].failed,

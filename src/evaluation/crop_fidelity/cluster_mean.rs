@@ -9,7 +9,7 @@ use crate::evaluation::evaluation_file::Estimate;
 /// `n / (n - 1) · Σ(y - R m)² / (Σm)²`. If all images have the same number of crops, this is the variance of the mean of the
 /// images' means.
 #[derive(Clone, Debug, Default)]
-pub(super) struct ClusterMean {
+pub(crate) struct ClusterMean {
     /// The mean of the first image. Sums of differences to it lose no digits.
     pivot: Option<f64>,
     images: usize,
@@ -25,13 +25,13 @@ pub(super) struct ClusterMean {
 
 impl ClusterMean {
     /// Adds a crop of the current image.
-    pub(super) fn add(&mut self, value: f64) {
+    pub(crate) fn add(&mut self, value: f64) {
         self.current.0 += value;
         self.current.1 += 1;
     }
 
     /// Ends the current image.
-    pub(super) fn end_image(&mut self) {
+    pub(crate) fn end_image(&mut self) {
         let (y, count) = std::mem::take(&mut self.current);
         if count == 0 {
             return;
@@ -47,17 +47,17 @@ impl ClusterMean {
     }
 
     /// Number of images that ended with crops.
-    pub(super) fn images(&self) -> usize {
+    pub(crate) fn images(&self) -> usize {
         self.images
     }
 
     /// Number of their crops.
-    pub(super) fn crops(&self) -> usize {
+    pub(crate) fn crops(&self) -> usize {
         self.m as usize
     }
 
     /// Returns the mean over all crops of images that ended; `None` without crops.
-    pub(super) fn estimate(&self) -> Option<Estimate> {
+    pub(crate) fn estimate(&self) -> Option<Estimate> {
         let above_pivot = self.z / self.m;
         let value = self.pivot? + above_pivot;
         let images = self.images as f64;

@@ -1,20 +1,22 @@
 //! Computes the figures of crop fidelity.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::crop_choice::CropChoice;
 use super::crop_job::{CropJob, SkippedImage, TeacherCrop};
-use super::crop_labels::{CropLabeller, LabelKind};
+use super::crop_labels::{ComparedLabel, CropLabeller};
 use super::crop_table::{CropRow, CropTable, CropWriter, TopClasses};
 use super::fidelity_sums::FidelitySums;
 use super::label_agreement::CropPrediction;
 use super::teacher_crops::visit_teacher_crops;
-use crate::evaluation::evaluation_file::CropFidelity;
+use crate::evaluation::evaluation_file::{CropFidelity, FidelityByKind};
 use crate::labelling::teacher::Classifier;
 use crate::shared::classes::ClassList;
+use crate::shared::digest::digest_bytes;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
 use crate::shared::monitor::Monitor;
+use crate::shared::tiles::Tiles;
 
 /// Runs the teacher on all crops of a job, and compares its predictions with the labels of the crops. Returns the figures, and
 /// the images that were skipped. If there is a table, every crop is written to it, by row.
@@ -34,15 +36,20 @@ pub fn crop_fidelity(
             "cannot compare crops: none of the images has one\n  help: choose more crops or more images".to_owned(),
         ));
     }
+    let labeller = CropLabeller::new(job.store)?;
     match table {
-        Some(table) => table.write(|table| compare_crops(job, classifiers, monitor, Some(table))),
-        None => compare_crops(job, classifiers, monitor, None),
+        Some(table) => {
+            let labels = labeller.labels().to_vec();
+            table.write(&labels, |table| compare_crops(job, labeller, classifiers, monitor, Some(table)))
+        }
+        None => compare_crops(job, labeller, classifiers, monitor, None),
     }
 }
 
 fn compare_crops(
     job: &CropJob<'_>,
-    classifiers: Vec<Box<dyn Classifier>>,
+    labeller: CropLabeller<'_>,
+    mut classifiers: Vec<Box<dyn Classifier>>,
     monitor: &dyn Monitor,
     table: Option<CropWriter<'_>>,
 ) -> Result<(CropFidelity, Vec<SkippedImage>), Error> {
@@ -50,17 +57,17 @@ fn compare_crops(
     let mut comparison = Comparison {
         manifest: job.manifest,
         class_of_label: classes.by_folder_class(),
-        labeller: CropLabeller::new(job.store),
-        sums: FidelitySums::new(matches!(job.crops, CropChoice::Random { .. })),
+        sums: FidelitySums::new(labeller.labels(), matches!(job.crops, CropChoice::Random { .. })),
+        labeller,
         table,
         row: None,
     };
-    let skipped = visit_teacher_crops(job, classifiers, monitor, |crop| comparison.add(crop))?;
+    let skipped = visit_teacher_crops(job, &mut classifiers, monitor, |crop| comparison.add(crop))?;
     comparison.sums.end_image();
     if let Some(table) = comparison.table {
         table.finish()?;
     }
-    let figures = figures(job, &comparison.sums).ok_or_else(|| nothing_compared(job, &skipped))?;
+    let figures = figures(job, &comparison.sums)?.ok_or_else(|| nothing_compared(job, &skipped))?;
     Ok((figures, skipped))
 }
 
@@ -93,31 +100,42 @@ impl Comparison<'_, '_> {
             crop: crop.crop,
             folder_class,
             teacher: TopClasses::of_probs(crop.probs),
-            pooled: TopClasses::of_target(&compared.pooled),
+            pooled: compared.pooled.as_ref().map(TopClasses::of_target),
             agreements: compared.agreements,
         })
     }
 }
 
 /// Returns the figures of all crops; `None` if there are none.
-fn figures(job: &CropJob<'_>, sums: &FidelitySums) -> Option<CropFidelity> {
+fn figures(job: &CropJob<'_>, sums: &FidelitySums) -> Result<Option<CropFidelity>, Error> {
     let (images, crops) = sums.counts();
+    if crops == 0 {
+        return Ok(None);
+    }
     let (seed, boxes_sha256) = match &job.crops {
         CropChoice::Random { seed, .. } => (Some(*seed), None),
         CropChoice::Boxes(boxes) => (None, Some(boxes.sha256().clone())),
     };
-    Some(CropFidelity {
+    let (mut labels, mut coverings) = (FidelityByKind::default(), BTreeMap::new());
+    for (label, fidelity) in sums.figures() {
+        match label {
+            ComparedLabel::Kind(kind) => *labels.get_mut(kind) = Some(fidelity),
+            ComparedLabel::Covering(covering) => {
+                coverings.insert(covering.name().to_owned(), fidelity);
+            }
+        }
+    }
+    Ok(Some(CropFidelity {
         images,
         crops,
         seed,
         boxes_sha256,
         teacher_sha256: job.teacher_sha256.clone(),
-        pooled: sums.fidelity(LabelKind::Pooled)?,
-        image: sums.fidelity(LabelKind::Image)?,
-        folder: sums.fidelity(LabelKind::Folder),
-        swapped: sums.fidelity(LabelKind::Swapped)?,
-        rest: sums.fidelity(LabelKind::Rest),
-    })
+        pooling_sha256: job.store.calibration_file()?.map(|file| digest_bytes(&file)),
+        tile_count: job.store.info().tiles.as_ref().map_or(0, Tiles::count),
+        labels,
+        coverings,
+    }))
 }
 
 fn nothing_compared(job: &CropJob<'_>, skipped: &[SkippedImage]) -> Error {

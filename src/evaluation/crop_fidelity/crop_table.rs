@@ -1,9 +1,10 @@
-//! The table of all crops, from which anybody can compute the figures again. `docs/evaluation.md` explains each column.
+//! The table of all crops, from which anybody can compute the figures again. `docs/crop-fidelity.md` explains each column.
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use super::crop_labels::{Agreements, LabelKind};
+use super::crop_labels::{Agreements, ComparedLabel};
+use super::label_agreement::LabelAgreement;
 use crate::inspection::table::{ColumnValues, Table, TableColumn, TableFile, TableFormat, TableWriter};
 use crate::labelling::pixels::PixelCrop;
 use crate::shared::atomic_file::AtomicFile;
@@ -35,9 +36,13 @@ impl CropTable {
         Ok(Self { file: AtomicFile::create_outside(store, path)?, format })
     }
 
-    /// Writes the table with `work`, and gives the complete file its name if that succeeds.
-    pub(super) fn write<T>(mut self, work: impl FnOnce(CropWriter<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        let (path, columns) = (self.file.path().to_path_buf(), crop_columns());
+    /// Writes the table of crops with these labels with `work`, and gives the complete file its name if that succeeds.
+    pub(super) fn write<T>(
+        mut self,
+        labels: &[ComparedLabel],
+        work: impl FnOnce(CropWriter<'_>) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let (path, columns) = (self.file.path().to_path_buf(), crop_columns(labels));
         let mut out = BufWriter::new(self.file.file());
         let table = Table { name: "crops", columns: &columns, list_column: None };
         let writer: &mut (dyn Write + Send) = &mut out;
@@ -86,7 +91,9 @@ pub(super) struct CropRow {
     pub(super) crop: PixelCrop,
     pub(super) folder_class: Option<u32>,
     pub(super) teacher: TopClasses,
-    pub(super) pooled: TopClasses,
+    /// The target, if the store has label maps.
+    pub(super) pooled: Option<TopClasses>,
+    /// Agreement of each label of the table.
     pub(super) agreements: Agreements,
 }
 
@@ -134,25 +141,16 @@ impl CropRow {
         self.crop.sides()[side] as usize
     }
 
-    fn top1(&self, kind: LabelKind) -> Option<usize> {
-        self.agreements[kind as usize].map(|agreement| usize::from(agreement.top1))
-    }
-
-    fn kl(&self, kind: LabelKind) -> Option<f64> {
-        self.agreements[kind as usize].map(|agreement| agreement.kl)
-    }
-
-    fn tv(&self, kind: LabelKind) -> Option<f64> {
-        self.agreements[kind as usize].map(|agreement| agreement.tv)
+    fn agreement(&self, label: usize) -> Option<LabelAgreement> {
+        self.agreements.get(label).copied().flatten()
     }
 }
 
 /// Returns the columns of the table.
-fn crop_columns() -> Vec<TableColumn<CropRow>> {
+fn crop_columns(labels: &[ComparedLabel]) -> Vec<TableColumn<CropRow>> {
     use ColumnValues::{Doubles, IntegerLists, Integers, RealLists, Reals, Texts};
-    use LabelKind::{Folder, Image, Pooled, Rest, Swapped};
 
-    vec![
+    let mut columns = vec![
         TableColumn::required("row", Integers(|row: &CropRow| Some(row.row))),
         TableColumn::required("id", Texts(|row| Some(&row.id))),
         TableColumn::required("crop", Integers(|row| Some(row.index))),
@@ -171,24 +169,33 @@ fn crop_columns() -> Vec<TableColumn<CropRow>> {
         TableColumn::required("teacher_classes", IntegerLists(|row| Some(&row.teacher.classes))),
         TableColumn::required("teacher_probs", RealLists(|row| Some(&row.teacher.probs))),
         TableColumn::required("teacher_rest", Reals(|row| Some(row.teacher.rest))),
-        TableColumn::required("pooled_classes", IntegerLists(|row| Some(&row.pooled.classes))),
-        TableColumn::required("pooled_probs", RealLists(|row| Some(&row.pooled.probs))),
-        TableColumn::required("pooled_rest", Reals(|row| Some(row.pooled.rest))),
-        TableColumn::required("pooled_top1", Integers(|row| row.top1(Pooled))),
-        TableColumn::required("pooled_kl", Doubles(|row| row.kl(Pooled))),
-        TableColumn::required("pooled_tv", Doubles(|row| row.tv(Pooled))),
-        TableColumn::required("image_top1", Integers(|row| row.top1(Image))),
-        TableColumn::required("image_kl", Doubles(|row| row.kl(Image))),
-        TableColumn::required("image_tv", Doubles(|row| row.tv(Image))),
-        TableColumn::nullable("folder_top1", Integers(|row| row.top1(Folder))),
-        TableColumn::nullable("folder_tv", Doubles(|row| row.tv(Folder))),
-        TableColumn::required("swapped_top1", Integers(|row| row.top1(Swapped))),
-        TableColumn::required("swapped_kl", Doubles(|row| row.kl(Swapped))),
-        TableColumn::required("swapped_tv", Doubles(|row| row.tv(Swapped))),
-        TableColumn::nullable("rest_top1", Integers(|row| row.top1(Rest))),
-        TableColumn::nullable("rest_kl", Doubles(|row| row.kl(Rest))),
-        TableColumn::nullable("rest_tv", Doubles(|row| row.tv(Rest))),
-    ]
+        TableColumn::nullable("pooled_classes", IntegerLists(|row| row.pooled.as_ref().map(|top| &*top.classes))),
+        TableColumn::nullable("pooled_probs", RealLists(|row| row.pooled.as_ref().map(|top| &*top.probs))),
+        TableColumn::nullable("pooled_rest", Reals(|row| row.pooled.as_ref().map(|top| top.rest))),
+    ];
+    for (at, label) in labels.iter().enumerate() {
+        columns.extend(agreement_columns(at, *label));
+    }
+    columns
+}
+
+/// Returns the columns of the label at a position.
+fn agreement_columns(at: usize, label: ComparedLabel) -> Vec<TableColumn<CropRow>> {
+    use ColumnValues::{DoublesAt, IntegersAt};
+
+    let name = match label {
+        ComparedLabel::Kind(kind) => kind.name().to_owned(),
+        ComparedLabel::Covering(covering) => format!("covering_{}", covering.name().replace('+', "_and_")),
+    };
+    let top1 = |row: &CropRow, at| row.agreement(at).map(|agreement| usize::from(agreement.top1));
+    let kl = |row: &CropRow, at| row.agreement(at).map(|agreement| agreement.kl);
+    let tv = |row: &CropRow, at| row.agreement(at).map(|agreement| agreement.tv);
+    let mut columns = vec![TableColumn::nullable(format!("{name}_top1"), IntegersAt(top1, at))];
+    if label.has_divergence() {
+        columns.push(TableColumn::nullable(format!("{name}_kl"), DoublesAt(kl, at)));
+    }
+    columns.push(TableColumn::nullable(format!("{name}_tv"), DoublesAt(tv, at)));
+    columns
 }
 
 #[cfg(test)]

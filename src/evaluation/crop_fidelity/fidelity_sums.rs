@@ -1,9 +1,9 @@
-//! Figures of each kind of label, by area of the crop.
+//! Figures of each label, by area of the crop.
 
 use super::cluster_mean::ClusterMean;
-use super::crop_labels::{Agreements, KINDS, LabelKind};
+use super::crop_labels::{Agreements, ComparedLabel};
 use super::label_agreement::LabelAgreement;
-use crate::evaluation::evaluation_file::{AreaFidelity, Fidelity};
+use crate::evaluation::evaluation_file::{AreaFidelity, Fidelity, LabelKind};
 
 /// Limits of the ranges of areas.
 const AREAS: [f64; 7] = [0.0, 0.08, 0.15, 0.25, 0.5, 0.75, 1.0];
@@ -11,13 +11,13 @@ const RANGES: usize = AREAS.len() - 1;
 
 /// Collects the agreement of crops.
 pub(super) struct FidelitySums {
-    kinds: [KindSums; KINDS],
+    labels: Vec<LabelSums>,
     /// First range that is used: random crops that rounding to pixels made smaller than 0.08 count in the range above it.
     first_range: usize,
 }
 
-#[derive(Default)]
-struct KindSums {
+struct LabelSums {
+    label: ComparedLabel,
     all: FigureMeans,
     by_range: [FigureMeans; RANGES],
 }
@@ -30,42 +30,47 @@ struct FigureMeans {
 }
 
 impl FidelitySums {
-    /// Creates empty sums, of random crops or of others.
-    pub(super) fn new(are_random: bool) -> Self {
-        Self { kinds: std::array::from_fn(|_| KindSums::default()), first_range: usize::from(are_random) }
+    /// Creates empty sums of labels, of random crops or of others.
+    pub(super) fn new(labels: &[ComparedLabel], are_random: bool) -> Self {
+        let sums =
+            |&label: &ComparedLabel| LabelSums { label, all: FigureMeans::default(), by_range: Default::default() };
+        Self { labels: labels.iter().map(sums).collect(), first_range: usize::from(are_random) }
     }
 
     /// Adds a crop of the current image.
     pub(super) fn add(&mut self, area: f64, agreements: &Agreements) {
         let above = AREAS[1..RANGES].iter().filter(|&&limit| area >= limit).count();
         let range = above.max(self.first_range);
-        for (kind, agreement) in self.kinds.iter_mut().zip(agreements) {
+        for (label, agreement) in self.labels.iter_mut().zip(agreements) {
             if let Some(agreement) = agreement {
-                kind.all.add(agreement);
-                kind.by_range[range].add(agreement);
+                label.all.add(agreement);
+                label.by_range[range].add(agreement);
             }
         }
     }
 
     /// Ends the current image.
     pub(super) fn end_image(&mut self) {
-        for kind in &mut self.kinds {
-            kind.all.end_image();
-            kind.by_range.iter_mut().for_each(FigureMeans::end_image);
+        for label in &mut self.labels {
+            label.all.end_image();
+            label.by_range.iter_mut().for_each(FigureMeans::end_image);
         }
     }
 
-    /// Number of images with crops, and number of crops.
+    /// Number of images with crops, and number of crops. Every crop has the prediction for its image.
     pub(super) fn counts(&self) -> (usize, usize) {
-        let all = &self.kinds[LabelKind::Pooled as usize].all.top1;
-        (all.images(), all.crops())
+        let image = self.labels.iter().find(|sums| sums.label == ComparedLabel::Kind(LabelKind::Image));
+        image.map_or((0, 0), |image| (image.all.top1.images(), image.all.top1.crops()))
     }
 
-    /// Returns the figures of a kind of label; `None` if no crop had one.
-    pub(super) fn fidelity(&self, kind: LabelKind) -> Option<Fidelity> {
-        let sums = &self.kinds[kind as usize];
+    /// Returns the figures of each label, without those that no crop had.
+    pub(super) fn figures(&self) -> impl Iterator<Item = (ComparedLabel, Fidelity)> {
+        self.labels.iter().filter_map(|sums| Some((sums.label, self.fidelity(sums)?)))
+    }
+
+    fn fidelity(&self, sums: &LabelSums) -> Option<Fidelity> {
         let (top1, tv) = (sums.all.top1.estimate()?, sums.all.tv.estimate()?);
-        let kl = sums.all.kl.estimate().filter(|_| kind != LabelKind::Folder);
+        let kl = sums.all.kl.estimate().filter(|_| sums.label.has_divergence());
         let is_shown = |range: usize| range > 0 || sums.by_range[0].top1.crops() > 0;
         let ranges = (self.first_range..RANGES).filter(|&range| is_shown(range));
         Some(Fidelity {
@@ -75,7 +80,7 @@ impl FidelitySums {
             kl_standard_error: kl.and_then(|kl| kl.standard_error),
             tv: tv.value,
             tv_standard_error: tv.standard_error,
-            by_area: ranges.map(|range| sums.by_range[range].area_fidelity(range, kind)).collect(),
+            by_area: ranges.map(|range| sums.by_range[range].area_fidelity(range, sums.label)).collect(),
         })
     }
 }
@@ -93,9 +98,9 @@ impl FigureMeans {
         self.tv.end_image();
     }
 
-    fn area_fidelity(&self, range: usize, kind: LabelKind) -> AreaFidelity {
+    fn area_fidelity(&self, range: usize, label: ComparedLabel) -> AreaFidelity {
         let (top1, tv) = (self.top1.estimate(), self.tv.estimate());
-        let kl = self.kl.estimate().filter(|_| kind != LabelKind::Folder);
+        let kl = self.kl.estimate().filter(|_| label.has_divergence());
         AreaFidelity {
             area: [AREAS[range], AREAS[range + 1]],
             crops: self.top1.crops(),
@@ -113,39 +118,51 @@ impl FigureMeans {
 mod tests {
     use super::*;
 
+    const LABELS: [ComparedLabel; 3] = [
+        ComparedLabel::Kind(LabelKind::Image),
+        ComparedLabel::Kind(LabelKind::Folder),
+        ComparedLabel::Kind(LabelKind::Rest),
+    ];
+
     fn agreements(tv: f64) -> Agreements {
         let agreement = LabelAgreement { top1: tv < 0.5, kl: 2.0 * tv, tv };
-        [Some(agreement), Some(agreement), Some(agreement), Some(agreement), None]
+        vec![Some(agreement), Some(agreement), None]
+    }
+
+    fn figures(sums: &FidelitySums) -> Vec<Option<Fidelity>> {
+        let of = |label: &ComparedLabel| sums.figures().find(|(of, _)| of == label).map(|(_, fidelity)| fidelity);
+        LABELS.iter().map(of).collect()
     }
 
     #[test]
     fn crops_count_in_the_range_of_their_area() {
         for (are_random, areas) in [(true, &AREAS[1..]), (false, &AREAS[..])] {
-            let mut sums = FidelitySums::new(are_random);
+            let mut sums = FidelitySums::new(&LABELS, are_random);
             for (area, tv) in [(0.079, 0.125), (0.08, 0.25), (0.15, 0.5), (0.2499, 0.75), (1.0, 1.0)] {
                 sums.add(area, &agreements(tv));
             }
             sums.end_image();
             assert_eq!(sums.counts(), (1, 5));
-            let pooled = sums.fidelity(LabelKind::Pooled).unwrap();
+            let image = figures(&sums)[0].clone().unwrap();
             let limits: Vec<[f64; 2]> = areas.windows(2).map(|pair| [pair[0], pair[1]]).collect();
-            assert_eq!(pooled.by_area.iter().map(|range| range.area).collect::<Vec<_>>(), limits);
-            let crops: Vec<usize> = pooled.by_area.iter().map(|range| range.crops).collect();
+            assert_eq!(image.by_area.iter().map(|range| range.area).collect::<Vec<_>>(), limits);
+            let crops: Vec<usize> = image.by_area.iter().map(|range| range.crops).collect();
             assert_eq!(crops, if are_random { vec![2, 2, 0, 0, 1] } else { vec![1, 1, 2, 0, 0, 1] });
-            let [.., empty, last] = &pooled.by_area[..] else { panic!("too few ranges") };
+            let [.., empty, last] = &image.by_area[..] else { panic!("too few ranges") };
             assert_eq!((empty.tv, empty.top1, last.tv, last.kl), (None, None, Some(1.0), Some(2.0)));
-            assert!((pooled.tv - 0.525).abs() < 1e-12 && (pooled.top1 - 0.4).abs() < 1e-12);
+            assert!((image.tv - 0.525).abs() < 1e-12 && (image.top1 - 0.4).abs() < 1e-12);
         }
     }
 
     #[test]
-    fn folder_classes_have_no_divergence_and_may_be_absent() {
-        let mut sums = FidelitySums::new(false);
+    fn folder_classes_have_no_divergence_and_labels_may_be_absent() {
+        let mut sums = FidelitySums::new(&LABELS, false);
         sums.add(0.5, &agreements(0.25));
         sums.end_image();
-        let folder = sums.fidelity(LabelKind::Folder).unwrap();
+        let [_, folder, rest] = &figures(&sums)[..] else { panic!("other labels") };
+        let folder = folder.as_ref().unwrap();
         assert_eq!((folder.kl, folder.tv, folder.by_area[0].kl), (None, 0.25, None));
         assert_eq!((folder.by_area.len(), folder.by_area[0].crops), (RANGES - 1, 0), "no smaller crop");
-        assert_eq!(sums.fidelity(LabelKind::Rest), None);
+        assert_eq!(rest, &None);
     }
 }

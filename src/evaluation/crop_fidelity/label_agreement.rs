@@ -7,7 +7,7 @@ use crate::training::pool::SparseTarget;
 const SMALLEST_PROB: f64 = f32::MIN_POSITIVE as f64;
 
 /// The teacher's prediction for a crop.
-pub(super) struct CropPrediction<'a> {
+pub(crate) struct CropPrediction<'a> {
     probs: &'a [f32],
     best: u32,
     total: f64,
@@ -17,17 +17,17 @@ pub(super) struct CropPrediction<'a> {
 
 /// Agreement of a label with the teacher's prediction.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct LabelAgreement {
+pub(crate) struct LabelAgreement {
     /// Whether the best class is the same. Of equal ones, the class with the lower id is the best.
-    pub(super) top1: bool,
+    pub(crate) top1: bool,
     /// Kullback-Leibler divergence of the label from the prediction, in nats.
-    pub(super) kl: f64,
+    pub(crate) kl: f64,
     /// Total variation distance.
-    pub(super) tv: f64,
+    pub(crate) tv: f64,
 }
 
 impl<'a> CropPrediction<'a> {
-    pub(super) fn new(probs: &'a [f32]) -> Self {
+    pub(crate) fn new(probs: &'a [f32]) -> Self {
         let (mut best, mut total, mut negative_entropy) = (0, 0.0, 0.0);
         for (class, &prob) in probs.iter().enumerate() {
             if prob > probs[best] {
@@ -43,7 +43,7 @@ impl<'a> CropPrediction<'a> {
     }
 
     /// Compares with a label whose class ids are all below the number of classes. `scratch` is reused.
-    pub(super) fn compare(&self, label: &SparseTarget, scratch: &mut Vec<f64>) -> LabelAgreement {
+    pub(crate) fn compare(&self, label: &SparseTarget, scratch: &mut Vec<f64>) -> LabelAgreement {
         let absent_count = self.probs.len().saturating_sub(label.classes.len());
         let absent = if absent_count > 0 { f64::from(label.rest) / absent_count as f64 } else { 0.0 };
         scratch.clear();

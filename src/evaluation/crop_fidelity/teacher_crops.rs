@@ -37,7 +37,7 @@ struct ClassifiedBatch {
 /// monitor requested a stop; or the first error of a stage or of `visit`.
 pub fn visit_teacher_crops(
     job: &CropJob<'_>,
-    classifiers: Vec<Box<dyn Classifier>>,
+    classifiers: &mut [Box<dyn Classifier>],
     monitor: &dyn Monitor,
     mut visit: impl FnMut(&TeacherCrop<'_>) -> Result<(), Error>,
 ) -> Result<Vec<SkippedImage>, Error> {
@@ -60,7 +60,7 @@ pub fn visit_teacher_crops(
             cut_batches(job, pool, outcome, &cut_in, monitor);
             Ok(())
         });
-        for mut classifier in classifiers {
+        for classifier in classifiers {
             let (cut, classified) = (cut_out.clone(), classified_in.clone());
             start_stage(scope, outcome, "run the teacher", move || {
                 classify_batches(classifier.as_mut(), &cut, &classified, outcome, monitor)

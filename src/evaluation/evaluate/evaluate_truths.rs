@@ -17,17 +17,21 @@ use crate::training::pool::{PoolError, PoolOptions, Pooler};
 /// Rows whose labels are held in memory at a time.
 const BLOCK_ROWS: usize = 4096;
 
-/// Compares the labels of all labelled rows with each truth, on the threads of the current rayon pool.
+/// Compares the labels of all labelled rows with each truth, on the threads of the current rayon pool. If the store has no label
+/// maps, only predictions are compared.
 ///
 /// # Errors
-/// Returns [`Error::Interrupted`] if a stop was requested, [`Error::Store`] if a shard is damaged, and [`Error::Usage`] if no
-/// labelled image has a truth.
+/// Returns [`Error::Interrupted`] if a stop was requested, [`Error::Store`] if a shard is damaged, [`Error::Usage`] if no
+/// labelled image has a truth, and [`Error::NoLabelMaps`] if a truth has only boxes, and the store has no label maps.
 pub fn evaluate_truths(
     store: &StoreReader,
     manifest: &Manifest,
     truths: &[Truth],
     monitor: &dyn Monitor,
 ) -> Result<Vec<TruthFigures>, Error> {
+    if truths.iter().any(|truth| truth.has_boxes() && !truth.has_classes()) {
+        store.map_size("evaluate boxes")?;
+    }
     let classes: ClassList = (&store.info().classes).into();
     let class_count = classes.entries().len();
     let folder_classes = classes.by_folder_class();
@@ -40,13 +44,13 @@ pub fn evaluate_truths(
     let examine = |scratch: &mut (Pooler, OverlapScratch), row: usize, finished: FinishedRow| {
         let FinishedRow::Labelled(labels) = finished else { return Ok(None) };
         let (pooler, overlaps) = scratch;
-        let pooled =
-            pooler.pool_sparse(&labels.map, UnitBox::WHOLE.into()).map_err(|problem| damaged(row, &problem))?;
-        let truths =
-            truths.iter().map(|truth| findings(truth, row, &labels.map, folder_class(row), overlaps)).collect();
+        let map = labels.map.as_ref();
+        let pooled = map.map(|map| pooler.pool_sparse(map, UnitBox::WHOLE.into())).transpose();
+        let pooled = pooled.map_err(|problem| damaged(row, &problem))?;
+        let truths = truths.iter().map(|truth| findings(truth, row, map, folder_class(row), overlaps)).collect();
         Ok(Some(ComparedImage {
             row,
-            pooled: pooled.into_iter().next().unwrap_or_default(),
+            pooled: pooled.map(|parts| parts.into_iter().next().unwrap_or_default()),
             prediction: sparse_prediction(&labels.prediction),
             truths,
         }))
@@ -67,11 +71,13 @@ pub fn evaluate_truths(
 fn findings(
     truth: &Truth,
     row: usize,
-    map: &LabelMap,
+    map: Option<&LabelMap>,
     folder_class: Option<u32>,
     overlaps: &mut OverlapScratch,
 ) -> ImageFindings {
-    let censored = truth.classes(row).filter(|classes| !classes.is_empty()).map(|classes| censored(map, classes));
+    let Some(map) = map else { return ImageFindings::default() };
+    let classes = truth.classes(row).filter(|classes| !classes.is_empty());
+    let censored = classes.map(|classes| censored(map, classes));
     let (objects, boxes_without_class) = truth.boxes(row).map_or((Vec::new(), 0), |boxes| objects(boxes, folder_class));
     let localized: Vec<LocalizedImage> = objects.iter().map(|objects| localize(overlaps, map, objects)).collect();
     ImageFindings { censored, localized, boxes_without_class }

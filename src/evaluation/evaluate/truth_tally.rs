@@ -30,14 +30,16 @@ pub(super) struct TruthTally {
 /// Labels of one image, and what was found for each truth.
 pub(super) struct ComparedImage {
     pub(super) row: usize,
-    pub(super) pooled: SparseTarget,
+    /// The target of the full image; `None` without a label map.
+    pub(super) pooled: Option<SparseTarget>,
     pub(super) prediction: SparseTarget,
     pub(super) truths: Vec<ImageFindings>,
 }
 
 /// Comparison of the map of one image with one truth.
+#[derive(Default)]
 pub(super) struct ImageFindings {
-    /// `None` if the image has no true class.
+    /// `None` if the image has no true class or no map.
     pub(super) censored: Option<CensoredCells>,
     pub(super) localized: Vec<LocalizedImage>,
     pub(super) boxes_without_class: usize,
@@ -88,23 +90,25 @@ impl TruthTally {
         } else if classes.is_some() || boxes.is_some() {
             self.empty += 1;
         }
-        if let (Some(classes), Some(censored)) = (classes, findings.censored) {
-            self.add_classes(classes, image, censored);
+        if let Some(classes) = classes.filter(|classes| !classes.is_empty()) {
+            self.add_classes(classes, image);
+        }
+        if let Some(CensoredCells { cells, censored }) = findings.censored {
+            self.cells += cells;
+            self.censored_cells += censored;
+            self.censored_images += usize::from(censored == cells);
         }
     }
 
-    fn add_classes(&mut self, classes: &[u32], image: &ComparedImage, censored: CensoredCells) {
+    fn add_classes(&mut self, classes: &[u32], image: &ComparedImage) {
         let prediction = self.prediction.add(&image.prediction, classes);
-        let pooled = self.pooled.add(&image.pooled, classes);
+        let pooled = image.pooled.as_ref().map(|pooled| self.pooled.add(pooled, classes));
         for &class in classes {
             let hits = self.by_class.entry(class).or_default();
             hits.images += 1;
             hits.prediction += usize::from(prediction.top1);
-            hits.pooled += usize::from(pooled.top1);
+            hits.pooled += usize::from(pooled.is_some_and(|pooled| pooled.top1));
         }
-        self.cells += censored.cells;
-        self.censored_cells += censored.censored;
-        self.censored_images += usize::from(censored.censored == censored.cells);
     }
 
     /// Returns the figures.
@@ -151,23 +155,25 @@ impl TruthTally {
 
     fn class_figures(&self, classes: &ClassList) -> Option<ClassFigures> {
         let images = self.prediction.images();
+        // Either all images have label maps, or none.
+        let has_maps = self.pooled.images() > 0;
         let fraction = |part: usize, of: usize| part as f64 / of as f64;
         let by_class = self.by_class.iter().map(|(&class, hits)| ClassAccuracy {
             class,
             name: classes.short_name(class),
             images: hits.images,
             prediction_top1: fraction(hits.prediction, hits.images),
-            pooled_top1: fraction(hits.pooled, hits.images),
+            pooled_top1: has_maps.then(|| fraction(hits.pooled, hits.images)),
         });
         (images > 0).then(|| ClassFigures {
             images,
             prediction: self.prediction.finish(),
-            pooled: self.pooled.finish(),
-            censored: Censored {
+            pooled: has_maps.then(|| self.pooled.finish()),
+            censored: has_maps.then(|| Censored {
                 images: fraction(self.censored_images, images),
                 cells: fraction(self.censored_cells, self.cells),
                 floor: 0.0,
-            },
+            }),
             by_class: by_class.collect(),
         })
     }

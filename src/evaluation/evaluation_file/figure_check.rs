@@ -4,6 +4,7 @@ use super::{
     Accuracy, AreaFidelity, BoxAccuracy, ClassFigures, CropFidelity, Evaluation, Fidelity, LocalizationFigures,
     TruthFigures,
 };
+use crate::shared::tiles::Tiles;
 
 /// A figure that is impossible, or a list that is too long.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,7 @@ pub(super) enum FigureError {
 type Checked = Result<(), FigureError>;
 
 const MAX_TRUTHS: usize = 64;
+const MAX_COVERINGS: usize = 64;
 const MAX_BINS: usize = 1000;
 const MAX_CLASSES: usize = 10_000_000;
 const MAX_NAME_BYTES: usize = 4096;
@@ -75,15 +77,18 @@ fn truth(key: &str, figures: &TruthFigures) -> Checked {
 
 fn classes(key: &str, figures: &ClassFigures) -> Checked {
     accuracy(&format!("{key}.prediction"), &figures.prediction)?;
-    accuracy(&format!("{key}.pooled"), &figures.pooled)?;
-    let censored = &figures.censored;
-    shares(&format!("{key}.censored"), &[("images", censored.images), ("cells", censored.cells)])?;
-    within(&format!("{key}.censored.floor"), censored.floor, [-LARGEST, LARGEST])?;
+    if let Some(pooled) = &figures.pooled {
+        accuracy(&format!("{key}.pooled"), pooled)?;
+    }
+    if let Some(censored) = &figures.censored {
+        shares(&format!("{key}.censored"), &[("images", censored.images), ("cells", censored.cells)])?;
+        within(&format!("{key}.censored.floor"), censored.floor, [-LARGEST, LARGEST])?;
+    }
     length(&format!("{key}.by_class"), figures.by_class.len(), MAX_CLASSES)?;
     for (at, class) in figures.by_class.iter().enumerate() {
         let key = format!("{key}.by_class[{at}]");
         length(&format!("{key}.name"), class.name.len(), MAX_NAME_BYTES)?;
-        shares(&key, &[("prediction_top1", class.prediction_top1), ("pooled_top1", class.pooled_top1)])?;
+        shares(&key, &[("prediction_top1", class.prediction_top1), ("pooled_top1", class.pooled_top1.unwrap_or(0.0))])?;
     }
     Ok(())
 }
@@ -131,19 +136,15 @@ fn boxes(key: &str, figures: &BoxAccuracy) -> Checked {
 }
 
 fn crop_fidelity(figures: &CropFidelity) -> Checked {
-    let kinds = [
-        ("pooled", Some(&figures.pooled)),
-        ("image", Some(&figures.image)),
-        ("folder", figures.folder.as_ref()),
-        ("swapped", Some(&figures.swapped)),
-        ("rest", figures.rest.as_ref()),
-    ];
-    for (name, kind) in kinds {
-        if let Some(kind) = kind {
-            fidelity(&format!("crop_fidelity.{name}"), kind)?;
-        }
+    for (kind, found) in figures.labels.iter() {
+        fidelity(&format!("crop_fidelity.{}", kind.name()), found)?;
     }
-    Ok(())
+    length("crop_fidelity.coverings", figures.coverings.len(), MAX_COVERINGS)?;
+    for (name, found) in &figures.coverings {
+        length("crop_fidelity.coverings, a name", name.len(), MAX_NAME_BYTES)?;
+        fidelity(&format!("crop_fidelity.coverings.{name}"), found)?;
+    }
+    within("crop_fidelity.tile_count", figures.tile_count as f64, [0.0, Tiles::MAX_TILES as f64])
 }
 
 fn fidelity(key: &str, figures: &Fidelity) -> Checked {
