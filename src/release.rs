@@ -15,6 +15,8 @@ mod hub_limits;
 mod overview_picture;
 mod summary;
 mod published_evaluation;
+mod published_tiles;
+mod published_calibration;
 mod release_metadata;
 mod dataset_card;
 mod croissant;

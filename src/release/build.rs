@@ -11,7 +11,9 @@ use super::overview_picture::{OVERVIEW, overview};
 use super::private_text::{Redaction, redact, redacted, redacted_json};
 use super::provenance::{PROVENANCE, provenance};
 use super::publish_options::{Completeness, HubLimits, OverviewPicture, PublishOptions};
+use super::published_calibration::PublishedCalibration;
 use super::published_evaluation::PublishedEvaluation;
+use super::published_tiles::PublishedTiles;
 use super::release_file::{FileContent, ReleaseFile};
 use super::release_metadata::ReleaseMetadata;
 use super::source_terms::{SOURCE_TERMS, has_imagenet_folders, source_terms};
@@ -116,6 +118,8 @@ pub fn build_release(
     let manifest = store.manifest()?;
     let classes: ClassList = (&info.classes).into();
     let (mut files, mut redactions) = store_files(store, &records)?;
+    let calibration = PublishedCalibration::read(store)?;
+    files.extend(calibration.iter().map(|calibration| calibration.document.clone()));
     let mut warnings = enforce_hub_limits(store, options, &files)?;
     let summarised = summarise(store, &manifest, &classes, monitor)?;
     files.push(ReleaseFile::from_bytes(SUMMARY, summarised.table));
@@ -131,13 +135,18 @@ pub fn build_release(
         status: &status,
         verdicts: summarised.verdicts,
         notes: &notes,
-        name: options.name.clone().unwrap_or_else(|| format!("Label maps of {source} by {teacher}")),
+        name: options.name.clone().unwrap_or_else(|| {
+            let what = if info.map_size.is_some() { "Label maps" } else { "Predictions" };
+            format!("{what} of {source} by {teacher}")
+        }),
         teacher,
         source,
         teacher_card: info.teacher.card.iter().map(|(key, value)| (key.clone(), redacted_json(value))).collect(),
         pictured: pictured.iter().map(|&row| manifest.id(row).to_owned()).collect(),
         redactions: &redactions,
         evaluation,
+        tiles: info.tiles.as_ref().map(PublishedTiles::new),
+        calibration,
     };
     let folder_classes: BTreeSet<&str> = (0..manifest.len()).filter_map(|row| manifest.folder_class(row)).collect();
     let is_imagenet = has_imagenet_folders(&folder_classes, &classes);
@@ -215,7 +224,7 @@ fn check_integrity(
         .filter(|problem| match problem.repair {
             Repair::Delete => false,
             Repair::Resume => options.completeness == Completeness::Required,
-            Repair::Run | Repair::RunOrRestore => true,
+            Repair::Run | Repair::RunOrRestore | Repair::Calibrate => true,
         })
         .collect();
     if relevant.is_empty() {
@@ -251,7 +260,7 @@ fn store_files(store: &StoreReader, records: &[ShardRecord]) -> Result<(Vec<Rele
         let path = record.path();
         let changed = store.redacted_record(record.shard, &mut |key, text| redact_in(&path, key, text))?;
         files.push(changed_or_stored(store, path, changed)?);
-        files.extend(record.files.iter().map(|file| ReleaseFile {
+        files.extend(record.all_files().map(|file| ReleaseFile {
             path: file.path.clone(),
             bytes: file.bytes,
             sha256: file.sha256.clone(),

@@ -6,10 +6,13 @@ use super::dataset_card::DATASET_CARD;
 use super::escape::one_line;
 use super::licence::LICENCE;
 use super::provenance::PROVENANCE;
-use super::published_evaluation::EVALUATION;
+use super::published_calibration::PublishedCalibration;
+use super::published_evaluation::{EVALUATION, PublishedEvaluation};
+use super::published_tiles::PublishedTiles;
 use super::release_file::ReleaseFile;
 use super::release_metadata::ReleaseMetadata;
-use super::summary::{ColumnType, SUMMARY, SUMMARY_COLUMNS};
+use super::summary::{ColumnType, SUMMARY, SUMMARY_COLUMNS, meaning};
+use crate::shared::store::CALIBRATION;
 
 /// Name of the file.
 pub(super) const CROISSANT: &str = "croissant.json";
@@ -21,10 +24,7 @@ const CONTEXT: &str = include_str!("croissant/context.json");
 pub(super) fn croissant(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -> Value {
     let context: Value = serde_json::from_str(CONTEXT).unwrap_or_default();
     let licence = &metadata.options.licence;
-    let mut description = format!(
-        "Label maps of {} images: for every cell of a {} grid, the {} best classes and their scores, by the teacher {}.",
-        metadata.info.images, metadata.info.map_size, metadata.info.k, metadata.teacher
-    );
+    let mut description = description(metadata);
     if metadata.is_partial() {
         description += " This release is partial: some images are not labelled yet.";
     }
@@ -38,7 +38,7 @@ pub(super) fn croissant(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -
         "license": licence.url().unwrap_or_else(|| LICENCE.to_owned()),
         "version": "1.0.0",
         "citeAs": CITE_AS,
-        "keywords": ["label maps", "soft labels", "knowledge distillation"],
+        "keywords": [if metadata.has_maps() { "label maps" } else { "predictions" }, "soft labels", "knowledge distillation"],
     });
     if let Value::Object(document) = &mut document {
         if let Some(date) = metadata.date() {
@@ -48,15 +48,44 @@ pub(super) fn croissant(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -
             document.insert("url".to_owned(), url.into());
         }
         document.insert("distribution".to_owned(), distribution(metadata, files).into());
-        document.insert("recordSet".to_owned(), json!([summary(), manifest()]));
-        if let Some(evaluation) = &metadata.evaluation {
+        document.insert("recordSet".to_owned(), json!([summary(metadata.has_maps()), manifest()]));
+        let of_evaluation = metadata.evaluation.iter().flat_map(PublishedEvaluation::sentences);
+        let of_calibration = metadata.calibration.iter().map(PublishedCalibration::sentence);
+        let sentences: Vec<String> = of_evaluation.chain(of_calibration).map(|text| one_line(&text)).collect();
+        if !sentences.is_empty() {
             // The RAI vocabulary has its own version, and this property for analyses of labels.
             document.insert("conformsTo".to_owned(), json!([CROISSANT_VERSION, RAI_VERSION]));
-            let sentences: Vec<String> = evaluation.sentences().iter().map(|text| one_line(text)).collect();
             document.insert("rai:dataAnnotationAnalysis".to_owned(), json!(sentences));
         }
     }
     document
+}
+
+/// Describes the labels.
+fn description(metadata: &ReleaseMetadata<'_>) -> String {
+    let (info, teacher) = (metadata.info, &metadata.teacher);
+    let mut description = if let Some(size) = info.map_size {
+        format!(
+            "Label maps of {} images: for every cell of a {size} grid, the {} best classes and their scores, by the teacher \
+             {teacher}.",
+            info.images, info.k
+        )
+    } else {
+        format!(
+            "Predictions for {} images: the {} best classes and their probabilities, by the teacher {teacher}. There are no label \
+             maps.",
+            info.images, info.k
+        )
+    };
+    if let Some(PublishedTiles { tiles, .. }) = &metadata.tiles {
+        description += &format!(
+            " For each of {} tiles of an image, there is a prediction of {} classes{}.",
+            tiles.count(),
+            tiles.k(),
+            if tiles.with_maps() { " and a label map" } else { "" }
+        );
+    }
+    description
 }
 
 const CROISSANT_VERSION: &str = "http://mlcommons.org/croissant/1.1";
@@ -91,6 +120,11 @@ fn distribution(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -> Vec<Va
     let mut distribution: Vec<Value> = [
         object(SUMMARY, PARQUET, "One row per image: folder class, the teacher's top classes, whether they agree"),
         object(MANIFEST, PARQUET, "The list of images, in the order of every array"),
+        object(
+            CALIBRATION,
+            "application/json",
+            "Parameters of calibrated pooling, and what they improve on held-out crops",
+        ),
         object("zarr.json", "application/json", "Metadata of the Zarr v3 group: teacher, settings and class names"),
         object(PROVENANCE, "application/json", "How the labels were made"),
         object(DATASET_CARD, "text/markdown", "The dataset card"),
@@ -116,8 +150,11 @@ fn distribution(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -> Vec<Va
         })
     };
     for array in metadata.info.array_names() {
-        let description =
+        let mut description =
             format!("Shards of the Zarr v3 array {array}, one file per {} images", metadata.info.shard_images);
+        if let Some(tiles) = metadata.tiles.as_ref().filter(|_| array.starts_with("tile_")) {
+            description += &format!("; {}", one_line(&tiles.sentence()));
+        }
         distribution.push(set(array, format!("{array}/c.*"), "application/octet-stream", description));
     }
     let records = "One record per shard: counts, failed images, digests of its files".to_owned();
@@ -128,9 +165,11 @@ fn distribution(metadata: &ReleaseMetadata<'_>, files: &[ReleaseFile]) -> Vec<Va
 const PARQUET: &str = "application/x-parquet";
 const MANIFEST: &str = "manifest.parquet";
 
-fn summary() -> Value {
-    let fields: Vec<Value> =
-        SUMMARY_COLUMNS.iter().map(|(name, kind, meaning)| field(SUMMARY, "summary", name, *kind, meaning)).collect();
+fn summary(has_maps: bool) -> Value {
+    let field = |&(name, kind, described): &(&str, ColumnType, &'static str)| {
+        field(SUMMARY, "summary", name, kind, meaning(name, described, has_maps))
+    };
+    let fields: Vec<Value> = SUMMARY_COLUMNS.iter().map(field).collect();
     record_set("summary", "One row per image", &fields)
 }
 

@@ -2,6 +2,9 @@
 
 mod front_matter;
 mod sections;
+mod statistics_section;
+mod tiles_section;
+mod calibration_section;
 mod evaluation_section;
 
 use super::escape::markdown;
@@ -26,7 +29,13 @@ pub(super) fn dataset_card(metadata: &ReleaseMetadata<'_>) -> String {
     page += &sections::picture(metadata);
     page += &sections::teacher(metadata);
     page += &sections::data_format(metadata);
-    page += &sections::statistics(metadata);
+    if let Some(tiles) = &metadata.tiles {
+        page += &tiles_section::tiles(tiles, metadata.has_maps());
+    }
+    page += &statistics_section::statistics(metadata);
+    if let Some(calibration) = &metadata.calibration {
+        page += &calibration_section::calibration(calibration);
+    }
     if let Some(evaluation) = &metadata.evaluation {
         page += &evaluation_section::evaluation(evaluation);
     }

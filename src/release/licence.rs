@@ -128,8 +128,8 @@ impl Licence {
 
     /// Returns the content of `LICENSE`.
     pub(super) fn file(&self) -> String {
-        let scope = "This licence covers the label maps and the files that describe them. The images are not part of this \
-                     release; see SOURCE_TERMS.md for their licence.\n";
+        let scope = "This licence covers the label maps and predictions, and the files that describe them. The images are \
+                     not part of this release; see SOURCE_TERMS.md for their licence.\n";
         match self {
             Self::Text { text, .. } => text.clone(),
             Self::Known { .. } | Self::Named(_) => {

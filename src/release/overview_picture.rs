@@ -1,10 +1,10 @@
-//! `overview.png`: a picture of some label maps.
+//! `overview.png`: a picture of the labels of some images.
 
 use std::collections::BTreeMap;
 
 use super::publish_options::OverviewPicture;
-use crate::inspection::inspect::{ImageStatistics, ImageView};
-use crate::inspection::picture::{PictureError, Scene, draw_image, draw_maps};
+use crate::inspection::inspect::{ImageStatistics, ImageViewer};
+use crate::inspection::picture::{PictureError, Scene, draw_image, draw_maps, draw_predictions};
 use crate::shared::classes::ClassList;
 use crate::shared::error::Error;
 use crate::shared::manifest::Manifest;
@@ -12,7 +12,7 @@ use crate::shared::store::{RowState, StoreReader};
 
 /// Name of the file.
 pub(super) const OVERVIEW: &str = "overview.png";
-/// Number of label maps side by side.
+/// Number of images side by side.
 const SHOWN: usize = 3;
 
 /// Score of an image as an example in the picture.
@@ -28,7 +28,8 @@ impl Candidate {
     /// Prefers several objects, two classes that share the target, few scattered classes, and a confident teacher.
     pub(super) fn of(row: usize, statistics: &ImageStatistics, class_count: usize) -> Self {
         let prob = |rank: usize| statistics.target.probs.get(rank).copied().unwrap_or(0.0);
-        let objects = statistics.objects.min(4) as f32;
+        // Without a label map, the best classes of tiles replace objects.
+        let objects = if statistics.objects > 0 { statistics.objects } else { statistics.winners.len() }.min(4) as f32;
         let crowd = 1.0 + statistics.winners.len().saturating_sub(5) as f32;
         let uncertainty = statistics.entropy / (class_count.max(2) as f32).ln();
         let confidence = (1.0 - uncertainty).max(0.0).powi(2);
@@ -70,9 +71,10 @@ pub(super) fn overview(
     candidates: &Candidates,
 ) -> Result<(Vec<u8>, Vec<usize>), Error> {
     let failed = |problem: String| Error::Store { path: store.path().to_path_buf(), problem: problem.into() };
-    let view = |row: usize| match store.row(row)? {
+    let mut viewer = ImageViewer::new(store.info(), manifest, classes);
+    let mut view = |row: usize| match store.row(row)? {
         RowState::Labelled(labels) => {
-            ImageView::new(manifest, row, labels, classes, None).map_err(|error| failed(format!("row {row}: {error}")))
+            viewer.view(row, labels, None).map_err(|error| failed(format!("row {row}: {error}")))
         }
         RowState::Failed(_) | RowState::ToDo => {
             Err(failed(format!("the labels of row {row} were deleted during publication")))
@@ -87,7 +89,8 @@ pub(super) fn overview(
         OverviewPicture::Automatic => {
             let rows = candidates.best();
             let views = rows.iter().map(|&row| view(row)).collect::<Result<Vec<_>, _>>()?;
-            Ok((draw_maps(&views, classes, teacher).map_err(draw_error)?, rows))
+            let draw = if store.info().map_size.is_some() { draw_maps } else { draw_predictions };
+            Ok((draw(&views, classes, teacher).map_err(draw_error)?, rows))
         }
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::private_text::{redacted, redacted_json};
+use super::published_tiles::PublishedTiles;
 use super::release_metadata::ReleaseMetadata;
 
 /// Name of the file.
@@ -50,6 +51,7 @@ pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
             "format_version": info.format_version,
             "k": info.k,
             "map_size": info.map_size,
+            "tiles": metadata.tiles.as_ref().map(PublishedTiles::provenance),
             "score_kind": info.score_kind,
             "score_steps": info.score_steps,
             "flip_average": info.flip_average,
@@ -68,6 +70,9 @@ pub(super) fn provenance(metadata: &ReleaseMetadata<'_>) -> Value {
     });
     if let (Some(evaluation), Value::Object(document)) = (&metadata.evaluation, &mut document) {
         document.insert("evaluation".to_owned(), evaluation.provenance());
+    }
+    if let (Some(calibration), Value::Object(document)) = (&metadata.calibration, &mut document) {
+        document.insert("pooling".to_owned(), calibration.provenance());
     }
     document
 }

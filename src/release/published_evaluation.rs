@@ -1,12 +1,15 @@
 //! The figures of `relabel evaluate` in a release: `evaluation.json` and charts.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::private_text::{Redaction, redact};
 use super::release_file::ReleaseFile;
 use crate::evaluation::charts::{EvaluationChart, charts, truth_name};
-use crate::evaluation::evaluation_file::{Accuracy, CropFidelity, Estimate, Evaluation, Fidelity, TruthFigures};
+use crate::evaluation::evaluation_file::{
+    Accuracy, CropFidelity, Estimate, Evaluation, Fidelity, LabelKind, TruthFigures,
+};
 use crate::inspection::picture::PictureError;
+use crate::shared::tiles::Covering;
 
 /// Name of the document.
 pub(super) const EVALUATION: &str = "evaluation.json";
@@ -59,15 +62,19 @@ impl PublishedEvaluation {
         let mut sentences = Vec::new();
         for TruthFigures { truth, classes, localization } in &self.evaluation.truths {
             if let Some(classes) = classes {
+                let of_label = |figure: &dyn Fn(&Accuracy) -> String| match &classes.pooled {
+                    Some(pooled) => {
+                        format!("{}, of the target of the full image {}", figure(&classes.prediction), figure(pooled))
+                    }
+                    None => figure(&classes.prediction),
+                };
                 sentences.push(format!(
-                    "Compared with {} ({} images): top-1 accuracy of the teacher's prediction {}, of the target of the full \
-                     image {}; expected calibration error {:.3} and {:.3}.",
+                    "Compared with {} ({} images): top-1 accuracy of the teacher's prediction {}; expected calibration error of \
+                     the prediction {}.",
                     truth_name(truth),
                     classes.images,
-                    percent(classes.prediction.top1.value),
-                    percent(classes.pooled.top1.value),
-                    classes.prediction.expected_calibration_error,
-                    classes.pooled.expected_calibration_error,
+                    of_label(&|accuracy| percent(accuracy.top1.value)),
+                    of_label(&|accuracy| format!("{:.3}", accuracy.expected_calibration_error)),
                 ));
             }
             if let Some(found) = localization {
@@ -84,16 +91,16 @@ impl PublishedEvaluation {
             }
         }
         if let Some(fidelity) = &self.evaluation.crop_fidelity {
+            let labels = fidelity
+                .labels
+                .iter()
+                .map(|(kind, found)| format!("{}: {}, {:.3}", kind.title(), percent(found.top1), found.tv));
             sentences.push(format!(
-                "Targets of {} crops of {} images have the best class of the teacher's own prediction for the crop in {} \
-                 of them, and a mean total variation distance of {:.3} from it; the prediction for the entire image has it in \
-                 {}, with a distance of {:.3}.",
+                "Labels of {} crops of {} images compared with the teacher's own prediction for the crop, by the fraction with the \
+                 same best class, and the mean total variation distance. {}.",
                 fidelity.crops,
                 fidelity.images,
-                percent(fidelity.pooled.top1),
-                fidelity.pooled.tv,
-                percent(fidelity.image.top1),
-                fidelity.image.tv,
+                labels.collect::<Vec<_>>().join(". "),
             ));
         }
         sentences
@@ -110,6 +117,9 @@ fn without_private_text(evaluation: &Evaluation, redactions: &mut Vec<Redaction>
     };
     clean("tool_version".to_owned(), &mut evaluation.tool_version);
     clean("store.teacher".to_owned(), &mut evaluation.store.teacher);
+    if let Some(fidelity) = &mut evaluation.crop_fidelity {
+        fidelity.coverings.retain(|name, _| name.parse::<Covering>().is_ok());
+    }
     for (at, figures) in evaluation.truths.iter_mut().enumerate() {
         let key = format!("truths[{at}]");
         clean(format!("{key}.truth.name"), &mut figures.truth.name);
@@ -138,7 +148,7 @@ fn truth_summary(figures: &TruthFigures) -> Value {
         json!({
             "images": classes.images,
             "prediction": accuracy(&classes.prediction),
-            "pooled": accuracy(&classes.pooled),
+            "pooled": classes.pooled.as_ref().map(accuracy),
             "censored": classes.censored,
         })
     });
@@ -156,16 +166,18 @@ fn fidelity_summary(fidelity: &CropFidelity) -> Value {
             "tv_standard_error": found.tv_standard_error,
         })
     };
-    json!({
+    let mut found = json!({
         "images": fidelity.images,
         "crops": fidelity.crops,
         "seed": fidelity.seed,
         "boxes_sha256": fidelity.boxes_sha256,
         "teacher_sha256": fidelity.teacher_sha256,
-        "pooled": summary(&fidelity.pooled),
-        "image": summary(&fidelity.image),
-        "folder": fidelity.folder.as_ref().map(summary),
-        "swapped": summary(&fidelity.swapped),
-        "rest": fidelity.rest.as_ref().map(summary),
-    })
+        "pooling_sha256": fidelity.pooling_sha256,
+        "tile_count": fidelity.tile_count,
+        "coverings": fidelity.coverings.iter().map(|(name, found)| (name.clone(), summary(found))).collect::<Map<_, _>>(),
+    });
+    for kind in LabelKind::ALL {
+        found[kind.name()] = json!(fidelity.labels.get(kind).map(summary));
+    }
+    found
 }

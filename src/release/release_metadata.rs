@@ -2,7 +2,9 @@
 
 use super::private_text::Redaction;
 use super::publish_options::PublishOptions;
+use super::published_calibration::PublishedCalibration;
 use super::published_evaluation::PublishedEvaluation;
+use super::published_tiles::PublishedTiles;
 use super::summary::VerdictCounts;
 use crate::shared::store::{RunNote, StoreInfo, StoreStatus};
 
@@ -25,12 +27,21 @@ pub(super) struct ReleaseMetadata<'a> {
     pub(super) pictured: Vec<String>,
     pub(super) redactions: &'a [Redaction],
     pub(super) evaluation: Option<PublishedEvaluation>,
+    /// Tiles of the store, without private text.
+    pub(super) tiles: Option<PublishedTiles>,
+    /// The calibration of the store.
+    pub(super) calibration: Option<PublishedCalibration>,
 }
 
 impl ReleaseMetadata<'_> {
     /// Whether shards are missing.
     pub(super) fn is_partial(&self) -> bool {
         self.status.to_do > 0
+    }
+
+    /// Whether the store has label maps.
+    pub(super) fn has_maps(&self) -> bool {
+        self.info.map_size.is_some()
     }
 
     /// Date on which the last run finished, such as `2026-11-24`.

@@ -9,11 +9,10 @@ pub(super) const SOURCE_TERMS: &str = "SOURCE_TERMS.md";
 
 /// Returns the content of `SOURCE_TERMS.md`.
 pub(super) fn source_terms(stated: Option<&str>, is_imagenet: bool) -> String {
-    let mut page =
-        "# Licence of the images\n\nThe images that these label maps describe are not part of this release. \
+    let mut page = "# Licence of the images\n\nThe images that this release describes are not part of it. \
                     This page contains what the publisher states about their licence or terms of use. It is not legal \
                     advice.\n\n"
-            .to_owned();
+        .to_owned();
     page += &match stated {
         Some(statement) => format!("{}\n", statement.trim_end()),
         None => {

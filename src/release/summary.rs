@@ -23,9 +23,10 @@ const CLASSES_LISTED: usize = 5;
 pub struct VerdictCounts {
     /// The folder class is the best class of the target of the full image.
     pub agrees: usize,
-    /// A different class is the best, but some cell contains the folder class.
+    /// A different class is the best, but some cell contains the folder class; in a store without label maps, some prediction
+    /// of the image or a tile.
     pub differs: usize,
-    /// No cell contains the folder class.
+    /// No cell, or no prediction, contains the folder class.
     pub absent: usize,
     /// The image has no folder class, or the teacher does not know it.
     pub not_compared: usize,
@@ -54,17 +55,40 @@ pub(super) const SUMMARY_COLUMNS: [(&str, ColumnType, &str); 10] = [
     ("teacher_classes", ColumnType::TextList, "Top classes of the teacher's prediction for the full image, best first"),
     ("teacher_probs", ColumnType::RealList, "Their probabilities"),
     (
-        "pooled_classes",
+        POOLED_CLASSES,
         ColumnType::TextList,
         "Top classes of the target of the full image (its pooled label map), best first",
     ),
     ("pooled_probs", ColumnType::RealList, "Their probabilities"),
 ];
 
+const POOLED_CLASSES: &str = "pooled_classes";
+
 const VERDICT_MEANING: &str = "Agreement of the target of the full image with the folder class: agrees (it is the best class), \
                                differs (a different class is the best, but some cell contains it), absent (no cell contains it), \
                                not-compared (no folder class, or unknown to the teacher), failed (the image could not be \
                                labelled), to-do (not labelled yet)";
+
+/// Meaning of a column in a store without label maps.
+const MAPLESS_MEANINGS: [(&str, &str); 2] = [
+    (
+        "verdict",
+        "Agreement of the target of the full image with the folder class: agrees (it is the best class), differs (a different \
+         class is the best, but some prediction of the image or a tile contains it), absent (no prediction contains it), \
+         not-compared (no folder class, or unknown to the teacher), failed (the image could not be labelled), to-do (not labelled \
+         yet)",
+    ),
+    (
+        POOLED_CLASSES,
+        "Top classes of the target of the full image (predictions of the image and its tiles, weighted by overlap), best first",
+    ),
+];
+
+/// Returns the meaning of a column of [`SUMMARY_COLUMNS`], with or without label maps.
+pub(super) fn meaning(column: &str, described: &'static str, has_maps: bool) -> &'static str {
+    let without_maps = MAPLESS_MEANINGS.iter().find(|(name, _)| *name == column && !has_maps);
+    without_maps.map_or(described, |(_, meaning)| *meaning)
+}
 
 /// Type of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +123,7 @@ pub(super) fn summarise(
             let image = examine_image(examiner, row, folder_class(row), &finished, store)?;
             Ok((row, image))
         };
-        let seen = walk(store, rows, monitor, || Examiner::new(names.classes.len()), examine)?;
+        let seen = walk(store, rows, monitor, || Examiner::of_store(store.info()), examine)?;
         let mut seen = seen.into_iter().peekable();
         let mut table_rows = Vec::with_capacity(rows.len());
         for &row in rows {
@@ -170,7 +194,7 @@ fn examine_image(
     store: &StoreReader,
 ) -> Result<Option<LabelledImage>, Error> {
     let FinishedRow::Labelled(labels) = finished else { return Ok(None) };
-    let statistics = examiner.statistics(&labels.map, folder_class).map_err(|problem| Error::Store {
+    let statistics = examiner.statistics(labels, folder_class).map_err(|problem| Error::Store {
         path: store.path().to_path_buf(),
         problem: format!("row {row}: {problem}").into(),
     })?;
@@ -236,7 +260,8 @@ mod tests {
 
     #[test]
     fn every_column_is_described() {
-        let names: Vec<_> = columns().iter().map(TableColumn::name).collect();
+        let columns = columns();
+        let names: Vec<_> = columns.iter().map(TableColumn::name).collect();
         assert_eq!(names, SUMMARY_COLUMNS.map(|(name, _, _)| name));
     }
 }

@@ -24,6 +24,9 @@ pub(super) fn front_matter(metadata: &ReleaseMetadata<'_>) -> String {
     list("annotations_creators", &["machine-generated"]);
     list("task_categories", &["image-classification"]);
     let mut tags = vec!["label-maps", "relabel", "knowledge-distillation", "soft-labels", "zarr"];
+    if !metadata.has_maps() {
+        tags.remove(0);
+    }
     if metadata.is_partial() {
         tags.push("partial");
     }

@@ -8,7 +8,8 @@ use crate::release::overview_picture::OVERVIEW;
 use crate::release::publish_options::OverviewPicture;
 use crate::release::published_evaluation::EVALUATION;
 use crate::release::release_metadata::ReleaseMetadata;
-use crate::shared::numbers::{bytes, thousands};
+use crate::shared::numbers::thousands;
+use crate::shared::tiles::Tiles;
 
 /// Content of the data set, and a table of its files.
 pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
@@ -17,15 +18,52 @@ pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
         let charts: Vec<String> = evaluation.charts.iter().map(|chart| format!(", `{}`", chart.file_name)).collect();
         format!("| `{EVALUATION}`{} | figures about the quality of the labels, and charts of them |\n", charts.concat())
     });
+    let images = thousands(info.images);
+    let what = info.map_size.map_or_else(
+        || {
+            format!(
+                "Predictions of a strong classifier, the teacher, for {images} images: the {} classes with the highest \
+                 probabilities. The teacher has no cells, so there are no label maps. ",
+                info.k
+            )
+        },
+        |size| {
+            format!(
+                "Label maps of {images} images. A label map divides an image into a grid of {size} cells (height x width) and \
+                 lists, for each cell, the {} classes with the highest scores of a strong classifier, the teacher. ",
+                info.k
+            )
+        },
+    );
+    let training = match (info.map_size, &info.tiles) {
+        (Some(_), _) => {
+            "During training, the cells under a crop are pooled into a soft target for that crop (*Re-labeling ImageNet*), or used \
+             directly as token labels."
+        }
+        (None, Some(_)) => {
+            "During training, the predictions for the image and its tiles are mixed into a soft target for a crop, weighted by \
+             their overlap with it."
+        }
+        (None, None) => "During training, they are soft targets.",
+    };
+    let arrays = [
+        (info.map_size.is_some(), "`scores/`, `classes/` | the label maps: scores and class ids (Zarr v3)"),
+        (true, "`image_probs/`, `image_classes/` | the teacher's prediction for each full image (Zarr v3)"),
+        (info.tiles.is_some(), "`tile_probs/`, `tile_classes/` | the teacher's prediction for each tile (Zarr v3)"),
+        (
+            info.tiles.as_ref().is_some_and(Tiles::with_maps),
+            "`tile_map_scores/`, `tile_map_classes/` | the label maps of the tiles (Zarr v3)",
+        ),
+        (metadata.calibration.is_some(), "`pooling.json` | parameters of calibrated pooling, and their figures"),
+    ];
+    let present = arrays.iter().filter(|(is_there, _)| *is_there);
+    let arrays = present.fold(String::new(), |rows, (_, row)| rows + &format!("| {row} |\n"));
     format!(
-        "Label maps of {} images. A label map divides an image into a grid of {} cells (height x width) and lists, for each \
-         cell, the {} classes with the highest scores of a strong classifier, the teacher. During training, the cells under a \
-         crop are pooled into a soft target for that crop (*Re-labeling ImageNet*), or used directly as token labels.\n\n\
+        "{what}{training}\n\n\
          The images themselves are not included. They come from a source named {}; `manifest.parquet` lists them in the \
          order of every array.\n\n\
          | file | content |\n|---|---|\n\
-         | `scores/`, `classes/` | the label maps: scores and class ids (Zarr v3) |\n\
-         | `image_probs/`, `image_classes/` | the teacher's prediction for each full image (Zarr v3) |\n\
+         {arrays}\
          | `zarr.json` | description of the store: teacher, teacher card, settings, class names |\n\
          | `manifest.parquet` | one row per image: id, path, folder class |\n\
          | `summary.parquet` | one row per image, for browsing: folder class, the teacher's top classes, whether they agree |\n\
@@ -34,9 +72,6 @@ pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
          | `croissant.json` | machine-readable description of this data set (MLCommons Croissant) |\n\
          {evaluation}| `LICENSE`, `SOURCE_TERMS.md` | licence of the labels; what is stated about the licence of the images |\n\
          | `SHA256SUMS` | checksums of all other files |\n\n",
-        thousands(info.images),
-        info.map_size,
-        info.k,
         markdown(&metadata.source),
     )
 }
@@ -45,14 +80,23 @@ pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
 pub(super) fn picture(metadata: &ReleaseMetadata<'_>) -> String {
     let ids: Vec<String> = metadata.pictured.iter().map(|id| markdown(id)).collect();
     let (caption, pixels) = match &metadata.options.picture {
-        OverviewPicture::Image { photo: Some(_), .. } => {
+        OverviewPicture::Image { photo: Some(_), .. } if metadata.has_maps() => {
             ("One image and its label map", "The picture contains a photograph from the source.")
         }
-        OverviewPicture::Image { photo: None, .. } => {
+        OverviewPicture::Image { photo: Some(_), .. } => {
+            ("One image and its labels", "The picture contains a photograph from the source.")
+        }
+        OverviewPicture::Image { photo: None, .. } if metadata.has_maps() => {
             ("The label map of one image", "The picture contains no pixels from the source.")
         }
-        OverviewPicture::Automatic => {
+        OverviewPicture::Image { photo: None, .. } => {
+            ("The labels of one image", "The picture contains no pixels from the source.")
+        }
+        OverviewPicture::Automatic if metadata.has_maps() => {
             ("The best class of every cell, for a few images", "The picture contains no pixels from the source.")
+        }
+        OverviewPicture::Automatic => {
+            ("The best classes of a few images and their tiles", "The picture contains no pixels from the source.")
         }
     };
     format!("![{caption}]({OVERVIEW})\n\n{caption}: {}. {pixels}\n\n", ids.join(", "))
@@ -85,15 +129,21 @@ pub(super) fn teacher(metadata: &ReleaseMetadata<'_>) -> String {
     page += &format!("| scores | {views}before softmax |\n");
     let rounding = info.score_steps.map_or("float16".to_owned(), |steps| format!("multiples of 1/{steps}, as float16"));
     page += &format!("| score precision | {rounding} |\n");
-    let locality = match info.teacher.locality.as_deref() {
-        Some("structure") => "verified from the structure of the network",
-        Some("probe") => "verified by changing patches of photographs",
-        Some("unchecked") => "**not verified**: the teacher card disabled the check",
-        _ => "not recorded",
-    };
-    page += &format!("| location of the cells | {locality} |\n\n");
-    page + "The **full** image is resized to the input size, without cropping and without keeping the aspect ratio. Positions \
-           in a label map are therefore positions in the image. `provenance.json` contains the complete teacher card, and the \
+    if metadata.has_maps() {
+        let locality = match info.teacher.locality.as_deref() {
+            Some("structure") => "verified from the structure of the network",
+            Some("probe") => "verified by changing patches of photographs",
+            Some("unchecked") => "**not verified**: the teacher card disabled the check",
+            _ => "not recorded",
+        };
+        page += &format!("| location of the cells | {locality} |\n");
+    }
+    page +=
+        "\nThe **full** image is resized to the input size, without cropping and without keeping the aspect ratio. ";
+    if metadata.has_maps() {
+        page += "Positions in a label map are therefore positions in the image. ";
+    }
+    page + "`provenance.json` contains the complete teacher card, and the \
            devices and software versions.\n\n"
 }
 
@@ -125,88 +175,68 @@ pub(super) fn data_format(metadata: &ReleaseMetadata<'_>) -> String {
     } else {
         ""
     };
+    let to_do = if metadata.is_partial() { ", and images that are not labelled yet" } else { "" };
+    let (map_axes, absent, unlabelled) = if metadata.has_maps() {
+        let absent = format!(
+            "* **Absent classes.** A cell stores {} of {} classes. LabelPooling uses a score of 0 for the others, like the \
+             reference recipe, so the softmax gives each of them a small probability.\n",
+            metadata.info.k,
+            thousands(metadata.info.classes.count)
+        );
+        (MAP_AXES, absent, format!("`-inf` in `scores` and {no_class} in `classes`"))
+    } else {
+        ("", String::new(), format!("0 in `image_probs` and {no_class} in `image_classes`"))
+    };
     format!(
         "## Data format\n\n\
-         * `scores[n, k, y, x]` and `classes[n, k, y, x]`: image, rank (0 is the best class), then `y` (downwards) and `x` (to \
-         the right), starting at the upper left corner of the image.\n\
+         {map_axes}\
          * Boxes are `x0, y0, x1, y1`, as fractions of the width and height of the image.\n\
          * `image_probs[n, k]` and `image_classes[n, k]` are the teacher's prediction for the full image, after a softmax over \
          all classes.\n{lse}\
          * Class ids are indices into `attributes.relabel.classes` of `zarr.json`, starting at 0.\n\
-         * **Absent classes.** A cell stores {k} of {count} classes. LabelPooling uses a score of 0 for the others, like the \
-         reference recipe, so the softmax gives each of them a small probability.\n\
-         * **Rows without labels** (failed images{to_do}) contain `-inf` in `scores` and {no_class} in `classes`. \
-         `records/` lists each failed image with the reason.\n\n",
-        k = metadata.info.k,
-        count = thousands(metadata.info.classes.count),
-        to_do = if metadata.is_partial() { ", and images that are not labelled yet" } else { "" },
+         {absent}\
+         * **Rows without labels** (failed images{to_do}) contain {unlabelled}. `records/` lists each failed image with the \
+         reason.\n\n",
     )
 }
 
-/// Counts, agreement and verdicts.
-pub(super) fn statistics(metadata: &ReleaseMetadata<'_>) -> String {
-    let (status, verdicts) = (metadata.status, metadata.verdicts);
-    let mut rows = vec![
-        ("images", thousands(status.images)),
-        ("labelled", thousands(status.labelled)),
-        ("failed", thousands(status.failed)),
-    ];
-    if metadata.is_partial() {
-        rows.push(("not labelled yet", thousands(status.to_do)));
-    }
-    rows.push(("classes", thousands(metadata.info.classes.count)));
-    rows.push(("cells per label map (height x width)", metadata.info.map_size.to_string()));
-    rows.push(("classes per cell (k)", metadata.info.k.to_string()));
-    rows.push(("size of label maps and predictions", bytes(status.label_bytes)));
-    if let Some(per_image) = status.bytes_per_image {
-        rows.push(("bytes per image", thousands(per_image.round() as usize)));
-    }
-    let compared = status.agreement.compared;
-    if compared > 0 {
-        let share = |count: usize| format!("{} of {}", percent(count, compared), thousands(compared));
-        rows.push(("folder class is the teacher's best class", share(status.agreement.top1)));
-        rows.push(("folder class is among the teacher's best five", share(status.agreement.top5)));
-    }
-    let mut page = "## Statistics\n\n| statistic | value |\n|---|---:|\n".to_owned();
-    page.extend(rows.iter().map(|(name, value)| format!("| {name} | {value} |\n")));
-    page += "\nAgreement of the target of the full image with the folder class (`verdict` in `summary.parquet`):\n\n\
-             | verdict | images | meaning |\n|---|---:|---|\n";
-    for (verdict, images, meaning) in [
-        ("agrees", verdicts.agrees, "the folder class is the best class"),
-        ("differs", verdicts.differs, "a different class is the best, but some cell contains the folder class"),
-        ("absent", verdicts.absent, "no cell contains the folder class"),
-        ("not-compared", verdicts.not_compared, "there is no folder class, or the teacher does not know it"),
-        ("failed", status.failed, "the image could not be labelled"),
-        ("to-do", status.to_do, "the image is not labelled yet"),
-    ] {
-        if images > 0 {
-            page += &format!("| {verdict} | {} | {meaning} |\n", thousands(images));
-        }
-    }
-    if status.failed > 0 {
-        let kinds = status.failures_by_kind.iter().map(|(kind, count)| format!("{kind} ({})", thousands(*count)));
-        page += &format!("\nFailed images by kind: {}.\n", markdown(&kinds.collect::<Vec<_>>().join(", ")));
-    }
-    page + "\n"
-}
-
-/// `74.9 %`
-fn percent(part: usize, total: usize) -> String {
-    format!("{:.1} %", 100.0 * part as f64 / total.max(1) as f64)
-}
+const MAP_AXES: &str = "* `scores[n, k, y, x]` and `classes[n, k, y, x]`: image, rank (0 is the best class), then `y` (downwards) \
+    and `x` (to the right), starting at the upper left corner of the image.\n";
 
 /// How to load and verify the data set.
 pub(super) fn usage(metadata: &ReleaseMetadata<'_>) -> String {
     let download = metadata.options.hub_repo.as_ref().map_or(String::new(), |repo| {
         format!("Download the data set with `hf download {repo} --repo-type dataset --local-dir release`.\n\n")
     });
+    let calibrated = if metadata.calibration.is_some() {
+        "targets = labels.pool([0], [[0.1, 0.2, 0.6, 0.9]], pooling=\"calibrated\")     # with the parameters of pooling.json\n"
+    } else {
+        ""
+    };
+    let (what, read) = if metadata.has_maps() {
+        (
+            "Label maps",
+            "scores, classes = store[\"scores\"][0], store[\"classes\"][0]     # [k, y, x], the best class first",
+        )
+    } else {
+        (
+            "Predictions",
+            "probs, classes = store[\"image_probs\"][0], store[\"image_classes\"][0]     # [k], the best class first",
+        )
+    };
+    let tiles = if metadata.tiles.is_some() {
+        "probs, classes = store[\"tile_probs\"][0], store[\"tile_classes\"][0]     # [tile, k], the best class first\n"
+    } else {
+        ""
+    };
     format!(
         "## Usage\n\n{download}Training targets with the `relabel` package:\n\n\
          ```python\nimport relabel\nlabels = relabel.open(\"release\")\n\
-         targets = labels.pool([0], [[0.1, 0.2, 0.6, 0.9]])     # rows or ids, boxes x0, y0, x1, y1; [1, classes]\n```\n\n\
-         Label maps with zarr-python alone:\n\n\
+         targets = labels.pool([0], [[0.1, 0.2, 0.6, 0.9]])     # rows or ids, boxes x0, y0, x1, y1; [1, classes]\n\
+         {calibrated}```\n\n\
+         {what} with zarr-python alone:\n\n\
          ```python\nimport zarr\nstore = zarr.open_group(\"release\", mode=\"r\")\n\
-         scores, classes = store[\"scores\"][0], store[\"classes\"][0]     # [k, y, x], the best class first\n```\n\n\
+         {read}\n{tiles}```\n\n\
          ## Verification\n\n```sh\ncd release && sha256sum -c --quiet SHA256SUMS     # every file is as published\n\
          relabel verify release                             # and the store is consistent\n```\n\n"
     )

@@ -14,7 +14,7 @@ use crate::release::signature::{SignatureError, check_signature};
 use crate::release::trusted_keys::TrustedKeys;
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
-use crate::shared::store::{CHECKSUMS_BYTES, Files, RecordedFile, StoreDescription, read_description};
+use crate::shared::store::{CHECKSUMS_BYTES, Files, RecordedFile, ShardRecord, StoreDescription, read_description};
 
 /// Verifies a release in any location. `on_progress` receives the progress, and stops the verification by returning an
 /// error. Problems of the release are not errors, but part of the result (tests
@@ -54,7 +54,7 @@ pub fn verify(
     let provenance = digesting.read(PROVENANCE)?.and_then(|text| serde_json::from_slice(&text).ok());
     found.partial = provenance.is_some_and(|provenance: serde_json::Value| provenance["partial"] == true);
     let recorded: BTreeMap<&str, &RecordedFile> =
-        description.records.iter().flat_map(|record| &record.files).map(|file| (file.path.as_str(), file)).collect();
+        description.records.iter().flat_map(ShardRecord::all_files).map(|file| (file.path.as_str(), file)).collect();
 
     let digests = digesting.digests();
     let known = KnownFiles { digests: &digests, lengths: lengths.as_ref(), recorded: &recorded };

@@ -28,7 +28,7 @@ pub fn verify_rows(
             on_progress(ReleaseVerifyProgress::Done)?;
             let shard = row / reader.info().shard_images;
             let Some(record) = found.records.iter().find(|record| record.shard == shard) else { return Ok(None) };
-            if record.files.iter().any(|file| damaged.contains(file.path.as_str())) {
+            if record.all_files().any(|file| damaged.contains(file.path.as_str())) {
                 return Ok(None);
             }
             let problem = match reader.row(row) {
@@ -40,7 +40,7 @@ pub fn verify_rows(
                 Err(error) => return Err(error),
             };
             decoded.fetch_add(1, Ordering::Relaxed);
-            let file = record.files.first().map(|file| file.path.clone()).unwrap_or_default();
+            let file = record.all_files().next().map(|file| file.path.clone()).unwrap_or_default();
             Ok(problem.map(|problem| (file, format!("row {row}: {problem}"))))
         })
         .collect::<Result<_, Error>>()?;
