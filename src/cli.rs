@@ -3,7 +3,10 @@
 mod args;
 mod exit_code;
 mod load_teacher;
+mod loaded_teacher;
+mod map_options;
 mod new_store;
+mod tile_options;
 mod part_selection;
 mod run;
 mod run_progress;
@@ -13,7 +16,9 @@ mod verify;
 mod inspect;
 mod report;
 mod audit;
+mod crop_teacher;
 mod evaluate;
+mod calibrate;
 mod compare;
 mod publish;
 mod teacher;
@@ -110,6 +115,7 @@ fn dispatch(arguments: &Arguments, output: Output) -> Result<Outcome, Error> {
         Command::Report(command) => report::run(command, &arguments.global, output),
         Command::Audit(command) => audit::run(command, &arguments.global, output),
         Command::Evaluate(command) => evaluate::run(command, &arguments.global, output),
+        Command::Calibrate(command) => calibrate::run(command, &arguments.global, output),
         Command::Compare(command) => compare::run(command, &arguments.global, output),
         Command::Teacher(command) => teacher::run(command, output),
         Command::Merge(command) => merge::run(command, &arguments.global, output),

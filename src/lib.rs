@@ -53,7 +53,9 @@
 //! match store.row(24)? {
 //!     RowState::Labelled(labels) => {
 //!         println!("the entire image: {}", classes.short_name(labels.prediction.classes()[0]));
-//!         println!("its upper left cell: {}", classes.short_name(labels.map.at(0, 0, 0).1));
+//!         if let Some(map) = &labels.map {
+//!             println!("its upper left cell: {}", classes.short_name(map.at(0, 0, 0).1));
+//!         }
 //!     }
 //!     RowState::Failed(failed) => println!("{} could not be labelled: {}", failed.path, failed.error),
 //!     RowState::ToDo => println!("not yet"),

@@ -9,6 +9,7 @@ mod inspect_args;
 mod report_args;
 mod audit_args;
 mod evaluate_args;
+mod calibrate_args;
 mod compare_args;
 mod merge_args;
 mod publish_args;
@@ -20,6 +21,7 @@ mod completions_args;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use audit_args::AuditArguments;
+pub use calibrate_args::CalibrateArguments;
 pub use compare_args::CompareArguments;
 pub use completions_args::{CompletionsArguments, ManPagesArguments};
 pub use demo_args::DemoArguments;
@@ -68,6 +70,7 @@ Examples:
   relabel report imagenet.labels --image-root imagenet/train -o report/
   relabel audit imagenet.labels -o audit.parquet
   relabel evaluate imagenet.labels --truth real.json -o evaluation.json
+  relabel calibrate imagenet.labels --teacher effnet-l2.onnx --in imagenet/train
   relabel compare fp32.labels fp16.labels --require-agreement 0.99
   relabel merge part0/ part1/ --out imagenet.labels
   relabel publish imagenet.labels --to release/ --license CC-BY-4.0
@@ -134,6 +137,8 @@ pub enum Command {
     Audit(AuditArguments),
     /// Measure how good labels are: accuracy, calibration, localization, fidelity to the teacher on crops
     Evaluate(Box<EvaluateArguments>),
+    /// Fit the targets of crops to the teacher's predictions for crops
+    Calibrate(Box<CalibrateArguments>),
     /// Compare two stores of the same images: cells, scores, targets, the worst images
     Compare(Box<CompareArguments>),
     /// Check a teacher: show its preprocessing and verify the rewritten graph against the original

@@ -12,6 +12,8 @@ use relabel::inspection::inspect::{find_image, name_of_row};
 use relabel::inspection::picture::{MapPanel, PairScene, draw_pair};
 use relabel::shared::atomic_file::AtomicFile;
 use relabel::shared::error::Error;
+use relabel::shared::geometry::map_size_text;
+use relabel::shared::label_map::{ImageLabels, LabelMap};
 use relabel::shared::manifest::Manifest;
 use relabel::shared::threads::thread_pool;
 use serde_json::{Value, json};
@@ -104,10 +106,10 @@ fn draw(
     let title = |letter: char, side: StoreSide<'_>| format!("{letter}: {}", last_name(side.store.path()));
     let detail = |side: StoreSide<'_>| {
         let info = side.store.info();
-        format!("{}, {} cells, top {}", info.teacher.name, info.map_size, info.k)
+        format!("{}, {} cells, top {}", info.teacher.name, map_size_text(info.map_size), info.k)
     };
     let (titles, details) = ([title('A', a), title('B', b)], [detail(a), detail(b)]);
-    let maps = [&in_a.map, &in_b.map];
+    let maps = [label_map(&in_a)?, label_map(&in_b)?];
     let panel = |at: usize| MapPanel { title: &titles[at], detail: &details[at], map: maps[at] };
     let id = a.manifest.id(image.row_a);
     let scene = PairScene {
@@ -122,6 +124,11 @@ fn draw(
     file.write_all(&picture).map_err(|error| Error::file("write", file.path())(error))?;
     file.commit()?;
     Ok(image.row_a)
+}
+
+/// Returns the label map of a compared image. Comparisons are refused for stores without maps.
+fn label_map(labels: &ImageLabels) -> Result<&LabelMap, Error> {
+    labels.label_map().map_err(|problem| Error::Internal { action: "draw maps".to_owned(), problem: problem.into() })
 }
 
 /// Describes how the maps of an image differ.

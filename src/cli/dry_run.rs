@@ -1,7 +1,7 @@
 //! `relabel run --dry-run`: counts images, measures a few batches, and estimates time and disk space. Nothing is written.
 
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -9,21 +9,24 @@ use relabel::labelling::pipeline::{self, ImagesToDo, Job, ShardWork};
 use relabel::labelling::source::{self, LengthCheck, ListedImages, Located};
 use relabel::labelling::teacher::Device;
 use relabel::shared::error::Error;
+use relabel::shared::geometry::InputSize;
 use relabel::shared::label_map::ImageLabels;
 use relabel::shared::monitor::Monitor;
 use relabel::shared::printable::printable_path;
 use relabel::shared::store::{
     Agreement, FailedImage, Part, ShardLabels, StoreInfo, StoreReader, StoreStatus, StoreWriter, encode_shard,
 };
+use relabel::shared::tiles::{Covering, Tiles};
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
 use super::host_limits::free_bytes;
-use super::load_teacher::{boxed, load_teacher, sample_photographs};
+use super::load_teacher::{load_teacher, sample_photographs};
+use super::map_options::{name_flag_for_maps, requested_maps};
 use super::new_store::{default_store, manifest_digest, new_manifest, rounding, store_info};
 use super::output::{Output, bytes, count, path_json, per_image, rate, significant, thousands};
 use super::part_selection::selected_part;
-use super::run::{early_differences, refuse_differences, teacher_path};
+use super::run::{early_differences, enlarged_line, refuse_differences, teacher_path};
 use super::time_format::duration_text;
 use super::{Outcome, raised, stop_flag};
 
@@ -52,7 +55,8 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         refuse_differences(&out, differences)?;
     }
     let photographs = sample_photographs(&*images, &manifest)?;
-    let mut loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
+    let mut loaded = load_teacher(&arguments.teacher, teacher_path, requested_maps(arguments), photographs, &stop)
+        .map_err(|error| name_flag_for_maps(arguments, error))?;
     let new_info = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let info = match &existing {
         Some(reader) => {
@@ -65,7 +69,7 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         Some(_) => StoreStatus::read_part(&out, part)?.1.to_do,
         None => info.part_rows(part).len(),
     };
-    let teachers = boxed(std::mem::take(&mut loaded.teachers));
+    let teachers = std::mem::take(&mut loaded.teachers);
     let mut job = Job {
         images: &*images,
         length_check: LengthCheck::MatchManifest,
@@ -80,7 +84,12 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
     if to_do == 0 {
         job.shards.clear();
     }
-    let meter = RateMeter { stop, warm_up_batches: loaded.devices.len(), batches: Mutex::default() };
+    let meter = RateMeter {
+        stop,
+        warm_up_batches: loaded.devices.len(),
+        batches: Mutex::default(),
+        tiles_enlarged: AtomicUsize::new(0),
+    };
     let labels = pipeline::label(&job, teachers, &meter)?;
     let sample: Vec<_> = labels
         .into_iter()
@@ -99,6 +108,9 @@ pub fn run(arguments: &RunArguments, output: Output) -> Result<Outcome, Error> {
         price_per_hour: arguments.price_per_hour,
         bytes_per_image: bytes_per_image(&info, sample)?,
         free_bytes: free_bytes(&out),
+        tile_count: info.tiles.as_ref().map_or(0, Tiles::count),
+        tiles_enlarged: meter.tiles_enlarged.load(Ordering::Relaxed),
+        input_size: loaded.preprocessing().input_size,
     };
     let plan = plan_text(&source.description(), &out, existing.is_some(), &loaded.device_names());
     output.result(&estimate.text(&plan), &estimate.document(&out, part))?;
@@ -150,6 +162,7 @@ struct RateMeter {
     warm_up_batches: usize,
     /// End and images of each batch.
     batches: Mutex<Vec<(Instant, usize)>>,
+    tiles_enlarged: AtomicUsize,
 }
 
 impl RateMeter {
@@ -169,6 +182,10 @@ impl Monitor for RateMeter {
         raised(&self.stop)
     }
 
+    fn tiles_enlarged(&self) {
+        self.tiles_enlarged.fetch_add(1, Ordering::Relaxed);
+    }
+
     fn images_done(&self, labelled: usize, failed: usize, _: Agreement) {
         self.batches.lock().unwrap_or_else(PoisonError::into_inner).push((Instant::now(), labelled + failed));
     }
@@ -185,6 +202,16 @@ struct Estimate {
     price_per_hour: Option<f64>,
     bytes_per_image: Option<f64>,
     free_bytes: Option<u64>,
+    tile_count: usize,
+    tiles_enlarged: usize,
+    input_size: InputSize,
+}
+
+/// Cost of a covering, extrapolated from the measured one: the time of an image grows with the number of runs of the teacher.
+struct CoveringCost {
+    name: &'static str,
+    runs: usize,
+    device_hours: Option<f64>,
 }
 
 impl Estimate {
@@ -202,6 +229,28 @@ impl Estimate {
 
     fn bytes(&self) -> Option<u64> {
         self.bytes_per_image.map(|per_image| (per_image * self.to_do as f64) as u64)
+    }
+
+    /// Returns the cost of no tiles and of each covering.
+    fn coverings(&self) -> Vec<CoveringCost> {
+        let hours_per_run = self.device_hours().map(|hours| hours / (1 + self.tile_count) as f64);
+        let cost = |name, tiles| CoveringCost {
+            name,
+            runs: 1 + tiles,
+            device_hours: hours_per_run.map(|hours| hours * (1 + tiles) as f64),
+        };
+        let coverings = Covering::ALL.iter().map(|(name, covering)| cost(name, covering.boxes().len()));
+        std::iter::once(cost("none", 0)).chain(coverings).collect()
+    }
+
+    fn coverings_text(&self) -> String {
+        let mut text = String::from("tiles    runs of the teacher per image, estimated device-hours\n");
+        for covering in self.coverings() {
+            let hours = covering.device_hours.map_or("unknown".to_owned(), significant);
+            let mark = if covering.runs == 1 + self.tile_count { "  (measured)" } else { "" };
+            text += &format!("         {:<5} {:>3}  {hours}{mark}\n", covering.name, covering.runs);
+        }
+        text + &enlarged_line(self.tiles_enlarged, self.sample_images, self.input_size)
     }
 
     fn text(&self, plan: &str) -> String {
@@ -232,10 +281,15 @@ impl Estimate {
                 text += "warning  not enough free disk space\n";
             }
         }
+        if self.to_do > 0 {
+            text += &self.coverings_text();
+        }
         text
     }
 
     fn document(&self, out: &Path, part: Part) -> Value {
+        let cost = |covering: CoveringCost| json!({ "covering": covering.name, "runs": covering.runs, "device_hours": covering.device_hours });
+        let coverings: Vec<Value> = self.coverings().into_iter().map(cost).collect();
         json!({
             "dry_run": true,
             "store": path_json(out),
@@ -251,6 +305,9 @@ impl Estimate {
             "bytes_per_image": self.bytes_per_image,
             "bytes": self.bytes(),
             "free_bytes": self.free_bytes,
+            "tiles": self.tile_count,
+            "tiles_enlarged": self.tiles_enlarged,
+            "coverings": coverings,
         })
     }
 }

@@ -3,6 +3,8 @@
 mod crop_run;
 mod evaluation_outputs;
 mod evaluation_text;
+mod fidelity_text;
+mod value_text;
 
 use std::path::Path;
 
@@ -18,6 +20,7 @@ use relabel::shared::threads::thread_pool;
 use serde_json::json;
 
 use super::args::{EvaluateArguments, Global};
+use super::crop_teacher::skipped_text;
 use super::output::{Output, message};
 use super::progress_bar::RowProgress;
 use super::store_access::open_store;
@@ -77,7 +80,7 @@ pub fn run(arguments: &EvaluateArguments, global: &Global, output: Output) -> Re
     let mut text = evaluation_text(&evaluation);
     let skipped = crops.as_ref().map_or(0, |crops| crops.skipped.len());
     if let Some(crops) = &crops {
-        text += &crops.skipped_text(&manifest);
+        text += &skipped_text(&crops.skipped, &manifest);
     }
     for path in &written {
         text += &format!("wrote    {}\n", printable_path(path));

@@ -4,7 +4,7 @@ mod image_summary;
 
 use std::io::Write as _;
 
-use relabel::inspection::inspect::{ImageView, find_image};
+use relabel::inspection::inspect::{CropRequest, ImageView, ImageViewer, find_image};
 use relabel::inspection::picture::{Scene, draw_image};
 use relabel::inspection::report::{Report, ReportFolder, RowQuery, RowSelection, SampleMode};
 use relabel::labelling::pixels::RgbImage;
@@ -16,6 +16,7 @@ use relabel::shared::manifest::Manifest;
 use relabel::shared::monitor::NoopMonitor;
 use relabel::shared::printable::{printable, printable_path};
 use relabel::shared::store::{RowState, StoreReader};
+use relabel::training::labels::{CropPooling, PoolingKind};
 use serde_json::{Value, json};
 
 use super::Outcome;
@@ -29,12 +30,13 @@ pub fn run(arguments: &InspectArguments, output: Output) -> Result<Outcome, Erro
     output.command(&describe(arguments)?)
 }
 
-/// Reads the label map, writes the picture and the page, and returns the description.
+/// Reads the labels, writes the picture and the page, and returns the description.
 pub fn describe(arguments: &InspectArguments) -> Result<CommandResult, Error> {
     let store = open_store(&arguments.store)?;
     let manifest = store.manifest()?;
     let row = find_image(&manifest, &arguments.image)
         .map_err(|problem| Error::Store { path: arguments.store.clone(), problem: problem.into() })?;
+    let poolings = if arguments.crop.is_some() { poolings(&store, arguments.pooling)? } else { Vec::new() };
     let picture_draft = arguments.out.as_deref().map(AtomicFile::create).transpose()?;
     let page_folder = arguments.html.as_deref().map(ReportFolder::claim).transpose()?;
     let photos = PhotoSource::open(&arguments.photos)?;
@@ -46,7 +48,9 @@ pub fn describe(arguments: &InspectArguments) -> Result<CommandResult, Error> {
     let title = format!("{} (row {row}, {})\n", printable(manifest.id(row)), printable(manifest.path(row)));
     let (text, state, outcome) = match store.row(row)? {
         RowState::Labelled(labels) => {
-            let view = ImageView::new(&manifest, row, labels, &classes, crop).map_err(|problem| Error::Store {
+            let request = crop.map(|unit_box| CropRequest { unit_box, poolings });
+            let mut viewer = ImageViewer::new(store.info(), &manifest, &classes);
+            let view = viewer.view(row, labels, request.as_ref()).map_err(|problem| Error::Store {
                 path: arguments.store.clone(),
                 problem: format!("row {row}: {problem}").into(),
             })?;
@@ -78,6 +82,16 @@ pub fn describe(arguments: &InspectArguments) -> Result<CommandResult, Error> {
         document.extend(state);
     }
     Ok(CommandResult { outcome, text: title + &text + &files_text(arguments, outcome), document })
+}
+
+/// Returns the chosen kind of pooling, or the default one and `calibrated` if the store has its parameters.
+fn poolings(store: &StoreReader, chosen: Option<PoolingKind>) -> Result<Vec<(PoolingKind, CropPooling)>, Error> {
+    let mut kinds: Vec<PoolingKind> = chosen.into_iter().collect();
+    if kinds.is_empty() {
+        kinds.push(if store.info().map_size.is_some() { PoolingKind::Paper } else { PoolingKind::Tiles });
+        kinds.extend(store.calibration()?.map(|_| PoolingKind::Calibrated));
+    }
+    kinds.into_iter().map(|kind| Ok((kind, CropPooling::of_store(kind, store)?))).collect()
 }
 
 /// Converts the crop to 0..1 of the image.

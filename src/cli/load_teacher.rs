@@ -1,16 +1,15 @@
 //! From the teacher's flags to a loaded and verified teacher.
 
 use std::num::NonZeroUsize;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::thread::available_parallelism;
 
-use relabel::labelling::pipeline::Preprocessing;
 use relabel::labelling::pixels::Decoder;
 use relabel::labelling::source::{ImageReader, LengthCheck};
 use relabel::labelling::teacher::{
     CardFile, CardValues, ClassifierDescription, Device, DeviceChoice, HalvingTeacher, Locality, OnnxClassifier,
-    OnnxTeacher, Runtime, Teacher, TeacherDescription, TeacherRequest, Views, weights_bytes,
+    OnnxTeacher, PredictionTeacher, Runtime, Teacher, TeacherDescription, TeacherRequest, Views, weights_bytes,
 };
 use relabel::shared::error::Error;
 use relabel::shared::manifest::Manifest;
@@ -19,60 +18,71 @@ use relabel::shared::regular_file::metadata;
 
 use super::args::TeacherFlags;
 use super::host_limits::MemoryLimit;
+use super::loaded_teacher::{LoadedDescription, LoadedTeacher};
+use super::map_options::MapRequest;
 use super::output::{message, warning};
 use super::raised;
-
-/// A verified teacher with one session per device.
-pub struct LoadedTeacher {
-    pub teachers: Vec<OnnxTeacher>,
-    pub description: TeacherDescription,
-    pub devices: Vec<Device>,
-    pub card: CardFile,
-    pub library: PathBuf,
-    pub threads: usize,
-    pub decoder: Decoder,
-}
-
-impl LoadedTeacher {
-    /// Returns the names of the devices.
-    pub fn device_names(&self) -> Vec<String> {
-        self.devices.iter().map(ToString::to_string).collect()
-    }
-
-    /// Returns how images become input pixels.
-    pub fn preprocessing(&self) -> Preprocessing {
-        let card = &self.description.card;
-        Preprocessing { input_size: card.input_size, filter: card.filter, exif_orientation: card.exif_orientation }
-    }
-}
 
 /// Loads and verifies the teacher at `path`. `photographs` are files of some of the images to be labelled, if known: see
 /// [`sample_photographs`].
 ///
 /// # Errors
 /// Returns [`Error::Usage`] if the flags contradict each other or the file does not exist, [`Error::Interrupted`] if `stop` is
-/// raised, and the errors of [`OnnxTeacher::load`].
+/// raised, and the errors of [`OnnxTeacher::load`] and [`PredictionTeacher::load`].
 pub fn load_teacher(
     flags: &TeacherFlags,
     path: &Path,
+    maps: MapRequest,
     photographs: Vec<Vec<u8>>,
     stop: &AtomicBool,
 ) -> Result<LoadedTeacher, Error> {
     let Prepared { card, runtime, request } = prepare(flags, path, photographs)?;
-    let threads = request.threads;
-    let load = |devices: &[Device]| OnnxTeacher::load(runtime, &request, devices, &|| raised(stop));
+    let load = |devices: &[Device]| {
+        if maps == MapRequest::Omitted {
+            return load_for_predictions(runtime, &request, devices, stop);
+        }
+        match load_with_maps(runtime, &request, devices, stop) {
+            Err(Error::NoCells { .. }) if maps == MapRequest::IfPossible => {
+                load_for_predictions(runtime, &request, devices, stop)
+            }
+            result => result,
+        }
+    };
     let (devices, (teachers, description)) = load_on_chosen(flags, path, load)?;
     let loaded = LoadedTeacher {
         teachers,
         description,
+        k: request.k,
         devices,
         card,
         library: runtime.library().to_path_buf(),
-        threads,
-        decoder: Decoder::new(flags.image_memory << 20, threads),
+        threads: request.threads,
+        decoder: Decoder::new(flags.image_memory << 20, request.threads),
     };
-    print_warnings(flags, path, &loaded);
+    print_warnings(flags, path, maps, &loaded);
     Ok(loaded)
+}
+
+type Loaded = (Vec<Box<dyn Teacher>>, LoadedDescription);
+
+fn load_with_maps(
+    runtime: &Runtime,
+    request: &TeacherRequest,
+    devices: &[Device],
+    stop: &AtomicBool,
+) -> Result<Loaded, Error> {
+    let (teachers, description) = OnnxTeacher::load(runtime, request, devices, &|| raised(stop))?;
+    Ok((boxed(teachers), LoadedDescription::Maps(Box::new(description))))
+}
+
+fn load_for_predictions(
+    runtime: &Runtime,
+    request: &TeacherRequest,
+    devices: &[Device],
+    stop: &AtomicBool,
+) -> Result<Loaded, Error> {
+    let (teachers, description) = PredictionTeacher::load(runtime, request, devices, &|| raised(stop))?;
+    Ok((boxed(teachers), LoadedDescription::Predictions(Box::new(description))))
 }
 
 /// A card, a loaded ONNX Runtime, and the request for a teacher.
@@ -179,19 +189,20 @@ fn load_within_limit<T>(
     })
 }
 
-fn print_warnings(flags: &TeacherFlags, path: &Path, loaded: &LoadedTeacher) {
-    let description = &loaded.description;
-    if let Some(text) = description.placement.as_ref().and_then(|placement| placement.warning(&loaded.devices[0])) {
-        warning(&text);
-    }
-    if let Locality::Unchecked = description.locality {
-        warning("the card has locality = \"unchecked\": whether cells match image positions is not checked");
-    }
-    for text in &description.rewrite_check.warnings {
-        warning(text);
+fn print_warnings(flags: &TeacherFlags, path: &Path, maps: MapRequest, loaded: &LoadedTeacher) {
+    match &loaded.description {
+        LoadedDescription::Maps(description) => print_map_warnings(description, loaded.devices[0]),
+        LoadedDescription::Predictions(description) => {
+            if let Some(reason) = description.no_cells.as_ref().filter(|_| maps == MapRequest::IfPossible) {
+                warning(&format!(
+                    "teacher {} gives predictions only, and no label maps: {reason}",
+                    printable_path(path)
+                ));
+            }
+        }
     }
     if loaded.card.path.is_none() && !REQUIRED_CARD_FLAGS.iter().all(|is_given| is_given(flags)) {
-        let card = &description.card;
+        let card = loaded.description.card();
         warning(&format!(
             "{} has no card ({} not found): its input is {} pixels with mean {:?}, std {:?}, {}\n  help: if it was trained \
              otherwise, write a card or pass --mean, --std and --filter",
@@ -202,6 +213,18 @@ fn print_warnings(flags: &TeacherFlags, path: &Path, loaded: &LoadedTeacher) {
             card.std,
             card.filter,
         ));
+    }
+}
+
+fn print_map_warnings(description: &TeacherDescription, device: Device) {
+    if let Some(text) = description.placement.as_ref().and_then(|placement| placement.warning(&device)) {
+        warning(&text);
+    }
+    if let Locality::Unchecked = description.locality {
+        warning("the card has locality = \"unchecked\": whether cells match image positions is not checked");
+    }
+    for text in &description.rewrite_check.warnings {
+        warning(text);
     }
 }
 
@@ -244,6 +267,6 @@ pub fn sample_photographs(images: &dyn ImageReader, manifest: &Manifest) -> Resu
 }
 
 /// Boxes the teachers for the pipeline. If the memory of a device is full, it gets smaller batches.
-pub fn boxed(teachers: Vec<OnnxTeacher>) -> Vec<Box<dyn Teacher>> {
+fn boxed<T: Teacher + 'static>(teachers: Vec<T>) -> Vec<Box<dyn Teacher>> {
     teachers.into_iter().map(|teacher| Box::new(HalvingTeacher::new(teacher)) as Box<dyn Teacher>).collect()
 }

@@ -137,6 +137,9 @@ impl MergeSummary<'_> {
             thousands(failed),
             thousands(to_do)
         );
+        if let Some(store) = plan.calibrated_by() {
+            text += &format!("pooling  pooling.json of {}\n", printable_path(store));
+        }
         if to_do > 0 {
             text += &format!(
                 "to do    {} of {} ({})\nnext     merge the parts that have them, or label them with relabel run --out {out}\n",
@@ -177,6 +180,7 @@ impl MergeSummary<'_> {
             "labelled": labelled,
             "failed": failed,
             "to_do": plan.info().images - labelled - failed,
+            "pooling_from": plan.calibrated_by().map(path_json),
             "run_notes": self.merged.map(|merged| merged.notes),
             "complete": plan.shards_to_do().next().is_none(),
         })

@@ -4,18 +4,19 @@ use std::path::{Path, PathBuf};
 
 use relabel::labelling::source::{Source, SplitsFound, splits_of_column};
 use relabel::labelling::teacher::card::LocalityCheck;
-use relabel::labelling::teacher::{ClassifierDescription, Device, TeacherCard, TeacherDescription, WeightsFile};
+use relabel::labelling::teacher::{ClassifierDescription, Device, TeacherCard, WeightsFile};
 use relabel::shared::digest::{Digest, digest_bytes};
 use relabel::shared::error::Error;
 use relabel::shared::label_map::ScoreRounding;
 use relabel::shared::manifest::{Manifest, manifest_bytes};
 use relabel::shared::printable::printable_path;
-use relabel::shared::store::{FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
+use relabel::shared::store::{FORMAT_VERSION, MAPLESS_FORMAT_VERSION, ScoreKind, StoreInfo, TeacherInfo, ZSTD_LEVEL};
 use serde_json::{Value, json};
 
 use super::args::RunArguments;
-use super::load_teacher::LoadedTeacher;
+use super::loaded_teacher::{LoadedDescription, LoadedTeacher};
 use super::output::warning;
+use super::tile_options::requested_tiles;
 
 /// Returns the manifest of a new store: the given list, or all images of the source.
 ///
@@ -59,7 +60,7 @@ pub fn manifest_digest(manifest: &Manifest) -> Result<Digest, Error> {
 /// Returns the settings of a store that this run would write.
 ///
 /// # Errors
-/// Returns [`Error::Usage`] if `--batch` differs from a fixed batch size of the teacher.
+/// Returns [`Error::Usage`] if `--batch` differs from a fixed batch size of the teacher, or the tiles cannot be used.
 pub fn store_info(
     arguments: &RunArguments,
     loaded: &LoadedTeacher,
@@ -68,18 +69,20 @@ pub fn store_info(
     manifest_sha256: Digest,
 ) -> Result<StoreInfo, Error> {
     let description = &loaded.description;
+    let map_size = description.map_size();
     let shard_images = arguments.shard_size.unwrap_or(DEFAULT_SHARD_IMAGES).min(manifest.len().max(1));
     Ok(StoreInfo {
-        format_version: FORMAT_VERSION,
+        format_version: if map_size.is_some() { FORMAT_VERSION } else { MAPLESS_FORMAT_VERSION },
         tool_version: env!("CARGO_PKG_VERSION").to_owned(),
         teacher: teacher_info(description),
-        k: description.shape.k,
-        map_size: description.shape.map_size,
+        k: loaded.k,
+        map_size,
         score_kind: ScoreKind::Logits,
         score_steps: arguments.score_steps,
         zstd_level: Some(ZSTD_LEVEL),
         flip_average: arguments.teacher.flip_average,
         with_lse: arguments.teacher.with_lse,
+        tiles: requested_tiles(arguments, loaded.k, description.class_count())?,
         imported: None,
         images: manifest.len(),
         shard_images,
@@ -87,7 +90,7 @@ pub fn store_info(
         manifest_sha256,
         limit: arguments.limit,
         source: source.name(),
-        classes: (&description.card.classes).into(),
+        classes: (&description.card().classes).into(),
     })
 }
 
@@ -96,10 +99,10 @@ pub fn store_info_with_teacher(existing: &StoreInfo, loaded: &LoadedTeacher) -> 
     let description = &loaded.description;
     StoreInfo {
         teacher: teacher_info(description),
-        k: description.shape.k,
-        map_size: description.shape.map_size,
+        k: loaded.k,
+        map_size: description.map_size(),
         imported: None,
-        classes: (&description.card.classes).into(),
+        classes: (&description.card().classes).into(),
         ..existing.clone()
     }
 }
@@ -117,7 +120,7 @@ const DEFAULT_SHARD_IMAGES: usize = 1024;
 
 fn batch_images(arguments: &RunArguments, loaded: &LoadedTeacher) -> Result<usize, Error> {
     let on_cpu = loaded.devices.contains(&Device::Cpu);
-    match (loaded.description.shape.fixed_batch, arguments.batch) {
+    match (loaded.description.fixed_batch(), arguments.batch) {
         (Some(fixed), Some(given)) if fixed != given => Err(Error::Usage(format!(
             "--batch {given} differs from the teacher, whose batch is fixed at {fixed}\n  help: omit --batch, or export the \
              teacher with a dynamic batch size"
@@ -140,9 +143,9 @@ pub fn store_info_with_classifier(existing: &StoreInfo, description: &Classifier
     }
 }
 
-fn teacher_info(description: &TeacherDescription) -> TeacherInfo {
-    let locality = Some(description.locality.name().to_owned());
-    described_teacher(&description.card, &description.sha256, &description.weights_files, locality)
+fn teacher_info(description: &LoadedDescription) -> TeacherInfo {
+    let locality = description.locality().map(str::to_owned);
+    described_teacher(description.card(), description.sha256(), description.weights_files(), locality)
 }
 
 fn described_teacher(

@@ -17,7 +17,8 @@ use relabel::shared::store::{PartState, StoreStatus, StoreWriter, WriterOptions}
 use serde_json::{Value, json};
 
 use super::args::{Global, RunArguments};
-use super::load_teacher::{boxed, load_teacher, sample_photographs};
+use super::load_teacher::{load_teacher, sample_photographs};
+use super::map_options::{name_flag_for_maps, requested_maps};
 use super::new_store::{default_store, manifest_digest, new_manifest, rounding, store_info};
 use super::output::{CommandResult, Output};
 use super::part_selection::{selected_part, writer_name};
@@ -25,6 +26,7 @@ use super::run_progress::{RunProgress, Workers};
 use super::time_format::utc_now;
 use super::{Outcome, stop_flag};
 
+pub use run_summary::enlarged_line;
 use run_summary::{RunSummary, check_complete};
 pub use settings_check::{early_differences, refuse_differences};
 
@@ -51,7 +53,8 @@ pub fn label(arguments: &RunArguments, global: &Global) -> Result<CommandResult,
         refuse_differences(&out, differences)?;
     }
     let photographs = sample_photographs(&*images, &manifest)?;
-    let mut loaded = load_teacher(&arguments.teacher, teacher_path, photographs, &stop)?;
+    let mut loaded = load_teacher(&arguments.teacher, teacher_path, requested_maps(arguments), photographs, &stop)
+        .map_err(|error| name_flag_for_maps(arguments, error))?;
     let info = store_info(arguments, &loaded, &*source, &manifest, manifest_sha256.clone())?;
     let is_new = existing.is_none();
     let store = match existing {
@@ -73,7 +76,7 @@ pub fn label(arguments: &RunArguments, global: &Global) -> Result<CommandResult,
         if arguments.retry_failed { (before.labelled, 0) } else { (before.labelled + before.failed, before.failed) };
     let workers = Workers { threads: loaded.threads, sessions: loaded.teachers.len() };
     let progress = RunProgress::new(before.images, done_before, failed_before, workers, global.quiet, stop);
-    let teachers = boxed(std::mem::take(&mut loaded.teachers));
+    let teachers = std::mem::take(&mut loaded.teachers);
     let classes: ClassList = (&store.info().classes).into();
     let destination =
         Destination { store: &store, classes: classes.by_folder_class(), failure_limit: failure_limit(arguments) };
@@ -106,6 +109,7 @@ pub fn label(arguments: &RunArguments, global: &Global) -> Result<CommandResult,
         "devices": loaded.device_names(),
         "threads": loaded.threads,
         "onnxruntime": Runtime::build_info(),
+        "tiles_enlarged": progress.tiles_enlarged(),
         "tool_version": env!("CARGO_PKG_VERSION"),
     });
     write_run_note(&store, &started, note);
@@ -127,6 +131,8 @@ pub fn label(arguments: &RunArguments, global: &Global) -> Result<CommandResult,
         manifest: &manifest,
         rows: store.info().part_rows(part),
         warning: store.info().locality_warning(),
+        tiles_enlarged: progress.tiles_enlarged(),
+        input_size: loaded.preprocessing().input_size,
     };
     Ok(CommandResult {
         outcome: if status.failed == 0 { Outcome::Done } else { Outcome::DoneWithProblems },

@@ -51,6 +51,8 @@ struct Counters {
     /// Times with the number of images done by then, oldest first, within the window.
     history: VecDeque<(Instant, usize)>,
     busy: Busy,
+    /// Images with tiles that have fewer pixels than the teacher's input.
+    tiles_enlarged: usize,
 }
 
 /// Busy time of each stage, averaged over its workers.
@@ -92,6 +94,7 @@ impl RunProgress {
             last_line: now,
             history: VecDeque::from([(now, done_before)]),
             busy: Busy::default(),
+            tiles_enlarged: 0,
         };
         Self { stop, display, counters: Mutex::new(counters), started: now, workers }
     }
@@ -112,6 +115,11 @@ impl RunProgress {
         counters.done - counters.done_before
     }
 
+    /// Returns the number of images with tiles that have fewer pixels than the teacher's input.
+    pub fn tiles_enlarged(&self) -> usize {
+        self.counters().tiles_enlarged
+    }
+
     /// Returns the name of the stage with the longest busy time.
     pub fn slowest_stage(&self) -> &'static str {
         self.counters().busy.longest()
@@ -130,6 +138,10 @@ impl RunProgress {
 }
 
 impl Monitor for RunProgress {
+    fn tiles_enlarged(&self) {
+        self.counters().tiles_enlarged += 1;
+    }
+
     fn stop_requested(&self) -> bool {
         super::raised(&self.stop)
     }

@@ -1,6 +1,7 @@
 //! `relabel status`
 
 use relabel::shared::error::Error;
+use relabel::shared::geometry::map_size_text;
 use relabel::shared::printable::printable;
 use serde_json::json;
 
@@ -12,10 +13,11 @@ use super::store_access::read_status;
 pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error> {
     let (info, status) = read_status(&arguments.store)?;
     let mut text = format!(
-        "teacher  {} ({} cells, top {})\nlabelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
+        "teacher  {} ({} cells, top {})\n{}labelled {} of {} images, {} failed, {} to do\nshards   {} of {} done\n",
         printable(&info.teacher.name),
-        info.map_size,
+        map_size_text(info.map_size),
         info.k,
+        info.tiles.as_ref().map_or_else(String::new, |tiles| format!("tiles    {}\n", printable(&tiles.to_string()))),
         thousands(status.labelled),
         thousands(status.images),
         thousands(status.failed),
@@ -48,6 +50,7 @@ pub fn run(arguments: &StatusArguments, output: Output) -> Result<Outcome, Error
     let mut document = json!(status);
     document["teacher"] = json!(info.teacher.name);
     document["locality"] = json!(info.teacher.locality);
+    document["tiles"] = json!(info.tiles);
     text += &info.locality_warning().map_or_else(String::new, |warning| format!("warning  {warning}\n"));
     output.result(&text, &document)?;
     Ok(if status.damaged_shards.is_empty() { Outcome::Done } else { Outcome::DoneWithProblems })

@@ -2,6 +2,7 @@
 
 mod input_probe;
 mod position_text;
+mod prediction_text;
 mod probe_text;
 
 use std::path::Path;
@@ -12,12 +13,15 @@ use relabel::shared::printable::{printable, printable_path};
 use serde_json::{Value, json};
 
 use super::args::TeacherArguments;
-use super::load_teacher::{LoadedTeacher, load_teacher};
+use super::load_teacher::load_teacher;
+use super::loaded_teacher::{LoadedDescription, LoadedTeacher};
+use super::map_options::MapRequest;
 use super::new_store::card_json;
 use super::output::{CommandResult, Output, bytes, count, path_json, significant, thousands};
 use super::{Outcome, stop_flag};
 
 use input_probe::InputProbe;
+use prediction_text::{list, prediction_checks_text, prediction_lines};
 
 pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Error> {
     let path = arguments.path.as_deref().or(arguments.flags.teacher.as_deref());
@@ -29,8 +33,14 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
         (None, Some(probe)) => probe.photographs()?,
         (None, None) => Vec::new(),
     };
-    let loaded = load_teacher(&arguments.flags, path, photographs, &stop_flag())?;
-    let (mut text, mut document) = (text(path, &loaded), document(arguments, path, &loaded));
+    let maps = match (arguments.without_maps, &probe) {
+        (true, _) => MapRequest::Omitted,
+        // Alternatives to the card can be tried with any classifier.
+        (false, Some(_)) => MapRequest::IfPossible,
+        (false, None) => MapRequest::Required,
+    };
+    let loaded = load_teacher(&arguments.flags, path, maps, photographs, &stop_flag())?;
+    let (mut text, mut document) = (text(arguments, path, &loaded), document(arguments, path, &loaded));
     let Some(probe) = probe else {
         output.result(&text, &document)?;
         return Ok(Outcome::Done);
@@ -41,35 +51,51 @@ pub fn run(arguments: &TeacherArguments, output: Output) -> Result<Outcome, Erro
     output.command(&CommandResult { outcome: probed.outcome, text, document })
 }
 
-fn text(path: &Path, loaded: &LoadedTeacher) -> String {
-    let (description, shape) = (&loaded.description, &loaded.description.shape);
-    let card = &description.card;
+fn text(arguments: &TeacherArguments, path: &Path, loaded: &LoadedTeacher) -> String {
+    let description = &loaded.description;
+    let card = description.card();
     let devices = loaded.device_names();
     let mut text = format!(
         "teacher  {} ({}, opset {})\nsha256   {}\n",
         printable(&card.name),
         printable_path(path),
-        description.opset,
-        description.sha256
+        description.opset(),
+        description.sha256()
     );
-    for file in &description.weights_files {
+    for file in description.weights_files() {
         text += &format!("weights  {} ({}, sha256 {})\n", printable(&file.location), bytes(file.bytes), file.sha256);
     }
-    text += &format!("input    {}\noutput   {}\n", printable(&description.input), printable(&description.output));
+    let [input, output] = description.ports();
+    text += &format!("input    {}\noutput   {}\n", printable(input), printable(output));
     text += &format!(
-        "map      {} cells from {} pixels, top {} of {} classes\n",
-        shape.map_size,
-        shape.input_size,
-        shape.k,
-        thousands(shape.class_count)
+        "map      {} from {} pixels, top {} of {} classes\n",
+        description.map_size().map_or("none, predictions only".to_owned(), |size| format!("{size} cells")),
+        card.input_size,
+        loaded.k,
+        thousands(description.class_count())
     );
     text += &format!("device   {} (ONNX Runtime: {})\n", devices.join(", "), printable_path(&loaded.library));
-    text += "\nrewrite\n";
-    for line in &description.rewrite {
-        text += &format!("  - {}\n", printable(line));
+    text += &match description {
+        LoadedDescription::Maps(maps) => format!("\nrewrite\n{}", list(&maps.rewrite)),
+        LoadedDescription::Predictions(predictions) => {
+            format!("\npredictions\n{}", list(&prediction_lines(predictions, &arguments.flags)))
+        }
+    };
+    text += &card_text(loaded);
+    text + &match description {
+        LoadedDescription::Maps(maps) => {
+            format!("\ncells\n  {}\n", locality_text(&maps.locality))
+                + &verification_text(&maps.rewrite_check)
+                + &placement_text(maps.placement.as_ref(), &devices[0])
+        }
+        LoadedDescription::Predictions(predictions) => prediction_checks_text(predictions),
     }
+}
+
+fn card_text(loaded: &LoadedTeacher) -> String {
+    let card = loaded.description.card();
     let file = loaded.card.path.as_ref().map_or("no file".to_owned(), |path| printable_path(path));
-    text += &format!("\ncard ({file})\n");
+    let mut text = format!("\ncard ({file})\n");
     let json_card = card_json(card);
     for (key, origin) in CARD_KEYS.iter().filter_map(|key| Some((key, card.origins.get(key)?))) {
         text += &format!("  {key:<17} {:<28} {origin}\n", printable(&value_text(&json_card[*key])));
@@ -79,38 +105,47 @@ fn text(path: &Path, loaded: &LoadedTeacher) -> String {
         let first_line = value.trim().lines().next().unwrap_or_default().to_owned();
         text += &format!("  {:<17} {}\n", printable(key), printable(&first_line));
     }
-    text += &format!("\ncells\n  {}\n", locality_text(&description.locality));
-    text += &verification_text(&description.rewrite_check);
-    text + &placement_text(description.placement.as_ref(), &devices[0])
+    text
 }
 
 fn document(arguments: &TeacherArguments, path: &Path, loaded: &LoadedTeacher) -> Value {
-    let (description, shape) = (&loaded.description, &loaded.description.shape);
-    json!({
-        "name": description.card.name,
+    let description = &loaded.description;
+    let card = description.card();
+    let [input, output] = description.ports();
+    let mut document = json!({
+        "name": card.name,
         "path": path_json(path),
-        "sha256": description.sha256,
-        "weights": description.weights_files,
-        "opset": description.opset,
-        "input": description.input,
-        "output": description.output,
-        "input_size": shape.input_size,
-        "map_size": shape.map_size,
-        "classes": shape.class_count,
-        "k": shape.k,
-        "fixed_batch": shape.fixed_batch,
+        "sha256": description.sha256(),
+        "weights": description.weights_files(),
+        "opset": description.opset(),
+        "input": input,
+        "output": output,
+        "input_size": card.input_size,
+        "map_size": description.map_size(),
+        "classes": description.class_count(),
+        "k": loaded.k,
+        "fixed_batch": description.fixed_batch(),
         "flip_average": arguments.flags.flip_average,
         "with_lse": arguments.flags.with_lse,
         "devices": loaded.device_names(),
         "onnxruntime": { "library": path_json(&loaded.library), "build": Runtime::build_info() },
-        "rewrite": description.rewrite,
-        "card": card_json(&description.card),
+        "card": card_json(card),
         "card_file": loaded.card.path.as_deref().map(path_json),
-        "card_origins": description.card.origins,
-        "verification": verification_json(&description.rewrite_check),
-        "locality": locality_json(&description.locality),
-        "placement": description.placement,
-    })
+        "card_origins": card.origins,
+    });
+    match description {
+        LoadedDescription::Maps(maps) => {
+            document["rewrite"] = json!(maps.rewrite);
+            document["verification"] = verification_json(&maps.rewrite_check);
+            document["locality"] = locality_json(&maps.locality);
+            document["placement"] = json!(maps.placement);
+        }
+        LoadedDescription::Predictions(predictions) => {
+            document["predictions"] = json!(prediction_lines(predictions, &arguments.flags));
+            document["no_cells"] = json!(predictions.no_cells);
+        }
+    }
+    document
 }
 
 fn verification_json(check: &RewriteCheck) -> Value {

@@ -23,6 +23,8 @@ use super::store_access::{network_settings, url, warn_if_unchecked};
 use recompute::{recompute_labels, recomputed_text};
 use release::ReleaseChecks;
 
+pub use release::is_release;
+
 /// Result of the checks so far: text and document for the user, and the outcome.
 pub struct VerifyReport {
     text: String,

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::builder::{PathBufValueParser, TypedValueParser as _};
+use clap::builder::{PathBufValueParser, PossibleValuesParser, TypedValueParser as _};
 use clap::{Args, ValueEnum};
 use relabel::shared::geometry::UnitBox;
+use relabel::training::labels::PoolingKind;
 
 use super::ValueError;
 use super::heading::{INPUT, OUTPUT};
@@ -17,6 +18,7 @@ Examples:
   relabel inspect imagenet.labels n01440764_10026 --image-root imagenet/train -o tench.png
   relabel inspect imagenet.labels n01440764_10026.JPEG --crop 0.1,0.2,0.6,0.9
   relabel inspect imagenet.labels n01440764_10026 --crop 50,40,300,280 --image-root imagenet/train
+  relabel inspect imagenet.labels n01440764_10026 --crop 0.1,0.2,0.6,0.9 --pooling tiles
   relabel inspect imagenet.labels n01440764_10026 --image-root imagenet/train --html tench/
   relabel inspect imagenet.labels 12 --json
 
@@ -32,9 +34,21 @@ pub struct InspectArguments {
     /// Values above 2 are pixels of the photograph; they require --image-root.
     #[arg(long, value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true, help_heading = INPUT)]
     pub crop: Option<CropArgument>,
+    /// Kind of pooling of the crop [default: paper (tiles if the store has no label maps), and calibrated if it has pooling.json]
+    ///
+    /// paper: LabelPooling of the label map. tiles: the predictions of the image and its tiles, weighted by overlap. calibrated:
+    /// all labels, mixed with the parameters that 'relabel calibrate' fitted.
+    #[arg(
+        long,
+        value_name = "KIND",
+        requires = "crop",
+        value_parser = PossibleValuesParser::new(PoolingKind::ALL.map(|(name, _)| name)).try_map(|name| name.parse::<PoolingKind>()),
+        help_heading = INPUT
+    )]
+    pub pooling: Option<PoolingKind>,
     #[command(flatten)]
     pub photos: PhotoFlags,
-    /// Write a picture: photograph, best classes, heat maps, labels
+    /// Write a picture: photograph, best classes, heat maps, tiles, labels
     #[arg(
         short,
         long,

@@ -65,7 +65,7 @@ pub struct PublishArguments {
     /// Data set of the images, as named on the Hub: imagenet-1k
     #[arg(long, value_name = "ID", help_heading = DESCRIPTION)]
     pub source_dataset: Option<String>,
-    /// Name of the release [default: Label maps of <source> by <teacher>]
+    /// Name of the release [default: Label maps of <source> by <teacher>, or Predictions of ...]
     #[arg(long, value_name = "NAME", help_heading = DESCRIPTION)]
     pub name: Option<String>,
     /// Repository of the release on the Hugging Face Hub

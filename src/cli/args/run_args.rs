@@ -18,6 +18,9 @@ Examples:
   relabel run --teacher effnet-l2.onnx --in photos --input-size 480 --limit 100
   relabel run --teacher net.onnx --in photos --manifest subset.csv --card net.toml
 
+  # Label five tiles of every image, too, for targets that fit small crops
+  relabel run --teacher effnet-l2.onnx --in imagenet/train --tiles 5
+
   # Archives instead of a folder
   relabel run --teacher net.onnx --in ILSVRC2012_img_train.tar
   relabel run --teacher net.onnx --in 'shards/{000000..001281}.tar'
@@ -68,6 +71,8 @@ pub struct RunArguments {
     /// Labels change slightly; docs/performance.md has measurements.
     #[arg(long, value_name = "N", value_parser = steps, hide_short_help = true, help_heading = OUTPUT)]
     pub score_steps: Option<u16>,
+    #[command(flatten)]
+    pub levels: LevelFlags,
     /// Images per batch [default: 16 on the CPU, 64 on CUDA]
     ///
     /// A teacher with a fixed batch size sets its own default.
@@ -97,6 +102,38 @@ pub struct RunArguments {
     /// total counts, and failures in a row have no limit of their own.
     #[arg(long, value_name = "N", help_heading = CHECKS)]
     pub max_failures: Option<usize>,
+}
+
+/// What is labelled besides the map and the prediction of the entire image, or instead of the map.
+#[derive(Clone, Debug, Args)]
+pub struct LevelFlags {
+    /// Also label tiles of every image: 4, 5, 9, 4+9, or a file of boxes
+    ///
+    /// Labels of tiles are far closer to what the teacher predicts for a small crop. 4: four tiles of 2/3 of each side; 5: the
+    /// corners and the middle, of 1/2; 9: of 1/2 at 0, 1/4 and 1/2; 4+9: both. A file is CSV with the columns x0,y0,x1,y1 in 0..1
+    /// of the image. Each tile is one more run of the teacher; --dry-run compares the cost of coverings.
+    #[arg(long, value_name = "COVERING", help_heading = OUTPUT)]
+    pub tiles: Option<String>,
+    /// Classes to keep of each tile's prediction [default: --top-k, at most 5]
+    #[arg(long, value_name = "K", value_parser = positive, requires = "tiles", hide_short_help = true, help_heading = OUTPUT)]
+    pub tile_top_k: Option<usize>,
+    /// Also store the label map of each tile, not only its prediction
+    ///
+    /// About as many bytes for each tile as for the image.
+    #[arg(long, requires = "tiles", hide_short_help = true, help_heading = OUTPUT)]
+    pub tile_maps: bool,
+    /// Store predictions only, no label maps; any classifier can be the teacher
+    ///
+    /// Predictions of the image and of its tiles. With --tiles, a teacher that cannot give label maps (class token, VGG) is used
+    /// like this without the flag, too.
+    #[arg(
+        long,
+        requires = "tiles",
+        conflicts_with_all = ["tile_maps", "with_lse", "score_steps"],
+        hide_short_help = true,
+        help_heading = OUTPUT
+    )]
+    pub without_maps: bool,
 }
 
 /// Range of shards that one of several processes labels.

@@ -20,8 +20,9 @@ Examples:
   relabel teacher effnet-l2.onnx --input-size 475 --device cuda --json
   relabel teacher vit.onnx --in imagenet/train
   relabel teacher effnet-l2.onnx --probe imagenet/val
+  relabel teacher class-token-vit.onnx --without-maps
 
-Exit codes: 0 the rewrite is verified, 1 the teacher cannot be used or its rewrite differs from the original, 2 wrong \
+Exit codes: 0 the teacher can be used, 1 the teacher cannot be used or its rewrite differs from the original, 2 wrong \
 usage, 3 --probe found a better card or a wrong class list, 130 interrupted."
 )]
 pub struct TeacherArguments {
@@ -54,6 +55,9 @@ pub struct TeacherArguments {
     /// Seed of the random images for --probe
     #[arg(long, value_name = "NUMBER", default_value = "0", requires = "probe", hide_short_help = true, help_heading = CHECKS)]
     pub seed: u64,
+    /// Check the teacher as 'relabel run --tiles' uses one without label maps: for predictions only
+    #[arg(long, conflicts_with = "with_lse", help_heading = CHECKS)]
+    pub without_maps: bool,
     #[command(flatten)]
     pub flags: TeacherFlags,
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use relabel::evaluation::compare::{
     CellSummary, ComparisonFile, ComparisonSummary, DifferenceSummary, FolderClassComparison, SideSummary, WorstImage,
 };
+use relabel::shared::geometry::map_size_text;
 use relabel::shared::printable::{printable, printable_path};
 
 use crate::cli::args::CompareArguments;
@@ -29,6 +30,7 @@ pub(super) fn text(summary: &ComparisonSummary, written: &Written<'_>, passed: b
     text += &compared_lines(summary);
     if summary.identical {
         text += "identical every score, class and probability has the same bits in both stores\n";
+        text += &tiles_not_compared(summary);
     } else {
         text += &format!("identical {}\n", count(summary.identical_images, "image"));
         text += &difference_lines(summary);
@@ -48,7 +50,7 @@ fn side_line(letter: char, path: &Path, side: &SideSummary) -> String {
         printable_path(path),
         printable(&side.teacher),
         sha256,
-        side.map_size,
+        map_size_text(side.map_size),
         side.k,
     )
 }
@@ -75,7 +77,8 @@ fn difference_lines(summary: &ComparisonSummary) -> String {
         Some(cells) => cell_lines(cells),
         None => format!(
             "cells     not compared: the maps have {} and {} cells; the agreement is that of crops\n",
-            summary.a.map_size, summary.b.map_size
+            map_size_text(summary.a.map_size),
+            map_size_text(summary.b.map_size)
         ),
     };
     let targets = &summary.targets;
@@ -92,6 +95,7 @@ fn difference_lines(summary: &ComparisonSummary) -> String {
         significant(summary.predictions.mean_distance),
         significant(summary.predictions.max_distance)
     );
+    text += &tile_line(summary);
     if !summary.worst.is_empty() {
         text += "\nimages that differ most\n";
         text += &summary.worst.iter().map(|image| image_line(image, summary)).collect::<String>();
@@ -102,6 +106,30 @@ fn difference_lines(summary: &ComparisonSummary) -> String {
     }
     text.push('\n');
     text
+}
+
+fn tile_line(summary: &ComparisonSummary) -> String {
+    let Some(tiles) = &summary.tiles else { return tiles_not_compared(summary) };
+    format!(
+        "tiles     {:>7} of predictions for {} in both have the same best class; total variation {} on average, at most {}\n",
+        percent(tiles.same_best),
+        count(tiles.tiles, "tile"),
+        significant(tiles.mean_distance),
+        significant(tiles.max_distance)
+    )
+}
+
+/// Returns a line if a store has tiles, and no box is in both.
+fn tiles_not_compared(summary: &ComparisonSummary) -> String {
+    let tiles = |side: &SideSummary| {
+        side.tiles.as_ref().map_or("none".to_owned(), |tiles| printable(&tiles.to_string()).into_owned())
+    };
+    let has_tiles = summary.a.tiles.is_some() || summary.b.tiles.is_some();
+    if has_tiles && summary.tiles.is_none() {
+        format!("tiles     not compared: A has {}, B has {}\n", tiles(&summary.a), tiles(&summary.b))
+    } else {
+        String::new()
+    }
 }
 
 fn cell_lines(cells: &CellSummary) -> String {

@@ -1,11 +1,12 @@
 //! The figures of an evaluation as text.
 
 use relabel::evaluation::evaluation_file::{
-    Accuracy, BoxAccuracy, ClassFigures, CropFidelity, Estimate, Evaluation, Fidelity, LocalizationFigures,
-    TruthDescription, TruthFigures,
+    Accuracy, BoxAccuracy, ClassAccuracy, ClassFigures, Evaluation, LocalizationFigures, TruthDescription, TruthFigures,
 };
 use relabel::shared::printable::printable;
 
+use super::fidelity_text::fidelity_text;
+use super::value_text::{estimate, percent};
 use crate::cli::output::{count, thousands};
 
 /// Number of classes that are listed.
@@ -76,22 +77,27 @@ fn classes_text(classes: &ClassFigures) -> String {
         "{:<20} {:>15} {:>15} {:>9} {:>9} {:>7} {:>8}\n",
         "", "top-1", "top-5", "mAP image", "mAP class", "ECE", "entropy"
     );
-    for (name, accuracy) in [("prediction", &classes.prediction), ("target, full image", &classes.pooled)] {
-        text += &accuracy_row(name, accuracy);
+    text += &accuracy_row("prediction", &classes.prediction);
+    match &classes.pooled {
+        Some(pooled) => text += &accuracy_row("target, full image", pooled),
+        None => text += "  target, full image  not evaluated: the store has no label maps\n",
     }
-    let censored = &classes.censored;
-    text += &format!(
-        "  censored         no true class in {} of cells, and in no cell of {} of images; pooling uses the score {} there\n",
-        percent(censored.cells),
-        percent(censored.images),
-        censored.floor
-    );
+    if let Some(censored) = &classes.censored {
+        text += &format!(
+            "  censored         no true class in {} of cells, and in no cell of {} of images; pooling uses the score {} there\n",
+            percent(censored.cells),
+            percent(censored.images),
+            censored.floor
+        );
+    }
+    let top1 = |class: &ClassAccuracy| class.pooled_top1.unwrap_or(class.prediction_top1);
     let mut worst: Vec<_> = classes.by_class.iter().collect();
-    worst.sort_by(|a, b| a.pooled_top1.total_cmp(&b.pooled_top1).then(b.images.cmp(&a.images)));
+    worst.sort_by(|a, b| top1(a).total_cmp(&top1(b)).then(b.images.cmp(&a.images)));
     if worst.len() > 1 {
-        let listed = worst.iter().take(LISTED).map(|class| {
-            format!("{} {} of {}", printable(&class.name), percent(class.pooled_top1), thousands(class.images))
-        });
+        let listed = worst
+            .iter()
+            .take(LISTED)
+            .map(|class| format!("{} {} of {}", printable(&class.name), percent(top1(class)), thousands(class.images)));
         text += &format!("  lowest top-1     {}\n", listed.collect::<Vec<_>>().join("; "));
     }
     text
@@ -126,69 +132,6 @@ fn localization_text(localization: &LocalizationFigures) -> String {
         percent(localization.censored_cells),
         percent(localization.censored_images)
     )
-}
-
-fn fidelity_text(fidelity: &CropFidelity) -> String {
-    let seed = fidelity.seed.map_or(String::new(), |seed| format!(" (--seed {seed})"));
-    let mut text = format!(
-        "\ncrops      {} of {}{seed}, compared with the teacher's prediction for each crop\n{:<22} {:>15} {:>17} {:>15}\n",
-        thousands(fidelity.crops),
-        count(fidelity.images, "image"),
-        "",
-        "same best class",
-        "total variation",
-        "KL (nats)"
-    );
-    let kinds = [
-        ("target", Some(&fidelity.pooled)),
-        ("prediction, image", Some(&fidelity.image)),
-        ("folder class", fidelity.folder.as_ref()),
-        ("target, swapped", Some(&fidelity.swapped)),
-        ("target, fill rest", fidelity.rest.as_ref()),
-    ];
-    for (name, fidelity) in kinds.into_iter().filter_map(|(name, fidelity)| Some((name, fidelity?))) {
-        text += &fidelity_row(name, fidelity);
-    }
-    text + &area_text(fidelity)
-}
-
-fn fidelity_row(name: &str, fidelity: &Fidelity) -> String {
-    let kl = fidelity.kl.map_or("infinite".to_owned(), |kl| with_error(kl, fidelity.kl_standard_error, 2));
-    format!(
-        "  {name:<20} {:>15} {:>17} {kl:>15}\n",
-        estimate(Estimate { value: fidelity.top1, standard_error: fidelity.top1_standard_error }),
-        with_error(fidelity.tv, fidelity.tv_standard_error, 3)
-    )
-}
-
-/// Returns the total variation of targets and predictions by the area of the crop.
-fn area_text(fidelity: &CropFidelity) -> String {
-    let mut text = "  total variation by area of the crop\n".to_owned();
-    for (pooled, image) in fidelity.pooled.by_area.iter().zip(&fidelity.image.by_area) {
-        if let (Some(pooled_tv), Some(image_tv)) = (pooled.tv, image.tv) {
-            text += &format!(
-                "    {:>4.0} to {:>3.0} %  {:>9} crops  target {pooled_tv:.3}  prediction of the image {image_tv:.3}\n",
-                pooled.area[0] * 100.0,
-                pooled.area[1] * 100.0,
-                thousands(pooled.crops)
-            );
-        }
-    }
-    text
-}
-
-fn estimate(estimate: Estimate) -> String {
-    let error = estimate.standard_error.map_or(String::new(), |error| format!(" ± {:.1}", error * 100.0));
-    format!("{:.1}{error} %", estimate.value * 100.0)
-}
-
-fn with_error(value: f64, standard_error: Option<f64>, decimals: usize) -> String {
-    let error = standard_error.map_or(String::new(), |error| format!(" ± {error:.decimals$}"));
-    format!("{value:.decimals$}{error}")
-}
-
-fn percent(share: f64) -> String {
-    format!("{:.1} %", share * 100.0)
 }
 
 fn boxes(number: usize) -> String {

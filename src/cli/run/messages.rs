@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use relabel::labelling::teacher::Locality;
+use relabel::labelling::teacher::{Locality, TeacherDescription};
 use relabel::shared::manifest::Manifest;
 use relabel::shared::printable::printable_path;
 use relabel::shared::store::{Part, PartState, StoreStatus, StoreWriter};
 
-use crate::cli::load_teacher::LoadedTeacher;
+use crate::cli::loaded_teacher::{LoadedDescription, LoadedTeacher};
 use crate::cli::output::{bytes, count, message, thousands, warning};
 
 pub fn print_comparison(bytes_to_read: u64) {
@@ -41,30 +41,22 @@ pub fn print_crash(store: &StoreWriter, manifest: &Manifest) {
 
 pub fn print_start(store: &StoreWriter, is_new: bool, before: &StoreStatus, loaded: &LoadedTeacher, source: &str) {
     let info = store.info();
-    let (shape, check) = (&loaded.description.shape, &loaded.description.rewrite_check);
+    let description = &loaded.description;
     message(&format!(
-        "teacher {}: {} pixels to {} cells, top {} of {} classes, on {}",
+        "teacher {}: {} pixels to {}, top {} of {} classes, on {}",
         info.teacher.name,
-        shape.input_size,
-        shape.map_size,
-        shape.k,
-        thousands(shape.class_count),
+        description.card().input_size,
+        description.map_size().map_or("predictions without maps".to_owned(), |size| format!("{size} cells")),
+        loaded.k,
+        thousands(description.class_count()),
         loaded.device_names().join(" and "),
     ));
-    message(&format!(
-        "rewrite verified (max cell error {:.0e}, {}); {}",
-        check.cell_difference,
-        if check.linear() {
-            format!("max mean error {:.0e}", check.mean_difference)
-        } else {
-            format!("head not linear: mean over cells differs from the image score by {:.2}", check.mean_difference)
-        },
-        match loaded.description.locality {
-            Locality::Structure => "cells match image positions by graph structure",
-            Locality::Probe { .. } => "cells match image positions by probe",
-            Locality::Unchecked => "cells not checked to match image positions",
-        },
-    ));
+    match description {
+        LoadedDescription::Maps(description) => print_verification(description),
+        LoadedDescription::Predictions(_) => {
+            message("scores verified: finite, not probabilities, and independent of the other images of a batch");
+        }
+    }
     message(&if is_new {
         format!(
             "labelling {} in {} from {source} into new store {}",
@@ -80,6 +72,24 @@ pub fn print_start(store: &StoreWriter, is_new: bool, before: &StoreStatus, load
             thousands(before.images)
         )
     });
+}
+
+fn print_verification(description: &TeacherDescription) {
+    let check = &description.rewrite_check;
+    message(&format!(
+        "rewrite verified (max cell error {:.0e}, {}); {}",
+        check.cell_difference,
+        if check.linear() {
+            format!("max mean error {:.0e}", check.mean_difference)
+        } else {
+            format!("head not linear: mean over cells differs from the image score by {:.2}", check.mean_difference)
+        },
+        match description.locality {
+            Locality::Structure => "cells match image positions by graph structure",
+            Locality::Probe { .. } => "cells match image positions by probe",
+            Locality::Unchecked => "cells not checked to match image positions",
+        },
+    ));
 }
 
 /// Prints the part that this process labels, unless it is the entire store.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use relabel::inspection::inspect::name_of_row;
 use relabel::shared::error::Error;
+use relabel::shared::geometry::InputSize;
 use relabel::shared::manifest::Manifest;
 use relabel::shared::printable::{printable, printable_path};
 use relabel::shared::store::{Part, StoreStatus};
@@ -30,6 +31,9 @@ pub struct RunSummary<'a> {
     /// Rows of the part.
     pub rows: Range<usize>,
     pub warning: Option<&'static str>,
+    /// Images of this run with tiles that have fewer pixels than the teacher's input.
+    pub tiles_enlarged: usize,
+    pub input_size: InputSize,
 }
 
 impl RunSummary<'_> {
@@ -63,6 +67,7 @@ impl RunSummary<'_> {
         }
         text += &format!("store    {}\n", printable_path(self.out));
         text += &self.warning.map_or_else(String::new, |warning| format!("warning  {warning}\n"));
+        text += &enlarged_line(self.tiles_enlarged, self.done_now, self.input_size);
         if let Some(row) = self.example_row() {
             text += &format!(
                 "next     relabel inspect {} {}\n",
@@ -95,11 +100,24 @@ impl RunSummary<'_> {
             "slowest_stage": self.slowest_stage,
             "label_bytes": status.label_bytes,
             "bytes_per_image": status.bytes_per_image,
+            "tiles_enlarged": self.tiles_enlarged,
             "agreement": status.agreement,
             "failures_by_kind": status.failures_by_kind,
             "failed_images": status.failed_images,
         })
     }
+}
+
+/// Returns a line about images whose tiles have fewer pixels than the teacher's input; empty if there are none.
+pub fn enlarged_line(enlarged: usize, images: usize, input_size: InputSize) -> String {
+    if enlarged == 0 {
+        return String::new();
+    }
+    format!(
+        "tiles    of {} of {} images have fewer pixels than the teacher's input ({input_size}): enlarging them adds no detail\n",
+        thousands(enlarged),
+        thousands(images)
+    )
 }
 
 /// Checks that every shard of a part is done, according to the records at the end of the run.

@@ -7,7 +7,9 @@ use std::sync::atomic::AtomicBool;
 use relabel::evaluation::input_check::{
     InputCheck, PositionCheck, PositionVerdict, ProbeImages, ProbeSample, SearchRound, check_input, check_positions,
 };
+use relabel::labelling::pixels::Decoder;
 use relabel::labelling::source::{self, ListedImages, Located, Source};
+use relabel::labelling::teacher::{Teacher, TeacherDescription};
 use relabel::shared::classes::ClassList;
 use relabel::shared::digest::Digest;
 use relabel::shared::error::Error;
@@ -19,7 +21,8 @@ use serde_json::{Value, json};
 use super::position_text::{positions_json, positions_text};
 use super::probe_text::input_text;
 use crate::cli::args::TeacherArguments;
-use crate::cli::load_teacher::{LoadedClassifier, LoadedTeacher, boxed, load_classifier, sample_photographs};
+use crate::cli::load_teacher::{LoadedClassifier, load_classifier, sample_photographs};
+use crate::cli::loaded_teacher::{LoadedDescription, LoadedTeacher};
 use crate::cli::new_store::manifest_digest;
 use crate::cli::output::{CommandResult, count, message, warning};
 use crate::cli::{Outcome, raised, stop_flag};
@@ -69,37 +72,27 @@ impl<'a> InputProbe<'a> {
         loaded: LoadedTeacher,
     ) -> Result<CommandResult, Error> {
         let monitor = StopMonitor(stop_flag());
-        let description = loaded.description;
-        let classes = &description.card.classes;
+        let LoadedTeacher { teachers, description, decoder, .. } = loaded;
+        let classes = &description.card().classes;
         let sample = ProbeSample::draw(&self.manifest, classes, arguments.probe_images, arguments.seed);
         let located = self.locate()?;
         message(&format!("reading {}", count(arguments.probe_images.min(self.manifest.len()), "image")));
-        let images = ProbeImages::read(&sample, &*located.images, &loaded.decoder, &monitor)?;
+        let images = ProbeImages::read(&sample, &*located.images, &decoder, &monitor)?;
         self.check_images(&images)?;
-        message("comparing maps of mirrored and of changed images");
-        let mut teachers = boxed(loaded.teachers);
-        let Some(first) = teachers.first_mut() else {
-            let problem = "no session".into();
-            return Err(Error::Internal { action: "check the positions of cells".to_owned(), problem });
+        let positions = match &description {
+            LoadedDescription::Maps(maps) => Some(positions_of(maps, teacher, teachers, &images, &decoder, &monitor)?),
+            LoadedDescription::Predictions(_) => {
+                drop(teachers);
+                None
+            }
         };
-        let positions = check_positions(&mut **first, &description, &images, &loaded.decoder, &monitor)?;
-        drop(teachers);
-        if let PositionVerdict::Elsewhere(seen) = &positions.verdict {
-            return Err(Error::Teacher {
-                path: teacher.to_path_buf(),
-                problem: format!("the cells of its maps do not look where they are: {seen}").into(),
-                advice: "export the teacher with its cells in the order of rows and columns, or set grid and layout in the card: \
-                         labels of this one would belong to other places of the image"
-                    .to_owned(),
-            });
-        }
         let LoadedClassifier { mut classifier, description: loaded_classifier, decoder, .. } =
             load_classifier(&arguments.flags, teacher)?;
         let mut on_round = |round: SearchRound| {
             message(&format!("trying {} {} on {}", round.alternatives, round.subject, count(round.images, "image")));
         };
         let input = check_input(&mut classifier, &loaded_classifier.card, &images, &decoder, &monitor, &mut on_round)?;
-        Ok(Self::result(arguments, &images, &positions, &input, classes))
+        Ok(Self::result(arguments, &images, positions.as_ref(), &input, classes))
     }
 
     /// Refuses a sample without images, and warns about unreadable ones.
@@ -123,7 +116,7 @@ impl<'a> InputProbe<'a> {
     fn result(
         arguments: &TeacherArguments,
         images: &ProbeImages,
-        positions: &PositionCheck,
+        positions: Option<&PositionCheck>,
         input: &InputCheck,
         classes: &ClassList,
     ) -> CommandResult {
@@ -131,16 +124,43 @@ impl<'a> InputProbe<'a> {
         document["seed"] = arguments.seed.into();
         document["unreadable"] = images.unreadable().into();
         document["without_class"] = images.without_class().into();
-        document["positions"] = positions_json(positions);
+        document["positions"] = positions.map_or(Value::Null, positions_json);
         let is_good = input.better_card.is_none()
             && input.class_order.is_none()
             && (input.is_above_chance || !input.has_enough_images());
         CommandResult {
             outcome: if is_good { Outcome::Done } else { Outcome::DoneWithProblems },
-            text: positions_text(positions) + &input_text(input, images, classes),
+            text: positions.map_or_else(String::new, positions_text) + &input_text(input, images, classes),
             document,
         }
     }
+}
+
+/// Checks the positions of cells, and refuses a teacher whose cells look elsewhere.
+fn positions_of(
+    description: &TeacherDescription,
+    path: &Path,
+    mut teachers: Vec<Box<dyn Teacher>>,
+    images: &ProbeImages,
+    decoder: &Decoder,
+    monitor: &StopMonitor,
+) -> Result<PositionCheck, Error> {
+    message("comparing maps of mirrored and of changed images");
+    let Some(first) = teachers.first_mut() else {
+        let problem = "no session".into();
+        return Err(Error::Internal { action: "check the positions of cells".to_owned(), problem });
+    };
+    let positions = check_positions(&mut **first, description, images, decoder, monitor)?;
+    if let PositionVerdict::Elsewhere(seen) = &positions.verdict {
+        return Err(Error::Teacher {
+            path: path.to_path_buf(),
+            problem: format!("the cells of its maps do not look where they are: {seen}").into(),
+            advice: "export the teacher with its cells in the order of rows and columns, or set grid and layout in the card: \
+                     labels of this one would belong to other places of the image"
+                .to_owned(),
+        });
+    }
+    Ok(positions)
 }
 
 /// Passes a requested stop on.

@@ -13,7 +13,9 @@ use relabel::shared::random::SplitMix64;
 use relabel::shared::store::{RunNote, StoreReader, run_notes};
 
 use crate::cli::args::{Global, TeacherFlags, VerifyArguments};
-use crate::cli::load_teacher::{LoadedTeacher, boxed, load_teacher};
+use crate::cli::load_teacher::load_teacher;
+use crate::cli::loaded_teacher::LoadedTeacher;
+use crate::cli::map_options::MapRequest;
 use crate::cli::new_store::{rounding, store_info_with_teacher};
 use crate::cli::output::{count, message, thousands};
 use crate::cli::run::refuse_differences;
@@ -45,7 +47,8 @@ pub fn recompute_labels(
         with_lse: info.with_lse,
         ..arguments.teacher.clone()
     };
-    let loaded = load_teacher(&flags, teacher, Vec::new(), &stop)?;
+    let maps = if info.map_size.is_some() { MapRequest::Required } else { MapRequest::Omitted };
+    let loaded = load_teacher(&flags, teacher, maps, Vec::new(), &stop)?;
     refuse_differences(&arguments.store, info.differences(&store_info_with_teacher(info, &loaded)))?;
     let accepted = accepted_differences(&run_notes(&arguments.store)?, &loaded);
     let seed = chosen_seed(arguments.seed);
@@ -64,7 +67,7 @@ pub fn recompute_labels(
     };
     let workers = Workers { threads: loaded.threads, sessions: loaded.teachers.len() };
     let progress = RunProgress::new(rows.len(), 0, 0, workers, global.quiet, stop);
-    let recomputed = recompute(&mut job, &reader, &rows, accepted, boxed(loaded.teachers), &progress);
+    let recomputed = recompute(&mut job, &reader, &rows, accepted, loaded.teachers, &progress);
     progress.finish();
     let recomputed = recomputed?;
     if recomputed.images == 0 {
@@ -93,7 +96,7 @@ fn accepted_differences(notes: &[RunNote], loaded: &LoadedTeacher) -> Tolerance 
     message(
         "the store was labelled on a different device, or with different threads or a different ONNX Runtime: small differences are accepted",
     );
-    Tolerance::Relative(loaded.description.rewrite_check.relative_tolerance())
+    Tolerance::Relative(loaded.description.relative_tolerance())
 }
 
 /// Returns the given seed, or a new one.
@@ -124,7 +127,9 @@ pub fn recomputed_text(recomputed: &Recomputed, seed: u64) -> String {
     if recomputed.equal < recomputed.images {
         text += &format!(", scores of the others differ by up to {:.1e}", recomputed.largest_difference);
         let changed = recomputed.other_best_cells;
-        text += &format!("; best class changed in {} of {}", thousands(changed), count(recomputed.cells, "cell"));
+        if recomputed.cells > 0 {
+            text += &format!("; best class changed in {} of {}", thousands(changed), count(recomputed.cells, "cell"));
+        }
         if changed > 0 && recomputed.widest_gap.is_finite() {
             text += &format!(", whose two best scores differ by up to {:.1e}", recomputed.widest_gap);
         }
