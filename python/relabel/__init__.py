@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from ._relabel import NotLabelled, StoreError, __version__
 
-__all__ = ["Fill", "Labels", "NotLabelled", "SparseTargets", "StoreError", "__version__", "open"]
+__all__ = ["Fill", "Labels", "NotLabelled", "Pooling", "SparseTargets", "StoreError", "__version__", "open"]
 
 if TYPE_CHECKING:
-    from .labels import Fill, Labels, SparseTargets, open
+    from .labels import Fill, Labels, Pooling, SparseTargets, open
 else:
 
     def __getattr__(name):
@@ -24,7 +24,7 @@ else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from . import labels
 
-        globals().update(Fill=labels.Fill, Labels=labels.Labels, SparseTargets=labels.SparseTargets, open=labels.open)
+        globals().update({exported: getattr(labels, exported) for exported in __all__ if hasattr(labels, exported)})
         return globals()[name]
 
     def __dir__():

@@ -28,6 +28,11 @@ Convention = Literal["relabel", "naver"]
 """Order of the axes when a box is pooled. ``"naver"`` reproduces the swapped axes of the public readers of *Re-labeling
 ImageNet* and TokenLabeling."""
 
+Pooling = Literal["paper", "tiles", "calibrated"]
+"""How the target of a crop is computed. ``"paper"``: LabelPooling, from the label map. ``"tiles"``: from the predictions of the
+image and its tiles, weighted by how well each covers the crop (needs a store made with ``--tiles``). ``"calibrated"``: from all
+labels of the image, with the parameters that ``relabel calibrate`` fitted."""
+
 Cache = str | os.PathLike[str] | Literal[False] | None
 """Folder for copies of remote files; see :func:`open`."""
 
@@ -78,8 +83,9 @@ class Labels:
         return (Labels, (self.path, self.threads, self.cache))
 
     def __repr__(self) -> str:
-        height, width = self.map_size
-        return f"relabel.open({self.path!r})  # {len(self)} images, {height}x{width} cells, top {self.k} of {self.num_classes}"
+        cells = "no cells" if self.map_size is None else "{}x{} cells".format(*self.map_size)
+        tiles = "" if self.tiles is None else f", {len(self.tiles)} tiles"
+        return f"relabel.open({self.path!r})  # {len(self)} images, {cells}{tiles}, top {self.k} of {self.num_classes}"
 
     def __len__(self) -> int:
         return int(self.info["images"])
@@ -91,14 +97,29 @@ class Labels:
 
     @property
     def k(self) -> int:
-        """Number of classes in each cell."""
+        """Number of classes in each cell, and in the prediction for each image."""
         return int(self.info["k"])
 
     @property
-    def map_size(self) -> tuple[int, int]:
-        """Height and width of a label map in cells."""
+    def map_size(self) -> tuple[int, int] | None:
+        """Height and width of a label map in cells; None if the store has predictions only."""
+        if self.info.get("map_size") is None:
+            return None
         height, width = self.info["map_size"]
         return int(height), int(width)
+
+    @property
+    def tiles(self) -> NDArray[np.float64] | None:
+        """The parts of every image that have labels of their own: ``[t, 4]``, ``x0, y0, x1, y1`` as fractions of the image; None
+        if there are none."""
+        tiles = self.info.get("tiles")
+        return None if tiles is None else np.array(tiles["boxes"], dtype=np.float64).reshape(-1, 4)
+
+    @property
+    def pooling(self) -> dict[str, float] | None:
+        """Parameters of calibrated pooling by name (``docs/calibrated-pooling.md``); None before ``relabel calibrate``."""
+        parameters = self._core.calibrated_parameters()
+        return None if parameters is None else dict(json.loads(parameters))
 
     @property
     def class_names(self) -> list[str]:
@@ -166,6 +187,7 @@ class Labels:
         ids: Ids,
         boxes: ArrayLike,
         *,
+        pooling: Pooling | None = None,
         output_size: int | tuple[int, int] | None = None,
         flip: ArrayLike | None = None,
         dtype: DTypeLike = np.float32,
@@ -174,9 +196,10 @@ class Labels:
         convention: Convention = "relabel",
         threads: int | None = None,
     ) -> NDArray[Any]:
-        """Pools the label map of each image over a box: LabelPooling (*Re-labeling ImageNet*, section 3.2).
+        """Computes the target of a box of each image.
 
-        Equals ``torchvision.ops.roi_align`` of the dense map (``sampling_ratio=-1, aligned=False``, half a cell subtracted
+        The default is LabelPooling (*Re-labeling ImageNet*, section 3.2), which pools the label map over the box. It equals
+        ``torchvision.ops.roi_align`` of the dense map (``sampling_ratio=-1, aligned=False``, half a cell subtracted
         from the box) followed by softmax, to 1e-5, without creating the dense map.
 
         Args:
@@ -184,6 +207,8 @@ class Labels:
             boxes: ``[B, 4]``, ``x0, y0, x1, y1`` as fractions (0 to 1) of the image's width and height. A box may extend
                 beyond the image. float32 boxes are scaled to the map in float32, others in float64. This matters if a side
                 is an integer number of cells (``docs/label-pooling.md``).
+            pooling: See :data:`Pooling`. Default: ``"paper"``, or ``"tiles"`` for a store without label maps. ``output_size``,
+                ``fill``, ``temperature`` and ``convention`` are options of ``"paper"`` only.
             output_size: ``p`` or ``(rows, columns)``: returns a target for each part of the box (token labels).
             flip: bool ``[B]``: whether the crop was mirrored left to right. Only matters with ``output_size``.
             dtype: float32, float16 or float64.
@@ -197,16 +222,16 @@ class Labels:
             classes.
 
         Raises:
-            ValueError: If a box is empty, reversed or not finite (the message contains its row), or another value is invalid.
+            ValueError: If a box is empty, reversed or not finite (the message contains its row), another value is invalid, or the
+                store does not have the labels that ``pooling`` needs.
             KeyError: If an id is missing in the store.
             NotLabelled: If an image failed or is not done yet.
             StoreError: If a shard is damaged.
         """
         batch = self._batch(ids, boxes, flip)
         size = _output_size(output_size)
-        pooled = self._core.pool(
-            batch, (size, fill, temperature, _checked(convention)), np.dtype(dtype).name, self._threads(threads)
-        )
+        options = (pooling, size, fill, temperature, _checked(convention))
+        pooled = self._core.pool(batch, options, np.dtype(dtype).name, self._threads(threads))
         shape = (len(batch[0]), self.num_classes)
         return pooled.reshape(shape if output_size is None else shape + size)
 
@@ -216,6 +241,7 @@ class Labels:
         boxes: ArrayLike,
         *,
         top: int | None = None,
+        pooling: Pooling | None = None,
         output_size: int | tuple[int, int] | None = None,
         flip: ArrayLike | None = None,
         fill: Fill = 0.0,
@@ -223,7 +249,8 @@ class Labels:
         convention: Convention = "relabel",
         threads: int | None = None,
     ) -> SparseTargets:
-        """Pools as :meth:`pool` does and returns only the classes of the box's cells. All others share the rest equally.
+        """Pools as :meth:`pool` does and returns only the classes that the labels of the box have. All others share the rest
+        equally.
 
         Args:
             ids: As in :meth:`pool`, as are all arguments but ``top``.
@@ -231,8 +258,8 @@ class Labels:
         """
         batch = self._batch(ids, boxes, flip)
         size = _output_size(output_size)
-        pooling = (size, fill, temperature, _checked(convention))
-        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, pooling, self._threads(threads))
+        options = (pooling, size, fill, temperature, _checked(convention))
+        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, options, self._threads(threads))
         if top is not None and top < 1:
             raise ValueError(f"top must be at least 1, got {top}")
         longest = int(counts.max(initial=0))
@@ -274,6 +301,7 @@ class Labels:
         rects: ArrayLike,
         input_size: tuple[int, int],
         *,
+        pooling: Pooling | None = None,
         flip: ArrayLike | None = None,
         fill: Fill = 0.0,
         temperature: float = 1.0,
@@ -283,7 +311,7 @@ class Labels:
         """Returns targets for CutMix by region, float32 ``[B, classes]``.
 
         Pools the host over its visible region and the pasted image over the pasted region, and mixes both targets by area
-        (``docs/label-pooling.md``).
+        (``docs/label-pooling.md``). Predictions that ``pooling`` mixes in are those for the entire crop of the host.
 
         Args:
             ids: As in :meth:`pool`, as are all arguments that are not listed here.
@@ -295,15 +323,30 @@ class Labels:
         batch = self._batch(ids, boxes, flip)
         positions = np.ascontiguousarray(np.asarray(partners), dtype=np.int64)
         pasted = np.ascontiguousarray(np.asarray(rects), dtype=np.uint32).reshape(-1, 4)
-        pooling = ((1, 1), fill, temperature, _checked(convention))
-        targets = self._core.cutmix(batch, positions, pasted, input_size, pooling, self._threads(threads))
+        options = (pooling, (1, 1), fill, temperature, _checked(convention))
+        targets = self._core.cutmix(batch, positions, pasted, input_size, options, self._threads(threads))
         return targets.reshape(len(batch[0]), self.num_classes)
 
     def map(self, image: str | int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
-        """Returns the label map of one image: scores float16 and class ids int64, both ``[k, y, x]``, by falling score."""
+        """Returns the label map of one image: scores float16 and class ids int64, both ``[k, y, x]``, by falling score.
+
+        Raises:
+            ValueError: If the store has no label maps.
+        """
         scores, classes, _ = self._core.map(int(self.rows(image)[0]))
-        shape = (self.k, *self.map_size)
+        shape = (self.k, *(self.map_size or ()))
         return scores.reshape(shape), classes.reshape(shape)
+
+    def tile_predictions(self, image: str | int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
+        """Returns the teacher's predictions for the tiles of one image: probabilities float16 and class ids int64, both
+        ``[t, k]``, in the order of :attr:`tiles`, by falling probability.
+
+        Raises:
+            ValueError: If the store has no tiles.
+        """
+        probs, classes = self._core.tile_predictions(int(self.rows(image)[0]))
+        shape = (0 if self.tiles is None else len(self.tiles), -1)
+        return probs.reshape(shape), classes.reshape(shape)
 
     def _batch(
         self, ids: Ids, boxes: ArrayLike, flip: ArrayLike | None

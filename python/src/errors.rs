@@ -27,7 +27,7 @@ pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
 pub(crate) fn python(error: Error) -> PyErr {
     let message = error.to_string();
     match error {
-        Error::Usage(_) => PyValueError::new_err(message),
+        Error::Usage(_) | Error::NoLabelMaps { .. } => PyValueError::new_err(message),
         Error::UnknownId { .. } | Error::AmbiguousName { .. } => PyKeyError::new_err(message),
         Error::NotLabelled { .. } => NotLabelled::new_err(message),
         Error::File { .. } | Error::Remote { .. } => PyOSError::new_err(message),

@@ -11,8 +11,8 @@ use pyo3::prelude::*;
 use relabel::shared::manifest::NameKind;
 use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings, is_address};
 use relabel::training::cutmix::CutRect;
-use relabel::training::labels::{PastedBatch, RowStatus};
-use relabel::training::pool::{PoolOptions, TargetValue};
+use relabel::training::labels::{CropPooling, PastedBatch, RowStatus};
+use relabel::training::pool::TargetValue;
 
 use crate::errors::python;
 use crate::options::{self, BatchArgs, PoolingArgs};
@@ -31,6 +31,9 @@ type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
 
 /// Scores, class ids and log-sum-exp of a map, flat.
 type MapArrays<'py> = (Bound<'py, PyArray1<f16>>, Bound<'py, PyArray1<i64>>, Option<Bound<'py, PyArray1<f16>>>);
+
+/// Probabilities and class ids, flat.
+type PredictionArrays<'py> = (Bound<'py, PyArray1<f16>>, Bound<'py, PyArray1<i64>>);
 
 #[pymethods]
 impl Labels {
@@ -126,7 +129,7 @@ impl Labels {
         dtype: &str,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
+        let (pooling, threads) = (options::pooling(py, &self.labels, pooling)?, options::threads(threads)?);
         match dtype {
             "float32" => self.pool_as::<f32>(py, &batch, pooling, threads),
             "float64" => self.pool_as::<f64>(py, &batch, pooling, threads),
@@ -145,7 +148,7 @@ impl Labels {
         threads: usize,
     ) -> PyResult<SparseArrays<'py>> {
         let (rows, crops) = options::batch(&batch)?;
-        let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
+        let (pooling, threads) = (options::pooling(py, &self.labels, pooling)?, options::threads(threads)?);
         let targets = py.detach(|| self.labels.pool_sparse(&rows, &crops, pooling, threads)).map_err(python)?;
         let targets: Vec<_> = targets.into_iter().flatten().collect();
         let classes: Vec<i64> =
@@ -169,7 +172,7 @@ impl Labels {
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
         let (rows, crops) = options::batch(&batch)?;
         let (partners, input) = (options::rows(&partners)?, options::input_size(input.0, input.1)?);
-        let (pooling, threads) = (options::pooling(pooling)?, options::threads(threads)?);
+        let (pooling, threads) = (options::pooling(py, &self.labels, pooling)?, options::threads(threads)?);
         let rect = |[x0, y0, x1, y1]: [u32; 4]| CutRect::new(input, x0, y0, x1, y1).map_err(options::value_error);
         let rects: Vec<_> = options::quadruples(rects.as_array())?.map(rect).collect::<PyResult<_>>()?;
         let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
@@ -188,6 +191,22 @@ impl Labels {
         let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
         py.detach(|| self.labels.image_targets_into(&rows, threads, &mut targets)).map_err(python)?;
         Ok(targets.into_pyarray(py))
+    }
+
+    /// Returns the parameters of calibrated pooling as JSON, or `None` if the store has none.
+    fn calibrated_parameters(&self, py: Python<'_>) -> PyResult<Option<String>> {
+        let parameters = py.detach(|| self.labels.calibrated_parameters()).map_err(python)?;
+        let json = parameters.map(|parameters| serde_json::to_string(&parameters)).transpose();
+        json.map_err(|error| PyValueError::new_err(error.to_string()))
+    }
+
+    /// Returns probabilities and class ids of the tiles of an image, flat.
+    fn tile_predictions<'py>(&self, py: Python<'py>, row: usize) -> PyResult<PredictionArrays<'py>> {
+        let predictions = py.detach(|| self.labels.tile_predictions(row)).map_err(python)?;
+        let probs: Vec<f16> = predictions.iter().flat_map(|tile| tile.probs().iter().copied()).collect();
+        let classes: Vec<i64> =
+            predictions.iter().flat_map(|tile| tile.classes().iter().map(|&id| i64::from(id))).collect();
+        Ok((probs.into_pyarray(py), classes.into_pyarray(py)))
     }
 
     fn map<'py>(&self, py: Python<'py>, row: usize) -> PyResult<MapArrays<'py>> {
@@ -209,11 +228,11 @@ impl Labels {
         &self,
         py: Python<'py>,
         batch: &BatchArgs<'py>,
-        pooling: PoolOptions,
+        pooling: CropPooling,
         threads: NonZeroUsize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (rows, crops) = options::batch(batch)?;
-        let mut targets = vec![T::default(); rows.len() * self.labels.class_count() * pooling.output.parts()];
+        let mut targets = vec![T::default(); rows.len() * self.labels.class_count() * pooling.parts()];
         py.detach(|| self.labels.pool_into(&rows, &crops, pooling, threads, &mut targets)).map_err(python)?;
         Ok(targets.into_pyarray(py).into_any())
     }

@@ -4,8 +4,8 @@
 // PyO3 passes arguments by value, and the functions have many.
 #![allow(clippy::needless_pass_by_value, clippy::too_many_arguments)]
 
-mod options;
 mod errors;
+mod options;
 mod labels;
 mod import;
 

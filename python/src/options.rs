@@ -7,7 +7,10 @@ use numpy::{PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use relabel::shared::geometry::{Crop, GeometryError, InputSize, UnitBox};
+use relabel::training::labels::{CropPooling, Labels, PoolingKind};
 use relabel::training::pool::{Convention, Fill, OutputSize, PoolOptions, Temperature};
+
+use crate::errors::python;
 
 /// Score of classes outside the top-k: a number, or `"rest"`.
 #[derive(FromPyObject)]
@@ -16,11 +19,41 @@ pub(crate) enum FillArg {
     Named(String),
 }
 
-/// Options of pooling: output size (rows, columns), fill, temperature, convention.
-pub(crate) type PoolingArgs = ((usize, usize), FillArg, f32, String);
+/// Kind of pooling (`None`: that of the store), output size (rows, columns), fill, temperature, convention.
+pub(crate) type PoolingArgs = (Option<String>, (usize, usize), FillArg, f32, String);
 
-pub(crate) fn pooling(args: PoolingArgs) -> PyResult<PoolOptions> {
-    let ((rows, columns), fill, temperature, convention) = args;
+/// Returns the pooling of a store. Options of LabelPooling are refused with other kinds.
+pub(crate) fn pooling(
+    py: Python<'_>,
+    labels: &Labels,
+    (kind, size, fill, temperature, convention): PoolingArgs,
+) -> PyResult<CropPooling> {
+    let kind = kind.map_or(Ok(labels.default_pooling()), |name| name.parse().map_err(value_error))?;
+    let options = label_pooling(size, fill, temperature, &convention)?;
+    if kind == PoolingKind::Paper {
+        return Ok(options.into());
+    }
+    let defaults = PoolOptions::default();
+    let changed = [
+        ("output_size", options.output != defaults.output),
+        ("fill", options.fill != defaults.fill),
+        ("temperature", options.temperature != defaults.temperature),
+        ("convention", options.convention != defaults.convention),
+    ];
+    if let Some((name, _)) = changed.iter().find(|(_, is_changed)| *is_changed) {
+        return Err(PyValueError::new_err(format!(
+            "{name} does not apply to pooling=\"{kind}\"\n  help: leave it out, or pass pooling=\"paper\""
+        )));
+    }
+    py.detach(|| labels.pooling(kind)).map_err(python)
+}
+
+fn label_pooling(
+    (rows, columns): (usize, usize),
+    fill: FillArg,
+    temperature: f32,
+    convention: &str,
+) -> PyResult<PoolOptions> {
     let fill = match fill {
         FillArg::Constant(score) if score.is_finite() => Fill::Constant(score),
         FillArg::Constant(score) => {
@@ -31,7 +64,7 @@ pub(crate) fn pooling(args: PoolingArgs) -> PyResult<PoolOptions> {
             return Err(PyValueError::new_err(format!("fill is `{name}`\n  help: pass a score or \"rest\"")));
         }
     };
-    let convention = match convention.as_str() {
+    let convention = match convention {
         "relabel" => Convention::XFirst,
         "naver" => Convention::Naver,
         name => {

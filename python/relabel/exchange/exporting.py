@@ -36,6 +36,12 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
             f"--dtype {arguments.dtype} represents class ids exactly only up to {EXACT_UP_TO[arguments.dtype]:,}; the store has "
             f"{labels.num_classes:,} classes\n  help: use --dtype float32, the default"
         )
+    size = labels.map_size
+    if size is None:
+        raise Refusal(
+            f"cannot export label maps: store {arguments.store} has predictions only, and no label maps\n"
+            "  help: use the predictions of images and tiles, or label with a teacher that has cells"
+        )
     _check_ids(ids)
     folder = Path(arguments.out)
     rows = np.flatnonzero(labelled)
@@ -47,6 +53,9 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
             f"the public readers look for <class folder>/<name up to its first dot>.pt and do not find the maps of "
             f"{count(len(hidden), 'image')}; the first is `{hidden[0]}`"
         )
+    tiles = (labels.info.get("tiles") or {}).get("boxes", [])
+    if tiles:
+        warnings.append(f"the labels of {count(len(tiles), 'tile')} of each image are left out: the files contain its label map only")
     known = set(ids)
     mistaken = next((name for name in ids if _old_readers_name(name) != name and _old_readers_name(name) in known), None)
     if mistaken is not None:
@@ -69,11 +78,12 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
         "out": arguments.out,
         "format": "pt",
         "dtype": arguments.dtype,
-        "shape": [2, labels.k, *labels.map_size],
+        "shape": [2, labels.k, *size],
         "images": len(ids),
         "exported": len(rows),
         "files_now": written,
         "skipped": {"failed": len(failed), "to_do": to_do},
+        "tiles_left_out": len(tiles),
         "warnings": warnings,
         "seconds": seconds,
         "images_per_s": images_per_s,
@@ -81,7 +91,7 @@ def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) ->
     text = f"exported {len(rows):,} of {len(ids):,} images, {written:,} of them now, in {seconds:.1f} s\n"
     if failed or to_do:
         text += f"skipped  {len(failed):,} failed and {to_do:,} images to do, which have no file\n"
-    text += f"files    {folder}/<id>.pt, each [2, {labels.k}, {labels.map_size[0]}, {labels.map_size[1]}] {arguments.dtype}\n"
+    text += f"files    {folder}/<id>.pt, each [2, {labels.k}, {size[0]}, {size[1]}] {arguments.dtype}\n"
     output.result(text, document)
     return DONE_WITH_PROBLEMS if failed or to_do else DONE
 

@@ -105,8 +105,8 @@ class LabelMapDataset(CropDataset):
     Args:
         dataset: As in :class:`CropDataset`, as are all arguments that are not listed here.
         target: See :data:`~relabel.torch.targets.Target`.
-        options: Options of :meth:`relabel.Labels.pool`: ``output_size``, ``dtype``, ``fill``, ``temperature``,
-            ``convention``.
+        options: Options of :meth:`relabel.Labels.pool`: ``pooling``, ``output_size``, ``dtype``, ``fill``,
+            ``temperature``, ``convention``.
     """
 
     def __init__(

@@ -20,7 +20,7 @@ Missing = Literal["error", "hard", "drop"]
 leaves them out."""
 
 Target = Literal["crop", "image"]
-"""``"crop"``: the label map pooled over the crop. ``"image"``: the teacher's prediction for the entire image."""
+"""``"crop"``: the target of the crop. ``"image"``: the teacher's prediction for the entire image."""
 
 
 class Targets:
@@ -42,6 +42,9 @@ class Targets:
         self.hard = hard
         self.target = target
         self.options = options
+        if options:
+            # Refuses options that the store cannot serve before an epoch begins.
+            labels.pool([], np.empty((0, 4)), **options)
 
     def __call__(self, crops: Sequence[Crop]) -> torch.Tensor:
         """Returns targets, float32 ``[B, classes]`` unless ``output_size`` or ``dtype`` change that."""
