@@ -214,12 +214,13 @@ fn commit_alike(store: &StoreWriter, shards: &[usize], labels: &(impl Fn(usize) 
 }
 
 fn synthetic_labels(info: &StoreInfo, shard: usize) -> ShardLabels {
-    let scores: Vec<f32> = (0..info.map_size.cells()).flat_map(|_| (0..info.k).rev().map(|rank| rank as f32)).collect();
-    let classes: Vec<i32> = (0..info.map_size.cells()).flat_map(|_| 0..info.k as i32).collect();
-    let map = LabelMap::from_cells(&scores, &classes, info.k, info.map_size, ScoreRounding::Float16).unwrap();
+    let size = info.map_size.unwrap();
+    let scores: Vec<f32> = (0..size.cells()).flat_map(|_| (0..info.k).rev().map(|rank| rank as f32)).collect();
+    let classes: Vec<i32> = (0..size.cells()).flat_map(|_| 0..info.k as i32).collect();
+    let map = LabelMap::from_cells(&scores, &classes, info.k, size, ScoreRounding::Float16).unwrap();
     let probabilities: Vec<f32> = (0..info.k).map(|rank| 0.5_f32.powi(rank as i32 + 1)).collect();
     let prediction = ImagePrediction::from_ranks(&probabilities, &classes[..info.k]).unwrap();
-    let image = |_| Ok(ImageLabels { map: map.clone(), prediction: prediction.clone() });
+    let image = |_| Ok(ImageLabels::new(map.clone(), prediction.clone()));
     ShardLabels { shard, images: info.shard_rows(shard).map(image).collect() }
 }
 

@@ -5,7 +5,7 @@ use relabel::shared::store::{RowState, StoreReader};
 
 use crate::common::{LabelRun, Ran, data, hermetic, lite0, relabel, repository, run, small_photographs};
 
-const COMMANDS: [&str; 17] = [
+const COMMANDS: [&str; 18] = [
     "",
     "run",
     "status",
@@ -14,6 +14,7 @@ const COMMANDS: [&str; 17] = [
     "report",
     "audit",
     "evaluate",
+    "calibrate",
     "compare",
     "teacher",
     "merge",
@@ -129,7 +130,7 @@ fn failed_images_are_recorded_and_do_not_affect_their_neighbours() {
         panic!("the one image is labelled")
     };
     let RowState::Labelled(among) = reader.row(2).unwrap() else { panic!("row 2 is labelled") };
-    assert_eq!(alone.map.cell_classes(), among.map.cell_classes());
+    assert_eq!(alone.label_map().unwrap().cell_classes(), among.label_map().unwrap().cell_classes());
 }
 
 #[test]
@@ -198,7 +199,7 @@ fn another_format_version_is_refused() {
     for refused in [Ran::of(relabel(folder.path()).args(["status", "out"])), LabelRun::new(folder.path()).run()] {
         let refused = refused.expect(1);
         assert!(
-            refused.stderr.contains("format version 99") && refused.stderr.contains("version 1"),
+            refused.stderr.contains("format version 99") && refused.stderr.contains("versions 1 and 2"),
             "{}",
             refused.stderr
         );
@@ -413,8 +414,8 @@ fn score_steps_round_scores_to_multiples() {
         let (RowState::Labelled(a), RowState::Labelled(b)) = (exact.row(row).unwrap(), steps.row(row).unwrap()) else {
             panic!("row {row} is labelled")
         };
-        assert_eq!(a.map.cell_classes(), b.map.cell_classes());
-        for (a, b) in a.map.cell_scores().iter().zip(b.map.cell_scores()) {
+        assert_eq!(a.label_map().unwrap().cell_classes(), b.label_map().unwrap().cell_classes());
+        for (a, b) in a.label_map().unwrap().cell_scores().iter().zip(b.label_map().unwrap().cell_scores()) {
             assert!((b.to_f32() * 8.0).fract().abs() < f32::EPSILON);
             assert!((a.to_f32() - b.to_f32()).abs() < 0.25);
         }

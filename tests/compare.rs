@@ -40,7 +40,7 @@ impl TestStore {
 
     fn of(paths: Vec<String>) -> Self {
         let mut info = synthetic_store::info();
-        (info.k, info.map_size) = (K, MapSize::new(SIDE, SIDE).unwrap());
+        (info.k, info.map_size) = (K, Some(MapSize::new(SIDE, SIDE).unwrap()));
         info.classes.list = "folders.txt".into();
         info.classes.count = CLASSES as usize;
         info.classes.ids = (0..CLASSES).map(|class| format!("folder{class}")).collect();
@@ -50,7 +50,7 @@ impl TestStore {
     }
 
     fn map_mut(&mut self, image: usize) -> &mut LabelMap {
-        &mut self.images[image].as_mut().unwrap().map
+        self.images[image].as_mut().unwrap().map.as_mut().unwrap()
     }
 
     /// Rearranges the cells of an image: `from` returns the cell, as (y, x), that moves to (y, x).
@@ -116,7 +116,7 @@ fn labels(path: &str, side: usize, k: usize) -> ImageLabels {
     let map = LabelMap::from_stored_cells(scores, classes, k, MapSize::new(side, side).unwrap()).unwrap();
     let predicted = [0, 1, 2].map(|rank| (first + rank) % CLASSES as i32);
     let prediction = ImagePrediction::from_ranks(&[0.75, 0.125, 0.0625], &predicted).unwrap();
-    ImageLabels { map, prediction }
+    ImageLabels::new(map, prediction)
 }
 
 fn compare(folder: &Path, args: &[&str]) -> Ran {
@@ -267,7 +267,7 @@ fn figures_match_an_independent_computation() {
         let relabel::shared::store::RowState::Labelled(labels) = store.row(5).unwrap() else { panic!() };
         let mut target = vec![0.0_f64; CLASSES as usize];
         Pooler::new(CLASSES as usize, PoolOptions::default())
-            .pool(&labels.map, Crop::from(unit_box), &mut target)
+            .pool(labels.label_map().unwrap(), Crop::from(unit_box), &mut target)
             .unwrap();
         target
     };
@@ -349,8 +349,7 @@ fn classes_in_another_order_are_matched_and_other_classes_refused() {
         store.info.classes.names.reverse();
         for labels in store.images.iter_mut().flatten() {
             let reversed = |class: u32| CLASSES - 1 - class;
-            labels.map = labels.map.clone().with_classes(reversed);
-            labels.prediction = labels.prediction.clone().with_classes(reversed);
+            *labels = labels.clone().with_classes(reversed);
         }
     });
     assert_eq!(compare(folder.path(), &["a", "b", "--json"]).expect(0).json()["identical"], true);
@@ -368,7 +367,7 @@ fn classes_in_another_order_are_matched_and_other_classes_refused() {
 #[test]
 fn maps_of_different_sizes_are_compared_by_targets() {
     let folder = stores(|store| {
-        (store.info.map_size, store.info.k) = (MapSize::new(4, 4).unwrap(), 2);
+        (store.info.map_size, store.info.k) = (Some(MapSize::new(4, 4).unwrap()), 2);
         store.info.teacher.name = "another teacher".into();
         store.images = store.paths.iter().map(|path| Some(labels(path, 4, 2))).collect();
     });

@@ -8,20 +8,23 @@ use relabel::evaluation::crop_fidelity::{
     CropChoice, CropJob, CropTable, SkippedImage, crop_fidelity, labelled_rows, read_boxes, sample_rows,
     visit_teacher_crops,
 };
-use relabel::evaluation::evaluation_file::CropFidelity;
+use relabel::evaluation::evaluation_file::{CropFidelity, Fidelity, LabelKind};
 use relabel::labelling::pipeline::Preprocessing;
 use relabel::labelling::pixels::{Decoder, ExifOrientation, Filter};
 use relabel::labelling::source::{self, ImageReader, LengthCheck, ListedImages, Located, ReadError, Source};
 use relabel::labelling::teacher::{Classifier, PixelBatch};
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::error::{Error, ImageError, ImageErrorKind};
-use relabel::shared::geometry::{InputSize, MapSize};
-use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding};
+use relabel::shared::geometry::{InputSize, MapSize, UnitBox};
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, ScoreRounding, TileLabels};
 use relabel::shared::manifest::{Manifest, RowIndex, manifest_bytes};
 use relabel::shared::monitor::{Monitor, NoopMonitor};
+use relabel::shared::pooling_parameters::PoolingParameters;
 use relabel::shared::store::{
-    Agreement, FailedImage, ShardLabels, StoreReader, StoreWriter, WriterOptions, encode_shard,
+    Agreement, Calibration, CalibrationSample, FailedImage, MAPLESS_FORMAT_VERSION, ShardLabels, StoreReader,
+    StoreWriter, WriterOptions, encode_shard,
 };
+use relabel::shared::tiles::{Covering, Tiles};
 use serde_json::json;
 
 use crate::common::{LabelRun, data, lite0, lite0_classifier, python, repository};
@@ -124,18 +127,37 @@ impl Labelled {
     }
 }
 
+/// What a store of striped images contains besides predictions.
+#[derive(Clone, Default)]
+struct Striped {
+    images: usize,
+    is_mapless: bool,
+    tiles: Option<Tiles>,
+}
+
+/// Rows and columns of the striped images in pixels.
+const STRIPED: [usize; 2] = [64, 96];
+
+/// Tiles of a covering.
+fn tiles(covering: Covering, with_maps: bool) -> Tiles {
+    Tiles::new(covering.name().to_owned(), covering.boxes(), CLASSES, with_maps).unwrap()
+}
+
 /// Images of 96x64 pixels, and maps that are exactly right for them. Row 5 failed.
 fn striped_store(images: usize) -> Labelled {
+    striped(&Striped { images, ..Striped::default() })
+}
+
+fn striped(options: &Striped) -> Labelled {
     let folder = tempfile::tempdir().unwrap();
-    let (height, width) = (64, 96);
+    let images = options.images;
+    let [height, width] = STRIPED;
     for image in 0..images {
         let path = folder.path().join(format!("in/n{}/{image:03}.ppm", image % 3));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let mut bytes = format!("P6 {width} {height} 255\n").into_bytes();
         for at in 0..height * width {
-            let (y, x) = (at / width, at % width);
-            let class = class_at(image, (x as f64 + 0.5) / width as f64, (y as f64 + 0.5) / height as f64);
-            bytes.extend(PALETTE[class]);
+            bytes.extend(PALETTE[class_of_pixel(image, at / width, at % width)]);
         }
         fs::write(path, bytes).unwrap();
     }
@@ -143,8 +165,12 @@ fn striped_store(images: usize) -> Labelled {
     let manifest = source::open(&folder.path().join("in")).unwrap().list().unwrap();
     let mut info = synthetic_store::info();
     info.manifest_sha256 = digest_bytes(&manifest_bytes(&manifest).unwrap());
-    (info.images, info.shard_images, info.k, info.with_lse) = (images, images.min(4), CLASSES, true);
-    info.map_size = MapSize::new(CELLS, CELLS).unwrap();
+    (info.images, info.shard_images, info.k) = (images, images.min(4), CLASSES);
+    (info.with_lse, info.map_size) = (true, Some(MapSize::new(CELLS, CELLS).unwrap()));
+    if options.is_mapless {
+        (info.with_lse, info.map_size, info.format_version) = (false, None, MAPLESS_FORMAT_VERSION);
+    }
+    info.tiles.clone_from(&options.tiles);
     info.classes.list = "folders.txt".into();
     info.classes.count = CLASSES;
     info.classes.ids = (0..CLASSES).map(|class| format!("n{class}")).collect();
@@ -156,22 +182,19 @@ fn striped_store(images: usize) -> Labelled {
             let (id, path) = (manifest.id(row).to_owned(), manifest.path(row).to_owned());
             return Err(FailedImage { row, id, path, error });
         }
-        let (mut scores, mut classes, mut share) = (Vec::new(), Vec::new(), [0.0; CLASSES]);
-        for cell in 0..CELLS * CELLS {
-            let unit = |at: usize| (at as f64 + 0.5) / CELLS as f64;
-            let best = class_at(number(manifest.path(row)), unit(cell % CELLS), unit(cell / CELLS));
-            share[best] += 1.0 / (CELLS * CELLS) as f64;
-            scores.extend([SCORE as f32, 0.0, 0.0, 0.0]);
-            classes.extend([best, (best + 1) % 4, (best + 2) % 4, (best + 3) % 4].map(|class| class as i32));
-        }
-        let size = MapSize::new(CELLS, CELLS).unwrap();
-        let lse = (SCORE.exp() + 3.0).ln() as f32;
-        let map = LabelMap::from_cells(&scores, &classes, CLASSES, size, ScoreRounding::Float16).unwrap();
-        let probs = softmax(share.map(|share| SCORE * share));
-        let mut order = [0, 1, 2, 3];
-        order.sort_by(|&a, &b| probs[b].total_cmp(&probs[a]));
-        let prediction = ImagePrediction::from_ranks(&order.map(|at| probs[at]), &order.map(|at| at as i32));
-        Ok(ImageLabels { map: map.with_lse(&[lse; CELLS * CELLS]).unwrap(), prediction: prediction.unwrap() })
+        let image = number(manifest.path(row));
+        let tiles = options.tiles.iter().flat_map(|tiles| tiles.boxes().iter().map(move |unit_box| (tiles, *unit_box)));
+        let tile = |(tiles, unit_box): (&Tiles, UnitBox)| TileLabels {
+            prediction: striped_prediction(image, unit_box),
+            map: tiles.with_maps().then(|| striped_map(image, unit_box)),
+        };
+        let map = striped_map(image, UnitBox::WHOLE);
+        let lse = [(SCORE.exp() + 3.0).ln() as f32; CELLS * CELLS];
+        Ok(ImageLabels {
+            map: (!options.is_mapless).then(|| map.with_lse(&lse).unwrap()),
+            prediction: striped_prediction(image, UnitBox::WHOLE),
+            tiles: tiles.map(tile).collect(),
+        })
     };
     for shard in 0..store.info().shards() {
         let labels = ShardLabels { shard, images: store.info().shard_rows(shard).map(labels).collect() };
@@ -179,6 +202,71 @@ fn striped_store(images: usize) -> Labelled {
         store.commit(&labels, &files, Agreement::default()).unwrap();
     }
     Labelled::open(folder)
+}
+
+/// Class of a pixel of an image.
+fn class_of_pixel(image: usize, y: usize, x: usize) -> usize {
+    let [height, width] = STRIPED;
+    class_at(image, (x as f64 + 0.5) / width as f64, (y as f64 + 0.5) / height as f64)
+}
+
+/// The map of a part of an image.
+fn striped_map(image: usize, part: UnitBox) -> LabelMap {
+    let (mut scores, mut classes) = (Vec::new(), Vec::new());
+    for cell in 0..CELLS * CELLS {
+        let unit = |at: usize, low: f64, high: f64| low + (high - low) * (at as f64 + 0.5) / CELLS as f64;
+        let best = class_at(image, unit(cell % CELLS, part.x0(), part.x1()), unit(cell / CELLS, part.y0(), part.y1()));
+        scores.extend([SCORE as f32, 0.0, 0.0, 0.0]);
+        classes.extend([best, (best + 1) % 4, (best + 2) % 4, (best + 3) % 4].map(|class| class as i32));
+    }
+    let size = MapSize::new(CELLS, CELLS).unwrap();
+    LabelMap::from_cells(&scores, &classes, CLASSES, size, ScoreRounding::Float16).unwrap()
+}
+
+/// What the synthetic teacher predicts for a part of an image.
+fn striped_prediction(image: usize, part: UnitBox) -> ImagePrediction {
+    let [height, width] = STRIPED;
+    let [x0, y0, x1, y1] = part.sides();
+    let pixels =
+        |low: f64, high: f64, side: usize| (low * side as f64).round() as usize..(high * side as f64).round() as usize;
+    let (mut share, mut count) = ([0.0; CLASSES], 0.0);
+    for y in pixels(y0, y1, height) {
+        for x in pixels(x0, x1, width) {
+            share[class_of_pixel(image, y, x)] += 1.0;
+            count += 1.0;
+        }
+    }
+    let probs = softmax(share.map(|share| SCORE * share / count));
+    let mut order = [0, 1, 2, 3];
+    order.sort_by(|&a, &b| probs[b].total_cmp(&probs[a]));
+    ImagePrediction::from_ranks(&order.map(|at| probs[at]), &order.map(|at| at as i32)).unwrap()
+}
+
+/// Writes a calibration with these parameters into a store, and opens it again.
+fn calibrated(labelled: Labelled, parameters: PoolingParameters, without_tiles: Option<PoolingParameters>) -> Labelled {
+    let sample = CalibrationSample { images: 1, crops: 1, seed: 0 };
+    let calibration = Calibration {
+        pooling_version: Calibration::VERSION,
+        tool_version: "0".into(),
+        made_with: labelled.store.info().identity_with_tiles(),
+        teacher_sha256: digest_bytes(b"teacher"),
+        parameters,
+        parameters_without_tiles: without_tiles,
+        fit: sample,
+        held_out: sample,
+        figures: Vec::new(),
+    };
+    calibration.write(labelled.store.path()).unwrap();
+    Labelled::open(labelled.folder)
+}
+
+fn of(fidelity: &CropFidelity, kind: LabelKind) -> &Fidelity {
+    fidelity.labels.get(kind).unwrap()
+}
+
+/// Kinds of labels that there are figures of.
+fn kinds(fidelity: &CropFidelity) -> Vec<LabelKind> {
+    fidelity.labels.iter().map(|(kind, _)| kind).collect()
 }
 
 fn random(per_image: usize, seed: u64) -> CropChoice {
@@ -195,22 +283,144 @@ fn maps_that_are_right_win_and_swapped_ones_lose() {
     let images = labelled.images();
     let found = figures(&labelled.job(&*images, random(12, 3)));
     assert_eq!((found.images, found.crops, found.seed), (19, 19 * 12, Some(3)));
-    let (pooled, swapped, image) = (&found.pooled, &found.swapped, &found.image);
+    let [pooled, swapped, image] =
+        [LabelKind::Pooled, LabelKind::Swapped, LabelKind::Image].map(|kind| of(&found, kind));
     assert!(pooled.top1 > 0.9 && pooled.tv < 0.04 && pooled.kl.unwrap() < 0.01, "{pooled:?}");
     assert!(swapped.top1 < 0.7 && swapped.tv > 0.2 && swapped.kl.unwrap() > 0.2, "{swapped:?}");
     assert!(image.tv > 2.0 * pooled.tv && image.kl > pooled.kl, "{image:?}");
-    let folder = found.folder.as_ref().unwrap();
+    let folder = of(&found, LabelKind::Folder);
     assert!(folder.kl.is_none() && folder.tv > 0.3, "{folder:?}");
     // All classes are stored, so the fill has no effect.
-    assert!((found.rest.as_ref().unwrap().tv - pooled.tv).abs() < 1e-6);
+    assert!((of(&found, LabelKind::Rest).tv - pooled.tv).abs() < 1e-6);
     for fidelity in [pooled, swapped, image] {
         assert_eq!(fidelity.by_area.len(), 5);
         assert_eq!(fidelity.by_area.iter().map(|range| range.crops).sum::<usize>(), found.crops);
         assert!(fidelity.tv_standard_error.is_some_and(|error| error > 0.0 && error < 0.1), "{fidelity:?}");
     }
+    let without_tiles = [LabelKind::Pooled, LabelKind::Rest, LabelKind::Image, LabelKind::Folder, LabelKind::Swapped];
+    assert_eq!((kinds(&found), found.tile_count, found.coverings.len()), (without_tiles.to_vec(), 0, 0));
     // The prediction for the entire image is close for large crops, and not for small ones.
     let by_area = |index: usize| image.by_area[index].tv.unwrap();
     assert!(by_area(0) > by_area(2) && by_area(2) > by_area(4));
+}
+
+#[test]
+fn tiles_that_are_right_win_on_small_crops() {
+    let labelled =
+        striped(&Striped { images: 20, tiles: Some(tiles(Covering::FourAndNine, true)), ..Striped::default() });
+    let images = labelled.images();
+    let found = figures(&labelled.job(&*images, random(12, 3)));
+    let expected = LabelKind::ALL.into_iter().filter(|kind| !kind.name().starts_with("calibrated"));
+    assert_eq!((kinds(&found), found.tile_count), (expected.collect(), 13));
+    assert_eq!(found.coverings.keys().collect::<Vec<_>>(), ["4", "5", "9"]);
+    let [tiles, tile, image] = [LabelKind::Tiles, LabelKind::Tile, LabelKind::Image].map(|kind| of(&found, kind));
+    assert!(tiles.tv < 0.8 * image.tv && tile.tv < 0.8 * image.tv, "{tiles:?} {tile:?} {image:?}");
+    let smallest = |of: &Fidelity| of.by_area[0].kl.unwrap();
+    assert!(smallest(tiles) < 0.6 * smallest(image), "{} and {}", smallest(tiles), smallest(image));
+    // Small crops are inside a tile, whose map is right.
+    let tile_map = of(&found, LabelKind::TileMap);
+    assert!(smallest(tile_map) < 0.01 && smallest(tile_map) < smallest(tile), "{tile_map:?}");
+    // Tiles of two thirds are further from small crops than those of half.
+    assert!(smallest(&found.coverings["9"]) < smallest(&found.coverings["4"]));
+    for covering in found.coverings.values() {
+        assert!(smallest(covering) < smallest(image) && covering.by_area.len() == 5, "{covering:?}");
+    }
+}
+
+/// Crops that are exactly the tiles of a covering.
+fn boxes_of_tiles(labelled: &Labelled, boxes: &[UnitBox]) -> CropChoice {
+    let mut text = "id,x0,y0,x1,y1\n".to_owned();
+    for row in labelled_rows(&labelled.store).unwrap() {
+        for sides in boxes.iter().map(|unit_box| unit_box.sides()) {
+            let [x0, y0, x1, y1] = sides;
+            text += &format!("{},{x0},{y0},{x1},{y1}\n", labelled.manifest.id(row));
+        }
+    }
+    let path = labelled.path("boxes.csv");
+    fs::write(&path, text).unwrap();
+    CropChoice::Boxes(read_boxes(&path, &labelled.manifest, &RowIndex::new(&labelled.manifest)).unwrap())
+}
+
+#[test]
+fn planted_predictions_of_tiles_are_equal_to_those_of_the_teacher() {
+    let labelled = striped(&Striped { images: 8, tiles: Some(tiles(Covering::Nine, false)), ..Striped::default() });
+    let images = labelled.images();
+    let found = figures(&labelled.job(&*images, boxes_of_tiles(&labelled, &Covering::Nine.boxes())));
+    assert_eq!((found.crops, found.labels.get(LabelKind::TileMap)), (7 * 9, None));
+    let tile = of(&found, LabelKind::Tile);
+    assert!(tile.top1 > 0.999 && tile.kl.unwrap() < 2e-4 && tile.tv < 6e-3, "{tile:?}");
+    for (kind, other) in found.labels.iter().filter(|(kind, _)| *kind != LabelKind::Tile) {
+        assert!(other.tv > tile.tv && other.kl.is_none_or(|kl| kl > tile.kl.unwrap()), "{kind:?}: {other:?}");
+    }
+    assert_eq!(found.coverings.keys().collect::<Vec<_>>(), ["5"]);
+    // The entire image has the largest overlap with itself.
+    let found = figures(&labelled.job(&*images, boxes_of_tiles(&labelled, &[UnitBox::WHOLE])));
+    assert_eq!(of(&found, LabelKind::Tile), of(&found, LabelKind::Image));
+}
+
+#[test]
+fn calibrated_targets_have_the_parameters_of_the_store() {
+    let by_overlap = PoolingParameters::PREDICTIONS_BY_OVERLAP;
+    let options = Striped { images: 8, tiles: Some(tiles(Covering::Five, true)), ..Striped::default() };
+    let labelled = calibrated(striped(&options), by_overlap, Some(by_overlap));
+    let images = labelled.images();
+    let found = figures(&labelled.job(&*images, random(8, 1)));
+    assert_eq!(kinds(&found), LabelKind::ALL);
+    assert_eq!(of(&found, LabelKind::Calibrated), of(&found, LabelKind::Tiles));
+    let (without_tiles, image) = (of(&found, LabelKind::CalibratedWithoutTiles), of(&found, LabelKind::Image));
+    assert!(
+        (without_tiles.tv - image.tv).abs() < 1e-6 && (without_tiles.top1 - image.top1).abs() < 1e-9,
+        "{without_tiles:?}"
+    );
+    let file = labelled.store.calibration_file().unwrap().unwrap();
+    assert_eq!(found.pooling_sha256, Some(digest_bytes(&file)));
+    // Only maps, and only that of the image if no tile is there.
+    let maps = PoolingParameters { map_share_bias: 40.0, ..by_overlap };
+    let labelled = calibrated(striped_store(8), maps, Some(by_overlap));
+    let images = labelled.images();
+    let found = figures(&labelled.job(&*images, random(8, 1)));
+    assert_eq!(found.labels.get(LabelKind::CalibratedWithoutTiles), None, "the store has no tiles");
+    let (target, pooled) = (of(&found, LabelKind::Calibrated), of(&found, LabelKind::Pooled));
+    assert!((target.tv - pooled.tv).abs() < 1e-6 && (target.kl.unwrap() - pooled.kl.unwrap()).abs() < 1e-6);
+}
+
+#[test]
+fn damaged_calibrations_are_refused_before_the_teacher_runs() {
+    let labelled = calibrated(striped_store(4), PoolingParameters::PREDICTIONS_BY_OVERLAP, None);
+    let path = labelled.store.path().join("pooling.json");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("\"overlap_sharpness\": 8", "\"overlap_sharpness\": 9")).unwrap();
+    let images = labelled.images();
+    let job = labelled.job(&*images, random(2, 1));
+    let refused = crop_fidelity(&job, vec![Box::new(BrokenClassifier)], &NoopMonitor, None).unwrap_err().to_string();
+    assert!(refused.contains("cannot use its pooling.json") && refused.contains("relabel calibrate"), "{refused}");
+}
+
+#[test]
+fn stores_without_label_maps_are_evaluated_by_their_predictions() {
+    let options = Striped { images: 9, is_mapless: true, tiles: Some(tiles(Covering::Nine, false)) };
+    let labelled = calibrated(striped(&options), PoolingParameters::PREDICTIONS_BY_OVERLAP, None);
+    let images = labelled.images();
+    let table = CropTable::create(&labelled.path("crops.json"), labelled.store.path()).unwrap();
+    let job = labelled.job(&*images, random(6, 3));
+    let found = crop_fidelity(&job, ColourClassifier::boxed(), &NoopMonitor, Some(table)).unwrap().0;
+    let expected = [LabelKind::Calibrated, LabelKind::Tiles, LabelKind::Tile, LabelKind::Image, LabelKind::Folder];
+    assert_eq!((kinds(&found), found.crops), (expected.to_vec(), 8 * 6));
+    // Label maps do not change the other labels.
+    let with_maps = striped(&Striped { is_mapless: false, ..options });
+    let images = with_maps.images();
+    let same = figures(&with_maps.job(&*images, random(6, 3)));
+    for kind in [LabelKind::Tiles, LabelKind::Tile, LabelKind::Image, LabelKind::Folder] {
+        assert_eq!(of(&found, kind), of(&same, kind), "{kind:?}");
+    }
+    assert_eq!(found.coverings, same.coverings);
+    let rows: serde_json::Value = serde_json::from_slice(&fs::read(labelled.path("crops.json")).unwrap()).unwrap();
+    for column in ["pooled_classes", "pooled_rest", "pooled_kl", "swapped_top1", "rest_tv", "tile_map_tv"] {
+        assert_eq!(rows[0].get(column), Some(&serde_json::Value::Null), "{column}");
+    }
+    for column in ["calibrated_kl", "tiles_top1", "tile_tv", "image_kl", "covering_5_kl"] {
+        assert!(rows[0][column].is_number(), "{column}: {}", rows[0]);
+    }
 }
 
 #[test]
@@ -219,7 +429,7 @@ fn figures_depend_on_the_seed_only() {
     let images = labelled.images();
     let first = figures(&labelled.job(&*images, random(7, 3)));
     assert_eq!(first, figures(&labelled.job(&*images, random(7, 3))));
-    assert_ne!(first.pooled, figures(&labelled.job(&*images, random(7, 4))).pooled);
+    assert_ne!(first.labels, figures(&labelled.job(&*images, random(7, 4))).labels);
     let mut job = labelled.job(&*images, random(7, 3));
     job.rows.reverse();
     job.rows.push(job.rows[2]);
@@ -234,7 +444,7 @@ fn figures_depend_on_the_seed_only() {
     few.rows.clone_from(&rows);
     let crops_of = |job: &CropJob<'_>| {
         let mut seen = Vec::new();
-        visit_teacher_crops(job, ColourClassifier::boxed(), &NoopMonitor, |crop| {
+        visit_teacher_crops(job, &mut ColourClassifier::boxed(), &NoopMonitor, |crop| {
             seen.push((crop.row, crop.index, crop.crop));
             Ok(())
         })
@@ -254,7 +464,7 @@ fn images_with_very_many_crops_are_cut_in_portions() {
     let mut job = labelled.job(&*images, random(60, 3));
     job.preprocessing.input_size = InputSize::new(600, 600).unwrap();
     let mut seen = Vec::new();
-    let skipped = visit_teacher_crops(&job, ColourClassifier::boxed(), &NoopMonitor, |crop| {
+    let skipped = visit_teacher_crops(&job, &mut ColourClassifier::boxed(), &NoopMonitor, |crop| {
         seen.push((crop.row, crop.index, crop.crop));
         Ok(())
     });
@@ -287,6 +497,13 @@ fn the_table_has_every_crop_in_every_format() {
     let csv = String::from_utf8(tables[1].clone()).unwrap();
     assert_eq!(csv.lines().count(), 16);
     assert!(csv.starts_with("row,id,crop,x0,y0,x1,y1,x0_pixels,"), "{csv}");
+    // Every kind of label has columns, and only the folder class no divergence.
+    for kind in LabelKind::ALL {
+        for figure in ["top1", "kl", "tv"] {
+            let is_there = rows[0].get(format!("{}_{figure}", kind.name())).is_some();
+            assert_eq!(is_there, (kind, figure) != (LabelKind::Folder, "kl"), "{kind:?} {figure}");
+        }
+    }
 }
 
 #[test]
@@ -385,7 +602,7 @@ fn errors_of_the_machine_stop_and_leave_no_table() {
     let other = ColourClassifier { classes: 3, nan_above: 2.0 };
     let refused = crop_fidelity(&job, vec![Box::new(other)], &NoopMonitor, table()).unwrap_err().to_string();
     assert!(refused.contains("labels of 4 classes with a teacher of 3 classes"), "{refused}");
-    let visited = visit_teacher_crops(&job, ColourClassifier::boxed(), &NoopMonitor, |_| Err(Error::Interrupted));
+    let visited = visit_teacher_crops(&job, &mut ColourClassifier::boxed(), &NoopMonitor, |_| Err(Error::Interrupted));
     assert!(matches!(visited, Err(Error::Interrupted)));
     let mut files: Vec<_> =
         fs::read_dir(labelled.folder.path()).unwrap().map(|file| file.unwrap().file_name()).collect();
@@ -459,8 +676,8 @@ fn few_images_are_read_ahead_of_the_teacher() {
     assert_eq!((found.images, read.load(Ordering::SeqCst)), (119, 119), "each image once");
 }
 
-/// Photographs, labelled by the sample teacher.
-fn photographs() -> Labelled {
+/// Photographs, labelled by the sample teacher with further options.
+fn photographs(options: &[&str]) -> Labelled {
     let folder = tempfile::tempdir().unwrap();
     for (photograph, label) in [
         ("photos/coffee.JPEG", "n07920052/coffee.JPEG"),
@@ -479,7 +696,7 @@ fn photographs() -> Labelled {
         fs::create_dir_all(to.parent().unwrap()).unwrap();
         fs::copy(data("golden/images").join(photograph), to).unwrap();
     }
-    LabelRun::new(folder.path()).args(&["--input-size", "224", "--with-lse"]).run().expect(0);
+    LabelRun::new(folder.path()).args(&[&["--input-size", "224", "--with-lse"], options].concat()).run().expect(0);
     Labelled::open(folder)
 }
 
@@ -511,17 +728,31 @@ fn check(labelled: &Labelled, job: &CropJob<'_>, boxes: &[&str]) -> CropFidelity
 
 #[test]
 fn figures_of_the_sample_teacher_equal_an_independent_computation() {
-    let labelled = photographs();
+    let parameters = PoolingParameters {
+        map_temperature: 2.25,
+        map_temperature_exponent: -0.25,
+        prediction_temperature: 0.875,
+        prediction_temperature_exponent: 0.125,
+        map_share_bias: -0.5,
+        map_share_slope: 0.375,
+        overlap_sharpness: 5.5,
+        tile_bias: 0.75,
+        tile_map_bias: -0.5,
+    };
+    let without_tiles = PoolingParameters { map_share_bias: 0.25, map_temperature: 3.0, ..parameters };
+    let labelled = photographs(&["--tiles", "4+9", "--tile-maps"]);
+    let labelled = calibrated(labelled, parameters, Some(without_tiles));
     let images = labelled.images();
     let found = check(&labelled, &at_224(&labelled, &*images, random(6, 1)), &[]);
-    assert_eq!((found.images, found.crops), (11, 66));
-    let (pooled, swapped) = (&found.pooled, &found.swapped);
+    assert_eq!((found.images, found.crops, kinds(&found)), (11, 66, LabelKind::ALL.to_vec()));
+    assert_eq!(found.coverings.keys().collect::<Vec<_>>(), ["4", "5", "9"]);
+    let (pooled, swapped) = (of(&found, LabelKind::Pooled), of(&found, LabelKind::Swapped));
     assert!(swapped.tv > pooled.tv && swapped.kl > pooled.kl && swapped.top1 < pooled.top1, "{pooled:?} {swapped:?}");
 }
 
 #[test]
 fn figures_of_given_boxes_equal_an_independent_computation() {
-    let labelled = photographs();
+    let labelled = photographs(&[]);
     let images = labelled.images();
     let boxes = labelled.path("boxes.csv");
     // Crops of the teacher's input size need no resizing, so their pixels are equal to PIL's, and all figures are.
@@ -543,5 +774,6 @@ fn figures_of_given_boxes_equal_an_independent_computation() {
     let found = check(&labelled, &at_224(&labelled, &*images, crops), &[boxes.to_str().unwrap()]);
     assert_eq!((found.images, found.crops, found.seed), (4, 6, None));
     assert_eq!(found.boxes_sha256, Some(digest_bytes(&fs::read(&boxes).unwrap())));
-    assert_eq!((found.pooled.by_area.len(), found.pooled.by_area[0].crops), (6, 1), "one is smaller than 0.08");
+    let by_area = &of(&found, LabelKind::Pooled).by_area;
+    assert_eq!((by_area.len(), by_area[0].crops), (6, 1), "one is smaller than 0.08");
 }

@@ -1,8 +1,13 @@
 use std::path::Path;
 
+use relabel::evaluation::evaluation_file::Evaluation;
+use relabel::shared::label_map::TileLabels;
+use relabel::shared::store::{Agreement, MAPLESS_FORMAT_VERSION, StoreWriter, WriterOptions, encode_shard};
+use relabel::shared::tiles::{Covering, Tiles};
 use serde_json::{Value, json};
 
 use crate::common::{LabelRun, Ran, data, lite0, relabel};
+use crate::synthetic_store;
 
 /// Photographs in the folders of their classes, one in a wrong folder and a broken one.
 const IMAGES: [(&str, &str); 6] = [
@@ -100,6 +105,63 @@ fn truths_of_several_formats_are_evaluated_together() {
     assert!(truths[1]["localization"].is_null() && truths[3]["localization"].is_null());
 }
 
+/// A store of predictions of images and tiles. Every row except 5, which failed, has the class of its number.
+fn store_without_maps(folder: &Path) {
+    let mut info = synthetic_store::info();
+    (info.map_size, info.format_version) = (None, MAPLESS_FORMAT_VERSION);
+    info.tiles = Some(Tiles::new("5".to_owned(), Covering::Five.boxes(), 2, false).unwrap());
+    let manifest = synthetic_store::manifest();
+    let store = StoreWriter::create(&folder.join("labels"), info, &manifest, WriterOptions::default()).unwrap();
+    for shard in 0..store.info().shards() {
+        let mut labels = synthetic_store::shard_labels(&synthetic_store::info(), shard);
+        for image in labels.images.iter_mut().flatten() {
+            image.map = None;
+            image.tiles = vec![TileLabels { prediction: image.prediction.clone(), map: None }; 5];
+        }
+        let files = encode_shard(store.info(), &labels).unwrap();
+        store.commit(&labels, &files, Agreement::default()).unwrap();
+    }
+}
+
+#[test]
+fn predictions_are_evaluated_without_label_maps() {
+    let folder = tempfile::tempdir().unwrap();
+    store_without_maps(folder.path());
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("lists.json", r#"{"c/0.jpg": [0], "c/1.jpg": [1, 7], "c/2.jpg": [9], "c/3.jpg": [4], "c/4.jpg": []}"#);
+    let args = ["--truth", "lists.json", "-o", "evaluation.json", "--charts", "charts"];
+    let evaluation = evaluate(folder.path(), &[&args[..], &["--json"]].concat()).expect(0).json();
+    let classes = &evaluation["truths"][0]["classes"];
+    assert!(close(&classes["prediction"]["top1"]["value"], 0.5), "{classes}");
+    assert!(close(&classes["prediction"]["top5"]["value"], 0.75), "{classes}");
+    assert_eq!((&classes["pooled"], &classes["censored"]), (&Value::Null, &Value::Null));
+    assert_eq!(
+        classes["by_class"][0],
+        json!({
+            "class": 0, "name": "", "images": 1, "prediction_top1": 1.0, "pooled_top1": null
+        })
+    );
+    let text = evaluate(folder.path(), &args).expect(0).stdout;
+    assert!(text.contains("not evaluated: the store has no label maps") && !text.contains("censored"), "{text}");
+    for file in ["charts/reliability-lists.png", "charts/classes-lists.png"] {
+        assert!(folder.path().join(file).metadata().unwrap().len() > 500, "{file}");
+    }
+    // The document is read again.
+    let read = Evaluation::read(&folder.path().join("evaluation.json")).unwrap();
+    assert_eq!(json!(read), evaluation);
+
+    // Boxes with classes have figures of classes. Boxes alone need maps.
+    std::fs::create_dir(folder.path().join("boxes")).unwrap();
+    write("boxes/localization.txt", "c/0.jpg,10,10,40,40\n");
+    write("boxes/image_sizes.txt", "c/0.jpg,96,64\n");
+    let refused = evaluate(folder.path(), &["--truth", "boxes"]).expect(1).stderr;
+    assert!(refused.contains("cannot evaluate boxes: store labels has no label maps"), "{refused}");
+    write("boxes/class_labels.txt", "c/0.jpg,0\n");
+    let evaluation = evaluate(folder.path(), &["--truth", "boxes", "--json"]).expect(0).json();
+    let truth = &evaluation["truths"][0];
+    assert_eq!((&truth["localization"], &truth["classes"]["images"]), (&Value::Null, &json!(1)));
+}
+
 #[test]
 fn crops_are_compared_with_the_teacher_of_the_store_only() {
     let folder = tempfile::tempdir().unwrap();
@@ -114,6 +176,7 @@ fn crops_are_compared_with_the_teacher_of_the_store_only() {
         assert!(fidelity[kind]["tv"].as_f64().is_some_and(|tv| (0.0..=1.0).contains(&tv)), "{kind}: {fidelity}");
     }
     assert!(fidelity["rest"].is_null() && fidelity["folder"]["kl"].is_null());
+    assert!(fidelity["tiles"].is_null() && fidelity["calibrated"].is_null() && fidelity["coverings"] == json!({}));
     for file in ["crops.parquet", "evaluation.json", "charts/crop-fidelity.png", "charts/reliability-folder.png"] {
         assert!(folder.path().join(file).metadata().unwrap().len() > 500, "{file}");
     }

@@ -70,7 +70,7 @@ fn an_imported_store_contains_the_values_of_its_files() {
                 let values = file_values(row);
                 let scores: Vec<f16> = values[..24].iter().map(|&score| f16::from_f32(score)).collect();
                 let ids: Vec<u32> = values[24..].iter().map(|&id| id as u32).collect();
-                assert_eq!(labels.map.rank_planes(), (scores, ids));
+                assert_eq!(labels.label_map().unwrap().rank_planes(), (scores, ids));
             }
             RowState::Failed(failed) => assert_eq!((row, failed.path.as_str()), (5, "n01440764/5.pt")),
             RowState::ToDo => panic!("row {row} is not labelled"),

@@ -194,13 +194,14 @@ fn compare_arrays(store: &FrozenStore, reader: &StoreReader, rows: impl Iterator
         let ids_of_row =
             |array: &ArrayD<u32>| -> Vec<u32> { array.index_axis(ndarray::Axis(0), row).iter().copied().collect() };
         if let RowState::Labelled(labels) = reader.row(row).unwrap() {
-            let (read_scores, read_classes) = labels.map.rank_planes();
+            let (read_scores, read_classes) = labels.label_map().unwrap().rank_planes();
             let read_scores: Vec<f32> = read_scores.iter().map(|score| score.to_f32()).collect();
             assert_eq!((read_scores, read_classes.clone()), (of_row(&scores), ids_of_row(&classes)), "{context}");
             let read_probs: Vec<f32> = labels.prediction.probs().iter().map(|prob| prob.to_f32()).collect();
             assert_eq!(read_probs, of_row(&probs), "{context}");
             assert_eq!(labels.prediction.classes(), ids_of_row(&image_classes), "{context}");
-            let read_lse = labels.map.lse().map(|lse| lse.iter().map(|lse| lse.to_f32()).collect::<Vec<f32>>());
+            let read_lse =
+                labels.label_map().unwrap().lse().map(|lse| lse.iter().map(|lse| lse.to_f32()).collect::<Vec<f32>>());
             assert_eq!(read_lse, lse.as_ref().map(of_row), "{context}");
         } else {
             assert!(of_row(&scores).iter().all(|&score| score == f32::NEG_INFINITY), "{context}");

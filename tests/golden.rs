@@ -1,14 +1,17 @@
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::PathBuf;
 
-use ndarray::{Array4, ArrayD, Axis};
+use ndarray::{Array1, Array4, ArrayD, Axis};
 use ndarray_npy::NpzReader;
 use relabel::labelling::pixels::{ExifOrientation, Filter, decode, decode_into};
 use relabel::labelling::teacher::{
     CardFile, CardValues, Device, OnnxTeacher, PixelBatch, Teacher, TeacherRequest, Views,
 };
-use relabel::shared::geometry::InputSize;
+use relabel::shared::digest::digest_bytes;
+use relabel::shared::geometry::{InputSize, UnitBox};
 use relabel::shared::store::{RowState, StoreReader};
+use serde::Deserialize;
 
 use crate::common::{data, lite0, run, runtime};
 
@@ -40,6 +43,58 @@ fn compare_resized(filter: Filter, array: &str, max_difference: u8, max_share: f
         }
     }
     assert!(failures.is_empty(), "{array}: {failures:#?}");
+}
+
+/// Parts that `tests/python/make_resize_golden.py` describes.
+#[test]
+fn resized_parts_equal_pil() {
+    let cases: Vec<serde_json::Value> =
+        serde_json::from_slice(&std::fs::read(data("golden/resized_parts.json")).unwrap()).unwrap();
+    let mut archive = NpzReader::new(File::open(data("golden/resized_parts.npz")).unwrap()).unwrap();
+    let mut rest = ["bilinear", "bicubic", "lanczos"].map(|name| {
+        let rows: Array1<u8> = archive.by_name(&format!("{name}.npy")).or_else(|_| archive.by_name(name)).unwrap();
+        (name, rows.to_vec().into_iter(), 0_usize, 0_usize)
+    });
+    let mut images = BTreeMap::new();
+    for case in &cases {
+        let file = case["image"].as_str().unwrap();
+        let image = images
+            .entry(file)
+            .or_insert_with(|| decode(&std::fs::read(image_path(file)).unwrap(), ExifOrientation::Ignore).unwrap());
+        let crop: Option<[u32; 4]> = Option::deserialize(&case["crop"]).unwrap();
+        let crop = crop.map(|[top, left, height, width]| image.cropped(top, left, height, width).unwrap());
+        let [x0, y0, x1, y1] = <[f64; 4]>::deserialize(&case["box"]).unwrap();
+        let [height, width] = <[u32; 2]>::deserialize(&case["size"]).unwrap();
+        let size = InputSize::new(height, width).unwrap();
+        let resized = |filter: &str| {
+            let mut pixels = vec![0; size.rgb_bytes()];
+            let unit_box = UnitBox::new(x0, y0, x1, y1).unwrap();
+            crop.as_ref().unwrap_or(image).resize_part(unit_box, size, filter.parse().unwrap(), &mut pixels).unwrap();
+            pixels
+        };
+        for (filter, digest) in case["sha256"].as_object().unwrap() {
+            assert_eq!(digest_bytes(&resized(filter)).to_string(), digest.as_str().unwrap(), "{filter}: {case}");
+        }
+        let rows = Vec::<usize>::deserialize(&case["rows"]).unwrap();
+        for (filter, expected, values, different) in &mut rest {
+            let pixels = resized(filter);
+            for row in &rows {
+                let row_bytes = width as usize * 3;
+                let ours = &pixels[row * row_bytes..][..row_bytes];
+                let differences: Vec<u8> = expected.take(row_bytes).zip(ours).map(|(a, b)| a.abs_diff(*b)).collect();
+                assert!(differences.iter().all(|&difference| difference <= 2), "{filter}, row {row}: {case}");
+                *values += row_bytes;
+                *different += differences.iter().filter(|&&difference| difference > 0).count();
+            }
+        }
+    }
+    for (filter, mut expected, values, different) in rest {
+        eprintln!("{filter}: {different} of {values} values differ");
+        assert!(
+            expected.next().is_none() && different * 200 < values,
+            "{filter}: {different} of {values} values differ"
+        );
+    }
 }
 
 #[test]
@@ -104,7 +159,11 @@ fn the_best_class_of_every_clear_cell_equals_pytorchs() {
         let RowState::Labelled(labels) = reader.row(row).unwrap() else { panic!("{id} is labelled") };
         for (y, x) in (0..49).map(|cell| (cell / 7, cell % 7)) {
             if scores[[image, 0, y, x]] - scores[[image, 1, y, x]] > 0.05 {
-                assert_eq!(labels.map.at(0, y, x).1 as i32, classes[[image, 0, y, x]], "{id}, cell {y} {x}");
+                assert_eq!(
+                    labels.label_map().unwrap().at(0, y, x).1 as i32,
+                    classes[[image, 0, y, x]],
+                    "{id}, cell {y} {x}"
+                );
                 compared += 1;
             }
         }

@@ -5,16 +5,20 @@ use std::time::{Duration, Instant};
 
 use crate::common::{LabelRun, small_photographs, store_bytes};
 
-const IMAGES: usize = 240;
+const IMAGES: usize = 160;
 const KILLS: usize = 20;
 
 #[test]
 fn a_killed_run_resumes_to_the_same_bytes() {
     let folder = tempfile::tempdir().unwrap();
-    small_photographs(&folder.path().join("in"), IMAGES);
+    prepare(folder.path(), IMAGES);
     std::fs::write(folder.path().join("in/n02123045/0007.JPEG"), b"").unwrap();
     let started = Instant::now();
-    LabelRun::new(folder.path()).out("unbroken").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
+    LabelRun::new(folder.path())
+        .out("unbroken")
+        .args(&["--batch=4", "--shard-size=8", "--tiles=tiles.csv", "--tile-maps"])
+        .run()
+        .expect(3);
     let duration = started.elapsed();
 
     let mut random = 0x2545_f491_4f6c_dd1d_u64;
@@ -35,7 +39,11 @@ fn a_killed_run_resumes_to_the_same_bytes() {
         }
     }
     assert!(landed * 2 > KILLS, "only {landed} of {KILLS} kills hit a running program");
-    LabelRun::new(folder.path()).out("killed").args(&["--batch=4", "--shard-size=8"]).run().expect(3);
+    LabelRun::new(folder.path())
+        .out("killed")
+        .args(&["--batch=4", "--shard-size=8", "--tiles=tiles.csv", "--tile-maps"])
+        .run()
+        .expect(3);
     assert_eq!(std::fs::read_dir(folder.path().join("killed/.staging/0-of-1")).unwrap().count(), 0);
     let (unbroken, killed) = (store_bytes(&folder.path().join("unbroken")), store_bytes(&folder.path().join("killed")));
     assert!(unbroken.len() > 4 * IMAGES / 8);
@@ -49,7 +57,7 @@ fn a_killed_run_resumes_to_the_same_bytes() {
 #[test]
 fn an_interrupted_run_ends_soon_with_130_and_keeps_what_is_committed() {
     let folder = tempfile::tempdir().unwrap();
-    small_photographs(&folder.path().join("in"), 4 * IMAGES);
+    prepare(folder.path(), 4 * IMAGES);
     for signal in ["-TERM", "-INT"] {
         let mut child = start(folder.path(), "out");
         let records = folder.path().join("out/records");
@@ -69,10 +77,16 @@ fn an_interrupted_run_ends_soon_with_130_and_keeps_what_is_committed() {
     }
 }
 
+/// Creates photographs, and the list of one tile.
+fn prepare(folder: &Path, images: usize) {
+    small_photographs(&folder.join("in"), images);
+    std::fs::write(folder.join("tiles.csv"), "x0,y0,x1,y1\n0.25,0,1,0.5\n").unwrap();
+}
+
 fn start(folder: &Path, out: &str) -> Child {
     LabelRun::new(folder)
         .out(out)
-        .args(&["--batch=4", "--shard-size=8"])
+        .args(&["--batch=4", "--shard-size=8", "--tiles=tiles.csv", "--tile-maps"])
         .command()
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -13,8 +13,12 @@ mod common;
 mod crop_fidelity;
 /// `relabel evaluate`: truths, files, refusals, and the teacher on crops.
 mod evaluate;
+/// `relabel calibrate`: figures, the sealed file, refusals.
+mod calibrate;
 /// `relabel compare` on stores with planted differences; its figures, files, refusals and exit codes.
 mod compare;
+/// Stores with tiles, without label maps and with a calibration: shown, published, verified, compared, or refused in words.
+mod tiled_stores;
 /// Completion scripts of shells, and man pages.
 mod completions;
 /// `relabel demo` on the samples and on other images.
@@ -55,6 +59,9 @@ mod house;
 mod kill;
 /// Metrics of labels and maps against scikit-learn, torchmetrics, wsolevaluation and `TorchRay`.
 mod metrics;
+/// Teachers without cells: accepted with tiles, their predictions against the unmodified network in Python; resumed, described,
+/// refused.
+mod mapless;
 /// Merging partial stores to the bytes of one store; refusals.
 mod merge;
 /// Full disks, deleted files, failures at every step of a commit, runs with too many failures.
@@ -67,6 +74,8 @@ mod token_pooling;
 mod pictures;
 /// LabelPooling and CutMix against dense maps and the targets of torchvision.
 mod pooling;
+/// Targets mixed from label maps and predictions of images and tiles, through stores.
+mod mixed_pooling;
 /// Releases: their files, refusals, checksums, reproducibility.
 mod publish;
 /// Figures of an evaluation in charts, releases and reports.
@@ -92,6 +101,7 @@ mod tasks;
 /// Every supported linear head: rewritten and verified; refusals.
 mod teachers;
 /// ONNX graphs of a few nodes with the heads of real exporters.
+mod tiles;
 mod tiny_graphs;
 /// Stores and servers with correct digests and hostile values, files and responses.
 mod hostile_stores;

@@ -6,9 +6,10 @@ use relabel::shared::store::testing::FaultInjection;
 use relabel::shared::store::{
     CopyMode, Depth, Merge, Part, RowState, StoreInfo, StoreReader, StoreWriter, WriterOptions, verify,
 };
+use relabel::shared::tiles::Covering;
 
 use crate::common::{LabelRun, Ran, relabel, small_photographs, store_bytes};
-use crate::synthetic_store::{IMAGES, fill, info, manifest, shard_labels};
+use crate::synthetic_store::{self, IMAGES, calibration, fill, info, manifest, mapless_info, shard_labels, tiled_info};
 
 const PARTS: usize = 3;
 
@@ -257,6 +258,59 @@ fn a_stopped_merge_resumes() {
     assert!(store_bytes(&complete_store(folder.path())) == store_bytes(&out));
     let stopped = Merge::plan(&parts, &out, &|_| Err(Error::Interrupted));
     assert!(matches!(stopped, Err(Error::Interrupted)));
+}
+
+#[test]
+fn parts_with_tiles_and_without_label_maps_are_merged() {
+    for made in [tiled_info(Covering::Four, false), tiled_info(Covering::Nine, true), mapless_info()] {
+        let folder = tempfile::tempdir().unwrap();
+        let at = folder.path();
+        let parts = [store(at, "part0", made.clone(), &[0]), store(at, "part1", made.clone(), &[1, 2])];
+        synthetic_store::create(&at.join("complete"), made);
+        assert!(store_bytes(&merge_parts(at, &parts)) == store_bytes(&at.join("complete")));
+        Ran::of(relabel(at).args(["verify", "final", "--full"])).expect(0);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    store(folder.path(), "four", tiled_info(Covering::Four, false), &[0]);
+    store(folder.path(), "none", info(), &[1]);
+    let refused = merge(folder.path(), &["four", "none", "--out", "all"]).expect(1);
+    assert!(refused.stderr.contains("tiles: 4 (4 tiles, top 2) in four, none in none"), "{}", refused.stderr);
+}
+
+#[test]
+fn a_calibration_is_taken_over_and_different_ones_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let made = tiled_info(Covering::Five, false);
+    let parts = [store(at, "part0", made.clone(), &[0]), store(at, "part1", made.clone(), &[1, 2])];
+    calibration(&made, 1).write(&parts[1]).unwrap();
+    let planned = merge(at, &["part0", "part1", "--out", "all", "--dry-run"]).expect(0);
+    assert!(planned.stdout.contains("pooling  pooling.json of part1\n"), "{}", planned.stdout);
+    let merged = merge(at, &["part0", "part1", "--out", "all", "--json"]).expect(0).json();
+    assert_eq!(merged["pooling_from"], "part1");
+    let text = |store: &str| std::fs::read(at.join(store).join("pooling.json")).unwrap();
+    assert_eq!(text("all"), text("part1"));
+    // Merged again, and with an equal one in each part.
+    merge(at, &["part0", "part1", "--out", "all"]).expect(0);
+    calibration(&made, 1).write(&parts[0]).unwrap();
+    merge(at, &["part0", "part1", "--out", "equal"]).expect(0);
+    assert_eq!(text("equal"), text("part1"));
+
+    calibration(&made, 2).write(&parts[0]).unwrap();
+    let differ = merge(at, &["part0", "part1", "--out", "other"]).expect(1);
+    for part in [
+        "pooling.json differs between part0 (32 crops, seed 2) and part1 (32 crops, seed 1)",
+        "help: delete pooling.json in all stores but one",
+    ] {
+        assert!(differ.stderr.contains(part), "{}", differ.stderr);
+    }
+    assert!(!at.join("other").exists());
+    // That of the merged store differs, too.
+    let differ = merge(at, &["part0", "--out", "all"]).expect(1);
+    assert!(differ.stderr.contains("pooling.json differs between all"), "{}", differ.stderr);
+    std::fs::write(parts[0].join("pooling.json"), "{}").unwrap();
+    let damaged = merge(at, &["part0", "part1", "--out", "other"]).expect(1);
+    assert!(damaged.stderr.contains("(`relabel calibrate` writes it again; it may be deleted)"), "{}", damaged.stderr);
 }
 
 fn merge_here(parts: &[PathBuf], out: &Path, by: CopyMode, options: WriterOptions) -> Result<(), Error> {

@@ -250,10 +250,10 @@ fn log_sum_exp_gives_true_probabilities() {
         let relabel::shared::store::RowState::Labelled(labels) = reader.row(0).unwrap() else {
             panic!("row 0 is labelled")
         };
-        let lse = labels.map.lse().expect("a log-sum-exp for each cell");
+        let lse = labels.label_map().unwrap().lse().expect("a log-sum-exp for each cell");
         assert!(
             lse.iter()
-                .zip(labels.map.cell_scores().iter().step_by(labels.map.k()))
+                .zip(labels.label_map().unwrap().cell_scores().iter().step_by(labels.label_map().unwrap().k()))
                 .all(|(lse, best)| lse.to_f32() > best.to_f32() - 2e-3)
         );
     }

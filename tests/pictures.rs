@@ -2,19 +2,24 @@ use std::path::PathBuf;
 
 use half::f16;
 use ndarray::{Array2, Array4, Axis};
-use relabel::inspection::inspect::ImageView;
-use relabel::inspection::picture::{Scene, draw_image};
+use relabel::inspection::inspect::{CropRequest, ImageView, ImageViewer};
+use relabel::inspection::picture::{Scene, draw_image, draw_predictions};
 use relabel::labelling::pixels::{ExifOrientation, RgbImage, decode};
 use relabel::shared::classes::ClassList;
 use relabel::shared::geometry::{MapSize, UnitBox};
-use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use relabel::shared::label_map::{ImageLabels, ImagePrediction, LabelMap, TileLabels};
 use relabel::shared::manifest::{Manifest, ManifestEntry};
+use relabel::shared::pooling_parameters::PoolingParameters;
+use relabel::shared::store::StoreInfo;
+use relabel::shared::tiles::{Covering, Tiles};
+use relabel::training::labels::{CropPooling, PoolingKind};
 
 use crate::common::{Ran, data, lite0, relabel, repository, run};
 use crate::golden::{golden, ids};
+use crate::synthetic_store;
 
-/// The scores of PyTorch for a golden photograph, as a store contains them.
-fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
+/// The labels of PyTorch for a golden photograph, as a store contains them.
+fn labels(id: &str) -> ImageLabels {
     let at = ids().iter().position(|known| known == id).unwrap();
     let (scores, classes): (Array4<f32>, Array4<i32>) = (golden("scores"), golden("classes"));
     let scores: Vec<f16> = scores.index_axis(Axis(0), at).iter().map(|score| f16::from_f32(*score)).collect();
@@ -27,11 +32,46 @@ fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
     let total: f32 = logits.iter().map(|logit| logit.exp()).sum();
     let probs: Vec<f32> = order[..5].iter().map(|&class| logits[class].exp() / total).collect();
     let best: Vec<i32> = order[..5].iter().map(|&class| class as i32).collect();
-    let prediction = ImagePrediction::from_ranks(&probs, &best).unwrap();
+    ImageLabels::new(map, ImagePrediction::from_ranks(&probs, &best).unwrap())
+}
+
+fn manifest(id: &str, label: Option<&str>) -> Manifest {
     let entry =
         ManifestEntry { path: id.to_owned(), folder_class: label.map(str::to_owned), ..ManifestEntry::default() };
-    let manifest = Manifest::from_entries(vec![entry]).unwrap();
-    ImageView::new(&manifest, 0, ImageLabels { map, prediction }, &ClassList::imagenet_1k(), crop).unwrap()
+    Manifest::from_entries(vec![entry]).unwrap()
+}
+
+fn view(id: &str, label: Option<&str>, crop: Option<UnitBox>) -> ImageView {
+    let crop =
+        crop.map(|unit_box| CropRequest { unit_box, poolings: vec![(PoolingKind::Paper, CropPooling::default())] });
+    let classes = ClassList::imagenet_1k();
+    let info = store_info(&classes, true, None);
+    ImageViewer::new(&info, &manifest(id, label), &classes).view(0, labels(id), crop.as_ref()).unwrap()
+}
+
+fn store_info(classes: &ClassList, has_maps: bool, tiles: Option<Tiles>) -> StoreInfo {
+    let map_size = has_maps.then(|| MapSize::new(7, 7).unwrap());
+    StoreInfo { map_size, classes: classes.into(), tiles, ..synthetic_store::info() }
+}
+
+/// A photograph of a store with tiles, for which the predictions of other photographs are used.
+fn tiled_view(id: &str, covering: Covering, has_maps: bool) -> ImageView {
+    let tiles = Tiles::new(covering.name().into(), covering.boxes(), 5, false).unwrap();
+    let classes = ClassList::imagenet_1k();
+    let info = store_info(&classes, has_maps, Some(tiles.clone()));
+    let others: Vec<String> = ids().into_iter().filter(|id| id.starts_with("photos/")).collect();
+    let of_tile =
+        |tile: usize| TileLabels { prediction: labels(&others[tile * 3 % others.len()]).prediction, map: None };
+    let mut labels = labels(id);
+    labels.map = labels.map.filter(|_| has_maps);
+    labels.tiles = (0..tiles.count()).map(of_tile).collect();
+    let by_overlap = CropPooling::Mixed(PoolingParameters::PREDICTIONS_BY_OVERLAP);
+    let first = if has_maps { (PoolingKind::Paper, CropPooling::default()) } else { (PoolingKind::Tiles, by_overlap) };
+    let crop = CropRequest {
+        unit_box: UnitBox::new(0.4, 0.3, 0.9, 0.8).unwrap(),
+        poolings: vec![first, (PoolingKind::Calibrated, by_overlap)],
+    };
+    ImageViewer::new(&info, &manifest(id, Some("n07920052")), &classes).view(0, labels, Some(&crop)).unwrap()
 }
 
 fn photo(id: &str) -> RgbImage {
@@ -91,6 +131,31 @@ fn a_map_is_drawn_without_a_photograph() {
 }
 
 #[test]
+fn tiles_are_drawn_with_and_without_label_maps() {
+    let photo = photo("photos/coffee.JPEG");
+    for (covering, has_maps, has_photo) in [
+        (Covering::Five, true, true),
+        (Covering::FourAndNine, false, true),
+        (Covering::Nine, true, false),
+        (Covering::Four, false, false),
+    ] {
+        let maps = if has_maps { "maps" } else { "mapless" };
+        let photograph = if has_photo { "" } else { "_without_photograph" };
+        let view = tiled_view("photos/coffee.JPEG", covering, has_maps);
+        let name = format!("tiles_{}_{maps}{photograph}.png", covering.name());
+        compare(&name, &drawn(&view, has_photo.then_some(&photo)));
+    }
+}
+
+#[test]
+fn predictions_are_drawn_without_photographs() {
+    let views = ["photos/coffee.JPEG", "photos/chelsea.JPEG", "photos/rocket.JPEG"]
+        .map(|id| tiled_view(id, Covering::Nine, false));
+    let classes = ClassList::imagenet_1k();
+    compare("predictions.png", &draw_predictions(&views, &classes, "a teacher").unwrap());
+}
+
+#[test]
 fn letters_and_borders_are_legible_on_any_background() {
     let view = view("photos/rocket.JPEG", None, None);
     // Badges of the legend and borders: dark lines on a colour, inside white ones.
@@ -115,13 +180,15 @@ fn letters_and_borders_are_legible_on_any_background() {
 
 #[test]
 fn photographs_of_any_shape_are_drawn() {
-    let view = view("photos/rocket.JPEG", Some("n04266014"), Some(UnitBox::new(-0.5, 0.2, 1.5, 3.0).unwrap()));
-    for (width, height) in [(1, 1), (3, 2000), (2000, 3), (40, 30)] {
+    let of_map = view("photos/rocket.JPEG", Some("n04266014"), Some(UnitBox::new(-0.5, 0.2, 1.5, 3.0).unwrap()));
+    let of_tiles = tiled_view("photos/rocket.JPEG", Covering::Five, false);
+    let shapes = [(1, 1), (3, 2000), (2000, 3), (40, 30)];
+    for ((width, height), view) in shapes.into_iter().flat_map(|shape| [(shape, &of_map), (shape, &of_tiles)]) {
         let mut bytes = std::io::Cursor::new(Vec::new());
         image::RgbImage::from_pixel(width, height, image::Rgb([90, 140, 60]))
             .write_to(&mut bytes, image::ImageFormat::Png)
             .unwrap();
-        let picture = pixels(&drawn(&view, Some(&pixels(bytes.get_ref()))));
+        let picture = pixels(&drawn(view, Some(&pixels(bytes.get_ref()))));
         assert!((500..2000).contains(&picture.width_pixels()), "{width}x{height}: {}", picture.width_pixels());
         assert!((500..2000).contains(&picture.height_pixels()), "{width}x{height}: {}", picture.height_pixels());
     }

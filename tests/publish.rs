@@ -344,7 +344,7 @@ fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
     let manifest = Manifest::from_entries((0..MANY).map(entry).collect()).unwrap();
     let info = StoreInfo {
         k: 5,
-        map_size: MapSize::new(1, 1).unwrap(),
+        map_size: Some(MapSize::new(1, 1).unwrap()),
         images: MANY,
         shard_images: 8_000,
         manifest_sha256: digest_bytes(&manifest_bytes(&manifest).unwrap()),
@@ -358,15 +358,15 @@ fn a_large_summary_is_in_row_order_and_in_several_row_groups() {
         values.sort_by(|a, b| b.total_cmp(a));
         let classes: Vec<i32> = (first..first + 5).collect();
         let scores: Vec<f32> = values.iter().map(|value| value * 20.0).collect();
-        ImageLabels {
-            map: LabelMap::from_cells(&scores, &classes, 5, map_size, ScoreRounding::Float16).unwrap(),
-            prediction: ImagePrediction::from_ranks(&values, &classes).unwrap(),
-        }
+        ImageLabels::new(
+            LabelMap::from_cells(&scores, &classes, 5, map_size, ScoreRounding::Float16).unwrap(),
+            ImagePrediction::from_ranks(&values, &classes).unwrap(),
+        )
     };
     let store = StoreWriter::create(&labels, info, &manifest, WriterOptions::default()).unwrap();
     // The first shard of the second group is not labelled.
     for shard in (0..store.info().shards()).filter(|shard| *shard != 6) {
-        let images = store.info().shard_rows(shard).map(|_| Ok(image(store.info().map_size))).collect();
+        let images = store.info().shard_rows(shard).map(|_| Ok(image(store.info().map_size.unwrap()))).collect();
         let shard = ShardLabels { shard, images };
         let files = encode_shard(store.info(), &shard).unwrap();
         store.commit(&shard, &files, Agreement::default()).unwrap();

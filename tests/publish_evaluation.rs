@@ -1,9 +1,11 @@
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use relabel::evaluation::charts::{EvaluationChart, charts, figure_tables};
 use relabel::evaluation::evaluation_file::{
     Accuracy, AreaFidelity, BoxAccuracy, Censored, ClassAccuracy, ClassFigures, CropFidelity, Estimate, EvaluatedStore,
-    Evaluation, Fidelity, LocalizationFigures, ReliabilityBin, TruthDescription, TruthFigures,
+    Evaluation, Fidelity, FidelityByKind, LabelKind, LocalizationFigures, ReliabilityBin, TruthDescription,
+    TruthFigures,
 };
 use relabel::labelling::pixels::{ExifOrientation, decode};
 use relabel::shared::classes::ClassList;
@@ -53,14 +55,14 @@ fn class_figures(images: usize, names: &[String]) -> ClassFigures {
             name: name.clone(),
             images: images / names.len().max(1) + class % 3,
             prediction_top1: (pooled + 0.05 * unit()).min(1.0),
-            pooled_top1: pooled,
+            pooled_top1: Some(pooled),
         }
     });
     ClassFigures {
         images,
         prediction: accuracy(images, 0.874, -0.12),
-        pooled: accuracy(images, 0.861, 0.28),
-        censored: Censored { images: 0.0123, cells: 0.31, floor: 0.0 },
+        pooled: Some(accuracy(images, 0.861, 0.28)),
+        censored: Some(Censored { images: 0.0123, cells: 0.31, floor: 0.0 }),
         by_class: by_class.collect(),
     }
 }
@@ -94,19 +96,46 @@ fn fidelity(start: f64, slope: f64, worst_kl: Option<f64>) -> Fidelity {
     }
 }
 
+/// Figures of a store without tiles.
 fn crop_fidelity() -> CropFidelity {
+    let labels = [
+        (LabelKind::Pooled, fidelity(0.62, 0.33, Some(1.9))),
+        (LabelKind::Image, fidelity(0.45, 0.54, Some(2.6))),
+        (LabelKind::Folder, fidelity(0.41, 0.40, None)),
+        (LabelKind::Swapped, fidelity(0.28, 0.66, Some(3.9))),
+        (LabelKind::Rest, fidelity(0.63, 0.33, Some(1.2))),
+    ];
     CropFidelity {
         images: 1000,
         crops: 4000,
         seed: Some(0),
         boxes_sha256: None,
         teacher_sha256: digest_bytes(b"synthetic"),
-        pooled: fidelity(0.62, 0.33, Some(1.9)),
-        image: fidelity(0.45, 0.54, Some(2.6)),
-        folder: Some(fidelity(0.41, 0.40, None)),
-        swapped: fidelity(0.28, 0.66, Some(3.9)),
-        rest: Some(fidelity(0.63, 0.33, Some(1.2))),
+        pooling_sha256: None,
+        tile_count: 0,
+        labels: labels.into_iter().collect(),
+        coverings: BTreeMap::new(),
     }
+}
+
+/// Figures of a calibrated store with tiles and their maps: of all kinds of labels, and of coverings.
+fn crop_fidelity_of_tiles() -> CropFidelity {
+    let mut found = crop_fidelity();
+    found.tile_count = 13;
+    let further = [
+        (LabelKind::Calibrated, fidelity(0.76, 0.22, Some(0.75))),
+        (LabelKind::CalibratedWithoutTiles, fidelity(0.60, 0.38, Some(1.1))),
+        (LabelKind::TileMap, fidelity(0.67, 0.29, Some(1.3))),
+        (LabelKind::Tiles, fidelity(0.73, 0.25, Some(0.85))),
+        (LabelKind::Tile, fidelity(0.69, 0.26, Some(1.0))),
+    ];
+    for (kind, figures) in further {
+        *found.labels.get_mut(kind) = Some(figures);
+    }
+    let coverings = [("4", 0.62, 0.35, 1.0), ("5", 0.66, 0.31, 0.95), ("9", 0.70, 0.27, 0.9)];
+    found.coverings =
+        coverings.map(|(name, start, slope, kl)| (name.to_owned(), fidelity(start, slope, Some(kl)))).into();
+    found
 }
 
 fn truth(name: &str, format: &str) -> TruthDescription {
@@ -195,6 +224,53 @@ fn charts_equal_the_reviewed_pictures() {
     }
 }
 
+#[test]
+fn charts_of_tiles_equal_the_reviewed_pictures() {
+    let mut evaluation = evaluation(digest_bytes(b""), 50_000, &[]);
+    evaluation.truths.clear();
+    evaluation.crop_fidelity = Some(crop_fidelity_of_tiles());
+    let charts = charts(&evaluation).unwrap();
+    let names: Vec<_> = charts.iter().map(|chart| chart.file_name.as_str()).collect();
+    assert_eq!(names, ["crop-fidelity.png", "crop-fidelity-coverings.png"]);
+    let words = &chart(&charts, "crop-fidelity-coverings.png").description;
+    for part in ["Image and 5 tiles (--tiles 5): same best class 81.5", "Image and all 13 tiles: same best class 85.5"]
+    {
+        assert!(words.contains(part), "{part}: {words}");
+    }
+    for chart in &charts {
+        pictures::compare(&format!("chart-tiles-{}", chart.file_name), &chart.png);
+    }
+    let tables = figure_tables(&evaluation);
+    let titles: Vec<_> = tables.iter().map(|table| table.title.as_str()).collect();
+    assert_eq!(titles, ["Crop fidelity", "Crop fidelity of coverings"]);
+    let names: Vec<_> = tables[0].rows.iter().map(|row| row[0].as_str()).collect();
+    assert_eq!(names, LabelKind::ALL.map(LabelKind::title));
+    assert_eq!(tables[0].notes[1], "Closest in all three figures: Calibrated target of the crop.");
+    assert_eq!((tables[1].rows.len(), tables[1].rows[1][0].as_str()), (5, "Image and 4 tiles (--tiles 4)"));
+}
+
+#[test]
+fn stores_without_label_maps_have_charts_of_predictions() {
+    let mut evaluation = evaluation(digest_bytes(b""), 50_000, &imagenet_names());
+    evaluation.truths.truncate(1);
+    let classes = evaluation.truths[0].classes.as_mut().unwrap();
+    (classes.pooled, classes.censored) = (None, None);
+    classes.by_class.iter_mut().for_each(|class| class.pooled_top1 = None);
+    let crops = evaluation.crop_fidelity.as_mut().unwrap();
+    let tiles = crop_fidelity_of_tiles();
+    let kinds = [LabelKind::Calibrated, LabelKind::Tiles, LabelKind::Tile, LabelKind::Image, LabelKind::Folder];
+    crops.labels =
+        tiles.labels.iter().filter(|(kind, _)| kinds.contains(kind)).map(|(kind, of)| (kind, of.clone())).collect();
+    let charts = charts(&evaluation).unwrap();
+    assert!(charts.iter().all(|chart| !chart.description.contains("Target of the full image")), "{charts:?}");
+    for chart in &charts {
+        pictures::compare(&format!("chart-predictions-{}", chart.file_name), &chart.png);
+    }
+    let tables = figure_tables(&evaluation);
+    let titles: Vec<_> = tables.iter().map(|table| table.title.as_str()).collect();
+    assert_eq!(titles, ["Truths", "Accuracy", "Calibration", "Crop fidelity"]);
+}
+
 /// Draws unusual evaluations. The pictures are in the build folder, to be looked at.
 #[test]
 fn unusual_evaluations_have_charts() {
@@ -229,21 +305,32 @@ fn unusual_evaluations_have_charts() {
     long.truths[0].truth = truth(&"very long name of a truth ".repeat(30), "class-lists");
     long.store.teacher = "teacher with a long name ".repeat(40);
     let crops = long.crop_fidelity.as_mut().unwrap();
-    (crops.folder, crops.rest) = (None, None);
-    for area in &mut crops.pooled.by_area {
+    for kind in [LabelKind::Folder, LabelKind::Rest] {
+        *crops.labels.get_mut(kind) = None;
+    }
+    for area in &mut changed(crops, LabelKind::Pooled).by_area {
         (area.top1, area.kl, area.tv) = (None, None, None);
     }
-    crops.image.by_area[3].area[1] = 1.4;
-    crops.swapped.by_area.clear();
-    crops.image.kl = Some(0.0);
+    changed(crops, LabelKind::Image).by_area[3].area[1] = 1.4;
+    changed(crops, LabelKind::Swapped).by_area.clear();
+    changed(crops, LabelKind::Image).kl = Some(0.0);
     draw("long", &long);
     let mut flat = evaluation(digest, 100, &few);
     let figures = flat.truths[0].classes.as_mut().unwrap();
-    figures.pooled.reliability.clear();
-    for area in &mut flat.crop_fidelity.as_mut().unwrap().pooled.by_area {
+    figures.pooled.as_mut().unwrap().reliability.clear();
+    for area in &mut changed(flat.crop_fidelity.as_mut().unwrap(), LabelKind::Pooled).by_area {
         (area.kl, area.kl_standard_error) = (Some(250.0), Some(1e6));
     }
     draw("flat", &flat);
+    let mut empty = flat;
+    let crops = empty.crop_fidelity.as_mut().unwrap();
+    crops.labels = FidelityByKind::default();
+    crops.coverings = [("5".to_owned(), fidelity(0.0, 0.0, None))].into();
+    draw("coverings-only", &empty);
+}
+
+fn changed(fidelity: &mut CropFidelity, kind: LabelKind) -> &mut Fidelity {
+    fidelity.labels.get_mut(kind).as_mut().unwrap()
 }
 
 /// Makes a store of ten images in `labels`. Returns its evaluation, which is in `evaluation.json`.
@@ -328,6 +415,39 @@ fn a_release_contains_the_figures_and_only_they_differ() {
 }
 
 #[test]
+fn a_release_contains_the_figures_of_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut evaluation = evaluated_store(folder.path());
+    let mut crops = crop_fidelity_of_tiles();
+    crops.coverings.insert("/home/me/tiles.csv".to_owned(), fidelity(0.5, 0.2, Some(0.5)));
+    evaluation.crop_fidelity = Some(crops);
+    write(folder.path(), &evaluation);
+    publish(folder.path(), &[&["--to", "release"], &WITH[..]].concat()).expect(0);
+    let release = folder.path().join("release");
+    let card = std::fs::read_to_string(release.join("README.md")).unwrap();
+    for text in [
+        "| Calibrated target of the crop | 87.0 ± 0.6 % | 0.180 ± 0.004 | 0.300 ± 0.007 |",
+        "| Prediction for the closest tile | 82.0 ± 0.6 % |",
+        "### Crop fidelity of coverings",
+        "| Image and all 13 tiles | 85.5 ± 0.6 % |",
+        "](crop-fidelity-coverings.png)",
+    ] {
+        assert!(card.contains(text), "{text} in {card}");
+    }
+    let published = &read_json(&release.join("provenance.json"))["evaluation"]["crop_fidelity"];
+    for kind in LabelKind::ALL {
+        assert!(published[kind.name()]["tv"].is_number(), "{kind:?}: {published}");
+    }
+    assert_eq!(published["coverings"].as_object().unwrap().keys().collect::<Vec<_>>(), ["4", "5", "9"]);
+    let croissant = read_json(&release.join("croissant.json"));
+    let sentence = croissant["rai:dataAnnotationAnalysis"][2].as_str().unwrap();
+    assert!(sentence.contains("Calibrated target of the crop: 87.0 %, 0.180. "), "{sentence}");
+    for (path, bytes) in store_bytes(&release) {
+        assert!(!String::from_utf8_lossy(&bytes).contains("/home/me"), "{}", path.display());
+    }
+}
+
+#[test]
 fn other_evaluations_are_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().unwrap();
     let good = evaluated_store(folder.path());
@@ -336,7 +456,7 @@ fn other_evaluations_are_refused_before_anything_is_written() {
     let mut class = good.clone();
     class.truths[0].classes.as_mut().unwrap().by_class[3].class = 20;
     let mut share = good.clone();
-    share.truths[0].classes.as_mut().unwrap().pooled.top1.value = 1.5;
+    share.truths[0].classes.as_mut().unwrap().pooled.as_mut().unwrap().top1.value = 1.5;
     let version = String::from_utf8(good.to_json_bytes()).unwrap().replacen(
         "\"evaluation_version\": 1",
         "\"evaluation_version\": 2",
@@ -346,8 +466,14 @@ fn other_evaluations_are_refused_before_anything_is_written() {
         "labels_sha256 {}) than those of store labels ({})",
         other.store.labels_sha256, good.store.labels_sha256
     );
-    let cases: [(Vec<u8>, &str); 7] = [
+    let mut calibration = good.clone();
+    calibration.crop_fidelity.as_mut().unwrap().pooling_sha256 = Some(digest_bytes(b"other calibration"));
+    let mut covering = good.clone();
+    covering.crop_fidelity.as_mut().unwrap().coverings = [("5".to_owned(), fidelity(0.5, 0.2, Some(-4.0)))].into();
+    let cases: [(Vec<u8>, &str); 9] = [
         (other.to_json_bytes(), &both),
+        (calibration.to_json_bytes(), "another calibration (pooling.json "),
+        (covering.to_json_bytes(), "crop_fidelity.coverings.5 is -1.6, expected a number from -0.000001 to 1000000"),
         (class.to_json_bytes(), "figures of class 20, but the store has 20 classes"),
         (share.to_json_bytes(), "truths[0].classes.pooled.top1.value is 1.5, expected a number from 0 to 1"),
         (version.into_bytes(), "`evaluation_version` is 2, but relabel "),

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use relabel::shared::digest::digest_bytes;
 use relabel::shared::store::{RowState, StoreReader};
+use relabel::shared::tiles::Tiles;
 use serde_json::Value;
 
 use crate::common::{data, python, repository, run};
@@ -53,7 +54,7 @@ fn zarr_python_and_tensorstore_read_lse() {
     for row in 0..27 {
         match reader.row(row).unwrap() {
             RowState::Labelled(labels) => {
-                ours.extend(labels.map.lse().unwrap().iter().flat_map(|lse| lse.to_le_bytes()));
+                ours.extend(labels.label_map().unwrap().lse().unwrap().iter().flat_map(|lse| lse.to_le_bytes()));
             }
             RowState::Failed(_) | RowState::ToDo => ours.extend(half::f16::NEG_INFINITY.to_le_bytes().repeat(49)),
         }
@@ -61,6 +62,30 @@ fn zarr_python_and_tensorstore_read_lse() {
     assert_eq!(zarr_python["sha256"], digest_bytes(&ours).to_string());
     let attributes = &report["attributes"];
     assert_eq!((&attributes["with_lse"], &attributes["flip_average"]), (&true.into(), &true.into()));
+}
+
+#[test]
+fn zarr_python_and_tensorstore_read_tiles() {
+    let folder = tempfile::tempdir().unwrap();
+    let boxes = folder.path().join("boxes.csv");
+    std::fs::write(&boxes, "x0,y0,x1,y1\n0,0,0.5,0.5\n0.25,0.5,1,1\n").unwrap();
+    let (store, report) = golden_store_with(folder.path(), &["--tiles", boxes.to_str().unwrap(), "--tile-maps"]);
+    let reader = StoreReader::open(Path::new(&store)).unwrap();
+    let ours = dump(&reader);
+    for (name, shape) in [
+        ("tile_probs", &[27, 2, 5][..]),
+        ("tile_classes", &[27, 2, 5]),
+        ("tile_map_scores", &[27, 2, 5, 7, 7]),
+        ("tile_map_classes", &[27, 2, 5, 7, 7]),
+    ] {
+        let (zarr_python, tensorstore) = (&report["zarr_python"][name], &report["tensorstore"][name]);
+        assert_eq!(zarr_python, tensorstore, "{name}");
+        assert_eq!(zarr_python["shape"], serde_json::json!(shape), "{name}");
+        assert_eq!(zarr_python["sha256"], digest_bytes(&ours[name]).to_string(), "{name}");
+    }
+    let tiles = serde_json::json!({ "covering": "boxes.csv", "boxes": [[0.0, 0.0, 0.5, 0.5], [0.25, 0.5, 1.0, 1.0]], "k": 5, "maps": true });
+    assert_eq!(report["attributes"]["tiles"], tiles);
+    assert_eq!(report["attributes"]["format_version"], 1);
 }
 
 #[test]
@@ -157,17 +182,32 @@ fn dump(reader: &StoreReader) -> std::collections::HashMap<&'static str, Vec<u8>
         match reader.row(row).unwrap() {
             RowState::Labelled(labels) => {
                 let narrow = |classes: &[u32]| classes.iter().flat_map(|&class| (class as u16).to_le_bytes()).collect();
-                let (scores, classes) = labels.map.rank_planes();
+                let (scores, classes) = labels.label_map().unwrap().rank_planes();
                 add("scores", scores.iter().flat_map(|score| score.to_le_bytes()).collect());
                 add("classes", narrow(&classes));
                 add("image_probs", labels.prediction.probs().iter().flat_map(|prob| prob.to_le_bytes()).collect());
                 add("image_classes", narrow(labels.prediction.classes()));
+                for tile in &labels.tiles {
+                    let probs = tile.prediction.probs().iter().flat_map(|prob| prob.to_le_bytes()).collect();
+                    add("tile_probs", probs);
+                    add("tile_classes", narrow(tile.prediction.classes()));
+                    if let Some(map) = &tile.map {
+                        let (scores, classes) = map.rank_planes();
+                        add("tile_map_scores", scores.iter().flat_map(|score| score.to_le_bytes()).collect());
+                        add("tile_map_classes", narrow(&classes));
+                    }
+                }
             }
             RowState::Failed(_) | RowState::ToDo => {
                 add("scores", half::f16::NEG_INFINITY.to_le_bytes().repeat(245));
                 add("classes", u16::MAX.to_le_bytes().repeat(245));
                 add("image_probs", half::f16::ZERO.to_le_bytes().repeat(5));
                 add("image_classes", u16::MAX.to_le_bytes().repeat(5));
+                let tiles = reader.info().tiles.as_ref().map_or(0, Tiles::count);
+                add("tile_probs", half::f16::ZERO.to_le_bytes().repeat(5 * tiles));
+                add("tile_classes", u16::MAX.to_le_bytes().repeat(5 * tiles));
+                add("tile_map_scores", half::f16::NEG_INFINITY.to_le_bytes().repeat(245 * tiles));
+                add("tile_map_classes", u16::MAX.to_le_bytes().repeat(245 * tiles));
             }
         }
     }

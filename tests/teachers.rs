@@ -400,8 +400,8 @@ fn ties_go_to_the_lower_class() {
     let relabel::shared::store::RowState::Labelled(labels) = reader.row(0).unwrap() else {
         panic!("row 0 is labelled")
     };
-    for cell in 0..labels.map.size().cells() {
-        assert_eq!(labels.map.cell(cell).1, [0, 1, 2]);
+    for cell in 0..labels.label_map().unwrap().size().cells() {
+        assert_eq!(labels.label_map().unwrap().cell(cell).1, [0, 1, 2]);
     }
 }
 

@@ -20,6 +20,7 @@ const ONLY_IN: &[(&str, &[&str])] = &[
     ("tiny_skia::", &["inspection/picture"]),
     ("ab_glyph::", &["inspection/picture"]),
     ("png::", &["inspection/picture"]),
+    ("argmin::", &["evaluation/calibrate"]),
     ("base64::", &["inspection/report"]),
     ("object_store::", &["shared/remote"]),
     ("reqwest::", &["shared/remote"]),

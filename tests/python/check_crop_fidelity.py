@@ -14,11 +14,19 @@ import numpy as np
 import onnxruntime
 import pyarrow.parquet as pq
 import zarr
-from check_audit import roi_mean, softmax
+from check_audit import iou, roi_mean, softmax
 from PIL import Image
 
 FIGURES = ("top1", "kl", "tv")
-KINDS = ("pooled", "image", "folder", "swapped", "rest")
+KINDS = ("pooled", "image", "folder", "swapped", "rest", "calibrated", "calibrated_without_tiles", "tile", "tiles", "tile_map")
+# Numbers of tiles among the 13 of `--tiles 4+9`.
+COVERINGS = {"4": (0, 1, 2, 3), "5": (4, 6, 10, 12, 8), "9": (4, 5, 6, 7, 8, 9, 10, 11, 12)}
+# Parameters of calibrated pooling that only weight predictions by their overlap.
+BY_OVERLAP = {
+    "map_temperature": 1, "map_temperature_exponent": 0, "prediction_temperature": 1, "prediction_temperature_exponent": 0,
+    "map_share_bias": -40, "map_share_slope": 0, "overlap_sharpness": 8, "tile_bias": 0, "tile_map_bias": 0,
+}  # fmt: skip
+WHOLE = (0.0, 0.0, 1.0, 1.0)
 # Of a single crop and of means, relative to 1 or to a larger value: for crops of the teacher's input size, and for others.
 # Pixels that are resized may differ by 1 of 255 from PIL's.
 TOLERANCES_AS_CUT = (1e-4, 1e-4)
@@ -43,28 +51,104 @@ def predictions(session, inputs: list[np.ndarray]) -> np.ndarray:
     return np.stack([softmax(row) for row in np.concatenate(scores).astype(np.float64)])
 
 
-def labels(group, row: int, box: tuple[float, ...], folder_class: int | None, count: int) -> dict[str, np.ndarray | None]:
-    """Returns the probabilities of all classes of each kind of label."""
+def dense_scores(scores: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
+    """Returns the scores of all classes in all cells, ``[class, y, x]``; 0 for classes that a cell does not keep."""
+    dense = np.zeros((count, *scores.shape[1:]))
+    np.put_along_axis(dense, kept.astype(int), scores.astype(np.float64), axis=0)
+    return dense
+
+
+def dense_prediction(probs: np.ndarray, kept: np.ndarray, count: int) -> np.ndarray:
+    """Returns the probabilities of all classes of a stored prediction."""
+    probs = np.maximum(probs.astype(np.float64), 2.0**-24)
+    dense = np.full(count, max(1 - probs.sum(), 2.0**-12) / (count - len(probs)))
+    dense[kept.astype(int)] = probs
+    return dense / dense.sum()
+
+
+def area(box: tuple[float, ...]) -> float:
+    return max(box[2] - box[0], 0) * max(box[3] - box[1], 0)
+
+
+def common(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[float, ...]:
+    return (max(one[0], other[0]), max(one[1], other[1]), min(one[2], other[2]), min(one[3], other[3]))
+
+
+def inside(crop: tuple[float, ...], tile: tuple[float, ...]) -> tuple[float, ...]:
+    """Returns the part of a crop that is in a tile, in 0..1 of the tile."""
+    x0, y0, x1, y1 = common(crop, tile)
+    width, height = tile[2] - tile[0], tile[3] - tile[1]
+    return ((x0 - tile[0]) / width, (y0 - tile[1]) / height, (x1 - tile[0]) / width, (y1 - tile[1]) / height)
+
+
+class TiledLabels:
+    """Dense labels of an image and its tiles."""
+
+    def __init__(self, group, row: int, image_map: np.ndarray, image: np.ndarray, boxes: list, count: int) -> None:
+        self.boxes = [tuple(box) for box in boxes]
+        arrays = [group[name][row] for name in ("tile_probs", "tile_classes", "tile_map_scores", "tile_map_classes")] if boxes else []
+        self.image_map, self.image = image_map, image
+        self.predictions = [dense_prediction(arrays[0][at], arrays[1][at], count) for at in range(len(boxes))]
+        self.maps = [dense_scores(arrays[2][at], arrays[3][at], count) for at in range(len(boxes))]
+
+    def closest(self, crop: tuple[float, ...]) -> int | None:
+        overlaps = [iou(crop, WHOLE), *(iou(crop, box) for box in self.boxes)]
+        best = int(np.argmax(overlaps))
+        return None if best == 0 else best - 1
+
+    def mix(self, crop: tuple[float, ...], parameters: dict[str, float], tiles: tuple[int, ...]) -> np.ndarray:
+        """Mixes labels as docs/calibrated-pooling.md defines it."""
+        log_area = np.log(max(area(crop), 1 / 1024))
+        temperature = {
+            kind: parameters[f"{kind}_temperature"] * np.exp(parameters[f"{kind}_temperature_exponent"] * log_area) for kind in ("map", "prediction")
+        }
+        sharpness = parameters["overlap_sharpness"]
+        touched = [tile for tile in tiles if area(common(crop, self.boxes[tile])) > 0]
+        maps = [softmax(roi_mean(self.image_map, crop) / temperature["map"])]
+        maps += [softmax(roi_mean(self.maps[tile], inside(crop, self.boxes[tile])) / temperature["map"]) for tile in touched]
+        tempered = [p ** (1 / temperature["prediction"]) for p in (self.image, *(self.predictions[tile] for tile in tiles))]
+
+        def weights(chosen: tuple[int, ...] | list[int], bias: float) -> np.ndarray:
+            image = sharpness * iou(crop, WHOLE)
+            return softmax(np.array([image, *(sharpness * iou(crop, self.boxes[tile]) + bias for tile in chosen)]))
+
+        share = 1 / (1 + np.exp(-(parameters["map_share_bias"] + parameters["map_share_slope"] * log_area)))
+        from_maps = weights(touched, parameters["tile_map_bias"]) @ np.stack(maps)
+        from_predictions = weights(tiles, parameters["tile_bias"]) @ np.stack([p / p.sum() for p in tempered])
+        return share * from_maps + (1 - share) * from_predictions
+
+
+def labels(group, row: int, box: tuple[float, ...], folder_class: int | None, count: int, boxes: list, pooling: dict | None) -> dict:
+    """Returns the probabilities of all classes of each kind of label, and of each covering."""
     scores, kept = group["scores"][row].astype(np.float64), group["classes"][row].astype(int)
     x0, y0, x1, y1 = box
-    dense = np.zeros((count, *scores.shape[1:]))
-    np.put_along_axis(dense, kept, scores, axis=0)
+    dense = dense_scores(scores, kept, count)
     lse = group["lse"][row].astype(np.float64).reshape(scores.shape[1:])
     rest = np.maximum(1 - np.exp(scores - lse).sum(axis=0), 1e-3)
     filled = np.repeat((lse + np.log(rest / (count - len(scores))))[None], count, axis=0)
     np.put_along_axis(filled, kept, scores, axis=0)
-    probs = np.maximum(group["image_probs"][row].astype(np.float64), 2.0**-24)
-    remaining = max(1 - probs.sum(), 2.0**-12)
-    image = np.full(count, remaining / (count - len(probs)))
-    image[group["image_classes"][row].astype(int)] = probs
-    folder = None if folder_class is None else np.eye(count)[folder_class]
-    return {
+    image = dense_prediction(group["image_probs"][row], group["image_classes"][row], count)
+    found = dict.fromkeys(KINDS) | {
         "pooled": softmax(roi_mean(dense, box)),
-        "image": image / image.sum(),
-        "folder": folder,
+        "image": image,
+        "folder": None if folder_class is None else np.eye(count)[folder_class],
         "swapped": softmax(roi_mean(dense, (y0, x0, y1, x1))),
         "rest": softmax(roi_mean(filled, box)),
     }
+    tiled = TiledLabels(group, row, dense, image, boxes, count)
+    every = tuple(range(len(boxes)))
+    if pooling is not None:
+        found["calibrated"] = tiled.mix(box, pooling["parameters"], every)
+        found["calibrated_without_tiles"] = tiled.mix(box, pooling["parameters_without_tiles"], ())
+    if boxes:
+        closest = tiled.closest(box)
+        found["tile"] = image if closest is None else tiled.predictions[closest]
+        found["tile_map"] = found["pooled"]
+        if closest is not None:
+            found["tile_map"] = softmax(roi_mean(tiled.maps[closest], inside(box, tiled.boxes[closest])))
+        found["tiles"] = tiled.mix(box, BY_OVERLAP, every)
+        found |= {f"covering_{name}": tiled.mix(box, BY_OVERLAP, tiles) for name, tiles in COVERINGS.items()}
+    return found
 
 
 def compare(teacher: np.ndarray, label: np.ndarray | None) -> dict[str, float | None]:
@@ -116,12 +200,19 @@ def assert_boxes(path: str, table: list[dict]) -> None:
 def main(folder: str, teacher: str, *boxes: str) -> None:
     root = Path(folder)
     group = zarr.open_group(root / "out", mode="r")
-    classes = dict(group.attrs)["relabel"]["classes"]
+    info = dict(group.attrs)["relabel"]
+    classes, tiles = info["classes"], info.get("tiles", {}).get("boxes", [])
+    calibration = root / "out/pooling.json"
+    pooling = json.loads(calibration.read_text()) if calibration.exists() else None
     paths = {entry["row"]: entry for entry in pq.read_table(root / "out/manifest.parquet").to_pylist()}
     table = pq.read_table(root / "crops.parquet").to_pylist()
     figures = json.loads((root / "figures.json").read_text(encoding="utf-8"))
     if boxes:
         assert_boxes(boxes[0], table)
+    named = {f"covering_{name}": of_covering for name, of_covering in figures["coverings"].items()}
+    assert figures["tile_count"] == len(tiles) and (set(named) == {f"covering_{name}" for name in COVERINGS} if tiles else not named)
+    figures |= named
+    compared = [*KINDS, *named]
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 2
     session = onnxruntime.InferenceSession(teacher, options, providers=["CPUExecutionProvider"])
@@ -140,13 +231,13 @@ def main(folder: str, teacher: str, *boxes: str) -> None:
     crop_tolerance, tolerance = TOLERANCES_AS_CUT if as_cut else TOLERANCES_RESIZED
     teacher_probs = predictions(session, inputs)
 
-    computed = {kind: {figure: [] for figure in FIGURES} for kind in KINDS}
+    computed = {kind: {figure: [] for figure in FIGURES} for kind in compared}
     for row, probs in zip(table, teacher_probs, strict=True):
         label = paths[row["row"]]["label"]
         folder_class = classes["ids"].index(label) if label in classes["ids"] else None
         assert row["folder_class"] == folder_class and row["id"] == paths[row["row"]]["id"]
         unit = tuple(row[side] for side in ("x0", "y0", "x1", "y1"))
-        of_kinds = labels(group, row["row"], unit, folder_class, classes["count"])
+        of_kinds = labels(group, row["row"], unit, folder_class, classes["count"], tiles, pooling)
         for kind, values in of_kinds.items():
             for figure, value in compare(probs, values).items():
                 computed[kind][figure].append(value)
@@ -163,7 +254,10 @@ def main(folder: str, teacher: str, *boxes: str) -> None:
 
     rows = [row["row"] for row in table]
     largest = 0.0
-    for kind in KINDS:
+    for kind in compared:
+        if figures[kind] is None:
+            assert not any(value is not None for values in computed[kind].values() for value in values), kind
+            continue
         for figure in FIGURES:
             if (kind, figure) == ("folder", "kl"):
                 assert figures[kind][figure] is None

@@ -10,10 +10,11 @@ import tensorstore
 import zarr
 
 ARRAYS = ("scores", "classes", "image_probs", "image_classes")
+OPTIONAL_ARRAYS = ("lse", "tile_probs", "tile_classes", "tile_map_scores", "tile_map_classes")
 
 
 def arrays(store: str) -> tuple[str, ...]:
-    return (*ARRAYS, "lse") if os.path.isdir(f"{store}/lse") else ARRAYS
+    return (*ARRAYS, *(name for name in OPTIONAL_ARRAYS if os.path.isdir(f"{store}/{name}")))
 
 
 def summary(array: np.ndarray, store: str, name: str) -> dict:

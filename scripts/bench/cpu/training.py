@@ -1,21 +1,22 @@
-"""Part g: LabelPooling compared with the recipe of the paper's authors, the cost of targets in an epoch, opening a store."""
+"""Part g: LabelPooling compared with the recipe of the paper's authors, calibrated pooling, targets in an epoch, opening a store."""
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from pathlib import Path
 from typing import Any
 
 from bench import estimates, images, machine, programs
 from bench.command import command_of
-from bench.cpu.setup import Setup, photographs_at_480, repeat_maps, scratch
+from bench.cpu.setup import Setup, label, photographs_at_480, relabel, repeat_maps, scratch
 from bench.results import Report, Row, at_least, at_most
 
 
 def part_g(setup: Setup, report: Report) -> None:
     """Pooling, epochs and opening, on stores that repeat the maps of photographs."""
     machine.bare()
-    _, small = photographs_at_480(setup)
+    source, small = photographs_at_480(setup)
     with scratch("large", "entire", "pt") as (large, entire, files):
         repeat_maps(small, large, setup.count(100_000, 2000))
         measure("write-pt", "--store", large, "--pt", files, "--count", setup.count(2000, 300))
@@ -31,6 +32,7 @@ def part_g(setup: Setup, report: Report) -> None:
             Row(f"opening and the first look-up by id, {many:,} images", found, "s"),
             at_most(f"peak memory of that process, {many:,} images", peak, "MiB", 300),
         )
+        report_calibrated(setup, report, source, small)
 
 
 def measure(what: str, *flags: object) -> dict[str, Any]:
@@ -54,6 +56,32 @@ def report_pooling(setup: Setup, report: Report, large: Path, files: Path) -> No
             what = f"{who}, {cores}: memory beyond the output, batch 256"
             report.add(at_most(what, beyond, "MiB", 32) if at == 0 else Row(what, beyond, "MiB"))
         report.measurements[f"pooling, {cores}"] = measured
+
+
+def report_calibrated(setup: Setup, report: Report, source: Path, small: Path) -> None:
+    """Compares calibrated pooling with LabelPooling on the same store: without tiles, with predictions of tiles, with maps of
+    tiles. Reads and decodes what each needs."""
+    for flags, what, limit in (
+        ((), "one level", 1.5),
+        (("--tiles", 5), "five tiles", 3),
+        (("--tiles", 5, "--tile-maps"), "five tiles with maps", None),
+    ):
+        store = label(setup, source, 480, *flags)[1] if flags else small
+        relabel("calibrate", store, "--teacher", setup.teacher, "--in", source, "--images", setup.count(100, 8))
+        with scratch("mixed") as (large,):
+            repeat_maps(store, large, setup.count(20_000, 1000))
+            # It is valid for all stores of the same settings.
+            shutil.copy(store / "pooling.json", large)
+            common = ("pool", "--store", large, "--batches", setup.count(50, 4))
+            measured = estimates.pairs(
+                setup.repeats,
+                lambda: measure(*common, "--pooling", "paper"),  # noqa: B023
+                lambda: measure(*common, "--pooling", "calibrated"),  # noqa: B023
+            )
+        ratio = estimates.median_ratio((one["images_per_core_s"], other["images_per_core_s"]) for one, other in measured)
+        what = f"core-seconds of calibrated pooling over LabelPooling, {what}"
+        report.add(Row(what, ratio, "×") if limit is None else at_most(what, ratio, "×", limit))
+        report.measurements[what] = measured
 
 
 def report_epoch(setup: Setup, report: Report, large: Path) -> None:

@@ -1,7 +1,7 @@
 """Benchmarks of training, each in its own process. Prints one JSON document; `training.py` compares them.
 
     scripts/bench training recipe --pt FOLDER       recipe of the paper's authors: a file per image, dense maps, RoIAlign, softmax
-    scripts/bench training pool --store STORE       relabel on random images of a store
+    scripts/bench training pool --store STORE       relabel on random images of a store; --pooling calibrated mixes all labels
     scripts/bench training epoch --images FOLDER --store STORE     batches of a DataLoader with and without targets
     scripts/bench training open --store STORE       opening a store and finding one image
     scripts/bench training write-pt --store STORE --pt FOLDER --count 2000
@@ -90,8 +90,9 @@ def pool(chosen: argparse.Namespace) -> dict[str, float]:
     # Opens every shard once, which an epoch does only once.
     shard = labels.info["shard_images"]
     firsts = np.arange(0, len(labels), shard)
-    labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)))
-    return timed_batches(chosen, len(labels), lambda rows, boxes: labels.pool(rows, boxes, threads=chosen.threads))
+    options = {"pooling": chosen.pooling, "threads": chosen.threads}
+    labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)), **options)
+    return timed_batches(chosen, len(labels), lambda rows, boxes: labels.pool(rows, boxes, **options))
 
 
 def epoch(chosen: argparse.Namespace) -> dict[str, object]:
@@ -191,6 +192,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--store", type=Path)
     parser.add_argument("--images", type=Path)
     parser.add_argument("--id")
+    parser.add_argument("--pooling")
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--count", type=int, default=2000)

@@ -21,6 +21,14 @@ CLASSES = ["tench", "gold fish", "great white shark, white shark", "tiger cat", 
            "lakeside"]
 
 
+# Parameters of a calibration in which labels of all kinds have shares.
+PARAMETERS = {
+    "map_temperature": 1.4, "map_temperature_exponent": -0.2, "prediction_temperature": 0.9,
+    "prediction_temperature_exponent": 0.15, "map_share_bias": -0.4, "map_share_slope": -0.3, "overlap_sharpness": 6.5,
+    "tile_bias": 0.3, "tile_map_bias": -0.2,
+}  # fmt: skip
+
+
 def report(store, out, *args, code=0):
     """Writes a page and returns the document of the command."""
     return run_relabel_json("report", store, "-o", out, *args, code=code)

@@ -1,8 +1,8 @@
-"""LabelPooling in the page's JavaScript compared with the package."""
+"""Pooling in the page's JavaScript compared with the package."""
 
 import numpy as np
 import pytest
-from pages import make_store, opened, report
+from pages import PARAMETERS, make_store, opened, report
 
 import relabel
 
@@ -25,6 +25,12 @@ def boxes():
 POOLED = """async ([row, boxes]) => {
     const at = relabel.table.row.indexOf(row), image = await relabel.blocks.image(at);
     return boxes.map((box) => relabel.pool.pool(image.map, box));
+}"""
+
+
+MIXED = """async ([row, boxes, kind]) => {
+    const { about, classes, row: rows } = relabel.table, image = await relabel.blocks.image(rows.indexOf(row));
+    return boxes.map((box) => relabel.mix.pool(image, about.tiles.boxes, classes.count, box, about.pooling[kind]));
 }"""
 
 
@@ -57,3 +63,43 @@ def test_pooling_on_maps_of_any_size(chrome, tmp_path, size, k, names):
     report(store, tmp_path / "report")
     with opened(chrome, tmp_path / "report") as page:
         assert worst(page, store, [0, 5, 11]) <= 1e-5
+
+
+@pytest.mark.parametrize("kind", ["tiles", "calibrated"])
+def test_mixed_pooling_in_javascript_equals_the_package(chrome, tiled, kind):
+    labels = relabel.open(tiled / "labels")
+    assert labels.pooling == PARAMETERS
+    with opened(chrome, tiled / "report") as page:
+        for row in (0, 8, 13, 19):
+            targets = page.evaluate(MIXED, [row, boxes().tolist(), kind])
+            found = np.stack([dense(target, labels.num_classes) for target in targets])
+            assert np.allclose(found.sum(axis=1), 1, atol=1e-9)
+            assert np.abs(found - labels.pool([row] * len(boxes()), boxes(), pooling=kind)).max() <= 1e-5
+
+
+def test_the_page_lists_tiles_and_outlines_the_one_under_the_pointer(chrome, tiled):
+    labels = relabel.open(tiled / "labels")
+    with opened(chrome, tiled / "report", "#image=8&crop=0,0,0.5,0.5") as page:
+        page.wait_for_selector("#tiles li")
+        assert page.inner_text("#tiles-title") == "Predictions for 5 tiles (covering 5)"
+        best = page.evaluate("[...document.querySelectorAll('#tiles li')].map((item) => item.innerText)")
+        assert len(best) == 5
+        expected = labels.pool([8], [[0, 0, 0.5, 0.5]], pooling="calibrated")[0]
+        bar = page.locator("[data-bars=calibrated] li").first
+        assert float(bar.get_attribute("data-prob")) == pytest.approx(expected.max(), abs=1e-5)
+        assert page.is_hidden(".tile-outline")
+        page.hover("#tiles li >> nth=3")
+        outline, picture = (page.locator(place).bounding_box() for place in (".tile-outline", "#stage .picture"))
+        assert outline["x"] == pytest.approx(picture["x"] + picture["width"] / 2, abs=1)
+        assert outline["y"] == pytest.approx(picture["y"] + picture["height"] / 2, abs=1)
+        page.focus("#tiles li >> nth=0")
+        assert page.locator(".tile-outline").bounding_box()["x"] == pytest.approx(picture["x"], abs=1)
+
+
+@pytest.mark.parametrize("kind", ["tiles", "calibrated"])
+def test_pooling_without_label_maps_equals_the_package(chrome, mapless, kind):
+    labels = relabel.open(mapless / "labels")
+    with opened(chrome, mapless / "report") as page:
+        targets = page.evaluate(MIXED, [8, boxes().tolist(), kind])
+        found = np.stack([dense(target, labels.num_classes) for target in targets])
+        assert np.abs(found - labels.pool([8] * len(boxes()), boxes(), pooling=kind)).max() <= 1e-5

@@ -6,7 +6,9 @@ import re
 
 import numpy as np
 import pytest
-from harness import REPOSITORY
+from harness import REPOSITORY, label
+
+import relabel
 
 
 def programs(page):
@@ -29,3 +31,16 @@ def test_plain_readers_equal_the_package(golden_labels, golden_store, number):
     assert printed.getvalue().startswith("espresso")
     with pytest.raises(AssertionError, match="no labels"):
         exec(code, {"path": str(golden_store), "row": 1})
+
+
+def test_tiles_are_read_as_by_the_package(photographs, tmp_path):
+    store = label(photographs, tmp_path / "tiles", "--tiles", "5")
+    printed = io.StringIO()
+    names = {"path": str(store), "row": 7}
+    with contextlib.redirect_stdout(printed):
+        exec(programs("reading.md")[2], names)
+    labels = relabel.open(store)
+    probs, classes = labels.tile_predictions(7)
+    assert np.array_equal(names["probs"], probs) and np.array_equal(names["classes"], classes)
+    lines = printed.getvalue().splitlines()
+    assert len(lines) == 5 and lines[0].startswith(str(labels.tiles[0].tolist()))
