@@ -206,7 +206,7 @@ impl ShardRecord {
         Ok(record)
     }
 
-    /// Returns all files of the shard, in the order of [`StoreArray::stored_in`].
+    /// Returns all files of the shard, in the order in which they are written.
     pub fn all_files(&self) -> impl Iterator<Item = &RecordedFile> {
         self.files.iter().chain(self.tiles.iter().flat_map(|tiles| &tiles.files))
     }
