@@ -75,7 +75,7 @@ impl PixelRect {
         Self { x, y, width: right - x, height: bottom - y }
     }
 
-    /// Moves all sides to whole pixels. The area is at least one pixel.
+    /// Moves all sides to integer pixels. The area is at least one pixel.
     pub(super) fn rounded(self) -> Self {
         let (x, y) = (self.x.round(), self.y.round());
         let side = |end: f32, start: f32| (end.round() - start).max(1.0);

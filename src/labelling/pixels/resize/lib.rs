@@ -359,8 +359,8 @@ mod tests {
             for (from, to) in
                 [(sides(375, 500), sides(224, 224)), (sides(2000, 30), sides(7, 9)), (sides(1, 1), sides(5, 5))]
             {
-                let whole = PixelBox::entire(from);
-                let part = PixelBox { left: whole.right / 3.0, ..whole };
+                let entire = PixelBox::entire(from);
+                let part = PixelBox { left: entire.right / 3.0, ..entire };
                 let radius = filter.support() as f64;
                 let columns = Axis::new(from.width_pixels, [part.left, part.right], to.width_pixels).unwrap();
                 let rows = Axis::new(from.height_pixels, [part.top, part.bottom], to.height_pixels).unwrap();
