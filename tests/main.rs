@@ -17,7 +17,7 @@ mod evaluate;
 mod calibrate;
 /// `relabel compare` on stores with planted differences; its figures, files, refusals and exit codes.
 mod compare;
-/// Stores with tiles, without label maps and with a calibration: shown, published, verified, compared, or refused in words.
+/// Stores with tiles, without label maps and with a calibration: shown, published, verified, compared, or refused with a message.
 mod tiled_stores;
 /// Completion scripts of shells, and man pages.
 mod completions;

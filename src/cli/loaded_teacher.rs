@@ -14,7 +14,7 @@ use relabel::shared::geometry::MapSize;
 pub struct LoadedTeacher {
     pub teachers: Vec<Box<dyn Teacher>>,
     pub description: LoadedDescription,
-    /// Number of classes kept in each cell, or of an image if there are no cells.
+    /// Number of classes kept in each cell, or of an image without cells.
     pub k: usize,
     pub devices: Vec<Device>,
     pub card: CardFile,
@@ -85,7 +85,7 @@ impl LoadedDescription {
         }
     }
 
-    /// Rows and columns of cells; `None` if there are no label maps.
+    /// Rows and columns of cells; `None` without label maps.
     pub fn map_size(&self) -> Option<MapSize> {
         match self {
             Self::Maps(description) => Some(description.shape.map_size),
@@ -109,7 +109,7 @@ impl LoadedDescription {
         }
     }
 
-    /// Name of the method by which cells were located; `None` if there are no cells.
+    /// Name of the method by which cells were located; `None` without cells.
     pub fn locality(&self) -> Option<&'static str> {
         match self {
             Self::Maps(description) => Some(description.locality.name()),

@@ -22,7 +22,7 @@ pub fn prediction_lines(description: &PredictionDescription, flags: &TeacherFlag
     lines
 }
 
-/// Describes why there are no cells, and the checks of the scores.
+/// Describes why cells are missing, and the checks of the scores.
 pub fn prediction_checks_text(description: &PredictionDescription) -> String {
     let reason = match &description.no_cells {
         Some(reason) => format!("none: {}", printable_lines(reason)),

@@ -129,7 +129,7 @@ impl FromIterator<(LabelKind, Fidelity)> for FidelityByKind {
 }
 
 impl Serialize for FidelityByKind {
-    /// Writes one key for each kind; null if there are no figures.
+    /// Writes one key for each kind; null without figures.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(LabelKind::COUNT))?;
         for (kind, fidelity) in LabelKind::ALL.into_iter().zip(&self.kinds) {

@@ -18,7 +18,7 @@ use crate::shared::tiles::Tiles;
 /// Format version of stores with label maps.
 pub const FORMAT_VERSION: u32 = 1;
 
-/// Format version of stores without label maps, which readers of version 1 cannot use. There is no later version.
+/// Format version of stores without label maps, which readers of version 1 cannot use. The latest version.
 pub const MAPLESS_FORMAT_VERSION: u32 = 2;
 
 /// Zstd level of class ids in new stores: level 19 takes nearly twice as long for 1.4 % fewer bytes of them

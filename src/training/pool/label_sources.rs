@@ -164,8 +164,8 @@ fn distribute(total: f64, exponents: &mut [f64]) {
 }
 
 impl MapRegion {
-    /// Returns the part of this region of an image that is inside a tile, in coordinates of the tile; `None` if there is no
-    /// such part, or nothing of it is visible.
+    /// Returns the part of this region of an image that is inside a tile, in coordinates of the tile; `None` if such a
+    /// part does not exist, or nothing of it is visible.
     fn in_tile(self, tile: UnitBox) -> Option<Self> {
         let unit_box = self.unit_box.within(tile)?;
         let hidden = self.hidden.and_then(|hidden| {
