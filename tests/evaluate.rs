@@ -155,7 +155,10 @@ fn predictions_are_evaluated_without_label_maps() {
     write("boxes/localization.txt", "c/0.jpg,10,10,40,40\n");
     write("boxes/image_sizes.txt", "c/0.jpg,96,64\n");
     let refused = evaluate(folder.path(), &["--truth", "boxes"]).expect(1).stderr;
-    assert!(refused.contains("cannot evaluate boxes: store labels has no label maps"), "{refused}");
+    assert!(
+        refused.contains("cannot evaluate boxes: store labels has predictions only, and no label maps"),
+        "{refused}"
+    );
     write("boxes/class_labels.txt", "c/0.jpg,0\n");
     let evaluation = evaluate(folder.path(), &["--truth", "boxes", "--json"]).expect(0).json();
     let truth = &evaluation["truths"][0];

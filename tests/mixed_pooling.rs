@@ -172,7 +172,10 @@ fn a_store_without_label_maps_pools_by_tiles() {
     let tile = &labels.tile_predictions(2).unwrap()[0];
     assert!((by_name[tile.classes()[0] as usize] - tile.probs()[0].to_f64()).abs() < 0.1);
     let refused = labels.pooling(PoolingKind::Paper).unwrap_err().to_string();
-    assert!(refused.contains("cannot pool label maps") && refused.contains("has no label maps"), "{refused}");
+    assert!(
+        refused.contains("cannot pool label maps") && refused.contains("has predictions only, and no label maps"),
+        "{refused}"
+    );
 }
 
 #[test]
