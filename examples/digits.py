@@ -2,6 +2,7 @@
 
     python examples/digits.py             # five seeds, all arms: the first table of docs/experiment.md
     python examples/digits.py --long      # localized labels, four times the epochs: the second table
+    python examples/digits.py --tiles 5   # another teacher, and predictions for tiles: the third table
     python examples/digits.py --seeds 1 --epochs 2 --arms localized+none
 
 Each seed has its own test digits, canvases, teacher, label maps (by ``relabel run``) and students. Needs torch,
@@ -20,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from canvases.data import draw_test, load_canvases, save_canvases, split_digits
+from canvases.data import INPUT_PIXELS, draw_crops, load_canvases, save_canvases, split_digits
 from canvases.student import Arm, Mixing, Settings, accuracy, train_student
-from canvases.teacher import export_teacher, make_labels, teacher_accuracy, train_teacher
+from canvases.teacher import ALL_SIZES, ONE_SIZE, Kind, export_teacher, make_labels, teacher_accuracy, train_teacher
 
 import relabel
 
@@ -39,6 +40,10 @@ ARMS = [
 ]
 LONG_ARMS = [arm for arm in ARMS if arm.target == "localized"]
 LONG_EPOCHS = 100
+TILES_ARMS = [
+    Arm("global", "none"),
+    *(Arm(target, mixing) for target in ("localized", "tiles", "calibrated") for mixing in ("none", "region")),
+]
 COMPARED = [
     (Arm("global", "none"), Arm("single", "none")),
     (Arm("localized", "none"), Arm("global", "none")),
@@ -46,6 +51,13 @@ COMPARED = [
     (Arm("localized", "paper"), Arm("localized", "none")),
     (Arm("localized", "region"), Arm("localized", "none")),
     (Arm("localized", "region"), Arm("localized", "paper")),
+    (Arm("tiles", "none"), Arm("global", "none")),
+    (Arm("tiles", "none"), Arm("localized", "none")),
+    (Arm("calibrated", "none"), Arm("localized", "none")),
+    (Arm("calibrated", "none"), Arm("tiles", "none")),
+    (Arm("tiles", "region"), Arm("tiles", "none")),
+    (Arm("calibrated", "region"), Arm("calibrated", "none")),
+    (Arm("calibrated", "region"), Arm("localized", "region")),
 ]
 TEST_DIGIT_PIXELS = (12, 24)
 
@@ -55,7 +67,8 @@ class Setup:
     """Data and teacher of a seed, and the program that labels."""
 
     canvases: int
-    teacher_steps: int
+    teacher: Kind
+    tiles: str | None
     program: Path
 
 
@@ -67,7 +80,7 @@ def main() -> None:
     arguments = parse()
     settings = Settings(epochs=arguments.epochs, width=arguments.width)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
-    setup = Setup(arguments.canvases, arguments.teacher_steps, arguments.relabel.resolve())
+    setup = Setup(arguments.canvases, arguments.teacher, arguments.tiles, arguments.relabel.resolve())
     train = partial(one_seed, arms=arguments.arms, settings=settings, setup=setup)
     if arguments.processes == 1:
         results = dict(zip(seeds, map(train, seeds)))
@@ -88,12 +101,13 @@ def one_seed(seed: int, arms: list[Arm], settings: Settings, setup: Setup) -> Re
         folder = Path(name)
         train_digits, test_digits = split_digits(seed)
         save_canvases(train_digits, setup.canvases, folder / "canvases", np.random.default_rng([seed, 0]))
-        teacher = train_teacher(train_digits, seed, setup.teacher_steps)
-        results = {"teacher": teacher_accuracy(teacher, test_digits, seed)}
-        make_labels(setup.program, export_teacher(teacher, folder / "teacher"), folder / "canvases", folder / "labels")
+        teacher = train_teacher(train_digits, seed, setup.teacher)
+        results = {"teacher": teacher_accuracy(teacher, test_digits, seed, setup.teacher)}
+        model = export_teacher(teacher, folder / "teacher")
+        make_labels(setup.program, model, folder / "canvases", folder / "labels", setup.tiles)
         images = load_canvases(folder / "canvases")
         labels = relabel.open(folder / "labels")
-        test = draw_test(test_digits, 2000, TEST_DIGIT_PIXELS, np.random.default_rng([seed, 3]))
+        test = draw_crops(test_digits, 2000, TEST_DIGIT_PIXELS, INPUT_PIXELS, np.random.default_rng([seed, 3]))
         for arm in arms:
             network = train_student(arm, settings, images, labels, seed)
             results[str(arm)] = accuracy(network, *test)
@@ -143,16 +157,19 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--first-seed", type=int, default=100, help="first seed; settings were chosen on seeds 1 and 2 [100]")
     parser.add_argument("--long", action="store_true", help=f"localized labels only, {LONG_EPOCHS} epochs")
+    parser.add_argument("--tiles", help="store predictions for these tiles, and calibrate; see relabel run --tiles [none]")
     parser.add_argument("--epochs", type=int, help="epochs of each student [25]")
     parser.add_argument("--canvases", type=int, default=1500, help="number of training images [1500]")
-    parser.add_argument("--teacher-steps", type=int, default=300, help="training steps of the teacher [300]")
+    parser.add_argument("--teacher-steps", type=int, help="training steps of the teacher [300, with tiles 1500]")
     parser.add_argument("--width", type=int, default=16, help="channels of the student's first layer [16]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, help="TARGET+CUTMIX, such as localized+region [all]")
     parser.add_argument("--processes", type=int, default=2, help="seeds that run in parallel, one core each [2]")
     parser.add_argument("--relabel", type=Path, default=program, help="path of the program [target/release/relabel]")
     parser.add_argument("--out", type=Path, help="JSON file for the settings and results of all seeds")
     arguments = parser.parse_args()
-    arguments.arms = arguments.arms or (LONG_ARMS if arguments.long else ARMS)
+    arguments.arms = arguments.arms or (TILES_ARMS if arguments.tiles else LONG_ARMS if arguments.long else ARMS)
+    kind = ALL_SIZES if arguments.tiles else ONE_SIZE
+    arguments.teacher = dataclasses.replace(kind, steps=arguments.teacher_steps or kind.steps)
     arguments.epochs = arguments.epochs or (LONG_EPOCHS if arguments.long else Settings.epochs)
     return arguments
 

@@ -95,27 +95,28 @@ def draw_singles(digits: Digits, count: int, side: int, rng: np.random.Generator
     return images.clamp(0, 1), digits.classes[chosen], torch.from_numpy(corners)
 
 
-def draw_test(
-    digits: Digits, count: int, digit_pixels: tuple[float, float], rng: np.random.Generator
+def draw_crops(
+    digits: Digits, count: int, digit_pixels: tuple[float, float], side: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draws the student's test set: crops that contain one complete digit.
+    """Draws resized crops that contain one complete digit.
 
     Args:
         digits: The digits to draw.
         count: Number of images.
-        digit_pixels: Smallest and largest side of the digit in the crop, in pixels.
+        digit_pixels: Smallest and largest side of the digit in the resized crop, in pixels.
+        side: Side of the resized crop in pixels.
         rng: Source of random numbers.
 
     Returns:
-        Images ``[count, 1, 32, 32]`` and classes ``[count]``.
+        Images ``[count, 1, side, side]`` and classes ``[count]``.
     """
     canvases, classes, corners = draw_singles(digits, count, CANVAS_PIXELS, rng)
     sizes = torch.from_numpy(rng.uniform(*digit_pixels, size=(count, 1)))
-    sides = DIGIT_PIXELS * INPUT_PIXELS / sizes
+    sides = DIGIT_PIXELS * side / sizes
     lowest, highest = (corners + DIGIT_PIXELS - sides).clamp(min=0), corners.minimum(CANVAS_PIXELS - sides)
     corners = lowest + torch.from_numpy(rng.uniform(size=(count, 2))) * (highest - lowest)
     boxes = torch.cat([corners.flip(1), corners.flip(1) + sides], dim=1) / CANVAS_PIXELS
-    return cut(canvases, boxes.float()), classes
+    return cut(canvases, boxes.float(), side), classes
 
 
 def random_boxes(count: int, scale: tuple[float, float], generator: torch.Generator) -> Tensor:

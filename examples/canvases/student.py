@@ -15,8 +15,10 @@ from relabel.torch.mix import Paste
 
 from .data import CLASSES, Canvases, cut, random_boxes
 
-Target = Literal["single", "global", "localized", "swapped"]
+Target = Literal["single", "global", "localized", "swapped", "tiles", "calibrated"]
 Mixing = Literal["none", "paper", "region"]
+POOLING: dict[Target, relabel.Pooling] = {"localized": "paper", "tiles": "tiles", "calibrated": "calibrated"}
+"""The argument ``pooling`` of the targets that describe the crop."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Arm:
         """Parses the text that ``str`` returns."""
         target, _, cutmix = text.partition("+")
         known = target in get_args(Target) and cutmix in get_args(Mixing)
-        if not known or (cutmix == "region" and target != "localized"):
+        if not known or (cutmix == "region" and target not in POOLING):
             raise ValueError(f"{text} is not an arm")
         return Arm(target, cutmix)  # type: ignore[arg-type]
 
@@ -91,7 +93,8 @@ def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: rela
             if cutmix and cutmix.region:
                 paste = cutmix.paste(images)
                 if paste is not None:
-                    images, targets = paste.images, _targets_by_region(labels, rows[chosen.numpy()], boxes, paste)
+                    images = paste.images
+                    targets = _targets_by_region(arm.target, labels, rows[chosen.numpy()], boxes, paste)
             elif cutmix:
                 images, targets = cutmix(images, targets)
             loss = F.cross_entropy(network(images), targets)
@@ -108,17 +111,22 @@ def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Te
         return F.one_hot(classes, len(CLASSES)).float()
     if target == "global":
         return torch.from_numpy(labels.image_targets(rows, threads=1))
-    if target == "localized":
-        return torch.from_numpy(labels.pool(rows, boxes.numpy(), threads=1))
+    if target in POOLING:
+        return torch.from_numpy(labels.pool(rows, boxes.numpy(), pooling=POOLING[target], threads=1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the swapped axes are intended here
         return torch.from_numpy(labels.pool(rows, boxes.numpy(), convention="naver", threads=1))
 
 
-def _targets_by_region(labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, paste: Paste) -> Tensor:
+def _targets_by_region(
+    target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, paste: Paste
+) -> Tensor:
     rects = np.tile(np.array(paste.rect), (len(rows), 1))
+    partners = paste.partners.numpy()
     return torch.from_numpy(
-        labels.cutmix_targets(rows, boxes.numpy(), paste.partners.numpy(), rects, paste.input_size, threads=1)
+        labels.cutmix_targets(
+            rows, boxes.numpy(), partners, rects, paste.input_size, pooling=POOLING[target], threads=1
+        )
     )
 
 

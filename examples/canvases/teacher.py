@@ -1,6 +1,8 @@
-"""A small fully convolutional teacher of single digits, its export, and its label maps by ``relabel run``."""
+"""A small fully convolutional teacher of single digits, its export, and its labels by ``relabel run``."""
 
+import dataclasses
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .data import CANVAS_PIXELS, CLASSES, DIGIT_PIXELS, Digits, draw_singles
+from .data import CANVAS_PIXELS, CLASSES, DIGIT_PIXELS, Digits, draw_crops, draw_singles
 
 SHARPNESS = 2.0  # factor of the exported scores
 
@@ -21,15 +23,47 @@ classes = "classes.txt"
 """
 
 
-class Teacher(nn.Module):
-    """Classifier of RGB images. A cell is 4x4 pixels and has a receptive field of 18x18."""
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """Size of a teacher, and the images of single digits that it is trained on.
 
-    def __init__(self, width: int = 24) -> None:
+    Attributes:
+        blocks: Number of convolutions; each after the first halves the map.
+        steps: Training steps.
+        draw: Draws that many images of single digits, ``[n, 1, y, x]``, and their classes, ``[n]``.
+    """
+
+    blocks: int
+    steps: int
+    draw: Callable[[Digits, int, np.random.Generator], tuple[Tensor, Tensor]]
+
+
+def _draw_one_size(digits: Digits, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    return draw_singles(digits, count, DIGIT_PIXELS + 8, rng)[:2]
+
+
+def _draw_all_sizes(digits: Digits, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+    return draw_crops(digits, count, (DIGIT_PIXELS, 3.5 * DIGIT_PIXELS), CANVAS_PIXELS, rng)
+
+
+ONE_SIZE = Kind(blocks=3, steps=300, draw=_draw_one_size)
+"""Knows digits of the size that they have on canvases. A cell is 4x4 pixels."""
+
+ALL_SIZES = Kind(blocks=4, steps=1500, draw=_draw_all_sizes)
+"""Knows digits of the sizes that they have on canvases and in resized parts of canvases. A cell is 8x8 pixels."""
+
+
+class Teacher(nn.Module):
+    """Classifier of RGB images."""
+
+    def __init__(self, blocks: int, width: int = 24) -> None:
         super().__init__()
-        self.features = nn.Sequential(
-            *_block(3, width), nn.MaxPool2d(2), *_block(width, 2 * width), nn.MaxPool2d(2), *_block(2 * width, 4 * width)
-        )
-        self.head = nn.Linear(4 * width, len(CLASSES))
+        layers = _block(3, width)
+        for _ in range(blocks - 1):
+            layers += [nn.MaxPool2d(2), *_block(width, min(2 * width, 96))]
+            width = min(2 * width, 96)
+        self.features = nn.Sequential(*layers)
+        self.head = nn.Linear(width, len(CLASSES))
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(torch.flatten(F.adaptive_avg_pool2d(self.features(images), 1), 1))
@@ -39,15 +73,15 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU()]
 
 
-def train_teacher(digits: Digits, seed: int, steps: int, batch: int = 64) -> Teacher:
-    """Trains on single digits with their size on the canvases, at random positions in 20x20 pixels of noise."""
+def train_teacher(digits: Digits, seed: int, kind: Kind, batch: int = 64) -> Teacher:
+    """Trains on single digits at random positions in noise."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    teacher = Teacher()
+    teacher = Teacher(kind.blocks)
     optimizer = torch.optim.SGD(teacher.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=steps)
-    for _ in range(steps):
-        images, classes, _ = draw_singles(digits, batch, DIGIT_PIXELS + 8, rng)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=kind.steps)
+    for _ in range(kind.steps):
+        images, classes = kind.draw(digits, batch, rng)
         loss = F.cross_entropy(teacher(images.expand(-1, 3, -1, -1)), classes)
         optimizer.zero_grad()
         loss.backward()
@@ -57,9 +91,9 @@ def train_teacher(digits: Digits, seed: int, steps: int, batch: int = 64) -> Tea
 
 
 @torch.no_grad()
-def teacher_accuracy(teacher: Teacher, digits: Digits, seed: int) -> float:
+def teacher_accuracy(teacher: Teacher, digits: Digits, seed: int, kind: Kind) -> float:
     """Returns the top-1 accuracy on single digits."""
-    images, classes, _ = draw_singles(digits, 1000, DIGIT_PIXELS + 8, np.random.default_rng([seed, 2]))
+    images, classes = kind.draw(digits, 1000, np.random.default_rng([seed, 2]))
     return (teacher(images.expand(-1, 3, -1, -1)).argmax(1) == classes).float().mean().item()
 
 
@@ -85,7 +119,12 @@ def export_teacher(teacher: Teacher, folder: Path) -> Path:
     return path
 
 
-def make_labels(program: Path, teacher: Path, images: Path, store: Path) -> None:
-    """Labels the images with ``relabel run``, top 5 of every cell."""
-    command = [program, "run", "--teacher", teacher, "--in", images, "--out", store, "--threads", "1", "--quiet"]
-    subprocess.run([str(word) for word in command], check=True, stdout=subprocess.DEVNULL)
+def make_labels(program: Path, teacher: Path, images: Path, store: Path, tiles: str | None = None) -> None:
+    """Labels the images with ``relabel run``, top 5 of every cell, and calibrates pooling if there are tiles."""
+    source = ["--teacher", teacher, "--in", images, "--threads", "1", "--quiet"]
+    commands = [["run", "--out", store, *source]]
+    if tiles:
+        commands[0] += ["--tiles", tiles]
+        commands.append(["calibrate", store, "--images", "500", *source])
+    for command in commands:
+        subprocess.run([str(word) for word in [program, *command]], check=True, stdout=subprocess.DEVNULL)

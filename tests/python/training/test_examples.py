@@ -69,7 +69,7 @@ def test_a_crop_is_that_of_interpolate():
 def test_test_images_show_one_complete_digit_of_the_requested_size():
     white = data.Digits(torch.ones(1, 1, 12, 12), torch.zeros(1, dtype=torch.int64))
     for pixels in (12, 24):
-        images, classes = data.draw_test(white, 50, (pixels, pixels), np.random.default_rng(0))
+        images, classes = data.draw_crops(white, 50, (pixels, pixels), 32, np.random.default_rng(0))
         assert images.shape == (50, 1, 32, 32) and (classes == 0).all()
         assert torch.allclose((images > 0.55).sum((1, 2, 3)).sqrt(), torch.tensor(float(pixels)), atol=1.0)
 
@@ -86,8 +86,17 @@ def test_one_epoch_of_every_arm_of_the_experiment(tmp_path):
     assert f"{results['localized+region']:.3f}" in table[-1]
 
 
+def test_one_epoch_with_the_labels_of_tiles(tmp_path):
+    out = tmp_path / "results.json"
+    arms = ["tiles+none", "calibrated+region"]
+    options = f"--tiles 4 --seeds 1 --epochs 1 --canvases 64 --teacher-steps 20 --processes 1 --relabel {PROGRAM} --out {out}"
+    call_main(digits, *options.split(), "--arms", *arms)
+    assert set(json.loads(out.read_text())["top1"]["100"]) == {"teacher", *arms}
+
+
 def test_arms_are_parsed_from_their_names():
-    assert [Arm.parse(str(arm)) for arm in digits.ARMS] == digits.ARMS
+    arms = [*digits.ARMS, *digits.TILES_ARMS]
+    assert [Arm.parse(str(arm)) for arm in arms] == arms
     for text in ["global+region", "local+none", "single", "single+"]:
         with pytest.raises(ValueError, match="is not an arm"):
             Arm.parse(text)

@@ -1,5 +1,6 @@
 """The example `train.py`: targets, training, resuming and several processes, with label maps of ``relabel run``."""
 
+import dataclasses
 import json
 import sys
 
@@ -24,7 +25,8 @@ def folders(tmp_path_factory):
     drawn, _ = data.split_digits(0)
     data.save_canvases(drawn, 48, root / "data/train", np.random.default_rng(0))
     data.save_canvases(drawn, 20, root / "data/val", np.random.default_rng(1))
-    path = teacher.export_teacher(teacher.train_teacher(drawn, 0, 5), root / "teacher")
+    kind = dataclasses.replace(teacher.ONE_SIZE, steps=5)
+    path = teacher.export_teacher(teacher.train_teacher(drawn, 0, kind), root / "teacher")
     teacher.make_labels(PROGRAM, path, root / "data/train", root / "labels")
     return root
 
