@@ -79,8 +79,8 @@ def main() -> None:
 
 def train_loader(arguments: argparse.Namespace, world: int) -> tuple[DataLoader[Any], dict[str, int]]:
     """Returns a loader of images and targets, and the index of each folder class among the model's outputs."""
-    cut = [rt.RandomResizedCrop(arguments.size, scale=arguments.scale)]
-    flip = [] if arguments.no_flip else [rt.RandomHorizontalFlip()]
+    cut = [v2.RandomResizedCrop(arguments.size, scale=arguments.scale)]
+    flip = [] if arguments.no_flip else [v2.RandomHorizontalFlip()]
     folder = ImageFolder(arguments.data / "train", v2.Compose([*cut, *flip, *TO_INPUT]))
     region = arguments.cutmix == "region"
     cutmix = None if arguments.cutmix == "none" else rt.CutMix(prob=arguments.cutmix_prob, region=region)
@@ -109,9 +109,8 @@ class SingleLabels:
         self.classes = classes
         self.cutmix = cutmix
 
-    def __call__(self, samples: list[tuple[tuple[Tensor, rt.Crop], int]]) -> tuple[Tensor, Tensor]:
-        images = default_collate([image for (image, _), _ in samples])
-        classes = torch.tensor([number for _, number in samples])
+    def __call__(self, samples: list[tuple[Tensor, int]]) -> tuple[Tensor, Tensor]:
+        images, classes = default_collate(samples)
         targets = nn.functional.one_hot(classes, self.classes).float()
         return (images, targets) if self.cutmix is None else self.cutmix(images, targets)
 

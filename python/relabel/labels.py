@@ -126,6 +126,14 @@ class Labels:
         """Readable names of the classes."""
         return list(self.info["classes"]["names"])
 
+    @property
+    def classes(self) -> list[str]:
+        return list(self.info["classes"].get("ids") or self.info["classes"]["names"])
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        return {name: index for index, name in enumerate(self.classes)}
+
     def ids(self) -> list[str]:
         """Returns the id of every row; ``rows(ids())`` is ``[0, 1, 2, ...]``."""
         return self._core.ids()

@@ -1,24 +1,32 @@
-"""Label maps in PyTorch. A training script for ImageNet changes three lines:
+"""Label maps in PyTorch. A training script for ImageNet changes two lines:
 
-    transform = v2.Compose([relabel.torch.RandomResizedCrop(224), v2.RandomHorizontalFlip(), ...])      # 1: returns its box
-    dataset = relabel.torch.LabelMapDataset(ImageFolder(root, transform), relabel.open("labels/"))      # 2: pools the box
-    for images, targets, boxes in loader: loss = cross_entropy(model(images), targets)                  # 3: soft targets
+    dataset = relabel.torch.LabelMapDataset(ImageFolder(root, transform), relabel.open("labels/"))      # 1: (image, target)
+    for images, targets in loader: loss = cross_entropy(model(images), targets)                         # 2: soft targets
 
-``docs/guide/train.md`` describes the complete recipe, CutMix, token labels, timm, DALI and FFCV.
+The random resized crop in the transform, of torchvision or timm, remembers its box, and the data set pools the label map over
+it. ``docs/guide/train.md`` describes the complete recipe, CutMix and token labels; ``docs/training.md`` has recipes for other
+training loops and data loaders.
 """
 
-from .crops import Crop, OnImage, RandomHorizontalFlip, RandomResizedCrop
-from .data import CropDataset, LabelMapDataset, PoolCollate
+from .collate import PoolCollate
+from .crops import Crop, RandomHorizontalFlip, RandomResizedCrop, remember_crops, report_crop
+from .data import CropDataset, LabelMapDataset
+from .iterable import CropIterable, LabelMapIterable
 from .mix import CutMix, MixUp
+from .validation import TeacherClasses
 
 __all__ = [
     "Crop",
     "CropDataset",
+    "CropIterable",
     "CutMix",
     "LabelMapDataset",
+    "LabelMapIterable",
     "MixUp",
-    "OnImage",
     "PoolCollate",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
+    "TeacherClasses",
+    "remember_crops",
+    "report_crop",
 ]

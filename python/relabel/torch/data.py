@@ -1,46 +1,51 @@
-"""Data sets and collation: images with the targets of their crops."""
+"""Data sets: images with the targets of their crops."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch.utils.data import Dataset, default_collate
+from numpy.typing import DTypeLike, NDArray
+from torch.utils.data import Dataset
 
-from ..labels import Labels
-from .crops import Crop
-from .mix import CutMix
-from .targets import Missing, Target, Targets, rows_of_names, without_labels
-
-SAMPLED_FILES = 64
-"""Number of files whose lengths are compared with those of the labelled files."""
+from ..labels import Convention, Fill, Labels, Pooling
+from .crops import FULL_IMAGE, Crop, remember_crops, transformed
+from .images import rows_of_dataset, visible_transforms
+from .pipelines import check_steps
+from .samples import image_of
+from .targets import HardWeight, Missing, Target, TargetOptions, Targets, rows_of_names, without_labels
 
 
 class CropDataset(Dataset[Any]):
     """Images of a data set with their crops: ``(image, Crop)``. :class:`PoolCollate` adds the targets of a batch.
 
+    The random resized crop and the horizontal flip of torchvision (v1 and v2) or timm in the transform remember what they do
+    (:func:`~relabel.torch.remember_crops`), so the transform remains as it is.
+
     Args:
-        dataset: A map-style data set whose samples are images or tuples that begin with one, such as
+        dataset: A map-style data set whose samples are images, tuples that begin with one, or dicts with one, such as
             ``torchvision.datasets.ImageFolder``.
         labels: The store.
-        transform: Applied to the image, and returns ``(image, Crop)``. Leave it out if the data set's own transform
-            contains the crop.
-        ids: The id, or the path below the source, of each image. Default: the paths of the data set's ``samples`` below its
-            ``root``, as ImageFolder (or a ``Subset`` of one) has them.
+        transform: Applied to the image. Leave it out if the data set transforms its images.
+        image: Key of the image in dicts, index in tuples. Default: the first item of a tuple, and of a dict the value of the
+            first key that is ``"image"``, ``"img"``, ``"pixel_values"`` or the extension of an image file.
+        ids: For each image its id, its path below the source, or its row. Default: the paths of the data set's files, as
+            ``ImageFolder`` and ``ImageNet`` of torchvision, timm's ``ImageDataset``, and ``Subset`` and
+            ``ConcatDataset`` of them have.
         missing: See :data:`~relabel.torch.targets.Missing`.
 
     Raises:
         KeyError: If an image is missing in the store, a name could mean two images, or two files have only one image in the
             store.
         NotLabelled: If images have no labels and ``missing`` is ``"error"``.
-        ValueError: If the number of ids is not that of the images.
+        TypeError: If the data set does not list its files, and ``ids`` is left out.
+        ValueError: If the number of ids is not that of the images, or a transform before or after the crop moves pixels.
     """
+
+    _needs_crop = True
+    _needs_sides = False
 
     def __init__(
         self,
@@ -48,30 +53,52 @@ class CropDataset(Dataset[Any]):
         labels: Labels,
         transform: Callable[[Any], Any] | None = None,
         *,
-        ids: Sequence[str] | None = None,
+        image: str | int | None = None,
+        ids: Sequence[str] | Sequence[int] | None = None,
         missing: Missing = "error",
     ) -> None:
         self.dataset = dataset
         self.labels = labels
+        self.image = image
         self.transform = transform
-        files = _files(dataset) if ids is None else []
-        names = [name for name, _ in files] if ids is None else list(ids)
-        if len(names) != len(dataset):
-            raise ValueError(f"got {len(names)} ids for {len(dataset)} images")
-        rows = rows_of_names(labels, names, are_paths=ids is None)
-        _warn_of_other_files(labels, rows, files)
+        for visible in visible_transforms(dataset):
+            self._watch(visible)
+        if ids is not None and len(ids) != len(dataset):
+            raise ValueError(f"got {len(ids)} ids for {len(dataset)} images")
+        rows = rows_of_dataset(dataset, labels) if ids is None else _rows_of_ids(labels, ids)
         unlabelled = without_labels(labels, rows, missing)
         kept = np.flatnonzero(~unlabelled) if missing == "drop" else np.arange(len(rows))
         self.indices = kept.astype(np.int64)
         self.rows = rows[kept]
-        self.hard: np.ndarray[Any, np.dtype[np.int64]] | None = None
+        self.one_hot_rows: NDArray[np.bool_] | None = None
         if missing == "hard" and unlabelled.any():
-            classes = labels.folder_classes()
-            without_class = rows[unlabelled & (classes[rows] < 0)]
-            if len(without_class):
-                raise ValueError(f"row {without_class[0]} has no labels, and its folder is not a class of the teacher")
-            self.hard = np.full(len(labels), -1, dtype=np.int64)
-            self.hard[rows[unlabelled]] = classes[rows[unlabelled]]
+            self.one_hot_rows = np.zeros(len(labels), dtype=np.bool_)
+            self.one_hot_rows[rows[unlabelled]] = True
+
+    @property
+    def transform(self) -> Callable[[Any], Any] | None:
+        """Applied to the image; None if the data set transforms its images. May be replaced, as timm's ``create_loader`` does."""
+        return self._transform
+
+    @transform.setter
+    def transform(self, transform: Callable[[Any], Any] | None) -> None:
+        self._watch(transform)
+        self._transform = transform
+
+    @property
+    def transforms(self) -> list[Any]:
+        """The transforms that are applied to images, as far as they can be seen."""
+        return [transform for transform in (*visible_transforms(self.dataset), self.transform) if transform is not None]
+
+    @property
+    def classes(self) -> list[str]:
+        """Ids of the classes in the order of a target."""
+        return self.labels.classes
+
+    @property
+    def class_to_idx(self) -> dict[str, int]:
+        """Index of each class in a target, by its id."""
+        return {name: index for index, name in enumerate(self.classes)}
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -80,33 +107,42 @@ class CropDataset(Dataset[Any]):
         return self.crop(index)
 
     def crop(self, index: int) -> tuple[Any, Crop]:
-        """Returns the transformed image and its crop."""
-        sample = self.dataset[int(self.indices[index])]
-        image = sample
-        if isinstance(sample, (tuple, list)) and not _is_pair(sample):
-            image = sample[0]
-        if self.transform is not None:
-            image = self.transform(image)
-        if not _is_pair(image):
-            raise TypeError(
-                f"the transform returned {type(image).__name__}, expected (image, Crop)\n  help: begin it with "
-                "relabel.torch.RandomResizedCrop, and wrap transforms that take only an image in relabel.torch.OnImage"
-            )
-        image, crop = image
-        return image, dataclasses.replace(crop, row=int(self.rows[index]))
+        """Returns the transformed image and its crop.
+
+        Raises:
+            ValueError: If the transform did not crop, or more than once.
+        """
+        image, crop = transformed(self._transformed_image, int(self.indices[index]))
+        if crop is None:
+            if self._needs_crop:
+                raise ValueError(no_crop(self.labels, int(self.rows[index])))
+            crop = FULL_IMAGE
+        return image, crop._replace(row=int(self.rows[index]))
+
+    def _transformed_image(self, index: int) -> Any:
+        image = image_of(self.dataset[index], self.image)
+        return image if self.transform is None else self.transform(image)
+
+    def _watch(self, transform: Any) -> None:
+        remember_crops(transform)
+        if self._needs_crop:
+            check_steps(transform, needs_sides=self._needs_sides)
 
 
 class LabelMapDataset(CropDataset):
-    """Images with the targets and boxes of their crops: ``(image, target, box)``.
+    """Images with the targets of their crops: ``(image, target)``.
 
-    ``target`` is float32 ``[classes]`` (``[classes, p, p]`` with ``output_size``). ``box`` is float32 ``[4]``,
-    ``x0, y0, x1, y1`` as fractions of the image. A DataLoader pools an entire batch in one call.
+    ``target`` is float32 ``[classes]`` (``[classes, p, p]`` with ``output_size``). A DataLoader pools an entire batch in one
+    call.
 
     Args:
         dataset: As in :class:`CropDataset`, as are all arguments that are not listed here.
+        return_box: Adds the box to the sample, float32 ``[4]``, ``x0, y0, x1, y1`` as fractions of the image.
+        return_label: Adds the folder class to the end of the sample, as an index into the target; -1 if it has none.
         target: See :data:`~relabel.torch.targets.Target`.
-        options: Options of :meth:`relabel.Labels.pool`: ``pooling``, ``output_size``, ``dtype``, ``fill``,
-            ``temperature``, ``convention``.
+        pooling: As in :meth:`relabel.Labels.pool`, as are ``output_size``, ``dtype``, ``fill``, ``temperature`` and
+            ``convention``.
+        classes: See :class:`~relabel.torch.targets.TargetOptions`, as for ``hard`` and ``hard_weight``.
     """
 
     def __init__(
@@ -115,92 +151,59 @@ class LabelMapDataset(CropDataset):
         labels: Labels,
         transform: Callable[[Any], Any] | None = None,
         *,
-        target: Target = "crop",
-        ids: Sequence[str] | None = None,
+        return_box: bool = False,
+        return_label: bool = False,
+        image: str | int | None = None,
+        ids: Sequence[str] | Sequence[int] | None = None,
         missing: Missing = "error",
-        **options: Any,
+        target: Target = "crop",
+        pooling: Pooling | None = None,
+        output_size: int | tuple[int, int] | None = None,
+        dtype: DTypeLike = np.float32,
+        fill: Fill = 0.0,
+        temperature: float = 1.0,
+        convention: Convention = "relabel",
+        classes: Sequence[str] | None = None,
+        hard: float = 0.0,
+        hard_weight: HardWeight = "constant",
     ) -> None:
-        super().__init__(dataset, labels, transform, ids=ids, missing=missing)
-        self.targets = Targets(labels, self.hard, target, options)
+        options = TargetOptions(
+            target, pooling, output_size, dtype, fill, temperature, convention, classes, hard, hard_weight
+        )
+        self._needs_crop, self._needs_sides = target == "crop", options.needs_sides
+        super().__init__(dataset, labels, transform, image=image, ids=ids, missing=missing)
+        self.return_box = return_box
+        self.return_label = return_label
+        self.targets = Targets(labels, options, self.rows, self.one_hot_rows)
 
-    def __getitem__(self, index: int) -> tuple[Any, torch.Tensor, torch.Tensor]:
+    @property
+    def classes(self) -> list[str]:
+        options = self.targets.options
+        return self.labels.classes if options.classes is None else list(options.classes)
+
+    def __getitem__(self, index: int) -> tuple[Any, ...]:
         return self.__getitems__([index])[0]
 
-    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, torch.Tensor, torch.Tensor]]:
+    def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, ...]]:
         images, crops = zip(*[self.crop(index) for index in indices], strict=True)
-        targets = self.targets(crops)
-        boxes = torch.tensor([crop.box for crop in crops], dtype=torch.float32)
-        return list(zip(images, targets, boxes, strict=True))
+        columns: list[Any] = [images, self.targets(crops)]
+        if self.return_box:
+            columns.append(torch.tensor([crop.box for crop in crops], dtype=torch.float32))
+        if self.return_label:
+            columns.append(torch.from_numpy(self.targets.folder_classes[[crop.row for crop in crops]]))
+        return list(zip(*columns, strict=True))
 
 
-class PoolCollate:
-    """Collates samples of a :class:`CropDataset` into ``(images, targets)``. Pools the batch in one call and applies CutMix.
-
-    CutMix by region needs this class, because it needs the boxes.
-
-    Args:
-        dataset: The data set of the loader.
-        target: As in :class:`LabelMapDataset`.
-        cutmix: Applied to the batch.
-        options: As in :class:`LabelMapDataset`.
-    """
-
-    def __init__(
-        self, dataset: CropDataset, *, target: Target = "crop", cutmix: CutMix | None = None, **options: Any
-    ) -> None:
-        self.targets = Targets(dataset.labels, dataset.hard, target, options)
-        self.cutmix = cutmix
-        if cutmix is not None and cutmix.region and (target != "crop" or "output_size" in options):
-            raise ValueError('CutMix by region needs target="crop" and no output_size')
-
-    def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, torch.Tensor]:
-        crops = [crop for _, crop in samples]
-        images = default_collate([image for image, _ in samples])
-        if self.cutmix is None:
-            return images, self.targets(crops)
-        if not self.cutmix.region:
-            return self.cutmix.forward(images, self.targets(crops))
-        paste = self.cutmix.paste(images)
-        if paste is None:
-            return images, self.targets(crops)
-        return paste.images, self.targets.of_paste(crops, paste)
+def _rows_of_ids(labels: Labels, ids: Sequence[str] | Sequence[int]) -> NDArray[np.int64]:
+    if len(ids) and not isinstance(ids[0], str):
+        return labels.rows(ids)
+    return rows_of_names(labels, [str(name) for name in ids], are_paths=False)
 
 
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, (tuple, list)) and len(value) == 2 and isinstance(value[1], Crop)
-
-
-def _files(dataset: Any) -> list[tuple[str, str]]:
-    """Returns (path below the root, path) of each file of an ImageFolder or of a Subset of one."""
-    if hasattr(dataset, "samples") and hasattr(dataset, "root"):
-        root = os.fspath(dataset.root)
-        return [(os.path.relpath(path, root).replace(os.sep, "/"), path) for path, _ in dataset.samples]
-    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
-        files = _files(dataset.dataset)
-        return [files[index] for index in dataset.indices]
-    raise TypeError(
-        f"{type(dataset).__name__} has no `samples` and `root`, which list its images\n  help: pass ids=, one for each image"
+def no_crop(labels: Labels, row: int) -> str:
+    """Returns the message for an image whose crop is unknown."""
+    return (
+        f"the transform of {labels.ids()[row]} did not crop it with a known random resized crop, so its box is unknown\n"
+        "  help: use RandomResizedCrop of torchvision or timm, apply relabel.torch.remember_crops to a transform that a function "
+        'uses, or call relabel.torch.report_crop in a crop of your own; target="image" needs no crop'
     )
-
-
-def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], files: Sequence[tuple[str, str]]) -> None:
-    """Warns if file lengths differ from those of the labelled files: two splits may have the same names."""
-    if not files or labels.info.get("imported"):
-        # An imported store has the lengths of the files of its maps, not of the images.
-        return
-    step = max(1, len(files) // SAMPLED_FILES)
-    sampled = range(0, len(files), step)
-    listed = labels._core.file_bytes(np.ascontiguousarray(rows[::step]))
-    pairs = [
-        (os.path.getsize(files[at][1]), int(length))
-        for at, length in zip(sampled, listed, strict=True)
-        if length > 0 and os.path.isfile(files[at][1])
-    ]
-    others = sum(there != length for there, length in pairs)
-    if 2 * others > len(pairs):
-        warnings.warn(
-            f"{labels.path}: {others} of {len(pairs)} sampled files of the data set differ in length from the labelled files\n"
-            "  help: ignore this for resized or converted copies. Otherwise these are different images with the same names, such "
-            "as those of a different split",
-            stacklevel=4,
-        )

@@ -217,7 +217,8 @@ def test_a_damaged_calibration_is_an_error(tile_map_store, tmp_path):
 
 def test_data_sets_pool_as_they_are_told(photographs, tile_map_labels):
     transform = v2.Compose([rt.RandomResizedCrop(32), rt.RandomHorizontalFlip(), v2.ToImage(), v2.ToDtype(torch.float32)])
-    data = rt.LabelMapDataset(ImageFolder(photographs, transform), tile_map_labels, pooling="calibrated")
+    images = ImageFolder(photographs, transform)
+    data = rt.LabelMapDataset(images, tile_map_labels, pooling="calibrated", return_box=True)
     samples = data.__getitems__([1, 5, 9])
     boxes = np.stack([box.numpy() for _, _, box in samples])
     expected = tile_map_labels.pool([1, 5, 9], boxes, pooling="calibrated")

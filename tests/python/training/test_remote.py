@@ -60,7 +60,7 @@ def test_workers_read_a_remote_store(photographs, store, labels, serve, tmp_path
     # Workers must not share the connections that the process has opened.
     remote.pool(np.arange(24).repeat(4), [[0, 0, 1, 1]] * 96, threads=4)
     transform = v2.Compose([rt.RandomResizedCrop(32), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
-    data = rt.LabelMapDataset(ImageFolder(photographs, transform), remote)
+    data = rt.LabelMapDataset(ImageFolder(photographs, transform), remote, return_box=True)
     # A spawned worker needs seconds to load PyTorch: one is enough here.
     workers = 1 if context == "spawn" else 2
     loader = DataLoader(data, batch_size=6, num_workers=workers, multiprocessing_context=context, timeout=120)

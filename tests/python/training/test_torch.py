@@ -17,8 +17,8 @@ import relabel.torch as rt
 def training_transform(size=64):
     return v2.Compose(
         [
-            rt.RandomResizedCrop(size, antialias=True),
-            rt.RandomHorizontalFlip(),
+            v2.RandomResizedCrop(size, antialias=True),
+            v2.RandomHorizontalFlip(),
             v2.ColorJitter(0.2),
             v2.ToImage(),
             v2.ToDtype(torch.float32, scale=True),
@@ -27,13 +27,16 @@ def training_transform(size=64):
     )
 
 
-def test_a_sample_has_image_target_and_box(photographs, labels):
+def test_a_sample_has_image_and_target_and_on_request_box_and_folder_class(photographs, labels):
     data = rt.LabelMapDataset(ImageFolder(photographs, training_transform()), labels)
     assert len(data) == 24
-    image, target, box = data[5]
-    assert image.shape == (3, 64, 64) and target.shape == (1000,) and box.shape == (4,)
-    assert target.dtype == box.dtype == torch.float32
+    image, target = data[5]
+    assert image.shape == (3, 64, 64) and target.shape == (1000,) and target.dtype == torch.float32
+    data = rt.LabelMapDataset(ImageFolder(photographs, training_transform()), labels, return_box=True, return_label=True)
+    _, target, box, folder_class = data[5]
+    assert box.shape == (4,) and box.dtype == torch.float32
     assert np.array_equal(target.numpy(), labels.pool([5], box[None])[0])
+    assert folder_class == labels.folder_classes()[5] >= 0
 
 
 def test_a_batch_is_pooled_in_one_call(photographs, labels, monkeypatch):
@@ -41,9 +44,10 @@ def test_a_batch_is_pooled_in_one_call(photographs, labels, monkeypatch):
     calls = []
     pool = relabel.Labels.pool
     monkeypatch.setattr(relabel.Labels, "pool", lambda self, ids, *rest, **more: calls.append(len(ids)) or pool(self, ids, *rest, **more))
-    images, targets, boxes = next(iter(DataLoader(data, batch_size=8)))
+    calls.clear()
+    images, targets = next(iter(DataLoader(data, batch_size=8)))
     assert calls == [8]
-    assert images.shape == (8, 3, 64, 64) and targets.shape == (8, 1000, 2, 2) and boxes.shape == (8, 4)
+    assert images.shape == (8, 3, 64, 64) and targets.shape == (8, 1000, 2, 2)
 
 
 def test_collation_pools_the_batch(photographs, labels):
@@ -79,8 +83,8 @@ def test_subsets_custom_ids_and_distributed_sampling(photographs, labels):
     for rank in range(2):
         data = rt.LabelMapDataset(folder, labels)
         sampler = DistributedSampler(data, num_replicas=2, rank=rank, shuffle=True, seed=1)
-        for images, targets, boxes in DataLoader(data, batch_size=6, sampler=sampler):
-            assert len(images) == len(targets) == len(boxes) == 6
+        for images, targets in DataLoader(data, batch_size=6, sampler=sampler):
+            assert len(images) == len(targets) == 6
         seen += list(sampler)
     assert sorted(seen) == list(range(24))
 
@@ -107,15 +111,10 @@ def test_missing_labels_become_one_hot_targets(photographs, labels, monkeypatch)
     monkeypatch.setattr(relabel.Labels, "labelled", lambda self: np.arange(24) != 14)
     folder = ImageFolder(photographs, training_transform(32))
     data = rt.LabelMapDataset(folder, labels, missing="hard")
-    targets = torch.stack([target for _, target, _ in data.__getitems__([13, 14])])
+    targets = torch.stack([target for _, target in data.__getitems__([13, 14])])
     assert targets[1].argmax() == 967 and targets[1].max() == 1 and targets[0].max() < 1
     crops = rt.CropDataset(folder, labels, missing="hard")
     torch.manual_seed(5)
     collate = rt.PoolCollate(crops, cutmix=rt.CutMix(region=True))
     _, mixed = collate([crops[row] for row in (13, 14, 15, 2)])
     assert torch.allclose(mixed.sum(1), torch.ones(4), atol=1e-5)
-
-
-def test_a_transform_without_a_box_is_refused(photographs, labels):
-    with pytest.raises(TypeError, match=r"expected \(image, Crop\)"):
-        rt.LabelMapDataset(ImageFolder(photographs, v2.CenterCrop(32)), labels)[0]

@@ -17,14 +17,14 @@ import relabel.torch as rt
 
 # A spawned worker needs seconds to load PyTorch: one is enough. Those of the fork server share one copy.
 WORKERS = {"fork": 2, "spawn": 1, "forkserver": 2}
-TRANSFORM = v2.Compose([rt.RandomResizedCrop(32), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
+TRANSFORM = v2.Compose([v2.RandomResizedCrop(32), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn", "forkserver"])
 def test_workers_return_what_one_process_returns(photographs, labels, context):
     # Pooling before the workers start: they must survive what it leaves in the process.
     labels.pool(np.arange(24).repeat(4), [[0, 0, 1, 1]] * 96, threads=4)
-    data = rt.LabelMapDataset(ImageFolder(photographs, TRANSFORM), labels)
+    data = rt.LabelMapDataset(ImageFolder(photographs, TRANSFORM), labels, return_box=True)
     loader = DataLoader(data, batch_size=6, num_workers=WORKERS[context], multiprocessing_context=context, timeout=120)
     batches = list(loader)
     assert sum(len(images) for images, _, _ in batches) == 24
