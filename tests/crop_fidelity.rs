@@ -525,7 +525,7 @@ fn images_that_cannot_be_used_are_skipped_with_their_reason() {
     // Figures need at least one image.
     job.rows = vec![5, 7];
     let refused = crop_fidelity(&job, ColourClassifier::boxed(), &NoopMonitor, None).unwrap_err().to_string();
-    assert!(refused.contains("all 2 images were skipped, the first one") && refused.contains("nothing"), "{refused}");
+    assert!(refused.contains("0 of 2 images could be read, the first one") && refused.contains("nothing"), "{refused}");
     job.rows = Vec::new();
     let refused = crop_fidelity(&job, ColourClassifier::boxed(), &NoopMonitor, None).unwrap_err().to_string();
     assert!(refused.contains("none of the images has one"), "{refused}");

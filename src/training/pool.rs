@@ -34,4 +34,5 @@ pub use options::{Convention, Fill, OutputSize, PoolOptions, Temperature};
 pub use pool_error::PoolError;
 pub use pooler::Pooler;
 pub use source_pooler::SourcePooler;
+pub use source_scores::prediction_target;
 pub use target::{SparseTarget, TargetValue};

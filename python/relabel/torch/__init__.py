@@ -12,6 +12,7 @@ from .collate import PoolCollate
 from .crops import Crop, RandomHorizontalFlip, RandomResizedCrop, remember_crops, report_crop
 from .data import CropDataset, LabelMapDataset
 from .iterable import CropIterable, LabelMapIterable
+from .loader import TargetLoader
 from .mix import CutMix, MixUp
 from .validation import TeacherClasses
 
@@ -26,6 +27,7 @@ __all__ = [
     "PoolCollate",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
+    "TargetLoader",
     "TeacherClasses",
     "remember_crops",
     "report_crop",

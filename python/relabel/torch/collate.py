@@ -15,8 +15,7 @@ from .crops import Crop
 from .data import CropDataset
 from .iterable import CropIterable
 from .mix import CutMix
-from .pipelines import check_steps
-from .targets import HardWeight, Target, TargetOptions, Targets
+from .targets import CropArrays, HardWeight, Target, TargetOptions, Targets
 
 
 class PoolCollate:
@@ -58,13 +57,12 @@ class PoolCollate:
             if target != "crop" or refused:
                 given = ", ".join(refused) or f"target={target!r}"
                 raise ValueError(f"CutMix by region does not take {given}\n  help: leave it out, or pass CutMix(region=False)")
-        for transform in dataset.transforms:
-            check_steps(transform, needs_sides=by_region or options.needs_sides)
+        dataset.check_options(options, by_region=by_region)
         self.targets = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)
         self.cutmix = cutmix
 
     def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, torch.Tensor]:
-        crops = [crop for _, crop in samples]
+        crops = CropArrays.of([crop for _, crop in samples])
         images = default_collate([image for image, _ in samples])
         if self.cutmix is None:
             return images, self.targets(crops)

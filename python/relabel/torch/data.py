@@ -15,7 +15,7 @@ from .crops import FULL_IMAGE, Crop, remember_crops, transformed
 from .images import rows_of_dataset, visible_transforms
 from .pipelines import check_steps
 from .samples import image_of
-from .targets import HardWeight, Missing, Target, TargetOptions, Targets, rows_of_names, without_labels
+from .targets import CropArrays, HardWeight, Missing, Target, TargetOptions, Targets, rows_of_names, without_labels
 
 
 class CropDataset(Dataset[Any]):
@@ -99,6 +99,15 @@ class CropDataset(Dataset[Any]):
     def class_to_idx(self) -> dict[str, int]:
         """Index of each class in a target, by its id."""
         return {name: index for index, name in enumerate(self.classes)}
+
+    def check_options(self, options: TargetOptions, *, by_region: bool = False) -> None:
+        """Refuses transforms that make the targets of these options wrong.
+
+        Raises:
+            ValueError: If a transform moves pixels in a way that matters; the message names it.
+        """
+        for transform in self.transforms:
+            check_steps(transform, needs_sides=by_region or options.needs_sides)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -186,7 +195,7 @@ class LabelMapDataset(CropDataset):
 
     def __getitems__(self, indices: Sequence[int]) -> list[tuple[Any, ...]]:
         images, crops = zip(*[self.crop(index) for index in indices], strict=True)
-        columns: list[Any] = [images, self.targets(crops)]
+        columns: list[Any] = [images, self.targets(CropArrays.of(crops))]
         if self.return_box:
             columns.append(torch.tensor([crop.box for crop in crops], dtype=torch.float32))
         if self.return_label:

@@ -16,7 +16,7 @@ from .crops import FULL_IMAGE, Crop, remember_crops, transformed
 from .data import no_crop
 from .pipelines import check_steps
 from .samples import image_of
-from .targets import HardWeight, Missing, Target, TargetOptions, Targets, check_missing
+from .targets import CropArrays, HardWeight, Missing, Target, TargetOptions, Targets, check_missing
 
 Key = str | int | Callable[[Any], str | int]
 """Where the id of an image is: key of a dict, index in a tuple, or a function of the sample. An id may be a path below the
@@ -64,10 +64,9 @@ class CropIterable(IterableDataset[Any]):
         self.has_labels: NDArray[np.bool_] | None = None if has_labels.all() else has_labels
         self.one_hot_rows = None if self.has_labels is None or missing != "hard" else ~self.has_labels
 
-    @property
-    def transforms(self) -> list[Any]:
-        """The transforms that are applied to images."""
-        return [self.transform]
+    def check_options(self, options: TargetOptions, *, by_region: bool = False) -> None:
+        """Refuses a transform that makes the targets of these options wrong, as :meth:`CropDataset.check_options` does."""
+        check_steps(self.transform, needs_sides=by_region or options.needs_sides)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for sample in self.dataset:
@@ -144,7 +143,7 @@ class LabelMapIterable(CropIterable):
         self.targets = Targets(labels, options, None, self.one_hot_rows)
 
     def _sample(self, image: Any, crop: Crop) -> tuple[Any, ...]:
-        sample: list[Any] = [image, self.targets([crop])[0]]
+        sample: list[Any] = [image, self.targets(CropArrays.of([crop]))[0]]
         if self.return_box:
             sample.append(torch.tensor(crop.box, dtype=torch.float32))
         if self.return_label:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -72,6 +72,39 @@ class TargetOptions:
         return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(TargetOptions, name)}
 
 
+class CropArrays(NamedTuple):
+    """The crops of a batch."""
+
+    rows: NDArray[np.int64]
+    """``[B]``."""
+    boxes: NDArray[np.float32]
+    """``[B, 4]``, ``x0, y0, x1, y1`` as fractions of the image."""
+    flips: NDArray[np.bool_]
+    """``[B]``: whether the crop was mirrored left to right."""
+
+    @staticmethod
+    def of(crops: Sequence[Crop]) -> CropArrays:
+        """Returns the crops of samples."""
+        return CropArrays(
+            np.array([crop.row for crop in crops], dtype=np.int64),
+            np.array([crop.box for crop in crops], dtype=np.float32).reshape(len(crops), 4),
+            np.array([crop.flipped for crop in crops], dtype=np.bool_),
+        )
+
+    @staticmethod
+    def of_collated(crops: Any) -> CropArrays:
+        """Returns the crops that ``default_collate`` made one of: a :class:`Crop` of tensors ``[B]``."""
+        return CropArrays(
+            crops.row.numpy().astype(np.int64),
+            np.stack([side.numpy() for side in crops[:4]], axis=1).astype(np.float32),
+            crops.flipped.numpy().astype(np.bool_),
+        )
+
+    def at(self, positions: NDArray[np.int64]) -> CropArrays:
+        """Returns the crops at positions of the batch."""
+        return CropArrays(self.rows[positions], self.boxes[positions], self.flips[positions])
+
+
 class Targets:
     """Computes the targets of crops whose rows are known.
 
@@ -111,58 +144,54 @@ class Targets:
         """Number of classes of a target."""
         return self.labels.num_classes if self.columns is None else len(self.columns)
 
-    def __call__(self, crops: Sequence[Crop]) -> torch.Tensor:
+    def __call__(self, crops: CropArrays, threads: int | None = None) -> torch.Tensor:
         """Returns targets, float32 ``[B, classes]`` unless ``output_size`` or ``dtype`` change that."""
-        rows = _rows(crops)
-        return torch.from_numpy(self._with_folder_class(self._of_labels(rows, crops), self._one_hot(rows)))
+        targets = self._of_labels(crops, threads)
+        return torch.from_numpy(self._with_folder_class(targets, self._one_hot(crops.rows)))
 
-    def of_paste(self, crops: Sequence[Crop], paste: Paste) -> torch.Tensor:
+    def of_paste(self, crops: CropArrays, paste: Paste) -> torch.Tensor:
         """Returns targets for CutMix by region, float32 ``[B, classes]``; by area if one of the two images has no labels."""
-        rows = _rows(crops)
         partners = paste.partners.numpy()
         if self.one_hot_rows is None:
-            targets = self._of_regions(rows, crops, partners, paste)
+            targets = self._of_regions(crops, partners, paste)
         else:
-            targets = _mixed(self._of_labels(rows, crops), partners, paste.lam)
-            has_labels = ~self.one_hot_rows[rows]
+            targets = _mixed(self._of_labels(crops, None), partners, paste.lam)
+            has_labels = ~self.one_hot_rows[crops.rows]
             pairs = np.flatnonzero(has_labels & has_labels[partners])
             # A separate batch: the hosts, followed by the images that are pasted into them.
             both = np.concatenate([pairs, partners[pairs]])
             behind = np.arange(len(both), dtype=np.int64)
             behind[: len(pairs)] += len(pairs)
-            regional = self._of_regions(rows[both], [crops[at] for at in both.tolist()], behind, paste)
-            targets[pairs] = regional[: len(pairs)]
-        one_hot = self._one_hot(rows)
-        return torch.from_numpy(
-            self._with_folder_class(targets, None if one_hot is None else _mixed(one_hot, partners, paste.lam))
-        )
+            targets[pairs] = self._of_regions(crops.at(both), behind, paste)[: len(pairs)]
+        one_hot = self._one_hot(crops.rows)
+        mixed = None if one_hot is None else _mixed(one_hot, partners, paste.lam)
+        return torch.from_numpy(self._with_folder_class(targets, mixed))
 
-    def _of_labels(self, rows: NDArray[np.int64], crops: Sequence[Crop]) -> NDArray[Any]:
+    def _of_labels(self, crops: CropArrays, threads: int | None) -> NDArray[Any]:
         """Returns targets without a share of the folder class; one-hot for rows without labels."""
         if self.one_hot_rows is None:
-            return self._soft(rows, crops)
-        is_one_hot = self.one_hot_rows[rows]
+            return self._soft(crops, threads)
+        is_one_hot = self.one_hot_rows[crops.rows]
         has_labels, without = np.flatnonzero(~is_one_hot), np.flatnonzero(is_one_hot)
-        soft = self._soft(rows[has_labels], [crops[at] for at in has_labels.tolist()])
-        targets = np.zeros((len(crops), *soft.shape[1:]), dtype=soft.dtype)
+        soft = self._soft(crops.at(has_labels), threads)
+        targets = np.zeros((len(crops.rows), *soft.shape[1:]), dtype=soft.dtype)
         targets[has_labels] = soft
-        targets[without, self.folder_classes[rows[without]]] = 1
+        targets[without, self.folder_classes[crops.rows[without]]] = 1
         return targets
 
-    def _soft(self, rows: NDArray[np.int64], crops: Sequence[Crop]) -> NDArray[Any]:
+    def _soft(self, crops: CropArrays, threads: int | None) -> NDArray[Any]:
         if self.options.target == "image":
-            return self._selected(self.labels.image_targets(rows))
-        flips = np.array([crop.flipped for crop in crops], dtype=np.bool_)
-        return self._selected(self.labels.pool(rows, _boxes(crops), flip=flips, **self.options.pool_options()))
+            return self._selected(self.labels.image_targets(crops.rows, threads=threads))
+        options = self.options.pool_options()
+        return self._selected(self.labels.pool(crops.rows, crops.boxes, flip=crops.flips, threads=threads, **options))
 
-    def _of_regions(
-        self, rows: NDArray[np.int64], crops: Sequence[Crop], partners: NDArray[np.int64], paste: Paste
-    ) -> NDArray[np.float32]:
-        flips = np.array([crop.flipped for crop in crops], dtype=np.bool_)
-        rects = np.tile(np.array(paste.rect), (len(crops), 1))
+    def _of_regions(self, crops: CropArrays, partners: NDArray[np.int64], paste: Paste) -> NDArray[np.float32]:
+        rects = np.tile(np.array(paste.rect), (len(crops.rows), 1))
         options = {name: value for name, value in self.options.pool_options().items() if name != "dtype"}
         return self._selected(
-            self.labels.cutmix_targets(rows, _boxes(crops), partners, rects, paste.input_size, flip=flips, **options)
+            self.labels.cutmix_targets(
+                crops.rows, crops.boxes, partners, rects, paste.input_size, flip=crops.flips, **options
+            )
         )
 
     def _selected(self, targets: NDArray[Any]) -> NDArray[Any]:
@@ -280,14 +309,6 @@ def check_missing(missing: Missing) -> None:
     """Refuses other values than those of :data:`Missing`."""
     if missing not in ("error", "hard", "drop"):
         raise ValueError(f'missing must be "error", "hard" or "drop", got {missing!r}')
-
-
-def _rows(crops: Sequence[Crop]) -> NDArray[np.int64]:
-    return np.array([crop.row for crop in crops], dtype=np.int64)
-
-
-def _boxes(crops: Sequence[Crop]) -> NDArray[np.float32]:
-    return np.array([crop.box for crop in crops], dtype=np.float32).reshape(len(crops), 4)
 
 
 def _mixed(targets: NDArray[Any], partners: NDArray[np.int64], lam: float) -> NDArray[Any]:

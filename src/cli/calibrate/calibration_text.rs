@@ -137,11 +137,12 @@ fn percent(share: f64) -> String {
 fn verdict_text(result: &CalibrationResult) -> String {
     let before = &result.best_before;
     let change = format!(
-        "KL {:.3} instead of {:.3} ({}), an improvement of {}",
+        "KL {:.3} instead of {:.3} ({}), {} by {}",
         calibrated(&result.calibration),
         before.kl,
         label_name(&before.label),
-        with_error(before.kl_improvement, before.kl_improvement_standard_error)
+        if before.kl_improvement < 0.0 { "larger" } else { "smaller" },
+        with_error(before.kl_improvement.abs(), before.kl_improvement_standard_error)
     );
     match result.verdict {
         CalibrationVerdict::Better => format!("improved   {change}\n"),

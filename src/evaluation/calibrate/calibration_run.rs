@@ -89,7 +89,7 @@ pub fn calibrate(
     })?);
     skipped.sort_by_key(|image| image.row);
     let Some((images, held_out_crops, figures)) = means.finish() else {
-        return Err(too_many_skipped(&job, 0, &skipped));
+        return Err(job.unreadable("calibrate", 0, &skipped));
     };
     check_images(&job, images, &skipped)?;
     let calibration = Calibration {
@@ -152,21 +152,7 @@ fn check_sample(images: usize, crops_per_image: usize) -> Result<(), Error> {
 
 /// Checks that enough images of a half had crops.
 fn check_images(job: &CropJob<'_>, images: usize, skipped: &[SkippedImage]) -> Result<(), Error> {
-    if images < MIN_IMAGES / 2 { Err(too_many_skipped(job, images, skipped)) } else { Ok(()) }
-}
-
-fn too_many_skipped(job: &CropJob<'_>, images: usize, skipped: &[SkippedImage]) -> Error {
-    let first = skipped.first().map_or_else(String::new, |image| {
-        format!(", the first one {} ({})", job.manifest.path(image.row), image.error)
-    });
-    Error::Store {
-        path: job.store.path().to_path_buf(),
-        problem: format!(
-            "cannot calibrate: {images} of {} images could be read{first}\n  help: pass the source that was labelled",
-            job.rows.len()
-        )
-        .into(),
-    }
+    if images < MIN_IMAGES / 2 { Err(job.unreadable("calibrate", images, skipped)) } else { Ok(()) }
 }
 
 fn unusable_labels(job: &CropJob<'_>, row: usize, problem: &PoolError) -> Error {

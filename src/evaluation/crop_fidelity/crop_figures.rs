@@ -67,7 +67,7 @@ fn compare_crops(
     if let Some(table) = comparison.table {
         table.finish()?;
     }
-    let figures = figures(job, &comparison.sums)?.ok_or_else(|| nothing_compared(job, &skipped))?;
+    let figures = figures(job, &comparison.sums)?.ok_or_else(|| job.unreadable("compare crops", 0, &skipped))?;
     Ok((figures, skipped))
 }
 
@@ -136,18 +136,4 @@ fn figures(job: &CropJob<'_>, sums: &FidelitySums) -> Result<Option<CropFidelity
         labels,
         coverings,
     }))
-}
-
-fn nothing_compared(job: &CropJob<'_>, skipped: &[SkippedImage]) -> Error {
-    let first = skipped.first().map_or_else(String::new, |image| {
-        format!(", the first one {} ({})", job.manifest.path(image.row), image.error)
-    });
-    Error::Store {
-        path: job.store.path().to_path_buf(),
-        problem: format!(
-            "cannot compare crops: all {} images were skipped{first}\n  help: pass the source that was labelled",
-            skipped.len()
-        )
-        .into(),
-    }
 }

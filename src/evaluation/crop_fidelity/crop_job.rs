@@ -5,7 +5,7 @@ use crate::labelling::pipeline::Preprocessing;
 use crate::labelling::pixels::{Decoder, PixelCrop};
 use crate::labelling::source::{ImageReader, LengthCheck};
 use crate::shared::digest::Digest;
-use crate::shared::error::ImageError;
+use crate::shared::error::{Error, ImageError};
 use crate::shared::label_map::ImageLabels;
 use crate::shared::manifest::Manifest;
 use crate::shared::store::StoreReader;
@@ -34,6 +34,20 @@ pub struct CropJob<'a> {
     pub threads: usize,
     /// SHA-256 of the teacher.
     pub teacher_sha256: Digest,
+}
+
+impl CropJob<'_> {
+    /// Returns the error of an action for which too few images could be read.
+    pub(crate) fn unreadable(&self, action: &str, images: usize, skipped: &[SkippedImage]) -> Error {
+        let first = skipped.first().map_or_else(String::new, |image| {
+            format!(", the first one {} ({})", self.manifest.path(image.row), image.error)
+        });
+        let problem = format!(
+            "cannot {action}: {images} of {} images could be read{first}\n  help: pass the source that was labelled",
+            self.rows.len()
+        );
+        Error::Store { path: self.store.path().to_path_buf(), problem: problem.into() }
+    }
 }
 
 /// A crop, the teacher's prediction for it, and the stored labels of its image.

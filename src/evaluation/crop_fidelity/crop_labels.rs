@@ -5,11 +5,13 @@ use super::label_agreement::{CropPrediction, LabelAgreement};
 use crate::evaluation::evaluation_file::LabelKind;
 use crate::shared::error::Error;
 use crate::shared::geometry::{Crop, UnitBox};
-use crate::shared::label_map::{ImageLabels, ImagePrediction, LabelMap};
+use crate::shared::label_map::{ImageLabels, LabelMap};
 use crate::shared::pooling_parameters::PoolingParameters;
 use crate::shared::store::StoreReader;
 use crate::shared::tiles::{Covering, Tiles};
-use crate::training::pool::{Fill, LabelSources, MixedPooler, PoolError, PoolOptions, Pooler, SparseTarget};
+use crate::training::pool::{
+    Fill, LabelSources, MixedPooler, PoolError, PoolOptions, Pooler, SparseTarget, prediction_target,
+};
 
 /// A label that is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -202,9 +204,9 @@ impl<'a> LabelPoolers<'a> {
             ComparedLabel::Kind(LabelKind::Tiles) => mixed(self.by_overlap.as_mut(), labels, crop),
             ComparedLabel::Kind(LabelKind::Tile) => self.tiles.map(|tiles| {
                 let tile = closest_tile(tiles, crop).and_then(|tile| labels.tiles.get(tile));
-                label_of_prediction(tile.map_or(&labels.prediction, |tile| &tile.prediction), self.class_count)
+                prediction_target(tile.map_or(&labels.prediction, |tile| &tile.prediction), self.class_count)
             }),
-            ComparedLabel::Kind(LabelKind::Image) => Some(label_of_prediction(&labels.prediction, self.class_count)),
+            ComparedLabel::Kind(LabelKind::Image) => Some(prediction_target(&labels.prediction, self.class_count)),
             ComparedLabel::Kind(LabelKind::Folder) => {
                 folder_class.map(|class| Ok(SparseTarget { classes: vec![class], probs: vec![1.0], rest: 0.0 }))
             }
@@ -257,30 +259,6 @@ fn mixed(
     pooler.map(|pooler| pooler.pool_sparse(labels, crop))
 }
 
-/// Smallest probability of all classes together that were not stored: half the distance between 1 and the float16 below it,
-/// since stored probabilities are rounded to float16 and may add up to 1 or more.
-const SMALLEST_REST: f32 = 1.0 / 4096.0;
-
-/// Smallest positive float16, for stored probabilities that were rounded to 0.
-const SMALLEST_STORED: f32 = 1.0 / 16_777_216.0;
-
-/// Returns the stored prediction as a label. The classes that are not stored have equal shares of what remains.
-fn label_of_prediction(prediction: &ImagePrediction, class_count: usize) -> Result<SparseTarget, PoolError> {
-    let classes = prediction.classes().to_vec();
-    if let Some(&class) = classes.iter().find(|&&class| class as usize >= class_count) {
-        return Err(PoolError::ClassId { class, class_count });
-    }
-    let mut probs: Vec<f32> = prediction.probs().iter().map(|prob| prob.to_f32().max(SMALLEST_STORED)).collect();
-    let stored: f32 = probs.iter().sum();
-    let mut rest = if classes.len() < class_count { (1.0 - stored).max(SMALLEST_REST) } else { 0.0 };
-    let total = stored + rest;
-    for prob in &mut probs {
-        *prob /= total;
-    }
-    rest /= total;
-    Ok(SparseTarget { classes, probs, rest })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -320,21 +298,5 @@ mod tests {
         assert_eq!(coverings(Some(&tiles(Covering::Nine))), [ComparedLabel::Covering(Covering::Five)]);
         let parts = [Covering::Four, Covering::Five, Covering::Nine].map(ComparedLabel::Covering);
         assert_eq!(coverings(Some(&tiles(Covering::FourAndNine))), parts);
-    }
-
-    #[test]
-    fn stored_predictions_become_labels() {
-        let label = |probs: &[f32], class_count| {
-            let classes: Vec<i32> = (0..probs.len() as i32).collect();
-            label_of_prediction(&ImagePrediction::from_ranks(probs, &classes).unwrap(), class_count).unwrap()
-        };
-        assert_eq!(label(&[0.5, 0.25], 10), SparseTarget { classes: vec![0, 1], probs: vec![0.5, 0.25], rest: 0.25 });
-        let certain = label(&[1.0, 1e-9], 10);
-        assert!(certain.probs[0] > 0.999 && certain.probs[1] > 1e-8, "{certain:?}");
-        assert!((certain.rest - 1.0 / 4097.0).abs() < 1e-6, "{certain:?}");
-        let all = label(&[0.75, 0.25], 2);
-        assert!(all.rest.abs() < 1e-9 && (all.probs[0] - 0.75).abs() < 1e-6);
-        let refused = label_of_prediction(&ImagePrediction::from_ranks(&[0.5], &[7]).unwrap(), 7).unwrap_err();
-        assert!(refused.to_string().contains("class id 7 is out of range"));
     }
 }

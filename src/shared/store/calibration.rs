@@ -8,7 +8,6 @@ use super::committer::{Committer, FaultInjection};
 use super::info::StoreInfo;
 use super::json_digest::{pretty, verify_digest, with_digest};
 use super::layout::CALIBRATION;
-use super::part::Part;
 use super::store_error::StoreError;
 use crate::shared::digest::Digest;
 use crate::shared::error::Error;
@@ -84,7 +83,8 @@ impl Calibration {
     pub fn write(&self, store: &Path) -> Result<(), Error> {
         StoreInfo::read(store)?;
         let Ok(serde_json::Value::Object(object)) = serde_json::to_value(self) else { return Ok(()) };
-        let committer = Committer::new(store, Part::default(), FaultInjection::default())?;
+        // Not the name of a part: runs clear the staging folders of parts.
+        let committer = Committer::new(store, "calibration", FaultInjection::default())?;
         committer.write_file(CALIBRATION, &pretty(&with_digest(object)))
     }
 

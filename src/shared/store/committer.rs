@@ -24,10 +24,10 @@ pub(super) struct Committer {
 }
 
 impl Committer {
-    /// Creates the committer of a part, which has a staging folder of its own: concurrent writers never share a staged
-    /// name.
-    pub(super) fn new(store: &Path, part: Part, faults: FaultInjection) -> Result<Self, Error> {
-        let staging = store.join(layout::STAGING).join(part.to_string());
+    /// Creates the committer of a writer, which has a staging folder of its own: concurrent writers never share a staged
+    /// name. That of a part of a run is named after the part.
+    pub(super) fn new(store: &Path, writer: &str, faults: FaultInjection) -> Result<Self, Error> {
+        let staging = store.join(layout::STAGING).join(writer);
         create_own_folder(&staging)?;
         Ok(Self { store: store.to_path_buf(), staging, faults })
     }

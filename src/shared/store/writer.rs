@@ -183,7 +183,7 @@ impl StoreWriter {
             create_own_folder(&path.join(folder))?;
         }
         clear_staging(path, part, info.shards())?;
-        let committer = Committer::new(path, part, faults)?;
+        let committer = Committer::new(path, &part.to_string(), faults)?;
         let (verified, verified_log) = (VerifiedFiles::read(path), VerifiedFilesLog::open(path, part)?);
         let in_flight = InFlight::open(path, part)?;
         let identity = StoreIdentity::new(&info);

@@ -1,6 +1,8 @@
 """Data sets with folder classes, subsets of classes, dicts and iterables."""
 
+import inspect
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -167,10 +169,53 @@ def test_iterables_refuse_drop_or_keep_images_without_labels(golden_labels):
         rt.LabelMapIterable(Stream(ids), golden_labels, crop(), key="__key__", missing="hard")
 
 
-def test_options_are_named_and_typed_in_every_signature():
-    import inspect
+def test_targets_are_pooled_in_the_training_process(photographs, labels):
+    data = rt.CropDataset(ImageFolder(photographs, crop()), labels)
+    loader = rt.TargetLoader(DataLoader(data, 7, num_workers=2), temperature=2.0)
+    torch.manual_seed(4)
+    found = list(loader)
+    torch.manual_seed(4)
+    crops = [crops for _, crops in DataLoader(data, 7, num_workers=2)]
+    assert len(loader) == len(found) == 4
+    for (images, targets), expected in zip(found, crops, strict=True):
+        boxes = torch.stack(list(expected[:4]), 1).float()
+        assert len(images) == len(targets)
+        assert np.array_equal(targets.numpy(), labels.pool(expected.row, boxes, temperature=2.0))
+    # Stopping early ends the thread, and errors of it arrive.
+    for _ in loader:
+        break
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("relabel-targets")]
+    loader.targets.folder_classes = loader.targets.labels = None
+    with pytest.raises(AttributeError):
+        next(iter(loader))
 
-    for function in (rt.LabelMapDataset, rt.LabelMapIterable, rt.PoolCollate, relabel.Labels.pool):
+
+def test_the_state_of_a_stateful_loader_is_that_of_the_last_batch(photographs, labels):
+    class Counting:
+        """A loader whose state is the number of its batches."""
+
+        def __init__(self):
+            self.dataset, self.count = rt.CropDataset(ImageFolder(photographs, crop()), labels), 0
+
+        def __iter__(self):
+            for batch in DataLoader(self.dataset, 6):
+                self.count += 1
+                yield batch
+
+        def state_dict(self):
+            return {"count": self.count}
+
+        def load_state_dict(self, state):
+            self.count = state["count"]
+
+    loader = rt.TargetLoader(Counting())
+    assert [loader.state_dict()["count"] for _ in loader] == [1, 2, 3, 4]
+    loader.load_state_dict({"count": 9})
+    assert loader.state_dict() == {"count": 9}
+
+
+def test_options_are_named_and_typed_in_every_signature():
+    for function in (rt.LabelMapDataset, rt.LabelMapIterable, rt.PoolCollate, rt.TargetLoader, relabel.Labels.pool):
         parameters = inspect.signature(function).parameters.values()
         assert not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
         assert all(parameter.annotation is not parameter.empty for parameter in parameters if parameter.name != "self")

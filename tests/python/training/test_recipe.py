@@ -68,16 +68,15 @@ def test_the_recipe_uses_the_selected_targets(folders, target, cutmix):
     samples = [loader.dataset[index] for index in range(16)]
     torch.manual_seed(1)
     images, targets = loader.collate_fn(samples)
-    crops = [(sample[0] if target == "single" else sample)[1] for sample in samples]
-    boxes = np.array([crop.box for crop in crops], dtype=np.float32)
     labels = relabel.open(folders / "labels")
     rows = np.arange(16)
     numbers = [int(name.split("/")[0]) for name in labels.ids()[:16]]
-    plain = {
-        "single": np.eye(10, dtype=np.float32)[numbers],
-        "global": labels.image_targets(rows),
-        "localized": labels.pool(rows, boxes),
-    }[target]
+    if target == "single":
+        plain = np.eye(10, dtype=np.float32)[numbers]
+    else:
+        crops = [crop for _, crop in samples]
+        boxes = np.array([crop.box for crop in crops], dtype=np.float32)
+        plain = labels.image_targets(rows) if target == "global" else labels.pool(rows, boxes)
     if cutmix != "none":
         torch.manual_seed(1)
         paste = rt.CutMix().paste(images)

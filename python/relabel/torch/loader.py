@@ -1,0 +1,87 @@
+"""Targets in the training process, for a loader whose workers return crops only."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import DTypeLike
+
+from ..labels import Convention, Fill, Pooling
+from .targets import CropArrays, HardWeight, Target, TargetOptions, Targets
+
+
+class TargetLoader:
+    """Batches ``(images, targets)`` from a loader of ``(images, crops)``. The targets of a batch are pooled in a thread of the
+    training process, while the previous batch trains.
+
+    The workers of :class:`LabelMapDataset` return dense targets, a megabyte for 256 images of 1,000 classes. Those of
+    :class:`CropDataset` return a row and a box for each image, which costs less.
+
+    Args:
+        loader: A ``DataLoader`` (or ``StatefulDataLoader``) of a :class:`CropDataset` or :class:`CropIterable` with the default
+            collation.
+        threads: Threads that pool.
+        target: As in :class:`LabelMapDataset`, as are all arguments that are not listed here.
+    """
+
+    def __init__(
+        self,
+        loader: Any,
+        *,
+        threads: int = 1,
+        target: Target = "crop",
+        pooling: Pooling | None = None,
+        output_size: int | tuple[int, int] | None = None,
+        dtype: DTypeLike = np.float32,
+        fill: Fill = 0.0,
+        temperature: float = 1.0,
+        convention: Convention = "relabel",
+        classes: Sequence[str] | None = None,
+        hard: float = 0.0,
+        hard_weight: HardWeight = "constant",
+    ) -> None:
+        options = TargetOptions(
+            target, pooling, output_size, dtype, fill, temperature, convention, classes, hard, hard_weight
+        )
+        dataset = loader.dataset
+        dataset.check_options(options)
+        self.loader = loader
+        self.threads = threads
+        self.targets = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)
+        self._state: Any = None
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+    def __iter__(self) -> Iterator[tuple[Any, torch.Tensor]]:
+        pending: deque[tuple[Any, Future[torch.Tensor], Any]] = deque()
+        with ThreadPoolExecutor(1, thread_name_prefix="relabel-targets") as executor:
+            for images, crops in self.loader:
+                targets = executor.submit(self.targets, CropArrays.of_collated(crops), self.threads)
+                pending.append((images, targets, self._state_of_loader()))
+                if len(pending) > 1:
+                    yield self._next(pending)
+            while pending:
+                yield self._next(pending)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Returns the state of a ``StatefulDataLoader`` after the batch that was returned last. Its own is one batch ahead."""
+        state: dict[str, Any] = self.loader.state_dict() if self._state is None else self._state
+        return state
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restores the state of a ``StatefulDataLoader``."""
+        self._state = None
+        self.loader.load_state_dict(state)
+
+    def _next(self, pending: deque[tuple[Any, Future[torch.Tensor], Any]]) -> tuple[Any, torch.Tensor]:
+        images, targets, self._state = pending.popleft()
+        return images, targets.result()
+
+    def _state_of_loader(self) -> Any:
+        return self.loader.state_dict() if hasattr(self.loader, "state_dict") else None
