@@ -12,7 +12,6 @@ scikit-learn, Pillow, onnx, and an ONNX Runtime that relabel finds.
 import argparse
 import dataclasses
 import json
-import statistics
 import tempfile
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
@@ -22,7 +21,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from canvases.data import INPUT_PIXELS, draw_crops, load_canvases, save_canvases, split_digits
-from canvases.student import Arm, Mixing, Settings, accuracy, train_student
+from canvases.results import Results, differences, table
+from canvases.student import Arm, Settings, accuracy, train_student
 from canvases.teacher import ALL_SIZES, ONE_SIZE, Kind, export_teacher, make_labels, teacher_accuracy, train_teacher
 
 import relabel
@@ -72,10 +72,6 @@ class Setup:
     program: Path
 
 
-Results = dict[str, float]
-"""Top-1 accuracy by arm, and that of the teacher."""
-
-
 def main() -> None:
     arguments = parse()
     settings = Settings(epochs=arguments.epochs, width=arguments.width)
@@ -90,8 +86,8 @@ def main() -> None:
     if arguments.out:
         record = {"settings": dataclasses.asdict(settings), "canvases": arguments.canvases, "top1": results}
         arguments.out.write_text(json.dumps(record, indent=1) + "\n")
-    print(table(results, arguments.arms))
-    print(differences(results, arguments.arms))
+    print(table(results, arguments.arms, "single digits"))
+    print(differences(results, arguments.arms, COMPARED))
 
 
 def one_seed(seed: int, arms: list[Arm], settings: Settings, setup: Setup) -> Results:
@@ -103,7 +99,7 @@ def one_seed(seed: int, arms: list[Arm], settings: Settings, setup: Setup) -> Re
         save_canvases(train_digits, setup.canvases, folder / "canvases", np.random.default_rng([seed, 0]))
         teacher = train_teacher(train_digits, seed, setup.teacher)
         results = {"teacher": teacher_accuracy(teacher, test_digits, seed, setup.teacher)}
-        model = export_teacher(teacher, folder / "teacher")
+        model = export_teacher(teacher, setup.teacher, folder / "teacher")
         make_labels(setup.program, model, folder / "canvases", folder / "labels", setup.tiles)
         images = load_canvases(folder / "canvases")
         labels = relabel.open(folder / "labels")
@@ -115,42 +111,6 @@ def one_seed(seed: int, arms: list[Arm], settings: Settings, setup: Setup) -> Re
     return results
 
 
-def table(results: dict[int, Results], arms: list[Arm]) -> str:
-    """Returns means and standard errors as Markdown."""
-    headings: dict[Mixing, str] = {"none": "no CutMix", "paper": "CutMix", "region": "CutMix by region"}
-    columns = [mixing for mixing in headings if any(arm.cutmix == mixing for arm in arms)]
-    lines = [
-        "| target | " + " | ".join(headings[mixing] for mixing in columns) + " |",
-        "|---" + "|---:" * len(columns) + "|",
-    ]
-    for target in dict.fromkeys(arm.target for arm in arms):
-        cells = [
-            mean_and_error([result[str(Arm(target, mixing))] for result in results.values()])
-            if Arm(target, mixing) in arms
-            else ""
-            for mixing in columns
-        ]
-        lines.append(f"| {target} | " + " | ".join(cells) + " |")
-    teachers = mean_and_error([result["teacher"] for result in results.values()])
-    lines.append(f"\nTop-1 on {len(results)} seeds, mean ± standard error; the teacher: {teachers} of single digits.\n")
-    return "\n".join(lines)
-
-
-def differences(results: dict[int, Results], arms: list[Arm]) -> str:
-    """Returns the differences between arms, paired by seed, which removes the variance between seeds."""
-    lines = ["| difference | top-1 |", "|---|---:|"]
-    for better, worse in COMPARED:
-        if better in arms and worse in arms:
-            values = [result[str(better)] - result[str(worse)] for result in results.values()]
-            lines.append(f"| {better} minus {worse} | {mean_and_error(values, '+')} |")
-    return "\n".join(lines) if len(lines) > 2 else ""
-
-
-def mean_and_error(values: list[float], sign: str = "") -> str:
-    error = statistics.stdev(values) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-    return f"{statistics.mean(values):{sign}.3f} ± {error:.3f}"
-
-
 def parse() -> argparse.Namespace:
     program = Path(__file__).resolve().parent.parent / "target" / "release" / "relabel"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -160,7 +120,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--tiles", help="store predictions for these tiles, and calibrate; see relabel run --tiles [none]")
     parser.add_argument("--epochs", type=int, help="epochs of each student [25]")
     parser.add_argument("--canvases", type=int, default=1500, help="number of training images [1500]")
-    parser.add_argument("--teacher-steps", type=int, help="training steps of the teacher [300, with tiles 1500]")
+    parser.add_argument("--teacher-steps", type=int, help="training steps of the teacher [300, with tiles 500]")
     parser.add_argument("--width", type=int, default=16, help="channels of the student's first layer [16]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, help="TARGET+CUTMIX, such as localized+region [all]")
     parser.add_argument("--processes", type=int, default=2, help="seeds that run in parallel, one core each [2]")

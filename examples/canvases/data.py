@@ -32,7 +32,7 @@ class Digits:
 
 @dataclass
 class Canvases:
-    """Canvases in 0..1, float32 ``[n, 1, 64, 64]``, with their ids and folder classes, int64 ``[n]``."""
+    """Canvases in 0..1, float32 ``[n, channels, 64, 64]``, with their ids and folder classes, int64 ``[n]``."""
 
     ids: list[str]
     images: Tensor
@@ -69,14 +69,14 @@ def save_canvases(digits: Digits, count: int, folder: Path, rng: np.random.Gener
         Image.fromarray((canvas.clip(0, 1) * 255).round().astype(np.uint8)).save(path)
 
 
-def load_canvases(folder: Path) -> Canvases:
-    """Loads the canvases of a folder, sorted by path."""
+def load_canvases(folder: Path, classes: list[str] = CLASSES) -> Canvases:
+    """Loads the canvases of a folder, sorted by path: with one channel if they are grey, with three if not."""
     paths = sorted(folder.glob("*/*.png"))
     pixels = np.stack([np.asarray(Image.open(path)) for path in paths])
     return Canvases(
         ids=[path.relative_to(folder).with_suffix("").as_posix() for path in paths],
-        images=torch.from_numpy(pixels)[:, None].float() / 255,
-        classes=torch.tensor([CLASSES.index(path.parent.name) for path in paths]),
+        images=torch.from_numpy(pixels).reshape(*pixels.shape[:3], -1).permute(0, 3, 1, 2).float() / 255,
+        classes=torch.tensor([classes.index(path.parent.name) for path in paths]),
     )
 
 

@@ -13,12 +13,16 @@ import relabel
 from relabel.torch import CutMix
 from relabel.torch.mix import Paste
 
-from .data import CLASSES, Canvases, cut, random_boxes
+from .data import Canvases, cut, random_boxes
 
-Target = Literal["single", "global", "localized", "swapped", "tiles", "calibrated"]
+Target = Literal["single", "global", "localized", "swapped", "hard", "tiles", "calibrated"]
+"""``"hard"`` is ``"localized"`` with a share of the folder class."""
 Mixing = Literal["none", "paper", "region"]
 POOLING: dict[Target, relabel.Pooling] = {"localized": "paper", "tiles": "tiles", "calibrated": "calibrated"}
 """The argument ``pooling`` of the targets that describe the crop."""
+
+
+HARD_WEIGHT = 0.2  # of the folder class
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,7 @@ class Settings:
     cutmix_prob: float = 1.0
 
 
-def student(width: int) -> nn.Module:
+def student(width: int, channels: int, classes: int) -> nn.Module:
     """Returns a network of three convolutions, average pooling and a linear layer."""
 
     def block(channels_in: int, channels_out: int, kernel: int, stride: int) -> list[nn.Module]:
@@ -62,12 +66,12 @@ def student(width: int) -> nn.Module:
         return [convolution, nn.BatchNorm2d(channels_out), nn.ReLU(inplace=True)]
 
     return nn.Sequential(
-        *block(1, width, 5, 2),
+        *block(channels, width, 5, 2),
         *block(width, 2 * width, 3, 2),
         *block(2 * width, 4 * width, 3, 1),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(4 * width, len(CLASSES)),
+        nn.Linear(4 * width, classes),
     ).to(memory_format=torch.channels_last)
 
 
@@ -76,7 +80,7 @@ def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: rela
     torch.manual_seed(seed)
     generator = torch.Generator().manual_seed(seed)
     cutmix = None if arm.cutmix == "none" else CutMix(prob=settings.cutmix_prob, region=arm.cutmix == "region")
-    network = student(settings.width)
+    network = student(settings.width, canvases.images.shape[1], labels.num_classes)
     rows = labels.rows(canvases.ids)
     steps = settings.epochs * (len(rows) // settings.batch)
     optimizer = torch.optim.SGD(
@@ -107,8 +111,12 @@ def train_student(arm: Arm, settings: Settings, canvases: Canvases, labels: rela
 
 def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, classes: Tensor) -> Tensor:
     """Returns targets ``[batch, classes]``."""
+    single = F.one_hot(classes, labels.num_classes).float()
     if target == "single":
-        return F.one_hot(classes, len(CLASSES)).float()
+        return single
+    if target == "hard":
+        localized = torch.from_numpy(labels.pool(rows, boxes.numpy(), threads=1))
+        return (1 - HARD_WEIGHT) * localized + HARD_WEIGHT * single
     if target == "global":
         return torch.from_numpy(labels.image_targets(rows, threads=1))
     if target in POOLING:

@@ -1,9 +1,10 @@
-"""A small fully convolutional teacher of single digits, its export, and its labels by ``relabel run``."""
+"""Small fully convolutional teachers of single objects, their export, and the labels by ``relabel run``."""
 
 import dataclasses
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from .data import CANVAS_PIXELS, CLASSES, DIGIT_PIXELS, Digits, draw_crops, draw
 
 SHARPNESS = 2.0  # factor of the exported scores
 
-CARD = f"""name = "digits"
+CARD = f"""name = "canvases"
 input_size = [{CANVAS_PIXELS}, {CANVAS_PIXELS}]
 mean = [0.0, 0.0, 0.0]
 std = [1.0, 1.0, 1.0]
@@ -25,17 +26,19 @@ classes = "classes.txt"
 
 @dataclasses.dataclass(frozen=True)
 class Kind:
-    """Size of a teacher, and the images of single digits that it is trained on.
+    """Size of a teacher, and the images of single objects that it is trained on.
 
     Attributes:
         blocks: Number of convolutions; each after the first halves the map.
         steps: Training steps.
-        draw: Draws that many images of single digits, ``[n, 1, y, x]``, and their classes, ``[n]``.
+        draw: Draws that many images of single objects, ``[n, channels, y, x]``, and their classes, ``[n]``.
+        classes: Names of the classes.
     """
 
     blocks: int
     steps: int
-    draw: Callable[[Digits, int, np.random.Generator], tuple[Tensor, Tensor]]
+    draw: Callable[[Any, int, np.random.Generator], tuple[Tensor, Tensor]]
+    classes: list[str]
 
 
 def _draw_one_size(digits: Digits, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -46,24 +49,24 @@ def _draw_all_sizes(digits: Digits, count: int, rng: np.random.Generator) -> tup
     return draw_crops(digits, count, (DIGIT_PIXELS, 3.5 * DIGIT_PIXELS), CANVAS_PIXELS, rng)
 
 
-ONE_SIZE = Kind(blocks=3, steps=300, draw=_draw_one_size)
+ONE_SIZE = Kind(blocks=3, steps=300, draw=_draw_one_size, classes=CLASSES)
 """Knows digits of the size that they have on canvases. A cell is 4x4 pixels."""
 
-ALL_SIZES = Kind(blocks=4, steps=1500, draw=_draw_all_sizes)
+ALL_SIZES = Kind(blocks=4, steps=500, draw=_draw_all_sizes, classes=CLASSES)
 """Knows digits of the sizes that they have on canvases and in resized parts of canvases. A cell is 8x8 pixels."""
 
 
 class Teacher(nn.Module):
     """Classifier of RGB images."""
 
-    def __init__(self, blocks: int, width: int = 24) -> None:
+    def __init__(self, blocks: int, classes: int, width: int = 24) -> None:
         super().__init__()
         layers = _block(3, width)
         for _ in range(blocks - 1):
             layers += [nn.MaxPool2d(2), *_block(width, min(2 * width, 96))]
             width = min(2 * width, 96)
         self.features = nn.Sequential(*layers)
-        self.head = nn.Linear(width, len(CLASSES))
+        self.head = nn.Linear(width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
         return self.head(torch.flatten(F.adaptive_avg_pool2d(self.features(images), 1), 1))
@@ -73,15 +76,15 @@ def _block(channels_in: int, channels_out: int) -> list[nn.Module]:
     return [nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False), nn.BatchNorm2d(channels_out), nn.ReLU()]
 
 
-def train_teacher(digits: Digits, seed: int, kind: Kind, batch: int = 64) -> Teacher:
-    """Trains on single digits at random positions in noise."""
+def train_teacher(source: Any, seed: int, kind: Kind, batch: int = 64) -> Teacher:
+    """Trains on images that ``kind`` draws from a source, such as :class:`Digits`."""
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
-    teacher = Teacher(kind.blocks)
+    teacher = Teacher(kind.blocks, len(kind.classes))
     optimizer = torch.optim.SGD(teacher.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=kind.steps)
     for _ in range(kind.steps):
-        images, classes = kind.draw(digits, batch, rng)
+        images, classes = kind.draw(source, batch, rng)
         loss = F.cross_entropy(teacher(images.expand(-1, 3, -1, -1)), classes)
         optimizer.zero_grad()
         loss.backward()
@@ -91,13 +94,13 @@ def train_teacher(digits: Digits, seed: int, kind: Kind, batch: int = 64) -> Tea
 
 
 @torch.no_grad()
-def teacher_accuracy(teacher: Teacher, digits: Digits, seed: int, kind: Kind) -> float:
-    """Returns the top-1 accuracy on single digits."""
-    images, classes = kind.draw(digits, 1000, np.random.default_rng([seed, 2]))
+def teacher_accuracy(teacher: Teacher, source: Any, seed: int, kind: Kind) -> float:
+    """Returns the top-1 accuracy on images that ``kind`` draws."""
+    images, classes = kind.draw(source, 1000, np.random.default_rng([seed, 2]))
     return (teacher(images.expand(-1, 3, -1, -1)).argmax(1) == classes).float().mean().item()
 
 
-def export_teacher(teacher: Teacher, folder: Path) -> Path:
+def export_teacher(teacher: Teacher, kind: Kind, folder: Path) -> Path:
     """Writes ``teacher.onnx``, its card and its class list."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "teacher.onnx"
@@ -115,7 +118,7 @@ def export_teacher(teacher: Teacher, folder: Path) -> Path:
         dynamo=False,
     )
     path.with_suffix(".toml").write_text(CARD)
-    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
+    (folder / "classes.txt").write_text("\n".join(kind.classes) + "\n")
     return path
 
 

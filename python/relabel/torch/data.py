@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..labels import Convention, Fill, Labels, Pooling
 from .crops import FULL_IMAGE, Crop, remember_crops, transformed
-from .images import rows_of_dataset, visible_transforms
+from .images import refuse_other_images, rows_of_dataset, visible_transforms
 from .pipelines import check_steps
 from .samples import image_of
 from .targets import CropArrays, HardWeight, Missing, Target, TargetOptions, Targets, rows_of_names, without_labels
@@ -61,6 +61,7 @@ class CropDataset(Dataset[Any]):
         self.labels = labels
         self.image = image
         self.transform = transform
+        refuse_other_images(dataset)
         for visible in visible_transforms(dataset):
             self._watch(visible)
         if ids is not None and len(ids) != len(dataset):

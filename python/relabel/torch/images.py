@@ -73,11 +73,24 @@ def image_files(dataset: Any) -> list[ImageFile]:
     )
 
 
+def refuse_other_images(dataset: Any) -> None:
+    """Makes timm's ``ImageDataset`` raise the error of an image that it cannot read. By default it returns the next image, which
+    would get the target of the one that it could not read."""
+    for part in [dataset, *_parts(dataset)]:
+        if hasattr(part, "_max_retries"):
+            part._max_retries = 1
+
+
 def visible_transforms(dataset: Any) -> list[Any]:
     """Returns the transforms of images that a data set, or those that it consists of, applies."""
+    own = [getattr(part, "transform", None) for part in [dataset, *_parts(dataset)]]
+    return [transform for transform in own if transform is not None]
+
+
+def _parts(dataset: Any) -> list[Any]:
+    """Returns the data sets that a data set consists of, and their parts."""
     inner = [getattr(dataset, "dataset", None), *(getattr(dataset, "datasets", None) or [])]
-    own = getattr(dataset, "transform", None)
-    return ([own] if own is not None else []) + [found for part in inner if part is not None for found in visible_transforms(part)]
+    return [found for part in inner if part is not None for found in (part, *_parts(part))]
 
 
 def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], paths: Sequence[str]) -> None:

@@ -34,6 +34,10 @@ class CropIterable(IterableDataset[Any]):
         key: See :data:`Key`. ``"__key__"`` for WebDataset.
         image: As in :class:`CropDataset`.
         missing: See :data:`~relabel.torch.targets.Missing`. ``"error"`` raises at the first image without labels.
+
+    Raises:
+        TypeError: If the data set also has ``__getitem__``, as lists and map-style data sets have.
+        ValueError: If a transform before or after the crop moves pixels.
     """
 
     _needs_crop = True
@@ -52,6 +56,11 @@ class CropIterable(IterableDataset[Any]):
         missing: Missing = "error",
     ) -> None:
         check_missing(missing)
+        if not isinstance(dataset, IterableDataset) and hasattr(dataset, "__getitem__"):
+            raise TypeError(
+                f"{type(dataset).__name__} is not iterable only, so every worker would return all of its images\n"
+                "  help: use LabelMapDataset or CropDataset"
+            )
         self.dataset = dataset
         self.labels = labels
         self.transform = remember_crops(transform)

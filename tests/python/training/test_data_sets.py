@@ -37,6 +37,12 @@ def test_imagenet_and_timm_data_sets_find_their_files(photographs, labels, tmp_p
     timm = rt.LabelMapDataset(ImageDataset(str(photographs)), labels)
     names = [str(path).removeprefix(f"{photographs}/").rsplit(".", 1)[0] for path, _ in timm.dataset.reader.samples]
     assert [labels.ids()[row] for row in timm.rows] == names and len(names) == 24
+    # timm would return the next image with the target of one that it cannot read.
+    timm.dataset.reader.samples[3] = (str(tmp_path / "meta.bin"), 0)
+    timm.transform = crop()
+    with pytest.raises(RuntimeError, match="Failed to load"):
+        timm[3]
+    timm = rt.LabelMapDataset(ImageDataset(str(photographs)), labels)
     # timm's loader sets the transform, with its own crop, on the outermost data set.
     loader = create_loader(timm, (3, 32, 32), 6, is_training=True, use_prefetcher=False, num_workers=0)
     images, targets = next(iter(loader))
@@ -153,6 +159,8 @@ def test_iterables_are_looked_up_by_key(labels):
     crops = rt.CropIterable(Stream(ids), labels, crop(), key=lambda sample: sample["__key__"])
     images, targets = batch_of(crops, collate_fn=rt.PoolCollate(crops, cutmix=rt.CutMix(region=True)))
     assert images.shape == (24, 3, 32, 32) and torch.allclose(targets.sum(1), torch.ones(24), atol=1e-5)
+    with pytest.raises(TypeError, match="every worker would return all"):
+        rt.CropIterable(list(Stream(ids)), labels, crop(), key="__key__")
     with pytest.raises(KeyError, match="and no 'id'"):
         next(iter(rt.CropIterable(Stream(ids), labels, crop(), key="id")))
     with pytest.raises(KeyError, match="elsewhere"):

@@ -1,6 +1,8 @@
-"""The examples `digits.py` and `canvases`: canvases, their crops, and the experiment, through ``relabel run``."""
+"""The examples `digits.py`, `emoji.py` and `canvases`: canvases, their crops, and the experiments, through ``relabel run``."""
 
+import io
 import json
+import tarfile
 
 import numpy as np
 import pytest
@@ -10,8 +12,10 @@ from harness import PROGRAM, REPOSITORY, call_main, load_script
 
 EXAMPLES = REPOSITORY / "examples"
 digits = load_script(EXAMPLES / "digits.py")
+emoji = load_script(EXAMPLES / "emoji.py")
 
-from canvases import data  # noqa: E402  loading the script adds its folder to the path
+from canvases import data, results  # noqa: E402  loading the script adds its folder to the path
+from canvases import emoji as emoji_pictures  # noqa: E402
 from canvases.student import Arm  # noqa: E402
 
 
@@ -103,8 +107,52 @@ def test_arms_are_parsed_from_their_names():
 
 
 def test_means_have_standard_errors():
-    assert digits.mean_and_error([0.1, 0.2, 0.3]) == "0.200 ± 0.058"
+    assert results.mean_and_error([0.1, 0.2, 0.3]) == "0.200 ± 0.058"
     arms = [Arm("localized", "none"), Arm("swapped", "none")]
-    results = {seed: {"localized+none": 0.8 + seed / 10, "swapped+none": 0.5 + seed / 10} for seed in (0, 1)}
+    found = {seed: {"localized+none": 0.8 + seed / 10, "swapped+none": 0.5 + seed / 10} for seed in (0, 1)}
     line = "| localized+none minus swapped+none | +0.300 ± 0.000 |"
-    assert digits.differences(results, arms).splitlines()[2:] == [line]
+    assert results.differences(found, arms, digits.COMPARED).splitlines()[2:] == [line]
+
+
+def emoji_archive(path, hue):
+    """Writes an archive like those of emoji-datasource: two classes with nine pictures each, one with too few."""
+    entries = []
+    with tarfile.open(path, "w:gz") as archive:
+        def add(name, content):
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+        for group, count in [("animal-bird", 9), ("sky & weather", 9), ("rare", 2)]:
+            for number in range(count):
+                entries.append({"category": "Objects", "subcategory": group, "image": f"{group[:3]}{number}.png"})
+                picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
+                picture.paste((hue, 40 * (group[0] == "a"), 12 * number, 255), (8, 8, 56, 56))
+                content = io.BytesIO()
+                picture.save(content, "PNG")
+                add(f"package/img/any/64/{entries[-1]['image']}", content.getvalue())
+        add("package/emoji.json", json.dumps(entries).encode())
+    return path
+
+
+def test_pictures_of_emoji_have_the_classes_of_their_groups(tmp_path):
+    archives = [emoji_archive(tmp_path / "one.tgz", 250), emoji_archive(tmp_path / "two.tgz", 120)]
+    pictures, names = emoji_pictures.load_pictures(archives)
+    assert names == ["animal-bird", "sky-and-weather"] and pictures.images.shape == (36, 4, 64, 64)
+    assert pictures.classes.tolist() == ([0] * 9 + [1] * 9) * 2
+    assert torch.allclose(pictures.images[0, 0, 32, 32], torch.tensor(250 / 255)) and pictures.images[0, :, 0, 0].eq(0).all()
+    images, classes = emoji_pictures.draw_singles(pictures, 20, 32, (12, 28), np.random.default_rng(0))
+    assert images.shape == (20, 3, 32, 32) and images.min() >= 0 and images.max() <= 1
+    # Bright red or dark red: pixels of the pasted square.
+    assert all((abs(image[0] - 250 / 255) < 0.01).any() or (abs(image[0] - 120 / 255) < 0.01).any() for image in images)
+    assert set(classes.tolist()) == {0, 1}
+
+
+def test_one_epoch_of_the_experiment_with_emoji(tmp_path):
+    archives = [emoji_archive(tmp_path / "one.tgz", 250), emoji_archive(tmp_path / "two.tgz", 120)]
+    out = tmp_path / "results.json"
+    arms = ["single+paper", "localized+region", "hard+none"]
+    options = f"--archives {archives[0]} --test-archive {archives[1]} --seeds 1 --epochs 1 --canvases 64 --teacher-steps 5"
+    printed = call_main(emoji, *options.split(), *f"--processes 1 --relabel {PROGRAM} --out {out} --arms".split(), *arms).stdout
+    found = json.loads(out.read_text())["top1"]["100"]
+    assert set(found) == {"teacher", *arms} and f"{found['hard+none']:.3f}" in printed

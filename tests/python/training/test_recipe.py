@@ -26,7 +26,7 @@ def folders(tmp_path_factory):
     data.save_canvases(drawn, 48, root / "data/train", np.random.default_rng(0))
     data.save_canvases(drawn, 20, root / "data/val", np.random.default_rng(1))
     kind = dataclasses.replace(teacher.ONE_SIZE, steps=5)
-    path = teacher.export_teacher(teacher.train_teacher(drawn, 0, kind), root / "teacher")
+    path = teacher.export_teacher(teacher.train_teacher(drawn, 0, kind), kind, root / "teacher")
     teacher.make_labels(PROGRAM, path, root / "data/train", root / "labels")
     return root
 
