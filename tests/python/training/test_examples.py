@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from harness import PROGRAM, REPOSITORY, call_main, load_script
+from PIL import Image
 
 EXAMPLES = REPOSITORY / "examples"
 digits = load_script(EXAMPLES / "digits.py")
