@@ -17,7 +17,7 @@ use relabel::training::pool::TargetValue;
 use crate::errors::python;
 use crate::options::{self, BatchArgs, PoolingArgs};
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "relabel._relabel")]
 pub(crate) struct Labels {
     labels: relabel::training::labels::Labels,
 }
@@ -250,4 +250,10 @@ pub(crate) fn cut_rect(
     let input = options::input_size(height, width)?;
     let rect = CutRect::around(input, lambda, centre_x, centre_y).map_err(options::value_error)?;
     Ok((rect.sides(), rect.lambda()))
+}
+
+/// Returns whether a location is a URL, not a path.
+#[pyfunction]
+pub(crate) fn is_url(location: &str) -> bool {
+    is_address(location)
 }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, default_collate
 
 from ..labels import Labels
+from ..pool_arguments import target_dtype
 from .crops import Crop
 from .mix import CutMix
 from .targets import Missing, Target, Targets, rows_of_names, without_labels
@@ -148,10 +149,14 @@ class PoolCollate:
     def __init__(
         self, dataset: CropDataset, *, target: Target = "crop", cutmix: CutMix | None = None, **options: Any
     ) -> None:
+        if cutmix is not None and cutmix.region:
+            if target != "crop" or options.pop("output_size", None) is not None:
+                raise ValueError('CutMix by region needs target="crop" and no output_size')
+            dtype = options.pop("dtype", None)
+            if target_dtype(dtype) != "float32":
+                raise ValueError(f"dtype is {dtype!r}\n  help: leave it out, since CutMix by region returns float32")
         self.targets = Targets(dataset.labels, dataset.hard, target, options)
         self.cutmix = cutmix
-        if cutmix is not None and cutmix.region and (target != "crop" or "output_size" in options):
-            raise ValueError('CutMix by region needs target="crop" and no output_size')
 
     def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, torch.Tensor]:
         crops = [crop for _, crop in samples]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -11,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from .._relabel import NotLabelled
+from ..image_ids import names_or_rows
 from ..labels import Labels
 from .crops import Crop
 from .mix import Paste
@@ -106,18 +106,21 @@ def rows_of_names(labels: Labels, names: Sequence[str], *, are_paths: bool) -> N
 
     Args:
         labels: The store.
-        names: Paths below the source if ``are_paths``; otherwise ids or such paths.
+        names: Paths below the source if ``are_paths``; otherwise ids, such paths or row numbers.
         are_paths: Whether names are paths of files.
 
     Raises:
         KeyError: If an image is missing in the store or a name could mean two images.
     """
-    rows: NDArray[np.int64] = labels._core.find_names([os.fspath(name) for name in names], are_paths)
+    found = names_or_rows(names, len(labels))
+    if not isinstance(found, list):
+        return found
+    rows: NDArray[np.int64] = labels._core.find_names(found, are_paths)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         # Its error contains the first one and a similar name.
         try:
-            labels.rows([os.fspath(names[int(missing[0])])])
+            labels.rows(found[int(missing[0])])
         except KeyError as unknown:
             raise KeyError(f"{len(missing)} of {len(names)} images are not in the store. {unknown.args[0]}") from None
     return rows
