@@ -35,7 +35,7 @@ def names_or_rows(ids: Any, count: int) -> list[str] | NDArray[np.int64]:
         if any(isinstance(row, bool) for row in ids):
             raise ValueError("ids must be names or row numbers, got bool\n  help: pass the row numbers: numpy.flatnonzero(mask)")
     array = array_of(ids, "ids")
-    if array.ndim == 0 and array.dtype.kind in "iuUT":
+    if array.ndim == 0 and (array.dtype.kind in "iuUT" or (isinstance(ids, int) and not isinstance(ids, bool))):
         array = array.reshape(1)
     if array.ndim == 0:
         raise ValueError(f"ids are of type {type(ids).__name__}\n  help: pass a list or an array of ids or row numbers")

@@ -118,15 +118,14 @@ class Labels:
 
     @property
     def classes(self) -> list[str]:
-        """The classes in the order of targets: the names of their folders, such as ``n01440764``, as ImageFolder's ``classes``
-        has them. If the class list has names only, these; if the store knows neither, ``class 0``, ``class 1``, ..."""
-        classes = self.info["classes"]
-        return [folder or name for folder, name in zip(classes["ids"], classes["names"], strict=True)]
+        """The classes in the order of targets, by the name of their folder, such as ``n01440764``, as ImageFolder's ``classes``
+        has them. The names themselves if the class list has only these; ``0``, ``1``, ... if the classes have no names."""
+        return [name or str(index) for index, name in enumerate(self.info["classes"]["ids"])]
 
     @property
     def class_to_idx(self) -> dict[str, int]:
-        """Index of each of :attr:`classes`: the position in a target. That of ImageFolder differs if folders are missing or
-        sorted differently."""
+        """Position of each of :attr:`classes` in a target. The ``class_to_idx`` of an ImageFolder differs from it if classes have no
+        folder, or have another order."""
         return {name: index for index, name in enumerate(self.classes)}
 
     @property
@@ -408,9 +407,9 @@ def _options(
             stacklevel=3,
         )
     return (
-        None if pooling is None else pool_arguments.chosen_name(pooling, "pooling", get_args(Pooling)),
+        None if pooling is None else pool_arguments.choice(pooling, "pooling", get_args(Pooling)),
         pool_arguments.output_sides(output_size),
         pool_arguments.fill_score(fill),
         pool_arguments.divisor(temperature),
-        pool_arguments.chosen_name(convention, "convention", get_args(Convention)),
+        pool_arguments.choice(convention, "convention", get_args(Convention)),
     )

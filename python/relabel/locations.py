@@ -74,8 +74,8 @@ def _is_url(location: str) -> bool:
 
 def _absolute(path: str) -> str:
     """Unlike ``os.path.abspath``, keeps ``..``, which leads elsewhere after a symlink."""
-    try:
-        return str(Path(path).expanduser().absolute())
-    except RuntimeError as problem:
-        home = Path(path).parts[0]
-        raise ValueError(f"cannot open {path}: {home} has no home folder\n  help: pass ./{path} for a folder of this name") from problem
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        home = expanded.split("/")[0]
+        raise ValueError(f"cannot open {path}: {home} has no home folder\n  help: pass ./{path} for a folder of this name")
+    return str(Path(expanded).absolute())

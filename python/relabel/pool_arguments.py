@@ -24,8 +24,8 @@ def box_array(boxes: Any, count: int) -> NDArray[Any]:
     array = _numbers(boxes, "boxes")
     if array.size == 0 and count == 0:
         return np.empty((0, 4))
-    array = np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
-    return _quadruples(array, "boxes", count)
+    array = _quadruples(array, "boxes", count)
+    return np.ascontiguousarray(array, dtype=np.float32 if array.dtype == np.float32 else np.float64)
 
 
 def rect_array(rects: Any, count: int) -> NDArray[np.uint32]:
@@ -118,11 +118,11 @@ def divisor(temperature: Any) -> float:
     return number
 
 
-def chosen_name(value: Any, name: str, choices: Sequence[str]) -> str:
-    """Returns the value of an argument that must be one of several strings."""
-    if isinstance(value, str) and value in choices:
-        return str(value)
-    raise ValueError(f"{name} is {value!r}\n  help: pass {', '.join(choices[:-1])} or {choices[-1]}")
+def choice(value: Any, name: str, choices: Sequence[str]) -> str:
+    """Returns the value of an argument that must be one of several strings. The library refuses other strings."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is {value!r}\n  help: pass {', '.join(choices[:-1])} or {choices[-1]}")
+    return str(value)
 
 
 def whole_number(value: Any, name: str) -> int:
@@ -138,8 +138,8 @@ def real_number(value: Any) -> float | None:
     if isinstance(value, (str, bytes, bytearray)) or _is_bool(value):
         return None
     try:
-        return float(value)
-    except (TypeError, ValueError, OverflowError):
+        return float(value.detach() if hasattr(value, "detach") else value)
+    except (TypeError, ValueError, OverflowError, RuntimeError):
         return None
 
 
