@@ -114,7 +114,7 @@ pub fn run_concurrently<'env, T: Send + 'env, F: FnOnce() -> T + Send + 'env>(
 /// wait for ever for a thread pool of its parent. If no thread can be started, does the tasks one after the other.
 pub fn join_two<A: Send, B>(mut first: impl FnMut() -> A + Send, mut second: impl FnMut() -> B) -> (A, B) {
     let joined = std::thread::scope(|scope| {
-        let thread = spawn_in(scope, || first()).ok()?;
+        let thread = spawn_in(scope, &mut first).ok()?;
         let result = second();
         Some((thread.join(), result))
     });
