@@ -31,8 +31,8 @@ def store_location(path: Any) -> str:
     return _absolute(location)
 
 
-def cache_setting(cache: Any) -> str | Literal[False] | None:
-    """Returns ``cache`` with an absolute path.
+def cache_setting(cache: Any) -> str | Path | Literal[False] | None:
+    """Returns ``cache`` with an absolute path, a string or a ``pathlib.Path`` as it was given.
 
     Raises:
         ValueError: If it is not a folder.
@@ -42,15 +42,16 @@ def cache_setting(cache: Any) -> str | Literal[False] | None:
     folder = _text(cache, "cache")
     if _is_url(folder):
         raise ValueError(f"cache is {folder}\n  help: pass a folder of this machine, or False to keep no copies")
-    return _absolute(folder)
+    absolute = _absolute(folder)
+    return Path(absolute) if isinstance(cache, os.PathLike) else absolute
 
 
-def cache_folder(cache: str | Literal[False] | None) -> str | None:
+def cache_folder(cache: str | Path | Literal[False] | None) -> str | None:
     """Returns the folder for copies of remote files, or None to keep no copies."""
     if cache is False:
         return None
     if cache is not None:
-        return cache
+        return str(cache)
     if folder := os.environ.get("RELABEL_CACHE"):
         return _absolute(folder)
     caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

@@ -309,7 +309,7 @@ def test_locations_are_absolute_and_a_home_is_expanded(store, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     assert relabel.open("./~/labels").path == str(tmp_path / "~/labels")
     assert relabel.open(store, cache="~/copies").cache == str(store.parent / "copies")
-    assert relabel.open(store, cache=Path("copies")).cache == str(tmp_path / "copies")
+    assert relabel.open(store, cache=Path("copies")).cache == tmp_path / "copies"
     assert relabel.open(store, cache=False).cache is False and relabel.open(store).cache is None
     # `..` after a link leads to the parent of its target.
     (tmp_path / "link").symlink_to(store)
