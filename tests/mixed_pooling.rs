@@ -75,7 +75,7 @@ fn tile_labels(seed: usize, tiles: &Tiles, map_size: Option<relabel::shared::geo
     }
 }
 
-/// Boxes inside, across the edge of and outside the image.
+/// Boxes inside and across the edge of the image.
 fn crops(count: usize) -> Vec<Crop> {
     let mut at = 0.0;
     let mut draw = |low: f64, high: f64| {
@@ -199,6 +199,31 @@ fn pooling_that_a_store_cannot_serve_is_refused_with_help() {
     }
     let message = "tile".parse::<PoolingKind>().unwrap_err().to_string();
     assert!(message.contains("use paper, tiles, calibrated"), "{message}");
+}
+
+#[test]
+fn a_box_without_a_part_inside_the_image_is_refused_by_all_kinds_of_pooling() {
+    let store = store(true, Some(true));
+    let labels = Labels::open(&store.path).unwrap();
+    let inside = Crop::from(UnitBox::new(-0.5, -0.5, 0.1, 0.1).unwrap());
+    let outside = Crop::from(UnitBox::new(0.2, 1.0, 0.8, 1.5).unwrap());
+    let rect = CutRect::new(InputSize::new(24, 36).unwrap(), 0, 0, 18, 24).unwrap();
+    for pooling in [CropPooling::default(), CropPooling::Mixed(PARAMETERS)] {
+        let (mut targets, one) = (vec![0.0_f32; 2 * 20], NonZeroUsize::MIN);
+        for (crops, is_right) in [([inside, inside], true), ([inside, outside], false)] {
+            let pasted = PastedBatch { rows: &[0, 1], crops: &crops, partners: &[1, 0], rects: &[rect, rect] };
+            for result in [
+                labels.pool_into(&[0, 1], &crops, pooling, one, &mut targets),
+                labels.pool_sparse(&[0, 1], &crops, pooling, one).map(|_| ()),
+                labels.cutmix_into(&pasted, pooling, one, &mut targets),
+            ] {
+                let refusal = result.err().map(|error| error.to_string());
+                let expected = "row 1 of boxes: the box does not overlap the image";
+                let found = refusal.map(|refusal| refusal.starts_with(expected));
+                assert_eq!(found, (!is_right).then_some(true));
+            }
+        }
+    }
 }
 
 #[test]

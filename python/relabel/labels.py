@@ -7,18 +7,14 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from . import _relabel
-
-Ids = str | int | Sequence[str] | Sequence[int] | NDArray[Any]
-"""Images: ids (paths below the source without extension) or row numbers; a single one or a sequence.
-
-A string is looked up unchanged first, among the ids and then among the paths, and then without an image file's extension.
-Lookups distinguish case, spaces and Unicode form. A string that could mean two images is an error; its message lists both."""
+from . import _relabel, pool_arguments
+from .image_ids import Ids, names, names_or_rows
+from .locations import Cache, cache_folder, cache_setting, store_location
 
 Fill = float | Literal["rest"]
 """Score of the classes outside a cell's top-k: a number (0 in the paper), or ``"rest"``, the score at which these classes
@@ -32,9 +28,6 @@ Pooling = Literal["paper", "tiles", "calibrated"]
 """How the target of a crop is computed. ``"paper"``: LabelPooling, from the label map. ``"tiles"``: from the predictions of the
 image and its tiles, weighted by how well each covers the crop (needs a store made with ``--tiles``). ``"calibrated"``: from all
 labels of the image, with the parameters that ``relabel calibrate`` fitted."""
-
-Cache = str | os.PathLike[str] | Literal[False] | None
-"""Folder for copies of remote files; see :func:`open`."""
 
 _CLOUD_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "HF_")
 """Prefixes of the environment variables that configure remote access."""
@@ -65,22 +58,24 @@ class SparseTargets(NamedTuple):
 class Labels:
     """The label maps of a store. Open one with :func:`open`.
 
-    Threads may share an instance, and it survives ``fork``. Pickling stores the path or URL; unpickling opens it again.
+    Threads may share an instance, and it survives ``fork``. Pickling stores the absolute path or the URL; unpickling opens it
+    again.
     """
 
     def __init__(
         self, path: str | os.PathLike[str], threads: int | None = None, cache: Cache = None
     ) -> None:
-        self.path = os.fspath(path)
-        self.threads = threads
-        self.cache = cache
+        self.path = store_location(path)
+        """Absolute path or URL."""
+        self.threads = None if threads is None else pool_arguments.whole_number(threads, "threads")
+        self.cache = cache_setting(cache)
         variables = [(name, value) for name, value in os.environ.items() if name.startswith(_CLOUD_PREFIXES)]
-        self._core = _relabel.Labels(self.path, variables, _cache_folder(cache))
+        self._core = _relabel.Labels(self.path, variables, cache_folder(self.cache))
         self.info: dict[str, Any] = json.loads(self._core.info())
         """``attributes["relabel"]`` of the store (``docs/format.md``)."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (Labels, (self.path, self.threads, self.cache))
+        return (type(self), (self.path, self.threads, self.cache))
 
     def __repr__(self) -> str:
         cells = "no cells" if self.map_size is None else "{}x{} cells".format(*self.map_size)
@@ -122,17 +117,21 @@ class Labels:
         return None if parameters is None else dict(json.loads(parameters))
 
     @property
-    def class_names(self) -> list[str]:
-        """Readable names of the classes."""
-        return list(self.info["classes"]["names"])
-
-    @property
     def classes(self) -> list[str]:
-        return list(self.info["classes"].get("ids") or self.info["classes"]["names"])
+        """The classes in the order of targets, by the name of their folder, such as ``n01440764``, as ImageFolder's ``classes``
+        has them. The names themselves if the class list has only these; ``0``, ``1``, ... if the classes have no names."""
+        return [name or str(index) for index, name in enumerate(self.info["classes"]["ids"])]
 
     @property
     def class_to_idx(self) -> dict[str, int]:
+        """Position of each of :attr:`classes` in a target. The ``class_to_idx`` of an ImageFolder differs from it if classes have no
+        folder, or have another order."""
         return {name: index for index, name in enumerate(self.classes)}
+
+    @property
+    def class_names(self) -> list[str]:
+        """Readable names of the classes in the order of targets, such as ``tench, Tinca tinca``. Two may be equal."""
+        return list(self.info["classes"]["names"])
 
     def ids(self) -> list[str]:
         """Returns the id of every row; ``rows(ids())`` is ``[0, 1, 2, ...]``."""
@@ -142,40 +141,26 @@ class Labels:
         """Returns the row numbers of images. A training script calls this once and keeps the rows.
 
         Args:
-            ids: ``B`` ids or row numbers.
+            ids: ``B`` names or row numbers (:data:`~relabel.image_ids.Ids`).
 
         Returns:
             int64 ``[B]``.
 
         Raises:
-            KeyError: If an id is missing in the store, or a name could mean two images; the message lists both.
-            ValueError: If ids mix strings and numbers.
+            KeyError: If an image is missing in the store, a name could mean two images, or two files match one image.
+            ValueError: If ids mix names and numbers, or a row does not exist.
         """
-        if isinstance(ids, str):
-            return self._core.rows([ids])
-        if isinstance(ids, (int, np.integer)) and not isinstance(ids, bool):
-            return np.array([ids], dtype=np.int64)
-        # A NumPy array of strings takes several times the memory of a list.
-        if isinstance(ids, (list, tuple)) and any(isinstance(name, (str, bytes, os.PathLike)) for name in ids):
-            return self._core.rows(_strings(ids))
-        array = ids if isinstance(ids, np.ndarray) else np.asarray(ids)
-        if array.ndim != 1:
-            raise ValueError(f"ids must be one-dimensional, got {array.ndim} dimensions")
-        if array.size == 0:
-            return np.empty(0, dtype=np.int64)
-        if array.dtype.kind == "U" or array.dtype == object:
-            return self._core.rows(_strings(array.tolist()))
-        if array.dtype.kind not in "iu":
-            raise ValueError(f"ids must be strings or integers, got {array.dtype}")
-        return np.ascontiguousarray(array, dtype=np.int64)
+        found = names_or_rows(ids, len(self))
+        return self._core.rows(found) if isinstance(found, list) else found
 
-    def find_rows(self, ids: Sequence[str]) -> NDArray[np.int64]:
-        """Returns the row numbers of images, int64 ``[B]``; -1 for each id that is missing in the store.
+    def find_rows(self, ids: str | os.PathLike[str] | Sequence[str] | Sequence[os.PathLike[str]]) -> NDArray[np.int64]:
+        """Returns the row numbers of images by name, int64 ``[B]``; -1 for each one that is missing in the store.
 
         Raises:
-            KeyError: If a name could mean two images.
+            KeyError: If a name could mean two images, or two files match one image.
+            ValueError: If ids are not names.
         """
-        return self._core.find_rows(_strings(ids))
+        return self._core.find_rows(names(ids))
 
     def folder_classes(self) -> NDArray[np.int64]:
         """Returns the folder class of each row as a class index, int64 ``[n]``; -1 if the teacher has no such class."""
@@ -211,15 +196,15 @@ class Labels:
         from the box) followed by softmax, to 1e-5, without creating the dense map.
 
         Args:
-            ids: ``B`` ids or row numbers.
+            ids: ``B`` names or row numbers (:data:`~relabel.image_ids.Ids`).
             boxes: ``[B, 4]``, ``x0, y0, x1, y1`` as fractions (0 to 1) of the image's width and height. A box may extend
-                beyond the image. float32 boxes are scaled to the map in float32, others in float64. This matters if a side
+                beyond the image, but a part must be inside. float32 boxes are scaled to the map in float32, others in float64. This matters if a side
                 is an integer number of cells (``docs/label-pooling.md``).
             pooling: See :data:`Pooling`. Default: ``"paper"``, or ``"tiles"`` for a store without label maps. ``output_size``,
                 ``fill``, ``temperature`` and ``convention`` are options of ``"paper"`` only.
             output_size: ``p`` or ``(rows, columns)``: returns a target for each part of the box (token labels).
             flip: bool ``[B]``: whether the crop was mirrored left to right. Only matters with ``output_size``.
-            dtype: float32, float16 or float64.
+            dtype: float32, float16 or float64, of NumPy or PyTorch.
             fill: See :data:`Fill`.
             temperature: Divides the pooled scores before softmax, above 0.
             convention: See :data:`Convention`.
@@ -230,18 +215,17 @@ class Labels:
             classes.
 
         Raises:
-            ValueError: If a box is empty, reversed or not finite (the message contains its row), another value is invalid, or the
-                store does not have the labels that ``pooling`` needs.
-            KeyError: If an id is missing in the store.
+            ValueError: If a box is empty, reversed, not finite or outside of the image (the message contains its row), another
+                argument is invalid, or the store does not have the labels that ``pooling`` needs.
+            KeyError: As :meth:`rows`.
             NotLabelled: If an image failed or is not done yet.
             StoreError: If a shard is damaged.
         """
         batch = self._batch(ids, boxes, flip)
-        size = _output_size(output_size)
-        options = (pooling, size, fill, temperature, _checked(convention))
-        pooled = self._core.pool(batch, options, np.dtype(dtype).name, self._threads(threads))
+        options = _options(pooling, output_size, fill, temperature, convention)
+        pooled = self._core.pool(batch, options, pool_arguments.target_dtype(dtype), self._threads(threads))
         shape = (len(batch[0]), self.num_classes)
-        return pooled.reshape(shape if output_size is None else shape + size)
+        return pooled.reshape(shape if output_size is None else shape + options[1])
 
     def pool_sparse(
         self,
@@ -265,11 +249,10 @@ class Labels:
             top: Number of classes to keep in each target. The probability of the dropped ones is added to the rest.
         """
         batch = self._batch(ids, boxes, flip)
-        size = _output_size(output_size)
-        options = (pooling, size, fill, temperature, _checked(convention))
+        options = _options(pooling, output_size, fill, temperature, convention)
+        if top is not None:
+            top = pool_arguments.whole_number(top, "top")
         ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, options, self._threads(threads))
-        if top is not None and top < 1:
-            raise ValueError(f"top must be at least 1, got {top}")
         longest = int(counts.max(initial=0))
         sparse_ids = np.full((len(counts), longest), -1, dtype=np.int64)
         probs = np.zeros((len(counts), longest), dtype=np.float32)
@@ -280,7 +263,7 @@ class Labels:
             sparse_ids, probs = sparse_ids[:, :top].copy(), probs[:, :top].copy()
         if output_size is None:
             return SparseTargets(sparse_ids, probs, rest)
-        grid = (len(batch[0]), *size)
+        grid = (len(batch[0]), *options[1])
         move = (0, 3, 1, 2)
         return SparseTargets(
             np.ascontiguousarray(sparse_ids.reshape(*grid, -1).transpose(move)),
@@ -294,7 +277,7 @@ class Labels:
         The store keeps the ``k`` highest probabilities. The other classes share the remaining probability equally.
 
         Raises:
-            KeyError: If an id is missing in the store.
+            KeyError: As :meth:`rows`.
             NotLabelled: If an image failed or is not done yet.
             StoreError: If a shard is damaged.
         """
@@ -325,15 +308,17 @@ class Labels:
             ids: As in :meth:`pool`, as are all arguments that are not listed here.
             boxes: Boxes of the crops before pasting, as in :meth:`pool`.
             partners: int ``[B]``: position in the batch of the crop that is pasted into each.
-            rects: ``[B, 4]``: the pasted rectangle, ``x0, y0, x1, y1`` in pixels of the student's input, half-open.
+            rects: ``[B, 4]``: the pasted rectangle, ``x0, y0, x1, y1`` in whole pixels of the student's input, half-open; or
+                ``[4]``, one for all.
             input_size: Height and width of that input in pixels.
         """
         batch = self._batch(ids, boxes, flip)
-        positions = np.ascontiguousarray(np.asarray(partners), dtype=np.int64)
-        pasted = np.ascontiguousarray(np.asarray(rects), dtype=np.uint32).reshape(-1, 4)
-        options = (pooling, (1, 1), fill, temperature, _checked(convention))
-        targets = self._core.cutmix(batch, positions, pasted, input_size, options, self._threads(threads))
-        return targets.reshape(len(batch[0]), self.num_classes)
+        count = len(batch[0])
+        positions, pasted = pool_arguments.partner_array(partners, count), pool_arguments.rect_array(rects, count)
+        sides = pool_arguments.input_sides(input_size)
+        options = _options(pooling, None, fill, temperature, convention)
+        targets = self._core.cutmix(batch, positions, pasted, sides, options, self._threads(threads))
+        return targets.reshape(count, self.num_classes)
 
     def map(self, image: str | int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:
         """Returns the label map of one image: scores float16 and class ids int64, both ``[k, y, x]``, by falling score.
@@ -341,7 +326,7 @@ class Labels:
         Raises:
             ValueError: If the store has no label maps.
         """
-        scores, classes, _ = self._core.map(int(self.rows(image)[0]))
+        scores, classes, _ = self._core.map(self._row(image))
         shape = (self.k, *(self.map_size or ()))
         return scores.reshape(shape), classes.reshape(shape)
 
@@ -352,7 +337,7 @@ class Labels:
         Raises:
             ValueError: If the store has no tiles.
         """
-        probs, classes = self._core.tile_predictions(int(self.rows(image)[0]))
+        probs, classes = self._core.tile_predictions(self._row(image))
         shape = (0 if self.tiles is None else len(self.tiles), -1)
         return probs.reshape(shape), classes.reshape(shape)
 
@@ -360,22 +345,17 @@ class Labels:
         self, ids: Ids, boxes: ArrayLike, flip: ArrayLike | None
     ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_]]:
         rows = self.rows(ids)
-        crops = np.asarray(boxes)
-        crops = np.ascontiguousarray(crops, dtype=np.float32 if crops.dtype == np.float32 else np.float64)
-        if crops.ndim == 1 and crops.size == 4 and len(rows) == 1:
-            crops = crops.reshape(1, 4)
-        if crops.ndim != 2 or crops.shape != (len(rows), 4):
-            raise ValueError(f"boxes of {len(rows)} images must have shape [{len(rows)}, 4], got shape {list(crops.shape)}")
-        if flip is None:
-            return rows, crops, np.zeros(len(rows), dtype=np.bool_)
-        flips = np.ascontiguousarray(np.asarray(flip), dtype=np.bool_)
-        if flips.shape != (len(rows),):
-            raise ValueError(f"flip of {len(rows)} images must have shape [{len(rows)}], got shape {list(flips.shape)}")
-        return rows, crops, flips
+        return rows, pool_arguments.box_array(boxes, len(rows)), pool_arguments.flip_array(flip, len(rows))
+
+    def _row(self, image: str | int) -> int:
+        rows = self.rows(image)
+        if len(rows) != 1:
+            raise ValueError(f"got {len(rows)} images\n  help: pass the id or the row number of one image")
+        return int(rows[0])
 
     def _threads(self, threads: int | None) -> int:
         if threads is not None:
-            return threads
+            return pool_arguments.whole_number(threads, "threads")
         return self.threads if self.threads is not None else default_threads()
 
 
@@ -385,7 +365,8 @@ def open(
     """Opens a store. The cost does not depend on the number of images: the first lookup of an id reads their list.
 
     Args:
-        path: Folder of a store that ``relabel run`` made or ``relabel publish`` released, or its URL: ``"s3://bucket/path"``,
+        path: Folder of a store that ``relabel run`` made or ``relabel publish`` released (``~`` is expanded, and the current
+            folder may change afterwards), or its URL: ``"s3://bucket/path"``,
             ``"gs://..."``, ``"az://..."``, ``"https://..."``, ``"hf://datasets/user/name"``. Credentials come from the
             environment (``AWS_ACCESS_KEY_ID``, ``HF_TOKEN``, ...). Public stores need none.
         threads: Threads of each call. Default: all cores of this process, one in a DataLoader worker.
@@ -399,20 +380,9 @@ def open(
     Raises:
         StoreError: If it is not a store, has an unknown format version, or is damaged.
         OSError: If a file or a URL cannot be read.
-        ValueError: If the scheme of the URL is unknown.
+        ValueError: If the scheme of the URL is unknown, or an argument is invalid.
     """
     return Labels(path, threads, cache)
-
-
-def _cache_folder(cache: Cache) -> str | None:
-    if cache is False:
-        return None
-    if cache is not None:
-        return os.fspath(cache)
-    if folder := os.environ.get("RELABEL_CACHE"):
-        return folder
-    caches = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    return os.path.join(caches, "relabel")
 
 
 def default_threads() -> int:
@@ -423,26 +393,23 @@ def default_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def _strings(names: Sequence[Any]) -> list[str]:
-    """Returns names as strings. Refuses numbers among them, which could be rows or file names."""
-    for name in names:
-        if not isinstance(name, (str, os.PathLike)):
-            kind = type(name).__name__
-            raise ValueError(f"ids must be all strings or all row numbers, got `{name!r}` ({kind}) among strings")
-    return [name if isinstance(name, str) else os.fsdecode(name) for name in names]
-
-
-def _output_size(size: int | tuple[int, int] | None) -> tuple[int, int]:
-    if size is None:
-        return 1, 1
-    return (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
-
-
-def _checked(convention: Convention) -> Convention:
+def _options(
+    pooling: Pooling | None,
+    output_size: int | tuple[int, int] | None,
+    fill: Fill,
+    temperature: float,
+    convention: Convention,
+) -> tuple[str | None, tuple[int, int], float | str, float, str]:
     if convention == "naver":
         warnings.warn(
             'convention="naver" pools the box with x and y swapped, as the public reader of Re-labeling ImageNet does\n'
             "  help: use it only to reproduce results of that reader",
             stacklevel=3,
         )
-    return convention
+    return (
+        None if pooling is None else pool_arguments.choice(pooling, "pooling", get_args(Pooling)),
+        pool_arguments.output_sides(output_size),
+        pool_arguments.fill_score(fill),
+        pool_arguments.divisor(temperature),
+        pool_arguments.choice(convention, "convention", get_args(Convention)),
+    )

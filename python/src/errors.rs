@@ -5,18 +5,15 @@ use pyo3::exceptions::{PyException, PyKeyError, PyKeyboardInterrupt, PyOSError, 
 use pyo3::prelude::*;
 use relabel::shared::error::Error;
 
+// Their module is the package, which exports them: pickling stores a class as its module and name, and workers of a data loader
+// report errors by pickling them.
 create_exception!(
-    _relabel,
+    relabel,
     StoreError,
     PyException,
     "A store is damaged, has an unknown format version, or is not a store."
 );
-create_exception!(
-    _relabel,
-    NotLabelled,
-    StoreError,
-    "An image has no labels: it failed, or its shard is not done yet."
-);
+create_exception!(relabel, NotLabelled, StoreError, "An image has no labels: it failed, or its shard is not done yet.");
 
 pub(crate) fn add_to(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("StoreError", module.py().get_type::<StoreError>())?;

@@ -15,7 +15,7 @@ use serde::Deserialize;
 use crate::errors::python;
 use crate::options::value_error;
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "relabel._relabel")]
 pub(crate) struct Import {
     import: exchange::Import,
     values: usize,

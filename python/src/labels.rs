@@ -17,7 +17,7 @@ use relabel::training::pool::TargetValue;
 use crate::errors::python;
 use crate::options::{self, BatchArgs, PoolingArgs};
 
-#[pyclass(frozen)]
+#[pyclass(frozen, module = "relabel._relabel")]
 pub(crate) struct Labels {
     labels: relabel::training::labels::Labels,
 }
@@ -173,8 +173,11 @@ impl Labels {
         let (rows, crops) = options::batch(&batch)?;
         let (partners, input) = (options::rows(&partners)?, options::input_size(input.0, input.1)?);
         let (pooling, threads) = (options::pooling(py, &self.labels, pooling)?, options::threads(threads)?);
-        let rect = |[x0, y0, x1, y1]: [u32; 4]| CutRect::new(input, x0, y0, x1, y1).map_err(options::value_error);
-        let rects: Vec<_> = options::quadruples(rects.as_array())?.map(rect).collect::<PyResult<_>>()?;
+        let rect = |(at, [x0, y0, x1, y1]): (usize, [u32; 4])| {
+            let rect = CutRect::new(input, x0, y0, x1, y1);
+            rect.map_err(|problem| options::value_error(format!("row {at} of rects: {problem}")))
+        };
+        let rects: Vec<_> = options::quadruples(rects.as_array())?.enumerate().map(rect).collect::<PyResult<_>>()?;
         let mut targets = vec![0.0; rows.len() * self.labels.class_count()];
         let pasted = PastedBatch { rows: &rows, crops: &crops, partners: &partners, rects: &rects };
         py.detach(|| self.labels.cutmix_into(&pasted, pooling, threads, &mut targets)).map_err(python)?;
@@ -250,4 +253,10 @@ pub(crate) fn cut_rect(
     let input = options::input_size(height, width)?;
     let rect = CutRect::around(input, lambda, centre_x, centre_y).map_err(options::value_error)?;
     Ok((rect.sides(), rect.lambda()))
+}
+
+/// Returns whether a location is a URL, not a path.
+#[pyfunction]
+pub(crate) fn is_url(location: &str) -> bool {
+    is_address(location)
 }

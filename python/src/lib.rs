@@ -10,6 +10,7 @@ mod labels;
 mod import;
 
 use pyo3::prelude::*;
+use relabel::training::pool::OutputSize;
 
 #[pymodule]
 fn _relabel(module: &Bound<'_, PyModule>) -> PyResult<()> {
@@ -18,5 +19,7 @@ fn _relabel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<import::Import>()?;
     module.add_function(wrap_pyfunction!(import::class_list, module)?)?;
     module.add_function(wrap_pyfunction!(labels::cut_rect, module)?)?;
+    module.add_function(wrap_pyfunction!(labels::is_url, module)?)?;
+    module.add("MAX_OUTPUT_SIDE", OutputSize::MAX_SIDE)?;
     errors::add_to(module)
 }

@@ -101,7 +101,8 @@ fn crop(given: Option<CropArgument>, photo: Option<&RgbImage>) -> Result<Option<
         (Some(CropArgument::Unit(unit_box)), _) => Ok(Some(unit_box)),
         (Some(CropArgument::Pixels([x0, y0, x1, y1])), Some(photo)) => {
             let (width, height) = (f64::from(photo.width_pixels()), f64::from(photo.height_pixels()));
-            UnitBox::new(x0 / width, y0 / height, x1 / width, y1 / height).map(Some).map_err(|problem| {
+            let unit_box = UnitBox::new(x0 / width, y0 / height, x1 / width, y1 / height);
+            unit_box.and_then(UnitBox::overlapping_image).map(Some).map_err(|problem| {
                 Error::Usage(format!("--crop in pixels of a photograph of {width}x{height} (width x height): {problem}"))
             })
         }

@@ -59,6 +59,13 @@ pub enum GeometryError {
         sides(.0)
     )]
     FarOutside([f64; 4]),
+    /// No part of a box is inside the image.
+    #[error(
+        "the box does not overlap the image, which is 0..1 in both directions: {}\n  help: pass x0, y0, x1, y1, each divided by \
+         the image's width (x) or height (y)",
+        sides(.0)
+    )]
+    OutsideImage([f64; 4]),
     /// Two opposite sides of a box are the same.
     #[error("the box is empty, {axis}0 and {axis}1 are the same: {}", sides(sides_of_box))]
     EmptyBox {
@@ -317,6 +324,20 @@ impl UnitBox {
         Ok(self)
     }
 
+    /// Returns the box unchanged if a part of it is inside the image. Boxes that are relative to another box need not overlap the
+    /// image.
+    ///
+    /// # Errors
+    /// Returns [`GeometryError::OutsideImage`] if it is outside, or only touches the edge.
+    pub fn overlapping_image(self) -> Result<Self, GeometryError> {
+        let overlaps = |low: f64, high: f64| low < 1.0 && high > 0.0;
+        if overlaps(self.x0, self.x1) && overlaps(self.y0, self.y1) {
+            Ok(self)
+        } else {
+            Err(GeometryError::OutsideImage(self.sides()))
+        }
+    }
+
     /// Left, upper, right and lower side.
     #[must_use]
     pub const fn sides(self) -> [f64; 4] {
@@ -478,6 +499,25 @@ mod tests {
             assert!(refusal.contains(reason), "{refusal}");
         }
         assert!(UnitBox::new(-0.25, -0.5, 1.5, 3.0).is_ok(), "a box may cross the edge");
+    }
+
+    #[test]
+    fn boxes_without_a_part_inside_the_image_are_recognised() {
+        let checked = |[x0, y0, x1, y1]: [f64; 4]| UnitBox::new(x0, y0, x1, y1).unwrap().overlapping_image();
+        for outside in [
+            [1.0, 0.0, 1.5, 1.0],
+            [-0.5, 0.0, 0.0, 1.0],
+            [0.0, 1.2, 1.0, 1.4],
+            [0.0, -2.0, 1.0, -1.0],
+            [2.0, 3.0, 9.0, 8.0],
+        ] {
+            assert_eq!(checked(outside), Err(GeometryError::OutsideImage(outside)));
+        }
+        for partly in
+            [[-0.5, -0.5, 0.001, 0.001], [0.999, 0.999, 3.0, 3.0], [-1.0, -1.0, 2.0, 2.0], [0.0, 0.0, 1.0, 1.0]]
+        {
+            assert!(checked(partly).is_ok(), "{partly:?}");
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::mpsc;
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
@@ -110,9 +110,32 @@ pub fn run_concurrently<'env, T: Send + 'env, F: FnOnce() -> T + Send + 'env>(
     })
 }
 
+/// Does two tasks at the same time, the first on a thread of its own. The thread ends with this call: after `fork`, the child would
+/// wait for ever for a thread pool of its parent. If no thread can be started, does the tasks one after the other.
+pub fn join_two<A: Send, B>(mut first: impl FnMut() -> A + Send, mut second: impl FnMut() -> B) -> (A, B) {
+    let joined = std::thread::scope(|scope| {
+        let thread = spawn_in(scope, &mut first).ok()?;
+        let result = second();
+        Some((thread.join(), result))
+    });
+    match joined {
+        Some((Ok(first), second)) => (first, second),
+        Some((Err(panic), _)) => resume_unwind(panic),
+        None => (first(), second()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn two_tasks_return_their_results_or_panic() {
+        let mut count = 0;
+        assert_eq!(join_two(|| "first", || count += 1), ("first", ()));
+        assert_eq!(count, 1);
+        assert!(catch_panic("count", || Ok(join_two(|| panic!("on purpose"), || ()))).is_err());
+    }
 
     #[test]
     fn a_panic_becomes_an_internal_error() {

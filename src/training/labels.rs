@@ -104,21 +104,20 @@ impl Labels {
         Ok(&self.indexed_manifest()?.0)
     }
 
-    /// Returns the rows of ids. An id is compared with ids first, then with paths, then without its extension: see
-    /// [`RowIndex`].
+    /// Returns the rows of images by id, or by path below the source, in which the extension of an image file may differ: see
+    /// [`RowIndex`]. [`RowIndex::find_all`] decides which of the two the names are.
     ///
     /// # Errors
-    /// Returns [`Error::UnknownId`] for the first id that the store does not have; [`Error::AmbiguousName`] if one could
-    /// mean two images; and the errors of [`Labels::manifest`].
-    pub fn rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<usize>, Error> {
-        self.rows_of_names(ids, NameKind::Id)
+    /// Returns [`Error::UnknownId`] for the first name that the store does not have; [`Error::AmbiguousName`] if one could
+    /// mean two images, or two different files have only one image; and the errors of [`Labels::manifest`].
+    pub fn rows(&self, names: &[impl AsRef<str>]) -> Result<Vec<usize>, Error> {
+        self.rows_of_names(names, NameKind::IdOrPath)
     }
 
     /// Returns the rows of images by names of any kind, such as the paths of a data set's files.
     ///
     /// # Errors
-    /// See [`Labels::rows`]. Also returns [`Error::AmbiguousName`] if two names are different files and the store has
-    /// only one of them.
+    /// See [`Labels::rows`].
     pub fn rows_of_names(&self, names: &[impl AsRef<str>], kind: NameKind) -> Result<Vec<usize>, Error> {
         let found = self.find_names(names, kind)?;
         let Some(first) = found.iter().position(Option::is_none) else {
@@ -134,12 +133,12 @@ impl Labels {
         })
     }
 
-    /// Returns the rows of ids, `None` for those that the store does not have.
+    /// Returns the rows of images as [`Labels::rows`] does, `None` for those that the store does not have.
     ///
     /// # Errors
-    /// Returns [`Error::AmbiguousName`] if one could mean two images; and the errors of [`Labels::manifest`].
-    pub fn find_rows(&self, ids: &[impl AsRef<str>]) -> Result<Vec<Option<usize>>, Error> {
-        self.find_names(ids, NameKind::Id)
+    /// See [`Labels::rows`]. Unknown names are not errors.
+    pub fn find_rows(&self, names: &[impl AsRef<str>]) -> Result<Vec<Option<usize>>, Error> {
+        self.find_names(names, NameKind::IdOrPath)
     }
 
     /// Returns the rows of images by names of any kind, `None` for those that the store does not have.
@@ -152,7 +151,8 @@ impl Labels {
             let image = |row: usize| format!("`{}` (row {row}, {})", manifest.id(row), manifest.path(row));
             let problem = match problem {
                 LookupError::Ambiguous(at, two) => format!(
-                    "`{}` could mean two images: {} and {}\n  help: pass ids or rows",
+                    "`{}` could mean two images: {} and {}\n  help: pass rows, or only \
+                     names of one kind (ids, or paths of files) at a time",
                     names[at].as_ref(),
                     image(two.first),
                     image(two.second)
@@ -174,8 +174,8 @@ impl Labels {
     /// `pooling::golden_boxes_pool_to_the_golden_targets`).
     ///
     /// # Errors
-    /// Returns [`Error::NotLabelled`] for the first row without labels; [`Error::Usage`] if the lengths differ or a row does
-    /// not exist; [`Error::Store`] if a shard is damaged; [`Error::File`] or [`Error::Remote`] if it cannot be read.
+    /// Returns [`Error::NotLabelled`] for the first row without labels; [`Error::Usage`] if the lengths differ, a row does
+    /// not exist, or no part of a box is inside the image; [`Error::Store`] if a shard is damaged; [`Error::File`] or [`Error::Remote`] if it cannot be read.
     pub fn pool(&self, rows: &[usize], boxes: &[UnitBox]) -> Result<Array2<f32>, Error> {
         let crops: Vec<Crop> = boxes.iter().copied().map(Crop::from).collect();
         let mut targets = Array2::zeros((rows.len(), self.class_count()));
@@ -230,7 +230,7 @@ impl Labels {
     ) -> Result<(), Error> {
         let pooling = pooling.into();
         pooling.check(&self.reader)?;
-        same_length("rows and boxes", rows.len(), crops.len())?;
+        check_crops(rows, crops)?;
         let values = self.class_count() * pooling.parts();
         same_length("values of targets and rows times classes", targets.len(), rows.len() * values)?;
         parallel_chunks::for_each_chunk(
@@ -255,7 +255,7 @@ impl Labels {
     ) -> Result<Vec<Vec<SparseTarget>>, Error> {
         let pooling = pooling.into();
         pooling.check(&self.reader)?;
-        same_length("rows and boxes", rows.len(), crops.len())?;
+        check_crops(rows, crops)?;
         let mut targets = vec![Vec::new(); rows.len()];
         parallel_chunks::for_each_chunk(
             threads,
@@ -284,7 +284,7 @@ impl Labels {
     ) -> Result<(), Error> {
         let (pooling, PastedBatch { rows, crops, partners, rects }) = (pooling.into(), *batch);
         pooling.check(&self.reader)?;
-        same_length("rows and boxes", rows.len(), crops.len())?;
+        check_crops(rows, crops)?;
         same_length("rows and partners", rows.len(), partners.len())?;
         same_length("rows and pasted boxes", rows.len(), rects.len())?;
         same_length("values of targets and rows times classes", targets.len(), rows.len() * self.class_count())?;
@@ -436,6 +436,16 @@ pub struct PastedBatch<'a> {
     pub partners: &'a [usize],
     /// The pasted boxes.
     pub rects: &'a [CutRect],
+}
+
+/// Checks that there is a crop for each row, and that a part of each is inside the image.
+fn check_crops(rows: &[usize], crops: &[Crop]) -> Result<(), Error> {
+    same_length("rows and boxes", rows.len(), crops.len())?;
+    for (at, crop) in crops.iter().enumerate() {
+        let overlapping = crop.unit_box.overlapping_image();
+        overlapping.map_err(|problem| Error::Usage(format!("row {at} of boxes: {problem}")))?;
+    }
+    Ok(())
 }
 
 fn same_length(what: &str, first: usize, second: usize) -> Result<(), Error> {

@@ -41,8 +41,12 @@ class FileProblem(Exception):
     """A file without usable labels. ``kind`` is one of the kinds of the store's records."""
 
     def __init__(self, kind: str, reason: str) -> None:
-        super().__init__(f"{kind}: {reason}")
+        # Unpickling calls the class with these arguments.
+        super().__init__(kind, reason)
         self.kind, self.reason = kind, reason
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.reason}"
 
 
 class PublishedMap(NamedTuple):

@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 from torch.utils.data import default_collate
 
 from ..labels import Convention, Fill, Pooling
+from ..pool_arguments import target_dtype
 from .crops import Crop
 from .data import CropDataset
 from .iterable import CropIterable
@@ -53,9 +54,9 @@ class PoolCollate:
         )
         by_region = cutmix is not None and cutmix.region
         if by_region:
-            refused = [name for name in options.pool_options() if name in ("output_size", "dtype")]
-            if target != "crop" or refused:
-                given = ", ".join(refused) or f"target={target!r}"
+            wrong = {"target": target != "crop", "output_size": output_size is not None, "dtype": target_dtype(dtype) != "float32"}
+            given = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
+            if given:
                 raise ValueError(f"CutMix by region does not take {given}\n  help: leave it out, or pass CutMix(region=False)")
         dataset.check_options(options, by_region=by_region)
         self.targets = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)

@@ -66,7 +66,7 @@ class CropDataset(Dataset[Any]):
             self._watch(visible)
         if ids is not None and len(ids) != len(dataset):
             raise ValueError(f"got {len(ids)} ids for {len(dataset)} images")
-        rows = rows_of_dataset(dataset, labels) if ids is None else _rows_of_ids(labels, ids)
+        rows = rows_of_dataset(dataset, labels) if ids is None else rows_of_names(labels, ids, are_paths=False)
         unlabelled = without_labels(labels, rows, missing)
         kept = np.flatnonzero(~unlabelled) if missing == "drop" else np.arange(len(rows))
         self.indices = kept.astype(np.int64)
@@ -202,12 +202,6 @@ class LabelMapDataset(CropDataset):
         if self.return_label:
             columns.append(torch.from_numpy(self.targets.folder_classes[[crop.row for crop in crops]]))
         return list(zip(*columns, strict=True))
-
-
-def _rows_of_ids(labels: Labels, ids: Sequence[str] | Sequence[int]) -> NDArray[np.int64]:
-    if len(ids) and not isinstance(ids[0], str):
-        return labels.rows(ids)
-    return rows_of_names(labels, [str(name) for name in ids], are_paths=False)
 
 
 def no_crop(labels: Labels, row: int) -> str:

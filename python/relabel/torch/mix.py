@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
 
 from .. import _relabel
+from ..pool_arguments import real_number
 
 
 class Paste(NamedTuple):
@@ -44,6 +46,8 @@ class CutMix(torch.nn.Module):
         super().__init__()
         self._beta = _beta(beta, "beta")
         self.prob = _probability(prob)
+        if not isinstance(region, bool):
+            raise ValueError(f"region is {region!r}\n  help: pass True or False")
         self.region = region
 
     def paste(self, images: torch.Tensor) -> Paste | None:
@@ -116,12 +120,15 @@ def _check_soft(images: torch.Tensor, targets: torch.Tensor) -> None:
 
 
 def _beta(concentration: float, name: str) -> torch.distributions.Beta:
-    if not concentration > 0:
-        raise ValueError(f"{name} must be above 0, got {concentration}")
-    return torch.distributions.Beta(torch.tensor(float(concentration)), torch.tensor(float(concentration)))
+    given = real_number(concentration)
+    value = torch.tensor(math.nan if given is None else given, dtype=torch.float32)
+    if not (value > 0 and value.isfinite()):
+        raise ValueError(f"{name} is {concentration!r}\n  help: pass a finite number above 0")
+    return torch.distributions.Beta(value, value)
 
 
 def _probability(prob: float) -> float:
-    if not 0 <= prob <= 1:
-        raise ValueError(f"prob must be between 0 and 1, got {prob}")
-    return prob
+    given = real_number(prob)
+    if given is None or not 0 <= given <= 1:
+        raise ValueError(f"prob is {prob!r}\n  help: pass a number from 0 to 1")
+    return given

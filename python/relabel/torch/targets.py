@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -12,6 +11,7 @@ import torch
 from numpy.typing import DTypeLike, NDArray
 
 from .._relabel import NotLabelled
+from ..image_ids import names_or_rows
 from ..labels import Convention, Fill, Labels, Pooling
 from .crops import Crop
 from .mix import Paste
@@ -265,23 +265,26 @@ def columns_of_classes(labels: Labels, classes: Sequence[str]) -> NDArray[np.int
     return np.array([known[name] for name in classes], dtype=np.int64)
 
 
-def rows_of_names(labels: Labels, names: Sequence[str], *, are_paths: bool) -> NDArray[np.int64]:
+def rows_of_names(labels: Labels, names: Sequence[str] | Sequence[int], *, are_paths: bool) -> NDArray[np.int64]:
     """Returns the rows of images.
 
     Args:
         labels: The store.
-        names: Paths below the source if ``are_paths``; otherwise ids or such paths.
+        names: Paths below the source if ``are_paths``; otherwise ids, such paths or row numbers.
         are_paths: Whether names are paths of files.
 
     Raises:
         KeyError: If an image is missing in the store or a name could mean two images.
     """
-    rows: NDArray[np.int64] = labels._core.find_names([os.fspath(name) for name in names], are_paths)
+    found = names_or_rows(names, len(labels))
+    if not isinstance(found, list):
+        return found
+    rows: NDArray[np.int64] = labels._core.find_names(found, are_paths)
     missing = np.flatnonzero(rows < 0)
     if len(missing):
         # Its error contains the first one and a similar name.
         try:
-            labels.rows([os.fspath(names[int(missing[0])])])
+            labels.rows(found[int(missing[0])])
         except KeyError as unknown:
             raise KeyError(f"{len(missing)} of {len(names)} images are not in the store. {unknown.args[0]}") from None
     return rows

@@ -111,7 +111,8 @@ impl FromStr for CropArgument {
             return Ok(Self::Pixels(sides));
         }
         let [x0, y0, x1, y1] = sides;
-        UnitBox::new(x0, y0, x1, y1).map(Self::Unit).map_err(|error| ValueError::CropBox(error.into()))
+        let unit_box = UnitBox::new(x0, y0, x1, y1).and_then(UnitBox::overlapping_image);
+        unit_box.map(Self::Unit).map_err(|error| ValueError::CropBox(error.into()))
     }
 }
 
@@ -132,7 +133,7 @@ mod tests {
         assert_eq!("0.1,0.2,0.6,1.25".parse::<CropArgument>().unwrap(), unit);
         let pixels = CropArgument::Pixels([0.0, 0.0, 300.0, 280.0]);
         assert_eq!("0, 0, 300, 280".parse::<CropArgument>().unwrap(), pixels);
-        for bad in ["", "1,2,3", "a,b,c,d", "0.5,0.5,0.2,0.9", "0,0,nan,1", "0,0,1,1,1"] {
+        for bad in ["", "1,2,3", "a,b,c,d", "0.5,0.5,0.2,0.9", "1.1,0,1.5,1", "0,0,nan,1", "0,0,1,1,1"] {
             assert!(bad.parse::<CropArgument>().is_err(), "{bad}");
         }
     }

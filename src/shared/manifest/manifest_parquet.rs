@@ -24,6 +24,7 @@ use super::page_sizes::check_pages;
 use crate::shared::digest::{Digest, digest_bytes};
 use crate::shared::error::Error;
 use crate::shared::regular_file;
+use crate::shared::threads::join_two;
 
 const SCHEMA: &str = "message manifest {
     required int64 row;
@@ -229,7 +230,7 @@ fn decode_rows(
         let mut length_values = length_column.map(|column| columns.values::<Int64Type>(group, column)).transpose()?;
         loop {
             // Paths and ids are nearly all of the file.
-            let (paths, (ids, labels, splits, lengths)) = rayon::join(
+            let (paths, (ids, labels, splits, lengths)) = join_two(
                 || path_texts.next(),
                 || {
                     let lengths = length_values.as_mut().map(ColumnValues::next).transpose();

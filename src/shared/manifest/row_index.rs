@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
 
 use super::image_list::{Manifest, id_from_path};
 use crate::shared::spelling::{difference_of_form, folded};
@@ -123,13 +123,13 @@ impl RowIndex {
     ) -> Result<Vec<Option<usize>>, LookupError> {
         let kind = if kind == NameKind::IdOrPath { self.kind_of(manifest, names) } else { kind };
         let mut rows = Vec::with_capacity(names.len());
-        // The first file name by which each row was found.
-        let mut files: Vec<Option<u32>> = if kind == NameKind::Id { Vec::new() } else { vec![None; manifest.len()] };
+        // Position of the first file name by which a row was found.
+        let mut files: HashMap<usize, usize> = HashMap::new();
         for (at, name) in names.iter().enumerate() {
             let name = name.as_ref();
             let row = self.find(manifest, name, kind).map_err(|two| LookupError::Ambiguous(at, two))?;
             if let Some(row) = row.filter(|&row| kind != NameKind::Id && manifest.id(row) != name) {
-                let first = *files[row].get_or_insert(at as u32) as usize;
+                let first = *files.entry(row).or_insert(at);
                 if without_dot(names[first].as_ref()) != without_dot(name) {
                     return Err(LookupError::OneImage { first, second: at, row });
                 }

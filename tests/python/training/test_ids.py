@@ -50,10 +50,20 @@ class Images(torch.utils.data.Dataset):
 
 
 def test_ids_are_found_in_their_rows(odd):
-    _, labels = odd
+    folder, labels = odd
     ids, rows = labels.ids(), np.arange(len(labels))
+    data = ImageFolder(folder)
+    files = [str(Path(path).relative_to(folder)) for path, _ in data.samples]
+    paths = dict(zip(files, rt.CropDataset(data, labels).rows.tolist(), strict=True))
     assert np.array_equal(labels.rows(ids), rows) and np.array_equal(labels.find_rows(ids), rows)
-    assert [labels.rows(name)[0] for name in ids] == rows.tolist()
+    for row, name in enumerate(ids):
+        if paths.get(name, row) != row:
+            # Alone, it could also mean the image whose path it is.
+            for find in (labels.rows, labels.find_rows):
+                with pytest.raises(KeyError, match="could mean two images"):
+                    find(name)
+        else:
+            assert labels.rows(name)[0] == row
     assert np.array_equal(labels.rows(np.array(ids)), rows)
     assert np.array_equal(rt.CropDataset(Images(len(ids)), labels, ids=ids).rows, rows)
     for seed in range(50):

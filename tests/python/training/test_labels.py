@@ -58,8 +58,10 @@ def test_ids_rows_and_folder_classes(labels, photographs):
 
 def test_targets_do_not_depend_on_the_number_of_threads(labels):
     generator = np.random.default_rng(0)
-    rows, corners = generator.integers(0, 24, 300), generator.uniform(-0.5, 1.0, (300, 2))
-    boxes = np.concatenate([corners, corners + generator.uniform(0.001, 1.2, (300, 2))], axis=1)
+    # Each begins or ends inside the image.
+    rows, corners = generator.integers(0, 24, 300), generator.uniform(0.001, 0.999, (300, 2))
+    sides, before = generator.uniform(0.001, 1.2, (300, 2)), generator.integers(0, 2, (300, 1))
+    boxes = np.concatenate([corners - before * sides, corners + (1 - before) * sides], axis=1)
     one = labels.pool(rows, boxes, threads=1)
     assert np.array_equal(one, labels.pool(rows, boxes, threads=7))
 

