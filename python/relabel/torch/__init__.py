@@ -9,16 +9,24 @@
 
 from .crops import Crop, OnImage, RandomHorizontalFlip, RandomResizedCrop
 from .data import CropDataset, LabelMapDataset, PoolCollate
+from .device_pool import pool, pool_sparse
+from .label_maps import LabelMaps
 from .mix import CutMix, MixUp
+from .sparse_targets import SparseTargets, soft_cross_entropy
 
 __all__ = [
     "Crop",
     "CropDataset",
     "CutMix",
     "LabelMapDataset",
+    "LabelMaps",
     "MixUp",
     "OnImage",
     "PoolCollate",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
+    "SparseTargets",
+    "pool",
+    "pool_sparse",
+    "soft_cross_entropy",
 ]

@@ -112,13 +112,22 @@ impl ClassSums {
         }
     }
 
-    pub(super) fn sparse(&self, temperature: Temperature) -> SparseTarget {
+    /// Replaces `target` with the best `top` classes that some cell has. The probability of the others is added to the rest.
+    pub(super) fn write_sparse(&self, temperature: Temperature, top: usize, target: &mut SparseTarget) {
         let softmax = self.softmax(temperature);
-        let mut classes = self.touched.clone();
         let sum = |class: u32| self.sums[class as usize];
-        classes.sort_by(|&a, &b| sum(b).total_cmp(&sum(a)).then(a.cmp(&b)));
-        let probs = classes.iter().map(|&class| softmax.of(sum(class)) as f32).collect();
-        SparseTarget { classes, probs, rest: (softmax.absent() * self.absent_count() as f64) as f32 }
+        let by_rank = |a: &u32, b: &u32| sum(*b).total_cmp(&sum(*a)).then(a.cmp(b));
+        let SparseTarget { classes, probs, rest } = target;
+        classes.clone_from(&self.touched);
+        let mut unlisted = softmax.absent() * self.absent_count() as f64;
+        if top < classes.len() {
+            classes.select_nth_unstable_by(top, by_rank);
+            unlisted += classes.drain(top..).map(|class| softmax.of(sum(class))).sum::<f64>();
+        }
+        classes.sort_unstable_by(by_rank);
+        probs.clear();
+        probs.extend(classes.iter().map(|&class| softmax.of(sum(class)) as f32));
+        *rest = unlisted as f32;
     }
 
     fn softmax(&self, temperature: Temperature) -> Softmax {
