@@ -139,8 +139,7 @@ class _Weights(NamedTuple):
         grid = sides(output_size)
         device = maps.scores.device
         height, width = maps.scores.shape[-2:]
-        # Apple's GPUs have no float64.
-        dtype = torch.float32 if device.type == "mps" else torch.float64
+        dtype = _precision(device)
         boxes = boxes if boxes.dtype == torch.float32 else boxes.double()
         is_box, is_map = is_valid_box(boxes), is_valid_map(maps, num_classes)
         refuse_invalid(maps, boxes, is_box, is_map)
@@ -153,6 +152,11 @@ class _Weights(NamedTuple):
             x = x.mirrored(flip.to(device))
         is_valid = is_box.to(device) & is_map
         return cls(grid, (y.cells, x.cells), (y.weights.masked_fill(~is_valid[:, None, None], math.nan), x.weights))
+
+
+def _precision(device: torch.device) -> torch.dtype:
+    # Apple's GPUs have no float64.
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 class _Entries(NamedTuple):

@@ -100,7 +100,7 @@ impl Pooler {
         &mut self,
         map: &LabelMap,
         crop: Crop,
-        mut write: impl FnMut(usize, &ClassSums, Temperature),
+        mut write: impl FnMut(usize, &mut ClassSums, Temperature),
     ) -> Result<(), PoolError> {
         let OutputSize { rows, columns } = self.options.output;
         let (y, x) = self.axes(map, crop.unit_box);
@@ -111,7 +111,7 @@ impl Pooler {
                 let weights = CellWeights::product(&y_weights, x_weights);
                 self.sums.add_map(map, &weights, self.options.fill)?;
                 let seen_column = if crop.is_flipped { columns - 1 - column } else { column };
-                write(row * columns + seen_column, &self.sums, self.options.temperature);
+                write(row * columns + seen_column, &mut self.sums, self.options.temperature);
                 self.sums.clear();
             }
         }
