@@ -125,6 +125,6 @@ mod tests {
         let outside = CropTargets { parts: vec![(0, 1.0, 0)], ranks: Vec::new() };
         let padded = PaddedTargets::new(&[outside.clone(), outside], 1, 0, NonZeroUsize::MIN).unwrap();
         assert_eq!((padded.classes.len(), padded.rests), (0, vec![1.0, 1.0]));
-        assert_eq!(PaddedTargets::new(&[], 4, 0, NonZeroUsize::MIN).unwrap().rests, []);
+        assert!(PaddedTargets::new(&[], 4, 0, NonZeroUsize::MIN).unwrap().rests.is_empty());
     }
 }
