@@ -36,9 +36,10 @@ class Labels:
     def pool_sparse(
         self,
         batch: _Batch,
+        top: int | None,
         pooling: _Pooling,
         threads: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]: ...
+    ) -> tuple[int, NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]: ...
     def cutmix(
         self,
         batch: _Batch,
@@ -52,6 +53,9 @@ class Labels:
     def calibrated_parameters(self) -> str | None: ...
     def tile_predictions(self, row: int) -> tuple[NDArray[np.float16], NDArray[np.int64]]: ...
     def map(self, row: int) -> tuple[NDArray[np.float16], NDArray[np.int64], NDArray[np.float16] | None]: ...
+    def maps(
+        self, rows: NDArray[np.int64], threads: int
+    ) -> tuple[NDArray[np.float16], NDArray[np.int16] | NDArray[np.int32]]: ...
 
 class Import:
     def __new__(

@@ -34,7 +34,7 @@ _CLOUD_PREFIXES = ("AWS_", "AZURE_", "GOOGLE_", "HF_")
 
 
 class SparseTargets(NamedTuple):
-    """Targets as lists of classes. ``m`` is the largest number of classes of a target in the batch."""
+    """Targets as lists of classes. ``m`` is ``top``, or the largest number of classes of a target in the batch."""
 
     ids: NDArray[np.int64]
     """``[B, m]`` (``[B, m, p, p]`` with ``output_size``): class ids by decreasing probability, padded with -1."""
@@ -246,30 +246,19 @@ class Labels:
 
         Args:
             ids: As in :meth:`pool`, as are all arguments but ``top``.
-            top: Number of classes to keep in each target. The probability of the dropped ones is added to the rest.
+            top: Number of classes to keep in each target, which is then ``m``. The probability of the dropped ones is added to the
+                rest.
         """
+        if top is not None and top < 1:
+            raise ValueError(f"top must be at least 1, got {top}")
         batch = self._batch(ids, boxes, flip)
         options = _options(pooling, output_size, fill, temperature, convention)
         if top is not None:
             top = pool_arguments.whole_number(top, "top")
-        ids_flat, probs_flat, rest, counts = self._core.pool_sparse(batch, options, self._threads(threads))
-        longest = int(counts.max(initial=0))
-        sparse_ids = np.full((len(counts), longest), -1, dtype=np.int64)
-        probs = np.zeros((len(counts), longest), dtype=np.float32)
-        filled = np.arange(longest) < counts[:, None]
-        sparse_ids[filled], probs[filled] = ids_flat, probs_flat
-        if top is not None and top < longest:
-            rest = rest + probs[:, top:].sum(axis=1)
-            sparse_ids, probs = sparse_ids[:, :top].copy(), probs[:, :top].copy()
-        if output_size is None:
-            return SparseTargets(sparse_ids, probs, rest)
-        grid = (len(batch[0]), *options[1])
-        move = (0, 3, 1, 2)
-        return SparseTargets(
-            np.ascontiguousarray(sparse_ids.reshape(*grid, -1).transpose(move)),
-            np.ascontiguousarray(probs.reshape(*grid, -1).transpose(move)),
-            rest.reshape(grid),
-        )
+        width, classes, probs, rest = self._core.pool_sparse(batch, top, options, self._threads(threads))
+        grid = () if output_size is None else options[1]
+        shape = (len(batch[0]), width, *grid)
+        return SparseTargets(classes.reshape(shape), probs.reshape(shape), rest.reshape(len(batch[0]), *grid))
 
     def image_targets(self, ids: Ids, *, threads: int | None = None) -> NDArray[np.float32]:
         """Returns global soft labels, float32 ``[B, classes]``: the teacher's prediction for the entire image.
@@ -328,6 +317,30 @@ class Labels:
         """
         scores, classes, _ = self._core.map(self._row(image))
         shape = (self.k, *(self.map_size or ()))
+        return scores.reshape(shape), classes.reshape(shape)
+
+    def maps(
+        self, ids: Ids, *, threads: int | None = None
+    ) -> tuple[NDArray[np.float16], NDArray[np.int16] | NDArray[np.int32]]:
+        """Returns the label maps of many images in one pass. ``relabel.torch.LabelMaps`` takes them to the training device.
+
+        Args:
+            ids: ``B`` ids or row numbers.
+            threads: As in :meth:`pool`.
+
+        Returns:
+            Scores float16 and class ids, both ``[B, k, y, x]``, by falling score. The ids are int16 (int32 for teachers with more
+            than 32,768 classes), which all operations of PyTorch take.
+
+        Raises:
+            ValueError: If the store has no label maps.
+            KeyError: If an id is missing in the store.
+            NotLabelled: If an image failed or is not done yet.
+            StoreError: If a shard is damaged.
+        """
+        rows = self.rows(ids)
+        scores, classes = self._core.maps(rows, self._threads(threads))
+        shape = (len(rows), self.k, *(self.map_size or ()))
         return scores.reshape(shape), classes.reshape(shape)
 
     def tile_predictions(self, image: str | int) -> tuple[NDArray[np.float16], NDArray[np.int64]]:

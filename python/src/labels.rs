@@ -22,9 +22,8 @@ pub(crate) struct Labels {
     labels: relabel::training::labels::Labels,
 }
 
-/// Concatenated class ids and probabilities of all targets; rest and number of classes of each target.
-type SparseArrays<'py> =
-    (Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<i64>>);
+/// Number of classes of each target; class ids, probabilities and rests, flat.
+type SparseArrays<'py> = (usize, Bound<'py, PyArray1<i64>>, Bound<'py, PyArray1<f32>>, Bound<'py, PyArray1<f32>>);
 
 /// Status of each row as a number; row and reason of each failed image.
 type StateArrays<'py> = (Bound<'py, PyArray1<u8>>, Vec<(usize, String)>);
@@ -144,19 +143,16 @@ impl Labels {
         &self,
         py: Python<'py>,
         batch: BatchArgs<'py>,
+        top: Option<NonZeroUsize>,
         pooling: PoolingArgs,
         threads: usize,
     ) -> PyResult<SparseArrays<'py>> {
         let (rows, crops) = options::batch(&batch)?;
         let (pooling, threads) = (options::pooling(py, &self.labels, pooling)?, options::threads(threads)?);
-        let targets = py.detach(|| self.labels.pool_sparse(&rows, &crops, pooling, threads)).map_err(python)?;
-        let targets: Vec<_> = targets.into_iter().flatten().collect();
-        let classes: Vec<i64> =
-            targets.iter().flat_map(|target| target.classes.iter().map(|&id| i64::from(id))).collect();
-        let probs: Vec<f32> = targets.iter().flat_map(|target| target.probs.iter().copied()).collect();
-        let rests: Vec<f32> = targets.iter().map(|target| target.rest).collect();
-        let counts: Vec<i64> = targets.iter().map(|target| target.classes.len() as i64).collect();
-        Ok((classes.into_pyarray(py), probs.into_pyarray(py), rests.into_pyarray(py), counts.into_pyarray(py)))
+        let pool = || self.labels.pool_padded(&rows, &crops, pooling, top, threads);
+        let targets = py.detach(pool).map_err(python)?;
+        let (classes, probs, rests) = (targets.classes, targets.probs, targets.rests);
+        Ok((targets.width, classes.into_pyarray(py), probs.into_pyarray(py), rests.into_pyarray(py)))
     }
 
     /// Returns targets of CutMix by region, flattened. `rects` are `x0, y0, x1, y1` in pixels of an input of (height, width).
@@ -219,6 +215,21 @@ impl Labels {
         let lse = map.lse().map(|lse| lse.to_vec().into_pyarray(py));
         Ok((scores.into_pyarray(py), classes.into_pyarray(py), lse))
     }
+
+    /// Returns the scores of label maps, flat, and their class ids as int16, or as int32 if there are too many classes.
+    fn maps<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        threads: usize,
+    ) -> PyResult<(Bound<'py, PyArray1<f16>>, Bound<'py, PyAny>)> {
+        let (rows, threads) = (options::rows(&rows)?, options::threads(threads)?);
+        if self.labels.class_count() <= 1 + i16::MAX as usize {
+            self.maps_as::<i16>(py, &rows, threads)
+        } else {
+            self.maps_as::<i32>(py, &rows, threads)
+        }
+    }
 }
 
 /// Returns whether Ctrl-C was pressed while waiting for the network.
@@ -238,6 +249,19 @@ impl Labels {
         let mut targets = vec![T::default(); rows.len() * self.labels.class_count() * pooling.parts()];
         py.detach(|| self.labels.pool_into(&rows, &crops, pooling, threads, &mut targets)).map_err(python)?;
         Ok(targets.into_pyarray(py).into_any())
+    }
+
+    fn maps_as<'py, C: TryFrom<u32> + Copy + Default + numpy::Element>(
+        &self,
+        py: Python<'py>,
+        rows: &[usize],
+        threads: NonZeroUsize,
+    ) -> PyResult<(Bound<'py, PyArray1<f16>>, Bound<'py, PyAny>)> {
+        let info = self.labels.info();
+        let values = rows.len() * info.k * info.map_size.map_or(0, |size| size.cells());
+        let (mut scores, mut classes) = (vec![f16::ZERO; values], vec![C::default(); values]);
+        py.detach(|| self.labels.maps_into(rows, threads, &mut scores, &mut classes)).map_err(python)?;
+        Ok((scores.into_pyarray(py), classes.into_pyarray(py).into_any()))
     }
 }
 

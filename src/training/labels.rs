@@ -19,6 +19,8 @@ mod parallel_chunks;
 mod crop_pooling;
 mod row_pooler;
 mod row_statuses;
+mod padded_targets;
+mod map_batch;
 
 use std::num::NonZeroUsize;
 use std::path::Path;
@@ -39,6 +41,7 @@ use crop_pooling::no_tiles;
 use row_pooler::RowPooler;
 
 pub use crop_pooling::{CropPooling, PoolingKind, PoolingKindError};
+pub use padded_targets::PaddedTargets;
 pub use row_statuses::{RowStatus, RowStatuses};
 
 /// A store, open for training. Threads can share it, and it survives `fork`.

@@ -11,9 +11,12 @@ training loops and data loaders.
 from .collate import PoolCollate
 from .crops import Crop, RandomHorizontalFlip, RandomResizedCrop, remember_crops, report_crop
 from .data import CropDataset, LabelMapDataset
+from .device_pool import pool, pool_sparse
 from .iterable import CropIterable, LabelMapIterable
+from .label_maps import LabelMaps
 from .loader import TargetLoader
 from .mix import CutMix, MixUp
+from .sparse_targets import SparseTargets, soft_cross_entropy
 from .validation import TeacherClasses
 
 __all__ = [
@@ -23,12 +26,17 @@ __all__ = [
     "CutMix",
     "LabelMapDataset",
     "LabelMapIterable",
+    "LabelMaps",
     "MixUp",
     "PoolCollate",
     "RandomHorizontalFlip",
     "RandomResizedCrop",
+    "SparseTargets",
     "TargetLoader",
     "TeacherClasses",
+    "pool",
+    "pool_sparse",
     "remember_crops",
     "report_crop",
+    "soft_cross_entropy",
 ]

@@ -21,6 +21,7 @@ def part_g(setup: Setup, report: Report) -> None:
         repeat_maps(small, large, setup.count(100_000, 2000))
         measure("write-pt", "--store", large, "--pt", files, "--count", setup.count(2000, 300))
         report_pooling(setup, report, large, files)
+        report_forms(setup, report, large)
         report_epoch(setup, report, large)
         many = setup.count(1_281_167, 5000)
         repeat_maps(small, entire, many)
@@ -56,6 +57,17 @@ def report_pooling(setup: Setup, report: Report, large: Path, files: Path) -> No
             what = f"{who}, {cores}: memory beyond the output, batch 256"
             report.add(at_most(what, beyond, "MiB", 32) if at == 0 else Row(what, beyond, "MiB"))
         report.measurements[f"pooling, {cores}"] = measured
+
+
+def report_forms(setup: Setup, report: Report, large: Path) -> None:
+    """Compares other forms of targets with dense ones."""
+    measured = [measure("forms", "--store", large, "--batches", setup.count(60, 6)) for _ in range(setup.repeats)]
+    for form in measured[0]["ratios"]:
+        if form != "dense":
+            ratio = statistics.median(one["ratios"][form] for one in measured)
+            what = f"core-seconds of targets as {form}, over dense ones, batch 256"
+            report.add(at_most(what, ratio, "×", 1.05) if form.startswith("sparse") else Row(what, ratio, "×"))
+    report.measurements["forms of targets"] = measured
 
 
 def report_calibrated(setup: Setup, report: Report, source: Path, small: Path) -> None:

@@ -2,6 +2,7 @@
 
     scripts/bench training recipe --pt FOLDER       recipe of the paper's authors: a file per image, dense maps, RoIAlign, softmax
     scripts/bench training pool --store STORE       relabel on random images of a store; --pooling calibrated mixes all labels
+    scripts/bench training forms --store STORE      sparse targets, compact maps and targets of tensors, over dense targets
     scripts/bench training epoch --images FOLDER --store STORE     batches of a DataLoader with and without targets
     scripts/bench training open --store STORE       opening a store and finding one image
     scripts/bench training write-pt --store STORE --pt FOLDER --count 2000
@@ -26,6 +27,8 @@ from bench.cpu.pooling import random_box
 
 if TYPE_CHECKING:
     import torch
+
+    import relabel
 
 
 def random_boxes(count: int, seed: int) -> np.ndarray:
@@ -83,16 +86,54 @@ def recipe(chosen: argparse.Namespace) -> dict[str, float]:
     return timed_batches(chosen, len(files), make)
 
 
+def read_shards(labels: relabel.Labels) -> None:
+    """Opens every shard once, which an epoch does only once."""
+    firsts = np.arange(0, len(labels), labels.info["shard_images"])
+    labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)))
+
+
 def pool(chosen: argparse.Namespace) -> dict[str, float]:
     import relabel
 
     labels = relabel.open(chosen.store)
-    # Opens every shard once, which an epoch does only once.
-    shard = labels.info["shard_images"]
-    firsts = np.arange(0, len(labels), shard)
+    read_shards(labels)
     options = {"pooling": chosen.pooling, "threads": chosen.threads}
-    labels.pool(firsts, np.tile(np.float32([[0, 0, 1, 1]]), (len(firsts), 1)), **options)
     return timed_batches(chosen, len(labels), lambda rows, boxes: labels.pool(rows, boxes, **options))
+
+
+def forms(chosen: argparse.Namespace) -> dict[str, object]:
+    """Measures core-seconds of other forms of targets over those of dense ones, in turn on the same batches, with one thread."""
+    import torch
+
+    import relabel
+    import relabel.torch
+
+    torch.set_num_threads(1)
+    labels = relabel.open(chosen.store)
+    read_shards(labels)
+    work: dict[str, Callable[[np.ndarray, np.ndarray], Any]] = {
+        "dense": lambda rows, boxes: labels.pool(rows, boxes, threads=1),
+        "sparse": lambda rows, boxes: labels.pool_sparse(rows, boxes, threads=1),
+        "sparse, top 5": lambda rows, boxes: labels.pool_sparse(rows, boxes, top=5, threads=1),
+        "compact maps": lambda rows, boxes: labels.maps(rows, threads=1),
+        "compact maps, pooled as tensors": lambda rows, boxes: relabel.torch.pool(
+            relabel.torch.LabelMaps.read(labels, rows, threads=1), torch.from_numpy(boxes), num_classes=labels.num_classes
+        ),
+    }
+    draw = np.random.default_rng(chosen.seed)
+    seconds: dict[str, list[float]] = {name: [] for name in work}
+    for number in range(chosen.batches + 2):
+        rows, boxes = draw.integers(0, len(labels), chosen.batch), random_boxes(chosen.batch, chosen.seed + number)
+        for name, make in work.items():
+            started = time.process_time()
+            make(rows, boxes)
+            if number >= 2:
+                seconds[name].append(time.process_time() - started)
+    ratios = {
+        name: statistics.median(one / dense for one, dense in zip(values, seconds["dense"], strict=True))
+        for name, values in seconds.items()
+    }
+    return {"core_s": {name: statistics.median(values) for name, values in seconds.items()}, "ratios": ratios}
 
 
 def epoch(chosen: argparse.Namespace) -> dict[str, object]:
@@ -185,7 +226,7 @@ def main(words: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser = parser_of("training", __doc__)
     what: dict[str, Callable[[argparse.Namespace], Any]] = {
-        "recipe": recipe, "pool": pool, "epoch": epoch, "open": open_store, "write-pt": write_pt,
+        "recipe": recipe, "pool": pool, "forms": forms, "epoch": epoch, "open": open_store, "write-pt": write_pt,
     }  # fmt: skip
     parser.add_argument("what", choices=what)
     parser.add_argument("--pt", type=Path)

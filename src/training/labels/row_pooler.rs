@@ -57,6 +57,26 @@ impl<'a> RowPooler<'a> {
         self.checked(row, pooled)
     }
 
+    /// Calls `write` for each part of the output with its number and the best `top` classes of its target.
+    pub(super) fn for_each_sparse(
+        &mut self,
+        row: usize,
+        crop: Crop,
+        top: usize,
+        mut write: impl FnMut(usize, &SparseTarget),
+    ) -> Result<(), Error> {
+        let pooled = match &mut self.pooler {
+            AnyPooler::Paper(pooler) => {
+                pooler.for_each_sparse(&self.labels.map_with(row, &mut self.scratch)?, crop, top, write)
+            }
+            AnyPooler::Mixed(pooler) => {
+                let image = needed_labels(self.labels, pooler, row, crop, None, &mut self.scratch)?;
+                pooler.pool_sparse(&image, crop.unit_box).map(|target| write(0, &target.with_top(top)))
+            }
+        };
+        self.checked(row, pooled)
+    }
+
     /// Writes the target of the part of a crop that is not covered by a pasted box.
     pub(super) fn pool_visible<T: TargetValue>(
         &mut self,

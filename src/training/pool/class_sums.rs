@@ -17,6 +17,16 @@ pub(super) struct ClassSums {
     touched: Vec<u32>,
     /// The map's scores in float32, `[y, x, k]`.
     scores: Vec<f32>,
+    ranked: Vec<RankedClass>,
+}
+
+/// A class of a sparse target.
+#[derive(Clone, Copy, Debug)]
+struct RankedClass {
+    class: u32,
+    score: f64,
+    /// Exponential of the score, as softmax computes it.
+    exponential: f64,
 }
 
 impl ClassSums {
@@ -26,6 +36,7 @@ impl ClassSums {
             is_touched: vec![false; class_count],
             touched: Vec::new(),
             scores: Vec::new(),
+            ranked: Vec::new(),
         }
     }
 
@@ -112,13 +123,29 @@ impl ClassSums {
         }
     }
 
-    pub(super) fn sparse(&self, temperature: Temperature) -> SparseTarget {
-        let softmax = self.softmax(temperature);
-        let mut classes = self.touched.clone();
-        let sum = |class: u32| self.sums[class as usize];
-        classes.sort_by(|&a, &b| sum(b).total_cmp(&sum(a)).then(a.cmp(&b)));
-        let probs = classes.iter().map(|&class| softmax.of(sum(class)) as f32).collect();
-        SparseTarget { classes, probs, rest: (softmax.absent() * self.absent_count() as f64) as f32 }
+    /// Replaces `target` with the best `top` classes that some cell has. The probability of the others is added to the rest.
+    pub(super) fn write_sparse(&mut self, temperature: Temperature, top: usize, target: &mut SparseTarget) {
+        let (sums, ranked) = (&self.sums, &mut self.ranked);
+        let absent_count = sums.len() - self.touched.len();
+        let scores = self.touched.iter().map(|&class| sums[class as usize]);
+        ranked.clear();
+        let mut classes = self.touched.iter();
+        let softmax = Softmax::visiting(scores, absent_count, temperature.get(), |exponential| {
+            ranked.extend(classes.next().map(|&class| RankedClass { class, score: sums[class as usize], exponential }));
+        });
+        let by_rank = |a: &RankedClass, b: &RankedClass| b.score.total_cmp(&a.score).then(a.class.cmp(&b.class));
+        let prob = |ranked: RankedClass| softmax.of_exponential(ranked.exponential);
+        let mut rest = softmax.absent() * absent_count as f64;
+        if top < ranked.len() {
+            ranked.select_nth_unstable_by(top, by_rank);
+            rest += ranked.drain(top..).map(prob).sum::<f64>();
+        }
+        ranked.sort_unstable_by(by_rank);
+        target.classes.clear();
+        target.classes.extend(ranked.iter().map(|ranked| ranked.class));
+        target.probs.clear();
+        target.probs.extend(ranked.iter().map(|&ranked| prob(ranked) as f32));
+        target.rest = rest as f32;
     }
 
     fn softmax(&self, temperature: Temperature) -> Softmax {

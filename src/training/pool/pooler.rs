@@ -44,8 +44,29 @@ impl Pooler {
     /// See [`Pooler::pool`].
     pub fn pool_sparse(&mut self, map: &LabelMap, crop: Crop) -> Result<Vec<SparseTarget>, PoolError> {
         let mut targets = vec![SparseTarget::default(); self.options.output.parts()];
-        self.for_each_part(map, crop, |part, sums, temperature| targets[part] = sums.sparse(temperature))?;
+        self.for_each_part(map, crop, |part, sums, temperature| {
+            sums.write_sparse(temperature, usize::MAX, &mut targets[part]);
+        })?;
         Ok(targets)
+    }
+
+    /// Calls `write` for each part of the output with its number and the best `top` classes of its target. The probability of
+    /// the others is added to the rest.
+    ///
+    /// # Errors
+    /// See [`Pooler::pool`].
+    pub fn for_each_sparse(
+        &mut self,
+        map: &LabelMap,
+        crop: Crop,
+        top: usize,
+        mut write: impl FnMut(usize, &SparseTarget),
+    ) -> Result<(), PoolError> {
+        let mut target = SparseTarget::default();
+        self.for_each_part(map, crop, |part, sums, temperature| {
+            sums.write_sparse(temperature, top, &mut target);
+            write(part, &target);
+        })
     }
 
     /// Writes the target of the part of a crop that is not covered by a pasted box (CutMix by region). `hidden` is in 0..1
@@ -79,7 +100,7 @@ impl Pooler {
         &mut self,
         map: &LabelMap,
         crop: Crop,
-        mut write: impl FnMut(usize, &ClassSums, Temperature),
+        mut write: impl FnMut(usize, &mut ClassSums, Temperature),
     ) -> Result<(), PoolError> {
         let OutputSize { rows, columns } = self.options.output;
         let (y, x) = self.axes(map, crop.unit_box);
@@ -90,7 +111,7 @@ impl Pooler {
                 let weights = CellWeights::product(&y_weights, x_weights);
                 self.sums.add_map(map, &weights, self.options.fill)?;
                 let seen_column = if crop.is_flipped { columns - 1 - column } else { column };
-                write(row * columns + seen_column, &self.sums, self.options.temperature);
+                write(row * columns + seen_column, &mut self.sums, self.options.temperature);
                 self.sums.clear();
             }
         }

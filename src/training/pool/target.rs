@@ -38,6 +38,16 @@ pub struct SparseTarget {
 }
 
 impl SparseTarget {
+    /// Returns the target with at most `top` classes. The probability of the others is added to the rest.
+    #[must_use]
+    pub fn with_top(mut self, top: usize) -> Self {
+        if top < self.classes.len() {
+            self.classes.truncate(top);
+            self.rest += self.probs.drain(top..).sum::<f32>();
+        }
+        self
+    }
+
     /// Returns the probability of any of `class_count` classes.
     #[must_use]
     pub fn prob_of(&self, class: u32, class_count: usize) -> f32 {

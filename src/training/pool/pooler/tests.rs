@@ -69,6 +69,28 @@ fn sparse_targets_equal_dense_ones() {
 }
 
 #[test]
+fn the_best_classes_of_a_sparse_target_are_kept_and_the_others_added_to_the_rest() {
+    let crop: Crop = UnitBox::WHOLE.into();
+    let options = PoolOptions { output: OutputSize::new(1, 2).unwrap(), ..PoolOptions::default() };
+    let complete = Pooler::new(CLASSES, options).pool_sparse(&map(), crop).unwrap();
+    for top in [1, 2, 3, usize::MAX] {
+        let mut visited = Vec::new();
+        let visit = |part: usize, target: &SparseTarget| visited.push((part, target.clone()));
+        Pooler::new(CLASSES, options).for_each_sparse(&map(), crop, top, visit).unwrap();
+        assert_eq!(visited.len(), 2);
+        for (part, target) in visited {
+            let (kept, dropped) = complete[part].probs.split_at(top.min(complete[part].probs.len()));
+            assert_eq!((&target.classes[..], &target.probs[..]), (&complete[part].classes[..kept.len()], kept));
+            let rest = complete[part].rest + dropped.iter().sum::<f32>();
+            assert!((target.rest - rest).abs() < 1e-6, "{} instead of {rest}", target.rest);
+            let shortened = complete[part].clone().with_top(top);
+            assert_eq!((&shortened.classes, &shortened.probs), (&target.classes, &target.probs));
+            assert!((shortened.rest - target.rest).abs() < 1e-6);
+        }
+    }
+}
+
+#[test]
 fn temperature_and_constant_fill_act_on_pooled_scores() {
     let options = PoolOptions {
         temperature: Temperature::new(2.0).unwrap(),

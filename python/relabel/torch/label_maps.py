@@ -1,0 +1,49 @@
+"""Label maps of a batch as tensors."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+
+from ..image_ids import Ids
+from ..labels import Labels
+
+
+class LabelMaps(NamedTuple):
+    """Label maps of ``B`` images, as :meth:`relabel.Labels.maps` returns them.
+
+    A DataLoader collates and pins them as any tuple of tensors. :func:`relabel.torch.pool` computes targets from them.
+    """
+
+    scores: torch.Tensor
+    """float16 ``[B, k, y, x]``: scores of the best classes of each cell."""
+    classes: torch.Tensor
+    """Class ids of these scores, of the same shape: int16, or int32 for teachers with more than 32,768 classes."""
+
+    @classmethod
+    def read(cls, labels: Labels, ids: Ids, *, threads: int | None = None) -> LabelMaps:
+        """Reads the label maps of images.
+
+        Args:
+            labels: The store.
+            ids: ``B`` ids or row numbers.
+            threads: As in :meth:`relabel.Labels.pool`.
+
+        Raises:
+            ValueError: If the store has no label maps.
+            KeyError: If an id is missing in the store.
+            NotLabelled: If an image failed or is not done yet.
+            StoreError: If a shard is damaged.
+        """
+        scores, classes = labels.maps(ids, threads=threads)
+        return cls(torch.from_numpy(scores), torch.from_numpy(classes))
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> LabelMaps:
+        """Returns the maps on a device."""
+        scores = self.scores.to(device, non_blocking=non_blocking)
+        return LabelMaps(scores, self.classes.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> LabelMaps:
+        """Returns the maps in page-locked memory, from which copies to a GPU need not wait."""
+        return LabelMaps(self.scores.pin_memory(), self.classes.pin_memory())
