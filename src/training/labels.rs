@@ -18,6 +18,7 @@
 mod parallel_chunks;
 mod crop_pooling;
 mod row_pooler;
+mod mask_pooling;
 mod row_statuses;
 
 use std::num::NonZeroUsize;
@@ -39,6 +40,7 @@ use crop_pooling::no_tiles;
 use row_pooler::RowPooler;
 
 pub use crop_pooling::{CropPooling, PoolingKind, PoolingKindError};
+pub use mask_pooling::MaskPooling;
 pub use row_statuses::{RowStatus, RowStatuses};
 
 /// A store, open for training. Threads can share it, and it survives `fork`.
