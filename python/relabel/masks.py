@@ -42,8 +42,8 @@ def native_masks(masks: Masks | Mask, count: int) -> list[NativeMask]:
     Raises:
         ValueError: If the number of masks is not ``count``, or one has a wrong type or shape; the message contains its position.
     """
-    is_single = isinstance(masks, Mapping) or (not isinstance(masks, (list, tuple)) and np.ndim(masks) == 2)
-    listed: Sequence[Any] = [masks] if is_single else masks  # type: ignore[assignment, list-item]
+    is_single = isinstance(masks, Mapping) or getattr(masks, "ndim", None) == 2
+    listed: Any = [masks] if is_single else masks
     if len(listed) != count:
         raise ValueError(f"masks of {count} ids must be {count} masks, got {len(listed)}; several masks of an image repeat its id")
     native = []

@@ -173,12 +173,12 @@ impl Labels {
         rows: PyReadonlyArray1<'py, i64>,
         masks: Vec<MaskArgs<'py>>,
         resize: &str,
-        (fill, temperature): (FillArg, f32),
+        options: (FillArg, f32),
         dtype: &str,
         threads: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         let (rows, threads) = (options::rows(&rows)?, options::threads(threads)?);
-        let pooling = masks::pooling(fill, temperature)?;
+        let pooling = masks::pooling(options)?;
         let masks = masks::weights(&masks, self.labels.map_size("pool label maps").map_err(python)?, resize)?;
         match dtype {
             "float32" => self.pool_masks_as::<f32>(py, &rows, &masks, pooling, threads),

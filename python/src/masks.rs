@@ -60,7 +60,7 @@ fn weights_of(
 }
 
 /// Returns the options of pooling under masks.
-pub(crate) fn pooling(fill: FillArg, temperature: f32) -> PyResult<MaskPooling> {
+pub(crate) fn pooling((fill, temperature): (FillArg, f32)) -> PyResult<MaskPooling> {
     let options = label_pooling((1, 1), fill, temperature, "relabel")?;
     Ok(MaskPooling { fill: options.fill, temperature: options.temperature })
 }

@@ -54,7 +54,7 @@ def read_mask_file(path: Path) -> MaskFile:
     if not isinstance(document, dict) or not all(isinstance(document.get(key), list) for key in ("images", "annotations")):
         raise _unusable(path, "it has no lists `images` and `annotations`", "pass a COCO file")
     sizes: dict[Any, tuple[int, list[Any]]] = {}
-    file_names = []
+    file_names: list[str] = []
     for image in document["images"]:
         name, number = (image.get("file_name"), image.get("id")) if isinstance(image, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(number, (int, str)):
