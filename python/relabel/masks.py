@@ -58,12 +58,13 @@ def native_masks(masks: Masks | Mask, count: int) -> list[NativeMask]:
 def _from_rle(mask: Mapping[str, Any]) -> NativeMask:
     if "size" not in mask or "counts" not in mask:
         raise ValueError(f"a run-length encoding has the keys size and counts, got {', '.join(map(str, mask)) or 'none'}")
-    size, counts = np.asarray(mask["size"]), mask["counts"]
-    if size.shape != (2,) or size.dtype.kind not in "iu" or size.min() < 0:
-        raise ValueError(f"size must be height and width in pixels, got {mask['size']!r}")
-    height, width = int(size[0]), int(size[1])
-    if isinstance(counts, (bytes, bytearray)):
-        return height, width, True, bytes(counts)
+    size, counts = mask["size"], mask["counts"]
+    sides = list(size) if isinstance(size, (list, tuple, np.ndarray)) else []
+    if len(sides) != 2 or not all(isinstance(side, (int, np.integer)) and side >= 0 for side in sides):
+        raise ValueError(f"size must be height and width in pixels, got {size!r}")
+    height, width = int(sides[0]), int(sides[1])
+    if isinstance(counts, bytes):
+        return height, width, True, counts
     if isinstance(counts, str):
         # A character that is not ASCII becomes bytes that do not occur in compressed counts.
         return height, width, True, counts.encode("utf-8", "surrogatepass")

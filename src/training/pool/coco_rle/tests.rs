@@ -36,10 +36,10 @@ fn compressed_counts_of_pycocotools_are_decoded() {
 #[test]
 fn pixels_are_counted_column_by_column() {
     let mask = CocoRle::from_counts(size(4, 5), &[5, 2, 2, 2, 2, 2, 5]).unwrap();
-    let (mut rows_of_columns, all) = (Vec::new(), mask.pixels_at(&[0, 1, 2, 3], &[0, 1, 2, 3, 4]));
-    rows_of_columns.extend(all.chunks(4).map(|column| column.to_vec()));
+    let pixels = mask.pixels_at(&[0, 1, 2, 3], &[0, 1, 2, 3, 4]);
+    let columns: Vec<_> = pixels.chunks(4).map(<[bool]>::to_vec).collect();
     let inside = vec![false, true, true, false];
-    assert_eq!(rows_of_columns, [vec![false; 4], inside.clone(), inside.clone(), inside, vec![false; 4]]);
+    assert_eq!(columns, [vec![false; 4], inside.clone(), inside.clone(), inside, vec![false; 4]]);
 }
 
 #[test]

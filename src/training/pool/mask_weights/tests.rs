@@ -167,7 +167,8 @@ fn masks_of_pixels_need_their_pixels() {
 fn masks() -> impl Strategy<Value = Pixels> {
     (1..40_usize, 1..40_usize, any::<u64>(), 1..40_usize).prop_map(|(height, width, seed, run)| {
         // Long runs, and one pixel that is always inside.
-        let bit = |at: usize| (seed.rotate_left((at / run) as u32 * 7) ^ (at / run) as u64).count_ones() % 3 == 0;
+        let bit =
+            |at: usize| (seed.rotate_left((at / run) as u32 * 7) ^ (at / run) as u64).count_ones().is_multiple_of(3);
         Pixels::new(height, width, |row, column| bit(column * height + row) || (row, column) == (height / 2, width / 3))
     })
 }

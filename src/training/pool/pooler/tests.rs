@@ -153,7 +153,7 @@ fn the_target_of_a_mask_is_the_mean_of_its_cells() {
     let options = PoolOptions::default();
     assert_close(&pooled_mask(options, &[1; 4]), &pooled(options, UnitBox::WHOLE.into()));
     assert_close(&pooled_mask(options, &[0, 1, 0, 0]), &softmax(&[0.0, 3.0, 0.0, 0.0, 0.0, 0.0]));
-    // An L, and a mask with a third of a cell in the right column.
+    // An L: three of four cells.
     assert_close(&pooled_mask(options, &[1, 0, 1, 1]), &softmax(&[4.0 / 3.0, 0.0, 2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0]));
     let filled = PoolOptions { fill: Fill::Constant(-1.0), temperature: Temperature::new(0.5).unwrap(), ..options };
     assert_close(&pooled_mask(filled, &[1, 1, 0, 0]), &softmax(&[3.0, 2.0, -2.0, -2.0, -2.0, -2.0]));
