@@ -192,6 +192,10 @@ fn a_missing_or_incomplete_python_is_reported_with_help() {
     let output = import_with(&bare, None, &["export", "store", "--out", "maps"]).expect(1).stderr;
     assert!(output.contains("the package relabel is not installed\n  help: install the wheel of relabel"), "{output}");
     let ours = package(env!("CARGO_PKG_VERSION"));
+    // A table of classes needs no PyTorch: this Python has the package, which starts and prints its arguments.
+    let tsv = ["export", "store", "--out", "m", "--format", "multilabel-tsv", "--masks", "masks.json"];
+    let output = import_with(&bare, Some(ours.path()), &tsv).expect(3).stderr;
+    assert_eq!(output, "output\n");
     let output = import_with(&bare, Some(ours.path()), &IMPORT).expect(1).stderr;
     let install = format!("PyTorch is not installed\n  help: {} -m pip install torch", bare.display());
     assert!(output.contains(&install), "{output}");
@@ -225,6 +229,20 @@ fn python_gets_the_arguments_and_its_output_and_exit_code_pass_through() {
     assert_eq!(ran.json(), serde_json::json!(expected));
     let ran = import_with(&project_python(), Some(folder.path()), &["export", "s", "--out", "m", "--dtype", "float16"]);
     let expected = ["export", "--out=m", "--format=pt", "--dtype=float16", "--", "s"];
+    assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
+    let args = ["export", "s", "--out", "m.tsv", "--format=multilabel-tsv", "--masks", "a b.json", "--min-prob=0.5"];
+    let ran = import_with(&project_python(), Some(folder.path()), &[&args[..], &["--folder-class"]].concat());
+    let expected = [
+        "export",
+        "--out=m.tsv",
+        "--format=multilabel-tsv",
+        "--dtype=float32",
+        "--masks=a b.json",
+        "--min-prob=0.5",
+        "--folder-class",
+        "--",
+        "s",
+    ];
     assert_eq!(ran.expect(3).json(), serde_json::json!(expected));
     let args = ["export-teacher", "resnet50", "--out=-net.onnx", "--checkpoint=a b.pth", "--num-classes=12", "--fixed"];
     let args =
@@ -300,7 +318,14 @@ fn invalid_arguments_are_refused_before_python_is_searched_for() {
     for args in [&["--map-size", "15"][..], &["--orientation", "up"], &["--shard-size", "0"]] {
         import_with(Path::new("/nowhere/python3"), None, &[&IMPORT[..], args].concat()).expect(2);
     }
-    import_with(Path::new("/nowhere/python3"), None, &["export", "store", "--out", "m", "--format", "csv"]).expect(2);
+    let tsv = ["--format", "multilabel-tsv"];
+    for args in [&["--format", "csv"][..], &tsv, &["--min-prob", "0.5"], &["--folder-class"]] {
+        import_with(Path::new("/nowhere/python3"), None, &[&["export", "store", "--out", "m"], args].concat())
+            .expect(2);
+    }
+    let args = [&["export", "store", "--out", "m", "--masks", "m.json", "--min-prob", "2"], &tsv[..]].concat();
+    let refused = import_with(Path::new("/nowhere/python3"), None, &args).expect(2).stderr;
+    assert!(refused.contains("expected a probability from 0 to 1"), "{refused}");
     for (args, reason) in [
         (&["resnet18"][..], "--out <T.onnx>"),
         (&["resnet18", "-o", "net.pth"], "choose a file that ends in .onnx"),

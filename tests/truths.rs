@@ -154,6 +154,11 @@ fn class_lists() -> Vec<(&'static str, Vec<u8>)> {
             "n01440764/n01440764_10026.JPEG\t0\t0,391\t0.2654,1.0000\nn01443537/n01443537_7.JPEG\t1\t1\t1.0000\nphoto.jpg\t5\t\t\n\
              unknown.jpg\t7\t7\t1.0\n",
         ),
+        text(
+            "table of `relabel export`, without folder classes",
+            "n01440764/n01440764_10026.JPEG\t-1\t0,391\t0.2654,1.0000\nn01443537/n01443537_7.JPEG\t-1\t1\t1.0000\n\
+             photo.jpg\t-1\t\t\nunknown.jpg\t-1\t7\t1.0000\n",
+        ),
         ("Parquet of lists", parquet_of_lists()),
         ("Parquet of texts", texts),
     ]

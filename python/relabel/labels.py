@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from . import _relabel, pool_arguments
 from .image_ids import Ids, names, names_or_rows
 from .locations import Cache, cache_folder, cache_setting, store_location
+from .masks import Mask, Masks, Resize, native_masks
 
 Fill = float | Literal["rest"]
 """Score of the classes outside a cell's top-k: a number (0 in the paper), or ``"rest"``, the score at which these classes
@@ -259,6 +260,47 @@ class Labels:
         grid = () if output_size is None else options[1]
         shape = (len(batch[0]), width, *grid)
         return SparseTargets(classes.reshape(shape), probs.reshape(shape), rest.reshape(len(batch[0]), *grid))
+
+    def pool_masks(
+        self,
+        ids: Ids,
+        masks: Masks | Mask,
+        *,
+        resize: Resize = "linear",
+        dtype: DTypeLike = np.float32,
+        fill: Fill = 0.0,
+        temperature: float = 1.0,
+        threads: int | None = None,
+    ) -> NDArray[Any]:
+        """Computes the target of a region of any shape of each image: the mean of the label map's scores under a mask, then softmax.
+
+        The mask is resized to the cells of the map and divided by its sum: the weights of the mean. With the default options it
+        equals the function of MultiLabel-ImageNet (Chen et al., 2026, https://arxiv.org/abs/2603.05729,
+        ``mask_level_relabel.py``) to 1e-5. That function takes the five best of these probabilities.
+
+        Args:
+            ids: ``B`` ids or row numbers. Several masks of an image repeat its id; it is decoded once if they follow each other.
+            masks: ``B`` masks, of any sizes; see :data:`relabel.masks.Mask`.
+            resize: See :data:`relabel.masks.Resize`.
+            dtype: float32, float16 or float64.
+            fill: See :data:`Fill`.
+            temperature: Divides the pooled scores before softmax, above 0.
+            threads: Threads of this call. Default: all cores of this process, one in a DataLoader worker.
+
+        Returns:
+            Targets ``[B, classes]``: probabilities that sum to 1 over the classes.
+
+        Raises:
+            ValueError: If a mask is empty, damaged, or has a wrong type or shape (the message contains its position), another
+                value is invalid, or the store has no label maps.
+            KeyError: If an id is missing in the store.
+            NotLabelled: If an image failed or is not done yet.
+            StoreError: If a shard is damaged.
+        """
+        rows = self.rows(ids)
+        native, options = native_masks(masks, len(rows)), (fill, temperature)
+        targets = self._core.pool_masks(rows, native, resize, options, np.dtype(dtype).name, self._threads(threads))
+        return targets.reshape(len(rows), self.num_classes)
 
     def image_targets(self, ids: Ids, *, threads: int | None = None) -> NDArray[np.float32]:
         """Returns global soft labels, float32 ``[B, classes]``: the teacher's prediction for the entire image.

@@ -11,11 +11,12 @@ use pyo3::prelude::*;
 use relabel::shared::manifest::NameKind;
 use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings, is_address};
 use relabel::training::cutmix::CutRect;
-use relabel::training::labels::{CropPooling, PastedBatch, RowStatus};
-use relabel::training::pool::TargetValue;
+use relabel::training::labels::{CropPooling, MaskPooling, PastedBatch, RowStatus};
+use relabel::training::pool::{MaskWeights, TargetValue};
 
 use crate::errors::python;
-use crate::options::{self, BatchArgs, PoolingArgs};
+use crate::masks::{self, MaskArgs};
+use crate::options::{self, BatchArgs, FillArg, PoolingArgs};
 
 #[pyclass(frozen, module = "relabel._relabel")]
 pub(crate) struct Labels {
@@ -77,6 +78,12 @@ impl Labels {
         let rows = py.detach(|| self.labels.find_names(&names, kind)).map_err(python)?;
         let number = |row: Option<usize>| row.map_or(-1, |row| row as i64);
         Ok(rows.into_iter().map(number).collect::<Vec<_>>().into_pyarray(py))
+    }
+
+    /// Returns the path of every row below the source.
+    fn paths(&self, py: Python<'_>) -> PyResult<Vec<String>> {
+        let manifest = py.detach(|| self.labels.manifest()).map_err(python)?;
+        Ok((0..manifest.len()).map(|row| manifest.path(row).to_owned()).collect())
     }
 
     /// Returns the lengths of the labelled files in bytes, 0 if unknown.
@@ -153,6 +160,30 @@ impl Labels {
         let targets = py.detach(pool).map_err(python)?;
         let (classes, probs, rests) = (targets.classes, targets.probs, targets.rests);
         Ok((targets.width, classes.into_pyarray(py), probs.into_pyarray(py), rests.into_pyarray(py)))
+    }
+
+    /// Returns the targets of masks, flattened.
+    fn pool_masks<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray1<'py, i64>,
+        masks: Vec<MaskArgs<'py>>,
+        resize: &str,
+        options: (FillArg, f32),
+        dtype: &str,
+        threads: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let (rows, threads) = (options::rows(&rows)?, options::threads(threads)?);
+        let pooling = masks::pooling(options)?;
+        let masks = masks::weights(&masks, self.labels.map_size("pool label maps").map_err(python)?, resize)?;
+        match dtype {
+            "float32" => self.pool_masks_as::<f32>(py, &rows, &masks, pooling, threads),
+            "float64" => self.pool_masks_as::<f64>(py, &rows, &masks, pooling, threads),
+            "float16" => self.pool_masks_as::<f16>(py, &rows, &masks, pooling, threads),
+            other => {
+                Err(PyValueError::new_err(format!("dtype is `{other}`\n  help: pass float32, float16 or float64")))
+            }
+        }
     }
 
     /// Returns targets of CutMix by region, flattened. `rects` are `x0, y0, x1, y1` in pixels of an input of (height, width).
@@ -262,6 +293,19 @@ impl Labels {
         let (mut scores, mut classes) = (vec![f16::ZERO; values], vec![C::default(); values]);
         py.detach(|| self.labels.maps_into(rows, threads, &mut scores, &mut classes)).map_err(python)?;
         Ok((scores.into_pyarray(py), classes.into_pyarray(py).into_any()))
+    }
+
+    fn pool_masks_as<'py, T: TargetValue + numpy::Element>(
+        &self,
+        py: Python<'py>,
+        rows: &[usize],
+        masks: &[MaskWeights],
+        pooling: MaskPooling,
+        threads: NonZeroUsize,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut targets = vec![T::default(); rows.len() * self.labels.class_count()];
+        py.detach(|| self.labels.pool_masks_into(rows, masks, pooling, threads, &mut targets)).map_err(python)?;
+        Ok(targets.into_pyarray(py).into_any())
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod errors;
 mod options;
+mod masks;
 mod labels;
 mod import;
 

@@ -48,7 +48,7 @@ pub(crate) fn pooling(
     py.detach(|| labels.pooling(kind)).map_err(python)
 }
 
-fn label_pooling(
+pub(crate) fn label_pooling(
     (rows, columns): (usize, usize),
     fill: FillArg,
     temperature: f32,

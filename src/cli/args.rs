@@ -27,7 +27,7 @@ pub use completions_args::{CompletionsArguments, ManPagesArguments};
 pub use demo_args::DemoArguments;
 pub use evaluate_args::EvaluateArguments;
 pub use export_teacher_args::ExportTeacherArguments;
-pub use import_export_args::{ExportArguments, ImportArguments, PythonFlags};
+pub use import_export_args::{ExportArguments, FileFormat, ImportArguments, PythonFlags};
 pub use inspect_args::{Color, CropArgument, InspectArguments, PhotoFlags};
 pub use merge_args::MergeArguments;
 pub use publish_args::PublishArguments;

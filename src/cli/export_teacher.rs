@@ -4,7 +4,7 @@ use relabel::shared::error::Error;
 
 use super::Outcome;
 use super::args::{ExportTeacherArguments, Global};
-use super::python::{PythonArguments, become_python};
+use super::python::{NeededPackages, PythonArguments, become_python};
 
 pub fn run(arguments: &ExportTeacherArguments, global: &Global) -> Result<Outcome, Error> {
     let (weights, size) = (&arguments.weights, &arguments.size);
@@ -22,5 +22,9 @@ pub fn run(arguments: &ExportTeacherArguments, global: &Global) -> Result<Outcom
     python.choice("--exporter", &arguments.exporter);
     python.optional("--opset", arguments.opset.map(|opset| opset.to_string()));
     python.switch("--force", arguments.force);
-    match become_python(&arguments.python, python.finish(global, arguments.name.as_ref()))? {}
+    match become_python(
+        &arguments.python,
+        NeededPackages::RelabelAndTorch,
+        python.finish(global, arguments.name.as_ref()),
+    )? {}
 }

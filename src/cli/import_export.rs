@@ -1,10 +1,10 @@
-//! `relabel import` and `relabel export`. Only PyTorch reads and writes its files, so the Python package does the work.
+//! `relabel import` and `relabel export`. Only PyTorch reads and writes `.pt` files, so the Python package does the work.
 
 use relabel::shared::error::Error;
 
 use super::Outcome;
-use super::args::{ExportArguments, Global, ImportArguments};
-use super::python::{PythonArguments, become_python};
+use super::args::{ExportArguments, FileFormat, Global, ImportArguments};
+use super::python::{NeededPackages, PythonArguments, become_python};
 
 pub fn import(arguments: &ImportArguments, global: &Global) -> Result<Outcome, Error> {
     let mut python = PythonArguments::new("import");
@@ -17,7 +17,11 @@ pub fn import(arguments: &ImportArguments, global: &Global) -> Result<Outcome, E
     python.optional("--reference", arguments.reference.as_ref());
     python.optional("--shard-size", arguments.shard_size.map(|images| images.to_string()));
     python.optional("--threads", arguments.threads.map(|threads| threads.to_string()));
-    match become_python(&arguments.python, python.finish(global, arguments.folder.as_os_str()))? {}
+    match become_python(
+        &arguments.python,
+        NeededPackages::RelabelAndTorch,
+        python.finish(global, arguments.folder.as_os_str()),
+    )? {}
 }
 
 pub fn export(arguments: &ExportArguments, global: &Global) -> Result<Outcome, Error> {
@@ -25,5 +29,12 @@ pub fn export(arguments: &ExportArguments, global: &Global) -> Result<Outcome, E
     python.flag("--out", &arguments.out);
     python.choice("--format", &arguments.format);
     python.choice("--dtype", &arguments.dtype);
-    match become_python(&arguments.python, python.finish(global, arguments.store.as_os_str()))? {}
+    python.optional("--masks", arguments.masks.as_ref());
+    python.optional("--min-prob", arguments.min_prob.map(|prob| prob.to_string()));
+    python.switch("--folder-class", arguments.folder_class);
+    let packages = match arguments.format {
+        FileFormat::Pt => NeededPackages::RelabelAndTorch,
+        FileFormat::MultilabelTsv => NeededPackages::Relabel,
+    };
+    match become_python(&arguments.python, packages, python.finish(global, arguments.store.as_os_str()))? {}
 }

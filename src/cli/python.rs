@@ -58,10 +58,21 @@ impl PythonArguments {
     }
 }
 
+/// Packages that a command needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NeededPackages {
+    Relabel,
+    RelabelAndTorch,
+}
+
 /// Replaces this process by Python, which then prints, receives signals and returns the exit code itself.
-pub fn become_python(flags: &PythonFlags, arguments: Vec<OsString>) -> Result<Infallible, Error> {
+pub fn become_python(
+    flags: &PythonFlags,
+    packages: NeededPackages,
+    arguments: Vec<OsString>,
+) -> Result<Infallible, Error> {
     let python = interpreter(flags);
-    check(&python).map_err(|error| error.of(&python))?;
+    check(&python, packages).map_err(|error| error.of(&python))?;
     if raised(&stop_flag()) {
         return Err(Error::Interrupted);
     }
@@ -123,12 +134,13 @@ impl PythonError {
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// Checks a Python for the required packages, without importing PyTorch, which takes seconds.
-fn check(python: &Path) -> Result<(), PythonError> {
+fn check(python: &Path, packages: NeededPackages) -> Result<(), PythonError> {
     let output = Command::new(python).args(["-c", CHECK_SCRIPT]).stdin(Stdio::null()).output()?;
     let stdout = String::from_utf8_lossy(&output.stdout);
     match stdout.trim() {
         "ready" => Ok(()),
         "no relabel" => Err(PythonError::NoRelabel),
+        "no torch" if packages == NeededPackages::Relabel => Ok(()),
         "no torch" => Err(PythonError::NoTorch),
         other => {
             if let Some(found) = other.strip_prefix("version ") {

@@ -18,6 +18,7 @@
 mod parallel_chunks;
 mod crop_pooling;
 mod row_pooler;
+mod mask_pooling;
 mod row_statuses;
 mod padded_targets;
 mod map_batch;
@@ -41,6 +42,7 @@ use crop_pooling::no_tiles;
 use row_pooler::RowPooler;
 
 pub use crop_pooling::{CropPooling, PoolingKind, PoolingKindError};
+pub use mask_pooling::MaskPooling;
 pub use padded_targets::PaddedTargets;
 pub use row_statuses::{RowStatus, RowStatuses};
 

@@ -7,11 +7,17 @@
 //! (tests `pooling::golden_boxes_pool_to_the_golden_targets` and
 //! `pooling::random_maps_and_boxes_pool_like_dense_maps`).
 //!
+//! [`Pooler::pool_mask`] pools a region of any shape: the mean over the cells of a [`MaskWeights`], then softmax.
+//!
 //! [`MixedPooler`] mixes label maps and predictions of the image and its tiles, as `docs/calibrated-pooling.md` defines it.
 
 mod pool_error;
 mod options;
 mod axis_samples;
+mod mask_size;
+mod coco_rle;
+mod pixel_mask;
+mod mask_weights;
 mod cell_weights;
 mod target;
 mod softmax;
@@ -25,12 +31,16 @@ mod crop_ingredients;
 mod source_pooler;
 mod mixed_pooler;
 
+pub use coco_rle::CocoRle;
 pub use crop_ingredients::CropIngredients;
 pub use crop_pooler::{CropLabel, CropPooler, CropWeights};
 pub use label_sources::LabelSources;
+pub use mask_size::{MaskError, MaskSize};
+pub use mask_weights::{MaskResize, MaskWeights};
 pub use mixed_pooler::{MixedPooler, NeededLabels};
 pub use mixture::Mixture;
 pub use options::{Convention, Fill, OutputSize, PoolOptions, Temperature};
+pub use pixel_mask::{PixelMask, PixelOrder};
 pub use pool_error::PoolError;
 pub use pooler::Pooler;
 pub use source_pooler::SourcePooler;

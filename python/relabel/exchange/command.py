@@ -26,8 +26,12 @@ def main(args: Sequence[str]) -> int:
 
 def _run(arguments: argparse.Namespace, output: Output) -> int:
     with Signals(output, "interrupted; finished work is kept") as signals:
+        if arguments.command == "export" and arguments.format == "multilabel-tsv":
+            from . import multilabel
+
+            return multilabel.run(arguments, output, signals.stop)
         try:
-            import torch  # noqa: F401 - both commands need it
+            import torch  # noqa: F401 - `.pt` files need it
         except ImportError as error:
             raise Refusal(
                 f"cannot import torch: {error}\n  help: this command reads and writes PyTorch files. Install PyTorch (pip install "
@@ -56,11 +60,14 @@ def _parser() -> Parser:
     importing.add_argument("--shard-size", type=_up_to(MAX_SHARD_IMAGES), default=1024, metavar="N")
     importing.add_argument("--threads", type=_up_to(MAX_THREADS), default=default_threads(), metavar="N")
 
-    exporting = commands.add_parser("export", parents=[shared], help="write published .pt files from a store")
+    exporting = commands.add_parser("export", parents=[shared], help="write published .pt files or a multi-label set from a store")
     exporting.add_argument("store", metavar="STORE")
-    exporting.add_argument("--out", required=True, metavar="DIR")
-    exporting.add_argument("--format", choices=["pt"], default="pt")
+    exporting.add_argument("--out", required=True, metavar="PATH")
+    exporting.add_argument("--format", choices=["pt", "multilabel-tsv"], default="pt")
     exporting.add_argument("--dtype", choices=["float32", "float16"], default="float32")
+    exporting.add_argument("--masks", metavar="PATH")
+    exporting.add_argument("--min-prob", type=_probability, default=0.0, metavar="P")
+    exporting.add_argument("--folder-class", action="store_true")
     return parser
 
 
@@ -72,6 +79,16 @@ def _up_to(limit: int) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"expected a whole number from 1 to {limit}")
         return int(text)
 
+    return number
+
+
+def _probability(text: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError(f"`{text}` is not a probability\n  help: pass a number from 0 to 1")
     return number
 
 

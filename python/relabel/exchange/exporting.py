@@ -26,6 +26,9 @@ from .files import DTYPES, EXACT_UP_TO
 
 def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:
     """Runs the command and returns its exit code."""
+    for flag, is_given in (("--masks", arguments.masks is not None), ("--min-prob", arguments.min_prob > 0), ("--folder-class", arguments.folder_class)):
+        if is_given:
+            raise Usage(f"{flag} does not apply to --format pt\n  help: leave it out, or pass --format multilabel-tsv")
     try:
         labels = relabel.open(arguments.store)
         ids, labelled, failed = labels.ids(), labels.labelled(), labels.failed()

@@ -13,7 +13,8 @@
     cached); resuming a store with all its records up to the first batch; `status`. The records have random labels
     (`benches/bare.rs records`). The images are deleted afterwards.
 (g) Training: LabelPooling of random images of a store of 100,000, batch 256, warm, relative to the recipe of the paper's
-    authors (a `.pt` file per image, dense maps, RoIAlign, softmax); the cost of targets in an epoch of a DataLoader that
+    authors (a `.pt` file per image, dense maps, RoIAlign, softmax); labels of masks relative to MultiLabel-ImageNet's recipe (three
+    masks of 375x500 pixels for each image; the recipe decodes them from uncompressed counts); the cost of targets in an epoch of a DataLoader that
     decodes and crops; opening a store of ImageNet's size; calibrated pooling relative to LabelPooling. The maps of 200 photographs at 480 (15x15 cells, top 5) are
     repeated.
 (h) Inspection: `audit` of such a store on one thread, without crops and with 64 per image; `report` of 50,000 of its images,

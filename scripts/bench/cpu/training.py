@@ -22,6 +22,7 @@ def part_g(setup: Setup, report: Report) -> None:
         measure("write-pt", "--store", large, "--pt", files, "--count", setup.count(2000, 300))
         report_pooling(setup, report, large, files)
         report_forms(setup, report, large)
+        report_masks(setup, report, large, files)
         report_epoch(setup, report, large)
         many = setup.count(1_281_167, 5000)
         repeat_maps(small, entire, many)
@@ -68,6 +69,22 @@ def report_forms(setup: Setup, report: Report, large: Path) -> None:
             what = f"core-seconds of targets as {form}, over dense ones, batch 256"
             report.add(at_most(what, ratio, "×", 1.05) if form.startswith("sparse") else Row(what, ratio, "×"))
     report.measurements["forms of targets"] = measured
+
+
+def report_masks(setup: Setup, report: Report, large: Path, files: Path) -> None:
+    """Compares labels of masks with the recipe of MultiLabel-ImageNet on a file per image."""
+    count = setup.count(500, 20)
+    ours = ("pool-masks", "--store", large, "--count", count, "--batches", setup.count(50, 2))
+    theirs = ("mask-recipe", "--pt", files, "--count", count, "--batch", 32, "--batches", setup.count(10, 1))
+    measured = estimates.pairs(setup.repeats, lambda: measure(*ours), lambda: measure(*theirs))
+    key = "masks_per_core_s"
+    ratio = estimates.median_ratio((one[key], other[key]) for one, other in measured)
+    report.add(
+        at_least("labels of masks over the recipe of MultiLabel-ImageNet, one core", ratio, "×", 30),
+        Row("relabel, one core", statistics.median(pair[0][key] for pair in measured), "masks/s"),
+        Row("the recipe of MultiLabel-ImageNet, one core", statistics.median(pair[1][key] for pair in measured), "masks/s"),
+    )
+    report.measurements["masks"] = measured
 
 
 def report_calibrated(setup: Setup, report: Report, source: Path, small: Path) -> None:

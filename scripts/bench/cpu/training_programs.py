@@ -3,6 +3,8 @@
     scripts/bench training recipe --pt FOLDER       recipe of the paper's authors: a file per image, dense maps, RoIAlign, softmax
     scripts/bench training pool --store STORE       relabel on random images of a store; --pooling calibrated mixes all labels
     scripts/bench training forms --store STORE      sparse targets, compact maps and targets of tensors, over dense targets
+    scripts/bench training mask-recipe --pt FOLDER  recipe of MultiLabel-ImageNet: labels of masks from a file per image and dense maps
+    scripts/bench training pool-masks --store STORE the same with relabel
     scripts/bench training epoch --images FOLDER --store STORE     batches of a DataLoader with and without targets
     scripts/bench training open --store STORE       opening a store and finding one image
     scripts/bench training write-pt --store STORE --pt FOLDER --count 2000
@@ -136,6 +138,91 @@ def forms(chosen: argparse.Namespace) -> dict[str, object]:
     return {"core_s": {name: statistics.median(values) for name, values in seconds.items()}, "ratios": ratios}
 
 
+def random_masks(count: int, seed: int) -> list[tuple[np.ndarray, dict[str, Any]]]:
+    """Returns ellipses of 375x500 pixels as counts of a run-length encoding and as COCO's compressed encoding."""
+    draw = np.random.default_rng(seed)
+    y, x = np.mgrid[:375, :500]
+    masks = []
+    for _ in range(count):
+        centre, radius = draw.uniform(0.2, 0.8, 2), draw.uniform(0.1, 0.5, 2)
+        inside = ((y / 375 - centre[0]) / radius[0]) ** 2 + ((x / 500 - centre[1]) / radius[1]) ** 2 < 1
+        flat = inside.T.ravel()
+        borders = np.concatenate([[0], np.flatnonzero(np.diff(flat)) + 1, [flat.size]])
+        counts = np.concatenate([[0] if flat[0] else [], np.diff(borders)]).astype(np.int64)
+        masks.append((counts, {"size": [375, 500], "counts": compressed(counts.tolist())}))
+    return masks
+
+
+def compressed(counts: list[int]) -> str:
+    """Returns counts in COCO's compressed encoding: 5 bits in each character, from the fourth on as differences."""
+    text = []
+    for at, count in enumerate(counts):
+        number = count - counts[at - 2] if at > 2 else count
+        while True:
+            digit, number = number & 31, number >> 5
+            is_last = number == (-1 if digit & 16 else 0)
+            text.append(chr(48 + digit + (0 if is_last else 32)))
+            if is_last:
+                break
+    return "".join(text)
+
+
+MASKS_PER_IMAGE = 3
+"""As MaskCut finds them at most."""
+
+
+def timed_masks(chosen: argparse.Namespace, images: int, make: Callable[[np.ndarray, list[int]], Any]) -> dict[str, float]:
+    """Times labels of masks of random images: `make` gets rows and positions in the list of masks."""
+    draw = np.random.default_rng(chosen.seed)
+    rows = [np.repeat(draw.integers(0, images, chosen.batch), MASKS_PER_IMAGE) for _ in range(chosen.batches)]
+    masks = [draw.integers(0, chosen.count, len(batch)).tolist() for batch in rows]
+    make(rows[0], masks[0])
+    core_started = time.process_time()
+    for batch in zip(rows, masks, strict=True):
+        make(*batch)
+    return {"masks_per_core_s": len(rows) * len(rows[0]) / (time.process_time() - core_started)}
+
+
+def mask_recipe(chosen: argparse.Namespace) -> dict[str, float]:
+    """The steps of `mask_level_relabel.py`. Its masks are decoded from counts, which needs no package and takes less time."""
+    import torch
+    from torch.nn import functional
+
+    torch.set_num_threads(chosen.threads)
+    files = sorted(chosen.pt.glob("*.pt"))
+    counts = [mask[0] for mask in random_masks(chosen.count, chosen.seed)]
+
+    def make(rows: np.ndarray, masks: list[int]) -> list[torch.return_types.topk]:
+        best = []
+        for at, mask in enumerate(masks):
+            if at % MASKS_PER_IMAGE == 0:
+                stored = torch.load(files[rows[at]], weights_only=True)
+                dense = torch.zeros(1000, *stored.shape[2:]).scatter_(0, stored[1].long(), stored[0])
+            lengths = counts[mask]
+            pixels = np.repeat(np.arange(len(lengths), dtype=np.uint8) % 2, lengths).reshape(500, 375).T
+            values = torch.from_numpy(pixels.astype(np.float32))[None, None]
+            weights = functional.interpolate(values, dense.shape[1:], mode="bilinear")[0]
+            best.append(((dense * weights).sum((1, 2)) / weights.sum()).softmax(0).topk(5))
+        return best
+
+    return timed_masks(chosen, len(files), make)
+
+
+def pool_masks(chosen: argparse.Namespace) -> dict[str, float]:
+    import relabel
+
+    labels = relabel.open(chosen.store)
+    masks = [mask[1] for mask in random_masks(chosen.count, chosen.seed)]
+    shard = labels.info["shard_images"]
+    firsts = np.arange(0, len(labels), shard)
+    labels.pool_masks(firsts, masks[:1] * len(firsts), threads=chosen.threads)
+
+    def make(rows: np.ndarray, chosen_masks: list[int]) -> np.ndarray:
+        return labels.pool_masks(rows, [masks[mask] for mask in chosen_masks], threads=chosen.threads)
+
+    return timed_masks(chosen, len(labels), make)
+
+
 def epoch(chosen: argparse.Namespace) -> dict[str, object]:
     """Measures the cost of targets in workers that decode, crop, normalise and collate.
 
@@ -226,7 +313,8 @@ def main(words: list[str]) -> int:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     parser = parser_of("training", __doc__)
     what: dict[str, Callable[[argparse.Namespace], Any]] = {
-        "recipe": recipe, "pool": pool, "forms": forms, "epoch": epoch, "open": open_store, "write-pt": write_pt,
+        "recipe": recipe, "pool": pool, "forms": forms, "mask-recipe": mask_recipe, "pool-masks": pool_masks, "epoch": epoch,
+        "open": open_store, "write-pt": write_pt,
     }  # fmt: skip
     parser.add_argument("what", choices=what)
     parser.add_argument("--pt", type=Path)

@@ -65,17 +65,25 @@ pub struct ImportArguments {
 Examples:
   relabel export imagenet.labels --format pt --out maps/
   relabel export imagenet.labels --out maps/ --dtype float16
+  relabel export imagenet.labels --format multilabel-tsv --masks maskcut.json --out multilabel.tsv
 
-Each labelled image becomes maps/<id>.pt, a tensor [2, k, y, x] of scores and class ids, as in Re-labeling ImageNet \
+pt: each labelled image becomes maps/<id>.pt, a tensor [2, k, y, x] of scores and class ids, as in Re-labeling ImageNet \
 (TokenLabeling uses float16). Re-run the same command to resume after an interruption.
+
+multilabel-tsv: each labelled image becomes a line of one file, as in MultiLabel-ImageNet: file, folder class (-1 if it is not \
+a class of the teacher), class ids, and their probabilities. Each mask of the image is labelled with the best class of the mean \
+of the label map under it; masks of one class count once, with the largest probability. 'relabel evaluate --truth' reads the file.
 
 Exit codes: 0 done, 1 failed (see the message), 2 wrong usage, 3 some images have no labels and thus no file, 130 \
 interrupted.")]
 pub struct ExportArguments {
     /// Store: a folder
     pub store: PathBuf,
-    /// Folder to write
-    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    /// COCO file with masks of objects (run-length encoded), or a folder of such files; for multilabel-tsv
+    #[arg(long, value_name = "PATH", required_if_eq("format", "multilabel-tsv"), help_heading = INPUT)]
+    pub masks: Option<PathBuf>,
+    /// Folder (pt) or file (multilabel-tsv) to write
+    #[arg(long, value_name = "PATH", help_heading = OUTPUT)]
     pub out: PathBuf,
     /// File format
     #[arg(long, value_enum, value_name = "FORMAT", default_value = "pt", help_heading = OUTPUT)]
@@ -83,6 +91,12 @@ pub struct ExportArguments {
     /// Number type; float16 represents class ids exactly only up to 2,048
     #[arg(long, value_enum, value_name = "DTYPE", default_value = "float32", help_heading = OUTPUT)]
     pub dtype: FileNumbers,
+    /// Leave out classes of masks with a smaller probability, 0 to 1 [default: 0]
+    #[arg(long, value_name = "P", value_parser = probability, requires = "masks", help_heading = OUTPUT)]
+    pub min_prob: Option<f64>,
+    /// Add the folder class of each image with probability 1
+    #[arg(long, requires = "masks", help_heading = OUTPUT)]
+    pub folder_class: bool,
     #[command(flatten)]
     pub python: PythonFlags,
 }
@@ -122,12 +136,18 @@ pub enum FileRanks {
 pub enum FileFormat {
     /// One PyTorch tensor per image
     Pt,
+    /// One table of the classes of all images, from masks of objects
+    MultilabelTsv,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum FileNumbers {
     Float32,
     Float16,
+}
+
+fn probability(text: &str) -> Result<f64, ValueError> {
+    text.parse().ok().filter(|number| (0.0..=1.0).contains(number)).ok_or(ValueError::NotProbability)
 }
 
 /// Checks the size and returns it as typed, for Python.

@@ -25,6 +25,8 @@ pub enum ValueError {
     NotOnnx,
     #[error("expected a share from 0 to 1, such as 0.99")]
     NotShare,
+    #[error("expected a probability from 0 to 1, such as 0.5")]
+    NotProbability,
     #[error("expected height and width in cells, such as 15x15")]
     NotMapSize,
     #[error("expected a user and a name separated by a slash, such as me/my-labels")]

@@ -42,8 +42,9 @@ fn is_multilabel_imagenet(record: &StringRecord) -> bool {
     let is_probability = |text: &str| text.parse::<f64>().is_ok_and(|value| (0.0..=1.0).contains(&value));
     let classes: Vec<&str> = classes.split(',').filter(|item| !item.is_empty()).collect();
     let probabilities: Vec<&str> = probabilities.split(',').filter(|item| !item.is_empty()).collect();
+    // `relabel export` writes -1 for an image that is not filed under a class.
     file.contains('.')
-        && is_id(folder_class)
+        && (is_id(folder_class) || folder_class == "-1")
         && classes.len() == probabilities.len()
         && classes.iter().all(|item| is_id(item))
         && probabilities.iter().all(|item| is_probability(item))

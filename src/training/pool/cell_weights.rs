@@ -4,21 +4,27 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::axis_samples::AxisSamples;
+use super::mask_weights::MaskWeights;
 use crate::shared::geometry::UnitBox;
 
-/// Weights of cells: the product of a row weight and a column weight, minus another such product.
+/// Weights of cells.
 #[derive(Debug)]
-pub(super) struct CellWeights<'a> {
-    y: Cow<'a, [f64]>,
-    x: Cow<'a, [f64]>,
-    /// Row and column weights of the hidden box.
-    hidden: Option<[Vec<f64>; 2]>,
+pub(super) enum CellWeights<'a> {
+    /// The product of a row weight and a column weight, minus another such product.
+    Box {
+        y: Cow<'a, [f64]>,
+        x: Cow<'a, [f64]>,
+        /// Row and column weights of the hidden box.
+        hidden: Option<[Vec<f64>; 2]>,
+    },
+    /// The cells under a mask.
+    Mask(&'a MaskWeights),
 }
 
 impl<'a> CellWeights<'a> {
     /// Creates the weights of a box.
     pub(super) fn product(y: &'a [f64], x: &'a [f64]) -> Self {
-        Self { y: y.into(), x: x.into(), hidden: None }
+        Self::Box { y: y.into(), x: x.into(), hidden: None }
     }
 
     /// Creates the weights of the part of a box that remains visible next to `hidden`, in 0..1 of the box: each sample counts
@@ -29,31 +35,40 @@ impl<'a> CellWeights<'a> {
         let visible_share = 1.0 - side(hidden.y0(), hidden.y1()) * side(hidden.x0(), hidden.x1());
         let (all_y, all_x) = (y.part_weights(0), x.part_weights(0));
         if visible_share < 1e-9 {
-            return Self { y: all_y.into(), x: all_x.into(), hidden: None };
+            return Self::Box { y: all_y.into(), x: all_x.into(), hidden: None };
         }
         let scaled = |weights: Vec<f64>, by: f64| weights.into_iter().map(|weight| weight * by).collect::<Vec<_>>();
         let all_samples = (y.samples() * x.samples()) as f64;
         let hidden_y = scaled(y.covered_weights(hidden.y0(), hidden.y1()), 1.0 / (visible_share * all_samples));
         let hidden_x = x.covered_weights(hidden.x0(), hidden.x1());
-        Self { y: scaled(all_y, 1.0 / visible_share).into(), x: all_x.into(), hidden: Some([hidden_y, hidden_x]) }
+        let y = scaled(all_y, 1.0 / visible_share).into();
+        Self::Box { y, x: all_x.into(), hidden: Some([hidden_y, hidden_x]) }
     }
 
-    /// Rows with nonzero weights.
+    /// Rows that contain all nonzero weights.
     pub(super) fn rows(&self) -> Range<usize> {
-        nonzero(&self.y)
+        match self {
+            Self::Box { y, .. } => nonzero(y),
+            Self::Mask(mask) => 0..mask.size().height_cells(),
+        }
     }
 
-    /// Columns with nonzero weights.
+    /// Columns that contain all nonzero weights.
     pub(super) fn columns(&self) -> Range<usize> {
-        nonzero(&self.x)
+        match self {
+            Self::Box { x, .. } => nonzero(x),
+            Self::Mask(mask) => 0..mask.size().width_cells(),
+        }
     }
 
     /// Returns the weight of a cell.
-    pub(super) fn at(&self, y: usize, x: usize) -> f64 {
-        let weight = self.y[y] * self.x[x];
-        match &self.hidden {
-            None => weight,
-            Some([hidden_y, hidden_x]) => weight - hidden_y[y] * hidden_x[x],
+    pub(super) fn at(&self, row: usize, column: usize) -> f64 {
+        match self {
+            Self::Box { y, x, hidden: None } => y[row] * x[column],
+            Self::Box { y, x, hidden: Some([hidden_y, hidden_x]) } => {
+                y[row] * x[column] - hidden_y[row] * hidden_x[column]
+            }
+            Self::Mask(mask) => mask.weights()[row * mask.size().width_cells() + column],
         }
     }
 }

@@ -24,7 +24,7 @@ pub enum PoolError {
     /// Labels are missing that the target depends on.
     #[error("no {0}, which the pooling needs")]
     MissingLabels(&'static str),
-    /// The size of the map is not the one that the crops were prepared for.
+    /// The size of the map is not the one that the crops or masks were prepared for.
     #[error("a map of {found} cells, expected {expected}")]
     MapSize {
         /// Size of the map.

@@ -3,6 +3,7 @@
 use super::axis_samples::AxisSamples;
 use super::cell_weights::CellWeights;
 use super::class_sums::ClassSums;
+use super::mask_weights::MaskWeights;
 use super::options::{Convention, OutputSize, PoolOptions, Temperature};
 use super::pool_error::PoolError;
 use super::target::{SparseTarget, TargetValue};
@@ -91,6 +92,30 @@ impl Pooler {
         let (y, x) = self.axes(map, crop.unit_box);
         let weights = CellWeights::visible(&y, &x, hidden);
         self.sums.add_map(map, &weights, self.options.fill)?;
+        self.sums.write_dense(self.options.temperature, target, 0, 1);
+        self.sums.clear();
+        Ok(())
+    }
+
+    /// Writes the target of a region of any shape: the mean over the cells under a mask, then softmax over all classes.
+    ///
+    /// # Errors
+    /// See [`Pooler::pool`]. Also returns [`PoolError::MapSize`] if the mask was resized for maps of another size.
+    ///
+    /// # Panics
+    /// Panics if `target` has a different length, or if the output is not 1×1.
+    pub fn pool_mask<T: TargetValue>(
+        &mut self,
+        map: &LabelMap,
+        mask: &MaskWeights,
+        target: &mut [T],
+    ) -> Result<(), PoolError> {
+        assert_eq!(self.options.output.parts(), 1, "a mask has one target");
+        assert_eq!(target.len(), self.sums.class_count(), "one value for each class");
+        if map.size() != mask.size() {
+            return Err(PoolError::MapSize { found: map.size(), expected: mask.size() });
+        }
+        self.sums.add_map(map, &CellWeights::Mask(mask), self.options.fill)?;
         self.sums.write_dense(self.options.temperature, target, 0, 1);
         self.sums.clear();
         Ok(())

@@ -1,6 +1,10 @@
 use half::f16;
 
+use super::super::coco_rle::CocoRle;
+use super::super::mask_size::MaskSize;
+use super::super::mask_weights::MaskResize;
 use super::super::options::Fill;
+use super::super::pixel_mask::{PixelMask, PixelOrder};
 use super::*;
 use crate::shared::geometry::MapSize;
 
@@ -154,4 +158,34 @@ fn nothing_hidden_is_the_crop_itself_and_a_hidden_half_leaves_the_other() {
     assert_close(&visible([0.5, 0.0, 1.0, 1.0], true), &right_cells);
     // An L: three of four cells.
     assert_close(&visible([0.0, 0.0, 0.5, 0.5], false), &softmax(&[0.0, 1.0, 2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0]));
+}
+
+/// Pools the pixels of a mask of 2 rows.
+fn pooled_mask(options: PoolOptions, pixels: &[u8]) -> Vec<f32> {
+    let size = MaskSize::new(2, pixels.len() / 2).unwrap();
+    let mask = PixelMask::new(size, pixels, PixelOrder::Rows).unwrap();
+    let weights = MaskWeights::from_pixels(&mask, map().size(), MaskResize::Linear);
+    let mut target = vec![0.0_f32; CLASSES];
+    Pooler::new(CLASSES, options).pool_mask(&map(), &weights, &mut target).unwrap();
+    target
+}
+
+#[test]
+fn the_target_of_a_mask_is_the_mean_of_its_cells() {
+    let options = PoolOptions::default();
+    assert_close(&pooled_mask(options, &[1; 4]), &pooled(options, UnitBox::WHOLE.into()));
+    assert_close(&pooled_mask(options, &[0, 1, 0, 0]), &softmax(&[0.0, 3.0, 0.0, 0.0, 0.0, 0.0]));
+    // An L: three of four cells.
+    assert_close(&pooled_mask(options, &[1, 0, 1, 1]), &softmax(&[4.0 / 3.0, 0.0, 2.0 / 3.0, 1.0 / 3.0, 0.0, 0.0]));
+    let filled = PoolOptions { fill: Fill::Constant(-1.0), temperature: Temperature::new(0.5).unwrap(), ..options };
+    assert_close(&pooled_mask(filled, &[1, 1, 0, 0]), &softmax(&[3.0, 2.0, -2.0, -2.0, -2.0, -2.0]));
+}
+
+#[test]
+fn a_mask_for_maps_of_another_size_is_an_error() {
+    let mask = CocoRle::from_counts(MaskSize::new(4, 4).unwrap(), &[0, 16]).unwrap();
+    let weights = MaskWeights::from_coco_rle(&mask, MapSize::new(7, 7).unwrap(), MaskResize::Linear);
+    let mut target = vec![0.0_f32; CLASSES];
+    let error = Pooler::new(CLASSES, PoolOptions::default()).pool_mask(&map(), &weights, &mut target).unwrap_err();
+    assert_eq!(error.to_string(), "a map of 2x2 cells, expected 7x7");
 }
