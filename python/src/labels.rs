@@ -8,6 +8,7 @@ use half::f16;
 use numpy::{IntoPyArray as _, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
+use relabel::shared::geometry::MapSize;
 use relabel::shared::manifest::NameKind;
 use relabel::shared::remote::{Access, CachedFiles, RemoteFiles, RemoteSettings, is_address};
 use relabel::training::cutmix::CutRect;
@@ -289,7 +290,7 @@ impl Labels {
         threads: NonZeroUsize,
     ) -> PyResult<(Bound<'py, PyArray1<f16>>, Bound<'py, PyAny>)> {
         let info = self.labels.info();
-        let values = rows.len() * info.k * info.map_size.map_or(0, |size| size.cells());
+        let values = rows.len() * info.k * info.map_size.map_or(0, MapSize::cells);
         let (mut scores, mut classes) = (vec![f16::ZERO; values], vec![C::default(); values]);
         py.detach(|| self.labels.maps_into(rows, threads, &mut scores, &mut classes)).map_err(python)?;
         Ok((scores.into_pyarray(py), classes.into_pyarray(py).into_any()))

@@ -73,23 +73,23 @@ impl PaddedTargets {
         let values = crops.len() * width * parts;
         let (mut classes, mut probs) = (vec![-1; values], vec![0.0; values]);
         let mut rests = vec![0.0; crops.len() * parts];
+        for (crop, rests) in crops.iter().zip(rests.chunks_mut(parts)) {
+            for &(part, rest, _) in &crop.parts {
+                rests[part] = rest;
+            }
+        }
+        // Without any class, these are empty.
         let of_crop = (width * parts).max(1);
-        let mut of_crops: Vec<_> = classes
-            .chunks_mut(of_crop)
-            .zip(probs.chunks_mut(of_crop))
-            .zip(rests.chunks_mut(parts))
-            .map(|((classes, probs), rests)| (classes, probs, rests))
-            .collect();
+        let mut of_crops: Vec<_> = classes.chunks_mut(of_crop).zip(probs.chunks_mut(of_crop)).collect();
         parallel_chunks::for_each_chunk(
             threads,
             &mut of_crops,
             1,
             || (),
             |(), at, arrays| {
-                let (classes, probs, rests) = &mut arrays[0];
+                let (classes, probs) = &mut arrays[0];
                 let mut ranks = crops[at].ranks.iter();
-                for &(part, rest, count) in &crops[at].parts {
-                    rests[part] = rest;
+                for &(part, _, count) in &crops[at].parts {
                     for (rank, &(class, prob)) in ranks.by_ref().take(count).enumerate() {
                         classes[rank * parts + part] = i64::from(class);
                         probs[rank * parts + part] = prob;
