@@ -247,7 +247,7 @@ def epoch(chosen: argparse.Namespace) -> dict[str, object]:
     names = labels.ids()
     draw = np.random.default_rng(chosen.seed)
     spread = [names[row] for row in draw.choice(len(labels), len(without), replace=False)]
-    with_targets = relabel.torch.LabelMapDataset(folder(relabel.torch.RandomResizedCrop(224)), labels, ids=spread)
+    with_targets = relabel.torch.LabelMapDataset(folder(v2.RandomResizedCrop(224)), labels, ids=spread)
 
     class Both(Dataset):
         def __getitems__(self, batch: tuple[bool, int, list[int]]) -> tuple[bool, float, list[object]]:
