@@ -1,6 +1,7 @@
 """The code of ``docs/training.md``: blocks by section, for tests that run them, and diffs that are applied to scripts."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from harness import REPOSITORY
@@ -32,17 +33,20 @@ def blocks(section: str, language: str = "python") -> list[str]:
     return re.findall(rf"```{language}\n(.*?)```", sections()[section], re.DOTALL)
 
 
-def run_blocks(section: str, names: dict[str, Any], numbers: slice = slice(None)) -> dict[str, Any]:
+def run_blocks(
+    section: str, names: dict[str, Any], numbers: slice = slice(None), changes: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Runs the blocks that every recipe begins with and those of a section, and returns their names.
 
     Args:
         section: The heading.
         names: What the blocks use and do not define.
         numbers: The blocks of the section to run.
+        changes: Text to replace, in addition to the sizes.
     """
     for code in [*blocks(""), *blocks(section)[numbers]]:
-        for large, small in SMALL.items():
-            code = code.replace(large, small)
+        for printed, used in {**SMALL, **(changes or {})}.items():
+            code = code.replace(printed, used)
         exec(compile(code, f"docs/training.md: {section}", "exec"), names)
     return names
 

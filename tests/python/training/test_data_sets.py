@@ -80,6 +80,15 @@ def test_validation_sets_have_the_classes_of_the_targets(photographs, labels):
         rt.TeacherClasses(folder, labels, classes=folder.classes[:1])
 
 
+def test_validation_sets_take_the_transform_of_timm(photographs, labels):
+    for data in (ImageDataset(str(photographs)), torch.utils.data.Subset(ImageFolder(photographs), range(24))):
+        mapped = rt.TeacherClasses(data, labels)
+        assert mapped.transform is None
+        loader = create_loader(mapped, (3, 32, 32), 24, is_training=False, use_prefetcher=False, num_workers=0)
+        images, classes = next(iter(loader))
+        assert images.shape == (24, 3, 32, 32) and classes.tolist() == labels.folder_classes().tolist()
+
+
 def test_the_folder_class_has_a_share_of_the_target(photographs, labels):
     folder = ImageFolder(photographs, crop())
     _, plain = batch_of(rt.LabelMapDataset(folder, labels))
