@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import tarfile
 import threading
 
 import numpy as np
@@ -47,6 +48,19 @@ def test_imagenet_and_timm_data_sets_find_their_files(photographs, labels, tmp_p
     loader = create_loader(timm, (3, 32, 32), 6, is_training=True, use_prefetcher=False, num_workers=0)
     images, targets = next(iter(loader))
     assert images.shape == (6, 3, 32, 32) and targets.shape == (6, 1000) and torch.allclose(targets.sum(1), torch.ones(6))
+
+
+def test_archives_of_timm_need_ids(photographs, labels, tmp_path):
+    with tarfile.open(tmp_path / "photographs.tar", "w") as archive:
+        for path in sorted(photographs.rglob("*.JPEG")):
+            archive.add(path, path.relative_to(photographs))
+    data = ImageDataset(str(tmp_path / "photographs.tar"))
+    with pytest.raises(TypeError, match="does not list its files in `samples` and `root`\n  help: pass ids="):
+        rt.LabelMapDataset(data, labels)
+    images = rt.LabelMapDataset(data, labels, crop(), ids=data.filenames(), return_box=True)
+    assert sorted(images.rows) == list(range(24))
+    _, targets, boxes = batch_of(images)
+    assert np.array_equal(targets.numpy(), labels.pool(images.rows, boxes))
 
 
 def test_classes_are_the_teachers(photographs, labels):

@@ -5,6 +5,7 @@ import hashlib
 import shutil
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -70,16 +71,16 @@ def patched(name: str, folder: Path):
 
 
 @pytest.fixture
-def folder(photographs, tmp_path, monkeypatch) -> Path:
+def folder(photographs, tmp_path, monkeypatch) -> Iterator[Path]:
     """``imagenet/train`` and ``imagenet/val``, and a folder for a script whose modules are forgotten after the test."""
     for split in ("train", "val"):
         shutil.copytree(photographs, tmp_path / "imagenet" / split)
     (tmp_path / "script").mkdir()
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "script")
+    yield tmp_path
     for module in ("presets", "sampler", "transforms", "utils"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
-    return tmp_path
+        sys.modules.pop(module, None)
 
 
 @pytest.fixture
@@ -211,31 +212,61 @@ def test_cutmix_by_region_in_the_scripts(imitation, store, folder, labels, spy):
         assert len(spy.targets) == 4 and all(torch.allclose(found.sum(1), torch.ones(6), atol=1e-4) for found in spy.targets)
 
 
-TORCHVISION_OPTIONS = {
-    "": [],
-    "v2 on tensors": ["--use-v2", "--backend", "tensor", "--model-ema"],
-}
+SMALL_TORCHVISION = [
+    "--model", "squeezenet1_1", "--device", "cpu", "--epochs", "1", "--workers", "0", "--lr", "0.001",
+    "--val-resize-size", "32", "--val-crop-size", "32",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("options", TORCHVISION_OPTIONS.values(), ids=TORCHVISION_OPTIONS)
+@pytest.mark.parametrize("options", [[], ["--use-v2", "--backend", "tensor", "--model-ema"]], ids=" ".join)
 def test_published_torchvision_script(folder, store, labels, photographs, spy, options):
     script = patched("torchvision", published("torchvision", folder / "script"))
-    small = ["--model", "squeezenet1_1", "--device", "cpu", "--epochs", "1", "--workers", "0", "--lr", "0.001"]
-    run_torchvision(script, store, *small, "--val-resize-size", "32", "--val-crop-size", "32", *options)
+    run_torchvision(script, store, *SMALL_TORCHVISION, *options)
     spy.check(labels, photographs, count=24, normalized=True)
 
 
-@pytest.mark.parametrize("options", [[], ["--no-prefetcher"], ["--mixup", 0.2, "--cutmix", 1]], ids=lambda found: " ".join(map(str, found)))
-def test_published_timm_script(folder, store, labels, photographs, spy, mixed, options):
-    script = patched("timm", published("timm", folder / "script"))
+def test_published_torchvision_script_with_augmentation(folder, store, labels, spy):
+    script = patched("torchvision", published("torchvision", folder / "script"))
+    run_torchvision(script, store, *SMALL_TORCHVISION, "--auto-augment", "ta_wide", "--random-erase", "0.5")
+    mix = ["--mixup-alpha", "0.2", "--cutmix-alpha", "1"]
+    spy.crops.clear()
+    spy.targets.clear()
+    run_torchvision(script, store, *SMALL_TORCHVISION, *mix, "--use-v2")
+    check_mixed(labels, spy.crops, spy.targets, np.roll(np.arange(6), 1))
+    with pytest.raises(ValueError, match="Target ndim should be 1"):
+        run_torchvision(script, store, *SMALL_TORCHVISION, *mix)
+
+
+def run_published_timm(folder, store, *options):
     small = ["--model", "test_resnet", "--device", "cpu", "--epochs", 1, "--workers", 0, "--lr", 0.001, "--val-split", ""]
     exact = ["--color-jitter", 0, "--train-interpolation", "bilinear", "--smoothing", 0, "--output", folder / "out"]
     mean_and_std = ["--mean", 0.485, 0.456, 0.406, "--std", 0.229, 0.224, 0.225]
+    script = patched("timm", published("timm", folder / "script"))
     run_timm(script, store, *small, *exact, *mean_and_std, *options)
-    if "--mixup" in options:
+
+
+@pytest.mark.parametrize("options", [[], ["--no-prefetcher"]], ids=" ".join)
+def test_published_timm_script(folder, store, labels, photographs, spy, options):
+    run_published_timm(folder, store, *options)
+    spy.check(labels, photographs, count=24, normalized=True)
+
+
+@pytest.mark.parametrize("options", [[], ["--bce-loss"]], ids=" ".join)
+def test_published_timm_script_with_mixing(folder, store, labels, spy, mixed, options):
+    run_published_timm(folder, store, "--mixup", 0.2, "--cutmix", 1, *options)
+    assert len(spy.crops) == 24
+    if not options:
         check_mixed(labels, spy.crops, mixed, np.arange(6)[::-1])
-    else:
-        spy.check(labels, photographs, count=24, normalized=True)
+
+
+def test_published_timm_script_with_augmentation(folder, store, spy):
+    run_published_timm(folder, store, "--aug-splits", 3, "--jsd-loss", "--aa", "augmix-m5-w4-d2", "--reprob", 0.25)
+    assert len(spy.crops) == 24
+
+
+def test_published_timm_script_refuses_several_sizes(folder, store):
+    with pytest.raises(ValueError, match="its box is unknown"):
+        run_published_timm(folder, store, "--train-img-sizes", 64, 96)
 
 
 def test_the_diff_applies_to_an_older_timm_script(folder):
