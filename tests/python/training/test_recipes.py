@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from harness import label
+from loop_spy import pooled
 from PIL import Image, ImageOps
 from recipe_page import blocks, run_blocks, sections
 
@@ -210,8 +211,7 @@ def test_stateful_data_loader(folder, labels, spy):
     rest = list(names["loader"])
     # Two of four batches were trained before the state was saved.
     assert len(rest) == 2 and [crop.row for crop in spy.crops[seen:]] == [crop.row for crop in spy.crops[12:24]]
-    expected = labels.pool([crop.row for crop in spy.crops[seen:]], [crop.box for crop in spy.crops[seen:]])
-    assert np.allclose(torch.cat([targets for _, targets in rest]).numpy(), expected, atol=1e-6)
+    assert np.allclose(torch.cat([targets for _, targets in rest]).numpy(), pooled(labels, spy.crops[seen:]), atol=1e-6)
     assert [crop.box for crop in spy.crops[seen:]] != [crop.box for crop in spy.crops[12:24]]
 
 
@@ -238,7 +238,8 @@ def test_cutmix_by_region(folder, labels):
         paste = names["collate"].cutmix.paste(torch.stack([image for image, _ in samples]))
         assert torch.equal(images, paste.images)
         crops = [crop for _, crop in samples]
-        rows, boxes, flips = [crop.row for crop in crops], [crop.box for crop in crops], [crop.flipped for crop in crops]
+        rows, flips = [crop.row for crop in crops], [crop.flipped for crop in crops]
+        boxes = np.array([crop.box for crop in crops], dtype=np.float32)
         rects, partners = np.tile(paste.rect, (6, 1)), paste.partners.numpy()
         expected = labels.cutmix_targets(rows, boxes, partners, rects, (32, 32), flip=flips)
         assert np.allclose(targets.numpy(), expected, atol=1e-6)
