@@ -63,7 +63,7 @@ def image_files(dataset: Any) -> list[ImageFile]:
         files = image_files(dataset.dataset)
         return [files[int(index)] for index in dataset.indices]
     source: Any = dataset if hasattr(dataset, "samples") else getattr(dataset, "reader", None)
-    if hasattr(source, "samples") and hasattr(source, "root"):
+    if hasattr(source, "samples") and hasattr(source, "root") and all(_is_path(path) for path, *_ in source.samples):
         # The root of torchvision's ImageNet is the parent folder of its splits.
         candidates = (getattr(source, "split_folder", None), source.root)
         roots = tuple(os.fspath(root) for root in candidates if root is not None)
@@ -71,6 +71,11 @@ def image_files(dataset: Any) -> list[ImageFile]:
     raise TypeError(
         f"{type(dataset).__name__} does not list its files in `samples` and `root`\n  help: pass ids=, one for each image"
     )
+
+
+def _is_path(found: Any) -> bool:
+    # The samples of timm's archives begin with a TarInfo.
+    return isinstance(found, (str, os.PathLike))
 
 
 def refuse_other_images(dataset: Any) -> None:

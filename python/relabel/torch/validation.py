@@ -38,6 +38,15 @@ class TeacherClasses(Dataset[Any]):
             index: self._index(name) for name, index in _class_indices(dataset).items()
         }
 
+    @property
+    def transform(self) -> Any:
+        """The transform of the data set. May be replaced, as timm's ``create_loader`` does."""
+        return getattr(_innermost(self.dataset), "transform", None)
+
+    @transform.setter
+    def transform(self, transform: Any) -> None:
+        _innermost(self.dataset).transform = transform
+
     def __len__(self) -> int:
         return len(self.dataset)
 
@@ -54,13 +63,20 @@ class TeacherClasses(Dataset[Any]):
         return self.class_to_idx[name]
 
 
+def _innermost(dataset: Any) -> Any:
+    """Returns the data set that a ``Subset`` is of."""
+    while hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
+        dataset = dataset.dataset
+    return dataset
+
+
 def _class_indices(dataset: Any) -> dict[str, int]:
     # torchvision's ImageNet has readable names in `class_to_idx`.
     for name in ("wnid_to_idx", "class_to_idx"):
         if hasattr(dataset, name):
             return dict(getattr(dataset, name))
-    if hasattr(dataset, "dataset") and hasattr(dataset, "indices"):
-        return _class_indices(dataset.dataset)
+    if _innermost(dataset) is not dataset:
+        return _class_indices(_innermost(dataset))
     reader = getattr(dataset, "reader", None)
     if reader is not None and hasattr(reader, "class_to_idx"):
         return dict(reader.class_to_idx)

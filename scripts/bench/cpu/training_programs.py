@@ -224,10 +224,10 @@ def pool_masks(chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def epoch(chosen: argparse.Namespace) -> dict[str, object]:
-    """Measures the cost of targets in workers that decode, crop, normalise and collate.
+    """Measures the cost of targets in workers that decode, crop, normalise and collate, and in the training process.
 
-    Batches with and without targets alternate in the same worker, on the same images with the same random numbers:
-    consecutive epochs differ by more than that cost.
+    Batches without targets, with targets of the worker and with targets of the training process alternate in the same worker, on
+    the same images with the same random numbers: consecutive epochs differ by more than that cost.
     """
     import torch
     from torch.utils.data import DataLoader, Dataset, default_collate
@@ -236,45 +236,56 @@ def epoch(chosen: argparse.Namespace) -> dict[str, object]:
 
     import relabel
     import relabel.torch
+    from relabel.torch.targets import CropArrays, TargetOptions, Targets
 
     end = [v2.ToImage(), v2.ToDtype(torch.float32, scale=True), v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])]
 
-    def folder(crop: object) -> ImageFolder:
-        return ImageFolder(chosen.images, v2.Compose([crop, v2.RandomHorizontalFlip(), *end]))
+    def folder() -> ImageFolder:
+        return ImageFolder(chosen.images, v2.Compose([v2.RandomResizedCrop(224), v2.RandomHorizontalFlip(), *end]))
 
     labels = relabel.open(chosen.store)
-    without = folder(v2.RandomResizedCrop(224))
     names = labels.ids()
     draw = np.random.default_rng(chosen.seed)
+    without = folder()
     spread = [names[row] for row in draw.choice(len(labels), len(without), replace=False)]
-    with_targets = relabel.torch.LabelMapDataset(folder(v2.RandomResizedCrop(224)), labels, ids=spread)
+    of_worker = relabel.torch.LabelMapDataset(folder(), labels, ids=spread)
+    crops = relabel.torch.CropDataset(folder(), labels, ids=spread)
+    targets = Targets(labels, TargetOptions())
 
-    class Both(Dataset):
-        def __getitems__(self, batch: tuple[bool, int, list[int]]) -> tuple[bool, float, list[object]]:
-            has_targets, seed, indices = batch
+    class Mixed(Dataset):
+        def __getitems__(self, batch: tuple[str, int, list[int]]) -> tuple[str, float, list[object]]:
+            kind, seed, indices = batch
             started = time.process_time()
             torch.manual_seed(seed)
-            samples = with_targets.__getitems__(indices) if has_targets else [without[index] for index in indices]
-            return has_targets, started, samples
+            if kind == "worker":
+                return kind, started, of_worker.__getitems__(indices)
+            data = without if kind == "none" else crops
+            return kind, started, [data[index] for index in indices]
 
-    def collate(fetched: tuple[bool, float, list[object]]) -> tuple[bool, object, float]:
-        has_targets, started, samples = fetched
-        return has_targets, default_collate(samples), time.process_time() - started
+    def collate(fetched: tuple[str, float, list[object]]) -> tuple[str, object, float]:
+        kind, started, samples = fetched
+        return kind, default_collate(samples), time.process_time() - started
 
+    kinds = ["none", "worker", "process"]
     batches = []
-    for pair in range(0, chosen.batches, chosen.threads):
-        # Workers take batches in turn, so the two batches of a pair are as many batches apart as there are workers.
-        seeds = range(pair, pair + chosen.threads)
-        group = [(seed, draw.choice(len(without), chosen.batch, replace=False).tolist()) for seed in seeds]
-        first = bool(pair // chosen.threads % 2)
-        batches += [(has_targets, *one) for has_targets in (first, not first) for one in group]
-    seconds: dict[bool, list[float]] = {True: [], False: []}
-    for has_targets, _, used in DataLoader(Both(), batch_sampler=batches, num_workers=chosen.threads, collate_fn=collate):
-        seconds[has_targets].append(used / chosen.batch)
+    for group in range(0, chosen.batches, chosen.threads):
+        # Workers take batches in turn, so the batches of a group are as many batches apart as there are workers.
+        seeds = range(group, group + chosen.threads)
+        same = [(seed, draw.choice(len(without), chosen.batch, replace=False).tolist()) for seed in seeds]
+        turn = group // chosen.threads % len(kinds)
+        batches += [(kind, *one) for kind in kinds[turn:] + kinds[:turn] for one in same]
+    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
+    for kind, (_, marks), used in DataLoader(Mixed(), batch_sampler=batches, num_workers=chosen.threads, collate_fn=collate):
+        started = time.thread_time()
+        if kind == "process":
+            targets(CropArrays.of_collated(marks), threads=1)
+        seconds[kind].append((used + time.thread_time() - started) / chosen.batch)
     # The first batches of a worker open the shards.
-    ours, plain = (values[4 * chosen.threads :] for values in (seconds[True], seconds[False]))
-    ratios = [one / other for one, other in zip(ours, plain, strict=True)]
-    return {"pairs": len(ratios), "ratios": ratios, "core_s_per_image": statistics.median(plain)}
+    measured = {kind: values[4 * chosen.threads :] for kind, values in seconds.items()}
+    ratios = {
+        kind: [one / other for one, other in zip(measured[kind], measured["none"], strict=True)] for kind in kinds[1:]
+    }
+    return {"groups": len(measured["none"]), "ratios": ratios, "core_s_per_image": statistics.median(measured["none"])}
 
 
 def open_store(chosen: argparse.Namespace) -> dict[str, float]:

@@ -127,4 +127,4 @@ const HAS_NEXT: u8 = 0x20;
 const MAX_DIGITS: u32 = 8;
 
 #[cfg(test)]
-mod tests;
+mod rle_tests;

@@ -174,4 +174,4 @@ fn overlaps(pixels: Range<usize>, pixel_count: usize, cell_count: usize) -> impl
 }
 
 #[cfg(test)]
-mod tests;
+mod weight_tests;

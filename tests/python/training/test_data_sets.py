@@ -2,6 +2,7 @@
 
 import inspect
 import shutil
+import tarfile
 import threading
 
 import numpy as np
@@ -49,6 +50,19 @@ def test_imagenet_and_timm_data_sets_find_their_files(photographs, labels, tmp_p
     assert images.shape == (6, 3, 32, 32) and targets.shape == (6, 1000) and torch.allclose(targets.sum(1), torch.ones(6))
 
 
+def test_archives_of_timm_need_ids(photographs, labels, tmp_path):
+    with tarfile.open(tmp_path / "photographs.tar", "w") as archive:
+        for path in sorted(photographs.rglob("*.JPEG")):
+            archive.add(path, path.relative_to(photographs))
+    data = ImageDataset(str(tmp_path / "photographs.tar"))
+    with pytest.raises(TypeError, match="does not list its files in `samples` and `root`\n  help: pass ids="):
+        rt.LabelMapDataset(data, labels)
+    images = rt.LabelMapDataset(data, labels, crop(), ids=data.filenames(), return_box=True)
+    assert sorted(images.rows) == list(range(24))
+    _, targets, boxes = batch_of(images)
+    assert np.array_equal(targets.numpy(), labels.pool(images.rows, boxes))
+
+
 def test_classes_are_the_teachers(photographs, labels):
     data = rt.LabelMapDataset(ImageFolder(photographs, crop()), labels)
     assert data.classes == labels.classes and len(data.classes) == 1000
@@ -78,6 +92,15 @@ def test_validation_sets_have_the_classes_of_the_targets(photographs, labels):
     assert [own[at][1] for at in range(24)] == [len(folder.classes) - 1 - index for index in folder.targets]
     with pytest.raises(ValueError, match="is not one of the 1 classes of the student"):
         rt.TeacherClasses(folder, labels, classes=folder.classes[:1])
+
+
+def test_validation_sets_take_the_transform_of_timm(photographs, labels):
+    for data in (ImageDataset(str(photographs)), torch.utils.data.Subset(ImageFolder(photographs), range(24))):
+        mapped = rt.TeacherClasses(data, labels)
+        assert mapped.transform is None
+        loader = create_loader(mapped, (3, 32, 32), 24, is_training=False, use_prefetcher=False, num_workers=0)
+        images, classes = next(iter(loader))
+        assert images.shape == (24, 3, 32, 32) and classes.tolist() == labels.folder_classes().tolist()
 
 
 def test_the_folder_class_has_a_share_of_the_target(photographs, labels):
