@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 
 from ..labels import Convention, Fill, Labels, Pooling
 from .crops import FULL_IMAGE, Crop, remember_crops, transformed
-from .images import refuse_other_images, rows_of_dataset, visible_transforms
+from .images import refuse_other_images, rows_of_dataset, visible_transforms, warn_of_rotation
 from .pipelines import check_steps
 from .samples import image_of
 from .targets import CropArrays, HardWeight, Missing, Target, TargetOptions, Targets, rows_of_names, without_labels
@@ -62,6 +62,7 @@ class CropDataset(Dataset[Any]):
         self.image = image
         self.transform = transform
         refuse_other_images(dataset)
+        warn_of_rotation(dataset, labels)
         for visible in visible_transforms(dataset):
             self._watch(visible)
         if ids is not None and len(ids) != len(dataset):

@@ -86,6 +86,26 @@ def refuse_other_images(dataset: Any) -> None:
             part._max_retries = 1
 
 
+def warn_of_rotation(dataset: Any, labels: Labels) -> None:
+    """Warns if a data set rotates images by their EXIF orientation and the teacher saw them as they are stored.
+
+    ``datasets.Image()`` rotates when it decodes. The boxes of such an image would be those of the rotated one.
+    """
+    card = labels.info.get("teacher", {}).get("card") or {}
+    if card.get("exif_orientation") == "apply":
+        return
+    for part in [dataset, *_parts(dataset)]:
+        features = getattr(part, "features", None)
+        for name, feature in features.items() if isinstance(features, dict) else ():
+            if type(feature).__name__ == "Image" and getattr(feature, "decode", False):
+                warnings.warn(
+                    f"column {name!r} is rotated by EXIF orientation when it is decoded, but {labels.path} has labels of images as they "
+                    f"are stored\n  help: cast the column to datasets.Image(decode=False), and decode it in the transform "
+                    "(docs/training.md)",
+                    stacklevel=4,
+                )
+
+
 def visible_transforms(dataset: Any) -> list[Any]:
     """Returns the transforms of images that a data set, or those that it consists of, applies."""
     own = [getattr(part, "transform", None) for part in [dataset, *_parts(dataset)]]

@@ -14,6 +14,7 @@ from .._relabel import NotLabelled
 from ..labels import Convention, Fill, Labels, Pooling
 from .crops import FULL_IMAGE, Crop, remember_crops, transformed
 from .data import no_crop
+from .images import warn_of_rotation
 from .pipelines import check_steps
 from .samples import image_of
 from .targets import CropArrays, HardWeight, Missing, Target, TargetOptions, Targets, check_missing
@@ -56,6 +57,7 @@ class CropIterable(IterableDataset[Any]):
         missing: Missing = "error",
     ) -> None:
         check_missing(missing)
+        warn_of_rotation(dataset, labels)
         if not isinstance(dataset, IterableDataset) and hasattr(dataset, "__getitem__"):
             raise TypeError(
                 f"{type(dataset).__name__} is not iterable only, so every worker would return all of its images\n"

@@ -114,7 +114,10 @@ def test_datasets_rows_are_not_rotated(folder, labels, spy, data_cache):
     assert picture.width != picture.height and ImageOps.exif_transpose(Image.open(path)).size == picture.size[::-1]
     names = run_blocks("Hugging Face `datasets`", {}, slice(1))
     at = names["ids"].index("n02123045/n02123045_0.JPEG")
-    assert names["rows"].cast_column("image", datasets.Image())[at]["image"].size == picture.size[::-1]
+    rotated = names["rows"].cast_column("image", datasets.Image())
+    assert rotated[at]["image"].size == picture.size[::-1]
+    with pytest.warns(UserWarning, match="column 'image' is rotated by EXIF orientation"):
+        relabel.torch.LabelMapDataset(rotated, labels, names["transform"], ids=names["ids"], image="image")
     assert names["decode"](names["rows"][at]["image"]).size == picture.size
     loader = torch.utils.data.DataLoader(names["dataset"], 6, shuffle=True)
     train(Tiny(), loader)
