@@ -250,8 +250,6 @@ class Labels:
             top: Number of classes to keep in each target, which is then ``m``. The probability of the dropped ones is added to the
                 rest.
         """
-        if top is not None and top < 1:
-            raise ValueError(f"top must be at least 1, got {top}")
         batch = self._batch(ids, boxes, flip)
         options = _options(pooling, output_size, fill, temperature, convention)
         if top is not None:

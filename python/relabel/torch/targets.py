@@ -69,7 +69,7 @@ class TargetOptions:
     def pool_options(self) -> dict[str, Any]:
         """Returns the options of :meth:`relabel.Labels.pool` that differ from its defaults."""
         names = ("pooling", "output_size", "dtype", "fill", "temperature", "convention")
-        return {name: getattr(self, name) for name in names if getattr(self, name) != getattr(TargetOptions, name)}
+        return {name: getattr(self, name) for name in names if not _is_equal(getattr(self, name), getattr(TargetOptions, name))}
 
 
 class CropArrays(NamedTuple):
@@ -312,6 +312,11 @@ def check_missing(missing: Missing) -> None:
     """Refuses other values than those of :data:`Missing`."""
     if missing not in ("error", "hard", "drop"):
         raise ValueError(f'missing must be "error", "hard" or "drop", got {missing!r}')
+
+
+def _is_equal(value: Any, default: Any) -> bool:
+    """Returns whether an option is its default. True is not 1, and an array is no number: `pool` refuses them."""
+    return value is default or (type(value) is type(default) and bool(value == default))
 
 
 def _mixed(targets: NDArray[Any], partners: NDArray[np.int64], lam: float) -> NDArray[Any]:

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 
 use super::crop_pooling::CropPooling;
 use super::row_pooler::RowPooler;
-use super::{Labels, parallel_chunks, same_length};
+use super::{Labels, check_crops, parallel_chunks};
 use crate::shared::error::Error;
 use crate::shared::geometry::Crop;
 
@@ -46,7 +46,7 @@ impl Labels {
     ) -> Result<PaddedTargets, Error> {
         let pooling = pooling.into();
         pooling.check(&self.reader)?;
-        same_length("rows and boxes", rows.len(), crops.len())?;
+        check_crops(rows, crops)?;
         let mut pooled = vec![CropTargets::default(); rows.len()];
         let kept = top.map_or(usize::MAX, NonZeroUsize::get);
         parallel_chunks::for_each_chunk(

@@ -115,8 +115,8 @@ def test_means_have_standard_errors():
     assert results.differences(found, arms, digits.COMPARED).splitlines()[2:] == [line]
 
 
-def emoji_archive(path, hue):
-    """Writes an archive like those of emoji-datasource: two classes with nine pictures each, one with too few."""
+def emoji_archive(path, hue, extra=0):
+    """Writes an archive like those of emoji-datasource: two classes with nine pictures each, one with too few, and more classes."""
     entries = []
     with tarfile.open(path, "w:gz") as archive:
         def add(name, content):
@@ -124,7 +124,7 @@ def emoji_archive(path, hue):
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
 
-        for group, count in [("animal-bird", 9), ("sky & weather", 9), ("rare", 2)]:
+        for group, count in [("animal-bird", 9), ("sky & weather", 9), ("rare", 2), *((f"x{at}", 9) for at in range(extra))]:
             for number in range(count):
                 entries.append({"category": "Objects", "subcategory": group, "image": f"{group[:3]}{number}.png"})
                 picture = Image.new("RGBA", (64, 64), (0, 0, 0, 0))
@@ -150,7 +150,7 @@ def test_pictures_of_emoji_have_the_classes_of_their_groups(tmp_path):
 
 
 def test_one_epoch_of_the_experiment_with_emoji(tmp_path):
-    archives = [emoji_archive(tmp_path / "one.tgz", 250), emoji_archive(tmp_path / "two.tgz", 120)]
+    archives = [emoji_archive(tmp_path / "one.tgz", 250, extra=4), emoji_archive(tmp_path / "two.tgz", 120, extra=4)]
     out = tmp_path / "results.json"
     arms = ["single+paper", "localized+region", "hard+none"]
     options = f"--archives {archives[0]} --test-archive {archives[1]} --seeds 1 --epochs 1 --canvases 64 --teacher-steps 5"

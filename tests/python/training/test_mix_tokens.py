@@ -134,5 +134,5 @@ def test_token_labels_through_the_loader(photographs, labels):
         same = (plain[at] - mixed[at]).abs().amax(0) < 1e-7
         assert (same | ~unchanged).all()
     assert not torch.allclose(plain, mixed)
-    with pytest.raises(ValueError, match="no output_size"):
+    with pytest.raises(ValueError, match="does not take output_size"):
         rt.PoolCollate(dataset, output_size=3, cutmix=rt.CutMix(region=True))

@@ -12,8 +12,9 @@ import numpy as np
 import process_tasks
 import pytest
 import torch
+from PIL import Image
 from process_tasks import EXCEPTIONS, exception_type
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import v2
 
@@ -165,6 +166,13 @@ def test_whatever_is_called_first_in_a_forked_child_returns(store, name):
     assert np.array_equal(found, FIRST_CALLS[name](labels))
 
 
+class Samples(IterableDataset):
+    """A photograph and its id, as an iterable data set."""
+
+    def __iter__(self):
+        yield {"id": "n02123045/n02123045_0", "image": Image.new("RGB", (50, 40), (200, 100, 50))}
+
+
 def instances(labels, photographs):
     """Returns an instance of each public class that may be sent to a worker."""
     crops = rt.CropDataset(ImageFolder(photographs, TRANSFORM), labels)
@@ -172,10 +180,15 @@ def instances(labels, photographs):
         "Crop": rt.Crop(0.0, 0.1, 0.5, 0.75, flipped=True, row=3),
         "CropDataset": crops,
         "CutMix": rt.CutMix(beta=0.5, prob=0.25, region=True),
-        "LabelMapDataset": rt.LabelMapDataset(ImageFolder(photographs, TRANSFORM), labels, output_size=2, dtype=torch.float16),
+        "LabelMapDataset": rt.LabelMapDataset(ImageFolder(photographs, TRANSFORM), labels, output_size=2, dtype=torch.float16, return_box=True),
         "MixUp": rt.MixUp(0.3, prob=0.5),
-        "OnImage": rt.OnImage(torch.nn.Identity()),
+        "CropIterable": rt.CropIterable(Samples(), labels, TRANSFORM, key="id"),
+        "LabelMapIterable": rt.LabelMapIterable(Samples(), labels, TRANSFORM, key="id", return_box=True),
+        "LabelMaps": rt.LabelMaps.read(labels, [0, 20]),
         "PoolCollate": rt.PoolCollate(crops, cutmix=rt.CutMix(region=True)),
+        "SparseTargets": rt.SparseTargets.from_numpy(labels.pool_sparse([0, 20], [[0, 0, 1, 1]] * 2)),
+        "TargetLoader": rt.TargetLoader(DataLoader(crops, 6), temperature=2.0),
+        "TeacherClasses": rt.TeacherClasses(ImageFolder(photographs, TRANSFORM), labels),
         "RandomHorizontalFlip": rt.RandomHorizontalFlip(0.25),
         "RandomResizedCrop": rt.RandomResizedCrop(32, scale=(0.1, 0.9)),
     }
@@ -183,18 +196,23 @@ def instances(labels, photographs):
 
 def test_all_public_classes_pickle(labels, photographs):
     made = instances(labels, photographs)
-    assert set(made) == set(rt.__all__), "add an instance of each new class"
+    classes = {name for name in rt.__all__ if isinstance(getattr(rt, name), type)}
+    assert set(made) == classes, "add an instance of each new class"
     again = {name: pickle.loads(pickle.dumps(instance)) for name, instance in made.items()}
     for name, instance in made.items():
         assert type(again[name]) is type(instance) and getattr(rt, name) is type(instance)
     assert again["Crop"] == made["Crop"]
-    for name in ("CutMix", "MixUp", "OnImage", "RandomHorizontalFlip", "RandomResizedCrop"):
+    for name in ("CutMix", "MixUp", "RandomHorizontalFlip", "RandomResizedCrop"):
         assert repr(again[name]) == repr(made[name])
 
     def drawn(made):
         torch.manual_seed(3)
         image, target, box = made["LabelMapDataset"][5]
-        return [image, target, box, *made["PoolCollate"]([made["CropDataset"][row] for row in (1, 13)])]
+        tensors = [image, target, box, *made["PoolCollate"]([made["CropDataset"][row] for row in (1, 13)])]
+        for name in ("CropIterable", "LabelMapIterable", "TargetLoader"):
+            tensors += [value for value in next(iter(made[name])) if isinstance(value, torch.Tensor)]
+        validation = made["TeacherClasses"]
+        return [*tensors, *made["LabelMaps"], *made["SparseTargets"], torch.tensor([validation[at][1] for at in range(24)])]
 
     for ours, theirs in zip(drawn(made), drawn(again), strict=True):
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
