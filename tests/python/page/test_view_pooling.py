@@ -19,7 +19,11 @@ def boxes():
     cells = np.concatenate([numbers.integers(0, 5, (60, 2)), numbers.integers(6, 14, (60, 2))], axis=1) / [14, 9, 14, 9]
     tenths = np.concatenate([numbers.integers(0, 5, (60, 2)), numbers.integers(6, 10, (60, 2))], axis=1) / 10
     few = [[0, 0, 1, 1], [0, 0, 0.001, 0.001], [0.999, 0.999, 1, 1], [-0.2, 0.5, 1.3, 0.6], [1.2, 1.2, 1.5, 1.4], [-3, -3, -2, -2]]
-    return np.concatenate([inside, crossing, touching, cells, tenths, np.array(few)])
+    every = np.concatenate([inside, crossing, touching, cells, tenths, np.array(few)])
+    # The package refuses boxes that do not overlap the image.
+    overlapping = ((every[:, :2] < 1) & (every[:, 2:] > 0)).all(axis=1)
+    assert overlapping.sum() > 250
+    return every[overlapping]
 
 
 POOLED = """async ([row, boxes]) => {
