@@ -14,18 +14,15 @@ Runtime that relabel finds.
 
 import argparse
 import dataclasses
-import json
 import tempfile
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 from canvases.data import INPUT_PIXELS, load_canvases
 from canvases.emoji import Pictures, draw_singles, load_pictures, save_canvases
-from canvases.results import Results, differences, table
+from canvases.results import Results, differences, run_seeds, save, table
 from canvases.student import Arm, Settings, accuracy, train_student
 from canvases.teacher import Kind, export_teacher, make_labels, teacher_accuracy, train_teacher
 
@@ -70,14 +67,9 @@ def main() -> None:
         arguments.archives, arguments.test_archive, arguments.canvases, arguments.teacher_steps, arguments.relabel.resolve()
     )
     train = partial(one_seed, arms=arguments.arms, settings=settings, setup=setup)
-    if arguments.processes == 1:
-        results = dict(zip(seeds, map(train, seeds)))
-    else:
-        with ProcessPoolExecutor(arguments.processes, mp_context=get_context("spawn")) as pool:
-            results = dict(zip(seeds, pool.map(train, seeds)))
+    results = run_seeds(train, seeds, arguments.processes)
     if arguments.out:
-        record = {"settings": dataclasses.asdict(settings), "canvases": arguments.canvases, "top1": results}
-        arguments.out.write_text(json.dumps(record, indent=1) + "\n")
+        save(results, settings, arguments.canvases, arguments.out)
     print(table(results, arguments.arms, "emoji that it did not see as drawn by another vendor"))
     print(differences(results, arguments.arms, COMPARED))
 

@@ -75,7 +75,7 @@ fn inspect_shows_a_store_without_label_maps() {
     let args = ["inspect", "mapless", "3", "--crop", "0,0,0.5,0.5", "-o", "three.png", "--html", "three"];
     let text = run(&folder, &args).expect(0).stdout;
     for part in [
-        "Prediction: class 3 (75 %), the best class of 1 of 5 tiles. There is no label map.\n",
+        "Prediction: class 3 (75 %), the best class of 1 of 5 tiles. The store has predictions only.\n",
         "\ntarget of the crop 0.000,0.000,0.500,0.500, by tiles\n",
         "picture  three.png",
         "page     three/index.html",
@@ -266,7 +266,7 @@ fn a_release_without_label_maps_describes_predictions() {
     let card = std::fs::read_to_string(release.join("README.md")).unwrap();
     for part in [
         "# Predictions of synthetic by synthetic",
-        "The teacher has no cells, so there are no label maps.",
+        "The store has predictions only, and no label maps.",
         "no prediction contains the folder class",
         "The best classes of a few images and their tiles",
         "store[\"image_probs\"][0]",
@@ -279,7 +279,8 @@ fn a_release_without_label_maps_describes_predictions() {
     }
     let croissant = read_json(&release.join("croissant.json")).to_string();
     assert!(
-        croissant.contains("There are no label maps.") && croissant.contains("some prediction of the image or a tile")
+        croissant.contains("The store has no label maps.")
+            && croissant.contains("some prediction of the image or a tile")
     );
     assert_eq!(read_json(&release.join("provenance.json"))["settings"]["map_size"], Value::Null);
 }

@@ -1,11 +1,31 @@
-"""Results of an experiment as tables."""
+"""Runs of an experiment with several seeds, and their results as tables."""
 
+import dataclasses
+import json
 import statistics
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
 
-from .student import Arm, Mixing
+from .student import Arm, Mixing, Settings
 
 Results = dict[str, float]
 """Top-1 accuracy by arm, and that of the teacher."""
+
+
+def run_seeds(train: Callable[[int], Results], seeds: range, processes: int) -> dict[int, Results]:
+    """Returns the results of each seed. Seeds run in parallel if there are several processes."""
+    if processes == 1:
+        return dict(zip(seeds, map(train, seeds)))
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as pool:
+        return dict(zip(seeds, pool.map(train, seeds)))
+
+
+def save(results: dict[int, Results], settings: Settings, canvases: int, path: Path) -> None:
+    """Writes settings and results as JSON."""
+    record = {"settings": dataclasses.asdict(settings), "canvases": canvases, "top1": results}
+    path.write_text(json.dumps(record, indent=1) + "\n")
 
 
 def table(results: dict[int, Results], arms: list[Arm], teacher_test: str) -> str:

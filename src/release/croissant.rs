@@ -72,8 +72,8 @@ fn description(metadata: &ReleaseMetadata<'_>) -> String {
         )
     } else {
         format!(
-            "Predictions for {} images: the {} best classes and their probabilities, by the teacher {teacher}. There are no label \
-             maps.",
+            "Predictions for {} images: the {} best classes and their probabilities, by the teacher {teacher}. The store has \
+             no label maps.",
             info.images, info.k
         )
     };

@@ -49,7 +49,7 @@ impl PublishedCalibration {
                 format!("calibrated targets are further away by {}", with_error(-by, error))
             }
             Some(CalibrationVerdict::WithinStandardError) | None => {
-                format!("the difference of {} is no improvement beyond the standard error", with_error(by, error))
+                format!("the difference of {} is within the standard error", with_error(by, error))
             }
         };
         format!(

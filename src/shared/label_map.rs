@@ -238,7 +238,7 @@ impl ImagePrediction {
 /// Labels of one image: of the entire image, and of its tiles.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageLabels {
-    /// The label map; `None` if the teacher has no cells.
+    /// The label map; `None` if the store has predictions only.
     pub map: Option<LabelMap>,
     /// The prediction. It may have more ranks than the map, for top-5 agreement.
     pub prediction: ImagePrediction,
@@ -279,7 +279,7 @@ impl ImageLabels {
     /// Returns the label map.
     ///
     /// # Errors
-    /// Returns [`NoLabelMap`] if the teacher has no cells.
+    /// Returns [`NoLabelMap`] if the store has predictions only.
     pub fn label_map(&self) -> Result<&LabelMap, NoLabelMap> {
         self.map.as_ref().ok_or(NoLabelMap)
     }
@@ -287,7 +287,7 @@ impl ImageLabels {
 
 /// The labels have no label map, which an operation needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("its teacher has no cells, so it has no label maps, only predictions of images and tiles")]
+#[error("it has predictions of images and tiles only, and no label maps")]
 pub struct NoLabelMap;
 
 /// Rounding of scores before they are stored. Cells stay sorted.

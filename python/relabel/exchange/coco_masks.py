@@ -29,7 +29,7 @@ def list_mask_files(path: Path) -> list[Path]:
     """Returns a file, or the ``.json`` files of a folder, sorted by name.
 
     Raises:
-        Refusal: If there is no file.
+        Refusal: If the file or folder is missing.
     """
     if not path.exists():
         raise Refusal(f"cannot read masks: {path} does not exist\n  help: pass a COCO file, or a folder of them")

@@ -315,7 +315,7 @@ def check_missing(missing: Missing) -> None:
 
 
 def _is_equal(value: Any, default: Any) -> bool:
-    """Returns whether an option is its default. True is not 1, and an array is no number: `pool` refuses them."""
+    """Returns whether an option is its default. True and arrays are not equal to 1, since `pool` refuses them."""
     return value is default or (type(value) is type(default) and bool(value == default))
 
 

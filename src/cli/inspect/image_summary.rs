@@ -132,7 +132,7 @@ fn predictions_sentence(view: &ImageView, classes: &ClassList) -> String {
         format!(", the best class of {} of {} tiles", tiles.count_of_best(class), tiles.tiles.count())
     });
     format!(
-        "Prediction: {} ({:.0} %){tiles}. There is no label map.\n",
+        "Prediction: {} ({:.0} %){tiles}. The store has predictions only.\n",
         printable(&classes.short_name(class)),
         prob * 100.0
     )

@@ -27,7 +27,7 @@ pub struct ImageView {
     pub folder: Option<String>,
     /// Folder class of the image; `None` if the folder is not a class of the teacher.
     pub folder_class: Option<u32>,
-    /// The label map; `None` if the teacher has no cells.
+    /// The label map; `None` if the store has predictions only.
     pub map: Option<LabelMap>,
     /// The teacher's prediction for the entire image.
     pub prediction: ImagePrediction,

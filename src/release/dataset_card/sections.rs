@@ -23,7 +23,7 @@ pub(super) fn description(metadata: &ReleaseMetadata<'_>) -> String {
         || {
             format!(
                 "Predictions of a strong classifier, the teacher, for {images} images: the {} classes with the highest \
-                 probabilities. The teacher has no cells, so there are no label maps. ",
+                 probabilities. The store has predictions only, and no label maps. ",
                 info.k
             )
         },

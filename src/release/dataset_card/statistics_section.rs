@@ -52,7 +52,7 @@ pub(super) fn statistics(metadata: &ReleaseMetadata<'_>) -> String {
         ("agrees", verdicts.agrees, "the folder class is the best class"),
         ("differs", verdicts.differs, differs),
         ("absent", verdicts.absent, absent),
-        ("not-compared", verdicts.not_compared, "there is no folder class, or the teacher does not know it"),
+        ("not-compared", verdicts.not_compared, "without a folder class that the teacher knows"),
         ("failed", status.failed, "the image could not be labelled"),
         ("to-do", status.to_do, "the image is not labelled yet"),
     ] {

@@ -6,7 +6,7 @@ use crate::release::published_tiles::{PublishedTiles, sides_text};
 /// Returns the arrays and the boxes of the tiles.
 pub(super) fn tiles(published: &PublishedTiles, has_maps: bool) -> String {
     let PublishedTiles { tiles, covering } = published;
-    let why = if has_maps { "labels of their own scale" } else { "labels, although the teacher has no cells" };
+    let why = if has_maps { "labels of their own scale" } else { "labels, although the store has no label maps" };
     let mut page = format!(
         "## Tiles\n\nThe teacher was also run on {} tiles of each image, so that crops have {why}. Each tile is cut from the image \
          at full resolution and resized to the input size.\n\n\

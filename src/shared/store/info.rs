@@ -39,7 +39,7 @@ pub struct StoreInfo {
     pub teacher: TeacherInfo,
     /// Classes kept in each cell.
     pub k: usize,
-    /// Rows and columns of cells; absent if the teacher has no cells. The store then has predictions only.
+    /// Rows and columns of cells; absent if the store has predictions only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub map_size: Option<MapSize>,
     /// Meaning of a score.

@@ -170,7 +170,7 @@ impl StoreReader {
     /// Reads the label map of a row.
     ///
     /// # Errors
-    /// See [`StoreReader::row`]. Returns [`Error::NoLabelMaps`] if the teacher has no cells.
+    /// See [`StoreReader::row`]. Returns [`Error::NoLabelMaps`] if the store has predictions only.
     pub fn map(&self, row: usize, scratch: &mut DecodeScratch) -> Result<RowState<LabelMap>, Error> {
         let size = self.map_size("read a label map")?;
         self.labelled(row, |shard| {
@@ -183,7 +183,7 @@ impl StoreReader {
     /// Returns the size of the label maps, for an operation that needs them.
     ///
     /// # Errors
-    /// Returns [`Error::NoLabelMaps`] if the teacher has no cells.
+    /// Returns [`Error::NoLabelMaps`] if the store has predictions only.
     pub fn map_size(&self, action: &'static str) -> Result<MapSize, Error> {
         self.info.map_size.ok_or_else(|| Error::NoLabelMaps { action, store: self.path.clone() })
     }

@@ -22,7 +22,7 @@ import relabel
 import relabel.torch as rt
 
 START_METHODS = ["fork", "spawn", "forkserver"]
-# A worker that cannot report its exception says nothing: without a limit, the test would wait for ever.
+# A worker that cannot report its exception never answers: without a limit, the test would wait for ever.
 SECONDS = 120
 TRANSFORM = v2.Compose([rt.RandomResizedCrop(32), rt.RandomHorizontalFlip(), v2.ToImage(), v2.ToDtype(torch.float32, scale=True)])
 
@@ -93,7 +93,7 @@ def test_exceptions_arrive_from_the_workers_of_a_data_loader(method, labels, gol
     for expected, message, _ in raised:
         with pytest.raises(expected, match=f"(?s){message}"):
             next(samples)
-    assert np.array_equal(next(samples), labels.pool([0], box)), "the worker goes on"
+    assert np.array_equal(next(samples), labels.pool([0], box)), "the worker continues"
 
 
 @pytest.mark.parametrize("method", START_METHODS)
