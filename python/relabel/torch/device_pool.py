@@ -8,10 +8,11 @@ from typing import NamedTuple
 
 import torch
 
+from ..pool_arguments import divisor, output_sides, real_number, whole_number
 from .align_weights import align_windows
 from .label_maps import LabelMaps
 from .sparse_targets import SparseTargets
-from .tensor_arguments import check_shapes, is_valid_box, is_valid_map, refuse_invalid, sides, temperature_factor
+from .tensor_arguments import check_shapes, is_valid_box, is_valid_map, refuse_invalid
 
 ENTRY_BYTES = 88
 """Memory for one class of one cell of one part, while targets are computed."""
@@ -57,7 +58,7 @@ def pool(
             finite or outside the image, or a map of an image without labels. Devices other than the CPU do not wait for these
             checks of boxes and maps; the target of an invalid box or map is NaN there.
     """
-    factor = temperature_factor(temperature)
+    factor = 1 / divisor(temperature)
     weights = _Weights.of(maps, boxes, num_classes, output_size, flip)
     targets = torch.empty(len(boxes), num_classes, weights.parts, dtype=dtype, device=maps.scores.device)
     for images, entries in _entries(maps, weights, num_classes, fill, workspace, weights.parts * num_classes * VALUE_BYTES):
@@ -98,9 +99,8 @@ def pool_sparse(
     Returns:
         Targets with ``m = top`` classes, padded with -1 where the cells of a part have fewer.
     """
-    if top < 1:
-        raise ValueError(f"top must be at least 1, got {top}")
-    factor = temperature_factor(temperature)
+    top = whole_number(top, "top")
+    factor = 1 / divisor(temperature)
     weights = _Weights.of(maps, boxes, num_classes, output_size, flip)
     count, width, device = len(boxes), min(top, num_classes), maps.scores.device
     ids = torch.full((count, width, weights.parts), -1, dtype=torch.int64, device=device)
@@ -136,7 +136,7 @@ class _Weights(NamedTuple):
         flip: torch.Tensor | None,
     ) -> _Weights:
         check_shapes(maps, boxes, flip, num_classes)
-        grid = sides(output_size)
+        grid = output_sides(output_size)
         device = maps.scores.device
         height, width = maps.scores.shape[-2:]
         dtype = _precision(device)
@@ -172,8 +172,9 @@ def _entries(
     maps: LabelMaps, weights: _Weights, num_classes: int, fill: float, workspace: int, bytes_per_image: int
 ) -> Iterator[tuple[slice, _Entries]]:
     """Yields images with their entries, as many at a time as fit into the workspace."""
-    if not math.isfinite(fill):
-        raise ValueError(f"fill is {fill}\n  help: pass a finite score")
+    absent_score = real_number(fill)
+    if absent_score is None or not math.isfinite(absent_score):
+        raise ValueError(f"fill is {fill!r}\n  help: pass a finite score")
     count, k, _, width = maps.scores.shape
     cells_of_part = weights.cells[0].shape[2] * weights.cells[1].shape[2]
     step = max(1, workspace // (weights.parts * cells_of_part * k * ENTRY_BYTES + bytes_per_image))
@@ -187,7 +188,7 @@ def _entries(
         shape = (len(cells), k, *cells.shape[1:])
         index = cells.flatten(1)[:, None].expand(-1, k, -1)
         scores = maps.scores[images].flatten(2).gather(2, index).view(shape)
-        values = (scores.to(shares.dtype) - fill) * shares[:, None]
+        values = (scores.to(shares.dtype) - absent_score) * shares[:, None]
         # Class ids of an invalid map must not become an index.
         classes = maps.classes[images].flatten(2).gather(2, index).view(shape).int().clamp_(0, num_classes - 1)
         classes.masked_fill_(shares[:, None] == 0, num_classes)

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 
 from .label_maps import LabelMaps
-
-MAX_SIDE = 256
-"""Largest number of rows or columns of ``output_size``, as in :meth:`relabel.Labels.pool`."""
 
 MAX_COORDINATE = 16.0
 """Largest coordinate of a box, as in :meth:`relabel.Labels.pool`."""
@@ -37,23 +32,6 @@ def check_shapes(maps: LabelMaps, boxes: torch.Tensor, flip: torch.Tensor | None
         raise ValueError(f"boxes of {count} images must have shape [{count}, 4], got shape {list(boxes.shape)}")
     if flip is not None and (flip.dtype != torch.bool or flip.shape != (count,)):
         raise ValueError(f"flip of {count} images must be bool [{count}], got {flip.dtype} {list(flip.shape)}")
-
-
-def sides(output_size: int | tuple[int, int] | None) -> tuple[int, int]:
-    """Returns rows and columns of parts."""
-    if output_size is None:
-        return 1, 1
-    rows, columns = (output_size, output_size) if isinstance(output_size, int) else output_size
-    if not (1 <= rows <= MAX_SIDE and 1 <= columns <= MAX_SIDE):
-        raise ValueError(f"an output of {rows}x{columns} parts is out of range\n  help: use 1 to {MAX_SIDE} for each side")
-    return rows, columns
-
-
-def temperature_factor(temperature: float) -> float:
-    """Returns the factor of scores before softmax."""
-    if not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"the temperature is {temperature}\n  help: use a finite number above 0")
-    return 1 / temperature
 
 
 def is_valid_box(boxes: torch.Tensor) -> torch.Tensor:
