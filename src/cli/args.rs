@@ -149,7 +149,7 @@ pub enum Command {
     Publish(Box<PublishArguments>),
     /// Import published .pt label maps into a store; requires PyTorch
     Import(ImportArguments),
-    /// Export label maps as .pt files for existing training code; requires PyTorch
+    /// Export label maps as .pt files (requires PyTorch), or labels of masks as a multi-label table
     Export(ExportArguments),
     /// Export a classifier of timm, torchvision or transformers as a teacher
     ExportTeacher(ExportTeacherArguments),
