@@ -20,7 +20,7 @@ class TargetLoader:
     training process, while the previous batch trains.
 
     The workers of :class:`LabelMapDataset` return dense targets, a megabyte for 256 images of 1,000 classes. Those of
-    :class:`CropDataset` return a row and a box for each image, which costs less.
+    :class:`CropDataset` return a row and a box for each image.
 
     Args:
         loader: A ``DataLoader`` (or ``StatefulDataLoader``) of a :class:`CropDataset` or :class:`CropIterable` with the default
