@@ -13,7 +13,7 @@ from .crops import Crop, RandomHorizontalFlip, RandomResizedCrop, remember_crops
 from .data import CropDataset, LabelMapDataset
 from .device_pool import pool, pool_sparse
 from .iterable import CropIterable, LabelMapIterable
-from .label_maps import LabelMaps
+from .label_maps import CropMaps, LabelMaps
 from .loader import TargetLoader
 from .mix import CutMix, MixUp
 from .sparse_targets import SparseTargets, soft_cross_entropy
@@ -23,6 +23,7 @@ __all__ = [
     "Crop",
     "CropDataset",
     "CropIterable",
+    "CropMaps",
     "CutMix",
     "LabelMapDataset",
     "LabelMapIterable",

@@ -12,11 +12,13 @@ from torch.utils.data import default_collate
 
 from ..labels import Convention, Fill, Pooling
 from ..pool_arguments import target_dtype
+from .batch_targets import AnyTargets, BatchTargets, Form
 from .crops import Crop
 from .data import CropDataset
 from .iterable import CropIterable
 from .mix import CutMix
-from .targets import CropArrays, HardWeight, Target, TargetOptions, Targets
+from .sparse_targets import SparseTargets
+from .targets import CropArrays, HardWeight, Target, TargetOptions
 
 
 class PoolCollate:
@@ -27,6 +29,8 @@ class PoolCollate:
     Args:
         dataset: The data set of the loader, which gives ``(image, Crop)``.
         cutmix: Applied to the batch.
+        form: See :data:`~relabel.torch.batch_targets.Form`.
+        top: Number of classes of a sparse target. Default: all that the labels of the crop have.
         target: As in :class:`LabelMapDataset`, as are all arguments that are not listed here.
 
     Raises:
@@ -38,6 +42,8 @@ class PoolCollate:
         dataset: CropDataset | CropIterable,
         *,
         cutmix: CutMix | None = None,
+        form: Form = "dense",
+        top: int | None = None,
         target: Target = "crop",
         pooling: Pooling | None = None,
         output_size: int | tuple[int, int] | None = None,
@@ -54,22 +60,32 @@ class PoolCollate:
         )
         by_region = cutmix is not None and cutmix.region
         if by_region:
-            wrong = {"target": target != "crop", "output_size": output_size is not None, "dtype": target_dtype(dtype) != "float32"}
+            wrong = {
+                "form": form != "dense",
+                "target": target != "crop",
+                "output_size": output_size is not None,
+                "dtype": target_dtype(dtype) != "float32",
+            }
             given = ", ".join(name for name, is_wrong in wrong.items() if is_wrong)
             if given:
                 raise ValueError(f"CutMix by region does not take {given}\n  help: leave it out, or pass CutMix(region=False)")
+        if cutmix is not None and form == "maps":
+            raise ValueError('CutMix mixes targets, and form="maps" leaves them to the device\n  help: apply CutMix to what relabel.torch.pool returns')
         dataset.check_options(options, by_region=by_region)
-        self.targets = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)
+        self.targets = BatchTargets(dataset, options, form, top)
         self.cutmix = cutmix
 
-    def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, torch.Tensor]:
+    def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, AnyTargets]:
         crops = CropArrays.of([crop for _, crop in samples])
         images = default_collate([image for image, _ in samples])
-        if self.cutmix is None:
-            return images, self.targets(crops)
-        if not self.cutmix.region:
-            return self.cutmix.forward(images, self.targets(crops))
-        paste = self.cutmix.paste(images)
+        paste = None if self.cutmix is None else self.cutmix.paste(images)
         if paste is None:
             return images, self.targets(crops)
-        return paste.images, self.targets.of_paste(crops, paste)
+        dense = self.targets.dense
+        if self.cutmix is not None and self.cutmix.region:
+            return paste.images, dense.of_paste(crops, paste)
+        targets = self.targets(crops)
+        if isinstance(targets, SparseTargets):
+            return paste.images, paste.mix(targets, dense.class_count)
+        assert isinstance(targets, torch.Tensor)
+        return paste.images, paste.mix(targets)

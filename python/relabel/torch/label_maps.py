@@ -47,3 +47,22 @@ class LabelMaps(NamedTuple):
     def pin_memory(self) -> LabelMaps:
         """Returns the maps in page-locked memory, from which copies to a GPU need not wait."""
         return LabelMaps(self.scores.pin_memory(), self.classes.pin_memory())
+
+
+class CropMaps(NamedTuple):
+    """Crops of ``B`` images with their label maps: what :func:`relabel.torch.pool` needs, as a batch of a loader."""
+
+    maps: LabelMaps
+    boxes: torch.Tensor
+    """float32 ``[B, 4]``, ``x0, y0, x1, y1`` as fractions of the image."""
+    flips: torch.Tensor
+    """bool ``[B]``: whether the crop was mirrored left to right. Only token labels depend on it."""
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> CropMaps:
+        """Returns maps, boxes and flips on a device."""
+        maps = self.maps.to(device, non_blocking=non_blocking)
+        return CropMaps(maps, *(values.to(device, non_blocking=non_blocking) for values in self[1:]))
+
+    def pin_memory(self) -> CropMaps:
+        """Returns them in page-locked memory, from which copies to a GPU need not wait."""
+        return CropMaps(self.maps.pin_memory(), self.boxes.pin_memory(), self.flips.pin_memory())

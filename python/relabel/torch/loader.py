@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import DTypeLike
 
 from ..labels import Convention, Fill, Pooling
-from .targets import CropArrays, HardWeight, Target, TargetOptions, Targets
+from .batch_targets import AnyTargets, BatchTargets, Form
+from .targets import CropArrays, HardWeight, Target, TargetOptions
 
 
 class TargetLoader:
@@ -26,6 +26,8 @@ class TargetLoader:
         loader: A ``DataLoader`` (or ``StatefulDataLoader``) of a :class:`CropDataset` or :class:`CropIterable` with the default
             collation.
         threads: Threads that pool.
+        form: See :data:`~relabel.torch.batch_targets.Form`.
+        top: Number of classes of a sparse target. Default: all that the labels of the crop have.
         target: As in :class:`LabelMapDataset`, as are all arguments that are not listed here.
     """
 
@@ -34,6 +36,8 @@ class TargetLoader:
         loader: Any,
         *,
         threads: int = 1,
+        form: Form = "dense",
+        top: int | None = None,
         target: Target = "crop",
         pooling: Pooling | None = None,
         output_size: int | tuple[int, int] | None = None,
@@ -52,14 +56,14 @@ class TargetLoader:
         dataset.check_options(options)
         self.loader = loader
         self.threads = threads
-        self.targets = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)
+        self.targets = BatchTargets(dataset, options, form, top)
         self._state: Any = None
 
     def __len__(self) -> int:
         return len(self.loader)
 
-    def __iter__(self) -> Iterator[tuple[Any, torch.Tensor]]:
-        pending: deque[tuple[Any, Future[torch.Tensor], Any]] = deque()
+    def __iter__(self) -> Iterator[tuple[Any, AnyTargets]]:
+        pending: deque[tuple[Any, Future[AnyTargets], Any]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="relabel-targets") as executor:
             for images, crops in self.loader:
                 targets = executor.submit(self.targets, CropArrays.of_collated(crops), self.threads)
@@ -79,7 +83,7 @@ class TargetLoader:
         self._state = None
         self.loader.load_state_dict(state)
 
-    def _next(self, pending: deque[tuple[Any, Future[torch.Tensor], Any]]) -> tuple[Any, torch.Tensor]:
+    def _next(self, pending: deque[tuple[Any, Future[AnyTargets], Any]]) -> tuple[Any, AnyTargets]:
         images, targets, self._state = pending.popleft()
         return images, targets.result()
 

@@ -23,6 +23,17 @@ class SparseTargets(NamedTuple):
     """``[B]`` (``[B, p, p]``): total probability of all other classes, which share it equally."""
 
     @classmethod
+    def one_hot(cls, classes: torch.Tensor, parts: tuple[int, ...] = ()) -> SparseTargets:
+        """Returns targets of one class each, float32.
+
+        Args:
+            classes: int64 ``[B]``.
+            parts: ``(p, p)`` for token labels.
+        """
+        ids = classes.reshape(-1, 1, *(1 for _ in parts)).expand(-1, 1, *parts)
+        return cls(ids, torch.ones(ids.shape), torch.zeros(len(classes), *parts))
+
+    @classmethod
     def from_numpy(cls, targets: arrays.SparseTargets) -> SparseTargets:
         """Returns the targets of :meth:`relabel.Labels.pool_sparse` as tensors that share their memory."""
         return cls(*(torch.from_numpy(values) for values in targets))
@@ -47,6 +58,41 @@ class SparseTargets(NamedTuple):
         first = torch.where(is_listed[:, :1], self.probs[:, :1], share)
         return dense.scatter_(1, ids, torch.where(is_listed, self.probs, first))
 
+    def best(self, m: int) -> SparseTargets:
+        """Returns the first ``m`` classes of each target, by decreasing probability. The probability of the others is added to the
+        rest."""
+        count, missing = self.ids.shape[1], max(0, m - self.ids.shape[1])
+        padding = self.ids.new_full((len(self.ids), missing, *self.ids.shape[2:]), -1)
+        return SparseTargets(
+            torch.cat([self.ids[:, :m], padding], 1),
+            torch.cat([self.probs[:, :m], padding.new_zeros(padding.shape, dtype=self.probs.dtype)], 1),
+            self.rest if count <= m else self.rest + self.probs[:, m:].sum(1),
+        )
+
+    def selected(self, columns: torch.Tensor, num_classes: int) -> SparseTargets:
+        """Returns the targets of some classes, divided by their sum; equal probabilities if it is 0.
+
+        Args:
+            columns: int64 ``[s]``: the class ids, each once. Ids of the result are positions in it.
+            num_classes: Number of classes of the teacher.
+        """
+        # The last entry belongs to -1.
+        positions = torch.full((num_classes + 1,), -1, device=self.ids.device)
+        positions[columns] = torch.arange(len(columns), device=self.ids.device)
+        ids = positions[self.ids]
+        probs = self.probs.masked_fill(ids < 0, 0)
+        rest = self._share(num_classes)[:, 0] * (len(columns) - (ids >= 0).sum(1))
+        total = probs.sum(1) + rest
+        is_empty = total <= 0
+        divisor = total.masked_fill(is_empty, 1)
+        ids = ids.masked_fill(is_empty[:, None], -1)
+        return SparseTargets(ids, probs / divisor[:, None], (rest / divisor).masked_fill(is_empty, 1))._sorted()
+
+    def prob_of(self, classes: torch.Tensor, num_classes: int) -> torch.Tensor:
+        """Returns the probability of one class in each target, ``[B]`` (``[B, p, p]``). ``classes`` is int64 ``[B]``."""
+        is_class = self.ids == classes.reshape(-1, *(1 for _ in self.ids.shape[1:]))
+        return torch.where(is_class.any(1), (is_class * self.probs).sum(1), self._share(num_classes)[:, 0])
+
     def mixed(self, pasted: SparseTargets, pasted_share: torch.Tensor | float, num_classes: int) -> SparseTargets:
         """Returns ``(1 - pasted_share) * self + pasted_share * pasted`` with the classes of both, by decreasing probability.
 
@@ -69,8 +115,12 @@ class SparseTargets(NamedTuple):
         ids = torch.cat([self.ids, pasted.ids.masked_fill(~is_new, -1)], 1)
         absent_count = num_classes - (ids >= 0).sum(1)
         rest = ((1 - share) * own + share * other)[:, 0] * absent_count
-        order = probs.masked_fill(ids < 0, -1).argsort(dim=1, descending=True, stable=True)
-        return SparseTargets(ids.gather(1, order), probs.gather(1, order), rest)
+        return SparseTargets(ids, probs, rest)._sorted()
+
+    def _sorted(self) -> SparseTargets:
+        """Returns the classes of each target by decreasing probability, padding last."""
+        order = self.probs.masked_fill(self.ids < 0, -1).argsort(dim=1, descending=True, stable=True)
+        return SparseTargets(self.ids.gather(1, order), self.probs.gather(1, order), self.rest)
 
     def _share(self, num_classes: int) -> torch.Tensor:
         """Returns the probability of each class that is not listed, ``[B, 1]`` (``[B, 1, p, p]``)."""

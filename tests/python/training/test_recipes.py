@@ -20,7 +20,7 @@ import relabel
 SCRIPTS = {"torchvision reference", "timm"}
 """Sections with a diff (``test_training_scripts.py``)."""
 RUN = {"", "Lightning", "Hugging Face `datasets`", "Hugging Face Trainer", "WebDataset", "StatefulDataLoader", "DDP and mixed precision",
-       "CutMix by region", "Targets in the training process", "DALI"}  # fmt: skip
+       "CutMix by region", "Targets in the training process", "Sparse targets and maps for the device", "DALI"}  # fmt: skip
 """Sections with Python that a test runs."""
 
 
@@ -255,3 +255,12 @@ def test_targets_in_the_training_process(folder, labels, spy):
     names = run_blocks("Targets in the training process", {"model": Tiny()})
     spy.check(labels, folder / "imagenet/train", count=24)
     assert len(names["loader"]) == 4
+
+
+def test_sparse_targets_and_maps_for_the_device(folder, labels, spy):
+    names = run_blocks("Sparse targets and maps for the device", {"model": Tiny()})
+    # Of the second loop: the loss of the first one is not recorded.
+    spy.images, spy.crops = [torch.cat(spy.images)[24:]], spy.crops[24:]
+    spy.check(labels, folder / "imagenet/train", count=24)
+    sparse = relabel.torch.PoolCollate(names["dataset"], form="sparse", top=10)([names["dataset"][0]])[1]
+    assert sparse.ids.shape == (1, 10)
