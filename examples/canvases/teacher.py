@@ -33,12 +33,14 @@ class Kind:
         steps: Training steps.
         draw: Draws that many images of single objects, ``[n, channels, y, x]``, and their classes, ``[n]``.
         classes: Names of the classes.
+        learning_rate: Highest learning rate.
     """
 
     blocks: int
     steps: int
     draw: Callable[[Any, int, np.random.Generator], tuple[Tensor, Tensor]]
     classes: list[str]
+    learning_rate: float = 0.05
 
 
 def _draw_one_size(digits: Digits, count: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -81,8 +83,8 @@ def train_teacher(source: Any, seed: int, kind: Kind, batch: int = 64) -> Teache
     torch.manual_seed(seed)
     rng = np.random.default_rng([seed, 1])
     teacher = Teacher(kind.blocks, len(kind.classes))
-    optimizer = torch.optim.SGD(teacher.parameters(), lr=0.05, momentum=0.9, weight_decay=1e-4, nesterov=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=0.05, total_steps=kind.steps)
+    optimizer = torch.optim.SGD(teacher.parameters(), lr=kind.learning_rate, momentum=0.9, weight_decay=1e-4, nesterov=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=kind.learning_rate, total_steps=kind.steps)
     for _ in range(kind.steps):
         images, classes = kind.draw(source, batch, rng)
         loss = F.cross_entropy(teacher(images.expand(-1, 3, -1, -1)), classes)
