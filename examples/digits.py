@@ -5,8 +5,8 @@
     python examples/digits.py --tiles 5   # another teacher, and predictions for tiles: the third table
     python examples/digits.py --seeds 1 --epochs 2 --arms localized+none
 
-Each seed has its own test digits, canvases, teacher, label maps (by ``relabel run``) and students. Needs torch,
-scikit-learn, Pillow, onnx, and an ONNX Runtime that relabel finds.
+Each seed has its own test digits, canvases, teacher, label maps (by ``relabel run``) and students. Needs the
+package ``relabel-maps``, torch, scikit-learn, onnx and onnxruntime.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import torch
 from canvases.data import INPUT_PIXELS, draw_crops, load_canvases, save_canvases, split_digits
 from canvases.results import Results, differences, run_seeds, save, table
 from canvases.student import Arm, Settings, accuracy, train_student
-from canvases.teacher import ALL_SIZES, ONE_SIZE, Kind, export_teacher, make_labels, teacher_accuracy, train_teacher
+from canvases.teacher import ALL_SIZES, ONE_SIZE, Kind, check_program, export_teacher, installed_program, make_labels, teacher_accuracy, train_teacher
 
 import relabel
 
@@ -74,6 +74,7 @@ def main() -> None:
     settings = Settings(epochs=arguments.epochs, width=arguments.width)
     seeds = range(arguments.first_seed, arguments.first_seed + arguments.seeds)
     setup = Setup(arguments.canvases, arguments.teacher, arguments.tiles, arguments.relabel.resolve())
+    check_program(setup.program)
     train = partial(one_seed, arms=arguments.arms, settings=settings, setup=setup)
     results = run_seeds(train, seeds, arguments.processes)
     if arguments.out:
@@ -104,7 +105,6 @@ def one_seed(seed: int, arms: list[Arm], settings: Settings, setup: Setup) -> Re
 
 
 def parse() -> argparse.Namespace:
-    program = Path(__file__).resolve().parent.parent / "target" / "release" / "relabel"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds [5]")
     parser.add_argument("--first-seed", type=int, default=100, help="first seed; settings were chosen on seeds 1 and 2 [100]")
@@ -116,7 +116,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=16, help="channels of the student's first layer [16]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, help="TARGET+CUTMIX, such as localized+region [all]")
     parser.add_argument("--processes", type=int, default=2, help="seeds that run in parallel, one core each [2]")
-    parser.add_argument("--relabel", type=Path, default=program, help="path of the program [target/release/relabel]")
+    parser.add_argument("--relabel", type=Path, default=installed_program(), help="path of the program [that of the package]")
     parser.add_argument("--out", type=Path, help="JSON file for the settings and results of all seeds")
     arguments = parser.parse_args()
     arguments.arms = arguments.arms or (TILES_ARMS if arguments.tiles else LONG_ARMS if arguments.long else ARMS)

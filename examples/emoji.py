@@ -3,13 +3,12 @@ CutMix.
 
     python examples/emoji.py --archives google.tgz twitter.tgz facebook.tgz --test-archive apple.tgz
 
-Archives are those of the npm packages ``emoji-datasource-VENDOR``, version 16, such as
-https://registry.npmjs.org/emoji-datasource-google/-/emoji-datasource-google-16.0.0.tgz. Their pictures belong to the vendors and have
-different licences: read them before you use the pictures for anything else. The teacher, the canvases and the students never
-see the vendor of the test.
+Archives are those of the npm packages ``emoji-datasource-VENDOR``, version 16: ``npm pack emoji-datasource-google@16.0.0``. Their
+pictures belong to the vendors and have different licences: read them before you use the pictures for anything else. The teacher,
+the canvases and the students never see the vendor of the test.
 
-Each seed has its own canvases, teacher, label maps (by ``relabel run``) and students. Needs torch, Pillow, onnx, and an ONNX
-Runtime that relabel finds.
+Each seed has its own canvases, teacher, label maps (by ``relabel run``) and students. Needs the package ``relabel-maps``, torch, onnx
+and onnxruntime.
 """
 
 import argparse
@@ -24,7 +23,7 @@ from canvases.data import INPUT_PIXELS, load_canvases
 from canvases.emoji import Pictures, draw_singles, load_pictures, save_canvases
 from canvases.results import Results, differences, run_seeds, save, table
 from canvases.student import Arm, Settings, accuracy, train_student
-from canvases.teacher import Kind, export_teacher, make_labels, teacher_accuracy, train_teacher
+from canvases.teacher import Kind, check_program, export_teacher, installed_program, make_labels, teacher_accuracy, train_teacher
 
 import relabel
 
@@ -66,6 +65,7 @@ def main() -> None:
     setup = Setup(
         arguments.archives, arguments.test_archive, arguments.canvases, arguments.teacher_steps, arguments.relabel.resolve()
     )
+    check_program(setup.program)
     train = partial(one_seed, arms=arguments.arms, settings=settings, setup=setup)
     results = run_seeds(train, seeds, arguments.processes)
     if arguments.out:
@@ -104,7 +104,6 @@ def _draw_for_teacher(pictures: Pictures, count: int, rng: np.random.Generator) 
 
 
 def parse() -> argparse.Namespace:
-    program = Path(__file__).resolve().parent.parent / "target" / "release" / "relabel"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--archives", nargs="+", type=Path, required=True, help="pictures of the teacher and the canvases")
     parser.add_argument("--test-archive", type=Path, required=True, help="pictures of the test, by another vendor")
@@ -117,7 +116,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--width", type=int, default=24, help="channels of the student's first layer [24]")
     parser.add_argument("--arms", nargs="+", type=Arm.parse, default=ARMS, help="TARGET+CUTMIX, such as localized+region [all]")
     parser.add_argument("--processes", type=int, default=2, help="seeds that run in parallel, one core each [2]")
-    parser.add_argument("--relabel", type=Path, default=program, help="path of the program [target/release/relabel]")
+    parser.add_argument("--relabel", type=Path, default=installed_program(), help="path of the program [that of the package]")
     parser.add_argument("--out", type=Path, help="JSON file for the settings and results of all seeds")
     return parser.parse_args()
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,21 @@ def export_teacher(teacher: Teacher, kind: Kind, folder: Path) -> Path:
     path.with_suffix(".toml").write_text(CARD)
     (folder / "classes.txt").write_text("\n".join(kind.classes) + "\n")
     return path
+
+
+def installed_program() -> Path:
+    """Returns the path of the program that the package ``relabel-maps`` installed with this interpreter."""
+    return Path(sys.executable).with_name("relabel")
+
+
+def check_program(program: Path) -> None:
+    """Exits unless the program can run a network. Otherwise this would show after minutes, when the teacher is trained."""
+    if not program.is_file():
+        raise SystemExit(f"{program} is missing; pass the path of the program with --relabel")
+    network = Path(__file__).resolve().parents[2] / "models" / "efficientnet-lite0.onnx"
+    finished = subprocess.run([str(program), "teacher", str(network), "--json"], stdout=subprocess.DEVNULL)
+    if finished.returncode:
+        raise SystemExit(finished.returncode)
 
 
 def make_labels(program: Path, teacher: Path, images: Path, store: Path, tiles: str | None = None) -> None:

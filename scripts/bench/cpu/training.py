@@ -119,13 +119,15 @@ def report_epoch(setup: Setup, report: Report, large: Path) -> None:
     flags = ("--images", folder, "--store", large, "--threads", setup.threads)
     measured = measure("epoch", *flags, "--batch", setup.count(64, 8), "--batches", setup.count(150, 20))
     for kind, what, limit in [
-        ("worker", "batches with targets of the workers over those without, core-seconds", 1.05),
-        ("process", "batches with targets of the training process over those without, core-seconds", 1.01),
+        ("worker", "batches with targets over those without, core-seconds of workers", 1.05),
+        ("process", "batches with rows and boxes over those without, core-seconds of workers", 1.01),
     ]:
         ratios = measured["ratios"][kind]
         report.add(
             at_most(what, statistics.median(ratios), "×", limit),
             Row(f"the same, mean of the {measured['groups']} groups", statistics.mean(ratios), "×"),
         )
+    pooling = measured["pooling_core_s_per_image"] / measured["core_s_per_image"]
+    report.add(Row("pooling these in the training process, over the core-seconds of workers", pooling, "×"))
     report.measurements["epoch"] = measured
     report.save()

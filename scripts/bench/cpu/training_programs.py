@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -224,10 +225,11 @@ def pool_masks(chosen: argparse.Namespace) -> dict[str, float]:
 
 
 def epoch(chosen: argparse.Namespace) -> dict[str, object]:
-    """Measures the cost of targets in workers that decode, crop, normalise and collate, and in the training process.
+    """Measures the cost of targets in workers that decode, crop, normalise and collate, and of pooling in the training process.
 
     Batches without targets, with targets of the worker and with targets of the training process alternate in the same worker, on
-    the same images with the same random numbers: consecutive epochs differ by more than that cost.
+    the same images with the same random numbers: consecutive epochs differ by more than that cost. Each is repeated, and the
+    least time counts, because interruptions only add to it.
     """
     import torch
     from torch.utils.data import DataLoader, Dataset, default_collate
@@ -273,19 +275,26 @@ def epoch(chosen: argparse.Namespace) -> dict[str, object]:
         seeds = range(group, group + chosen.threads)
         same = [(seed, draw.choice(len(without), chosen.batch, replace=False).tolist()) for seed in seeds]
         turn = group // chosen.threads % len(kinds)
-        batches += [(kind, *one) for kind in kinds[turn:] + kinds[:turn] for one in same]
-    seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
-    for kind, (_, marks), used in DataLoader(Mixed(), batch_sampler=batches, num_workers=chosen.threads, collate_fn=collate):
-        started = time.thread_time()
+        batches += chosen.repeats * [(kind, *one) for kind in kinds[turn:] + kinds[:turn] for one in same]
+    seconds: dict[tuple[str, int], float] = {}
+    pooling: list[float] = []
+    loader = DataLoader(Mixed(), batch_sampler=batches, num_workers=chosen.threads, collate_fn=collate)
+    for (_, seed, _), (kind, (_, marks), used) in zip(batches, loader, strict=True):
         if kind == "process":
+            started = time.thread_time()
             targets(CropArrays.of_collated(marks), threads=1)
-        seconds[kind].append((used + time.thread_time() - started) / chosen.batch)
+            pooling.append((time.thread_time() - started) / chosen.batch)
+        seconds[kind, seed] = min(used / chosen.batch, seconds.get((kind, seed), math.inf))
     # The first batches of a worker open the shards.
-    measured = {kind: values[4 * chosen.threads :] for kind, values in seconds.items()}
-    ratios = {
-        kind: [one / other for one, other in zip(measured[kind], measured["none"], strict=True)] for kind in kinds[1:]
+    measured = {kind: [value for (one, seed), value in seconds.items() if one == kind and seed >= 4 * chosen.threads] for kind in kinds}
+    none = measured["none"]
+    ratios = {kind: [one / other for one, other in zip(measured[kind], none, strict=True)] for kind in kinds[1:]}
+    return {
+        "groups": len(none),
+        "ratios": ratios,
+        "core_s_per_image": statistics.median(none),
+        "pooling_core_s_per_image": statistics.median(pooling),
     }
-    return {"groups": len(measured["none"]), "ratios": ratios, "core_s_per_image": statistics.median(measured["none"])}
 
 
 def open_store(chosen: argparse.Namespace) -> dict[str, float]:
@@ -336,6 +345,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--batches", type=int, default=8)
     parser.add_argument("--count", type=int, default=2000)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args(words)
