@@ -6,7 +6,7 @@
     python examples/digits.py --seeds 1 --epochs 2 --arms localized+none
 
 Each seed has its own test digits, canvases, teacher, label maps (by ``relabel run``) and students. Needs the
-package ``relabel-maps``, torch, scikit-learn, onnx and onnxruntime.
+package ``relabel-maps[cpu,torch]``, scikit-learn and onnx.
 """
 
 import argparse
@@ -20,7 +20,17 @@ import torch
 from canvases.data import INPUT_PIXELS, draw_crops, load_canvases, save_canvases, split_digits
 from canvases.results import Results, differences, run_seeds, save, table
 from canvases.student import Arm, Settings, accuracy, train_student
-from canvases.teacher import ALL_SIZES, ONE_SIZE, Kind, check_program, export_teacher, installed_program, make_labels, teacher_accuracy, train_teacher
+from canvases.teacher import (
+    ALL_SIZES,
+    ONE_SIZE,
+    Kind,
+    check_program,
+    export_teacher,
+    installed_program,
+    make_labels,
+    teacher_accuracy,
+    train_teacher,
+)
 
 import relabel
 

@@ -7,8 +7,8 @@ Archives are those of the npm packages ``emoji-datasource-VENDOR``, version 16: 
 pictures belong to the vendors and have different licences: read them before you use the pictures for anything else. The teacher,
 the canvases and the students never see the vendor of the test.
 
-Each seed has its own canvases, teacher, label maps (by ``relabel run``) and students. Needs the package ``relabel-maps``, torch, onnx
-and onnxruntime.
+Each seed has its own canvases, teacher, label maps (by ``relabel run``) and students. Needs the package
+``relabel-maps[cpu,torch]``, scikit-learn and onnx.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def main() -> None:
     results = run_seeds(train, seeds, arguments.processes)
     if arguments.out:
         save(results, settings, arguments.canvases, arguments.out)
-    print(table(results, arguments.arms, "emoji that it did not see as drawn by another vendor"))
+    print(table(results, arguments.arms, "emoji of the vendor of the test"))
     print(differences(results, arguments.arms, COMPARED))
 
 

@@ -132,7 +132,7 @@ def random_boxes(count: int, scale: tuple[float, float], generator: torch.Genera
 
 
 def cut(images: Tensor, boxes: Tensor, side: int = INPUT_PIXELS) -> Tensor:
-    """Crops each image to its box with bilinear interpolation, ``[n, 1, side, side]``.
+    """Crops each image to its box with bilinear interpolation, ``[n, channels, side, side]``.
 
     With ``align_corners=False`` the outer edges of the corner pixels are at the box's corners, as in cropping and resizing.
     The outermost pixels may interpolate with pixels just outside the box.

@@ -46,8 +46,7 @@ def load_pictures(archives: list[Path]) -> tuple[Pictures, list[str]]:
                 images.append([vendor[path] for vendor in drawn])
     pixels = torch.from_numpy(np.array(images)).permute(1, 0, 4, 2, 3).float() / 255
     pixels[:, :, :3] *= pixels[:, :, 3:]
-    count = torch.tensor(classes).repeat(len(archives))
-    return Pictures(pixels.flatten(0, 1), count), names
+    return Pictures(pixels.flatten(0, 1), torch.tensor(classes).repeat(len(archives))), names
 
 
 def draw_singles(

@@ -1,5 +1,6 @@
 """The student and its training, with each kind of target."""
 
+import argparse
 import warnings
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,7 +20,7 @@ Target = Literal["single", "global", "localized", "swapped", "hard", "tiles", "c
 """``"hard"`` is ``"localized"`` with a share of the folder class."""
 Mixing = Literal["none", "paper", "region"]
 POOLING: dict[Target, relabel.Pooling] = {"localized": "paper", "tiles": "tiles", "calibrated": "calibrated"}
-"""The argument ``pooling`` of the targets that describe the crop."""
+"""The argument ``pooling`` of the targets that CutMix by region can pool."""
 
 
 HARD_WEIGHT = 0.2  # of the folder class
@@ -41,7 +42,10 @@ class Arm:
         target, _, cutmix = text.partition("+")
         known = target in get_args(Target) and cutmix in get_args(Mixing)
         if not known or (cutmix == "region" and target not in POOLING):
-            raise ValueError(f"{text} is not an arm")
+            raise argparse.ArgumentTypeError(
+                f"{text!r} is not TARGET+CUTMIX\n  help: targets are {', '.join(get_args(Target))}; kinds of CutMix "
+                f"{', '.join(get_args(Mixing))}; region is for {', '.join(POOLING)}"
+            )
         return Arm(target, cutmix)  # type: ignore[arg-type]
 
 
@@ -129,11 +133,10 @@ def _targets(target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Te
 def _targets_by_region(
     target: Target, labels: relabel.Labels, rows: np.ndarray, boxes: Tensor, paste: Paste
 ) -> Tensor:
-    rects = np.tile(np.array(paste.rect), (len(rows), 1))
     partners = paste.partners.numpy()
     return torch.from_numpy(
         labels.cutmix_targets(
-            rows, boxes.numpy(), partners, rects, paste.input_size, pooling=POOLING[target], threads=1
+            rows, boxes.numpy(), partners, paste.rect, paste.input_size, pooling=POOLING[target], threads=1
         )
     )
 

@@ -1,4 +1,4 @@
-"""What the Python commands share: global flags, usage errors, signals and exit codes, as those of the program ``relabel``."""
+"""Parts of the Python commands: global flags, usage errors, signals and exit codes, as those of the program ``relabel``."""
 
 from __future__ import annotations
 

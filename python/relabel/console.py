@@ -41,7 +41,7 @@ class Output:
 
     Args:
         as_json: Print the result as a JSON document.
-        quiet: Print only warnings and errors.
+        quiet: Print only errors.
         verbose: Print details if above 0.
         lines_are_json: Print every line of stderr as a JSON object.
     """
@@ -88,8 +88,9 @@ class Output:
             self._line(message)
 
     def warn(self, message: str) -> None:
-        """Prints a warning about labels that may be wrong, also with ``--quiet``."""
-        self._line(f"warning: {message}")
+        """Prints a warning about labels that may be wrong, unless ``--quiet`` is given."""
+        if not self.quiet:
+            self._line(f"warning: {message}")
 
     def detail(self, message: str) -> None:
         """Prints a message with ``--verbose``."""

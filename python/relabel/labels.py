@@ -199,8 +199,8 @@ class Labels:
         Args:
             ids: ``B`` names or row numbers (:data:`~relabel.image_ids.Ids`).
             boxes: ``[B, 4]``, ``x0, y0, x1, y1`` as fractions (0 to 1) of the image's width and height. A box may extend
-                beyond the image, but a part must be inside. float32 boxes are scaled to the map in float32, others in float64. This matters if a side
-                is an integer number of cells (``docs/label-pooling.md``).
+                beyond the image, but a part must be inside. float32 boxes are scaled to the map in float32, others in float64.
+                This matters if a side is an integer number of cells (``docs/label-pooling.md``).
             pooling: See :data:`Pooling`. Default: ``"paper"``, or ``"tiles"`` for a store without label maps. ``output_size``,
                 ``fill``, ``temperature`` and ``convention`` are options of ``"paper"`` only.
             output_size: ``p`` or ``(rows, columns)``: returns a target for each part of the box (token labels).
@@ -280,7 +280,7 @@ class Labels:
             ids: ``B`` ids or row numbers. Several masks of an image repeat its id; it is decoded once if they follow each other.
             masks: ``B`` masks, of any sizes; see :data:`relabel.masks.Mask`.
             resize: See :data:`relabel.masks.Resize`.
-            dtype: float32, float16 or float64.
+            dtype: float32, float16 or float64, of NumPy or PyTorch.
             fill: See :data:`Fill`.
             temperature: Divides the pooled scores before softmax, above 0.
             threads: Threads of this call. Default: all cores of this process, one in a DataLoader worker.
@@ -296,8 +296,11 @@ class Labels:
             StoreError: If a shard is damaged.
         """
         rows = self.rows(ids)
-        native, options = native_masks(masks, len(rows)), (fill, temperature)
-        targets = self._core.pool_masks(rows, native, resize, options, np.dtype(dtype).name, self._threads(threads))
+        native = native_masks(masks, len(rows))
+        options = (pool_arguments.fill_score(fill), pool_arguments.divisor(temperature))
+        chosen = pool_arguments.choice(resize, "resize", get_args(Resize))
+        name = pool_arguments.target_dtype(dtype)
+        targets = self._core.pool_masks(rows, native, chosen, options, name, self._threads(threads))
         return targets.reshape(len(rows), self.num_classes)
 
     def image_targets(self, ids: Ids, *, threads: int | None = None) -> NDArray[np.float32]:

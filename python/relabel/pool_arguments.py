@@ -47,7 +47,7 @@ def rect_array(rects: Any, count: int) -> NDArray[np.uint32]:
 
 
 def flip_array(flip: Any, count: int) -> NDArray[np.bool_]:
-    """Returns which of ``count`` crops were mirrored, bool ``[count]``. None: no crop."""
+    """Returns which of ``count`` crops were mirrored, bool ``[count]``. None: no crop was mirrored."""
     if flip is None:
         return np.zeros(count, dtype=np.bool_)
     array = array_of(flip, "flip")

@@ -24,9 +24,6 @@ from .coco_masks import MaskFile, list_mask_files, read_mask_file
 BATCH = 4096
 """Masks that are pooled at a time."""
 
-NO_CLASS = -1
-"""Folder class of an image that is not filed under a class of the teacher."""
-
 
 def run(arguments: argparse.Namespace, output: Output, stop: threading.Event) -> int:
     """Runs the command and returns its exit code."""

@@ -138,6 +138,6 @@ def _supported_sizes(classifier: Classifier, others: Sequence[Size]) -> list[Siz
 
 
 def _is_shortage(problem: Exception) -> bool:
-    """Whether memory or disk space is missing, which another exporter would not solve."""
+    """Returns whether memory or disk space is missing, which another exporter would not solve."""
     full = isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EDQUOT)
     return full or isinstance(problem, MemoryError)

@@ -1,4 +1,4 @@
-"""What to export, and how."""
+"""Options of an export."""
 
 from __future__ import annotations
 

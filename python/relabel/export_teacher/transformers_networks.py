@@ -72,7 +72,7 @@ class _Scores(Module):
 
 
 def _is_type(name: str) -> bool:
-    """Whether a name is that of a type of networks, not of weights."""
+    """Returns whether a name is that of a type of networks, not of weights."""
     return name in CONFIG_MAPPING and not Path(name).is_dir()
 
 

@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
 from .._program import find_program
+from ..command_line import Parser
 from ..console import Usage
 
 SET_BY_TASKS = ("--task-index", "--task-count", "--json")
@@ -36,16 +36,16 @@ Exit codes are those of `relabel`: 0 done, 1 failed, 2 wrong usage, 3 done but s
 
 @dataclass(frozen=True)
 class Options:
-    """What to run, and how."""
+    """Options of the command."""
 
     tasks: int
     """Number of ranges of shards."""
     gpus_per_task: float
     cpus_per_task: float
     retries: int
-    """How often a task is submitted again."""
+    """Number of further attempts of a task."""
     retry_after: float
-    """Seconds before it is."""
+    """Seconds between two attempts."""
     address: str | None
     """Address of the cluster."""
     program: Path
@@ -120,13 +120,8 @@ def _given_program(name: str) -> Path:
     return Path(found).absolute()
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise Usage(f"{message}\n  {' '.join(self.format_usage().split())}")
-
-
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="python -m relabel.ray",
         description=DESCRIPTION,
         epilog=EXAMPLES,

@@ -1,4 +1,4 @@
-"""The tasks, how each ended, and what that means for the whole."""
+"""The tasks, how each ended, and what that means for the complete run."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Task:
 
 
 def exit_code(tasks: Sequence[Task]) -> int:
-    """Returns the exit code of the whole."""
+    """Returns the exit code of the complete run."""
     codes = {task.ending.code if task.ending else FAILED for task in tasks}
     if WRONG_USAGE in codes:
         return WRONG_USAGE

@@ -4,8 +4,8 @@
     for images, targets in loader: loss = cross_entropy(model(images), targets)                         # 2: soft targets
 
 The random resized crop in the transform, of torchvision or timm, remembers its box, and the data set pools the label map over
-it. ``docs/guide/train.md`` describes the complete recipe, CutMix and token labels; ``docs/training.md`` has recipes for other
-training loops and data loaders.
+it. ``docs/guide/train.md`` describes the complete recipe, CutMix and token labels, ``docs/guide/device-targets.md`` pooling on the
+device and sparse targets; ``docs/training.md`` has recipes for other training loops and data loaders.
 """
 
 from .collate import PoolCollate

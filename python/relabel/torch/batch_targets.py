@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from ..labels import Labels
 from ..pool_arguments import target_dtype, whole_number
+from .data import CropDataset, LabelMapDataset
+from .iterable import CropIterable, LabelMapIterable
 from .label_maps import CropMaps, LabelMaps
 from .sparse_targets import SparseTargets
 from .targets import CropArrays, TargetOptions, Targets
 
 Form = Literal["dense", "sparse", "maps"]
-"""What a batch has as targets: ``"dense"``: a tensor ``[B, classes]``; ``"sparse"``: :class:`SparseTargets`, for
+"""Form of the targets of a batch: ``"dense"``: a tensor ``[B, classes]``; ``"sparse"``: :class:`SparseTargets`, for
 :func:`soft_cross_entropy`; ``"maps"``: :class:`CropMaps`, for :func:`relabel.torch.pool` on the device."""
 
 AnyTargets: TypeAlias = "torch.Tensor | SparseTargets | CropMaps"
@@ -25,17 +27,33 @@ class BatchTargets:
     """Computes the targets of batches in one of the forms.
 
     Args:
-        dataset: A :class:`CropDataset` or :class:`CropIterable`.
+        dataset: A :class:`CropDataset` or :class:`CropIterable`. Its transforms are checked for the options.
         options: See :class:`TargetOptions`.
         form: See :data:`Form`.
         top: Number of classes of a sparse target; the probability of the others is added to the rest. Default: all that the
             labels of the crop have.
 
+        needs_sides: Whether the targets depend on where in the crop a pixel is, whatever the options.
+
     Raises:
+        TypeError: If the data set returns targets instead of crops.
         ValueError: If the store cannot serve the options, or the form does not have them.
     """
 
-    def __init__(self, dataset: Any, options: TargetOptions, form: Form = "dense", top: int | None = None) -> None:
+    def __init__(
+        self,
+        dataset: Any,
+        options: TargetOptions,
+        form: Form = "dense",
+        top: int | None = None,
+        *,
+        needs_sides: bool = False,
+    ) -> None:
+        if isinstance(dataset, (LabelMapDataset, LabelMapIterable)) or not isinstance(dataset, (CropDataset, CropIterable)):
+            raise TypeError(
+                f"targets of a batch need the crops of its images, and {type(dataset).__name__} does not return them\n"
+                "  help: use relabel.torch.CropDataset or CropIterable"
+            )
         if form not in ("dense", "sparse", "maps"):
             raise ValueError(f'form must be "dense", "sparse" or "maps", got {form!r}')
         if top is not None and form != "sparse":
@@ -47,6 +65,8 @@ class BatchTargets:
             dataset.labels.maps([])
         if form == "sparse":
             _refuse("sparse", {"target": options.target != "crop", "dtype": target_dtype(options.dtype) != "float32"})
+        # Maps may become token labels, which know horizontal flips only.
+        dataset.check_options(options, needs_sides=needs_sides or form == "maps")
         self.dense = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)
 
     @property

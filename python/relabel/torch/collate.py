@@ -70,9 +70,11 @@ class PoolCollate:
             if given:
                 raise ValueError(f"CutMix by region does not take {given}\n  help: leave it out, or pass CutMix(region=False)")
         if cutmix is not None and form == "maps":
-            raise ValueError('CutMix mixes targets, and form="maps" leaves them to the device\n  help: apply CutMix to what relabel.torch.pool returns')
-        dataset.check_options(options, by_region=by_region)
-        self.targets = BatchTargets(dataset, options, form, top)
+            raise ValueError(
+                'CutMix mixes targets, and form="maps" leaves them to the device\n'
+                "  help: apply CutMix to what relabel.torch.pool returns"
+            )
+        self.targets = BatchTargets(dataset, options, form, top, needs_sides=by_region)
         self.cutmix = cutmix
 
     def __call__(self, samples: Sequence[tuple[Any, Crop]]) -> tuple[torch.Tensor, AnyTargets]:

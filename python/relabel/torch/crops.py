@@ -104,6 +104,10 @@ class RandomResizedCrop(v2.RandomResizedCrop):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         return dict(_RememberingParams(super().make_params)(flat_inputs))
 
+    def _get_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        # The name of the method in torchvision before 0.21.
+        return dict(_RememberingParams(super()._get_params)(flat_inputs))
+
 
 class RandomHorizontalFlip(v2.RandomHorizontalFlip):
     """``torchvision.transforms.v2.RandomHorizontalFlip`` that remembers whether it mirrored, as :class:`RandomResizedCrop` does

@@ -102,14 +102,14 @@ class CropDataset(Dataset[Any]):
         """Index of each class in a target, by its id."""
         return {name: index for index, name in enumerate(self.classes)}
 
-    def check_options(self, options: TargetOptions, *, by_region: bool = False) -> None:
+    def check_options(self, options: TargetOptions, *, needs_sides: bool = False) -> None:
         """Refuses transforms that make the targets of these options wrong.
 
         Raises:
             ValueError: If a transform moves pixels in a way that matters; the message names it.
         """
         for transform in self.transforms:
-            check_steps(transform, needs_sides=by_region or options.needs_sides)
+            check_steps(transform, needs_sides=needs_sides or options.needs_sides)
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -153,7 +153,7 @@ class LabelMapDataset(CropDataset):
         target: See :data:`~relabel.torch.targets.Target`.
         pooling: As in :meth:`relabel.Labels.pool`, as are ``output_size``, ``dtype``, ``fill``, ``temperature`` and
             ``convention``.
-        classes: See :class:`~relabel.torch.targets.TargetOptions`, as for ``hard`` and ``hard_weight``.
+        classes: See :class:`~relabel.torch.targets.TargetOptions`, as are ``hard`` and ``hard_weight``.
     """
 
     def __init__(
@@ -210,5 +210,5 @@ def no_crop(labels: Labels, row: int) -> str:
     return (
         f"the transform of {labels.ids()[row]} did not crop it with a known random resized crop, so its box is unknown\n"
         "  help: use RandomResizedCrop of torchvision or timm, apply relabel.torch.remember_crops to a transform that a function "
-        'uses, or call relabel.torch.report_crop in a crop of your own; target="image" needs no crop'
+        'uses, or call relabel.torch.report_crop in a crop of your own; LabelMapDataset(..., target="image") needs no crop'
     )

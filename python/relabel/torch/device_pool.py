@@ -47,8 +47,8 @@ def pool(
         fill: Score of the classes outside a cell's top-k, a number.
         temperature: As in :meth:`relabel.Labels.pool`.
         dtype: Type of the targets. They are computed in float64, on devices without it in float32.
-        workspace: Approximate limit of the memory besides the result, in bytes. Images are pooled in groups that need no more, but at
-            least one at a time.
+        workspace: Approximate limit of the memory in addition to the result, in bytes. Images are pooled in groups that need no
+            more, but at least one at a time.
 
     Returns:
         Targets ``[B, classes]``, or ``[B, classes, p, p]`` with ``output_size``, without gradient.
@@ -97,7 +97,7 @@ def pool_sparse(
         top: Number of classes to keep in each target. The probability of the dropped ones is added to the rest.
 
     Returns:
-        Targets with ``m = top`` classes, padded with -1 where the cells of a part have fewer.
+        Targets with ``m = top`` classes (all, if the teacher has fewer), padded with -1 where the cells of a part have fewer.
     """
     top = whole_number(top, "top")
     factor = 1 / divisor(temperature)

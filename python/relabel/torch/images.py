@@ -123,7 +123,7 @@ def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], paths: Sequenc
     if not paths or labels.info.get("imported"):
         # An imported store has the lengths of the files of its maps, not of the images.
         return
-    step = max(1, len(paths) // SAMPLED_FILES)
+    step = -(-len(paths) // SAMPLED_FILES)
     sampled = range(0, len(paths), step)
     listed = labels._core.file_bytes(np.ascontiguousarray(rows[::step]))
     pairs = [

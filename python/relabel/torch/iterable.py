@@ -75,9 +75,9 @@ class CropIterable(IterableDataset[Any]):
         self.has_labels: NDArray[np.bool_] | None = None if has_labels.all() else has_labels
         self.one_hot_rows = None if self.has_labels is None or missing != "hard" else ~self.has_labels
 
-    def check_options(self, options: TargetOptions, *, by_region: bool = False) -> None:
+    def check_options(self, options: TargetOptions, *, needs_sides: bool = False) -> None:
         """Refuses a transform that makes the targets of these options wrong, as :meth:`CropDataset.check_options` does."""
-        check_steps(self.transform, needs_sides=by_region or options.needs_sides)
+        check_steps(self.transform, needs_sides=needs_sides or options.needs_sides)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for sample in self.dataset:

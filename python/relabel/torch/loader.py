@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike
 
 from ..labels import Convention, Fill, Pooling
 from .batch_targets import AnyTargets, BatchTargets, Form
+from .crops import Crop
 from .targets import CropArrays, HardWeight, Target, TargetOptions
 
 
@@ -52,11 +53,9 @@ class TargetLoader:
         options = TargetOptions(
             target, pooling, output_size, dtype, fill, temperature, convention, classes, hard, hard_weight
         )
-        dataset = loader.dataset
-        dataset.check_options(options)
         self.loader = loader
         self.threads = threads
-        self.targets = BatchTargets(dataset, options, form, top)
+        self.targets = BatchTargets(loader.dataset, options, form, top)
         self._state: Any = None
 
     def __len__(self) -> int:
@@ -66,6 +65,11 @@ class TargetLoader:
         pending: deque[tuple[Any, Future[AnyTargets], Any]] = deque()
         with ThreadPoolExecutor(1, thread_name_prefix="relabel-targets") as executor:
             for images, crops in self.loader:
+                if not isinstance(crops, Crop):
+                    raise TypeError(
+                        f"TargetLoader needs batches (images, crops), got {type(crops).__name__} instead of crops\n"
+                        "  help: leave out collate_fn"
+                    )
                 targets = executor.submit(self.targets, CropArrays.of_collated(crops), self.threads)
                 pending.append((images, targets, self._state_of_loader()))
                 if len(pending) > 1:

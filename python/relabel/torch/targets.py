@@ -30,7 +30,7 @@ probability that the target gives to the other classes, so crops on which both a
 
 @dataclasses.dataclass(frozen=True)
 class TargetOptions:
-    """What the target of a crop is. The fields without a description are those of :meth:`relabel.Labels.pool`.
+    """Options of a target. The fields without a description are those of :meth:`relabel.Labels.pool`.
 
     Attributes:
         target: See :data:`Target`.
@@ -186,11 +186,10 @@ class Targets:
         return self._selected(self.labels.pool(crops.rows, crops.boxes, flip=crops.flips, threads=threads, **options))
 
     def _of_regions(self, crops: CropArrays, partners: NDArray[np.int64], paste: Paste) -> NDArray[np.float32]:
-        rects = np.tile(np.array(paste.rect), (len(crops.rows), 1))
         options = {name: value for name, value in self.options.pool_options().items() if name != "dtype"}
         return self._selected(
             self.labels.cutmix_targets(
-                crops.rows, crops.boxes, partners, rects, paste.input_size, flip=crops.flips, **options
+                crops.rows, crops.boxes, partners, paste.rect, paste.input_size, flip=crops.flips, **options
             )
         )
 

@@ -27,7 +27,9 @@ def check_shapes(maps: LabelMaps, boxes: torch.Tensor, flip: torch.Tensor | None
     count = len(scores)
     if not isinstance(boxes, torch.Tensor) or not boxes.is_floating_point():
         kind = boxes.dtype if isinstance(boxes, torch.Tensor) else type(boxes).__name__
-        raise TypeError(f"boxes must be a tensor of floating point, got {kind}\n  help: use torch.as_tensor(boxes)")
+        raise TypeError(
+            f"boxes must be a tensor of floating point, got {kind}\n  help: use torch.as_tensor(boxes, dtype=torch.float32)"
+        )
     if boxes.shape != (count, 4):
         raise ValueError(f"boxes of {count} images must have shape [{count}, 4], got shape {list(boxes.shape)}")
     if flip is not None and (flip.dtype != torch.bool or flip.shape != (count,)):

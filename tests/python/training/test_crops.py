@@ -193,3 +193,11 @@ def test_an_image_without_a_known_crop_is_an_error(photographs, labels):
     twice = v2.Compose([v2.RandomResizedCrop(64), v2.RandomResizedCrop(32)])
     with pytest.raises(ValueError, match="cropped 2 times"):
         rt.CropDataset(ImageFolder(photographs), labels, twice)[0]
+
+
+def test_the_crop_of_the_package_remembers_with_older_torchvision(monkeypatch):
+    # Before 0.21, torchvision calls the method `_get_params`.
+    monkeypatch.setattr(v2.RandomResizedCrop, "_get_params", v2.RandomResizedCrop.make_params, raising=False)
+    params, crop = transformed(rt.RandomResizedCrop(64)._get_params, [gradient()])
+    x0, y0 = params["left"] / WIDTH, params["top"] / HEIGHT
+    assert crop.box == pytest.approx((x0, y0, x0 + params["width"] / WIDTH, y0 + params["height"] / HEIGHT))

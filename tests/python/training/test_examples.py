@@ -1,5 +1,6 @@
 """The examples `digits.py`, `emoji.py` and `canvases`: canvases, their crops, and the experiments, through ``relabel run``."""
 
+import argparse
 import io
 import json
 import tarfile
@@ -103,7 +104,7 @@ def test_arms_are_parsed_from_their_names():
     arms = [*digits.ARMS, *digits.TILES_ARMS]
     assert [Arm.parse(str(arm)) for arm in arms] == arms
     for text in ["global+region", "local+none", "single", "single+"]:
-        with pytest.raises(ValueError, match="is not an arm"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not TARGET.CUTMIX"):
             Arm.parse(text)
 
 

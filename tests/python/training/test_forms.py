@@ -142,9 +142,24 @@ def test_forms_refuse_what_they_do_not_have(photographs, labels):
             rt.PoolCollate(data, **options)
         with pytest.raises(ValueError, match=message):
             rt.TargetLoader(DataLoader(data, 3), **options)
+    with pytest.raises(ValueError, match="RandomVerticalFlip after RandomResizedCrop moves pixels"):
+        flipping = v2.Compose([v2.RandomResizedCrop(32), v2.RandomVerticalFlip()])
+        rt.PoolCollate(rt.CropDataset(ImageFolder(photographs, flipping), labels), form="maps")
     for form, region, message in [
         ("sparse", True, "CutMix by region does not take form"),
         ("maps", False, "apply CutMix to what relabel.torch.pool returns"),
     ]:
         with pytest.raises(ValueError, match=message):
             rt.PoolCollate(data, form=form, cutmix=rt.CutMix(region=region))
+
+
+def test_targets_of_a_batch_need_crops(photographs, labels):
+    data = crops(photographs, labels)
+    targets = rt.LabelMapDataset(data.dataset, labels)
+    for function in (rt.PoolCollate, lambda wrong: rt.TargetLoader(DataLoader(wrong, 3))):
+        for wrong in (targets, data.dataset):
+            with pytest.raises(TypeError, match=f"{type(wrong).__name__} does not return them\n  help: use relabel.torch.CropDataset"):
+                function(wrong)
+    pooled = DataLoader(data, 3, collate_fn=rt.PoolCollate(data))
+    with pytest.raises(TypeError, match="got Tensor instead of crops\n  help: leave out collate_fn"):
+        next(iter(rt.TargetLoader(pooled)))

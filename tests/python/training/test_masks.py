@@ -1,6 +1,7 @@
 """Pooling under masks, compared with the definition of MultiLabel-ImageNet, and with masks of pycocotools and OpenCV."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -186,10 +187,11 @@ def test_bad_calls(golden_labels):
         golden_labels.pool_masks([23, 24], [mask])
     with pytest.raises(ValueError, match='resize is `cubic`\n  help: pass "linear" or "area"'):
         golden_labels.pool_masks([23], [mask], resize="cubic")
-    with pytest.raises(ValueError, match="dtype is `int64`"):
-        golden_labels.pool_masks([23], [mask], dtype=np.int64)
-    with pytest.raises(ValueError, match="temperature"):
-        golden_labels.pool_masks([23], [mask], temperature=0)
+    for option, value in [("dtype", np.int64), ("temperature", 0), ("fill", True), ("fill", None), ("resize", None)]:
+        with pytest.raises(ValueError, match=f"{option} is {re.escape(repr(value))}\n  help: pass "):
+            golden_labels.pool_masks([23], [mask], **{option: value})
+    half = golden_labels.pool_masks([23], [mask], dtype=torch.float16)
+    assert half.dtype == np.float16 and golden_labels.pool_masks([23], [mask], dtype=None).dtype == np.float32
     with pytest.raises(KeyError, match="nowhere"):
         golden_labels.pool_masks(["nowhere"], [mask])
     failed = next(iter(golden_labels.failed()))
