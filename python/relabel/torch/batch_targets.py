@@ -7,6 +7,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.utils.data import Subset
 
 from ..labels import Labels
 from ..pool_arguments import target_dtype, whole_number
@@ -27,7 +28,7 @@ class BatchTargets:
     """Computes the targets of batches in one of the forms.
 
     Args:
-        dataset: A :class:`CropDataset` or :class:`CropIterable`. Its transforms are checked for the options.
+        dataset: A :class:`CropDataset`, a ``Subset`` of one, or a :class:`CropIterable`. Its transforms are checked for the options.
         options: See :class:`TargetOptions`.
         form: See :data:`Form`.
         top: Number of classes of a sparse target; the probability of the others is added to the rest. Default: all that the
@@ -49,15 +50,18 @@ class BatchTargets:
         *,
         needs_sides: bool = False,
     ) -> None:
+        while isinstance(dataset, Subset):
+            dataset = dataset.dataset
         if isinstance(dataset, (LabelMapDataset, LabelMapIterable)) or not isinstance(dataset, (CropDataset, CropIterable)):
             raise TypeError(
                 f"targets of a batch need the crops of its images, and {type(dataset).__name__} does not return them\n"
-                "  help: use relabel.torch.CropDataset or CropIterable"
+                "  help: use relabel.torch.CropDataset or CropIterable; a CropDataset takes a ConcatDataset of images"
             )
         if form not in ("dense", "sparse", "maps"):
             raise ValueError(f'form must be "dense", "sparse" or "maps", got {form!r}')
         if top is not None and form != "sparse":
             raise ValueError(f'top is the number of classes of form="sparse", got form={form!r}')
+        self.labels: Labels = dataset.labels
         self.form = form
         self.top = None if top is None else whole_number(top, "top")
         if form == "maps":
@@ -68,11 +72,6 @@ class BatchTargets:
         # Maps may become token labels, which know horizontal flips only.
         dataset.check_options(options, needs_sides=needs_sides or form == "maps")
         self.dense = Targets(dataset.labels, options, dataset.rows, dataset.one_hot_rows)
-
-    @property
-    def labels(self) -> Labels:
-        """The store."""
-        return self.dense.labels
 
     def __call__(self, crops: CropArrays, threads: int | None = None) -> AnyTargets:
         """Returns the targets of a batch."""

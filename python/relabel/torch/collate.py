@@ -27,7 +27,7 @@ class PoolCollate:
     CutMix by region needs this class, because it needs the boxes.
 
     Args:
-        dataset: The data set of the loader, which gives ``(image, Crop)``.
+        dataset: The data set of the loader, which gives ``(image, Crop)``. All samples must be from it.
         cutmix: Applied to the batch.
         form: See :data:`~relabel.torch.batch_targets.Form`.
         top: Number of classes of a sparse target. Default: all that the labels of the crop have.
@@ -88,6 +88,7 @@ class PoolCollate:
             return paste.images, dense.of_paste(crops, paste)
         targets = self.targets(crops)
         if isinstance(targets, SparseTargets):
-            return paste.images, paste.mix(targets, dense.class_count)
+            mixed = paste.mix(targets, dense.class_count)
+            return paste.images, mixed if self.targets.top is None else mixed.best(self.targets.top)
         assert isinstance(targets, torch.Tensor)
         return paste.images, paste.mix(targets)

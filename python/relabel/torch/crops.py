@@ -15,7 +15,7 @@ import torch
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional
 
-from .pipelines import is_crop, is_flip, steps
+from .pipelines import check_steps, is_crop, is_flip, steps
 
 T = TypeVar("T")
 
@@ -48,11 +48,22 @@ def remember_crops(transform: T) -> T:
 
     :class:`~relabel.torch.CropDataset` and its subclasses call this for the transforms that they can see: those of
     the data set, in ``Compose``, ``RandomApply`` and ``Sequential``, in attributes of callable objects, in closures and in
-    ``functools.partial``. It is needed for a transform that only a function refers to by a global name.
+    ``functools.partial``, and by global names that a function uses. It is needed where this search cannot look: for the crop and
+    the flip of a pipeline that is built while it runs, for example.
 
     Knows ``RandomResizedCrop`` and ``RandomHorizontalFlip`` of torchvision v1 and v2 and the crop of timm, and subclasses.
     Their parameters, random numbers and pixels do not change. The transform may still be copied and pickled.
+
+    Raises:
+        ValueError: If a step of the transform moves pixels before or after the crop; the message names it.
     """
+    check_steps(transform, needs_sides=False)
+    watch(transform)
+    return transform
+
+
+def watch(transform: Any) -> None:
+    """Makes crops and flips remember what they do, as :func:`remember_crops` does, and refuses nothing."""
     for step in steps(transform):
         if isinstance(step, (RandomResizedCrop, RandomHorizontalFlip)):
             continue
@@ -64,7 +75,6 @@ def remember_crops(transform: T) -> T:
                 setattr(step, name, _RememberingParams(method))
         elif is_flip(step) and not isinstance(step.forward, _RememberingFlip):
             step.forward = _RememberingFlip(step.forward)
-    return transform
 
 
 def report_crop(x0: float, y0: float, x1: float, y1: float, *, flipped: bool = False) -> None:
@@ -158,8 +168,8 @@ class _RememberingFlip:
 
     def __call__(self, *inputs: Any) -> Any:
         result = self.method(*inputs)
-        # Both versions of torchvision return the very object if they do not flip it.
-        same = result is inputs[0] if len(inputs) == 1 else result[0] is inputs[0]
+        # Both versions of torchvision return the very objects if they do not flip. Labels and paths remain the same if they do.
+        same = result is inputs[0] if len(inputs) == 1 else all(one is other for one, other in zip(result, inputs, strict=True))
         if not same and _note.crop is not None:
             _note.crop = _note.crop._replace(flipped=not _note.crop.flipped)
         elif not same:

@@ -11,8 +11,9 @@ from numpy.typing import DTypeLike, NDArray
 from torch.utils.data import Dataset
 
 from ..labels import Convention, Fill, Labels, Pooling
-from .crops import FULL_IMAGE, Crop, remember_crops, transformed
-from .images import refuse_other_images, rows_of_dataset, visible_transforms, warn_of_rotation
+from .crops import FULL_IMAGE, Crop, transformed, watch
+from .images import image_files, rows_of_files, visible_transforms, warn_of_rotation
+from .loaded_files import LoadedFiles
 from .pipelines import check_steps
 from .samples import image_of
 from .targets import CropArrays, HardWeight, Missing, Target, TargetOptions, Targets, rows_of_names, without_labels
@@ -61,13 +62,9 @@ class CropDataset(Dataset[Any]):
         self.labels = labels
         self.image = image
         self.transform = transform
-        refuse_other_images(dataset)
         warn_of_rotation(dataset, labels)
-        for visible in visible_transforms(dataset):
-            self._watch(visible)
-        if ids is not None and len(ids) != len(dataset):
-            raise ValueError(f"got {len(ids)} ids for {len(dataset)} images")
-        rows = rows_of_dataset(dataset, labels) if ids is None else rows_of_names(labels, ids, are_paths=False)
+        rows, paths = self._rows(ids)
+        self._loaded_files = LoadedFiles(dataset, paths)
         unlabelled = without_labels(labels, rows, missing)
         kept = np.flatnonzero(~unlabelled) if missing == "drop" else np.arange(len(rows))
         self.indices = kept.astype(np.int64)
@@ -84,13 +81,13 @@ class CropDataset(Dataset[Any]):
 
     @transform.setter
     def transform(self, transform: Callable[[Any], Any] | None) -> None:
-        self._watch(transform)
+        chains = self._chains(transform)
+        for chain in chains:
+            watch(chain)
+        if self._needs_crop:
+            for chain in chains:
+                check_steps(chain, needs_sides=self._needs_sides, must_crop=True)
         self._transform = transform
-
-    @property
-    def transforms(self) -> list[Any]:
-        """The transforms that are applied to images, as far as they can be seen."""
-        return [transform for transform in (*visible_transforms(self.dataset), self.transform) if transform is not None]
 
     @property
     def classes(self) -> list[str]:
@@ -108,8 +105,10 @@ class CropDataset(Dataset[Any]):
         Raises:
             ValueError: If a transform moves pixels in a way that matters; the message names it.
         """
-        for transform in self.transforms:
-            check_steps(transform, needs_sides=needs_sides or options.needs_sides)
+        for chain in self._chains(self.transform):
+            check_steps(chain, needs_sides=needs_sides or options.needs_sides)
+        # Also transforms that are set later.
+        self._needs_sides |= needs_sides or options.needs_sides
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -123,7 +122,9 @@ class CropDataset(Dataset[Any]):
         Raises:
             ValueError: If the transform did not crop, or more than once.
         """
+        self._loaded_files.begin()
         image, crop = transformed(self._transformed_image, int(self.indices[index]))
+        self._loaded_files.check(int(self.indices[index]))
         if crop is None:
             if self._needs_crop:
                 raise ValueError(no_crop(self.labels, int(self.rows[index])))
@@ -134,10 +135,21 @@ class CropDataset(Dataset[Any]):
         image = image_of(self.dataset[index], self.image)
         return image if self.transform is None else self.transform(image)
 
-    def _watch(self, transform: Any) -> None:
-        remember_crops(transform)
-        if self._needs_crop:
-            check_steps(transform, needs_sides=self._needs_sides)
+    def _rows(self, ids: Sequence[str] | Sequence[int] | None) -> tuple[NDArray[np.int64], list[str] | None]:
+        """Returns the row of each image, and its file if the data set lists its files."""
+        files = image_files(self.dataset) if ids is None else None
+        count = len(self.dataset)
+        if files is not None:
+            _check_count(len(files), "files", count)
+            return rows_of_files(files, self.labels), [file.path for file in files]
+        assert ids is not None
+        _check_count(len(ids), "ids", count)
+        return rows_of_names(self.labels, ids, are_paths=False), None
+
+    def _chains(self, transform: Callable[[Any], Any] | None) -> list[list[Any]]:
+        """Returns the transforms that are applied to an image one after the other, as far as they can be seen: a list for each of
+        the data sets that the images are from."""
+        return [[*chain, transform] for chain in visible_transforms(self.dataset)]
 
 
 class LabelMapDataset(CropDataset):
@@ -212,3 +224,8 @@ def no_crop(labels: Labels, row: int) -> str:
         "  help: use RandomResizedCrop of torchvision or timm, apply relabel.torch.remember_crops to a transform that a function "
         'uses, or call relabel.torch.report_crop in a crop of your own; LabelMapDataset(..., target="image") needs no crop'
     )
+
+
+def _check_count(listed: int, what: str, count: int) -> None:
+    if listed != count:
+        raise ValueError(f"got {listed} {what} for {count} images\n  help: pass ids=, one for each image")

@@ -58,6 +58,8 @@ def pool(
             finite or outside the image, or a map of an image without labels. Devices other than the CPU do not wait for these
             checks of boxes and maps; the target of an invalid box or map is NaN there.
     """
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype is {dtype}\n  help: pass a type of floating point, such as torch.float32")
     factor = 1 / divisor(temperature)
     weights = _Weights.of(maps, boxes, num_classes, output_size, flip)
     targets = torch.empty(len(boxes), num_classes, weights.parts, dtype=dtype, device=maps.scores.device)

@@ -25,14 +25,12 @@ class ImageFile(NamedTuple):
     """Folders that could be the labelled source, the most likely one first."""
 
 
-def rows_of_dataset(dataset: Any, labels: Labels) -> NDArray[np.int64]:
-    """Returns the rows of a data set's images, int64 ``[n]``. Warns if its files differ in length from the labelled ones.
+def rows_of_files(files: Sequence[ImageFile], labels: Labels) -> NDArray[np.int64]:
+    """Returns the rows of files, int64 ``[n]``. Warns if they differ in length from the labelled ones.
 
     Raises:
-        TypeError: If the data set does not list its files.
         KeyError: If an image is missing in the store, or a name could mean two images.
     """
-    files = image_files(dataset)
     failure: KeyError | None = None
     for attempt in range(max((len(file.roots) for file in files), default=1)):
         names = [os.path.relpath(file.path, file.roots[min(attempt, len(file.roots) - 1)]) for file in files]
@@ -78,14 +76,6 @@ def _is_path(found: Any) -> bool:
     return isinstance(found, (str, os.PathLike))
 
 
-def refuse_other_images(dataset: Any) -> None:
-    """Makes timm's ``ImageDataset`` raise the error of an image that it cannot read. By default it returns the next image, which
-    would get the target of the one that it could not read."""
-    for part in [dataset, *_parts(dataset)]:
-        if hasattr(part, "_max_retries"):
-            part._max_retries = 1
-
-
 def warn_of_rotation(dataset: Any, labels: Labels) -> None:
     """Warns if a data set rotates images by their EXIF orientation and the teacher saw them as they are stored.
 
@@ -94,7 +84,7 @@ def warn_of_rotation(dataset: Any, labels: Labels) -> None:
     card = labels.info.get("teacher", {}).get("card") or {}
     if card.get("exif_orientation") == "apply":
         return
-    for part in [dataset, *_parts(dataset)]:
+    for part in [dataset, *parts(dataset)]:
         features = getattr(part, "features", None)
         for name, feature in features.items() if isinstance(features, dict) else ():
             if type(feature).__name__ == "Image" and getattr(feature, "decode", False):
@@ -106,16 +96,28 @@ def warn_of_rotation(dataset: Any, labels: Labels) -> None:
                 )
 
 
-def visible_transforms(dataset: Any) -> list[Any]:
-    """Returns the transforms of images that a data set, or those that it consists of, applies."""
-    own = [getattr(part, "transform", None) for part in [dataset, *_parts(dataset)]]
-    return [transform for transform in own if transform is not None]
+def visible_transforms(dataset: Any, depth: int = 20) -> list[list[Any]]:
+    """Returns the transforms that a data set applies to its images, those of inner data sets first: a list for each of the data sets
+    that it consists of."""
+    own = getattr(dataset, "transform", None)
+    # That of `set_transform` and `with_transform` of Hugging Face `datasets`.
+    own = (_format(dataset).get("format_kwargs") or {}).get("transform") if own is None else own
+    inner = [chain for part in _inner(dataset) for chain in visible_transforms(part, depth - 1)] if depth else []
+    return [chain + ([] if own is None else [own]) for chain in inner or [[]]]
 
 
-def _parts(dataset: Any) -> list[Any]:
+def _format(dataset: Any) -> dict[str, Any]:
+    found = getattr(dataset, "format", None)
+    return found if isinstance(found, dict) else {}
+
+
+def parts(dataset: Any, depth: int = 20) -> list[Any]:
     """Returns the data sets that a data set consists of, and their parts."""
-    inner = [getattr(dataset, "dataset", None), *(getattr(dataset, "datasets", None) or [])]
-    return [found for part in inner if part is not None for found in (part, *_parts(part))]
+    return [found for part in _inner(dataset) for found in (part, *parts(part, depth - 1))] if depth else []
+
+
+def _inner(dataset: Any) -> list[Any]:
+    return [part for part in [getattr(dataset, "dataset", None), *(getattr(dataset, "datasets", None) or [])] if part is not None]
 
 
 def _warn_of_other_files(labels: Labels, rows: NDArray[np.int64], paths: Sequence[str]) -> None:

@@ -12,7 +12,7 @@ from torch.utils.data import IterableDataset
 
 from .._relabel import NotLabelled
 from ..labels import Convention, Fill, Labels, Pooling
-from .crops import FULL_IMAGE, Crop, remember_crops, transformed
+from .crops import FULL_IMAGE, Crop, transformed, watch
 from .data import no_crop
 from .images import warn_of_rotation
 from .pipelines import check_steps
@@ -30,8 +30,8 @@ class CropIterable(IterableDataset[Any]):
     Args:
         dataset: Gives samples, dicts or tuples, each with an image and an id. It divides itself among workers, as WebDataset does.
         labels: The store.
-        transform: Applied to the image. Leave it out if the images are transformed already, with a transform that
-            :func:`~relabel.torch.remember_crops` has seen, *in the same iteration*.
+        transform: Applied to the image. A crop inside the data set cannot be attributed to its image, since the data set may shuffle
+            afterwards.
         key: See :data:`Key`. ``"__key__"`` for WebDataset.
         image: As in :class:`CropDataset`.
         missing: See :data:`~relabel.torch.targets.Missing`. ``"error"`` raises at the first image without labels.
@@ -65,12 +65,10 @@ class CropIterable(IterableDataset[Any]):
             )
         self.dataset = dataset
         self.labels = labels
-        self.transform = remember_crops(transform)
+        self.transform = transform
         self.key = key
         self.image = image
         self.missing = missing
-        if self._needs_crop:
-            check_steps(transform, needs_sides=self._needs_sides)
         has_labels = labels.labelled()
         self.has_labels: NDArray[np.bool_] | None = None if has_labels.all() else has_labels
         self.one_hot_rows = None if self.has_labels is None or missing != "hard" else ~self.has_labels
@@ -78,6 +76,19 @@ class CropIterable(IterableDataset[Any]):
     def check_options(self, options: TargetOptions, *, needs_sides: bool = False) -> None:
         """Refuses a transform that makes the targets of these options wrong, as :meth:`CropDataset.check_options` does."""
         check_steps(self.transform, needs_sides=needs_sides or options.needs_sides)
+        self._needs_sides |= needs_sides or options.needs_sides
+
+    @property
+    def transform(self) -> Callable[[Any], Any]:
+        """Applied to the image. May be replaced."""
+        return self._transform
+
+    @transform.setter
+    def transform(self, transform: Callable[[Any], Any]) -> None:
+        watch(transform)
+        if self._needs_crop:
+            check_steps(transform, needs_sides=self._needs_sides, must_crop=True)
+        self._transform = transform
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for sample in self.dataset:

@@ -24,8 +24,9 @@ class TargetLoader:
     :class:`CropDataset` return a row and a box for each image.
 
     Args:
-        loader: A ``DataLoader`` (or ``StatefulDataLoader``) of a :class:`CropDataset` or :class:`CropIterable` with the default
-            collation.
+        loader: A ``DataLoader`` (or ``StatefulDataLoader``) of a :class:`CropDataset` (or a ``Subset`` of one) or
+            :class:`CropIterable`, with the default collation.
+        dataset: This data set, for loaders without the attribute ``dataset``.
         threads: Threads that pool.
         form: See :data:`~relabel.torch.batch_targets.Form`.
         top: Number of classes of a sparse target. Default: all that the labels of the crop have.
@@ -36,6 +37,7 @@ class TargetLoader:
         self,
         loader: Any,
         *,
+        dataset: Any = None,
         threads: int = 1,
         form: Form = "dense",
         top: int | None = None,
@@ -55,7 +57,7 @@ class TargetLoader:
         )
         self.loader = loader
         self.threads = threads
-        self.targets = BatchTargets(loader.dataset, options, form, top)
+        self.targets = BatchTargets(loader.dataset if dataset is None else dataset, options, form, top)
         self._state: Any = None
 
     def __len__(self) -> int:
@@ -78,18 +80,23 @@ class TargetLoader:
                 yield self._next(pending)
 
     def state_dict(self) -> dict[str, Any]:
-        """Returns the state of a ``StatefulDataLoader`` after the batch that was returned last. Its own is one batch ahead."""
-        state: dict[str, Any] = self.loader.state_dict() if self._state is None else self._state
-        return state
+        """Returns the state of a ``StatefulDataLoader`` after the batch that was returned last: its own is one batch ahead. Empty for
+        other loaders."""
+        return (self._state_of_loader() if self._state is None else self._state) or {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restores the state of a ``StatefulDataLoader``."""
         self._state = None
-        self.loader.load_state_dict(state)
+        if state:
+            self.loader.load_state_dict(state)
 
     def _next(self, pending: deque[tuple[Any, Future[AnyTargets], Any]]) -> tuple[Any, AnyTargets]:
         images, targets, self._state = pending.popleft()
         return images, targets.result()
 
     def _state_of_loader(self) -> Any:
-        return self.loader.state_dict() if hasattr(self.loader, "state_dict") else None
+        try:
+            return self.loader.state_dict()
+        except AttributeError:
+            # Accelerate's loaders have the method, which raises this if their own loader does not have it.
+            return None

@@ -31,7 +31,8 @@ class SparseTargets(NamedTuple):
             parts: ``(p, p)`` for token labels.
         """
         ids = classes.reshape(-1, 1, *(1 for _ in parts)).expand(-1, 1, *parts)
-        return cls(ids, torch.ones(ids.shape), torch.zeros(len(classes), *parts))
+        probs = torch.ones(ids.shape, device=classes.device, dtype=torch.float32)
+        return cls(ids, probs, torch.zeros_like(probs[:, 0]))
 
     @classmethod
     def from_numpy(cls, targets: arrays.SparseTargets) -> SparseTargets:

@@ -95,9 +95,9 @@ class CropArrays(NamedTuple):
     def of_collated(crops: Any) -> CropArrays:
         """Returns the crops that ``default_collate`` made one of: a :class:`Crop` of tensors ``[B]``."""
         return CropArrays(
-            crops.row.numpy().astype(np.int64),
-            np.stack([side.numpy() for side in crops[:4]], axis=1).astype(np.float32),
-            crops.flipped.numpy().astype(np.bool_),
+            crops.row.cpu().numpy().astype(np.int64),
+            np.stack([side.cpu().numpy() for side in crops[:4]], axis=1).astype(np.float32),
+            crops.flipped.cpu().numpy().astype(np.bool_),
         )
 
     def at(self, positions: NDArray[np.int64]) -> CropArrays:

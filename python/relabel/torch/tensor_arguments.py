@@ -30,6 +30,11 @@ def check_shapes(maps: LabelMaps, boxes: torch.Tensor, flip: torch.Tensor | None
         raise TypeError(
             f"boxes must be a tensor of floating point, got {kind}\n  help: use torch.as_tensor(boxes, dtype=torch.float32)"
         )
+    if boxes.dtype not in (torch.float32, torch.float64) or scores.dtype == torch.bfloat16:
+        raise TypeError(
+            f"boxes are {boxes.dtype}, scores {scores.dtype}, which is too coarse\n  help: pass boxes of float32 and the scores of the "
+            "store, and leave both out of casts to half precision"
+        )
     if boxes.shape != (count, 4):
         raise ValueError(f"boxes of {count} images must have shape [{count}, 4], got shape {list(boxes.shape)}")
     if flip is not None and (flip.dtype != torch.bool or flip.shape != (count,)):

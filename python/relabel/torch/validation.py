@@ -25,10 +25,16 @@ class TeacherClasses(Dataset[Any]):
 
     Raises:
         TypeError: If the data set has no ``class_to_idx``.
-        ValueError: If a class of the data set is not a class of the student; the message has both.
+        ValueError: If a class of the data set is not a class of the student (the message has both), or the data set has a
+            ``target_transform``.
     """
 
     def __init__(self, dataset: Any, labels: Labels, classes: Sequence[str] | None = None) -> None:
+        if getattr(_innermost(dataset), "target_transform", None) is not None:
+            raise ValueError(
+                "the data set has a target_transform, so its indices are not those of its class_to_idx\n  help: leave it out: "
+                "TeacherClasses maps the indices"
+            )
         if classes is not None:
             columns_of_classes(labels, classes)
         self.dataset = dataset

@@ -216,7 +216,7 @@ def test_targets_are_pooled_in_the_training_process(photographs, labels):
     for _ in loader:
         break
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("relabel-targets")]
-    loader.targets.folder_classes = loader.targets.labels = None
+    loader.targets.dense.folder_classes = loader.targets.dense.labels = None
     with pytest.raises(AttributeError):
         next(iter(loader))
 
@@ -251,3 +251,24 @@ def test_options_are_named_and_typed_in_every_signature():
         assert not any(parameter.kind == parameter.VAR_KEYWORD for parameter in parameters)
         assert all(parameter.annotation is not parameter.empty for parameter in parameters if parameter.name != "self")
         assert {"pooling", "output_size", "temperature"} <= {parameter.name for parameter in parameters}
+
+
+def test_targets_in_the_training_process_of_any_loader(photographs, labels):
+    data = rt.CropDataset(ImageFolder(photographs, crop()), labels)
+    images, targets = next(iter(rt.TargetLoader(DataLoader(torch.utils.data.Subset(data, [5, 2]), 2))))
+    assert len(images) == 2 and targets.shape == (2, 1000)
+
+    class Wrapped:
+        """Like the loaders of WebDataset and Accelerate: without ``dataset``, and a ``state_dict`` that its loader lacks."""
+
+        def __iter__(self):
+            return iter(DataLoader(data, 12))
+
+        def state_dict(self):
+            raise AttributeError("'DataLoader' object has no attribute 'dl_state_dict'")
+
+    loader = rt.TargetLoader(Wrapped(), dataset=data)
+    assert sum(len(targets) for _, targets in loader) == 24
+    # Lightning saves the state of every loader that has the method, and restores it.
+    assert loader.state_dict() == {}
+    loader.load_state_dict({})

@@ -263,3 +263,17 @@ def test_maps_are_collated_pinned_and_moved(labels, monkeypatch):
     assert isinstance(torch.utils.data._utils.pin_memory.pin_memory(maps), rt.LabelMaps)
     assert isinstance(maps.pin_memory(), rt.LabelMaps)
     assert pinned == [torch.float16, torch.int16] * 2
+
+
+def test_coarse_types_are_refused(golden_labels):
+    row = int(np.flatnonzero(golden_labels.labelled())[0])
+    maps, boxes = rt.LabelMaps.read(golden_labels, [row]), torch.tensor([[0.0, 0.0, 1.0, 1.0]])
+    for wrong in (
+        lambda: rt.pool(maps, boxes.bfloat16(), num_classes=1000),
+        lambda: rt.pool(maps, boxes.half(), num_classes=1000),
+        lambda: rt.pool(rt.LabelMaps(maps.scores.bfloat16(), maps.classes), boxes, num_classes=1000),
+    ):
+        with pytest.raises(TypeError, match="which is too coarse\n  help: pass boxes of float32"):
+            wrong()
+    with pytest.raises(ValueError, match="dtype is torch.int32"):
+        rt.pool(maps, boxes, num_classes=1000, dtype=torch.int32)

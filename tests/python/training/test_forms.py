@@ -103,6 +103,8 @@ def test_cutmix_mixes_sparse_targets(photographs, labels, options):
         results.append(rt.PoolCollate(data, form=form, cutmix=rt.CutMix(), **options)(samples))
     (images, dense), (same, sparse) = results
     assert torch.equal(images, same) and torch.allclose(sparse.dense(1000), dense, atol=1e-6)
+    _, best = rt.PoolCollate(data, form="sparse", top=4, cutmix=rt.CutMix(), **options)(samples)
+    assert best.ids.shape[1] == 4
 
 
 @pytest.mark.parametrize("tokens", [None, 3])

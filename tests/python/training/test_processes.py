@@ -185,6 +185,7 @@ def instances(labels, photographs):
         "CropIterable": rt.CropIterable(Samples(), labels, TRANSFORM, key="id"),
         "LabelMapIterable": rt.LabelMapIterable(Samples(), labels, TRANSFORM, key="id", return_box=True),
         "LabelMaps": rt.LabelMaps.read(labels, [0, 20]),
+        "CropMaps": rt.CropMaps(rt.LabelMaps.read(labels, [0, 20]), torch.rand(2, 4), torch.tensor([True, False])),
         "PoolCollate": rt.PoolCollate(crops, cutmix=rt.CutMix(region=True)),
         "SparseTargets": rt.SparseTargets.from_numpy(labels.pool_sparse([0, 20], [[0, 0, 1, 1]] * 2)),
         "TargetLoader": rt.TargetLoader(DataLoader(crops, 6), temperature=2.0),
@@ -212,7 +213,7 @@ def test_all_public_classes_pickle(labels, photographs):
         for name in ("CropIterable", "LabelMapIterable", "TargetLoader"):
             tensors += [value for value in next(iter(made[name])) if isinstance(value, torch.Tensor)]
         validation = made["TeacherClasses"]
-        return [*tensors, *made["LabelMaps"], *made["SparseTargets"], torch.tensor([validation[at][1] for at in range(24)])]
+        return [*tensors, *made["LabelMaps"], *made["CropMaps"].maps, *made["CropMaps"][1:], *made["SparseTargets"], torch.tensor([validation[at][1] for at in range(24)])]
 
     for ours, theirs in zip(drawn(made), drawn(again), strict=True):
         assert ours.dtype == theirs.dtype and torch.equal(ours, theirs)
