@@ -221,8 +221,8 @@ def no_crop(labels: Labels, row: int) -> str:
     """Returns the message for an image whose crop is unknown."""
     return (
         f"the transform of {labels.ids()[row]} did not crop it with a known random resized crop, so its box is unknown\n"
-        "  help: use RandomResizedCrop of torchvision or timm, apply relabel.torch.remember_crops to a transform that a function "
-        'uses, or call relabel.torch.report_crop in a crop of your own; LabelMapDataset(..., target="image") needs no crop'
+        "  help: use RandomResizedCrop of torchvision or timm; in a pipeline that is built while it runs, relabel.torch.RandomResizedCrop; "
+        'or call relabel.torch.report_crop in a crop of your own. LabelMapDataset(..., target="image") needs no crop'
     )
 
 

@@ -35,8 +35,8 @@ MOVING = (
     "VideoClassification",
 )
 """Names of the transforms of torchvision and timm after or before which the box of a crop is not the part of the image that the
-sample shows. Those named by a task are the presets of torchvision's weights. Automatic augmentation (RandAugment, TrivialAugment, AugMix) is not among them: it shears and shifts a
-little, and training with it is common."""
+sample shows. Those named by a task are the presets of torchvision's weights. Automatic augmentation (RandAugment, TrivialAugment,
+AugMix) is not among them: it shears and shifts a little, and training with it is common."""
 
 DEPTH = 100
 """Levels of containers that are searched."""
