@@ -434,7 +434,10 @@ fn rounded(graph: TinyGraph, from: &str, to: &str, range: f32, zero: u8) -> Tiny
 /// halfway between two steps of the input. The number of cells is odd: the mean of an even number can be halfway between two steps of
 /// the features, and then the order of a sum, which differs between processors, would decide how it is rounded.
 fn rounded_features() -> TinyGraph {
-    let graph = TinyGraph::new(17).input("x", &[Free, Fixed(3), Fixed(40), Fixed(40)]).weight("w_conv", &[C, 3, 8, 8]).weight("b_conv", &[C]);
+    let graph = TinyGraph::new(17)
+        .input("x", &[Free, Fixed(3), Fixed(40), Fixed(40)])
+        .weight("w_conv", &[C, 3, 8, 8])
+        .weight("b_conv", &[C]);
     let graph = rounded(graph, "x", "rx", 2.0, 127);
     let sides = [ints("kernel_shape", &[8, 8]), ints("strides", &[8, 8])];
     let graph = graph.node("Conv", &["rx", "w_conv", "b_conv"], &["conv"], &sides).node("Relu", &["conv"], &["r"], &[]);
